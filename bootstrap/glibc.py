@@ -67,9 +67,9 @@ class RepairError(Exception):
 class State(enum.Enum):
     """How the extension modules of one site-packages folder stand towards this machine's glibc."""
 
-    NOT_NEEDED = "not needed"
+    NOT_NEEDED = "no repair needed"
     REPAIRED = "repaired"
-    NEEDED = "needed"
+    NEEDED = "repair needed"
     NOT_INSTALLED = "not installed"
 
 
@@ -87,9 +87,10 @@ class RepairStatus:
         return self.state in (State.NOT_NEEDED, State.REPAIRED)
 
     def __str__(self) -> str:
+        """One line for people, as in `glibc 2.36, TFX modules: repaired`."""
         library = "no glibc" if self.glibc is None else "glibc {}.{}".format(*self.glibc)
-        files = "".join(f" {path.name}" for path in self.pending)
-        return f"{library}, repair {self.state.value}{':' if files else ''}{files}"
+        files = ", ".join(path.name for path in self.pending)
+        return f"{library}, TFX modules: {self.state.value}{f' ({files})' if files else ''}"
 
 
 def glibc_version() -> tuple[int, int] | None:
