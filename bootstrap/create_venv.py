@@ -170,7 +170,7 @@ def title(python: "dict[str, Any]") -> str:
         return "of no known version"
     bits = "" if python["bits"] == 64 else " for 32 bits"
     threads = " without the GIL" if "t" in python["abiflags"] else ""
-    return python["implementation"].replace("CPython", "Python") + " " + python["version"] + bits + threads
+    return "{implementation} {version}".format(**python).replace("CPython", "Python") + bits + threads
 
 
 # --- which machine --------------------------------------------------------------------------------------------------
