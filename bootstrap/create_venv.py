@@ -44,6 +44,7 @@ PYTHONS = ((3, 13), (3, 12), (3, 11), (3, 10))
 """The supported Pythons, in the order in which they are looked for."""
 
 UV_PINNED = "0.13.9"
+UV_FOLDER = BUILD / ("uv-" + UV_PINNED)
 UV_OLDEST = (0, 9, 0)
 """The oldest uv known to read this lock and this pyproject.toml."""
 
@@ -225,11 +226,14 @@ def set_up(python: "dict[str, Any]") -> None:
             STAMP.touch()  # for make, which compares times: a branch switch renews those of unchanged files
             return
         check_disk()
+        uv = find_uv() or installed_uv()
+        if uv is None:
+            check_venv_module(python)
         if STAMP.exists():
             STAMP.unlink()  # first, so that no stamp of an earlier set-up vouches for a half-done one
         LOG.write_text("")
         say("Setting up .venv with Python {}; this happens once.".format(python["version"]))
-        uv = find_uv() or install_uv(python)
+        uv = uv or install_uv(python)
         with step("install the locked packages"):
             install_packages(uv, python)
         with step("check the C library"):
@@ -266,20 +270,23 @@ def find_uv() -> "str | None":
     return uv if version_of(version.replace("uv ", "", 1)) >= UV_OLDEST else None
 
 
+def installed_uv() -> "str | None":
+    """The pinned uv that an earlier set-up installed under build/."""
+    uv = UV_FOLDER / "bin" / "uv"
+    return str(uv) if uv.exists() else None
+
+
 def install_uv(python: "dict[str, Any]") -> str:
-    """Installs the pinned uv under build/, unless an earlier set-up did; staged, so that it is there whole or not."""
-    folder = BUILD / ("uv-" + UV_PINNED)
-    if not (folder / "bin" / "uv").exists():
-        check_venv_module(python)
-        staged = BUILD / ("uv-" + UV_PINNED + ".staged")
-        shutil.rmtree(str(staged), ignore_errors=True)
-        with step("install uv " + UV_PINNED):
-            run([python["executable"], "-m", "venv", str(staged)], "Making a virtual environment for uv")
-            pip = [str(staged / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
-            run([*pip, "uv==" + UV_PINNED], "Installing uv with pip")
-        shutil.rmtree(str(folder), ignore_errors=True)
-        staged.rename(folder)  # the scripts of a moved environment do not run, but uv is a program of its own
-    return str(folder / "bin" / "uv")
+    """Installs the pinned uv under build/; staged, so that it is there whole or not at all."""
+    staged = UV_FOLDER.with_name(UV_FOLDER.name + ".staged")
+    shutil.rmtree(str(staged), ignore_errors=True)
+    with step("install uv " + UV_PINNED):
+        run([python["executable"], "-m", "venv", str(staged)], "Making a virtual environment for uv")
+        pip = [str(staged / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
+        run([*pip, "uv==" + UV_PINNED], "Installing uv with pip")
+    shutil.rmtree(str(UV_FOLDER), ignore_errors=True)
+    staged.rename(UV_FOLDER)  # the scripts of a moved environment do not run, but uv is a program of its own
+    return str(UV_FOLDER / "bin" / "uv")
 
 
 def check_venv_module(python: "dict[str, Any]") -> None:
