@@ -1,0 +1,53 @@
+"""What make would do, asked with `--dry-run`: nothing is set up or run here."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def _make(*arguments: str) -> str:
+    done = subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_help_is_the_default_and_lists_every_target() -> None:
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert phony
+    listed = {line.split()[1] for line in _make().splitlines()}
+    assert listed == set(phony.group(1).split()) - {"always"}
+
+
+@pytest.mark.parametrize("target", ["run-local", "test", "lint", "doctor", "check-fresh"])
+def test_every_target_that_needs_it_makes_the_venv_first(target: str) -> None:
+    plan = _make("--dry-run", "--always-make", target)
+    assert plan.index("bootstrap/create_venv.py") < plan.index(".venv/bin/")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "makes_data"),
+    [
+        ((), True),
+        (("CONFIG=./examples/word_pairs/pipeline.yaml",), True),
+        (("DATA=pairs.csv",), False),
+        (("CONFIG=examples/movielens/pipeline.yaml",), False),
+    ],
+)
+def test_only_the_words_example_without_data_makes_its_own(arguments: tuple[str, ...], makes_data: bool) -> None:
+    plan = _make("--dry-run", "--always-make", "run-local", *arguments)
+    assert ("examples.word_pairs.make_pairs" in plan) == makes_data
+
+
+def test_run_local_passes_its_variables_on() -> None:
+    plan = _make("--dry-run", "run-local", "CONFIG=a b.yaml", "DATA=d.csv", "ROOT=build/x")
+    assert plan.endswith(".venv/bin/kindred run --config 'a b.yaml' --data 'd.csv' --root 'build/x'\n")
+
+
+def test_a_chosen_python_is_passed_as_chosen() -> None:
+    assert "'python3.12' bootstrap/create_venv.py --chosen" in _make("--dry-run", "doctor", "PYTHON=python3.12")
+    assert "--chosen" not in _make("--dry-run", "--always-make", "doctor")
