@@ -231,6 +231,7 @@ def set_up(python: "dict[str, Any]") -> None:
             check_venv_module(python)
         if STAMP.exists():
             STAMP.unlink()  # first, so that no stamp of an earlier set-up vouches for a half-done one
+        remove_broken_venv()
         LOG.write_text("")
         say("Setting up .venv with Python {}; this happens once.".format(python["version"]))
         uv = uv or install_uv(python)
@@ -239,6 +240,14 @@ def set_up(python: "dict[str, Any]") -> None:
         with step("check the C library"):
             run([str(VENV / "bin" / "python"), str(ROOT / "bootstrap" / "glibc.py")], "The repair of two packages")
         STAMP.write_text(json.dumps(wanted))
+
+
+def remove_broken_venv() -> None:
+    """Removes a `.venv` whose making was cut short: uv refuses one without a Python, and is misled by one without
+    a pyvenv.cfg, which is its base Python in disguise."""
+    parts = (VENV / "bin" / "python", VENV / "pyvenv.cfg")
+    if VENV.exists() and not all(part.exists() for part in parts):
+        shutil.rmtree(str(VENV))
 
 
 def digest(python: "dict[str, Any]") -> str:
@@ -340,7 +349,11 @@ def run(command: "list[str]", what: str) -> None:
 def only_one() -> "Iterator[None]":
     """Lets one set-up run at a time: two makes in two terminals would write the same files."""
     with (BUILD / "setup.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("Another make is setting .venv up; waiting for it.")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ GOOD_UV = """#!/bin/sh
 if [ "$1" = --version ]; then echo "uv {version} (x86_64)"; exit; fi
 echo "$@" >> {calls}
 mkdir -p .venv/bin && printf '#!/bin/sh\\nexit 0\\n' > .venv/bin/python && chmod +x .venv/bin/python
+touch .venv/pyvenv.cfg
 {then}
 """
 
@@ -137,6 +139,26 @@ def test_a_killed_set_up_is_done_again(fresh: Fresh) -> None:
     assert fresh.run().returncode == 0
     assert fresh.stamp.exists()
     assert len(fresh.calls) == 3
+
+
+@pytest.mark.parametrize("missing", ["bin/python", "pyvenv.cfg"])
+def test_a_half_made_venv_is_removed_first(fresh: Fresh, missing: str) -> None:
+    fresh.uv()
+    fresh.run()
+    (fresh.root / ".venv" / missing).unlink()
+    (fresh.root / ".venv" / "leftover").touch()
+    fresh.stamp.unlink()
+    assert fresh.run().returncode == 0
+    assert not (fresh.root / ".venv" / "leftover").exists()
+
+
+def test_two_set_ups_at_once_are_one_after_the_other(fresh: Fresh) -> None:
+    fresh.uv(then="sleep 1")
+    with ThreadPoolExecutor() as pool:
+        done = [call.result() for call in [pool.submit(fresh.run) for _ in range(2)]]
+    assert [one.returncode for one in done] == [0, 0]
+    assert len(fresh.calls) == 1
+    assert sum("waiting for it" in one.stderr for one in done) == 1
 
 
 def test_a_failing_uv_shows_its_last_lines_and_the_log(fresh: Fresh) -> None:
