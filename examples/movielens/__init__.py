@@ -1,0 +1,1 @@
+"""MovieLens ratings: who gave which film how many stars."""

@@ -1,0 +1,1 @@
+"""Words and the words around them, counted from the documentation that every Python carries."""
