@@ -2,8 +2,8 @@
 
 Two kinds of machine, each given a clone of the committed state of this repository and nothing else of ours:
 
-- a bare Debian (`bookworm`, `trixie`): the smallest root that debootstrap makes, plus Python, venv, make and git,
-  entered with chroot. No uv, no compiler, no Python headers, an empty home;
+- a bare Debian or Ubuntu (`bookworm`, `trixie`, `jammy`): the smallest root that debootstrap makes, plus Python, venv,
+  make and git, entered with chroot. No uv, no compiler, no Python headers, an empty home;
 - each Python found here, under its own name (`python3.12`), on PATH or among pyenv's versions.
 
 Where the set-up must refuse (`python3.9`; `bookworm-no-venv`, a root without python3-venv), it must do so with exit
@@ -50,7 +50,8 @@ class Machine:
 
     name: str
     python: str = "python3"
-    suite: str | None = None  # of Debian; None: this machine, with another Python
+    suite: str | None = None  # of Debian or Ubuntu; None: this machine, with another Python
+    components: str = "main"  # of the suite's archive
     packages: tuple[str, ...] = ()
     refused: bool = False  # the set-up must stop with one sentence
 
@@ -83,6 +84,8 @@ def machines(pythons: Mapping[str, str]) -> list[Machine]:
     bare = [
         Machine("bookworm", suite="bookworm", packages=("python3-venv",)),
         Machine("trixie", suite="trixie", packages=("python3-venv",)),
+        # The oldest glibc that is supported, 2.35. Ubuntu keeps python3-venv in universe.
+        Machine("jammy", suite="jammy", components="main,universe", packages=("python3-venv",)),
         Machine("bookworm-no-venv", suite="bookworm", refused=True),
     ]
     here = [Machine(name, pythons[name]) for name in SUPPORTED if name in pythons]
@@ -125,13 +128,14 @@ def _output(command: list[str]) -> str | None:
 
 
 def bare_root(machine: Machine, folder: Path) -> Path:
-    """The Debian root of `machine` under `folder`, made unless an earlier call did; staged, so never half there."""
+    """The root of `machine` under `folder`, made unless an earlier call did; staged, so never half there."""
     root = folder / machine.name
     if not root.exists():
         staged = folder / f"{machine.name}.staged"
         shutil.rmtree(staged, ignore_errors=True)
         packages = ",".join((*PACKAGES, *machine.packages))
-        command = ["debootstrap", "--variant=minbase", f"--include={packages}", str(machine.suite), str(staged)]
+        options = ["--variant=minbase", f"--components={machine.components}", f"--include={packages}"]
+        command = ["debootstrap", *options, str(machine.suite), str(staged)]
         with (folder / f"{machine.name}.debootstrap.log").open("wb") as log:
             if subprocess.call(command, stdout=log, stderr=log) != 0:
                 raise CheckError(f"debootstrap failed, see {log.name}")
@@ -267,7 +271,7 @@ def check_able(chosen: list[Machine]) -> None:
         return
     if platform.system() != "Linux" or os.geteuid() != 0:
         raise CheckError(
-            "The bare Debian machines need root on Linux (debootstrap, chroot): run `sudo make check-fresh`, or name a "
+            "The bare machines need root on Linux (debootstrap, chroot): run `sudo make check-fresh`, or name a "
             "Python as in `make check-fresh ONLY=python3.12`."
         )
     if shutil.which("debootstrap") is None:
