@@ -1,0 +1,17 @@
+"""Artifact types of our own."""
+
+from __future__ import annotations
+
+from tfx.types import artifact
+
+
+class Quarantine(artifact.Artifact):
+    """Rows that ingest set aside: Parquet files after `pair_example_gen.reader.QUARANTINE`."""
+
+    TYPE_NAME = "Quarantine"
+
+
+class GateDecision(artifact.Artifact):
+    """What the data gate checked, as JSON."""
+
+    TYPE_NAME = "GateDecision"

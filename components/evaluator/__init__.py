@@ -1,0 +1,1 @@
+"""What TFX's Evaluator is told to measure, which rules bless a model, and how its verdict reads."""

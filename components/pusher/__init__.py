@@ -1,0 +1,1 @@
+"""Publishing: a blessed model appears in the serving directory whole, or not at all."""

@@ -1,0 +1,113 @@
+"""The `kindred` command. Heavy libraries are imported by the commands that need them, never by `--help`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from components.errors import ComponentError
+from pipeline.errors import PipelineError
+from serving.errors import ServingError
+
+if TYPE_CHECKING:
+    from serving.local_model import LocalModel
+
+_KNOWN = {True: "known", False: "unknown: never seen in training"}
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="From pairs of entities to a similarity model in production.",
+)
+
+ModelOption = Annotated[Path, typer.Option("--model", help="A published model, or a directory of versions.")]
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Option(help="The pipeline file.")],
+    data: Annotated[Path | None, typer.Option(help="Replaces data.path.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Where everything is kept; default: build/NAME.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
+    beam: Annotated[str, typer.Option(help="The Beam profile.")] = "local",
+) -> None:
+    """Run a pipeline on this machine: validate, train, evaluate, publish."""
+    from pipeline import beam as beam_profiles
+    from pipeline import conclusion, local
+    from pipeline.config import load_config
+    from pipeline.preflight import check_inputs
+    from pipeline.root import Root
+
+    beam_profiles.options(beam)
+    pipeline_config = load_config(config, set_ or (), data)
+    check_inputs(pipeline_config)
+    place = Root((root or Path("build", pipeline_config.name)).absolute())
+    outcome = local.run(pipeline_config, place, beam)
+    typer.echo(conclusion.describe(outcome, place), err=outcome.exit_code != 0)
+    raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
+def score(left: str, right: str, model: ModelOption) -> None:
+    """Score one pair: signed score, strength, the value in the label's unit, and whether the ids are known."""
+    answer = _load(model).score(os.fsencode(left), os.fsencode(right))
+    meaning = "similar" if answer.score > 0 else "dissimilar" if answer.score < 0 else "neither"
+    _echo_columns(
+        ("score", f"{answer.score:+.4f}", meaning),
+        ("strength", f"{answer.strength:.4f}", "the score without its sign"),
+        ("value", f"{answer.value:.4f}", "in the unit of the training scores"),
+        ("left", left, _KNOWN[answer.left_known]),
+        ("right", right, _KNOWN[answer.right_known]),
+    )
+
+
+@app.command()
+def similar(
+    id_: Annotated[str, typer.Argument(metavar="ID")],
+    model: ModelOption,
+    side: Annotated[str, typer.Option(help="The side of the answers: left or right.")] = "right",
+    k: Annotated[int, typer.Option("-k", min=0, help="How many.")] = 10,
+) -> None:
+    """The entities of one side that score highest with an entity of the other."""
+    if side not in ("left", "right"):
+        raise typer.BadParameter(f"must be left or right (got {side!r})", param_hint="--side")
+    neighbors, known = _load(model).similar(side, os.fsencode(id_), k)
+    if not known:
+        typer.echo(f"{id_} was never seen in training: what follows is the ranking for an average entity.", err=True)
+    _echo_columns(*((os.fsdecode(neighbor.id), f"{neighbor.score:+.4f}") for neighbor in neighbors))
+
+
+@app.command()
+def doctor() -> None:
+    """Check this installation: import every component, and say how to mend what is missing."""
+    from pipeline.doctor import main as diagnose
+
+    raise typer.Exit(diagnose())
+
+
+def _load(model: Path) -> LocalModel:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from serving.local_model import LocalModel, find_model
+
+    return LocalModel(find_model(model))
+
+
+def _echo_columns(*rows: tuple[str, ...]) -> None:
+    """Rows of cells, each column as wide as its widest cell; never cut, so that scripts can read them."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def main() -> None:
+    """Entry point: a user's mistake is a sentence on stderr and an exit code, never a traceback."""
+    try:
+        app()
+    except (ComponentError, PipelineError, ServingError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,61 @@
+"""The last words of a run: what came of it, and what to type next."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pipeline.local import LOG, SUMMARY, RunOutcome
+from pipeline.record import RunRecord
+from pipeline.root import Root
+
+_HEADLINES = {
+    "published": "Published",
+    "data_refused": "Data refused",
+    "model_refused": "Model refused",
+    "failed": "Failed",
+}
+
+
+def describe(outcome: RunOutcome, root: Root) -> str:
+    """Some lines of plain words; for a refusal the last of them name rule, figures and the file to open."""
+    record = outcome.record
+    headline = f"\n{_HEADLINES[record.status]} after {record.seconds:.1f} s (exit code {outcome.exit_code})"
+    lines = [headline, *_figures(record)]
+    if outcome.exit_code == 0:
+        lines += _next_steps(record, root)
+    else:
+        lines += [record.error or "no reason was given", f"Open {_short(outcome.folder / LOG)} for everything that was said."]
+    return "\n".join(lines)
+
+
+def _figures(record: RunRecord) -> list[str]:
+    lines = []
+    if record.data:
+        kept = record.data["rows"] - record.data["quarantined"]
+        lines.append(f"  rows      {record.data['rows']:,} in, {kept:,} kept")
+    if record.metrics:
+        errors = (f"{name} {record.metrics[name]:.4f}" for name in record.metrics if not name.startswith("baseline"))
+        lines.append(f"  eval      {', '.join(errors)}; constant mean: rmse {record.metrics['baseline_rmse']:.4f}")
+    for rule in record.blessing:
+        bound = "no blessed model yet" if rule["bound"] is None else f"{rule['value']:.4f} against {rule['bound']:.4f}"
+        lines.append(f"  {'ok      ' if rule['ok'] else 'NOT MET '}  {rule['rule']} ({bound})")
+    return lines
+
+
+def _next_steps(record: RunRecord, root: Root) -> list[str]:
+    serving = _short((root.path / str(record.published)).parent)
+    return [
+        f"  model     {_short(root.path / str(record.published))}",
+        f"  record    {_short(root.runs / record.run_id / SUMMARY)}",
+        "",
+        "Next:",
+        f"  .venv/bin/kindred score --model {serving} LEFT RIGHT",
+        f"  .venv/bin/kindred similar --model {serving} LEFT",
+    ]
+
+
+def _short(path: Path) -> str:
+    """`path` relative to the working directory where it lies below it."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

@@ -1,0 +1,289 @@
+"""One frozen, validated model of a pipeline file; parsed once, read everywhere.
+
+    config = load_config(Path("examples/word_pairs/pipeline.yaml"), overrides=["train.epochs=5"])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+
+from components.pair_example_gen.source import Layout, Settings
+from pipeline import yaml_file
+from pipeline.errors import ConfigError
+
+SCHEMA = Path(__file__).parent.parent / "schemas" / "pairs.pbtxt"
+
+PositiveInt = Annotated[StrictInt, Field(gt=0)]
+NonNegativeInt = Annotated[StrictInt, Field(ge=0)]
+
+
+def _number(value: Any) -> Any:
+    """Refuses what pydantic would take for a number although nobody meant one."""
+    if isinstance(value, bool | str):
+        raise ValueError("must be a number")
+    return value
+
+
+Number = Annotated[float, pydantic.BeforeValidator(_number), Field(allow_inf_nan=False)]
+Column = StrictStr | NonNegativeInt
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Columns(_Section):
+    """Which columns hold a pair: names, or numbers from 0 where the file has no header."""
+
+    left: Column
+    right: Column
+    score: Column
+
+    @pydantic.model_validator(mode="after")
+    def _one_kind_and_distinct(self) -> Columns:
+        columns = [self.left, self.right, self.score]
+        if len({type(column) for column in columns}) > 1:
+            raise ValueError("columns must be all names (the file has a header) or all numbers (it has none)")
+        if len(set(columns)) < len(columns):
+            raise ValueError("left, right and score must be different columns")
+        return self
+
+    @property
+    def has_header(self) -> bool:
+        """Whether the first line of each file names its columns."""
+        return isinstance(self.left, str)
+
+
+class Split(_Section):
+    """Which pairs are kept for evaluation: by a hash of the pair, or of the left entity."""
+
+    by: Literal["pair", "left"] = "pair"
+    eval_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.1
+
+
+class Data(_Section):
+    """Where the pairs are and how to read them."""
+
+    path: Annotated[StrictStr, Field(min_length=1)]
+    format: Literal["auto", "csv", "tsv"] = "auto"
+    columns: Columns = Columns(left="left_id", right="right_id", score="score")
+    split: Split = Split()
+    max_quarantined_fraction: Annotated[Number, Field(ge=0, le=1)] = 0.01
+
+
+class Encode(_Section):
+    """How ids become rows of an embedding table."""
+
+    min_count: PositiveInt = 1
+    max_vocabulary: PositiveInt | None = None
+    oov_buckets: PositiveInt = 1
+    shared: StrictBool = False
+
+
+class Score(_Section):
+    """How raw scores become signed labels: (score - center) / scale."""
+
+    center: Literal["mean", "midpoint", "none"] = "mean"
+    scale: Literal["std", "none"] = "none"
+
+
+class Model(_Section):
+    """The shape of the model."""
+
+    dimension: PositiveInt = 64
+    bias: StrictBool = True
+    objective: Literal["regression"] = "regression"
+    regularization: Annotated[Number, Field(ge=0)] = 0.02
+    initial_scale: Annotated[Number, Field(gt=0)] = 0.1
+
+
+class EarlyStopping(_Section):
+    """No better loss for `patience` epochs on rows held out of the train split ends training."""
+
+    validation_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.05
+    patience: PositiveInt = 2
+    min_delta: Annotated[Number, Field(ge=0)] = 0.0
+
+
+class Train(_Section):
+    """How the model is fitted."""
+
+    epochs: PositiveInt = 20
+    batch_size: PositiveInt = 8192
+    optimizer: Literal["adagrad", "adam", "sgd"] = "adagrad"
+    learning_rate: Annotated[Number, Field(gt=0)] = 0.1
+    early_stopping: EarlyStopping | None = EarlyStopping()
+    seed: NonNegativeInt = 1
+
+
+Metric = Literal["rmse", "mae"]
+
+
+class BlessingRule(_Section):
+    """One condition that a model must meet to be published."""
+
+    metric: Metric
+    below: Number | None = None
+    above: Number | None = None
+    better_than: Literal["baseline", "last_blessed"] | None = None
+    margin: Number | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _one_bound(self) -> BlessingRule:
+        bounds = [self.below is not None, self.above is not None, self.better_than is not None]
+        if sum(bounds) != 1:
+            raise ValueError("a rule has exactly one of below, above, better_than")
+        if self.margin is not None and self.better_than is None:
+            raise ValueError("margin goes with better_than only")
+        return self
+
+    def __str__(self) -> str:
+        if self.better_than is None:
+            return f"{self.metric} below {self.below:g}" if self.below is not None else f"{self.metric} above {self.above:g}"
+        margin = f" by {self.margin:g}" if self.margin else ""
+        return f"{self.metric} better than {self.better_than}{margin}"
+
+
+def _distinct(rules: tuple[BlessingRule, ...]) -> tuple[BlessingRule, ...]:
+    kinds = [(r.metric, r.better_than or ("below" if r.below is not None else "above")) for r in rules]
+    if len(set(kinds)) < len(kinds):
+        raise ValueError("the same metric has the same kind of bound twice; keep the stricter rule")
+    if not rules:
+        raise ValueError("at least one rule is needed: a model is never published unproven")
+    return rules
+
+
+DEFAULT_RULES = (
+    BlessingRule(metric="rmse", better_than="baseline"),
+    BlessingRule(metric="rmse", better_than="last_blessed"),
+)
+
+
+class Evaluate(_Section):
+    """What is measured on the eval split, and what a model must reach."""
+
+    metrics: tuple[Metric, ...] = ("rmse", "mae")
+    bless: Annotated[tuple[BlessingRule, ...], AfterValidator(_distinct)] = DEFAULT_RULES
+
+
+class Publish(_Section):
+    """Where blessed models go, relative to ROOT, and how many versions are kept there."""
+
+    to: Annotated[StrictStr, Field(min_length=1)] = "serving"
+    keep: PositiveInt = 5
+
+
+class PipelineConfig(_Section):
+    """A pipeline file."""
+
+    name: Annotated[StrictStr, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+    data: Data
+    schema_path: Annotated[StrictStr, Field(alias="schema")] = str(SCHEMA)
+    encode: Encode = Encode()
+    score: Score = Score()
+    model: Model = Model()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    publish: Publish = Publish()
+
+    def to_json(self) -> dict[str, Any]:
+        """The configuration as a pipeline file would hold it, every default filled in."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def ingest_settings(config: PipelineConfig) -> Settings:
+    """Section `data` as PairExampleGen takes it."""
+    columns = config.data.columns
+    return Settings(
+        layout=Layout(config.data.format, columns.left, columns.right, columns.score),
+        split_by=config.data.split.by,
+        eval_fraction=config.data.split.eval_fraction,
+        max_quarantined_fraction=config.data.max_quarantined_fraction,
+    )
+
+
+def load_config(path: Path, overrides: Sequence[str] = (), data_path: Path | None = None) -> PipelineConfig:
+    """Reads and validates a pipeline file.
+
+    Args:
+      path: the YAML file; relative paths in it are relative to its folder.
+      overrides: `a.b=value` each, applied on top of the file; the value is read as YAML.
+      data_path: replaces `data.path`; relative to the working directory, as a shell user means it.
+
+    Raises:
+      ConfigError: the file cannot be read, is not YAML, or breaks a rule; every fault is listed with its key, the rule
+        and the value received.
+    """
+    tree = _read(path)
+    for override in overrides:
+        _apply(tree, override)
+    _resolve_paths(tree, path.parent, data_path)
+    return _validate(tree, str(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such pipeline file; give an existing one with --config") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: the pipeline file cannot be read: {error}") from None
+    tree = yaml_file.parse(text, str(path))
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: a pipeline file is a mapping with at least `name` and `data.path`")
+    return tree
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    """Puts one `a.b=value` into the tree."""
+    key, equals, text = override.partition("=")
+    parts = key.split(".")
+    if not equals or not all(parts):
+        raise ConfigError(f"--set {override!r}: must have the form section.key=value, such as train.epochs=5")
+    for part in parts[:-1]:
+        if tree.get(part) is None:
+            tree[part] = {}
+        tree = tree[part]
+        if not isinstance(tree, dict):
+            raise ConfigError(f"--set {override!r}: {part!r} is not a section")
+    tree[parts[-1]] = yaml_file.parse(text, f"--set {override!r}")
+
+
+def _resolve_paths(tree: dict[str, Any], base: Path, data_path: Path | None) -> None:
+    """Makes `data.path` and `schema` absolute."""
+    if isinstance(tree.get("schema"), str):
+        tree["schema"] = str((base / tree["schema"]).resolve())
+    data = tree.setdefault("data", {})
+    if isinstance(data, dict):
+        if data_path is not None:
+            data["path"] = str(data_path.absolute())
+        elif isinstance(data.get("path"), str) and data["path"]:
+            data["path"] = str(Path(base.resolve(), data["path"]))
+
+
+def _validate(tree: dict[str, Any], source: str) -> PipelineConfig:
+    try:
+        return PipelineConfig.model_validate(tree)
+    except pydantic.ValidationError as error:
+        faults = [_describe(fault) for fault in error.errors()]
+        raise ConfigError("\n".join(f"{source}: {fault}" for fault in dict.fromkeys(faults))) from None
+
+
+def _describe(fault: Any) -> str:
+    """One fault as `key: rule (got value)`."""
+    key = ".".join(str(part) for part in fault["loc"] if part not in ("str", "constrained-int", "int"))
+    kind = fault["type"]
+    if kind == "extra_forbidden":
+        return f"{key}: unknown key; see docs/pipeline-file.md for the keys there are"
+    if kind == "missing":
+        return f"{key}: required, and missing"
+    message = fault["msg"].removeprefix("Value error, ")
+    message = message.replace("Input should be", "must be")
+    if isinstance(fault["input"], dict | list | BaseModel):
+        return f"{key}: {message}"
+    return f"{key}: {message} (got {fault['input']!r})"

@@ -1,0 +1,45 @@
+"""Runs the nodes of a graph one after the other, and notes what each did. Importing this imports TFX."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import absl.logging
+
+from pipeline.config import PipelineConfig
+from pipeline.console import RunConsole
+from pipeline.findings import note
+from pipeline.graph import compile_graph, create_pipeline
+from pipeline.nodes import NodeRunner
+from pipeline.record import RunRecord
+from pipeline.root import Root
+
+
+def run_nodes(config: PipelineConfig, root: Root, beam_profile: str, record: RunRecord, console: RunConsole) -> None:
+    """Runs every node in order until one fails; `record` and `console` learn of each as it ends.
+
+    Raises:
+      Exception: whatever a node's executor raised; its state is in the record by then.
+    """
+    absl.logging.set_verbosity(absl.logging.INFO)
+    logging.getLogger("apache_beam").setLevel(logging.WARNING)
+    graph = compile_graph(create_pipeline(config, root, beam_profile), record.run_id)
+    runner = NodeRunner(graph)
+    for entry in graph.nodes:
+        node_id = entry.pipeline_node.node_info.id
+        started = time.monotonic()
+        try:
+            with console.component(node_id):
+                result = runner.run(entry.pipeline_node)
+                state, detail = note(record, config, root, node_id, result)
+        except BaseException:
+            _close(record, console, node_id, "failed", started, "")
+            raise
+        _close(record, console, node_id, state, started, detail)
+
+
+def _close(record: RunRecord, console: RunConsole, node_id: str, state: str, started: float, detail: str) -> None:
+    seconds = time.monotonic() - started
+    record.components.append({"id": node_id, "state": state, "seconds": round(seconds, 3)})
+    console.finished(node_id, state, seconds, detail)

@@ -1,0 +1,93 @@
+"""What each node found, for the record and in one line for people."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow_transform as tft
+
+from components.evaluator.verdict import Verdict, read_verdict
+from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY, SPLITS
+from components.pusher.executor import DESTINATION_PROPERTY, PUSHED_PROPERTY, REUSED_PROPERTY
+from pipeline import graph
+from pipeline.config import PipelineConfig
+from pipeline.nodes import NodeResult
+from pipeline.record import RunRecord, State
+from pipeline.root import Root
+from trainer import features
+from trainer.run_fn import HISTORY_FILE
+
+Finding = tuple[State, str]
+
+
+def note(record: RunRecord, config: PipelineConfig, root: Root, node_id: str, result: NodeResult) -> Finding:
+    """Puts what `node_id` found into `record`; its state and its line for people."""
+    finder = _FINDERS.get(node_id)
+    if finder is None or result.state == "skipped":
+        return result.state, ""
+    return finder(record, config, root, result)
+
+
+def _ingest(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
+    splits = {split: int(result.property("examples", ROWS_PROPERTY.format(split))) for split in SPLITS}
+    quarantined = int(result.property("quarantine", QUARANTINED_PROPERTY))
+    rows = sum(splits.values()) + quarantined
+    record.data.update(rows=rows, quarantined=quarantined, splits=splits)
+    counts = ", ".join(f"{count:,} {split}" for split, count in splits.items())
+    return result.state, f"{rows:,} rows: {counts}, {quarantined:,} quarantined"
+
+
+def _vocabularies(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
+    transform = tft.TFTransformOutput(result.uri("transform_graph"))
+    left, right = (int(transform.vocabulary_size_by_name(n)) for n in features.vocabulary_names(config.encode.shared))
+    record.data.update(left_entities=left, right_entities=right)
+    return result.state, f"{left:,} left and {right:,} right entities"
+
+
+def _training(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
+    history = json.loads(Path(result.uri("model_run"), HISTORY_FILE).read_text(encoding="utf-8"))
+    trained = record.data["splits"]["train"]
+    return result.state, f"{len(history['loss'])} epochs of {trained:,} rows, rmse {history['rmse'][-1]:.4f} on them"
+
+
+def _evaluation(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
+    verdict = read_verdict(result.uri("evaluation"), graph.blessing_rules(config))
+    wanted = [*config.evaluate.metrics, *(f"baseline_{metric}" for metric in config.evaluate.metrics)]
+    record.metrics = {name: verdict.metrics[name] for name in wanted}
+    record.blessed = verdict.blessed
+    record.blessing = [dataclasses.asdict(rule) for rule in verdict.rules]
+    if not verdict.blessed:
+        record.status = "model_refused"
+        record.error = _refusal(verdict, result.uri("evaluation"))
+    rmse, baseline = verdict.metrics["rmse"], verdict.metrics["baseline_rmse"]
+    rows = record.data["splits"]["eval"]
+    return result.state, f"{rows:,} rows, rmse {rmse:.4f} (constant mean {baseline:.4f})"
+
+
+def _refusal(verdict: Verdict, evaluation: str) -> str:
+    lines = ["the model is not blessed, and was not published:"]
+    lines += [f"  {rule}" for rule in verdict.rules if not rule.ok]
+    return "\n".join([*lines, f"The Evaluator's findings are in {evaluation}; the rules are evaluate.bless."])
+
+
+def _publication(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
+    if not result.property("pushed_model", PUSHED_PROPERTY):
+        return "skipped", "not blessed"
+    destination = str(result.property("pushed_model", DESTINATION_PROPERTY))
+    record.published = os.path.relpath(destination, root.path)
+    record.status = "published"
+    reused = bool(result.property("pushed_model", REUSED_PROPERTY))
+    return ("cached" if reused else "executed"), record.published
+
+
+_FINDERS: dict[str, Callable[[RunRecord, PipelineConfig, Root, NodeResult], Finding]] = {
+    graph.EXAMPLE_GEN: _ingest,
+    graph.TRANSFORM: _vocabularies,
+    graph.TRAINER: _training,
+    graph.EVALUATOR: _evaluation,
+    graph.PUSHER: _publication,
+}

@@ -1,0 +1,181 @@
+"""The graph, one short builder per stage. The same graph goes to every runner."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.components.evaluator.component import Evaluator
+from tfx.components.example_validator.component import ExampleValidator
+from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.components.statistics_gen.component import StatisticsGen
+from tfx.components.trainer.component import Trainer
+from tfx.components.transform.component import Transform
+from tfx.dsl.compiler import constants
+from tfx.dsl.compiler.compiler import Compiler
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.orchestration import metadata
+from tfx.orchestration.pipeline import Pipeline
+from tfx.orchestration.portable import runtime_parameter_utils
+from tfx.proto import trainer_pb2
+from tfx.proto.orchestration import pipeline_pb2
+from tfx.types import standard_artifacts
+
+import trainer
+from components.data_gate.component import DataGate
+from components.evaluator.rules import Rule, eval_config
+from components.latest_blessed.strategy import BLESSING, CANDIDATE, MODEL, LatestBlessedOtherModel
+from components.pair_example_gen.component import PairExampleGen
+from components.pair_example_gen.source import split_path
+from components.pusher.component import VersionPusher
+from pipeline import beam
+from pipeline.config import BlessingRule, PipelineConfig, ingest_settings
+from pipeline.root import Root
+
+# Ids of the nodes whose outputs the record of a run reads.
+EXAMPLE_GEN, TRANSFORM, TRAINER, RESOLVER, EVALUATOR, PUSHER = (
+    "PairExampleGen",
+    "Transform",
+    "Trainer",
+    "LatestBlessedModel",
+    "Evaluator",
+    "Pusher",
+)
+
+
+def create_pipeline(config: PipelineConfig, root: Root, beam_profile: str = "local") -> Pipeline:
+    """The whole graph of `config`, keeping its state below `root`."""
+    example_gen = _example_gen(config)
+    statistics, schema, validator, gate = _validation(config, example_gen)
+    transform = _transform(config, example_gen, schema, gate)
+    model_trainer = _trainer(config, transform)
+    resolver = _last_blessed(model_trainer)
+    evaluator = _evaluator(config, example_gen, schema, model_trainer, resolver)
+    pusher = _pusher(config, root, model_trainer, evaluator)
+    return Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=str(root.artifacts),
+        components=[
+            example_gen, statistics, schema, validator, gate, transform, model_trainer, resolver, evaluator, pusher
+        ],
+        enable_cache=True,
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(root.metadata)),
+        beam_pipeline_args=beam.options(beam_profile),
+    )  # fmt: skip
+
+
+def compile_graph(graph: Pipeline, run_id: str) -> pipeline_pb2.Pipeline:
+    """TFX's intermediate representation of `graph` for one run."""
+    compiled = Compiler().compile(graph)
+    run_parameter = {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
+    runtime_parameter_utils.substitute_runtime_parameter(compiled, run_parameter)
+    for node in compiled.nodes:
+        if node.pipeline_node.node_info.id == PUSHER:
+            # It looks at the serving directory itself (components/pusher/executor.py).
+            node.pipeline_node.execution_options.caching_options.enable_cache = False
+    return compiled
+
+
+def blessing_rules(config: PipelineConfig) -> list[Rule]:
+    """Section `evaluate.bless` as the Evaluator's rules."""
+    return [_rule(rule) for rule in config.evaluate.bless]
+
+
+def _rule(rule: BlessingRule) -> Rule:
+    return Rule(rule.metric, rule.below, rule.above, rule.better_than, rule.margin or 0.0)
+
+
+def _example_gen(config: PipelineConfig) -> PairExampleGen:
+    base, pattern = split_path(config.data.path)
+    return PairExampleGen(base, pattern, ingest_settings(config))
+
+
+def _validation(
+    config: PipelineConfig, example_gen: PairExampleGen
+) -> tuple[StatisticsGen, ImportSchemaGen, ExampleValidator, DataGate]:
+    """Statistics against the curated schema, and the gate that stops the run."""
+    statistics = StatisticsGen(examples=example_gen.outputs["examples"])
+    schema = ImportSchemaGen(schema_file=config.schema_path)
+    validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
+    gate = DataGate(statistics.outputs["statistics"], validator.outputs["anomalies"])
+    return statistics, schema, validator, gate
+
+
+def _transform(
+    config: PipelineConfig, example_gen: PairExampleGen, schema: ImportSchemaGen, gate: DataGate
+) -> Transform:
+    """Vocabularies and score centring; waits for the gate."""
+    transform = Transform(
+        examples=example_gen.outputs["examples"],
+        schema=schema.outputs["schema"],
+        preprocessing_fn="trainer.preprocessing.preprocessing_fn",
+        custom_config={
+            "encode": config.encode.model_dump(),
+            "score": config.score.model_dump(),
+            "code": code_fingerprint("features.py", "preprocessing.py", "settings.py"),
+        },
+        # StatisticsGen has described the raw data, and the transformed are row numbers.
+        disable_statistics=True,
+    )
+    transform.add_upstream_node(gate)
+    return transform
+
+
+def _trainer(config: PipelineConfig, transform: Transform) -> Trainer:
+    custom_config: dict[str, Any] = {
+        "encode": config.encode.model_dump(),
+        "model": config.model.model_dump(),
+        "train": config.train.model_dump(),
+        "code": code_fingerprint("*.py"),
+    }
+    return Trainer(
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        run_fn="trainer.run_fn.run_fn",
+        train_args=trainer_pb2.TrainArgs(splits=["train"]),
+        eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
+        custom_config=custom_config,
+    )
+
+
+def _last_blessed(model_trainer: Trainer) -> Resolver:
+    return Resolver(
+        strategy_class=LatestBlessedOtherModel,
+        **{
+            CANDIDATE: model_trainer.outputs["model"],
+            MODEL: types.Channel(type=standard_artifacts.Model),
+            BLESSING: types.Channel(type=standard_artifacts.ModelBlessing),
+        },
+    ).with_id(RESOLVER)
+
+
+def _evaluator(
+    config: PipelineConfig, example_gen: PairExampleGen, schema: ImportSchemaGen, trained: Trainer, resolver: Resolver
+) -> Evaluator:
+    return Evaluator(
+        examples=example_gen.outputs["examples"],
+        schema=schema.outputs["schema"],
+        model=trained.outputs["model"],
+        baseline_model=resolver.outputs[MODEL],
+        eval_config=eval_config(blessing_rules(config)),
+    )
+
+
+def _pusher(config: PipelineConfig, root: Root, trained: Trainer, evaluator: Evaluator) -> VersionPusher:
+    return VersionPusher(
+        model=trained.outputs["model"],
+        blessing=evaluator.outputs["blessing"],
+        directory=str(root.serving(config)),
+        keep=config.publish.keep,
+    ).with_id(PUSHER)
+
+
+def code_fingerprint(*patterns: str) -> str:
+    """A digest of the trainer's modules, so that a change of the code is a change that the cache sees."""
+    folder = Path(trainer.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]

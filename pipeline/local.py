@@ -1,0 +1,80 @@
+"""Runs a graph on this machine: progress, record, exit code."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import traceback
+from pathlib import Path
+
+from components.errors import ComponentError, DataRefused, ModelRefused
+from pipeline.config import PipelineConfig
+from pipeline.console import RunConsole, library_chatter_to
+from pipeline.errors import PipelineError
+from pipeline.record import EXIT_CODES, RunRecord
+from pipeline.root import Root
+from trainer.errors import TrainingError
+
+SUMMARY, LOG = "summary.json", "run.log"
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOutcome:
+    """How a run ended, and where its record is."""
+
+    record: RunRecord
+    exit_code: int
+    folder: Path
+
+
+def run(config: PipelineConfig, root: Root, beam_profile: str = "local") -> RunOutcome:
+    """Runs the graph of `config` with its state below `root`.
+
+    A fault of the data or of the model ends the run with its exit code and its reason in the record; nothing is raised,
+    and whatever happens, the record is written.
+
+    Raises:
+      RootError: the root cannot be used.
+    """
+    since = time.monotonic()
+    with root.locked():
+        run_id = root.new_run()
+        folder = root.runs / run_id
+        record = RunRecord.begin(config, run_id)
+        with library_chatter_to(folder / LOG) as terminal:
+            record.write(folder / SUMMARY, since)
+            try:
+                exit_code = _execute(config, root, beam_profile, record, RunConsole(terminal))
+            finally:
+                record.write(folder / SUMMARY, since)
+    return RunOutcome(record, exit_code, folder)
+
+
+def _execute(config: PipelineConfig, root: Root, beam_profile: str, record: RunRecord, console: RunConsole) -> int:
+    """Runs every node; the exit code. The reason of a failure goes into `record`, its traceback into the log."""
+    try:
+        console.say(f"{config.name}: {config.data.path} -> {root.path}")
+        with console.component("starting TFX"):
+            # Importing TFX costs seconds and prints pages: not before the log is open and the person sees why.
+            from pipeline import execution
+        execution.run_nodes(config, root, beam_profile, record, console)
+    except KeyboardInterrupt:
+        record.error = "interrupted; the same command goes on with the components that are finished"
+        return 1
+    except Exception as error:
+        traceback.print_exc()
+        return _judge(error, record)
+    return EXIT_CODES[record.status]
+
+
+def _judge(error: Exception, record: RunRecord) -> int:
+    """Status, reason and exit code of a run that `error` ended."""
+    if isinstance(error, DataRefused):
+        record.status = "data_refused"
+    elif isinstance(error, ModelRefused):
+        record.status = "model_refused"
+    if isinstance(error, ComponentError | PipelineError | TrainingError):
+        record.error = str(error)
+        return error.exit_code
+    record.error = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}".rstrip()
+    return 1

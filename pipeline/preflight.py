@@ -1,0 +1,25 @@
+"""What can be refused in the first second, before a library is imported or a file written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.pair_example_gen.files import is_remote
+from components.pair_example_gen.reader import check_columns
+from components.pair_example_gen.source import find_files, split_path
+from pipeline.config import PipelineConfig, ingest_settings
+from pipeline.errors import ConfigError
+
+
+def check_inputs(config: PipelineConfig) -> None:
+    """Looks whether the files that `config` names are there and begin as it says.
+
+    Raises:
+      InputError: no file of pairs, or one that cannot be read, is empty, or lacks a column.
+      ConfigError: there is no schema file.
+    """
+    if not is_remote(config.schema_path) and not Path(config.schema_path).is_file():
+        raise ConfigError(f"schema: {config.schema_path}: no such file; leave `schema` out for the curated one")
+    layout = ingest_settings(config).layout
+    for file in find_files(*split_path(config.data.path)):
+        check_columns(file, layout)

@@ -1,0 +1,1 @@
+"""TensorFlow Serving's contract on this machine; stands alone on TensorFlow."""

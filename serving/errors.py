@@ -1,0 +1,17 @@
+"""What serving raises when the user is at fault.
+
+    ServingError
+    └── ModelNotFound    there is no published model where one was named
+"""
+
+from __future__ import annotations
+
+
+class ServingError(Exception):
+    """Something that the user can mend; its message says how, and is shown as it stands."""
+
+    exit_code = 2
+
+
+class ModelNotFound(ServingError):
+    """There is no published model where one was named."""

@@ -1,0 +1,1 @@
+"""Everything that knows Keras, and nothing that knows the graph."""

@@ -1,0 +1,91 @@
+"""Transformed examples as columns in memory, and the batches that training reads from them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from trainer import features
+
+_PARSE_BATCH = 65_536
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """Columns of one split; row i of each belongs to pair i."""
+
+    left: np.ndarray  # int32 [n]
+    right: np.ndarray  # int32 [n]
+    label: np.ndarray  # float32 [n]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, rows: np.ndarray) -> Pairs:
+        """The given rows, in the given order."""
+        return Pairs(self.left[rows], self.right[rows], self.label[rows])
+
+
+def load(file_patterns: list[str], compression: str = "GZIP") -> Pairs:
+    """Reads a split of transformed tf.Examples, parsing tens of thousands at a time in C++.
+
+    Rows keep the order of the sorted files, so that the same files always give the same columns.
+
+    Raises:
+      ValueError: no file matches, or the files hold no row.
+    """
+    files = sorted(path for pattern in file_patterns for path in tf.io.gfile.glob(pattern))
+    if not files:
+        raise ValueError(f"no transformed examples match {file_patterns}")
+    spec = {
+        features.LEFT: tf.io.FixedLenFeature([], tf.int64),
+        features.RIGHT: tf.io.FixedLenFeature([], tf.int64),
+        features.LABEL: tf.io.FixedLenFeature([], tf.float32),
+    }
+    records = tf.data.TFRecordDataset(files, compression_type=compression)
+    parsed = records.batch(_PARSE_BATCH).map(lambda examples: tf.io.parse_example(examples, spec))
+    batches = list(parsed.prefetch(2).as_numpy_iterator())
+    if not batches:
+        raise ValueError(f"the transformed examples {file_patterns} hold no row")
+    return Pairs(
+        left=np.concatenate([batch[features.LEFT] for batch in batches]).astype(np.int32),
+        right=np.concatenate([batch[features.RIGHT] for batch in batches]).astype(np.int32),
+        label=np.concatenate([batch[features.LABEL] for batch in batches]),
+    )
+
+
+def hold_out(pairs: Pairs, fraction: float, seed: int) -> tuple[Pairs, Pairs]:
+    """Splits off `fraction` of the rows, at least one on either side, drawn by `seed`: (kept, held out)."""
+    order = np.random.default_rng(seed).permutation(len(pairs))
+    held = min(max(round(len(pairs) * fraction), 1), len(pairs) - 1)
+    return pairs.take(np.sort(order[held:])), pairs.take(np.sort(order[:held]))
+
+
+def batches(pairs: Pairs, batch_size: int, shuffle_seed: int | None = None) -> tf.data.Dataset:
+    """Batches `((left [b, 1], right [b, 1]), label [b, 1])`; the last one may be smaller.
+
+    With a seed every pass over the dataset has its own order, drawn by one permutation of the row numbers: the columns
+    are gathered a batch at a time, which costs a tenth of shuffling them a row at a time.
+    """
+    columns = [tf.constant(column[:, None]) for column in (pairs.left, pairs.right, pairs.label)]
+    count = len(pairs)
+    steps = -(-count // batch_size)
+
+    def gather(rows: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
+        left, right, label = (tf.gather(column, rows) for column in columns)
+        return (left, right), label
+
+    def epoch(seed: tf.Tensor) -> tf.data.Dataset:
+        rows = tf.range(count)
+        if shuffle_seed is not None:
+            rows = tf.random.experimental.stateless_shuffle(rows, seed=tf.stack([seed, shuffle_seed]))
+        slices = tf.data.Dataset.range(steps)
+        return slices.map(lambda step: gather(rows[step * batch_size : (step + 1) * batch_size]))
+
+    draws = tf.data.Dataset.random(seed=shuffle_seed or 0, rerandomize_each_iteration=True).take(1)
+    ordered = draws.flat_map(epoch)
+    options = tf.data.Options()
+    options.deterministic = True
+    return ordered.apply(tf.data.experimental.assert_cardinality(steps)).with_options(options).prefetch(2)

@@ -1,0 +1,67 @@
+"""What Transform does to a pair: ids become table rows, the score becomes a signed label. Training and serving agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from trainer import features
+from trainer.settings import EncodeSettings, ScoreSettings, transform_settings
+
+
+def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
+    """Encodes ids and centres scores.
+
+    Args:
+      inputs: `left_id`, `right_id` string `[n, 1]`, `score` float `[n, 1]`.
+      custom_config: sections `encode` and `score` of the pipeline file (`trainer.settings`).
+
+    Returns:
+      `left`, `right` int64 `[n, 1]` in `[0, vocabulary + oov_buckets)`; `label` float32 `[n, 1]`.
+    """
+    encode, score = transform_settings(custom_config)
+    left, right = _encode(inputs[features.LEFT_ID], inputs[features.RIGHT_ID], encode)
+    return {features.LEFT: left, features.RIGHT: right, features.LABEL: _label(inputs[features.SCORE], score)}
+
+
+def _encode(left_id: tf.Tensor, right_id: tf.Tensor, encode: EncodeSettings) -> tuple[tf.Tensor, tf.Tensor]:
+    if encode.shared:
+        shared = _vocabulary(tf.concat([left_id, right_id], axis=0), features.SHARED_VOCABULARY, encode)
+        return _rows(left_id, shared, encode), _rows(right_id, shared, encode)
+    left = _vocabulary(left_id, features.LEFT_VOCABULARY, encode)
+    right = _vocabulary(right_id, features.RIGHT_VOCABULARY, encode)
+    return _rows(left_id, left, encode), _rows(right_id, right, encode)
+
+
+def _vocabulary(ids: tf.Tensor, name: str, encode: EncodeSettings) -> tf.Tensor:
+    """The vocabulary of one side, most frequent id first; the tensor stands for its file."""
+    return tft.vocabulary(
+        ids,
+        top_k=encode.max_vocabulary,
+        frequency_threshold=encode.min_count if encode.min_count > 1 else None,
+        vocab_filename=name,
+    )
+
+
+def _rows(ids: tf.Tensor, vocabulary: tf.Tensor, encode: EncodeSettings) -> tf.Tensor:
+    return tft.apply_vocabulary(ids, vocabulary, num_oov_buckets=encode.oov_buckets)
+
+
+def _label(score: tf.Tensor, settings: ScoreSettings) -> tf.Tensor:
+    """(score - center) / scale with full-pass statistics of the train split; float64 inside, so that large offsets hold."""
+    score = tf.cast(score, tf.float64)
+    label = score - _center(score, settings)
+    if settings.scale == "std":
+        deviation = tf.sqrt(tft.var(score))
+        label = label / tf.where(deviation > 0, deviation, tf.ones_like(deviation))
+    return tf.cast(label, tf.float32)
+
+
+def _center(score: tf.Tensor, settings: ScoreSettings) -> tf.Tensor:
+    if settings.center == "mean":
+        return tft.mean(score)
+    if settings.center == "midpoint":
+        return (tft.min(score) + tft.max(score)) / 2
+    return tf.zeros([], tf.float64)

@@ -1,0 +1,76 @@
+"""What the graph tells preprocessing and training: plain frozen dataclasses that cross process borders as JSON.
+
+The pipeline file is validated by `pipeline.config`; these carry the part of it that the trainer needs, so that nothing
+here depends on the floor above.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodeSettings:
+    """How entity ids become rows of an embedding table (section `encode` of the pipeline file)."""
+
+    min_count: int = 1
+    max_vocabulary: int | None = None
+    oov_buckets: int = 1
+    shared: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreSettings:
+    """How raw scores become signed labels: label = (score - center) / scale (section `score`)."""
+
+    center: Literal["mean", "midpoint", "none"] = "mean"
+    scale: Literal["std", "none"] = "none"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSettings:
+    """The shape of the model and its penalty (section `model`)."""
+
+    dimension: int = 64
+    bias: bool = True
+    objective: Literal["regression"] = "regression"
+    regularization: float = 0.0
+    initial_scale: float = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class EarlyStoppingSettings:
+    """When training ends before its last epoch: no better loss for `patience` epochs on rows held out of train."""
+
+    validation_fraction: float = 0.05
+    patience: int = 2
+    min_delta: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSettings:
+    """How the model is fitted (section `train`)."""
+
+    epochs: int = 20
+    batch_size: int = 8192
+    optimizer: Literal["adagrad", "adam", "sgd"] = "adagrad"
+    learning_rate: float = 0.1
+    early_stopping: EarlyStoppingSettings | None = EarlyStoppingSettings()
+    seed: int = 1
+
+
+def transform_settings(custom_config: dict[str, Any]) -> tuple[EncodeSettings, ScoreSettings]:
+    """The settings of preprocessing, from the `custom_config` of the Transform node."""
+    return EncodeSettings(**custom_config["encode"]), ScoreSettings(**custom_config["score"])
+
+
+def training_settings(custom_config: dict[str, Any]) -> tuple[EncodeSettings, ModelSettings, TrainSettings]:
+    """The settings of training, from the `custom_config` of the Trainer node."""
+    train = dict(custom_config["train"])
+    stopping = train.pop("early_stopping")
+    return (
+        EncodeSettings(**custom_config["encode"]),
+        ModelSettings(**custom_config["model"]),
+        TrainSettings(early_stopping=EarlyStoppingSettings(**stopping) if stopping else None, **train),
+    )
