@@ -2,7 +2,7 @@
 
 Two kinds of machine, each given a clone of the committed state of this repository and nothing else of ours:
 
-- a bare Debian or Ubuntu (`bookworm`, `trixie`, `jammy`): the smallest root that debootstrap makes, plus Python, venv,
+- a bare Debian or Ubuntu (`bookworm`, `trixie`; `jammy` on Ubuntu): the smallest root that debootstrap makes, plus Python, venv,
   make and git, entered with chroot. No uv, no compiler, no Python headers, an empty home;
 - each Python found here, under its own name (`python3.12`), on PATH or among pyenv's versions.
 
@@ -36,6 +36,9 @@ UNSUPPORTED = ("python3.9", "python3.8", "python3.14", "python3.7", "python3.6")
 SETUP = ("make doctor",)
 FULL = ("make run-local", "make test")
 PACKAGES = ("python3", "make", "git", "ca-certificates")
+
+UBUNTU_KEYRING = Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg")
+"""Without it (Debian does not carry it) debootstrap cannot tell whether what it downloads is Ubuntu's."""
 
 PASSED_ON = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PIP_INDEX_URL")
 """The settings of this machine's network that a fresh machine would need to be told, too."""
@@ -79,18 +82,18 @@ Runner = Callable[[str, Path], int]
 # --- which machines -------------------------------------------------------------------------------------------------
 
 
-def machines(pythons: Mapping[str, str]) -> list[Machine]:
-    """All machines, given the Pythons found here: command name -> path."""
+def machines(pythons: Mapping[str, str], ubuntu: bool) -> list[Machine]:
+    """All machines, given the Pythons found here (command name -> path) and whether an Ubuntu can be made here."""
     bare = [
         Machine("bookworm", suite="bookworm", packages=("python3-venv",)),
         Machine("trixie", suite="trixie", packages=("python3-venv",)),
-        # The oldest glibc that is supported, 2.35. Ubuntu keeps python3-venv in universe.
-        Machine("jammy", suite="jammy", components="main,universe", packages=("python3-venv",)),
         Machine("bookworm-no-venv", suite="bookworm", refused=True),
     ]
+    # The oldest glibc that is supported, 2.35. Ubuntu keeps python3-venv in universe.
+    jammy = [Machine("jammy", suite="jammy", components="main,universe", packages=("python3-venv",))] if ubuntu else []
     here = [Machine(name, pythons[name]) for name in SUPPORTED if name in pythons]
     old = [Machine(name, pythons[name], refused=True) for name in UNSUPPORTED if name in pythons]
-    return bare + here + old[:1]
+    return bare + jammy + here + old[:1]
 
 
 def select(wanted: list[str], known: list[Machine]) -> list[Machine]:
@@ -290,7 +293,9 @@ def main(arguments: list[str]) -> int:
     options.work.mkdir(parents=True, exist_ok=True)
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     try:
-        chosen = select(options.only, machines(pythons_here(os.environ.get("PATH", os.defpath), pyenv)))
+        ubuntu = UBUNTU_KEYRING.exists() or (options.work / "jammy").exists()
+        pythons = pythons_here(os.environ.get("PATH", os.defpath), pyenv)
+        chosen = select(options.only, machines(pythons, ubuntu))
         check_able(chosen)
     except CheckError as error:
         print(error, file=sys.stderr)

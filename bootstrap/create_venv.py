@@ -229,11 +229,11 @@ def set_up(python: "dict[str, Any]") -> None:
         uv = find_uv() or installed_uv()
         if uv is None:
             check_venv_module(python)
-        if STAMP.exists():
-            STAMP.unlink()  # first, so that no stamp of an earlier set-up vouches for a half-done one
-        remove_broken_venv()
         LOG.write_text("")
         say("Setting up .venv with Python {}; this happens once.".format(python["version"]))
+        remove_unfinished_venv()
+        if STAMP.exists():
+            STAMP.unlink()  # before anything changes: no stamp of an earlier set-up may vouch for a half-done one
         uv = uv or install_uv(python)
         with step("install the locked packages"):
             install_packages(uv, python)
@@ -242,12 +242,19 @@ def set_up(python: "dict[str, Any]") -> None:
         STAMP.write_text(json.dumps(wanted))
 
 
-def remove_broken_venv() -> None:
-    """Removes a `.venv` whose making was cut short: uv refuses one without a Python, and is misled by one without
-    a pyvenv.cfg, which is its base Python in disguise."""
-    parts = (VENV / "bin" / "python", VENV / "pyvenv.cfg")
-    if VENV.exists() and not all(part.exists() for part in parts):
-        shutil.rmtree(str(VENV))
+def remove_unfinished_venv() -> None:
+    """Empties a `.venv` that no complete set-up vouches for.
+
+    Completing it is not possible: uv takes a package for installed once its metadata are there, so files that a
+    killed installation did not get to would stay missing. And uv is misled by an environment without a Python or a
+    pyvenv.cfg. The folder itself stays: it may be a link to a larger disk.
+    """
+    parts = (STAMP, VENV / "bin" / "python", VENV / "pyvenv.cfg")
+    left = list(VENV.iterdir()) if VENV.exists() else []
+    if left and not all(part.exists() for part in parts):
+        with step("remove the .venv of a set-up that did not finish"):
+            for path in left:
+                shutil.rmtree(str(path)) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def digest(python: "dict[str, Any]") -> str:

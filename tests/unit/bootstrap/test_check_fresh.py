@@ -16,10 +16,14 @@ MAKE_SAYS = "make: *** [Makefile:53: .venv/kindred.stamp] Error 2"
 
 
 def test_machines_are_the_bare_ones_each_supported_python_and_one_to_refuse() -> None:
-    found = {machine.name: machine for machine in check_fresh.machines(PYTHONS)}
-    assert list(found) == ["bookworm", "trixie", "jammy", "bookworm-no-venv", "python3.10", "python3.12", "python3.9"]
+    found = {machine.name: machine for machine in check_fresh.machines(PYTHONS, ubuntu=False)}
+    assert list(found) == ["bookworm", "trixie", "bookworm-no-venv", "python3.10", "python3.12", "python3.9"]
     assert [name for name, machine in found.items() if machine.refused] == ["bookworm-no-venv", "python3.9"]
     assert found["python3.12"].python == "/a/python3.12"
+
+
+def test_ubuntu_is_a_machine_where_it_can_be_made() -> None:
+    assert "jammy" in [machine.name for machine in check_fresh.machines({}, ubuntu=True)]
 
 
 def test_select() -> None:

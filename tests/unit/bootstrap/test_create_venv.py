@@ -141,15 +141,25 @@ def test_a_killed_set_up_is_done_again(fresh: Fresh) -> None:
     assert len(fresh.calls) == 3
 
 
-@pytest.mark.parametrize("missing", ["bin/python", "pyvenv.cfg"])
-def test_a_half_made_venv_is_removed_first(fresh: Fresh, missing: str) -> None:
+@pytest.mark.parametrize("missing", ["bin/python", "pyvenv.cfg", "kindred.stamp"])
+def test_nothing_of_an_unfinished_venv_is_kept(fresh: Fresh, missing: str) -> None:
     fresh.uv()
     fresh.run()
+    (fresh.root / "uv.lock").write_text("version = 2\n")
     (fresh.root / ".venv" / missing).unlink()
-    (fresh.root / ".venv" / "leftover").touch()
-    fresh.stamp.unlink()
+    (fresh.root / ".venv" / "lib" / "half").mkdir(parents=True)
     assert fresh.run().returncode == 0
-    assert not (fresh.root / ".venv" / "leftover").exists()
+    assert not (fresh.root / ".venv" / "lib").exists()
+    assert fresh.stamp.exists()
+
+
+def test_a_finished_venv_is_kept_and_changed(fresh: Fresh) -> None:
+    fresh.uv()
+    fresh.run()
+    (fresh.root / "uv.lock").write_text("version = 2\n")
+    (fresh.root / ".venv" / "lib").mkdir()
+    assert fresh.run().returncode == 0
+    assert (fresh.root / ".venv" / "lib").exists()
 
 
 def test_two_set_ups_at_once_are_one_after_the_other(fresh: Fresh) -> None:
