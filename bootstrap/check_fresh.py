@@ -2,8 +2,8 @@
 
 Two kinds of machine, each given a clone of the committed state of this repository and nothing else of ours:
 
-- a bare Debian or Ubuntu (`bookworm`, `trixie`; `jammy` on Ubuntu): the smallest root that debootstrap makes, plus Python, venv,
-  make and git, entered with chroot. No uv, no compiler, no Python headers, an empty home;
+- a bare Debian or Ubuntu (`bookworm`, `trixie`; `jammy` where Ubuntu's keyring is): the smallest root that debootstrap
+  makes, plus Python, venv, make and git, entered with chroot. No uv, no compiler, no headers, an empty home;
 - each Python found here, under its own name (`python3.12`), on PATH or among pyenv's versions.
 
 Where the set-up must refuse (`python3.9`; `bookworm-no-venv`, a root without python3-venv), it must do so with exit

@@ -302,8 +302,9 @@ def render(checks: list[Check], console: Console) -> None:
         verdict = "[green]ok    [/]" if check.ok else "[red]FAILED[/]"
         console.print(f"{verdict}  {check.name:{width}}  {escape(check.found)}", soft_wrap=True)
     failed = [check for check in checks if not check.ok]
-    for check in failed:
-        console.print(f"[red]{check.name}:[/] {check.mend}", soft_wrap=True)
+    for mend in dict.fromkeys(check.mend for check in failed):  # one cause fails many checks: say its cure once
+        names = ", ".join(check.name for check in failed if check.mend == mend)
+        console.print(f"[red]{escape(names)}:[/] {escape(mend)}", soft_wrap=True)
     console.print(f"[red]{len(failed)} of {len(checks)} checks failed.[/]" if failed else "[green]Healthy.[/]")
 
 

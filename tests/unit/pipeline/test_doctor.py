@@ -186,6 +186,13 @@ def test_main_says_how_to_mend_what_failed(
     assert said.splitlines()[-1] == ("Healthy." if ok else "1 of 2 checks failed.")
 
 
+def test_render_says_a_cure_once_for_all_that_it_mends() -> None:
+    out = io.StringIO()
+    checks = [Check("a", False, "", "Mend."), Check("b", False, "", "Other."), Check("c", False, "", "Mend.")]
+    doctor.render(checks, Console(file=out, width=40))
+    assert out.getvalue().splitlines()[3:] == ["a, c: Mend.", "b: Other.", "3 of 3 checks failed."]
+
+
 def test_render_keeps_long_findings_on_one_line() -> None:
     out = io.StringIO()
     doctor.render([Check("x", True, "word " * 60)], Console(file=out, width=40))
