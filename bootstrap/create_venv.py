@@ -56,11 +56,11 @@ DISK_NEEDED = 6 * 10**9
 """Bytes: 3.1 GB of packages in `.venv`, and nearly as much again in uv's download cache on the first time."""
 
 
-class Refusal(Exception):
-    """This machine or Python cannot run Kindred: the message is one sentence that says what to do. Exit code 2."""
+class UnsupportedError(Exception):
+    """Kindred cannot be set up with this Python or on this machine: the message is one sentence that says what to do. Exit code 2."""
 
 
-class Failure(Exception):
+class StepError(Exception):
     """A step of the set-up did not succeed: the message says which, and where its output is. Exit code 1."""
 
 
@@ -79,11 +79,11 @@ def main(arguments: "list[str]") -> int:
             os.execv(python["executable"], [python["executable"], os.path.abspath(__file__), "--chosen"])
         check_platform()
         set_up(python)
-    except Refusal as refusal:
-        print(refusal, file=sys.stderr)
+    except UnsupportedError as error:
+        print(error, file=sys.stderr)
         return 2
-    except Failure as failure:
-        print(failure, file=sys.stderr)
+    except StepError as error:
+        print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nInterrupted: the next make starts the set-up again.", file=sys.stderr)
@@ -155,11 +155,11 @@ def supported(python: "dict[str, Any]") -> bool:
 
 
 def check_python(python: "dict[str, Any]", chosen: bool) -> None:
-    """Raises Refusal unless `python` is supported; `chosen` says whether a person named it, for the wording."""
+    """Raises UnsupportedError unless `python` is supported; `chosen` says whether a person named it, for the wording."""
     if supported(python):
         return
     name = "the one you named" if chosen else "the only one on PATH"
-    raise Refusal(
+    raise UnsupportedError(
         f"Kindred needs Python 3.10, 3.11, 3.12 or 3.13, and {name} is {title(python)}: install one of them, or name "
         "one with `make PYTHON=/path/to/python3.12 ...`."
     )
@@ -178,18 +178,18 @@ def title(python: "dict[str, Any]") -> str:
 
 
 def check_platform() -> None:
-    """Raises Refusal unless the lock has packages for this operating system, processor and C library."""
+    """Raises UnsupportedError unless the lock has packages for this operating system, processor and C library."""
     system, machine = platform.system(), platform.machine()
     if (system, machine) == ("Darwin", "arm64"):
         return
     if (system, machine) != ("Linux", "x86_64"):
-        raise Refusal(
+        raise UnsupportedError(
             "TFX publishes packages for Linux on x86-64 and macOS on Apple silicon only, and this is "
             f"{system} on {machine}: use such a machine, or a Linux x86-64 container."
         )
     name, version = c_library()
     if name != "glibc" or version_of(version)[:2] < OLDEST_GLIBC:
-        raise Refusal(
+        raise UnsupportedError(
             "Kindred needs glibc 2.35 or newer, and this system has {}: use Ubuntu 22.04, Debian 12 or a newer "
             "system.".format(" ".join((name, version)).strip() or "another C library")
         )
@@ -205,10 +205,10 @@ def c_library() -> "tuple[str, str]":
 
 
 def check_disk() -> None:
-    """Raises Refusal when the packages would not fit: half an installation is a poor way to find that out."""
+    """Raises UnsupportedError when the packages would not fit: half an installation is a poor way to find that out."""
     free = shutil.disk_usage(str(ROOT)).free
     if free < DISK_NEEDED and not VENV.exists():
-        raise Refusal(
+        raise UnsupportedError(
             f"The set-up needs {DISK_NEEDED / 1e9:.0f} GB of disk, and {ROOT} has {free / 1e9:.1f} GB free: "
             "make room first."
         )
@@ -306,13 +306,13 @@ def install_uv(python: "dict[str, Any]") -> str:
 
 
 def check_venv_module(python: "dict[str, Any]") -> None:
-    """Raises Refusal where the system's Python came without venv: Debian and Ubuntu package it by itself."""
+    """Raises UnsupportedError where the system's Python came without venv: Debian and Ubuntu package it by itself."""
     try:
         import ensurepip  # noqa: F401 - Debian leaves out this half of what `python -m venv` needs
         import venv  # noqa: F401
     except ImportError:
         name = "python{}.{}-venv".format(*version_of(python["version"]))
-        raise Refusal(
+        raise UnsupportedError(
             "Python {} has no venv module here: install it (`apt-get install {}` on Debian and Ubuntu), or put uv "
             "on PATH.".format(python["version"], name)
         ) from None
@@ -335,7 +335,7 @@ def run(command: "list[str]", what: str) -> None:
     """Runs a step's program, its output into the log.
 
     Raises:
-        Failure: it did not succeed; the message holds the last lines of its output.
+        StepError: it did not succeed; the message holds the last lines of its output.
     """
     ours = ("VIRTUAL_ENV", "UV_PYTHON", "UV_PROJECT_ENVIRONMENT", "PYTHONHOME", "PYTHONPATH")
     environment = {name: value for name, value in os.environ.items() if name not in ours}
@@ -349,7 +349,7 @@ def run(command: "list[str]", what: str) -> None:
         with LOG.open("rb") as log:
             log.seek(start)
             last = log.read().decode(errors="replace").rstrip().splitlines()[-12:]
-        raise Failure("\n".join([*last, f"{what} failed; the whole output is in {LOG}."]))
+        raise StepError("\n".join([*last, f"{what} failed; the whole output is in {LOG}."]))
 
 
 @contextlib.contextmanager

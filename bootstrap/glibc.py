@@ -28,7 +28,10 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from elftools.elf.elffile import ELFFile
 
 WHEELS_GLIBC = (2, 39)
 """The glibc that the wheels are tagged for: from here on they load as they are."""
@@ -209,14 +212,14 @@ class _Need:
         return bool(self.flags & _VER_FLG_WEAK)
 
 
-def _open_elf(stream: Any) -> Any:
+def _open_elf(stream: BinaryIO) -> ELFFile:
     # Imported late: pyelftools is installed on Linux only, and this module is imported everywhere.
     from elftools.elf.elffile import ELFFile
 
     return ELFFile(stream)
 
 
-def _needs(elf: Any) -> Iterator[_Need]:
+def _needs(elf: ELFFile) -> Iterator[_Need]:
     section = elf.get_section_by_name(".gnu.version_r")
     offset = section["sh_offset"] if section else 0
     for library, versions in section.iter_versions() if section else ():
@@ -227,7 +230,7 @@ def _needs(elf: Any) -> Iterator[_Need]:
         offset += library["vn_next"]
 
 
-def _young_symbols(elf: Any) -> list[str]:
+def _young_symbols(elf: ELFFile) -> list[str]:
     """The names that are still tied to a young version: each keeps the module from loading on an older system."""
     young = {need.index for need in _needs(elf) if need.name in YOUNG_VERSIONS}
     versions = elf.get_section_by_name(".gnu.version")

@@ -226,10 +226,10 @@ def _probe_metadata() -> str:
     from ml_metadata.metadata_store import metadata_store
     from ml_metadata.proto import metadata_store_pb2
 
-    config = metadata_store_pb2.ConnectionConfig()  # type: ignore[attr-defined]
+    config = metadata_store_pb2.ConnectionConfig()
     config.fake_database.SetInParent()
     store = metadata_store.MetadataStore(config)
-    pairs = metadata_store_pb2.ArtifactType(name="Pairs")  # type: ignore[attr-defined]
+    pairs = metadata_store_pb2.ArtifactType(name="Pairs")
     store.put_artifact_type(pairs)
     return f"opened in memory, {len(store.get_artifact_types())} type written"
 
