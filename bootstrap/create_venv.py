@@ -57,7 +57,7 @@ DISK_NEEDED = 6 * 10**9
 
 
 class UnsupportedError(Exception):
-    """Kindred cannot be set up with this Python or on this machine: the message is one sentence that says what to do. Exit code 2."""
+    """Kindred cannot be set up with this Python or here: one sentence that says what to do. Exit code 2."""
 
 
 class StepError(Exception):
@@ -155,7 +155,7 @@ def supported(python: "dict[str, Any]") -> bool:
 
 
 def check_python(python: "dict[str, Any]", chosen: bool) -> None:
-    """Raises UnsupportedError unless `python` is supported; `chosen` says whether a person named it, for the wording."""
+    """Raises UnsupportedError unless `python` is supported; `chosen`: a person named it, for the wording."""
     if supported(python):
         return
     name = "the one you named" if chosen else "the only one on PATH"
