@@ -25,7 +25,10 @@ def describe(outcome: RunOutcome, root: Root) -> str:
     if outcome.exit_code == 0:
         lines += _next_steps(record, root)
     else:
-        lines += [record.error or "no reason was given", f"Open {_short(outcome.folder / LOG)} for everything that was said."]
+        lines += [
+            record.error or "no reason was given",
+            f"Open {_short(outcome.folder / LOG)} for everything that was said.",
+        ]
     return "\n".join(lines)
 
 

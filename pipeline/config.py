@@ -1,6 +1,6 @@
 """One frozen, validated model of a pipeline file; parsed once, read everywhere.
 
-    config = load_config(Path("examples/word_pairs/pipeline.yaml"), overrides=["train.epochs=5"])
+config = load_config(Path("examples/word_pairs/pipeline.yaml"), overrides=["train.epochs=5"])
 """
 
 from __future__ import annotations
@@ -144,7 +144,11 @@ class BlessingRule(_Section):
 
     def __str__(self) -> str:
         if self.better_than is None:
-            return f"{self.metric} below {self.below:g}" if self.below is not None else f"{self.metric} above {self.above:g}"
+            return (
+                f"{self.metric} below {self.below:g}"
+                if self.below is not None
+                else f"{self.metric} above {self.above:g}"
+            )
         margin = f" by {self.margin:g}" if self.margin else ""
         return f"{self.metric} better than {self.better_than}{margin}"
 

@@ -1,8 +1,8 @@
 """What the top floor raises when the user is at fault; `components.errors` holds what components raise.
 
-    PipelineError
-    ├── ConfigError      the pipeline file or an option is wrong
-    └── RootError        the root directory cannot be used
+PipelineError
+├── ConfigError      the pipeline file or an option is wrong
+└── RootError        the root directory cannot be used
 """
 
 from __future__ import annotations

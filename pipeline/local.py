@@ -76,5 +76,7 @@ def _judge(error: Exception, record: RunRecord) -> int:
     if isinstance(error, ComponentError | PipelineError | TrainingError):
         record.error = str(error)
         return error.exit_code
-    record.error = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}".rstrip()
+    record.error = (
+        f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}".rstrip()
+    )
     return 1

@@ -1,7 +1,7 @@
 """What serving raises when the user is at fault.
 
-    ServingError
-    └── ModelNotFound    there is no published model where one was named
+ServingError
+└── ModelNotFound    there is no published model where one was named
 """
 
 from __future__ import annotations

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from serving.errors import ModelNotFound
+from serving.quick_import import import_tensorflow, silenced_stderr
+
+tf = import_tensorflow()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +43,9 @@ class LocalModel:
           ModelNotFound: `path` holds no SavedModel with Kindred's signatures.
         """
         try:
-            self._signatures = tf.saved_model.load(str(path)).signatures
+            with silenced_stderr():
+                self._model = tf.saved_model.load(str(path))
+            self._signatures = self._model.signatures
         except (OSError, tf.errors.OpError, ValueError) as error:
             raise ModelNotFound(f"--model {path}: cannot be loaded: {str(error).splitlines()[0]}") from None
         if "score" not in self._signatures:
@@ -65,7 +69,7 @@ class LocalModel:
         pairs = zip(answer[f"{side}_id"][0], answer["score"][0], strict=True)
         return [Neighbor(bytes(name), float(score)) for name, score in pairs], known
 
-    def _call(self, signature: str, **inputs: tf.Tensor) -> dict[str, np.ndarray[Any, Any]]:
+    def _call(self, signature: str, **inputs: Any) -> dict[str, np.ndarray[Any, Any]]:
         return {name: tensor.numpy() for name, tensor in self._signatures[signature](**inputs).items()}
 
 

@@ -1,7 +1,7 @@
 """What training raises when the user's settings or data are at fault.
 
-    TrainingError
-    └── TrainingDiverged    the loss stopped being a finite number
+TrainingError
+└── TrainingDiverged    the loss stopped being a finite number
 """
 
 from __future__ import annotations

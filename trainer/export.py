@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -33,7 +34,7 @@ class Unit:
 
 
 def unit_of(transform: tft.TFTransformOutput) -> Unit:
-    """Reads centre and scale back from the transform graph, which alone knows them, by transforming 0 and a huge score."""
+    """Reads centre and scale back from the transform graph, which alone knows them: transforms 0 and a huge score."""
     probes = {
         features.LEFT_ID: tf.constant([[b""], [b""]]),
         features.RIGHT_ID: tf.constant([[b""], [b""]]),
@@ -59,7 +60,7 @@ class _Side(tf.Module):
         return rows < self.count
 
     def nearest(self, scores: tf.Tensor, k: tf.Tensor, limit: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """The `k` best of `scores` `[n, count]` with their ids; `k` is clipped to `[0, limit]`, ties go to the lower row."""
+        """Ids and scores of the `k` best of `[n, count]`; `k` is clipped to `[0, limit]`, ties go to the lower row."""
         best = tf.math.top_k(scores, k=tf.clip_by_value(k, 0, limit))
         return tf.gather(self.ids, best.indices), best.values
 
@@ -166,10 +167,10 @@ def _neighbors(side: _Side, rows: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, t
     return side.nearest(scores, k, side.count - 1)
 
 
-def signatures(model: PublishedModel) -> dict[str, Callable[..., Outputs]]:
-    """Every signature by name, traced with its inputs named as clients send them."""
+def signatures(model: PublishedModel) -> dict[str, Any]:
+    """A `tf.function` for every signature by name, its inputs named as clients send them."""
 
-    def traced(function: Callable[..., Outputs], **inputs: tf.TensorSpec) -> Callable[..., Outputs]:
+    def traced(function: Callable[..., Outputs], **inputs: tf.TensorSpec) -> Any:
         specs = [_named(name, spec) for name, spec in inputs.items()]
         return tf.function(function, input_signature=specs)
 

@@ -1,4 +1,4 @@
-"""The names that raw and transformed examples give their features; nothing but names, so that importing them is free."""
+"""The names of features in raw and transformed examples; nothing but names, so that importing them is free."""
 
 # Raw examples: what PairExampleGen writes and the published model's `serving_default` parses.
 LEFT_ID = "left_id"

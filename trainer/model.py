@@ -71,7 +71,7 @@ def build_model(sizes: TableSizes, settings: ModelSettings, seed: int) -> keras.
 
 
 def _vectors(name: str, rows: int, settings: ModelSettings, seed: int) -> keras.layers.Embedding:
-    # A row of `dimension` numbers with this deviation has an expected length of `initial_scale`, whatever the dimension.
+    # Rows with this deviation have an expected length of `initial_scale`, whatever the dimension.
     deviation = settings.initial_scale / settings.dimension**0.5
     initializer = keras.initializers.RandomNormal(stddev=deviation, seed=seed)
     return keras.layers.Embedding(rows, settings.dimension, embeddings_initializer=initializer, name=name)

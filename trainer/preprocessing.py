@@ -1,4 +1,4 @@
-"""What Transform does to a pair: ids become table rows, the score becomes a signed label. Training and serving agree."""
+"""What Transform does to a pair: ids become table rows, the score a signed label. Training and serving agree."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _rows(ids: tf.Tensor, vocabulary: tf.Tensor, encode: EncodeSettings) -> tf.T
 
 
 def _label(score: tf.Tensor, settings: ScoreSettings) -> tf.Tensor:
-    """(score - center) / scale with full-pass statistics of the train split; float64 inside, so that large offsets hold."""
+    """(score - center) / scale by full-pass statistics of the train split; in float64, so that large offsets hold."""
     score = tf.cast(score, tf.float64)
     label = score - _center(score, settings)
     if settings.scale == "std":

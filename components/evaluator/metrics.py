@@ -37,9 +37,7 @@ def _computations(
 ) -> metric_types.MetricComputations:
     del name
     # `example_weighted=None` is how TFMA keys the thresholds of a MetricsSpec, by which ours are set.
-    keys = {
-        metric: metric_types.MetricKey(metric, model_name, output_name, example_weighted=None) for metric in NAMES
-    }
+    keys = {metric: metric_types.MetricKey(metric, model_name, output_name, example_weighted=None) for metric in NAMES}
     combiner = _ErrorSums(keys, model_name)
     return [metric_types.MetricComputation(keys=list(keys.values()), preprocessors=None, combiner=combiner)]
 

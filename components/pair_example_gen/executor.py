@@ -70,7 +70,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         quarantine.set_int_custom_property(QUARANTINED_PROPERTY, sum(report.quarantined for report in reports))
 
     def _convert(self, files: list[str], settings: Settings, examples: str, quarantine: str) -> list[FileReport]:
-        """Converts each file in its own bundle. Reports travel as files: Beam returns no values, and wraps exceptions."""
+        """Converts each file by itself. Reports travel as files: Beam returns no values, and wraps exceptions."""
         reports = os.path.join(quarantine, "reports")
         for directory in (reports, *(_split_directory(examples, split) for split in SPLITS)):
             tf.io.gfile.makedirs(directory)

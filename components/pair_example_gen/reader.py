@@ -21,9 +21,7 @@ PAIRS = pa.schema([("left_id", pa.binary()), ("right_id", pa.binary()), ("score"
 
 # Of a bad row we keep which file, its number among the data rows of that file (from 1; rows that could not be split
 # into fields have the reader's own number), the rule it breaks, and its fields.
-QUARANTINE = pa.schema(
-    [("file", pa.string()), ("row", pa.int64()), ("reason", pa.string()), ("raw", pa.binary())]
-)
+QUARANTINE = pa.schema([("file", pa.string()), ("row", pa.int64()), ("reason", pa.string()), ("raw", pa.binary())])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +72,7 @@ def _readable(file: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _open(
-    file: str, layout: Layout, broken_rows: list[pa.csv.InvalidRow]
-) -> Iterator[pa.csv.CSVStreamingReader]:
+def _open(file: str, layout: Layout, broken_rows: list[pa.csv.InvalidRow]) -> Iterator[pa.csv.CSVStreamingReader]:
     """A streaming reader of the pair columns as bytes, named left_id, right_id and score."""
     delimiter = _DELIMITERS[format_of(file, layout)]
 
@@ -115,9 +111,7 @@ def _column_names(file: str, layout: Layout, delimiter: str) -> list[str]:
     """
     with byte_stream(file) as stream:
         options = pa.csv.ReadOptions(block_size=1 << 20, autogenerate_column_names=not layout.has_header)
-        names: list[str] = pa.csv.open_csv(
-            stream, options, _parse_options(delimiter, lambda row: "skip")
-        ).schema.names
+        names: list[str] = pa.csv.open_csv(stream, options, _parse_options(delimiter, lambda row: "skip")).schema.names
     for key, column in zip(("left", "right", "score"), layout.columns, strict=True):
         if isinstance(column, str) and names.count(column) != 1:
             fault = "no column" if column not in names else "more than one column"
@@ -125,9 +119,7 @@ def _column_names(file: str, layout: Layout, delimiter: str) -> list[str]:
                 f"data.columns.{key}: {file} has {fault} {column!r}; its columns are {', '.join(map(repr, names))}"
             )
         if isinstance(column, int) and column >= len(names):
-            raise InputError(
-                f"data.columns.{key}: {file} has no column {column}; it has {len(names)}, numbered from 0"
-            )
+            raise InputError(f"data.columns.{key}: {file} has no column {column}; it has {len(names)}, numbered from 0")
     return names
 
 
