@@ -159,8 +159,10 @@ def _encode(pairs: pa.Table) -> list[bytes]:
 
 
 def _write_parquet(table: pa.Table, path: str) -> None:
+    buffer = pa.BufferOutputStream()
+    pa.parquet.write_table(table, buffer)
     with tf.io.gfile.GFile(path, "wb") as out:
-        pa.parquet.write_table(table, out)
+        out.write(buffer.getvalue().to_pybytes())
 
 
 def _read_report(path: str) -> FileReport:
