@@ -5,6 +5,7 @@ config = load_config(Path("examples/word_pairs/pipeline.yaml"), overrides=["trai
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -118,7 +119,8 @@ class Train(_Section):
     optimizer: Literal["adagrad", "adam", "sgd"] = "adagrad"
     learning_rate: Annotated[Number, Field(gt=0)] = 0.1
     early_stopping: EarlyStopping | None = EarlyStopping()
-    seed: NonNegativeInt = 1
+    # NumPy's generator, which Keras seeds too, takes 32 bits.
+    seed: Annotated[StrictInt, Field(ge=0, lt=2**32)] = 1
 
 
 Metric = Literal["rmse", "mae"]
@@ -262,12 +264,14 @@ def _resolve_paths(tree: dict[str, Any], base: Path, data_path: Path | None) -> 
     """Makes `data.path` and `schema` absolute."""
     if isinstance(tree.get("schema"), str):
         tree["schema"] = str((base / tree["schema"]).resolve())
+    if tree.get("data") is None and data_path is not None:
+        tree["data"] = {}
     data = tree.setdefault("data", {})
     if isinstance(data, dict):
         if data_path is not None:
             data["path"] = str(data_path.absolute())
         elif isinstance(data.get("path"), str) and data["path"]:
-            data["path"] = str(Path(base.resolve(), data["path"]))
+            data["path"] = os.path.normpath(Path(base.resolve(), data["path"]))
 
 
 def _validate(tree: dict[str, Any], source: str) -> PipelineConfig:
@@ -280,8 +284,10 @@ def _validate(tree: dict[str, Any], source: str) -> PipelineConfig:
 
 def _describe(fault: Any) -> str:
     """One fault as `key: rule (got value)`."""
-    key = ".".join(str(part) for part in fault["loc"] if part not in ("str", "constrained-int", "int"))
     kind = fault["type"]
+    # Where a key may hold one of two types, pydantic adds the type to the path; an unknown key may be called that.
+    of_types = () if kind == "extra_forbidden" else ("str", "constrained-int", "int")
+    key = ".".join(str(part) for part in fault["loc"] if part not in of_types)
     if kind == "extra_forbidden":
         return f"{key}: unknown key; see docs/pipeline-file.md for the keys there are"
     if kind == "missing":
