@@ -31,7 +31,7 @@ ModelOption = Annotated[Path, typer.Option("--model", help="A published model, o
 @app.command()
 def run(
     config: Annotated[Path, typer.Option(help="The pipeline file.")],
-    data: Annotated[Path | None, typer.Option(help="Replaces data.path.")] = None,
+    data: Annotated[str | None, typer.Option(help="Replaces data.path.")] = None,
     root: Annotated[Path | None, typer.Option(help="Where everything is kept; default: build/NAME.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
     beam: Annotated[str, typer.Option(help="The Beam profile.")] = "local",

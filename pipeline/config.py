@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
+from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.source import Layout, Settings
 from pipeline import yaml_file
 from pipeline.errors import ConfigError
@@ -213,7 +214,7 @@ def ingest_settings(config: PipelineConfig) -> Settings:
     )
 
 
-def load_config(path: Path, overrides: Sequence[str] = (), data_path: Path | None = None) -> PipelineConfig:
+def load_config(path: Path, overrides: Sequence[str] = (), data_path: str | None = None) -> PipelineConfig:
     """Reads and validates a pipeline file.
 
     Args:
@@ -260,18 +261,23 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     tree[parts[-1]] = yaml_file.parse(text, f"--set {override!r}")
 
 
-def _resolve_paths(tree: dict[str, Any], base: Path, data_path: Path | None) -> None:
+def _resolve_paths(tree: dict[str, Any], base: Path, data_path: str | None) -> None:
     """Makes `data.path` and `schema` absolute."""
     if isinstance(tree.get("schema"), str):
-        tree["schema"] = str((base / tree["schema"]).resolve())
+        tree["schema"] = _absolute(base, tree["schema"])
     if tree.get("data") is None and data_path is not None:
         tree["data"] = {}
     data = tree.setdefault("data", {})
     if isinstance(data, dict):
         if data_path is not None:
-            data["path"] = str(data_path.absolute())
+            data["path"] = _absolute(Path.cwd(), data_path)
         elif isinstance(data.get("path"), str) and data["path"]:
-            data["path"] = os.path.normpath(Path(base.resolve(), data["path"]))
+            data["path"] = _absolute(base, data["path"])
+
+
+def _absolute(base: Path, path: str) -> str:
+    """`path` seen from `base`; a URL stays as it is."""
+    return path if is_remote(path) else os.path.normpath(Path(base.resolve(), path))
 
 
 def _validate(tree: dict[str, Any], source: str) -> PipelineConfig:
