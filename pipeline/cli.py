@@ -101,7 +101,8 @@ def _echo_columns(*rows: tuple[str, ...]) -> None:
     """Rows of cells, each column as wide as its widest cell; never cut, so that scripts can read them."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        typer.echo(os.fsencode(line))  # an id is bytes, and not always text
 
 
 def main() -> None:
