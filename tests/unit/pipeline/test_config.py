@@ -474,14 +474,14 @@ def test_relative_paths_are_relative_to_the_file_and_data_to_the_shell(
         assert Path(config.data.path).is_absolute()
         assert Path(config.data.path).resolve() == tmp_path / "d" / "*.csv"
         assert config.schema_path == str(tmp_path / "files" / "s.pbtxt")
-    assert load_config(tmp_path / path, data_path=Path("x.csv")).data.path == str(tmp_path / "shell" / "x.csv")
+    assert load_config(tmp_path / path, data_path="x.csv").data.path == str(tmp_path / "shell" / "x.csv")
     assert load_config(tmp_path / path, ["data.path=o.csv"]).data.path == str(tmp_path / "files" / "o.csv")
     assert load_config(tmp_path / path, ["data.path=/o.csv"]).data.path == "/o.csv"
 
 
 def test_data_on_the_command_line_needs_none_in_the_file(tmp_path: Path) -> None:
     for tree in ({"name": "films"}, {"name": "films", "data": {}}, {"name": "films", "data": None}):
-        assert load_config(_write(tmp_path, tree), data_path=Path("/x.csv")).data.path == "/x.csv"
+        assert load_config(_write(tmp_path, tree), data_path="/x.csv").data.path == "/x.csv"
 
 
 @pytest.mark.parametrize("text", ["", "- name", "name", "3", "null"])
