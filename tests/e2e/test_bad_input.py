@@ -1,4 +1,4 @@
-"""A user's mistakes: the right exit code, plain words with key, rule and value, no traceback, nothing half-published."""
+"""A user's mistakes: the right exit code, plain words with key and rule, no traceback, nothing half-published."""
 
 from __future__ import annotations
 
