@@ -488,6 +488,13 @@ def test_relative_paths_are_relative_to_the_file_and_data_to_the_shell(
     assert load_config(tmp_path / path, ["data.path=/o.csv"]).data.path == "/o.csv"
 
 
+def test_urls_are_not_made_absolute(tmp_path: Path) -> None:
+    path = _write(tmp_path, {"name": "films", "data": {"path": "gs://b/../d/*.csv"}, "schema": "gs://b/s.pbtxt"})
+    config = load_config(path)
+    assert (config.data.path, config.schema_path) == ("gs://b/../d/*.csv", "gs://b/s.pbtxt")
+    assert load_config(path, data_path="s3://b/x.csv").data.path == "s3://b/x.csv"
+
+
 def test_data_on_the_command_line_needs_none_in_the_file(tmp_path: Path) -> None:
     for tree in ({"name": "films"}, {"name": "films", "data": {}}, {"name": "films", "data": None}):
         assert load_config(_write(tmp_path, tree), data_path="/x.csv").data.path == "/x.csv"

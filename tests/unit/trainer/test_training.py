@@ -48,28 +48,30 @@ def _tables(network) -> dict[str, np.ndarray]:
 
 def test_planted_structure_is_recovered_to_the_noise() -> None:
     known, new = _planted()
-    settings = dataclasses.replace(QUICK, epochs=40, batch_size=32, learning_rate=0.03)
+    settings = dataclasses.replace(QUICK, epochs=25, batch_size=32, learning_rate=0.05)
     model = dataclasses.replace(MODEL, dimension=2, regularization=0.0005)
     network, history = training.fit(known, SIZES, model, settings)
     deviation = new.label.std()
     assert deviation > 10 * NOISE
     # No model can be below the noise; an eighth of the rows' freedom goes into parameters.
     assert NOISE * 0.8 < _rmse(network, new) < NOISE * 1.6
-    assert len(history["loss"]) == 40
+    assert len(history["loss"]) == 25
     assert history["loss"][-1] < history["loss"][0] / 20
 
 
 @pytest.mark.parametrize(("optimizer", "rate"), [("adagrad", 0.1), ("adam", 0.02), ("sgd", 0.5)])
 def test_every_optimizer_learns(optimizer: str, rate: float) -> None:
     known, _ = _planted()
-    settings = dataclasses.replace(QUICK, epochs=6, optimizer=optimizer, learning_rate=rate)
+    settings = dataclasses.replace(QUICK, epochs=4, optimizer=optimizer, learning_rate=rate)
     _, history = training.fit(known, SIZES, MODEL, settings)
-    assert history["loss"][-1] < 0.8 * history["loss"][0]
+    assert history["loss"][-1] < 0.9 * history["loss"][0]
+    assert set(history) == {"loss", "rmse"}  # nothing was held out, as early_stopping says
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_others() -> None:
     known, _ = _planted()
-    settings = dataclasses.replace(QUICK, early_stopping=EarlyStoppingSettings(validation_fraction=0.1))
+    stopping = EarlyStoppingSettings(validation_fraction=0.1)
+    settings = dataclasses.replace(QUICK, batch_size=400, early_stopping=stopping)
     first, again = (_tables(training.fit(known, SIZES, MODEL, settings)[0]) for _ in range(2))
     for name, table in first.items():
         np.testing.assert_array_equal(table, again[name], err_msg=name)
@@ -99,31 +101,23 @@ def test_early_stopping_ends_after_patience_and_keeps_the_best_epoch() -> None:
 
 
 def test_the_best_epoch_is_kept_although_patience_never_ran_out() -> None:
-    held_out, network, history = _overfitting(patience=50, epochs=12)
+    held_out, network, history = _overfitting(patience=50, epochs=6)
     best = int(np.argmin(history["val_rmse"]))
-    assert len(history["val_rmse"]) == 12 and best < 11
+    assert len(history["val_rmse"]) == 6 and best < 5
     assert history["val_rmse"][-1] > history["val_rmse"][best] * 1.001
     assert _rmse(network, held_out) == pytest.approx(history["val_rmse"][best], rel=1e-5)
 
 
-def test_without_early_stopping_every_row_is_trained_on_and_nothing_is_held_out() -> None:
-    known, _ = _planted()
-    _, history = training.fit(known, SIZES, MODEL, QUICK)
-    assert set(history) == {"loss", "rmse"}
-    assert len(history["loss"]) == QUICK.epochs
-
-
 def test_a_single_row_can_be_trained_on() -> None:
     row = Pairs(np.array([1], np.int32), np.array([2], np.int32), np.array([0.5], np.float32))
-    settings = dataclasses.replace(QUICK, epochs=15, learning_rate=0.1, early_stopping=EarlyStoppingSettings())
+    settings = dataclasses.replace(QUICK, epochs=8, learning_rate=0.1, early_stopping=EarlyStoppingSettings())
     network, _ = training.fit(row, TableSizes(3, 4), MODEL, settings)
     assert _rmse(network, row) < 0.2
 
 
-@pytest.mark.parametrize("stopping", [None, EarlyStoppingSettings()])
-def test_divergence_names_epoch_rate_and_cure(stopping: EarlyStoppingSettings | None) -> None:
+def test_divergence_names_epoch_rate_and_cure() -> None:
     known, _ = _planted()
-    settings = dataclasses.replace(QUICK, epochs=30, optimizer="sgd", learning_rate=5e4, early_stopping=stopping)
+    settings = dataclasses.replace(QUICK, epochs=30, optimizer="sgd", learning_rate=5e4)
     with pytest.raises(TrainingDiverged) as diverged:
         training.fit(known, SIZES, MODEL, settings)
     assert isinstance(diverged.value, TrainingError) and diverged.value.exit_code == 1
