@@ -74,7 +74,7 @@ def test_load_refuses_no_file_and_no_row(tmp_path: Path) -> None:
 
 
 @given(st.integers(1, 40), st.integers(1, 50))
-@settings(max_examples=8)
+@settings(max_examples=5)
 def test_without_a_seed_rows_come_in_order_the_last_batch_being_the_remainder(count: int, size: int) -> None:
     batches = dataset.batches(_pairs(count), size)
     assert _order(batches) == list(range(count))
@@ -85,14 +85,14 @@ def test_without_a_seed_rows_come_in_order_the_last_batch_being_the_remainder(co
 
 
 @given(st.integers(2, 40), st.integers(1, 50), st.integers(0, 2**32 - 1))
-@settings(max_examples=8)
+@settings(max_examples=5)
 def test_with_a_seed_every_row_comes_once_per_pass(count: int, size: int, seed: int) -> None:
     batches = dataset.batches(_pairs(count), size, shuffle_seed=seed)
     for _ in range(2):
         assert sorted(_order(batches)) == list(range(count))
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2**31, 2**32 - 1])
+@pytest.mark.parametrize("seed", [0, 2**32 - 1])
 def test_each_pass_has_its_own_order_and_a_seed_its_own_orders(seed: int) -> None:
     def passes(of_seed: int) -> list[list[int]]:
         tf.random.set_seed(9)  # what Keras does before training; the orders are those of both seeds

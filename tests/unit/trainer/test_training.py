@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from trainer import run_fn, training
 from trainer.dataset import Pairs, hold_out
@@ -17,7 +18,7 @@ from trainer.errors import TrainingDiverged, TrainingError
 from trainer.model import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, TableSizes
 from trainer.settings import EarlyStoppingSettings, ModelSettings, TrainSettings, training_settings
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:Even though the `tf.config")]
 
 NOISE = 0.1
 LEFTS, RIGHTS = 40, 30
@@ -25,6 +26,14 @@ LEFTS, RIGHTS = 40, 30
 SIZES = TableSizes(LEFTS + 1, RIGHTS + 1)
 MODEL = ModelSettings(dimension=4, bias=True, regularization=0.0, initial_scale=0.3)
 QUICK = TrainSettings(epochs=2, batch_size=128, optimizer="adam", learning_rate=0.02, early_stopping=None, seed=7)
+
+
+@pytest.fixture
+def eagerly():
+    """Without tracing: a fit of a few steps takes a tenth of the time, and computes the same."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 def _planted(seed: int = 3) -> tuple[Pairs, Pairs]:
@@ -108,6 +117,7 @@ def test_the_best_epoch_is_kept_although_patience_never_ran_out() -> None:
     assert _rmse(network, held_out) == pytest.approx(history["val_rmse"][best], rel=1e-5)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_single_row_can_be_trained_on() -> None:
     row = Pairs(np.array([1], np.int32), np.array([2], np.int32), np.array([0.5], np.float32))
     settings = dataclasses.replace(QUICK, epochs=8, learning_rate=0.1, early_stopping=EarlyStoppingSettings())
@@ -129,6 +139,7 @@ def test_divergence_names_epoch_rate_and_cure() -> None:
     assert found and 1 <= int(found[2]) <= 30
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("stopping", [None, EarlyStoppingSettings()])
 def test_divergence_in_the_last_step_is_seen_too(stopping: EarlyStoppingSettings | None) -> None:
     """The loss of the only batch is that of the start; its step is what makes the weights infinite."""
@@ -141,6 +152,7 @@ def test_divergence_in_the_last_step_is_seen_too(stopping: EarlyStoppingSettings
         training.fit(huge, SIZES, MODEL, settings)
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("shared", [False, True])
 def test_rows_that_no_pair_touched_are_zero(shared: bool) -> None:
     left, right = np.array([0, 2, 2], np.int32), np.array([1, 1, 4], np.int32)
@@ -156,6 +168,7 @@ def test_rows_that_no_pair_touched_are_zero(shared: bool) -> None:
         assert np.flatnonzero(~tables[name].any(axis=1)).tolist() == rows, name
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_rows_held_out_of_training_are_not_trained_on() -> None:
     """Each id occurs once: those of the rows that validation took stay zero."""
     rows = np.arange(20, dtype=np.int32)
@@ -180,6 +193,7 @@ def test_the_record_of_training_is_json(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / run_fn.HISTORY_FILE).read_text()) == {"loss": [1.5, 0.5]}
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_run_fn_loads_fits_exports_and_leaves_a_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The parts are tested each for itself; here: what is handed from which to which."""
     known, _ = _planted()
