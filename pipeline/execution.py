@@ -7,6 +7,7 @@ import time
 
 import absl.logging
 
+from pipeline.beam_startup import remember_signatures
 from pipeline.config import PipelineConfig
 from pipeline.console import RunConsole
 from pipeline.findings import note
@@ -25,6 +26,7 @@ def run_nodes(config: PipelineConfig, root: Root, options: RunOptions, record: R
     """
     absl.logging.set_verbosity(absl.logging.INFO)
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
+    remember_signatures()
     graph = compile_graph(create_pipeline(config, root, options.beam_profile, options.accept_reason), record.run_id)
     runner = NodeRunner(graph)
     for entry in graph.nodes:

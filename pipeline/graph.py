@@ -58,7 +58,7 @@ def create_pipeline(
     example_gen = _example_gen(config)
     statistics, schema, validator, last_accepted, gate = _validation(config, example_gen, accept_reason)
     transform = _transform(config, example_gen, schema, gate)
-    model_trainer = _trainer(config, transform)
+    model_trainer = _trainer(config, example_gen, transform)
     resolver = _last_blessed(model_trainer)
     evaluator = _evaluator(config, example_gen, schema, model_trainer, resolver)
     pusher = _pusher(config, root, model_trainer, evaluator)
@@ -139,12 +139,14 @@ def _transform(
         },
         # StatisticsGen has described the raw data, and the transformed are row numbers.
         disable_statistics=True,
+        # Training encodes the examples itself (trainer/dataset.py): writing them and reading them back costs more.
+        materialize=False,
     )
     transform.add_upstream_node(gate)
     return transform
 
 
-def _trainer(config: PipelineConfig, transform: Transform) -> Trainer:
+def _trainer(config: PipelineConfig, example_gen: PairExampleGen, transform: Transform) -> Trainer:
     custom_config: dict[str, Any] = {
         "encode": config.encode.model_dump(),
         "model": config.model.model_dump(),
@@ -152,7 +154,7 @@ def _trainer(config: PipelineConfig, transform: Transform) -> Trainer:
         "code": code_fingerprint("*.py"),
     }
     return Trainer(
-        examples=transform.outputs["transformed_examples"],
+        examples=example_gen.outputs["examples"],
         transform_graph=transform.outputs["transform_graph"],
         run_fn="trainer.run_fn.run_fn",
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
