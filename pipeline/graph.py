@@ -28,6 +28,7 @@ from components.data_gate.component import DataGate
 from components.evaluator.rules import Rule, eval_config
 from components.latest_blessed.strategy import BLESSING, CANDIDATE, MODEL, LatestBlessedOtherModel
 from components.pair_example_gen.component import PairExampleGen
+from components.pair_example_gen.domain import score_domain
 from components.pair_example_gen.source import split_path
 from components.pusher.component import VersionPusher
 from pipeline import beam
@@ -89,7 +90,7 @@ def _rule(rule: BlessingRule) -> Rule:
 
 def _example_gen(config: PipelineConfig) -> PairExampleGen:
     base, pattern = split_path(config.data.path)
-    return PairExampleGen(base, pattern, ingest_settings(config))
+    return PairExampleGen(base, pattern, ingest_settings(config, score_domain(config.schema_path)))
 
 
 def _validation(
