@@ -138,7 +138,7 @@ class _Walk:
         """Takes the record at `start`; where the next begins, or -1 where that cannot be known yet."""
         spans: list[tuple[int, int]] = []
         end, fault = self._end_of_record(start, spans)
-        if end < 0 and not self._is_overlong(start):
+        if end < 0 and not fault and not self._is_overlong(start):
             return -1
         several_lines = self._data.find(b"\n", start, max(end, start)) >= 0
         if fault or end < 0 or (end - start > self._max_record and several_lines):

@@ -74,6 +74,8 @@ class RowRules:
         limit = self._settings.max_id_bytes
         faults.mark(length > limit, f"{side} id is longer than {limit:,} bytes")
         faults.mark(~is_utf8(ids), f"{side} id is not UTF-8")
+        # The vocabulary of the published model is a text file with a line for each id.
+        faults.mark(_holds_line_end(ids), f"{side} id holds a line feed or a carriage return")
 
     def _score(self, faults: _Faults, column: pa.Array) -> pa.Array:
         values, valid = parse_numbers(column)
@@ -117,6 +119,16 @@ def _weight(faults: _Faults, column: pa.Array) -> pa.Array:
     faults.mark(~np.isfinite(weight), "weight is not finite")
     faults.mark(weight < 0, "weight is negative")
     return pa.array(weight)
+
+
+def _holds_line_end(ids: pa.Array) -> np.ndarray:
+    """Which ids hold a line feed or a carriage return; the bytes of the whole column are looked at first."""
+    data = ids.buffers()[2]
+    array = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
+    if not ((array == 10) | (array == 13)).any():
+        return np.zeros(len(ids), bool)
+    found = pc.match_substring_regex(ids, "[\n\r]")
+    return np.asarray(found.fill_null(False).to_numpy(zero_copy_only=False))
 
 
 def _as_float32(values: np.ndarray) -> np.ndarray:
