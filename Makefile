@@ -53,5 +53,5 @@ $(VENV): uv.lock pyproject.toml bootstrap/create_venv.py bootstrap/glibc.py \
 		'3.13, or name one with `make PYTHON=/path/to/python3.12 ...`.' >&2; exit 2; }
 	@'$(PYTHON)' bootstrap/create_venv.py $(if $(CHOSEN),--chosen)
 
-$(WORDS_DATA): $(wildcard examples/word_pairs/make_pairs.py) | $(VENV)
+$(WORDS_DATA): $(wildcard examples/word_pairs/*.py) | $(VENV)
 	@.venv/bin/python -m examples.word_pairs.make_pairs

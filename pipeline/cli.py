@@ -31,7 +31,7 @@ ModelOption = Annotated[Path, typer.Option("--model", help="A published model, o
 @app.command()
 def run(
     config: Annotated[Path, typer.Option(help="The pipeline file.")],
-    data: Annotated[Path | None, typer.Option(help="Replaces data.path.")] = None,
+    data: Annotated[str | None, typer.Option(help="Replaces data.path.")] = None,
     root: Annotated[Path | None, typer.Option(help="Where everything is kept; default: build/NAME.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
     beam: Annotated[str, typer.Option(help="The Beam profile.")] = "local",
@@ -101,7 +101,8 @@ def _echo_columns(*rows: tuple[str, ...]) -> None:
     """Rows of cells, each column as wide as its widest cell; never cut, so that scripts can read them."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        typer.echo(os.fsencode(line))  # an id is bytes, and not always text
 
 
 def main() -> None:

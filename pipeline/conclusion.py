@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from pipeline.local import LOG, SUMMARY, RunOutcome
@@ -47,14 +48,15 @@ def _figures(record: RunRecord) -> list[str]:
 
 
 def _next_steps(record: RunRecord, root: Root) -> list[str]:
-    serving = _short((root.path / str(record.published)).parent)
+    serving = shlex.quote(_short((root.path / str(record.published)).parent))
+    left, right = map(shlex.quote, record.frequent_pair)
     return [
         f"  model     {_short(root.path / str(record.published))}",
         f"  record    {_short(root.runs / record.run_id / SUMMARY)}",
         "",
         "Next:",
-        f"  .venv/bin/kindred score --model {serving} LEFT RIGHT",
-        f"  .venv/bin/kindred similar --model {serving} LEFT",
+        f"  .venv/bin/kindred score --model {serving} {left} {right}",
+        f"  .venv/bin/kindred similar --model {serving} {left}",
     ]
 
 

@@ -5,6 +5,7 @@ config = load_config(Path("examples/word_pairs/pipeline.yaml"), overrides=["trai
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
+from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.source import Layout, Settings
 from pipeline import yaml_file
 from pipeline.errors import ConfigError
@@ -132,7 +134,8 @@ class Train(_Section):
     optimizer: Literal["adagrad", "adam", "sgd"] = "adagrad"
     learning_rate: Annotated[Number, Field(gt=0)] = 0.1
     early_stopping: EarlyStopping | None = EarlyStopping()
-    seed: NonNegativeInt = 1
+    # NumPy's generator, which Keras seeds too, takes 32 bits.
+    seed: Annotated[StrictInt, Field(ge=0, lt=2**32)] = 1
 
 
 Metric = Literal["rmse", "mae"]
@@ -230,7 +233,7 @@ def ingest_settings(config: PipelineConfig, score_domain: tuple[float | None, fl
     )
 
 
-def load_config(path: Path, overrides: Sequence[str] = (), data_path: Path | None = None) -> PipelineConfig:
+def load_config(path: Path, overrides: Sequence[str] = (), data_path: str | None = None) -> PipelineConfig:
     """Reads and validates a pipeline file.
 
     Args:
@@ -277,16 +280,23 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     tree[parts[-1]] = yaml_file.parse(text, f"--set {override!r}")
 
 
-def _resolve_paths(tree: dict[str, Any], base: Path, data_path: Path | None) -> None:
+def _resolve_paths(tree: dict[str, Any], base: Path, data_path: str | None) -> None:
     """Makes `data.path` and `schema` absolute."""
     if isinstance(tree.get("schema"), str):
-        tree["schema"] = str((base / tree["schema"]).resolve())
+        tree["schema"] = _absolute(base, tree["schema"])
+    if tree.get("data") is None and data_path is not None:
+        tree["data"] = {}
     data = tree.setdefault("data", {})
     if isinstance(data, dict):
         if data_path is not None:
-            data["path"] = str(data_path.absolute())
+            data["path"] = _absolute(Path.cwd(), data_path)
         elif isinstance(data.get("path"), str) and data["path"]:
-            data["path"] = str(Path(base.resolve(), data["path"]))
+            data["path"] = _absolute(base, data["path"])
+
+
+def _absolute(base: Path, path: str) -> str:
+    """`path` seen from `base`; a URL stays as it is."""
+    return path if is_remote(path) else os.path.normpath(Path(base.resolve(), path))
 
 
 def _validate(tree: dict[str, Any], source: str) -> PipelineConfig:
@@ -299,8 +309,10 @@ def _validate(tree: dict[str, Any], source: str) -> PipelineConfig:
 
 def _describe(fault: Any) -> str:
     """One fault as `key: rule (got value)`."""
-    key = ".".join(str(part) for part in fault["loc"] if part not in ("str", "constrained-int", "int"))
     kind = fault["type"]
+    # Where a key may hold one of two types, pydantic adds the type to the path; an unknown key may be called that.
+    of_types = () if kind == "extra_forbidden" else ("str", "constrained-int", "int")
+    key = ".".join(str(part) for part in fault["loc"] if part not in of_types)
     if kind == "extra_forbidden":
         return f"{key}: unknown key; see docs/pipeline-file.md for the keys there are"
     if kind == "missing":

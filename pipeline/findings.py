@@ -44,9 +44,10 @@ def _ingest(record: RunRecord, config: PipelineConfig, root: Root, result: NodeR
 
 def _vocabularies(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
     transform = tft.TFTransformOutput(result.uri("transform_graph"))
-    left, right = (int(transform.vocabulary_size_by_name(n)) for n in features.vocabulary_names(config.encode.shared))
-    record.data.update(left_entities=left, right_entities=right)
-    return result.state, f"{left:,} left and {right:,} right entities"
+    left, right = (transform.vocabulary_by_name(name) for name in features.vocabulary_names(config.encode.shared))
+    record.data.update(left_entities=len(left), right_entities=len(right))
+    record.frequent_pair = (os.fsdecode(left[0]), os.fsdecode(right[0]))
+    return result.state, f"{len(left):,} left and {len(right):,} right entities"
 
 
 def _training(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:

@@ -39,6 +39,8 @@ class RunRecord:
     published: str | None = None
     versions: dict[str, str] = dataclasses.field(default_factory=lambda: library_versions())
     error: str | None = None
+    frequent_pair: tuple[str, str] = ("LEFT", "RIGHT")
+    """The most frequent entity of each side, for examples to people; not part of summary.json."""
 
     @classmethod
     def begin(cls, config: PipelineConfig, run_id: str) -> RunRecord:
@@ -48,7 +50,10 @@ class RunRecord:
     def write(self, path: Path, since: float) -> None:
         """Writes summary.json beside itself and renames it; `since` is the `time.monotonic` of the start."""
         self.seconds = round(time.monotonic() - since, 3)
-        content = {key: value for key, value in dataclasses.asdict(self).items() if key != "error" or value}
+        content = dataclasses.asdict(self)
+        del content["frequent_pair"]
+        if self.error is None:
+            del content["error"]
         staged = path.with_suffix(".staged")
         staged.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         os.replace(staged, path)

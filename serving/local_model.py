@@ -81,8 +81,9 @@ def find_model(path: Path) -> Path:
     """
     if (path / "saved_model.pb").is_file():
         return path
-    versions = [int(entry.name) for entry in path.iterdir() if entry.name.isdecimal()] if path.is_dir() else []
+    entries = path.iterdir() if path.is_dir() else ()
+    versions = [entry for entry in entries if entry.name.isdecimal() and entry.is_dir()]
     if not versions:
         what = "no version in it" if path.is_dir() else "no such directory"
         raise ModelNotFound(f"--model {path}: {what}; `kindred run` publishes to ROOT/serving")
-    return path / str(max(versions))
+    return max(versions, key=lambda version: int(version.name))

@@ -20,9 +20,9 @@ from trainer.model import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGH
 
 Outputs = dict[str, tf.Tensor]
 
-# Where the affine map from scores to labels is probed: far beyond any score, so that (probe - center) / scale is
-# probe / scale to the last bit, and a power of two, so that nothing is rounded.
-_PROBE = 2.0**80
+# Where the affine map from scores to labels is probed: the largest of these whose label float32 can hold is far beyond
+# any score, so that (probe - center) / scale is probe / scale to the last bit; powers of two, so nothing is rounded.
+_PROBES = 2.0 ** np.arange(120, -121, -20)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,15 +34,14 @@ class Unit:
 
 
 def unit_of(transform: tft.TFTransformOutput) -> Unit:
-    """Reads centre and scale back from the transform graph, which alone knows them: transforms 0 and a huge score."""
-    probes = {
-        features.LEFT_ID: tf.constant([[b""], [b""]]),
-        features.RIGHT_ID: tf.constant([[b""], [b""]]),
-        features.SCORE: tf.constant([[0.0], [_PROBE]], tf.float32),
-    }
-    labels = transform.transform_features_layer()(probes)[features.LABEL].numpy().astype(np.float64)[:, 0]
-    scale = _PROBE / labels[1]
-    return Unit(center=float(-labels[0] * scale), scale=float(scale))
+    """Reads centre and scale back from the transform graph, which alone knows them: transforms 0 and huge scores."""
+    scores = tf.constant([[0.0], *([probe] for probe in _PROBES)], tf.float32)
+    no_ids = tf.fill(tf.shape(scores), b"")
+    probes = {features.LEFT_ID: no_ids, features.RIGHT_ID: no_ids, features.SCORE: scores}
+    zero, *labels = transform.transform_features_layer()(probes)[features.LABEL].numpy().astype(np.float64)[:, 0]
+    largest = int(np.argmax(np.isfinite(labels)))
+    scale = _PROBES[largest] / (labels[largest] - zero)
+    return Unit(center=float(-zero * scale), scale=float(scale))
 
 
 class _Side(tf.Module):

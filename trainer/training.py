@@ -31,10 +31,14 @@ class _StopOnDivergence(keras.callbacks.Callback):
         loss = (logs or {}).get("loss", 0.0)
         logging.info("epoch %d: %s", epoch + 1, logs)
         if not math.isfinite(loss):
-            raise TrainingDiverged(
-                f"train: the loss became {loss} in epoch {epoch + 1} at train.learning_rate {self._learning_rate}; "
-                f"try {self._learning_rate / 10:g}, or raise model.regularization"
-            )
+            raise _diverged(f"the loss became {loss}", epoch + 1, self._learning_rate)
+
+
+def _diverged(what: str, epoch: int, learning_rate: float) -> TrainingDiverged:
+    return TrainingDiverged(
+        f"train: {what} in epoch {epoch} at train.learning_rate {learning_rate}; "
+        f"try {learning_rate / 10:g}, or raise model.regularization"
+    )
 
 
 def fit(train: Pairs, sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> tuple[keras.Model, History]:
@@ -44,7 +48,7 @@ def fit(train: Pairs, sizes: TableSizes, model: ModelSettings, settings: TrainSe
       The model, and a value per epoch of each quantity that Keras tracked.
 
     Raises:
-      TrainingDiverged: the loss became infinite or NaN.
+      TrainingDiverged: the loss or a weight became infinite or NaN.
     """
     keras.utils.set_random_seed(settings.seed)
     network = build_model(sizes, model, settings.seed)
@@ -55,8 +59,12 @@ def fit(train: Pairs, sizes: TableSizes, model: ModelSettings, settings: TrainSe
         validation_data=dataset.batches(validation, settings.batch_size) if validation else None,
         epochs=settings.epochs,
         callbacks=_callbacks(settings, validation is not None),
+        shuffle=False,  # the dataset does it
         verbose=0,
     )
+    # An epoch's loss is measured before its last step, and cannot tell what that did.
+    if not all(np.isfinite(weights).all() for weights in network.get_weights()):
+        raise _diverged("a weight became infinite or NaN", len(history.epoch), settings.learning_rate)
     _clear_untouched_rows(network, kept, sizes)
     return network, {name: [float(value) for value in values] for name, values in history.history.items()}
 

@@ -54,7 +54,10 @@ class _ErrorSums(beam.CombineFn):
 
     def add_input(self, accumulator: _Sums, element: metric_types.StandardMetricInputs) -> _Sums:
         predictions = element.get_predictions(self._model_name)
-        label = np.asarray(element.get_labels(), np.float64).ravel()
+        labels = element.get_labels()
+        if isinstance(labels, dict):  # two models: TFMA keys the labels by model, the same ones for each
+            labels = labels[self._model_name]
+        label = np.asarray(labels, np.float64).ravel()
         error = np.asarray(predictions[VALUE], np.float64).ravel() - label
         constant = np.asarray(predictions[BASELINE], np.float64).ravel() - label
         squared, absolute, constant_squared, constant_absolute, count = accumulator

@@ -66,8 +66,14 @@ def _result(
     rule: Rule, candidate: dict[str, float], last: dict[str, float] | None, failed: set[tuple[str, str]]
 ) -> RuleResult:
     kind = "change_threshold" if rule.better_than == "last_blessed" else "value_threshold"
-    bound = _bound(rule, candidate, last)
-    return RuleResult(str(rule), candidate[rule.metric], bound, (threshold_name(rule), kind) not in failed)
+    value = candidate[rule.metric]
+    ok = (threshold_name(rule), kind) not in failed
+    # `below` and `above` share one threshold: where it failed, the bound that the value is beyond is the one not met.
+    if rule.below is not None:
+        ok = ok or value < rule.below
+    elif rule.above is not None:
+        ok = ok or value > rule.above
+    return RuleResult(str(rule), value, _bound(rule, candidate, last), ok)
 
 
 def _bound(rule: Rule, candidate: dict[str, float], last: dict[str, float] | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ class QuarantineWriter:
     def __init__(self, directory: str, name: str) -> None:
         self.reasons: Counter[str] = Counter()
         self._path = os.path.join(directory, _FILE.format(name))
-        self._out: Any = None
+        self._out = contextlib.ExitStack()
         self._writer: Any = None
 
     def __enter__(self) -> QuarantineWriter:
@@ -45,8 +46,7 @@ class QuarantineWriter:
         if not bad.num_rows:
             return
         if self._writer is None:
-            self._out = tf.io.gfile.GFile(self._path, "wb")
-            self._writer = pa.parquet.ParquetWriter(self._out, QUARANTINE)
+            self._writer = pa.parquet.ParquetWriter(self._out.enter_context(files.writable(self._path)), QUARANTINE)
         self._writer.write_table(bad)
         counts = bad["reason"].combine_chunks().value_counts()
         self.reasons.update({row["values"]: row["counts"] for row in counts.to_pylist()})

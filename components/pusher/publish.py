@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -96,5 +97,6 @@ def retire(directory: str, keep: int) -> None:
     """Removes all but the `keep` newest versions; each disappears by one rename before its files go."""
     for version in versions(directory)[:-keep]:
         retired = tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=directory)
-        os.rename(os.path.join(directory, str(version)), os.path.join(retired, str(version)))
+        with contextlib.suppress(FileNotFoundError):  # another publisher was first
+            os.rename(os.path.join(directory, str(version)), os.path.join(retired, str(version)))
         shutil.rmtree(retired, ignore_errors=True)

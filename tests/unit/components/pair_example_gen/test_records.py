@@ -13,9 +13,9 @@ from components.pair_example_gen.records import FAULTS, MAX_RECORD_BYTES, read_b
 COMMA = ord(",")
 
 # What decides anything, in unlucky proportions.
-hostile_text = st.lists(st.sampled_from([b'"', b'""', b",", b"\n", b"\r\n", b"\r", b"a", b"bc", b"\xff"]), max_size=40).map(
-    b"".join
-)
+hostile_text = st.lists(
+    st.sampled_from([b'"', b'""', b",", b"\n", b"\r\n", b"\r", b"a", b"bc", b"\xff"]), max_size=40
+).map(b"".join)
 
 
 def records(data, quoted=True, block_bytes=1 << 20, max_record=MAX_RECORD_BYTES, first_line=1):
@@ -53,11 +53,14 @@ def test_parity_and_walking_agree_where_parity_is_sure(data, final):
     walked = find_quoted_records(data, COMMA, final, MAX_RECORD_BYTES)
     if sure is None:
         return
-    assert sure.starts.tolist() == walked.starts.tolist()
-    assert sure.ends.tolist() == walked.ends.tolist()
-    assert not walked.faults.any()
-    assert (sure.opens.tolist(), sure.closes.tolist()) == (walked.opens.tolist(), walked.closes.tolist())
-    assert sure.used == walked.used
+    # Where more is to come, the walk may decide on more of it.
+    count, marks = len(sure.starts), len(sure.opens)
+    assert sure.starts.tolist() == walked.starts[:count].tolist()
+    assert sure.ends.tolist() == walked.ends[:count].tolist()
+    assert not walked.faults[:count].any()
+    assert sure.opens.tolist() == walked.opens[:marks].tolist()
+    assert sure.closes.tolist() == walked.closes[:marks].tolist()
+    assert sure.used == walked.used if final else sure.used <= walked.used
 
 
 @given(hostile_text)

@@ -1,0 +1,20 @@
+"""What every test shares: reproducible examples, and silence from TensorFlow's C++."""
+
+from __future__ import annotations
+
+import os
+
+import hypothesis
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+# The same examples on every machine, and no deadline: the first call of many a function imports something.
+hypothesis.settings.register_profile("kindred", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("kindred")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Protobuf blames the caller of TFX's caller, which is pipeline.graph, for what TFX asks of it.
+    config.addinivalue_line("filterwarnings", r"ignore:label\(\) is deprecated:DeprecationWarning")

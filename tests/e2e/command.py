@@ -1,0 +1,28 @@
+"""The `kindred` command as a person calls it: its own process, its exit code, its words."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+KINDRED = str(Path(sys.executable).with_name("kindred"))
+
+
+def kindred(*arguments: object, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [KINDRED, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, check=False
+    )
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    return done
+
+
+def last_summary(root: Path) -> dict[str, Any]:
+    newest = max((root / "runs").iterdir())
+    return json.loads((newest / "summary.json").read_text(encoding="utf-8"))
+
+
+def states(summary: dict[str, Any]) -> dict[str, str]:
+    return {component["id"]: component["state"] for component in summary["components"]}

@@ -1,0 +1,118 @@
+"""A user's mistakes: the right exit code, plain words with key, rule and value, no traceback, nothing half-published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import planted
+from tests.e2e.command import kindred, last_summary
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A pipeline file that would run."""
+    return planted.write_pipeline(tmp_path)
+
+
+def run(config: Path, *arguments: object) -> tuple[int, str]:
+    done = kindred("run", "--config", config, "--root", config.parent / "root", *arguments)
+    return done.returncode, done.stderr
+
+
+def refuse(config: Path, *arguments: object) -> str:
+    """Runs and expects exit code 2 before anything is written."""
+    code, said = run(config, *arguments)
+    assert code == 2, said
+    assert not (config.parent / "root").exists()
+    return said
+
+
+def test_missing_pipeline_file(config: Path) -> None:
+    said = refuse(config.with_name("nowhere.yaml"))
+    assert "nowhere.yaml: no such pipeline file" in said
+
+
+def test_missing_data_file(config: Path) -> None:
+    said = refuse(config, "--data", "nowhere.csv")
+    assert "nowhere.csv: no such file" in said
+    assert "--data PATH" in said
+
+
+def test_empty_directory(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "the directory holds no file" in refuse(config, "--data", tmp_path / "empty")
+
+
+def test_missing_column(config: Path) -> None:
+    said = refuse(config, "--set", "data.columns.score=stars")
+    assert "data.columns.score" in said
+    assert "no column 'stars'" in said
+    assert "'who', 'what', 'liking'" in said
+
+
+def test_empty_file(config: Path) -> None:
+    (config.parent / "pairs.csv").write_text("")
+    assert "pairs.csv is empty" in refuse(config)
+
+
+def test_truncated_gzip(config: Path) -> None:
+    (config.parent / "pairs.csv.gz").write_bytes(b"\x1f\x8b\x08\x00")
+    assert "pairs.csv.gz cannot be read" in refuse(config, "--data", config.parent / "pairs.csv.gz")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("train.epoch=3", "train.epoch: unknown key"),
+        ("train.epochs='3'", "train.epochs: must be a valid integer (got '3')"),
+        ("train.learning_rate=-1", "train.learning_rate: must be greater than 0 (got -1)"),
+        ("evaluate.bless=[{metric: rmse}]", "a rule has exactly one of below, above, better_than"),
+        ("train", "must have the form section.key=value"),
+    ],
+)
+def test_bad_pipeline_file(config: Path, override: str, words: str) -> None:
+    assert words in refuse(config, "--set", override)
+
+
+def test_unknown_beam_profile(config: Path) -> None:
+    assert "--beam cluster: no such profile; there is local" in refuse(config, "--beam", "cluster")
+
+
+def test_root_is_a_file(config: Path) -> None:
+    (config.parent / "root").write_text("")
+    code, said = run(config)
+    assert code == 2
+    assert "--root" in said
+    assert "cannot be written" in said
+
+
+def test_header_without_rows(config: Path) -> None:
+    (config.parent / "pairs.csv").write_text("who,what,liking\n")
+    code, said = run(config)
+    assert code == 2
+    assert "no row after the header" in said
+    assert not (config.parent / "root" / "serving").exists()
+
+
+def test_too_few_rows_are_stopped_by_the_gate(config: Path) -> None:
+    (config.parent / "pairs.csv").write_text("who,what,liking\na,b,1\nc,d,2\n")
+    code, said = run(config)
+    assert code == 3
+    assert "at least 10 are needed" in said
+    summary = last_summary(config.parent / "root")
+    assert summary["status"] == "data_refused"
+    assert summary["components"][-1] | {"seconds": 0} == {"id": "DataGate", "state": "failed", "seconds": 0}
+    assert summary["published"] is None
+    assert summary["metrics"] == {}
+
+
+def test_too_many_bad_rows_are_refused_with_reasons(config: Path) -> None:
+    with (config.parent / "pairs.csv").open("a") as file:
+        file.write("left 01,right-01,many\n,right-02,1\n" * 50)
+    code, said = run(config)
+    assert code == 3
+    assert "50 x score is not a number" in said
+    assert "50 x left id is empty" in said
+    assert "data.max_quarantined_fraction" in said

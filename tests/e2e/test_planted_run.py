@@ -1,0 +1,142 @@
+"""One root through its life: first run, cached run, changed hyperparameter, refusal. The tests run in this order."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import planted
+from tests.e2e.command import kindred, last_summary, states
+
+NODES = [
+    "ImportSchemaGen",
+    "PairExampleGen",
+    "StatisticsGen",
+    "ExampleValidator",
+    "DataGate",
+    "Transform",
+    "Trainer",
+    "LatestBlessedModel",
+    "Evaluator",
+    "Pusher",
+]
+# A resolver only looks things up; TFX runs it every time.
+ALWAYS_EXECUTED = {"LatestBlessedModel": "executed"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the planted data and their pipeline file."""
+    folder = tmp_path_factory.mktemp("planted")
+    planted.write_pipeline(folder)
+    return folder
+
+
+def run(place: Path, *arguments: object) -> tuple[int, str]:
+    done = kindred("run", "--config", place / "pipeline.yaml", "--root", place / "root", *arguments)
+    return done.returncode, done.stderr
+
+
+def published(place: Path) -> list[str]:
+    return sorted(os.listdir(place / "root" / "serving"))
+
+
+def test_first_run_executes_everything_and_publishes(place: Path) -> None:
+    code, said = run(place)
+    assert code == 0, said
+    summary = last_summary(place / "root")
+    assert states(summary) == dict.fromkeys(NODES, "executed")
+    assert summary["status"] == "published"
+    assert summary["blessed"] is True
+    assert summary["published"] == "serving/1"
+    assert published(place) == ["1"]
+    rows = sum(1 for _ in (place / "pairs.csv").open(encoding="utf-8")) - 1
+    assert summary["data"]["rows"] == rows == sum(summary["data"]["splits"].values()) + 1
+    assert summary["data"]["quarantined"] == 1
+    assert (summary["data"]["left_entities"], summary["data"]["right_entities"]) == (planted.LEFT, planted.RIGHT)
+    # The noise is the floor, the spread of the group means the ceiling.
+    assert planted.NOISE * 0.8 < summary["metrics"]["rmse"] < 0.3
+    assert summary["metrics"]["baseline_rmse"] == pytest.approx(1.3, abs=0.1)
+    assert [rule["ok"] for rule in summary["blessing"]] == [True, True]
+    assert summary["config"]["train"]["epochs"] == 60
+
+
+def test_the_record_has_the_fields_of_the_contract(place: Path) -> None:
+    summary = last_summary(place / "root")
+    contract = {
+        "pipeline", "run_id", "status", "config", "started", "seconds", "components", "data", "metrics", "blessed",
+        "blessing", "published", "versions",
+    }  # fmt: skip
+    assert set(summary) == contract
+    assert set(summary["components"][0]) == {"id", "state", "seconds"}
+    assert set(summary["blessing"][0]) == {"rule", "value", "bound", "ok"}
+    assert (place / "root" / "runs" / summary["run_id"] / "run.log").stat().st_size > 0
+
+
+def test_published_model_knows_the_planted_neighbours(place: Path) -> None:
+    serving = place / "root" / "serving"
+    for i in (0, 13, 59):
+        group = planted.same_group_right_ids(i)
+        answer = kindred("similar", "--model", serving, planted.left_id(i), "-k", len(group))
+        assert {line.rsplit(maxsplit=1)[0] for line in answer.stdout.splitlines()} == group
+    alike = kindred("score", "--model", serving, planted.left_id(0), planted.right_id(4)).stdout
+    apart = kindred("score", "--model", serving, planted.left_id(0), planted.right_id(5)).stdout
+    assert float(alike.split()[1]) > 0.5
+    assert float(apart.split()[1]) < -0.3
+
+
+def test_unchanged_run_comes_from_cache_and_publishes_nothing_new(place: Path) -> None:
+    first = last_summary(place / "root")
+    code, said = run(place)
+    assert code == 0, said
+    summary = last_summary(place / "root")
+    assert states(summary) == dict.fromkeys(NODES, "cached") | ALWAYS_EXECUTED
+    assert published(place) == ["1"]
+    for field in ("status", "published", "metrics", "blessing", "data", "blessed"):
+        assert summary[field] == first[field], field
+
+
+def test_changed_hyperparameter_runs_trainer_and_what_follows(place: Path) -> None:
+    code, said = run(place, "--set", "model.dimension=6")
+    assert code == 0, said
+    summary = last_summary(place / "root")
+    expected = dict.fromkeys(NODES, "cached") | ALWAYS_EXECUTED
+    assert states(summary) == expected | dict.fromkeys(("Trainer", "Evaluator", "Pusher"), "executed")
+    assert published(place) == ["1", "2"]
+    against_last = summary["blessing"][1]
+    assert against_last["bound"] == pytest.approx(against_last["value"], abs=0.4), "judged against the first model"
+
+
+def test_model_below_threshold_is_refused_and_serving_untouched(place: Path) -> None:
+    code, said = run(place, "--set", "evaluate.bless=[{metric: rmse, below: 0.001}, {metric: mae, below: 9}]")
+    assert code == 4
+    summary = last_summary(place / "root")
+    assert summary["status"] == "model_refused"
+    assert summary["blessed"] is False
+    assert summary["published"] is None
+    assert states(summary)["Pusher"] == "skipped"
+    assert [rule["ok"] for rule in summary["blessing"]] == [False, True]
+    assert "rmse below 0.001" in said
+    assert published(place) == ["1", "2"]
+
+
+def test_diverging_training_says_what_to_change(place: Path) -> None:
+    code, said = run(place, "--set", "train.optimizer=sgd", "--set", "train.learning_rate=1e9")
+    assert code == 1
+    assert "train.learning_rate" in said
+    assert "try 1e+08" in said
+    summary = last_summary(place / "root")
+    assert summary["status"] == "failed"
+    assert list(states(summary).items())[-1] == ("Trainer", "failed")
+    assert published(place) == ["1", "2"]
+
+
+def test_removed_version_is_published_again(place: Path) -> None:
+    serving = place / "root" / "serving"
+    (serving / "2").rename(place / "elsewhere")
+    code, said = run(place, "--set", "model.dimension=6")
+    assert code == 0, said
+    assert states(last_summary(place / "root"))["Pusher"] == "executed"
+    assert published(place) == ["1", "2"]

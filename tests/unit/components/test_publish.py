@@ -1,0 +1,222 @@
+"""A version appears whole or not at all, whoever else is looking, publishing or interrupting."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.pusher import publish as module
+from components.pusher.publish import file_digests, newest_if_same, publish, retire, versions
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """What looks like a SavedModel; the file that makes it one is copied first, as its name sorts or as it comes."""
+    folder = tmp_path / "model"
+    for name, size in (
+        ("saved_model.pb", 10),
+        ("variables/variables.index", 50),
+        ("assets/left", 3),
+        ("assets/a b", 0),
+    ):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(range(size)))
+    return folder
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "serving"
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_versions_count_up_and_hold_the_models_files(model: Path, serving: Path) -> None:
+    assert [publish(str(model), str(serving)) for _ in range(3)] == [1, 2, 3]
+    for version in ("1", "2", "3"):
+        published = _files(serving / version)
+        del published[module.MANIFEST]
+        assert published == _files(model)
+    assert sorted(os.listdir(serving)) == ["1", "2", "3"]
+
+
+def test_the_next_version_follows_the_newest_number_whatever_else_lies_there(model: Path, serving: Path) -> None:
+    for name in ("9", "10", "2", "readme", "11.old", "-12", ".staging-99", "1e3"):
+        (serving / name).mkdir(parents=True)
+    assert versions(str(serving)) == [2, 9, 10]
+    assert publish(str(model), str(serving)) == 11
+
+
+def test_no_directory_holds_no_version(tmp_path: Path) -> None:
+    assert versions(str(tmp_path / "none")) == []
+
+
+def test_others_may_read_what_was_published(model: Path, serving: Path) -> None:
+    publish(str(model), str(serving))
+    assert (serving / "1").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_poll_never_sees_half_a_version(model: Path, serving: Path) -> None:
+    serving.mkdir(parents=True)
+    complete = {*_files(model), module.MANIFEST}
+    done = threading.Event()
+    faults: list[tuple[str, set[str]]] = []
+    polls = 0
+
+    def poll() -> None:
+        nonlocal polls
+        while not done.is_set():
+            polls += 1
+            for name in os.listdir(serving):
+                if name.isdecimal():
+                    missing = {file for file in complete if not (serving / name / file).is_file()}
+                    if missing:
+                        faults.append((name, missing))
+
+    poller = threading.Thread(target=poll)
+    poller.start()
+    try:
+        for _ in range(60):
+            publish(str(model), str(serving))
+    finally:
+        done.set()
+        poller.join()
+    assert faults == []
+    assert polls > 10
+    assert versions(str(serving)) == list(range(1, 61))
+
+
+def test_publishers_at_once_get_different_versions(model: Path, serving: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        given_out = list(pool.map(lambda _: publish(str(model), str(serving)), range(24)))
+    assert sorted(given_out) == list(range(1, 25))
+    assert all(newest_if_same(str(model), str(serving)) == 24 for _ in range(1))
+    assert all(_files(serving / str(version)).keys() > _files(model).keys() for version in given_out)
+
+
+def test_who_comes_second_takes_the_next_number(model: Path, serving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another publisher's version appears between the look at the directory and the rename."""
+    rename = os.rename
+
+    def overtaken(source: str, target: str) -> None:
+        monkeypatch.setattr(os, "rename", rename)
+        shutil.copytree(model, target)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", overtaken)
+    assert publish(str(model), str(serving)) == 2
+    assert versions(str(serving)) == [1, 2]
+    assert not (serving / "1" / module.MANIFEST).exists()
+
+
+@pytest.mark.parametrize("interruption", [OSError("disk full"), KeyboardInterrupt()])
+def test_an_interrupted_copy_leaves_nothing(
+    model: Path, serving: Path, monkeypatch: pytest.MonkeyPatch, interruption: BaseException
+) -> None:
+    publish(str(model), str(serving))
+    copy, copied = shutil.copyfile, []
+
+    def interrupted(source: str, target: str, **options: bool) -> str:
+        if len(copied) == 2:
+            raise interruption
+        copied.append(source)
+        return copy(source, target, **options)
+
+    monkeypatch.setattr(shutil, "copyfile", interrupted)
+    with pytest.raises(type(interruption)) as raised:
+        publish(str(model), str(serving))
+    assert len(copied) == 2
+    assert raised.value is interruption or "disk full" in str(raised.value)
+    assert os.listdir(serving) == ["1"]
+
+
+def test_a_rename_that_fails_for_good_is_raised_and_leaves_nothing(
+    model: Path, serving: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: str, target: str) -> None:
+        raise PermissionError("no")
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(PermissionError):
+        publish(str(model), str(serving))
+    assert os.listdir(serving) == []
+
+
+@given(numbers=st.sets(st.integers(1, 1000), max_size=8), keep=st.integers(1, 9))
+def test_retention_keeps_the_newest(tmp_path_factory: pytest.TempPathFactory, numbers: set[int], keep: int) -> None:
+    serving = tmp_path_factory.mktemp("serving")
+    for number in numbers:
+        (serving / str(number)).mkdir()
+        (serving / str(number) / "saved_model.pb").touch()
+    (serving / "notes").mkdir()
+    retire(str(serving), keep)
+    assert set(os.listdir(serving)) == {"notes", *(str(number) for number in sorted(numbers)[-keep:])}
+
+
+def test_retention_at_once_is_no_fault(model: Path, serving: Path) -> None:
+    for _ in range(30):
+        publish(str(model), str(serving))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: retire(str(serving), 2), range(4)))
+    assert sorted(os.listdir(serving)) == ["29", "30"]
+
+
+def test_a_version_that_another_retired_first_is_no_fault(
+    model: Path, serving: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        publish(str(model), str(serving))
+    monkeypatch.setattr(module, "versions", lambda directory: [0, 1, 2, 3])  # 0 was there a moment ago
+    retire(str(serving), 1)
+    assert os.listdir(serving) == ["3"]
+
+
+def test_the_newest_is_the_same_only_if_every_file_is(model: Path, serving: Path) -> None:
+    assert newest_if_same(str(model), str(serving)) is None
+    publish(str(model), str(serving))
+    assert newest_if_same(str(model), str(serving)) == 1
+    assert newest_if_same(str(serving / "1"), str(serving)) == 1  # its manifest is not part of a model
+
+    changed = model / "assets" / "left"
+    changed.write_bytes(b"xyz")
+    assert newest_if_same(str(model), str(serving)) is None
+    publish(str(model), str(serving))
+    assert newest_if_same(str(model), str(serving)) == 2
+    changed.rename(changed.with_name("moved"))
+    assert newest_if_same(str(model), str(serving)) is None
+
+
+def test_an_older_version_that_is_the_same_does_not_count(model: Path, serving: Path) -> None:
+    publish(str(model), str(serving))
+    (model / "assets" / "left").write_bytes(b"xyz")
+    publish(str(model), str(serving))
+    (model / "assets" / "left").write_bytes(bytes(range(3)))
+    assert newest_if_same(str(model), str(serving)) is None
+
+
+@pytest.mark.parametrize("damage", ["{", "", None])
+def test_a_version_without_a_readable_manifest_is_not_the_same(model: Path, serving: Path, damage: str | None) -> None:
+    publish(str(model), str(serving))
+    manifest = serving / "1" / module.MANIFEST
+    manifest.unlink() if damage is None else manifest.write_text(damage)
+    assert newest_if_same(str(model), str(serving)) is None
+
+
+def test_digests_are_those_of_sha256sum(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "abc").write_bytes(b"abc")
+    (tmp_path / "empty").touch()
+    assert file_digests(str(tmp_path)) == {
+        "empty": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "sub/abc": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    }

@@ -1,0 +1,26 @@
+"""Plain Python first, then what needs TensorFlow; and the one published model that many tests ask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.unit.trainer.planted_model import Planted
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "tensorflow: imports TensorFlow or TFX, and runs after what does not")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("tensorflow") is not None)
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    """A small model of known numbers, published through the real preprocessing and export."""
+    from tests.unit.trainer import planted_model
+
+    return planted_model.publish(tmp_path_factory.mktemp("planted"))

@@ -1,0 +1,194 @@
+"""The `kindred` command: quick help, plain words, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline import cli
+from serving.errors import ModelNotFound
+
+KINDRED = Path(sys.executable).with_name("kindred")
+HEAVY = {"tensorflow", "tfx", "keras", "apache_beam", "numpy", "pyarrow", "pandas"}
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(KINDRED), *arguments], capture_output=True, text=True)
+
+
+def _main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """The command in this process: exit code, stdout, stderr."""
+    monkeypatch.setattr(sys, "argv", ["kindred", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    captured = capsys.readouterr()
+    return int(ended.value.code or 0), captured.out, captured.err
+
+
+def test_help_takes_less_than_a_second() -> None:
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = _run("--help")
+        seconds.append(time.perf_counter() - start)
+        assert done.returncode == 0
+    assert all(command in done.stdout for command in ("run", "score", "similar", "doctor"))
+    assert min(seconds) < 1
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import json, sys\n"
+        "sys.argv = ['kindred', '--help']\n"
+        "from pipeline.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: print(json.dumps(sorted(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert HEAVY & set(json.loads(done.stdout.splitlines()[-1])) == set()
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    return lambda *arguments: _main(monkeypatch, capsys, *arguments)
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+    """Stands in for a published model; returns what it is asked."""
+    asked: list[tuple] = []
+
+    def score(left: bytes, right: bytes) -> SimpleNamespace:
+        asked.append((left, right))
+        value = {b"up": 1.5, b"down": -1.5}.get(right, 0.0)
+        return SimpleNamespace(
+            score=value, strength=abs(value), value=value + 3, left_known=True, right_known=right != b"new"
+        )
+
+    def similar(side: str, query: bytes, k: int) -> tuple[list[SimpleNamespace], bool]:
+        asked.append((side, query, k))
+        ids = [b"caf\xc3\xa9", b"two words", b"\xff"]
+        return [SimpleNamespace(id=name, score=2.0 - i) for i, name in enumerate(ids[:k])], query != b"new"
+
+    monkeypatch.setattr(cli, "_load", lambda path: SimpleNamespace(score=score, similar=similar))
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("right", "number", "meaning"),
+    [("up", "+1.5000", "similar"), ("down", "-1.5000", "dissimilar"), ("x", "+0.0000", "neither")],
+)
+def test_score_says_what_the_sign_means(said, model: list, right: str, number: str, meaning: str) -> None:
+    code, out, err = said("score", "--model", "m", "a b", right)
+    lines = [line.split("  ") for line in out.splitlines()]
+    assert (code, err) == (0, "")
+    cells = {line[0].strip(): [cell.strip() for cell in line[1:] if cell.strip()] for line in lines}
+    assert cells["score"] == [number, meaning]
+    assert cells["strength"][0] == number[1:]
+    assert cells["value"][0] == f"{float(number) + 3:.4f}"
+    assert cells["left"] == ["a b", "known"]
+    assert model == [(b"a b", right.encode())]
+
+
+def test_an_unknown_id_is_said_to_be_unknown(said, model: list) -> None:
+    assert "new      unknown: never seen in training" in said("score", "--model", "m", "a", "new")[1]
+    code, out, err = said("similar", "--model", "m", "new", "-k", "1")
+    assert code == 0 and "new was never seen in training" in err and out
+
+
+def test_ids_go_and_come_as_bytes(said, model: list) -> None:
+    code, out, _ = said("similar", "--model", "m", "caf\udce9", "--side", "left", "-k", "2")
+    assert model == [("left", b"caf\xe9", 2)]
+    assert code == 0
+    assert out.splitlines() == ["café       +2.0000", "two words  +1.0000"]
+
+
+def test_an_id_may_begin_with_a_dash(said, model: list) -> None:
+    said("score", "--model", "m", "--", "-5", "up")
+    assert model == [(b"-5", b"up")]
+
+
+def test_none_asked_is_none_told(said, model: list) -> None:
+    assert said("similar", "--model", "m", "a", "-k", "0") == (0, "", "")
+
+
+def test_an_id_that_is_no_text_is_told_byte_for_byte(
+    model: list, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["kindred", "similar", "--model", "m", "a", "-k", "3"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsysbinary.readouterr().out.splitlines()[2] == b"\xff          +0.0000"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("similar", "--model", "m", "a", "--side", "middle"), "middle"),
+        (("similar", "--model", "m", "a", "-k", "-1"), "-k"),
+        (("similar", "--model", "m", "a", "-k", "ten"), "-k"),
+        (("similar", "a"), "--model"),
+        (("score", "--model", "m", "a"), "Missing argument"),
+        (("run",), "--config"),
+        (("publish",), "publish"),
+    ],
+)
+def test_a_wrong_command_line_is_exit_2_and_says_which_word(said, model: list, arguments: tuple, word: str) -> None:
+    code, out, err = said(*arguments)
+    assert (code, out, model) == (2, "", [])
+    assert word in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--config", "none.yaml"], "none.yaml: no such pipeline file; give an existing one with --config"),
+        (["--beam", "moon"], "--beam moon: no such profile; there is local"),
+        (["--set", "x"], "--set 'x': must have the form section.key=value, such as train.epochs=5"),
+        (["--set", "train.epochs=0"], "c.yaml: train.epochs: must be greater than 0 (got 0)"),
+        (["--set", "schema=s"], "s: no such file; leave `schema` out for the curated one"),
+        ([], "no-such-pairs.csv: no such file; correct data.path in the pipeline file, or give --data PATH"),
+    ],
+)
+def test_bad_configuration_is_exit_2_and_a_sentence(
+    said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.yaml").write_text("name: films\ndata: {path: no-such-pairs.csv}\n")
+    code, out, err = said("run", "--config", "c.yaml", *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ") and err.endswith(f"{sentence}\n") and err.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.yaml"]  # nothing was begun
+
+
+def test_a_missing_model_is_exit_2_and_a_sentence(tmp_path: Path) -> None:
+    done = _run("score", "--model", str(tmp_path / "none"), "a", "b")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"error: --model {tmp_path / 'none'}: no such directory; `kindred run` publishes to ROOT/serving\n"
+    )
+
+
+def test_what_a_user_cannot_mend_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr(cli, "app", broken)
+    with pytest.raises(RuntimeError, match="ours"):
+        cli.main()
+
+
+def test_faults_that_a_user_can_mend_keep_their_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse() -> None:
+        raise ModelNotFound("gone")
+
+    monkeypatch.setattr(cli, "app", refuse)
+    assert _main(monkeypatch, capsys) == (2, "", "error: gone\n")

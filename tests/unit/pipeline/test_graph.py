@@ -1,0 +1,156 @@
+"""The compiled graph: which nodes in which order, what waits for what, what a change changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+
+from pipeline.config import BlessingRule, PipelineConfig
+from pipeline.graph import blessing_rules, code_fingerprint, compile_graph, create_pipeline
+from pipeline.root import Root
+
+pytestmark = pytest.mark.tensorflow
+
+# By layers, each in the order of the alphabet: the schema waits for nothing.
+ORDER = [
+    "ImportSchemaGen", "PairExampleGen", "StatisticsGen", "ExampleValidator", "DataGate", "Transform", "Trainer",
+    "LatestBlessedModel", "Evaluator", "Pusher",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
+    return Root(tmp_path_factory.mktemp("root"))
+
+
+def _compile(root: Root, run_id: str = "r1", **sections: Any) -> dict[str, Any]:
+    """Nodes by id, in the order of the graph."""
+    tree = {"name": "tiny", "data": {"path": "/data/pairs.csv", **sections.pop("data", {})}, **sections}
+    graph = compile_graph(create_pipeline(PipelineConfig.model_validate(tree), root), run_id)
+    return {entry.pipeline_node.node_info.id: entry.pipeline_node for entry in graph.nodes}
+
+
+@pytest.fixture(scope="module")
+def nodes(root: Root) -> dict[str, Any]:
+    return _compile(root)
+
+
+def _upstream(nodes: dict[str, Any], node_id: str) -> set[str]:
+    """Everything that must have run before, however indirectly."""
+    direct = set(nodes[node_id].upstream_nodes)
+    return direct.union(*(_upstream(nodes, other) for other in direct))
+
+
+def test_the_nodes_stand_in_their_order(nodes: dict[str, Any]) -> None:
+    assert list(nodes) == ORDER
+
+
+def test_every_node_comes_after_what_it_waits_for(nodes: dict[str, Any]) -> None:
+    for node_id, node in nodes.items():
+        assert all(list(nodes).index(other) < list(nodes).index(node_id) for other in node.upstream_nodes)
+
+
+def test_nothing_is_transformed_before_the_gate(nodes: dict[str, Any]) -> None:
+    assert "DataGate" in nodes["Transform"].upstream_nodes
+    assert _upstream(nodes, "DataGate") == set(ORDER[:4])
+    for node_id in ORDER[6:]:
+        assert "DataGate" in _upstream(nodes, node_id)
+
+
+def test_nothing_is_published_without_the_evaluators_blessing(nodes: dict[str, Any]) -> None:
+    assert set(nodes["Pusher"].upstream_nodes) == {"Trainer", "Evaluator"}
+    assert set(nodes["Evaluator"].upstream_nodes) == {
+        "PairExampleGen",
+        "ImportSchemaGen",
+        "Trainer",
+        "LatestBlessedModel",
+    }
+    inputs = nodes["Pusher"].inputs.inputs
+    assert {key: inputs[key].channels[0].producer_node_query.id for key in inputs} == {
+        "model": "Trainer",
+        "model_blessing": "Evaluator",
+    }
+
+
+def test_only_the_pusher_is_never_cached(nodes: dict[str, Any]) -> None:
+    cached = {node_id: node.execution_options.caching_options.enable_cache for node_id, node in nodes.items()}
+    assert [node_id for node_id, on in cached.items() if not on] == ["Pusher"]
+
+
+def _properties(node: Any) -> dict[str, Any]:
+    """What a node is told, which is what its cache looks at."""
+    return json_format.MessageToDict(node.parameters)
+
+
+def _changed(root: Root, **sections: Any) -> set[str]:
+    before, after = _compile(root), _compile(root, **sections)
+    assert list(before) == list(after)
+    return {node_id for node_id in before if _properties(before[node_id]) != _properties(after[node_id])}
+
+
+@pytest.mark.parametrize(
+    ("sections", "changed"),
+    [
+        ({}, set()),
+        ({"train": {"learning_rate": 0.2}}, {"Trainer"}),
+        ({"train": {"early_stopping": None}}, {"Trainer"}),
+        ({"model": {"dimension": 8}}, {"Trainer"}),
+        ({"score": {"center": "none"}}, {"Transform"}),
+        ({"encode": {"min_count": 2}}, {"Transform", "Trainer"}),
+        ({"evaluate": {"bless": [{"metric": "rmse", "below": 1}]}}, {"Evaluator"}),
+        ({"evaluate": {"metrics": ["mae"]}}, set()),
+        ({"publish": {"keep": 2}}, {"Pusher"}),
+        ({"publish": {"to": "elsewhere"}}, {"Pusher"}),
+        ({"data": {"split": {"by": "left"}}}, {"PairExampleGen"}),
+        ({"data": {"path": "/data/others.csv"}}, {"PairExampleGen"}),
+        ({"schema": "/other.pbtxt"}, {"ImportSchemaGen"}),
+    ],
+    ids=str,
+)
+def test_a_change_changes_only_the_node_that_it_is_about(root: Root, sections: dict, changed: set[str]) -> None:
+    assert _changed(root, **sections) == changed
+
+
+def test_the_run_id_is_in_every_node_and_changes_no_properties(root: Root) -> None:
+    first, second = _compile(root, "run-1"), _compile(root, "run-2")
+    for node_id in ORDER:
+        assert _properties(first[node_id]) == _properties(second[node_id])
+        assert "run-1" in str(first[node_id].contexts) and "run-2" in str(second[node_id].contexts)
+        assert "pipeline-run-id" not in str(first[node_id].contexts)
+
+
+def test_models_go_where_the_file_says(root: Root) -> None:
+    told = _compile(root, publish={"to": "models/live", "keep": 3})["Pusher"].parameters.parameters
+    assert str(root.path / "models" / "live") in told["push_destination"].field_value.string_value
+    assert told["keep"].field_value.int_value == 3
+
+
+def test_rules_are_handed_on_as_they_stand() -> None:
+    bless = (
+        BlessingRule(metric="rmse", below=0.0),
+        BlessingRule(metric="mae", better_than="baseline", margin=0.5),
+        BlessingRule(metric="rmse", better_than="last_blessed"),
+    )
+    config = PipelineConfig.model_validate({"name": "t", "data": {"path": "d"}, "evaluate": {"bless": bless}})
+    assert [(r.metric, r.below, r.above, r.better_than, r.margin) for r in blessing_rules(config)] == [
+        ("rmse", 0.0, None, None, 0.0),
+        ("mae", None, None, "baseline", 0.5),
+        ("rmse", None, None, "last_blessed", 0.0),
+    ]
+
+
+def test_a_change_of_the_code_changes_its_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("__init__.py", "model.py", "features.py"):
+        (tmp_path / name).write_text(name)
+    monkeypatch.setattr("trainer.__file__", str(tmp_path / "__init__.py"))
+    every, some = code_fingerprint("*.py"), code_fingerprint("features.py")
+    assert every != some
+    (tmp_path / "model.py").write_text("changed")
+    assert (code_fingerprint("*.py") != every, code_fingerprint("features.py") != some) == (True, False)
+    (tmp_path / "model.py").write_text("model.py")
+    assert code_fingerprint("*.py", "model.py") == every
+    (tmp_path / "model.py").rename(tmp_path / "modal.py")
+    assert code_fingerprint("*.py") != every

@@ -1,0 +1,85 @@
+"""summary.json: its fields, and that it can be read at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import threading
+import time
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import PipelineConfig
+from pipeline.record import EXIT_CODES, RunRecord
+
+# The contract of docs: every key of summary.json.
+KEYS = {
+    "pipeline", "run_id", "status", "config", "started", "seconds", "components", "data", "metrics", "blessed",
+    "blessing", "published", "versions",
+}  # fmt: skip
+
+
+@pytest.fixture
+def record() -> RunRecord:
+    config = PipelineConfig.model_validate({"name": "films", "data": {"path": "/d.csv"}, "train": {"epochs": 3}})
+    return RunRecord.begin(config, "20260101-000000-000")
+
+
+def _written(record: RunRecord, path: Path) -> dict:
+    record.write(path, time.monotonic() - 2)
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_a_run_that_has_done_nothing_has_failed_and_measured_nothing(record: RunRecord, tmp_path: Path) -> None:
+    summary = _written(record, tmp_path / "summary.json")
+    assert set(summary) == KEYS
+    assert (summary["pipeline"], summary["run_id"], summary["status"]) == ("films", "20260101-000000-000", "failed")
+    assert (summary["metrics"], summary["data"], summary["components"], summary["blessing"]) == ({}, {}, [], [])
+    assert summary["blessed"] is False and summary["published"] is None
+    assert summary["config"]["train"]["epochs"] == 3 and summary["config"]["schema"].endswith("pairs.pbtxt")
+    assert 2 <= summary["seconds"] < 60
+    assert datetime.fromisoformat(summary["started"]).utcoffset() is not None
+    assert PipelineConfig.model_validate(summary["config"]).name == "films"
+
+
+def test_versions_are_those_installed(record: RunRecord, tmp_path: Path) -> None:
+    versions = _written(record, tmp_path / "summary.json")["versions"]
+    assert versions["python"] == platform.python_version()
+    assert {"kindred", "tfx", "tensorflow", "keras"} < set(versions)
+    assert all(versions[name] == version(name) for name in versions if name != "python")
+
+
+def test_an_error_is_told_and_its_absence_is_not(record: RunRecord, tmp_path: Path) -> None:
+    record.error = "grün"
+    assert _written(record, tmp_path / "summary.json")["error"] == "grün"
+    record.error = None
+    assert "error" not in _written(record, tmp_path / "summary.json")
+
+
+def test_a_reader_never_sees_half_a_record(record: RunRecord, tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    record.write(path, 0.0)
+    done, read = threading.Event(), []
+
+    def reader() -> None:
+        while not done.is_set():
+            read.append(len(json.loads(path.read_text(encoding="utf-8"))["components"]))
+
+    thread = threading.Thread(target=reader)
+    thread.start()
+    for number in range(100):
+        record.components.append({"id": f"node {number}", "state": "executed", "seconds": 0.1})
+        record.write(path, 0.0)
+    done.set()
+    thread.join()
+    assert read and read == sorted(read)
+    assert _written(record, path)["components"][-1]["id"] == "node 99"
+    assert os.listdir(tmp_path) == ["summary.json"]
+
+
+def test_each_status_has_its_exit_code() -> None:
+    assert EXIT_CODES == {"published": 0, "data_refused": 3, "model_refused": 4, "failed": 1}

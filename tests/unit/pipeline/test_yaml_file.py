@@ -1,0 +1,101 @@
+"""YAML as a pipeline file means it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import string
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pipeline import yaml_file
+from pipeline.errors import ConfigError
+
+KEYS = st.text(string.ascii_letters + string.digits + "_-. é", min_size=1, max_size=8)
+PLAIN = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x2FFF, blacklist_categories=("Cc", "Cs")), max_size=12)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | PLAIN
+TREES = st.recursive(
+    SCALARS, lambda children: st.lists(children, max_size=3) | st.dictionaries(KEYS, children, max_size=3), max_leaves=8
+)
+
+
+@given(TREES)
+def test_what_json_says_yaml_reads(tree: object) -> None:
+    """JSON is YAML: numbers stay numbers, words stay words."""
+    assert yaml_file.parse(json.dumps(tree), "here") == tree
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(["e", "E"]))
+@example(1e-3, "e")
+@example(1e22, "e")
+def test_every_way_to_write_an_exponent_is_a_number(number: float, letter: str) -> None:
+    for text in (f"{number:e}", f"{number:.0e}", f"{number:+e}", f"{number!r}"):
+        value = yaml_file.parse(f"rate: {text.replace('e', letter)}", "here")["rate"]
+        assert isinstance(value, float)
+        assert value == float(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001),
+        ("1E5", 1e5),
+        (".5e1", 5.0),
+        ("-2.e+2", -200.0),
+        ("1e3x", "1e3x"),
+        ("e3", "e3"),
+        ("'1e3'", "1e3"),
+    ],
+)
+def test_only_numbers_are_numbers(text: str, value: object) -> None:
+    parsed = yaml_file.parse(text, "here")
+    assert parsed == value
+    assert type(parsed) is type(value)
+
+
+def test_special_numbers_are_read_so_that_validation_can_refuse_them() -> None:
+    assert math.isnan(yaml_file.parse(".nan", "here"))
+    assert yaml_file.parse("-.inf", "here") == -math.inf
+
+
+@given(st.lists(KEYS, min_size=1, max_size=4, unique=True), st.data())
+def test_a_key_that_stands_twice_is_refused_wherever_it_stands(keys: list[str], data: st.DataObject) -> None:
+    twice = data.draw(st.sampled_from(keys))
+    depth = data.draw(st.integers(0, 3))
+    entries = [f"{json.dumps(key)}: 1" for key in [*keys, twice]]
+    text = "{a: [" * depth + "{" + ", ".join(entries) + "}" + "]}" * depth
+    with pytest.raises(ConfigError, match="stands twice") as refused:
+        yaml_file.parse(text, "here.yaml")
+    assert repr(twice) in str(refused.value)
+    yaml_file.parse(text.replace(f", {entries[-1]}}}", "}"), "here.yaml")
+
+
+def test_the_line_and_column_of_a_duplicate_are_named() -> None:
+    text = "name: a\ntrain:\n  epochs: 1\n  seed: 2\n  epochs: 3\n"
+    with pytest.raises(
+        ConfigError, match=r"^f\.yaml, line 5, column 3: not valid YAML: the key 'epochs' stands twice$"
+    ):
+        yaml_file.parse(text, "f.yaml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: [1", "a: b: c", "\ta: 1", "a: *nowhere", "? [a]\n: 1", "a: !!python/object:os.system x", "a\x00b", "- a\nb"],
+)
+def test_what_is_not_yaml_is_refused_with_its_source(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^f\.yaml.*: not valid YAML: "):
+        yaml_file.parse(text, "f.yaml")
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_read_or_refused_and_nothing_else(text: str) -> None:
+    with contextlib.suppress(ConfigError):
+        yaml_file.parse(text, "here")
+
+
+def test_nesting_without_end_is_refused() -> None:
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        yaml_file.parse("[" * 5000, "here")

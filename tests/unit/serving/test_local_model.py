@@ -1,0 +1,154 @@
+"""Finding and asking a published model."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from serving.errors import ModelNotFound, ServingError
+from serving.local_model import LocalModel, find_model
+from tests.unit.trainer.planted_model import LEFT, RIGHT, Planted
+
+pytestmark = pytest.mark.tensorflow
+
+
+def _version(folder: Path, name: str) -> Path:
+    (folder / name).mkdir(parents=True)
+    (folder / name / "saved_model.pb").touch()
+    return folder / name
+
+
+def test_the_newest_version_by_number_is_found(tmp_path: Path) -> None:
+    for name in ("1", "9", "10", "2"):
+        _version(tmp_path, name)
+    assert find_model(tmp_path) == tmp_path / "10"
+
+
+def test_a_model_itself_is_found(tmp_path: Path) -> None:
+    version = _version(tmp_path, "3")
+    _version(version, "4")
+    assert find_model(version) == version
+
+
+def test_what_is_no_version_is_passed_over(tmp_path: Path) -> None:
+    _version(tmp_path, "2")
+    for name in (".staging-9", "9.old", "-9", "v9", "1e9", "latest", "²"):
+        _version(tmp_path, name)
+    (tmp_path / "9").write_text("a file")
+    assert find_model(tmp_path) == tmp_path / "2"
+
+
+def test_leading_zeros_are_a_number_as_they_are_to_tensorflow_serving(tmp_path: Path) -> None:
+    _version(tmp_path, "2")
+    assert find_model(_version(tmp_path, "0010").parent) == tmp_path / "0010"
+
+
+@pytest.mark.parametrize(("names", "said"), [((), "no version in it"), ((".staging-1", "old"), "no version in it")])
+def test_a_directory_without_versions_is_refused(tmp_path: Path, names: tuple[str, ...], said: str) -> None:
+    for name in names:
+        _version(tmp_path, name)
+    with pytest.raises(ModelNotFound) as refused:
+        find_model(tmp_path)
+    assert str(refused.value) == f"--model {tmp_path}: {said}; `kindred run` publishes to ROOT/serving"
+    assert isinstance(refused.value, ServingError) and refused.value.exit_code == 2
+
+
+def test_no_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match="no such directory"):
+        find_model(tmp_path / "none")
+    (tmp_path / "file").touch()
+    with pytest.raises(ModelNotFound):
+        find_model(tmp_path / "file")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no model", b"\x08\x01"])
+def test_what_cannot_be_loaded_is_refused_in_a_line(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "saved_model.pb").write_bytes(content)
+    with pytest.raises(ModelNotFound) as refused:
+        LocalModel(tmp_path)
+    assert str(refused.value).startswith(f"--model {tmp_path}: cannot be loaded: ")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_model_whose_variables_are_gone_is_refused(planted: Planted, tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes((planted.model / "saved_model.pb").read_bytes())
+    with pytest.raises(ModelNotFound, match="cannot be loaded: "):
+        LocalModel(tmp_path)
+
+
+def test_somebody_elses_model_is_refused(tmp_path: Path) -> None:
+    module = tf.Module()
+    module.double = tf.function(lambda x: 2 * x, input_signature=[tf.TensorSpec([], tf.float32)])
+    tf.saved_model.save(module, str(tmp_path), signatures={"double": module.double.get_concrete_function()})
+    with pytest.raises(ModelNotFound, match="not one of Kindred's: it has no signature `score`"):
+        LocalModel(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def model(planted: Planted) -> LocalModel:
+    return LocalModel(find_model(planted.model.parent))
+
+
+def test_scores_are_the_planted_ones_as_plain_python(planted: Planted, model: LocalModel) -> None:
+    table = planted.scores()
+    for left, right in ((LEFT[0], RIGHT[0]), (LEFT[2], RIGHT[3]), (LEFT[3], b"never seen"), (b"never seen", RIGHT[5])):
+        answer = model.score(left, right)
+        expected = table[planted.left.row(left), planted.right.row(right)]
+        assert answer.score == pytest.approx(expected, abs=1e-5)
+        assert answer.strength == pytest.approx(abs(expected), abs=1e-5)
+        assert answer.value == pytest.approx(100 + 5 * expected, abs=1e-4)
+        assert (answer.left_known, answer.right_known) == (left in LEFT, right in RIGHT)
+        assert {type(value) for value in vars(answer).values()} == {float, bool}
+
+
+@pytest.mark.parametrize("query", [LEFT[2], b"never seen"])
+def test_similar_right_asks_with_a_left_id(planted: Planted, model: LocalModel, query: bytes) -> None:
+    scores = planted.scores()[planted.left.row(query)][: len(RIGHT)]
+    neighbors, known = model.similar("right", query, 3)
+    assert known is (query in LEFT)
+    assert [n.score for n in neighbors] == pytest.approx(sorted(scores, reverse=True)[:3], abs=1e-5)
+    assert [scores[RIGHT.index(n.id)] for n in neighbors] == pytest.approx([n.score for n in neighbors], abs=1e-5)
+
+
+def test_similar_left_asks_with_a_right_id(planted: Planted, model: LocalModel) -> None:
+    scores = planted.scores()[:, planted.right.row(RIGHT[3])][: len(LEFT)]
+    neighbors, known = model.similar("left", RIGHT[3], 99)
+    assert known is True
+    assert [n.id for n in neighbors] == [LEFT[i] for i in np.argsort(-scores)]
+    assert model.similar("left", RIGHT[3], 0) == ([], True)
+
+
+def test_the_silenced_is_lost_and_the_rest_is_not() -> None:
+    program = (
+        "import os, sys\n"
+        "from serving.quick_import import silenced_stderr\n"
+        "os.write(2, b'before;')\n"
+        "with silenced_stderr():\n"
+        "    os.write(2, b'from C++;')\n"
+        "    print('from Python', file=sys.stderr)\n"
+        "try:\n"
+        "    with silenced_stderr():\n"
+        "        raise KeyError\n"
+        "except KeyError:\n"
+        "    os.write(2, b'after;')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "before;after;")
+
+
+def test_the_quick_import_hides_libraries_only_while_it_imports() -> None:
+    program = (
+        "import sys, serving.local_model\n"
+        "print(*sorted({'pandas', 'sklearn', 'tfx', 'tensorflow_transform', 'apache_beam'} & set(sys.modules)))\n"
+        "import pandas\n"
+        "print(pandas.__name__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.splitlines()) == (0, ["", "pandas"]), done.stderr
+    assert done.stderr == ""

@@ -1,0 +1,97 @@
+"""A published model whose every number is known: the answers of its signatures can be computed by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from tests.unit.trainer.transforms import Row, analyze
+from trainer import export
+from trainer.model import (
+    GLOBAL_BIAS,
+    LEFT_BIAS,
+    LEFT_VECTORS,
+    RIGHT_BIAS,
+    RIGHT_VECTORS,
+    TableSizes,
+    build_model,
+)
+from trainer.settings import EncodeSettings, ModelSettings
+
+# Most frequent first: so are the rows of the tables.
+LEFT = [b"plain", b"two words", "🎬 film".encode(), b"007", b"7", b" before", b"after ", "naïve".encode(), b'a,"b"\tc']
+RIGHT = [b"lock", b"thread", b"socket", "端口".encode(), b"0", b"lock ", b"the tie"]
+DIMENSION = 3
+LABELS = {"center": 100.0, "scale": 5.0}
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """One side: its ids, and its tables, the last row of which is for ids out of the vocabulary."""
+
+    ids: list[bytes]
+    vectors: np.ndarray
+    bias: np.ndarray
+
+    def row(self, name: bytes) -> int:
+        return self.ids.index(name) if name in self.ids else len(self.ids)
+
+
+@dataclasses.dataclass(frozen=True)
+class Planted:
+    """The model as numbers, and where it was published."""
+
+    left: Side
+    right: Side
+    offset: float
+    center: float
+    scale: float
+    model: Path
+
+    def scores(self) -> np.ndarray:
+        """Every left row with every right row, out-of-vocabulary rows last."""
+        dots = np.array(
+            [[sum(map(float.__mul__, p, q)) for q in self._wide(self.right)] for p in self._wide(self.left)]
+        )
+        return dots + self.left.bias[:, None].astype(float) + self.right.bias[None, :] + self.offset
+
+    def _wide(self, side: Side) -> list[list[float]]:
+        return side.vectors.astype(float).tolist()
+
+
+def rows() -> list[Row]:
+    """Pairs in which earlier ids are more frequent, with labels of mean 100 and standard deviation 5."""
+    left = [name for i, name in enumerate(LEFT) for _ in range(2 * (len(LEFT) - i))]
+    right = [name for i, name in enumerate(RIGHT) for _ in range(2 * (len(RIGHT) - i))]
+    right += [RIGHT[0]] * (len(left) - len(right))
+    return [(left[i], right[i], 95.0 + 10.0 * (i % 2)) for i in range(len(left))]
+
+
+def publish(folder: Path) -> Planted:
+    """Exports the model to `folder`/serving/1 through the real preprocessing and the real export."""
+    learned = analyze(
+        rows(), folder, encode=dataclasses.asdict(EncodeSettings()), score={"center": "mean", "scale": "std"}
+    )
+    network = build_model(TableSizes(len(LEFT) + 1, len(RIGHT) + 1), ModelSettings(dimension=DIMENSION), seed=1)
+    random = np.random.default_rng(5)
+
+    def draw(*shape: int) -> np.ndarray:
+        return random.normal(size=shape).astype(np.float32)
+
+    left = Side(LEFT, draw(len(LEFT) + 1, DIMENSION), draw(len(LEFT) + 1))
+    right = Side(RIGHT, draw(len(RIGHT) + 1, DIMENSION), draw(len(RIGHT) + 1))
+    right.vectors[6], right.bias[6] = right.vectors[2], right.bias[2]  # a tie
+    left.vectors[4] = 0  # points nowhere
+    for layer, weights in (
+        (LEFT_VECTORS, left.vectors),
+        (RIGHT_VECTORS, right.vectors),
+        (LEFT_BIAS, left.bias[:, None]),
+        (RIGHT_BIAS, right.bias[:, None]),
+        (GLOBAL_BIAS, np.float32(0.75)),
+    ):
+        network.get_layer(layer).set_weights([weights])
+    model = folder / "serving" / "1"
+    export.export(network, learned, shared=False, directory=str(model))
+    return Planted(left, right, 0.75, LABELS["center"], LABELS["scale"], model)

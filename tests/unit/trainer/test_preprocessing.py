@@ -1,0 +1,151 @@
+"""Transform by its Beam implementation against counting and NumPy."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import random
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.unit.trainer import planted_model
+from tests.unit.trainer.planted_model import Planted
+from tests.unit.trainer.transforms import Row, analyze, transform
+from trainer import export, preprocessing
+from trainer.run_fn import table_sizes
+from trainer.settings import EncodeSettings, ScoreSettings
+
+pytestmark = pytest.mark.tensorflow
+
+SHARED = EncodeSettings(shared=True, oov_buckets=3)
+CUT = EncodeSettings(min_count=2, max_vocabulary=4, oov_buckets=1)
+
+
+def _rows(count: int, seed: int, offset: float) -> list[Row]:
+    draw = random.Random(seed)
+    names = [f"{i:02d} é".encode() for i in range(9)]
+    return [
+        (names[min(int(draw.expovariate(0.4)), 8)], names[draw.randrange(3, 9)], offset + draw.randrange(40) / 4)
+        for _ in range(count)
+    ]
+
+
+ROWS_SHARED = _rows(60, seed=1, offset=1e6)
+# Of the left ids `e` occurs once, and of those that occur often enough the four most frequent are kept.
+ROWS_CUT: list[Row] = [
+    (left.encode(), right.encode(), score)
+    for left, right, score in zip("aaaaabbbbccdddef", "xxxxxxyyyyyyzzzw", [*range(15), 40], strict=True)
+]
+
+
+# Further labels of the same pass: other ways to centre and scale, other ranges of scores.
+COLUMNS = {
+    "stars": lambda scores: scores,
+    "far": lambda scores: scores + np.float32(1e6),
+    "tiny": lambda scores: scores * np.float32(1e-12),
+    "same": lambda scores: scores * np.float32(0) + np.float32(7),
+}
+WAYS = [
+    *(("stars", *way) for way in itertools.product(["mean", "midpoint", "none"], ["std", "none"])),
+    *((column, "mean", "std") for column in ("far", "tiny", "same")),
+]
+
+
+def _with_further_labels(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
+    further = {
+        f"{column} {center} {scale}": preprocessing._label(
+            COLUMNS[column](inputs["score"]), ScoreSettings(center, scale)
+        )
+        for column, center, scale in WAYS
+    }
+    return preprocessing.preprocessing_fn(inputs, custom_config) | further
+
+
+def _settings(encode: EncodeSettings, score: ScoreSettings) -> dict[str, Any]:
+    return {"encode": dataclasses.asdict(encode), "score": dataclasses.asdict(score)}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory):
+    settings = _settings(SHARED, ScoreSettings(center="mean", scale="std"))
+    return analyze(ROWS_SHARED, tmp_path_factory.mktemp("shared"), **settings)
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory: pytest.TempPathFactory):
+    settings = _settings(CUT, ScoreSettings(center="midpoint", scale="none"))
+    return analyze(ROWS_CUT, tmp_path_factory.mktemp("cut"), function=_with_further_labels, **settings)
+
+
+def _ranked(counts: Counter[bytes]) -> list[bytes]:
+    """Most frequent first; of equals the one that sorts last, which is TensorFlow Transform's rule."""
+    return sorted(counts, key=lambda name: (counts[name], name), reverse=True)
+
+
+def test_one_shared_vocabulary_counts_both_sides(shared) -> None:
+    counts = Counter(left for left, _, _ in ROWS_SHARED) + Counter(right for _, right, _ in ROWS_SHARED)
+    assert shared.vocabulary_by_name("shared") == _ranked(counts)
+    sizes = table_sizes(shared, SHARED)
+    assert (sizes.left, sizes.right, sizes.shared) == (len(counts) + 3, len(counts) + 3, True)
+
+
+def test_both_sides_of_a_shared_table_have_the_same_row(shared) -> None:
+    vocabulary = shared.vocabulary_by_name("shared")
+    encoded = transform(shared, ROWS_SHARED)
+    assert encoded["left"].tolist() == [vocabulary.index(left) for left, _, _ in ROWS_SHARED]
+    assert encoded["right"].tolist() == [vocabulary.index(right) for _, right, _ in ROWS_SHARED]
+
+
+def test_unknown_ids_go_to_the_rows_after_the_vocabulary(shared) -> None:
+    count = len(shared.vocabulary_by_name("shared"))
+    encoded = transform(shared, [(f"new {i}".encode(), f"new {i}".encode(), 0.0) for i in range(50)])
+    assert set(encoded["left"].tolist()) == {count, count + 1, count + 2}
+    np.testing.assert_array_equal(encoded["left"], encoded["right"])
+
+
+def test_mean_and_deviation_hold_far_from_zero(shared) -> None:
+    scores = np.array([score for _, _, score in ROWS_SHARED])
+    np.testing.assert_allclose(
+        transform(shared, ROWS_SHARED)["label"], (scores - scores.mean()) / scores.std(), rtol=1e-4
+    )
+    unit = export.unit_of(shared)
+    assert unit.scale == pytest.approx(scores.std(), rel=1e-5)
+    assert unit.center == pytest.approx(scores.mean(), abs=0.07)  # the spacing of float32 at 1e6 is 0.0625
+
+
+def test_rare_ids_and_those_beyond_the_most_frequent_are_cut(cut) -> None:
+    assert cut.vocabulary_by_name("left") == [b"a", b"b", b"d", b"c"]
+    assert cut.vocabulary_by_name("right") == [b"y", b"x", b"z"]
+    sizes = table_sizes(cut, CUT)
+    assert (sizes.left, sizes.right, sizes.shared) == (5, 4, False)
+    encoded = transform(cut, ROWS_CUT)
+    assert encoded["left"].tolist() == [0] * 5 + [1] * 4 + [3] * 2 + [2] * 3 + [4] * 2
+    assert encoded["right"].tolist() == [1] * 6 + [0] * 6 + [2] * 3 + [3]
+
+
+def test_midpoint_is_halfway_between_the_extremes(cut) -> None:
+    scores = np.array([score for _, _, score in ROWS_CUT])
+    np.testing.assert_allclose(transform(cut, ROWS_CUT)["label"], scores - 20.0)
+    assert export.unit_of(cut) == export.Unit(center=20.0, scale=1.0)
+
+
+def test_ids_are_encoded_byte_for_byte(planted: Planted) -> None:
+    """Spaces around, leading zeros, commas, quotes, tabs, other scripts: `planted` has them all, in order."""
+    encoder = tf.saved_model.load(str(planted.model))
+    for side, ids in (("left", planted_model.LEFT), ("right", planted_model.RIGHT)):
+        answer = encoder.signatures[f"embed_{side}"](tf.constant(ids))
+        assert answer["known"].numpy().all()
+        np.testing.assert_array_equal(answer["embedding"].numpy(), getattr(planted, side).vectors[: len(ids)])
+
+
+@pytest.mark.parametrize(("column", "center", "scale"), WAYS)
+def test_labels_are_centred_and_scaled(cut, column: str, center: str, scale: str) -> None:
+    scores = COLUMNS[column](np.array([score for _, _, score in ROWS_CUT], np.float32)).astype(np.float64)
+    middle = {"mean": scores.mean(), "midpoint": (scores.min() + scores.max()) / 2, "none": 0.0}[center]
+    spread = scores.std() if scale == "std" and scores.std() > 0 else 1.0
+    label = transform(cut, ROWS_CUT)[f"{column} {center} {scale}"]
+    np.testing.assert_allclose(label, (scores - middle) / spread, atol=1e-6)

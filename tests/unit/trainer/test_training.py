@@ -1,0 +1,215 @@
+"""Fitting: planted structure is found, seeds decide, the best epoch is kept, divergence is named."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trainer import run_fn, training
+from trainer.dataset import Pairs, hold_out
+from trainer.errors import TrainingDiverged, TrainingError
+from trainer.model import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, TableSizes
+from trainer.settings import EarlyStoppingSettings, ModelSettings, TrainSettings, training_settings
+
+pytestmark = pytest.mark.tensorflow
+
+NOISE = 0.1
+LEFTS, RIGHTS = 40, 30
+# One row more on either side than any pair uses: the out-of-vocabulary bucket.
+SIZES = TableSizes(LEFTS + 1, RIGHTS + 1)
+MODEL = ModelSettings(dimension=4, bias=True, regularization=0.0, initial_scale=0.3)
+QUICK = TrainSettings(epochs=2, batch_size=128, optimizer="adam", learning_rate=0.02, early_stopping=None, seed=7)
+
+
+def _planted(seed: int = 3) -> tuple[Pairs, Pairs]:
+    """Pairs whose label is a rank-2 product plus biases plus noise: two thirds of all to learn from, the rest new."""
+    random = np.random.default_rng(seed)
+    left, right = (grid.ravel().astype(np.int32) for grid in np.meshgrid(range(LEFTS), range(RIGHTS), indexing="ij"))
+    p, q = random.normal(size=(LEFTS, 2)), random.normal(size=(RIGHTS, 2))
+    label = (p @ q.T + random.normal(size=(LEFTS, 1)) + random.normal(size=RIGHTS))[left, right]
+    pairs = Pairs(left, right, (label + NOISE * random.normal(size=len(label))).astype(np.float32))
+    return hold_out(pairs, 1 / 3, seed)
+
+
+def _rmse(network, pairs: Pairs) -> float:
+    scores = network([pairs.left[:, None], pairs.right[:, None]]).numpy()[:, 0]
+    return float(np.sqrt(((scores - pairs.label) ** 2).mean()))
+
+
+def _tables(network) -> dict[str, np.ndarray]:
+    return {layer.name: layer.get_weights()[0] for layer in network.layers if layer.weights}
+
+
+def test_planted_structure_is_recovered_to_the_noise() -> None:
+    known, new = _planted()
+    settings = dataclasses.replace(QUICK, epochs=40, batch_size=32, learning_rate=0.03)
+    model = dataclasses.replace(MODEL, dimension=2, regularization=0.0005)
+    network, history = training.fit(known, SIZES, model, settings)
+    deviation = new.label.std()
+    assert deviation > 10 * NOISE
+    # No model can be below the noise; an eighth of the rows' freedom goes into parameters.
+    assert NOISE * 0.8 < _rmse(network, new) < NOISE * 1.6
+    assert len(history["loss"]) == 40
+    assert history["loss"][-1] < history["loss"][0] / 20
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("adagrad", 0.1), ("adam", 0.02), ("sgd", 0.5)])
+def test_every_optimizer_learns(optimizer: str, rate: float) -> None:
+    known, _ = _planted()
+    settings = dataclasses.replace(QUICK, epochs=6, optimizer=optimizer, learning_rate=rate)
+    _, history = training.fit(known, SIZES, MODEL, settings)
+    assert history["loss"][-1] < 0.8 * history["loss"][0]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_others() -> None:
+    known, _ = _planted()
+    settings = dataclasses.replace(QUICK, early_stopping=EarlyStoppingSettings(validation_fraction=0.1))
+    first, again = (_tables(training.fit(known, SIZES, MODEL, settings)[0]) for _ in range(2))
+    for name, table in first.items():
+        np.testing.assert_array_equal(table, again[name], err_msg=name)
+    other = _tables(training.fit(known, SIZES, MODEL, dataclasses.replace(settings, seed=8))[0])
+    assert all((first[name] != other[name]).any() for name in (LEFT_VECTORS, RIGHT_VECTORS, LEFT_BIAS, RIGHT_BIAS))
+
+
+def _overfitting(patience: int, epochs: int) -> tuple[Pairs, object, training.History]:
+    """Labels of pure noise: what is learned from them makes validation worse. Also the rows held out."""
+    random = np.random.default_rng(1)
+    left, right = (random.integers(0, 10, 200).astype(np.int32) for _ in range(2))
+    pairs = Pairs(left, right, random.normal(size=200).astype(np.float32))
+    stopping = EarlyStoppingSettings(validation_fraction=0.3, patience=patience)
+    settings = dataclasses.replace(QUICK, epochs=epochs, learning_rate=0.1, early_stopping=stopping)
+    network, history = training.fit(pairs, TableSizes(10, 10), MODEL, settings)
+    kept, held_out = hold_out(pairs, 0.3, settings.seed)
+    assert set(held_out.left) <= set(kept.left) and set(held_out.right) <= set(kept.right)  # no row was cleared
+    return held_out, network, history
+
+
+def test_early_stopping_ends_after_patience_and_keeps_the_best_epoch() -> None:
+    held_out, network, history = _overfitting(patience=3, epochs=40)
+    best = int(np.argmin(history["val_rmse"]))
+    assert len(history["val_rmse"]) == best + 1 + 3 < 40
+    assert history["val_rmse"][-1] > history["val_rmse"][best] * 1.001
+    assert _rmse(network, held_out) == pytest.approx(history["val_rmse"][best], rel=1e-5)
+
+
+def test_the_best_epoch_is_kept_although_patience_never_ran_out() -> None:
+    held_out, network, history = _overfitting(patience=50, epochs=12)
+    best = int(np.argmin(history["val_rmse"]))
+    assert len(history["val_rmse"]) == 12 and best < 11
+    assert history["val_rmse"][-1] > history["val_rmse"][best] * 1.001
+    assert _rmse(network, held_out) == pytest.approx(history["val_rmse"][best], rel=1e-5)
+
+
+def test_without_early_stopping_every_row_is_trained_on_and_nothing_is_held_out() -> None:
+    known, _ = _planted()
+    _, history = training.fit(known, SIZES, MODEL, QUICK)
+    assert set(history) == {"loss", "rmse"}
+    assert len(history["loss"]) == QUICK.epochs
+
+
+def test_a_single_row_can_be_trained_on() -> None:
+    row = Pairs(np.array([1], np.int32), np.array([2], np.int32), np.array([0.5], np.float32))
+    settings = dataclasses.replace(QUICK, epochs=15, learning_rate=0.1, early_stopping=EarlyStoppingSettings())
+    network, _ = training.fit(row, TableSizes(3, 4), MODEL, settings)
+    assert _rmse(network, row) < 0.2
+
+
+@pytest.mark.parametrize("stopping", [None, EarlyStoppingSettings()])
+def test_divergence_names_epoch_rate_and_cure(stopping: EarlyStoppingSettings | None) -> None:
+    known, _ = _planted()
+    settings = dataclasses.replace(QUICK, epochs=30, optimizer="sgd", learning_rate=5e4, early_stopping=stopping)
+    with pytest.raises(TrainingDiverged) as diverged:
+        training.fit(known, SIZES, MODEL, settings)
+    assert isinstance(diverged.value, TrainingError) and diverged.value.exit_code == 1
+    found = re.fullmatch(
+        r"train: the loss became (nan|inf) in epoch (\d+) at train\.learning_rate 50000\.0; "
+        r"try 5000, or raise model\.regularization",
+        str(diverged.value),
+    )
+    assert found and 1 <= int(found[2]) <= 30
+
+
+@pytest.mark.parametrize("stopping", [None, EarlyStoppingSettings()])
+def test_divergence_in_the_last_step_is_seen_too(stopping: EarlyStoppingSettings | None) -> None:
+    """The loss of the only batch is that of the start; its step is what makes the weights infinite."""
+    known, _ = _planted()
+    huge = dataclasses.replace(known, label=known.label * np.float32(1e10))
+    settings = dataclasses.replace(
+        QUICK, epochs=1, batch_size=10_000, optimizer="sgd", learning_rate=1e38, early_stopping=stopping
+    )
+    with pytest.raises(TrainingDiverged, match="a weight became infinite or NaN in epoch 1 at"):
+        training.fit(huge, SIZES, MODEL, settings)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_rows_that_no_pair_touched_are_zero(shared: bool) -> None:
+    left, right = np.array([0, 2, 2], np.int32), np.array([1, 1, 4], np.int32)
+    sizes = TableSizes(6, 6, shared=True) if shared else TableSizes(4, 6)
+    network, _ = training.fit(Pairs(left, right, np.array([1, -1, 2], np.float32)), sizes, MODEL, QUICK)
+    tables = _tables(network)
+    if shared:
+        zero = {LEFT_VECTORS: [3, 5], LEFT_BIAS: [1, 3, 4, 5], RIGHT_BIAS: [0, 2, 3, 5]}
+    else:
+        zero = {LEFT_VECTORS: [1, 3], RIGHT_VECTORS: [0, 2, 3, 5], LEFT_BIAS: [1, 3], RIGHT_BIAS: [0, 2, 3, 5]}
+    assert set(tables) == {*zero, GLOBAL_BIAS}
+    for name, rows in zero.items():
+        assert np.flatnonzero(~tables[name].any(axis=1)).tolist() == rows, name
+
+
+def test_rows_held_out_of_training_are_not_trained_on() -> None:
+    """Each id occurs once: those of the rows that validation took stay zero."""
+    rows = np.arange(20, dtype=np.int32)
+    pairs = Pairs(rows, rows, np.ones(20, np.float32))
+    stopping = EarlyStoppingSettings(validation_fraction=0.25)
+    network, _ = training.fit(pairs, TableSizes(20, 20), MODEL, dataclasses.replace(QUICK, early_stopping=stopping))
+    untouched = np.flatnonzero(~_tables(network)[LEFT_VECTORS].any(axis=1))
+    assert len(untouched) == 5
+    np.testing.assert_array_equal(untouched, hold_out(pairs, 0.25, QUICK.seed)[1].left)
+
+
+def test_settings_survive_the_way_through_the_graph_as_json() -> None:
+    for stopping in (None, EarlyStoppingSettings(0.2, 5, 0.01)):
+        train = TrainSettings(3, 64, "sgd", 0.5, stopping, 9)
+        model = ModelSettings(8, False, "regression", 0.3, 0.4)
+        sections = {"model": dataclasses.asdict(model), "train": dataclasses.asdict(train), "encode": {}, "code": "x"}
+        assert training_settings(json.loads(json.dumps(sections)))[1:] == (model, train)
+
+
+def test_the_record_of_training_is_json(tmp_path: Path) -> None:
+    run_fn._write_history(str(tmp_path / "run"), {"loss": [1.5, 0.5]})
+    assert json.loads((tmp_path / "run" / run_fn.HISTORY_FILE).read_text()) == {"loss": [1.5, 0.5]}
+
+
+def test_run_fn_loads_fits_exports_and_leaves_a_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The parts are tested each for itself; here: what is handed from which to which."""
+    known, _ = _planted()
+    exported = []
+    graph = types.SimpleNamespace(vocabulary_size_by_name={"left": LEFTS, "right": RIGHTS}.__getitem__)
+    monkeypatch.setattr(run_fn.tft, "TFTransformOutput", {"graph": graph}.__getitem__)
+    monkeypatch.setattr(run_fn.dataset, "load", {"train": known}.__getitem__)
+    monkeypatch.setattr(run_fn.export, "export", lambda *arguments: exported.append(arguments))
+    config = {
+        "encode": {"oov_buckets": 2},
+        "model": dataclasses.asdict(MODEL),
+        "train": dataclasses.asdict(QUICK),
+    }
+    run_fn.run_fn(
+        types.SimpleNamespace(
+            custom_config=config,
+            transform_output="graph",
+            train_files="train",
+            serving_model_dir="model",
+            model_run_dir=str(tmp_path),
+        )
+    )
+    ((network, transform, shared, directory),) = exported
+    assert (transform, shared, directory) == (graph, False, "model")
+    assert _tables(network)[LEFT_VECTORS].shape == (LEFTS + 2, 4)
+    assert _tables(network)[RIGHT_VECTORS].shape == (RIGHTS + 2, 4)
+    assert len(json.loads((tmp_path / run_fn.HISTORY_FILE).read_text())["loss"]) == 2

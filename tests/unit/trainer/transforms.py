@@ -1,0 +1,50 @@
+"""Transform on a few rows in memory, by tensorflow_transform's own Beam implementation."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
+
+from trainer import features
+from trainer.preprocessing import preprocessing_fn
+
+Row = tuple[bytes, bytes, float]
+
+_SPEC = {
+    features.LEFT_ID: tf.io.FixedLenFeature([1], tf.string),
+    features.RIGHT_ID: tf.io.FixedLenFeature([1], tf.string),
+    features.SCORE: tf.io.FixedLenFeature([1], tf.float32),
+}
+
+
+def analyze(rows: Sequence[Row], folder: Path, function=preprocessing_fn, **config) -> tft.TFTransformOutput:
+    """What Transform learns from `rows` under `config` (sections `encode` and `score`)."""
+    output = folder / "transform"
+    columns = (features.LEFT_ID, features.RIGHT_ID, features.SCORE)
+    instances = [{name: [value] for name, value in zip(columns, row, strict=True)} for row in rows]
+    metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(_SPEC))
+    with tft_beam.Context(temp_dir=str(folder / "temp")), beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        data = pipeline | beam.Create(instances, reshuffle=False)
+        learned = (data, metadata) | tft_beam.AnalyzeDataset(functools.partial(function, custom_config=config))
+        _ = learned | tft_beam.WriteTransformFn(str(output))
+    return tft.TFTransformOutput(str(output))
+
+
+def transform(learned: tft.TFTransformOutput, rows: Sequence[Row]) -> dict[str, np.ndarray]:
+    """`rows` as training sees them: each transformed feature as a column `[n]`."""
+    left, right, score = zip(*rows, strict=True)
+    inputs = {
+        features.LEFT_ID: tf.constant(left)[:, None],
+        features.RIGHT_ID: tf.constant(right)[:, None],
+        features.SCORE: tf.constant(score, tf.float32)[:, None],
+    }
+    return {name: column.numpy()[:, 0] for name, column in learned.transform_features_layer()(inputs).items()}
