@@ -87,10 +87,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         totals = Totals.of(reports)
         if not totals.good + totals.bad:
             raise InputError(f"data.path: {', '.join(found[:5])}: no row after the header")
-        if totals.bad > settings.max_quarantined_fraction * (totals.good + totals.bad):
+        if not totals.good or totals.bad > settings.max_quarantined_fraction * (totals.good + totals.bad):
             raise DataRefused(_too_many_bad_rows(totals, settings, quarantine.keep_apart(places.quarantine)))
-        if not totals.good:
-            raise DataRefused("data.path: every row is in the quarantine; there is nothing to learn from")
         return totals
 
     def _see_pairs_whole(self, found: list[str], settings: Settings, places: Places) -> Any:
@@ -205,9 +203,11 @@ def _times(places: Places) -> Iterator[np.ndarray]:
 
 def _too_many_bad_rows(totals: Totals, settings: Settings, kept: str) -> str:
     bad, total = totals.bad, totals.good + totals.bad
+    bound = (
+        f"at most {settings.max_quarantined_fraction:.2%} may be" if totals.good else "nothing is left to learn from"
+    )
     lines = [
-        f"data.max_quarantined_fraction: {bad:,} of {total:,} rows are bad ({bad / total:.2%}), "
-        f"and at most {settings.max_quarantined_fraction:.2%} may be:",
+        f"data.max_quarantined_fraction: {bad:,} of {total:,} rows are bad ({bad / total:.2%}), and {bound}:",
         *quarantine.describe(kept, totals.reasons),
         f"All of them are in {kept} (Parquet). Mend the rows, or raise data.max_quarantined_fraction.",
     ]

@@ -12,9 +12,7 @@ KINDRED = str(Path(sys.executable).with_name("kindred"))
 
 
 def kindred(*arguments: object, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [KINDRED, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, check=False
-    )
+    done = subprocess.run([KINDRED, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, check=False)
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
     return done
 
