@@ -212,7 +212,7 @@ HOSTILE = [
         [(2, "score is not a number"), (3, "score is not a number")],
     ),
     Hostile(
-        "digits of another script", HEADER + "a,b,１\n".encode() + b"c,d,1\n", [CD], [(2, "score is not a number")]
+        "digits of another script", HEADER + "a,b,\uff11\n".encode() + b"c,d,1\n", [CD], [(2, "score is not a number")]
     ),
     Hostile("a score that is not UTF-8", HEADER + b"a,b,\xff\nc,d,1\n", [CD], [(2, "score is not a number")]),
     Hostile(

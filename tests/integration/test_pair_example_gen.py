@@ -20,7 +20,12 @@ from components.pair_example_gen.source import Layout, check_span, find_files, s
 from tests.integration.ingesting import NAMES, ingest, read_quarantine, settings
 
 FULL = Layout("auto", "left", "right", "score", "weight", "time")
-BEAM = ["--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1", "--sdk_container_image=none"]
+BEAM = [
+    "--runner=DirectRunner",
+    "--direct_running_mode=in_memory",
+    "--direct_num_workers=1",
+    "--sdk_container_image=none",
+]
 
 
 def write_csv(path: Path, rows: list[tuple[object, ...]], header: str = "left,right,score,weight,time") -> Path:
@@ -32,7 +37,13 @@ def write_csv(path: Path, rows: list[tuple[object, ...]], header: str = "left,ri
 def made_rows(count: int = 400) -> list[tuple[object, ...]]:
     draw = random.Random(5)
     return [
-        (f"l{draw.randrange(20)}", f"r{draw.randrange(15)}", draw.randrange(5), draw.randrange(1, 4), draw.randrange(100))
+        (
+            f"l{draw.randrange(20)}",
+            f"r{draw.randrange(15)}",
+            draw.randrange(5),
+            draw.randrange(1, 4),
+            draw.randrange(100),
+        )
         for _ in range(count)
     ]
 
@@ -73,7 +84,12 @@ def test_by_time_dates_do_as_well(tmp_path: Path) -> None:
 
 
 def test_by_time_equal_times_and_repeated_pairs_stay_together(tmp_path: Path) -> None:
-    rows = [("old", "r", 1, 1, 1), ("old", "r", 2, 1, 9), *((f"l{n}", "r", 1, 1, 5) for n in range(4)), ("new", "r", 1, 1, 9)]
+    rows = [
+        ("old", "r", 1, 1, 1),
+        ("old", "r", 2, 1, 9),
+        *((f"l{n}", "r", 1, 1, 5) for n in range(4)),
+        ("new", "r", 1, 1, 9),
+    ]
     wanted = settings(FULL, split_by="time", eval_fraction=0.1)
     found = ingest(write_csv(tmp_path / "pairs.csv", rows), tmp_path / "out", wanted)
     assert Counter(row[0] for row in found.eval) == {b"old": 2, b"new": 1}
