@@ -40,19 +40,24 @@ class _Section(BaseModel):
 
 
 class Columns(_Section):
-    """Which columns hold a pair: names, or numbers from 0 where the file has no header."""
+    """Which columns hold a pair: names, or numbers from 0 where the file has no header.
+
+    `weight` and `time` are optional: how much a row counts, and when it was observed.
+    """
 
     left: Column
     right: Column
     score: Column
+    weight: Column | None = None
+    time: Column | None = None
 
     @pydantic.model_validator(mode="after")
     def _one_kind_and_distinct(self) -> Columns:
-        columns = [self.left, self.right, self.score]
+        columns = [c for c in (self.left, self.right, self.score, self.weight, self.time) if c is not None]
         if len({type(column) for column in columns}) > 1:
             raise ValueError("columns must be all names (the file has a header) or all numbers (it has none)")
         if len(set(columns)) < len(columns):
-            raise ValueError("left, right and score must be different columns")
+            raise ValueError("left, right, score, weight and time must be different columns")
         return self
 
     @property
@@ -62,9 +67,9 @@ class Columns(_Section):
 
 
 class Split(_Section):
-    """Which pairs are kept for evaluation: by a hash of the pair, or of the left entity."""
+    """Which pairs are kept for evaluation: by a hash of the pair, or of the left entity; or the newest ones."""
 
-    by: Literal["pair", "left"] = "pair"
+    by: Literal["pair", "left", "time"] = "pair"
     eval_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.1
 
 
@@ -72,10 +77,19 @@ class Data(_Section):
     """Where the pairs are and how to read them."""
 
     path: Annotated[StrictStr, Field(min_length=1)]
-    format: Literal["auto", "csv", "tsv"] = "auto"
+    format: Literal["auto", "csv", "tsv", "parquet", "tfrecord"] = "auto"
+    quoting: Literal["auto", "double", "none"] = "auto"
     columns: Columns = Columns(left="left_id", right="right_id", score="score")
     split: Split = Split()
+    duplicates: Literal["keep", "last", "mean", "refuse"] = "keep"
+    max_id_bytes: PositiveInt = 1024
     max_quarantined_fraction: Annotated[Number, Field(ge=0, le=1)] = 0.01
+
+    @pydantic.model_validator(mode="after")
+    def _time_to_split_by(self) -> Data:
+        if self.split.by == "time" and self.columns.time is None:
+            raise ValueError("split.by: time needs columns.time, the column of timestamps")
+        return self
 
 
 Share = Annotated[Number, Field(ge=0, le=1)]
@@ -220,14 +234,19 @@ class PipelineConfig(_Section):
         return self.model_dump(mode="json", by_alias=True)
 
 
-def ingest_settings(config: PipelineConfig) -> Settings:
-    """Section `data` as PairExampleGen takes it."""
+def ingest_settings(config: PipelineConfig, score_domain: tuple[float | None, float | None] = (None, None)) -> Settings:
+    """Section `data` as PairExampleGen takes it, with the least and the greatest score that the schema allows."""
     columns = config.data.columns
+    layout = Layout(config.data.format, **columns.model_dump(), quoting=config.data.quoting)
     return Settings(
-        layout=Layout(config.data.format, columns.left, columns.right, columns.score),
+        layout=layout,
         split_by=config.data.split.by,
         eval_fraction=config.data.split.eval_fraction,
         max_quarantined_fraction=config.data.max_quarantined_fraction,
+        duplicates=config.data.duplicates,
+        max_id_bytes=config.data.max_id_bytes,
+        score_min=score_domain[0],
+        score_max=score_domain[1],
     )
 
 

@@ -12,7 +12,8 @@ import tensorflow_transform as tft
 
 from components.data_gate.executor import DECISION_FILE
 from components.evaluator.verdict import Verdict, read_verdict
-from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY, SPLITS
+from components.pair_example_gen.examples import SPLITS
+from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY
 from components.pair_statistics.executor import SAMPLED_PROPERTY
 from components.pusher.executor import DESTINATION_PROPERTY, PUSHED_PROPERTY, REUSED_PROPERTY
 from pipeline import graph

@@ -30,6 +30,7 @@ from components.data_gate.strategy import DECISION, STATISTICS, LastAcceptedOthe
 from components.evaluator.rules import Rule, eval_config
 from components.latest_blessed.strategy import BLESSING, CANDIDATE, MODEL, LatestBlessedOtherModel
 from components.pair_example_gen.component import PairExampleGen
+from components.pair_example_gen.domain import score_domain
 from components.pair_example_gen.source import split_path
 from components.pair_statistics.component import PairStatisticsGen
 from components.pusher.component import VersionPusher
@@ -98,7 +99,7 @@ def _rule(rule: BlessingRule) -> Rule:
 
 def _example_gen(config: PipelineConfig) -> PairExampleGen:
     base, pattern = split_path(config.data.path)
-    return PairExampleGen(base, pattern, ingest_settings(config))
+    return PairExampleGen(base, pattern, ingest_settings(config, score_domain(config.schema_path)))
 
 
 def _validation(

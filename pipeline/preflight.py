@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from components.pair_example_gen.chunks import check_head
 from components.pair_example_gen.files import is_remote
-from components.pair_example_gen.reader import check_columns
-from components.pair_example_gen.source import find_files, split_path
+from components.pair_example_gen.source import check_span, find_files, has_span, split_path
 from pipeline.config import PipelineConfig, ingest_settings
 from pipeline.errors import ConfigError
 
@@ -21,5 +21,10 @@ def check_inputs(config: PipelineConfig) -> None:
     if not is_remote(config.schema_path) and not Path(config.schema_path).is_file():
         raise ConfigError(f"schema: {config.schema_path}: no such file; leave `schema` out for the curated one")
     layout = ingest_settings(config).layout
-    for file in find_files(*split_path(config.data.path)):
-        check_columns(file, layout)
+    base, pattern = split_path(config.data.path)
+    if has_span(pattern):
+        # Which span is read is for TFX's driver to find, and the executor looks at its files.
+        check_span(base, pattern)
+        return
+    for file in find_files(base, pattern):
+        check_head(file, layout)

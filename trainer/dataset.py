@@ -22,13 +22,15 @@ class Pairs:
     left: np.ndarray  # int32 [n]
     right: np.ndarray  # int32 [n]
     label: np.ndarray  # float32 [n]
+    weight: np.ndarray | None = None  # float32 [n]; None: every row counts the same
 
     def __len__(self) -> int:
         return len(self.label)
 
     def take(self, rows: np.ndarray) -> Pairs:
         """The given rows, in the given order."""
-        return Pairs(self.left[rows], self.right[rows], self.label[rows])
+        weight = None if self.weight is None else self.weight[rows]
+        return Pairs(self.left[rows], self.right[rows], self.label[rows], weight)
 
 
 def load(file_patterns: list[str], encode: Encoder) -> Pairs:
@@ -48,13 +50,18 @@ def load(file_patterns: list[str], encode: Encoder) -> Pairs:
     files = sorted(path for pattern in file_patterns for path in tf.io.gfile.glob(pattern))
     if not files:
         raise ValueError(f"no examples match {file_patterns}")
-    batches = [encode(raw) for file in files for raw in _parsed(file)]
+    batches = []
+    for raw in (raw for file in files for raw in _parsed(file)):
+        weight = raw.pop(features.WEIGHT)
+        batches.append(encode(raw) | {features.WEIGHT: weight})
     if not batches:
         raise ValueError(f"the examples {file_patterns} hold no row")
+    weights = _column(batches, features.WEIGHT)
     return Pairs(
         left=_column(batches, features.LEFT).astype(np.int32),
         right=_column(batches, features.RIGHT).astype(np.int32),
         label=_column(batches, features.LABEL),
+        weight=None if (weights == 1).all() else weights,
     )
 
 
@@ -64,6 +71,7 @@ def _parsed(file: str) -> tf.data.Dataset:
         features.LEFT_ID: tf.io.FixedLenFeature([1], tf.string),
         features.RIGHT_ID: tf.io.FixedLenFeature([1], tf.string),
         features.SCORE: tf.io.FixedLenFeature([1], tf.float32),
+        features.WEIGHT: tf.io.FixedLenFeature([1], tf.float32, default_value=[1.0]),
     }
     records = tf.data.TFRecordDataset(file, "GZIP" if file.endswith(".gz") else "", buffer_size=8 << 20)
     return records.batch(_PARSE_BATCH).map(lambda examples: tf.io.parse_example(examples, spec)).prefetch(2)
@@ -81,18 +89,21 @@ def hold_out(pairs: Pairs, fraction: float, seed: int) -> tuple[Pairs, Pairs]:
 
 
 def batches(pairs: Pairs, batch_size: int, shuffle_seed: int | None = None) -> tf.data.Dataset:
-    """Batches `((left [b, 1], right [b, 1]), label [b, 1])`; the last one may be smaller.
+    """Batches `((left [b, 1], right [b, 1]), label [b, 1])`, and `weight [b, 1]` where rows have one.
+
+    The last batch may be smaller.
 
     With a seed every pass over the dataset has its own order, drawn by one permutation of the row numbers: the columns
     are gathered a batch at a time, which costs a tenth of shuffling them a row at a time.
     """
-    columns = [tf.constant(column[:, None]) for column in (pairs.left, pairs.right, pairs.label)]
+    held = [pairs.left, pairs.right, pairs.label] + ([] if pairs.weight is None else [pairs.weight])
+    columns = [tf.constant(column[:, None]) for column in held]
     count = len(pairs)
     steps = -(-count // batch_size)
 
-    def gather(rows: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
-        left, right, label = (tf.gather(column, rows) for column in columns)
-        return (left, right), label
+    def gather(rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        left, right, *targets = (tf.gather(column, rows) for column in columns)
+        return (left, right), *targets
 
     def epoch(seed: tf.Tensor) -> tf.data.Dataset:
         rows = tf.range(count)

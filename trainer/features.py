@@ -4,6 +4,8 @@
 LEFT_ID = "left_id"
 RIGHT_ID = "right_id"
 SCORE = "score"
+# Only where the pipeline file names a column of weights.
+WEIGHT = "weight"
 
 # Transformed examples: rows of the embedding tables, and the centred, scaled score.
 LEFT = "left"

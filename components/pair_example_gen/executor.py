@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-import collections
-import dataclasses
-import json
+import contextlib
 import os
 from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet
 import tensorflow as tf
 from tfx import types
 from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 from tfx.utils import proto_utils
-from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
 from components.errors import DataRefused, InputError
-from components.pair_example_gen.reader import QUARANTINE, read_pairs
+from components.pair_example_gen import files, quarantine, spill
+from components.pair_example_gen.cutoff import find_cutoff
+from components.pair_example_gen.examples import EVAL, SPLITS, TRAIN, open_shard, split_directory
+from components.pair_example_gen.reports import Report, Totals, read_reports
+from components.pair_example_gen.rules import TIME
 from components.pair_example_gen.source import Settings, find_files
-from components.pair_example_gen.split import in_eval
+from components.pair_example_gen.stages import CutFile, JudgePart, Places, ReadChunk, SplitPart
 
-SPLITS = ("train", "eval")
-QUARANTINE_FILE = "quarantine-{:05d}.parquet"
 ROWS_PROPERTY = "rows_{}"
 QUARANTINED_PROPERTY = "rows"
-_SHOWN_ROWS = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class FileReport:
-    """What became of one file."""
-
-    file: str
-    rows: dict[str, int]
-    quarantined: int
-    fault: str | None = None
+_SHOWN_PAIRS = 3
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -54,75 +43,76 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """Writes `examples` (train and eval splits of tf.Example, gzipped TFRecords) and `quarantine` (Parquet).
 
         Raises:
-          InputError: a file cannot be read as described, or no row is left.
-          DataRefused: more rows are quarantined than `max_quarantined_fraction` allows.
+          InputError: a file cannot be read as described, or changes meanwhile, or no row is left.
+          DataRefused: more rows are quarantined than `max_quarantined_fraction` allows, or pairs are repeated and must
+            not be, or all rows are of the same time and there is nothing to split.
         """
         settings = Settings.from_json(exec_properties["settings"])
         examples = artifact_utils.get_single_instance(output_dict["examples"])
-        quarantine = artifact_utils.get_single_instance(output_dict["quarantine"])
+        set_aside = artifact_utils.get_single_instance(output_dict["quarantine"])
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
-        files = find_files(exec_properties["input_base"], _pattern(exec_properties))
-        reports = self._convert(files, settings, examples.uri, quarantine.uri)
-        _check(reports, settings, quarantine.uri)
+        found = find_files(exec_properties["input_base"], _pattern(exec_properties))
+        totals = self._convert(found, settings, examples.uri, set_aside.uri)
         for split in SPLITS:
-            rows = sum(report.rows[split] for report in reports)
-            examples.set_int_custom_property(ROWS_PROPERTY.format(split), rows)
-        quarantine.set_int_custom_property(QUARANTINED_PROPERTY, sum(report.quarantined for report in reports))
+            examples.set_int_custom_property(ROWS_PROPERTY.format(split), totals.rows[split])
+        set_aside.set_int_custom_property(QUARANTINED_PROPERTY, totals.bad)
 
-    def _convert(self, files: list[str], settings: Settings, examples: str, quarantine: str) -> list[FileReport]:
-        """Converts each file by itself. Reports travel as files: Beam returns no values, and wraps exceptions."""
-        reports = os.path.join(quarantine, "reports")
-        for directory in (reports, *(_split_directory(examples, split) for split in SPLITS)):
-            tf.io.gfile.makedirs(directory)
+    def _convert(self, found: list[str], settings: Settings, examples: str, set_aside: str) -> Totals:
+        sizes = [(files.fingerprint(file), file.endswith((".gz", ".parquet"))) for file in found]
+        parts = spill.count_parts([(size, packed) for (size, _), packed in sizes]) if settings.sees_pairs_whole else 0
+        places = Places(examples, set_aside, os.path.join(set_aside, "work"), parts)
+        with _directories(places):
+            with _unchanged(dict(zip(found, (fingerprint for fingerprint, _ in sizes), strict=True))):
+                totals = self._read(found, settings, places)
+            if parts:
+                totals = Totals(self._see_pairs_whole(found, settings, places), totals.reasons)
+        for split in SPLITS:
+            if not totals.rows[split]:
+                # What reads the split expects a file.
+                open_shard(examples, split, "none").close()
+        return totals
+
+    def _read(self, found: list[str], settings: Settings, places: Places) -> Totals:
+        """Reads all files; good rows go to the splits or to disk."""
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
-                | "Files" >> beam.Create(list(enumerate(files)), reshuffle=True)
-                | "Convert" >> beam.ParDo(_ConvertFile(settings, examples, quarantine, reports))
+                | "Files" >> beam.Create(list(enumerate(found)), reshuffle=True)
+                | "Cut" >> beam.ParDo(CutFile(settings, places))
+                | "Share" >> beam.Reshuffle()
+                | "Read" >> beam.ParDo(ReadChunk(settings, places))
             )
-        found = [_read_report(path) for path in sorted(tf.io.gfile.glob(os.path.join(reports, "*.json")))]
-        tf.io.gfile.rmtree(reports)
-        return found
+        heads, reports = read_reports(places.reports("cut")), read_reports(places.reports("read"))
+        _check_files(heads, reports, settings)
+        totals = Totals.of(reports)
+        if not totals.good + totals.bad:
+            raise InputError(f"data.path: {', '.join(found[:5])}: no row after the header")
+        if not totals.good or totals.bad > settings.max_quarantined_fraction * (totals.good + totals.bad):
+            raise DataRefused(_too_many_bad_rows(totals, settings, quarantine.keep_apart(places.quarantine)))
+        return totals
 
+    def _see_pairs_whole(self, found: list[str], settings: Settings, places: Places) -> Any:
+        """Judges duplicates and splits by time; the rows of each split."""
+        spilled = files.matching(places.spilled("*"))
+        judged = self._for_each_part(JudgePart(settings, places, spilled, found), places, "judge")
+        for path in spilled:
+            tf.io.gfile.remove(path)
+        _check_repeated(judged)
+        if settings.split_by != "time":
+            return Totals.of(judged).rows
+        cutoff = find_cutoff(lambda: _times(places), settings.eval_fraction)
+        rows = Totals.of(self._for_each_part(SplitPart(places, cutoff), places, "split")).rows
+        if not rows[TRAIN]:
+            raise DataRefused(
+                f"data.split: by time, the newest {settings.eval_fraction:g} are all {rows[EVAL]:,} rows: too "
+                "many share the oldest time, or belong to pairs that were seen again; split by pair or left"
+            )
+        return rows
 
-class _ConvertFile(beam.DoFn):
-    """Converts one file; its report says what became of it, a fault included."""
-
-    def __init__(self, settings: Settings, examples: str, quarantine: str, reports: str) -> None:
-        self._settings = settings
-        self._examples = examples
-        self._quarantine = quarantine
-        self._reports = reports
-
-    def process(self, element: tuple[int, str]) -> Iterator[None]:
-        """Writes the shards of file number `element[0]` and its report."""
-        number, file = element
-        try:
-            report = self._convert(number, file)
-        except InputError as error:
-            report = FileReport(file, dict.fromkeys(SPLITS, 0), 0, fault=str(error))
-        with tf.io.gfile.GFile(os.path.join(self._reports, f"{number:05d}.json"), "w") as out:
-            json.dump(dataclasses.asdict(report), out)
-        return iter(())
-
-    def _convert(self, number: int, file: str) -> FileReport:
-        rows = collections.Counter(dict.fromkeys(SPLITS, 0))
-        bad = []
-        writers = {split: _writer(self._examples, split, number) for split in SPLITS}
-        try:
-            for batch in read_pairs(file, self._settings.layout):
-                bad.append(batch.quarantined)
-                for split, pairs in _split(batch.pairs, self._settings):
-                    rows[split] += pairs.num_rows
-                    for example in _encode(pairs):
-                        writers[split].write(example)
-        finally:
-            for writer in writers.values():
-                writer.close()
-        quarantined = pa.concat_tables([QUARANTINE.empty_table(), *bad])
-        if quarantined.num_rows:
-            _write_parquet(quarantined, os.path.join(self._quarantine, QUARANTINE_FILE.format(number)))
-        return FileReport(file, dict(rows), quarantined.num_rows)
+    def _for_each_part(self, work: beam.DoFn, places: Places, stage: str) -> list[Report]:
+        with self._make_beam_pipeline() as pipeline:
+            _ = pipeline | "Parts" >> beam.Create(list(range(places.parts)), reshuffle=True) | stage >> beam.ParDo(work)
+        return read_reports(places.reports(stage))
 
 
 def _pattern(exec_properties: dict[str, Any]) -> str:
@@ -132,67 +122,93 @@ def _pattern(exec_properties: dict[str, Any]) -> str:
     return str(config.splits[0].pattern)
 
 
-def _split_directory(examples: str, split: str) -> str:
-    return os.path.join(examples, f"Split-{split}")
+@contextlib.contextmanager
+def _directories(places: Places) -> Iterator[None]:
+    """Makes the directories for the results, and takes away those for the work once it is done."""
+    reports = (places.reports(stage) for stage in ("cut", "read", "judge", "split"))
+    for directory in (*reports, *(split_directory(places.examples, split) for split in SPLITS)):
+        tf.io.gfile.makedirs(directory)
+    try:
+        yield
+    finally:
+        tf.io.gfile.rmtree(places.work)
 
 
-def _writer(examples: str, split: str, number: int) -> tf.io.TFRecordWriter:
-    return tf.io.TFRecordWriter(os.path.join(_split_directory(examples, split), f"pairs-{number:05d}.gz"), "GZIP")
+@contextlib.contextmanager
+def _unchanged(before: dict[str, files.Fingerprint]) -> Iterator[None]:
+    """Looks whether the files are still the same; if not, that is why whatever else was found wrong with them.
+
+    Raises:
+      InputError: a file has changed, or is gone.
+    """
+    try:
+        yield
+    finally:
+        for file, fingerprint in before.items():
+            try:
+                changed = files.fingerprint(file) != fingerprint
+            except InputError:
+                changed = True
+            if changed:
+                raise InputError(f"data.path: {file} changed while it was read; run again when nothing writes to it")
 
 
-def _split(pairs: pa.Table, settings: Settings) -> Iterator[tuple[str, pa.Table]]:
-    """The pairs of each split, in the order of the file."""
-    pairs = pairs.combine_chunks()
-    to_eval = in_eval(pairs["left_id"], pairs["right_id"], settings.split_by, settings.eval_fraction)
-    yield "train", pairs.filter(pa.array(~to_eval))
-    yield "eval", pairs.filter(pa.array(to_eval))
+def _check_files(heads: list[Report], reports: list[Report], settings: Settings) -> None:
+    """Refuses files that cannot be read, or that do not go together.
 
-
-def _encode(pairs: pa.Table) -> list[bytes]:
-    """Serialized tf.Examples of `pairs`, encoded a batch at a time in C++."""
-    encoded: list[bytes] = []
-    for batch in pairs.to_batches():
-        offsets = pa.array(range(batch.num_rows + 1), pa.int32())
-        lists = [pa.ListArray.from_arrays(offsets, column) for column in batch.columns]
-        encoded += RecordBatchToExamplesEncoder().encode(pa.RecordBatch.from_arrays(lists, batch.schema.names))
-    return encoded
-
-
-def _write_parquet(table: pa.Table, path: str) -> None:
-    buffer = pa.BufferOutputStream()
-    pa.parquet.write_table(table, buffer)
-    with tf.io.gfile.GFile(path, "wb") as out:
-        out.write(buffer.getvalue().to_pybytes())
-
-
-def _read_report(path: str) -> FileReport:
-    with tf.io.gfile.GFile(path) as source:
-        return FileReport(**json.load(source))
-
-
-def _check(reports: list[FileReport], settings: Settings, quarantine: str) -> None:
-    """Refuses input with a fault, without a row, or with too many bad ones."""
-    faults = [report.fault for report in reports if report.fault]
+    Raises:
+      InputError: says which, and why.
+    """
+    faults = list(dict.fromkeys(report.fault for report in (*heads, *reports) if report.fault))
     if faults:
         raise InputError("\n".join(faults))
-    good = sum(sum(report.rows.values()) for report in reports)
-    bad = sum(report.quarantined for report in reports)
-    if not good + bad:
-        raise InputError(f"data.path: {', '.join(report.file for report in reports)}: no row after the header")
-    if bad > settings.max_quarantined_fraction * (good + bad):
-        raise DataRefused(_too_many_bad_rows(bad, good + bad, settings, quarantine))
+    described = [head for head in heads if head.columns is not None]
+    for head in described[1:]:
+        first = described[0]
+        if sorted(head.columns or ()) != sorted(first.columns or ()):
+            raise InputError(
+                f"data.path: {head.file} has {_columns(head, settings)}, and {first.file} has "
+                f"{_columns(first, settings)}; files that are read together need the same columns"
+            )
+    with_numbers = next((report.numbers_as_time for report in reports if report.numbers_as_time), None)
+    with_dates = next((report.dates_as_time for report in reports if report.dates_as_time), None)
+    if with_numbers and with_dates:
+        raise InputError(
+            f"data.columns.time: there are numbers in {with_numbers} and dates in {with_dates}; use one throughout"
+        )
 
 
-def _too_many_bad_rows(bad: int, total: int, settings: Settings, quarantine: str) -> str:
-    rows = pa.parquet.read_table(quarantine).to_pylist()
-    counts = collections.Counter(row["reason"] for row in rows)
+def _columns(head: Report, settings: Settings) -> str:
+    names = head.columns or []
+    return f"columns {', '.join(map(repr, names))}" if settings.layout.has_header else f"{len(names)} columns"
+
+
+def _check_repeated(judged: list[Report]) -> None:
+    repeated = sum(report.repeated_pairs for report in judged)
+    if repeated:
+        shown = [line for report in judged for line in report.repeated][: 2 * _SHOWN_PAIRS]
+        lines = [f"data.duplicates: refuse: {repeated:,} pairs have more than one row:", *(f"  {row}" for row in shown)]
+        raise DataRefused("\n".join([*lines, "Mend the rows, or set data.duplicates to keep, last or mean."]))
+
+
+def _times(places: Places) -> Iterator[np.ndarray]:
+    """The times of all rows, a batch at a time."""
+    for part in range(places.parts):
+        with files.random_access(places.whole(part)) as source:
+            table = pa.ipc.open_file(source)
+            at = table.schema.get_field_index(TIME)
+            for number in range(table.num_record_batches):
+                yield table.get_batch(number).column(at).to_numpy(zero_copy_only=False)
+
+
+def _too_many_bad_rows(totals: Totals, settings: Settings, kept: str) -> str:
+    bad, total = totals.bad, totals.good + totals.bad
+    bound = (
+        f"at most {settings.max_quarantined_fraction:.2%} may be" if totals.good else "nothing is left to learn from"
+    )
     lines = [
-        f"data.max_quarantined_fraction: {bad:,} of {total:,} rows are bad ({bad / total:.2%}), "
-        f"and at most {settings.max_quarantined_fraction:.2%} may be:"
+        f"data.max_quarantined_fraction: {bad:,} of {total:,} rows are bad ({bad / total:.2%}), and {bound}:",
+        *quarantine.describe(kept, totals.reasons),
+        f"All of them are in {kept} (Parquet). Mend the rows, or raise data.max_quarantined_fraction.",
     ]
-    for reason, count in counts.most_common():
-        lines.append(f"  {count:,} x {reason}")
-        shown = [row for row in rows if row["reason"] == reason][:_SHOWN_ROWS]
-        lines += [f"    {row['file']}, row {row['row']}: {row['raw'].decode(errors='replace')!r}" for row in shown]
-    lines.append(f"All of them are in {quarantine} (Parquet). Mend the rows, or raise data.max_quarantined_fraction.")
     return "\n".join(lines)

@@ -13,9 +13,14 @@ def in_eval(left: pa.Array, right: pa.Array, by: str, eval_fraction: float) -> n
 
     By `left`, all pairs of a left entity share a side; by `pair`, all occurrences of the same pair do.
     """
-    key = hash_bytes(left) if by == "left" else _mix(hash_bytes(left) * np.uint64(3) + hash_bytes(right))
+    key = hash_bytes(left) if by == "left" else pair_keys(left, right)
     # The top 53 bits as a number in [0, 1).
     return (key >> np.uint64(11)).astype(np.float64) * 2.0**-53 < eval_fraction
+
+
+def pair_keys(left: pa.Array, right: pa.Array) -> np.ndarray:
+    """A 64-bit hash of each pair; uint64 `[n]`. `in_eval` looks at its top 53 bits only."""
+    return _mix(hash_bytes(left) * np.uint64(3) + hash_bytes(right))
 
 
 def hash_bytes(values: pa.Array) -> np.ndarray:

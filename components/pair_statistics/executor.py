@@ -43,6 +43,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         rows = sum(examples.get_int_custom_property(ROWS_PROPERTY.format(split)) for split in splits)
         fraction = min(1.0, exec_properties["max_rows"] / max(rows, 1))
         statistics.set_float_custom_property(SAMPLED_PROPERTY, fraction)
+        for split in splits:
+            # A split without a row has no file, and its statistics say so.
+            write_split(distribution.empty(), statistics.uri, split)
         files = [(split, file) for split in splits for file in split_files(examples.uri, split)]
         with self._make_beam_pipeline() as pipeline:
             counted = (

@@ -141,3 +141,24 @@ def test_hold_out_parts_the_rows(count: int, fraction: float, seed: int) -> None
 def test_hold_out_depends_on_the_seed() -> None:
     drawn = {tuple(dataset.hold_out(_pairs(50), 0.2, seed)[1].left.tolist()) for seed in range(5)}
     assert len(drawn) == 5
+
+
+def test_weights_are_read_where_there_are_some_and_go_with_their_rows(tmp_path: Path) -> None:
+    with tf.io.TFRecordWriter(str(tmp_path / "a")) as out:
+        for i in range(9):
+            example = tf.train.Example()
+            example.features.feature["left_id"].bytes_list.value.append(str(i).encode())
+            example.features.feature["right_id"].bytes_list.value.append(b"0")
+            example.features.feature["score"].float_list.value.append(0.0)
+            example.features.feature["weight"].float_list.value.append(i / 4)
+            out.write(example.SerializeToString())
+    pairs = dataset.load([f"{tmp_path}/a"], _encode)
+    assert pairs.weight is not None
+    assert pairs.weight.tolist() == [i / 4 for i in range(9)]
+    for (left, _), _, weight in dataset.batches(pairs, 4, shuffle_seed=3).as_numpy_iterator():
+        np.testing.assert_array_equal(weight, left / 4)
+
+
+def test_rows_without_weight_have_none(tmp_path: Path) -> None:
+    _write(tmp_path / "a", [(1, 2, 3.0)])
+    assert dataset.load([f"{tmp_path}/a"], _encode).weight is None

@@ -1,0 +1,133 @@
+"""PairExampleGen against TFX's CsvExampleGen on the same file: whole components, launched by TFX, runs interleaved.
+
+    python -m benchmarks.ingest [--rows 1000000] [--runs 1] [--large]
+
+Each run is a process of its own; it reports the seconds from TFX's launcher to the end of the component, imports left
+out, and the most memory that the process ever held, imports included. `--large` adds one run of PairExampleGen on ten
+million rows, or ten times `--rows`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.synthetic import Planted, write_csv
+
+_OURS, _THEIRS = "PairExampleGen", "CsvExampleGen"
+_LIMIT_MIB = 2048
+
+
+def main() -> None:
+    """Measures, or with `--component` is one of the measured runs."""
+    arguments = _arguments()
+    if arguments.component:
+        print(json.dumps(_run_component(arguments.component, Path(arguments.data))))
+        return
+    cache = Path(arguments.cache)
+    cache.mkdir(parents=True, exist_ok=True)
+    small = _pairs(cache, arguments.rows)
+    found: dict[str, list[dict[str, float]]] = {_OURS: [], _THEIRS: []}
+    for number in range(arguments.runs):
+        for component in (_OURS, _THEIRS):
+            found[component].append(_measure(component, small))
+            print(f"run {number + 1}: {component}: {_words(found[component][-1])}", flush=True)
+    result = _result(found, arguments.rows, arguments.runs)
+    if arguments.large:
+        large = _measure(_OURS, _pairs(cache, 10 * arguments.rows))
+        print(f"large: {10 * arguments.rows:,} rows: {_words(large)}; the limit is {_LIMIT_MIB:,} MiB", flush=True)
+        result["large"] = {"n": 10 * arguments.rows, **large}
+    print(json.dumps(result))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ingest", description=str(__doc__).splitlines()[0])
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--large", action="store_true", help="also ten times the rows, for the peak memory")
+    parser.add_argument("--cache", default="build/bench", help="where the made files are kept")
+    parser.add_argument("--component", help=argparse.SUPPRESS)
+    parser.add_argument("--data", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _pairs(cache: Path, rows: int) -> Path:
+    """A folder with one CSV file of planted pairs, made where it is not there."""
+    folder = cache / f"pairs-{rows}"
+    folder.mkdir(exist_ok=True)
+    file = folder / "pairs.csv"
+    if not file.exists():
+        write_csv(Planted(rows), file)
+    return folder
+
+
+def _measure(component: str, data: Path) -> dict[str, float]:
+    """Runs the component in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.ingest", "--component", component, "--data", str(data)]
+    with tempfile.TemporaryFile() as log:
+        finished = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, check=False)
+        if finished.returncode:
+            log.seek(0)
+            sys.exit(f"{component} failed:\n{log.read().decode(errors='replace')[-4000:]}")
+    measured: dict[str, float] = json.loads(finished.stdout.splitlines()[-1])
+    return measured
+
+
+def _run_component(component: str, data: Path) -> dict[str, float]:
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    from tfx.components.example_gen.csv_example_gen.component import CsvExampleGen
+    from tfx.orchestration import metadata
+    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+    from tfx.orchestration.pipeline import Pipeline
+
+    from components.pair_example_gen.component import PairExampleGen
+    from components.pair_example_gen.source import Layout, Settings
+    from pipeline import beam
+
+    settings = Settings(Layout("csv", "left_id", "right_id", "score"), "pair", 0.1, 0.0)
+    with tempfile.TemporaryDirectory() as root:
+        node = PairExampleGen(str(data), "*", settings) if component == _OURS else CsvExampleGen(input_base=str(data))
+        graph = Pipeline(
+            pipeline_name="bench",
+            pipeline_root=root,
+            components=[node],
+            metadata_connection_config=metadata.sqlite_metadata_connection_config(
+                os.path.join(root, "metadata.sqlite")
+            ),
+            beam_pipeline_args=beam.options("local"),
+        )
+        started = time.monotonic()
+        LocalDagRunner().run(graph)
+        seconds = time.monotonic() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+    return {"seconds": round(seconds, 2), "peak_mib": round(peak)}
+
+
+def _result(found: dict[str, list[dict[str, float]]], rows: int, runs: int) -> dict[str, object]:
+    ours, theirs = (statistics.median(run["seconds"] for run in found[name]) for name in (_OURS, _THEIRS))
+    return {
+        "benchmark": "ingest",
+        "ratio": round(theirs / ours, 2),
+        "ours": ours,
+        "theirs": theirs,
+        "unit": "s",
+        "n": rows,
+        "runs": runs,
+        "peak_mib": max(run["peak_mib"] for run in found[_OURS]),
+    }
+
+
+def _words(run: dict[str, float]) -> str:
+    return f"{run['seconds']:.1f} s, peak {run['peak_mib']:,.0f} MiB"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Pairs with a planted answer: score = dot of two known vectors + noise, entities drawn by Zipf's law, fixed seed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+_CHUNK_ROWS = 500_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Planted:
+    """How the pairs are made."""
+
+    rows: int
+    left_entities: int = 50_000
+    right_entities: int = 20_000
+    dimension: int = 8
+    noise: float = 0.1
+    exponent: float = 1.1
+    seed: int = 1
+
+
+def chunks(planted: Planted) -> Iterator[pa.Table]:
+    """Tables of `left_id`, `right_id`, `score`; together `planted.rows` rows, the same for the same `planted`."""
+    random = np.random.default_rng(planted.seed)
+    sides = [
+        _Side("left", planted.left_entities, planted, random),
+        _Side("right", planted.right_entities, planted, random),
+    ]
+    for start in range(0, planted.rows, _CHUNK_ROWS):
+        count = min(_CHUNK_ROWS, planted.rows - start)
+        left, right = (side.draw(count, random) for side in sides)
+        dot = np.einsum("nd,nd->n", sides[0].vectors[left], sides[1].vectors[right])
+        score = (dot + planted.noise * random.standard_normal(count)).round(4)
+        columns = [sides[0].ids.take(pa.array(left)), sides[1].ids.take(pa.array(right)), pa.array(score)]
+        yield pa.Table.from_arrays(columns, ["left_id", "right_id", "score"])
+
+
+def write_csv(planted: Planted, path: Path) -> None:
+    """Writes the pairs with a header, in chunks, so that memory does not grow with the file."""
+    options = pa.csv.WriteOptions(quoting_style="none")
+    staged = path.with_suffix(".staged")
+    with pa.csv.CSVWriter(staged, next(chunks(Planted(1))).schema, write_options=options) as out:
+        for table in chunks(planted):
+            out.write_table(table)
+    staged.rename(path)
+
+
+class _Side:
+    """Entities of one side: ids, planted vectors, and how often each is drawn."""
+
+    def __init__(self, name: str, count: int, planted: Planted, random: np.random.Generator) -> None:
+        self.ids = pa.array([f"{name}-{number}" for number in random.permutation(count)])
+        self.vectors = random.standard_normal((count, planted.dimension)) / planted.dimension**0.5
+        weights = np.arange(1, count + 1) ** -planted.exponent
+        self._cumulative = np.cumsum(weights) / weights.sum()
+
+    def draw(self, count: int, random: np.random.Generator) -> np.ndarray:
+        """Numbers of `count` entities."""
+        drawn = np.searchsorted(self._cumulative, random.random(count))
+        return np.minimum(drawn, len(self._cumulative) - 1)

@@ -1,0 +1,197 @@
+"""CSV and TSV: fields found with NumPy on whole blocks, and taken out by Arrow without a Python object for each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.errors import InputError
+from components.pair_example_gen import files
+from components.pair_example_gen.quoting import inside
+from components.pair_example_gen.records import BLOCK_BYTES, FAULTS, Block, Readable, read_blocks
+from components.pair_example_gen.rows import QUARANTINE, RAW_BYTES, Places, RawRows, quarantined
+from components.pair_example_gen.source import Format, Layout
+
+_BOM = b"\xef\xbb\xbf"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_QUOTE = 34
+_HEAD_BYTES = 2 << 20
+_COUNTED_RECORDS = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """What the beginning of a file says about the rest.
+
+    `names` are its columns (numbers where it has no header), `start` is the byte where the rows begin, on line `line`.
+    """
+
+    names: tuple[str, ...]
+    start: int
+    line: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Dialect:
+    """How the fields of a line are told apart."""
+
+    delimiter: int
+    quoted: bool
+
+    @classmethod
+    def of(cls, format_: Format, layout: Layout) -> Dialect:
+        """The dialect of a CSV or TSV file."""
+        return cls(ord(layout.delimiter(format_)), layout.is_quoted(format_))
+
+    def blocks(self, stream: Readable, line: int, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+        """The records of a stream that begins on `line`."""
+        return read_blocks(stream, self.delimiter, self.quoted, line, block_bytes)
+
+
+def read_head(file: str, dialect: Dialect, has_header: bool) -> Head:
+    """Looks at the first rows only.
+
+    Without a header the number of columns is what most of the first rows have.
+
+    Raises:
+      InputError: the file cannot be read, is empty, is not UTF-8, or its lines end in carriage returns.
+    """
+    with files.readable(file), files.byte_stream(file) as stream:
+        head = stream.read(_HEAD_BYTES)
+    start = len(_BOM) if head.startswith(_BOM) else 0
+    if head.startswith(_UTF_16):
+        raise InputError(f"data.path: {file} is UTF-16; save it as UTF-8")
+    block = next((block for block in dialect.blocks(_Bytes(head[start:]), 1) if len(block)), None)
+    if block is None:
+        raise InputError(f"data.path: {file} is empty: there is no row to learn from")
+    if b"\r" in head and b"\n" not in head:
+        raise InputError(f"data.path: {file}: its lines end in carriage returns alone; convert them to line feeds")
+    if not has_header:
+        return Head(_numbers(block, dialect), start, 1)
+    names, after, line = _header(file, block, dialect)
+    return Head(names, start + after, line)
+
+
+class _Bytes:
+    """Bytes in memory, read once."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read(self, size: int, /) -> bytes:
+        """All there is, then nothing."""
+        data, self._data = self._data, b""
+        return data
+
+
+def _numbers(block: Block, dialect: Dialect) -> tuple[str, ...]:
+    fields = _field_counts(block, _delimiters(block, dialect))[block.faults == 0][:_COUNTED_RECORDS]
+    width = Counter(fields.tolist()).most_common(1)[0][0] if len(fields) else 1
+    return tuple(map(str, range(width)))
+
+
+def _header(file: str, block: Block, dialect: Dialect) -> tuple[tuple[str, ...], int, int]:
+    """Names of the columns, and the byte and the line where the rows begin."""
+    if block.faults[0]:
+        raise InputError(f"data.path: {file}: the header cannot be read: {FAULTS[block.faults[0]]}")
+    delimiters = _delimiters(block, dialect)
+    inner = delimiters[delimiters < block.ends[0]]
+    starts = np.concatenate([block.starts[:1], inner + 1])
+    fields = _text(block, starts, np.concatenate([inner, block.ends[:1]]), dialect.quoted)
+    names = tuple(name.decode(errors="replace") for name in fields.to_pylist())
+    line_end = bytes(block.data[block.ends[0] :][:2])
+    after = int(block.ends[0]) + (2 if line_end == b"\r\n" else 1)
+    lines = int(block.lines[0]) + bytes(block.data[block.starts[0] : block.ends[0]]).count(b"\n") + 1
+    return names, after, lines
+
+
+def read_rows(
+    stream: Readable, file: str, dialect: Dialect, width: int, columns: dict[str, int], line: int
+) -> Iterator[RawRows]:
+    """The rows of a stream that begins at the start of a record, on `line`: `columns` of its `width` fields."""
+    for block in dialect.blocks(stream, line):
+        yield _rows(file, block, dialect, width, columns)
+
+
+def _rows(file: str, block: Block, dialect: Dialect, width: int, columns: dict[str, int]) -> RawRows:
+    delimiters = _delimiters(block, dialect)
+    counts = _field_counts(block, delimiters)
+    good = (counts == width) & (block.faults == 0)
+    broken = QUARANTINE.empty_table()
+    starts, ends, lines = block.starts, block.ends, block.lines
+    if not good.all():
+        broken = _broken(file, block, counts, width, np.flatnonzero(~good))
+        delimiters = _within(delimiters, starts[good], ends[good])
+        starts, ends, lines = starts[good], ends[good], lines[good]
+    table = delimiters.reshape(len(starts), width - 1)
+    fields = {}
+    for role, column in columns.items():
+        field_starts = table[:, column - 1] + 1 if column else starts
+        field_ends = table[:, column] if column < width - 1 else ends
+        fields[role] = _text(block, field_starts, field_ends, dialect.quoted)
+
+    def raw(rows: np.ndarray) -> pa.Array:
+        return _slices(block.data, starts[rows], np.minimum(ends[rows], starts[rows] + RAW_BYTES))
+
+    return RawRows(fields, Places(line=lines), raw, broken)
+
+
+def _delimiters(block: Block, dialect: Dialect) -> np.ndarray:
+    """Positions of the delimiters that separate fields."""
+    found = np.flatnonzero(block.data == dialect.delimiter)
+    if len(block.opens):
+        found = found[~inside(found, block.opens, block.closes)]
+    return found
+
+
+def _field_counts(block: Block, delimiters: np.ndarray) -> np.ndarray:
+    return np.searchsorted(delimiters, block.ends) - np.searchsorted(delimiters, block.starts) + 1
+
+
+def _within(positions: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The positions that lie in one of the ranges."""
+    if not len(starts):
+        return positions[:0]
+    record = np.searchsorted(starts, positions, side="right") - 1
+    return positions[(record >= 0) & (positions < ends[record])]
+
+
+def _text(block: Block, starts: np.ndarray, ends: np.ndarray, quoted: bool) -> pa.Array:
+    """The fields `[starts, ends)` as binary, out of their quotation marks."""
+    if not quoted or not len(block.opens):
+        return _slices(block.data, starts, ends)
+    in_marks = (ends > starts) & (block.data[np.minimum(starts, len(block.data) - 1)] == _QUOTE)
+    text = _slices(block.data, starts + in_marks, ends - in_marks)
+    return pc.if_else(pa.array(in_marks), pc.replace_substring(text, b'""', b'"'), text)
+
+
+def _slices(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> pa.Array:
+    """`data[starts[i]:ends[i]]` as binary.
+
+    The ranges ascend: with the gaps between them they make one binary column on the data as they lie, of which every
+    other value is taken.
+    """
+    if not len(starts):
+        return pa.array([], pa.binary())
+    offsets = np.empty(2 * len(starts), np.int32)
+    offsets[0::2], offsets[1::2] = starts, ends
+    pieces = pa.Array.from_buffers(
+        pa.binary(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(data))]
+    )
+    return pieces.take(pa.array(np.arange(0, len(offsets), 2)))
+
+
+def _broken(file: str, block: Block, counts: np.ndarray, width: int, rows: np.ndarray) -> pa.Table:
+    """Records that are no rows."""
+    reasons = [
+        FAULTS[fault] if fault else f"{count} fields instead of {width}"
+        for fault, count in zip(block.faults[rows].tolist(), counts[rows].tolist(), strict=True)
+    ]
+    ends = np.minimum(block.ends[rows], block.starts[rows] + RAW_BYTES)
+    raw = _slices(block.data, block.starts[rows], ends)
+    return quarantined(file, Places(line=block.lines[rows]), reasons, raw)

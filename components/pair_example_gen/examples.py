@@ -1,0 +1,93 @@
+"""Good rows as tf.Examples in gzipped TFRecords: Arrow to serialized examples in C++, a batch at a time."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from types import TracebackType
+
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
+
+from components.pair_example_gen.rules import TIME
+from components.pair_example_gen.split import in_eval
+
+TRAIN, EVAL = SPLITS = ("train", "eval")
+
+# A gzip file cannot be split among the readers downstream, so that it should not be too large for one of them.
+_SHARD_ROWS = 1_000_000
+# Of the level that TFX's own ExampleGen writes this takes half the time, for files a seventh larger.
+_OPTIONS = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)
+
+
+def split_directory(examples: str, split: str) -> str:
+    """Where the examples of a split are."""
+    return os.path.join(examples, f"Split-{split}")
+
+
+class SplitWriter:
+    """Writes the train and eval rows of one piece of work, a shard of each for every million rows."""
+
+    def __init__(self, examples: str, name: str) -> None:
+        self.rows: Counter[str] = Counter(dict.fromkeys(SPLITS, 0))
+        self._examples = examples
+        self._name = name
+        self._writers: dict[str, tf.io.TFRecordWriter] = {}
+
+    def __enter__(self) -> SplitWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+    def write(self, pairs: pa.Table, is_eval: np.ndarray) -> None:
+        """Writes rows, `is_eval` bool `[n]` to the eval split."""
+        for split, mask in ((TRAIN, ~is_eval), (EVAL, is_eval)):
+            chosen = pairs.filter(pa.array(mask))
+            if chosen.num_rows:
+                self._write(split, chosen)
+
+    def _write(self, split: str, pairs: pa.Table) -> None:
+        shard = self.rows[split] // _SHARD_ROWS
+        if split in self._writers and self.rows[split] % _SHARD_ROWS == 0:
+            self._writers.pop(split).close()
+        if split not in self._writers:
+            self._writers[split] = open_shard(self._examples, split, f"{self._name}-{shard:05d}")
+        room = _SHARD_ROWS - self.rows[split] % _SHARD_ROWS
+        write = self._writers[split].write
+        for example in encode(pairs[:room]):
+            write(example)
+        self.rows[split] += min(room, pairs.num_rows)
+        if pairs.num_rows > room:
+            self._write(split, pairs[room:])
+
+
+def open_shard(examples: str, split: str, name: str) -> tf.io.TFRecordWriter:
+    """A new file of a split."""
+    return tf.io.TFRecordWriter(os.path.join(split_directory(examples, split), f"pairs-{name}.gz"), _OPTIONS)
+
+
+def hashed_split(pairs: pa.Table, by: str, eval_fraction: float) -> np.ndarray:
+    """Which rows belong to the eval split, by a hash; bool `[n]`."""
+    return in_eval(pairs["left_id"], pairs["right_id"], by, eval_fraction)
+
+
+def timed_split(pairs: pa.Table, cutoff: float) -> np.ndarray:
+    """Which rows belong to the eval split, by their time; bool `[n]`."""
+    return np.asarray(pairs[TIME].to_numpy() >= cutoff)
+
+
+def encode(pairs: pa.Table) -> Iterator[bytes]:
+    """Serialized tf.Examples of ids, score and weight."""
+    encoder = RecordBatchToExamplesEncoder()
+    names = [name for name in pairs.schema.names if name in ("left_id", "right_id", "score", "weight")]
+    for batch in pairs.select(names).to_batches():
+        offsets = pa.array(np.arange(batch.num_rows + 1, dtype=np.int32))
+        lists = [pa.ListArray.from_arrays(offsets, column) for column in batch.columns]
+        yield from encoder.encode(pa.RecordBatch.from_arrays(lists, names))

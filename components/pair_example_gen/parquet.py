@@ -1,0 +1,105 @@
+"""Parquet files, by row groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from components.errors import InputError
+from components.pair_example_gen import files
+from components.pair_example_gen.rows import QUARANTINE, RAW_BYTES, Places, RawRows
+
+_BATCH_ROWS = 65_536
+
+
+def read_names(file: str) -> tuple[str, ...]:
+    """The columns of `file`.
+
+    Raises:
+      InputError: it cannot be read, or is no Parquet file.
+    """
+    with files.readable(file), files.random_access(file) as source:
+        return tuple(pa.parquet.ParquetFile(source).schema_arrow.names)
+
+
+def row_group_bytes(file: str) -> list[int]:
+    """The size of each row group, decompressed."""
+    with files.readable(file), files.random_access(file) as source:
+        metadata = pa.parquet.ParquetFile(source).metadata
+        return [metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)]
+
+
+def read_rows(file: str, columns: dict[str, str], row_groups: range) -> Iterator[RawRows]:
+    """The rows of the given row groups.
+
+    Raises:
+      InputError: a column holds what can be neither an id nor a number.
+    """
+    with files.random_access(file) as source:
+        table = pa.parquet.ParquetFile(source)
+        for role, name in columns.items():
+            _check_type(file, role, name, table.schema_arrow.field(name).type)
+        for group in row_groups:
+            first = 0
+            batches = table.iter_batches(_BATCH_ROWS, row_groups=[group], columns=list(columns.values()))
+            for batch in batches:
+                yield _rows(batch, columns, group, first)
+                first += batch.num_rows
+
+
+def _rows(batch: pa.RecordBatch, columns: dict[str, str], group: int, first: int) -> RawRows:
+    fields = {role: as_plain(batch.column(name), is_id(role)) for role, name in columns.items()}
+
+    def raw(rows: np.ndarray) -> pa.Array:
+        return raw_text(list(fields.values()), rows)
+
+    places = Places(row=np.arange(first, first + batch.num_rows), row_group=group)
+    return RawRows(fields, places, raw, QUARANTINE.empty_table())
+
+
+def is_id(role: str) -> bool:
+    """Whether a column of this role holds ids."""
+    return role in ("left", "right")
+
+
+def raw_text(columns: list[pa.Array], rows: np.ndarray) -> pa.Array:
+    """The values of the given rows as text between tabs, for formats that have no text of their own."""
+    taken = [column.take(pa.array(rows)).to_pylist() for column in columns]
+    lines = (b"\t".join(map(_as_text, values)) for values in zip(*taken, strict=True))
+    return pa.array([line[:RAW_BYTES] for line in lines], pa.binary())
+
+
+def _as_text(value: object) -> bytes:
+    if value is None:
+        return b""
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+def _check_type(file: str, role: str, name: str, type_: pa.DataType) -> None:
+    value = type_.value_type if pa.types.is_dictionary(type_) else type_
+    if _is_text(value) or pa.types.is_integer(value):
+        return
+    number = pa.types.is_floating(value) or pa.types.is_decimal(value)
+    if not is_id(role) and (number or (role == "time" and (pa.types.is_timestamp(value) or pa.types.is_date(value)))):
+        return
+    wanted = "text or whole numbers" if is_id(role) else "numbers or text"
+    raise InputError(f"data.columns.{role}: {file}: column {name!r} holds {type_}, and {wanted} are needed")
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    types = pa.types
+    return bool(
+        types.is_string(type_) or types.is_large_string(type_) or types.is_binary(type_) or types.is_large_binary(type_)
+    )
+
+
+def as_plain(column: pa.Array, is_id_column: bool) -> pa.Array:
+    """Text as binary, whole numbers as their digits where they are ids; other numbers as they are."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if _is_text(column.type):
+        return column.cast(pa.binary())
+    return column.cast(pa.string()).cast(pa.binary()) if is_id_column else column

@@ -1,0 +1,170 @@
+"""Where the records of delimited text begin and end, found a block at a time.
+
+A line is a record, except that a field in quotation marks may hold line ends. A quotation mark means something only at
+the start of a field and where such a field ends; elsewhere it is a character like any other. Two rules keep the damage
+of a lost quotation mark to one line, and make every record boundary a place where reading can start afresh:
+
+- a quoted field that does not end properly (a delimiter or the end of the line after its closing mark) before the
+  record is MAX_RECORD_BYTES long spoils its first line only, and reading goes on with the line below;
+- a line longer than MAX_RECORD_BYTES is spoilt as well, and never held in memory whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+
+from components.pair_example_gen.quoting import Quoted, find_quoted_records, find_records_by_parity
+
+MAX_RECORD_BYTES = 1 << 20
+BLOCK_BYTES = 8 << 20
+
+# Faults of a record, by their number in `Block.faults`.
+FAULTS = (
+    "",
+    f"line is longer than {MAX_RECORD_BYTES:,} bytes",
+    "text after the closing quotation mark of a field",
+    "quoted field does not end",
+    "carriage return that does not end a line",
+)
+TOO_LONG, STRAY_CR = 1, 4
+
+_CR, _LF = 13, 10
+
+
+class Readable(Protocol):
+    """What a file offers to be read in blocks."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; none at the end."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Whole records of a file.
+
+    Record i is `data[starts[i]:ends[i]]`, its line end left out, on line `lines[i]` of the file (from 1). Empty lines
+    are no records. `faults[i]` is an index into FAULTS. Quoted fields lie between the marks at `opens` and `closes`.
+    """
+
+    data: np.ndarray  # uint8
+    starts: np.ndarray  # int64 [n]
+    ends: np.ndarray  # int64 [n]
+    lines: np.ndarray  # int64 [n]
+    faults: np.ndarray  # uint8 [n]
+    opens: np.ndarray  # int64 [m]
+    closes: np.ndarray  # int64 [m]
+    used: int  # bytes of the file up to the end of the block, all that is behind counted
+    next_line: int  # number of the line after the block
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+def read_blocks(
+    stream: Readable,
+    delimiter: int,
+    quoted: bool,
+    first_line: int = 1,
+    block_bytes: int = BLOCK_BYTES,
+    max_record: int = MAX_RECORD_BYTES,
+) -> Iterator[Block]:
+    """The records of `stream`, which begins at the start of a record, on line `first_line`; in memory-sized blocks."""
+    held, line, used = b"", first_line, 0
+    while True:
+        fresh = stream.read(block_bytes)
+        data, final = held + fresh, not fresh
+        if not data:
+            return
+        found = _find(data, delimiter, quoted, final, max_record)
+        if found.skip_line:
+            block, rest = _overlong(data, line, used, max_record), _skip_line(data, stream, block_bytes)
+            used += len(data) + rest.skipped
+            held, line = rest.held, line + 1
+            used -= len(held)
+            yield dataclasses.replace(block, used=used, next_line=line)
+        else:
+            newlines = np.flatnonzero(np.frombuffer(data, np.uint8, found.used) == _LF)
+            used, held = used + found.used, data[found.used :]
+            block = _block(data, found, newlines, line, used, max_record)
+            line = block.next_line
+            if found.used:
+                yield block
+        if final and not held:
+            return
+
+
+def _find(data: bytes, delimiter: int, quoted: bool, final: bool, max_record: int) -> Quoted:
+    """Record boundaries: by lines where there is no quotation mark, by parity where they are all in their places."""
+    if not quoted or data.find(b'"') < 0:
+        return _find_lines(data, final, max_record)
+    found = find_records_by_parity(data, delimiter, final, max_record)
+    return found or find_quoted_records(data, delimiter, final, max_record)
+
+
+def _find_lines(data: bytes, final: bool, max_record: int) -> Quoted:
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _LF)
+    used = len(data) if final else int(ends[-1]) + 1 if len(ends) else 0
+    if final and (not len(ends) or ends[-1] + 1 < len(data)):
+        ends = np.append(ends, len(data))
+    starts = np.concatenate([[0], ends[:-1] + 1]) if len(ends) else ends
+    skip = not final and not used and len(data) > max_record
+    return Quoted(starts, ends, used=used, skip_line=skip)
+
+
+def _block(data: bytes, found: Quoted, newlines: np.ndarray, line: int, used: int, max_record: int) -> Block:
+    """Drops line ends and empty lines, numbers the lines, and finds carriage returns out of place."""
+    starts, ends = found.starts, found.ends
+    array = np.frombuffer(data, np.uint8, found.used)
+    faults = np.zeros(len(starts), np.uint8) if found.faults is None else found.faults
+    faults = np.where((ends - starts > max_record) & (faults == 0), TOO_LONG, faults).astype(np.uint8)
+    if data.find(b"\r") >= 0 and len(starts):
+        returns = np.flatnonzero(array == _CR)
+        ends_line = _followed_by_lf(array, returns)
+        ends = ends - np.isin(ends - 1, returns[ends_line])
+        stray = returns[~ends_line & ~found.is_inside(returns)]
+        record = np.searchsorted(starts, stray, side="right") - 1
+        faults[record[faults[record] == 0]] = STRAY_CR
+    lines = line + np.searchsorted(newlines, starts)
+    kept = ends > starts
+    if not kept.all():
+        starts, ends, lines, faults = starts[kept], ends[kept], lines[kept], faults[kept]
+    return Block(array, starts, ends, lines, faults, found.opens, found.closes, used, line + len(newlines))
+
+
+def _followed_by_lf(array: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    following = np.minimum(positions + 1, len(array) - 1)
+    return array[following] == _LF
+
+
+def _overlong(data: bytes, line: int, used: int, max_record: int) -> Block:
+    """A block of one spoilt record: the beginning of a line too long to be held."""
+    array = np.frombuffer(data, np.uint8, max_record)
+    one = np.zeros(1, np.int64)
+    nothing = np.zeros(0, np.int64)
+    return Block(
+        array, one, one + max_record, one + line, np.full(1, TOO_LONG, np.uint8), nothing, nothing, used, line + 1
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rest:
+    """What follows a line that was skipped, and how many bytes beyond the block were read for it."""
+
+    held: bytes
+    skipped: int
+
+
+def _skip_line(data: bytes, stream: Readable, block_bytes: int) -> _Rest:
+    """Reads to the end of the line that `data` begins with."""
+    skipped = 0
+    while (end := data.find(b"\n")) < 0:
+        data = stream.read(block_bytes)
+        skipped += len(data)
+        if not data:
+            return _Rest(b"", skipped)
+    return _Rest(data[end + 1 :], skipped)

@@ -1,0 +1,141 @@
+"""The rules that a row must keep; what breaks one goes to the quarantine with its reason."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.pair_example_gen.numbers import is_utf8, parse_numbers, parse_times
+from components.pair_example_gen.rows import Places, RawRows, quarantined
+from components.pair_example_gen.source import Layout, Settings
+from trainer import features
+
+TIME = "time"
+
+
+@dataclasses.dataclass(frozen=True)
+class Checked:
+    """Rows told apart: `pairs` after `pairs_schema`, at `places`; `bad` after QUARANTINE; which times were dates."""
+
+    pairs: pa.Table
+    places: Places
+    bad: pa.Table
+    numbers_as_time: bool = False
+    dates_as_time: bool = False
+
+
+def pairs_schema(layout: Layout) -> pa.Schema:
+    """The columns of good rows: ids binary, score and weight float32, time float64."""
+    fields = [(features.LEFT_ID, pa.binary()), (features.RIGHT_ID, pa.binary()), (features.SCORE, pa.float32())]
+    if layout.weight is not None:
+        fields.append((features.WEIGHT, pa.float32()))
+    if layout.time is not None:
+        fields.append((TIME, pa.float64()))
+    return pa.schema(fields)
+
+
+class RowRules:
+    """The rules of one pipeline file."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._schema = pairs_schema(settings.layout)
+
+    def check(self, file: str, rows: RawRows) -> Checked:
+        """Tells good rows from bad ones; a row that breaks several rules is put down to the first."""
+        faults = _Faults(len(rows))
+        for side in ("left", "right"):
+            self._check_id(faults, side, rows.columns[side])
+        columns = [_without_nulls(rows.columns["left"]), _without_nulls(rows.columns["right"])]
+        columns.append(self._score(faults, rows.columns["score"]))
+        if "weight" in rows.columns:
+            columns.append(_weight(faults, rows.columns["weight"]))
+        dates = np.zeros(0, bool)
+        if "time" in rows.columns:
+            times, valid, dates = parse_times(rows.columns["time"])
+            faults.mark(~valid, "time is neither a number nor an ISO 8601 date")
+            columns.append(pa.array(times))
+            dates = dates[faults.codes == 0]
+        pairs = pa.Table.from_arrays(columns, schema=self._schema)
+        kinds = {"numbers_as_time": bool((~dates).any()), "dates_as_time": bool(dates.any())}
+        if not faults.any():
+            return Checked(pairs, rows.places, rows.broken, **kinds)
+        good, bad = np.flatnonzero(faults.codes == 0), np.flatnonzero(faults.codes)
+        set_aside = quarantined(file, rows.places.take(bad), faults.reasons(bad), rows.raw(bad))
+        table = pa.concat_tables([set_aside, rows.broken])
+        return Checked(pairs.take(pa.array(good)), rows.places.take(good), table, **kinds)
+
+    def _check_id(self, faults: _Faults, side: str, ids: pa.Array) -> None:
+        length = pc.fill_null(pc.binary_length(ids), 0).to_numpy(zero_copy_only=False)
+        faults.mark(length == 0, f"{side} id is empty")
+        limit = self._settings.max_id_bytes
+        faults.mark(length > limit, f"{side} id is longer than {limit:,} bytes")
+        faults.mark(~is_utf8(ids), f"{side} id is not UTF-8")
+        # The vocabulary of the published model is a text file with a line for each id.
+        faults.mark(_holds_line_end(ids), f"{side} id holds a line feed or a carriage return")
+
+    def _score(self, faults: _Faults, column: pa.Array) -> pa.Array:
+        values, valid = parse_numbers(column)
+        score = _as_float32(values)
+        faults.mark(~valid, "score is not a number")
+        faults.mark(~np.isfinite(score), "score is not finite")
+        least, most = self._settings.score_min, self._settings.score_max
+        if least is not None:
+            faults.mark(score < np.float32(least), f"score is below {least:g}, the least that the schema allows")
+        if most is not None:
+            faults.mark(score > np.float32(most), f"score is above {most:g}, the most that the schema allows")
+        return pa.array(score)
+
+
+class _Faults:
+    """The first rule that each row breaks."""
+
+    def __init__(self, count: int) -> None:
+        self.codes = np.zeros(count, np.uint8)
+        self._reasons = [""]
+
+    def mark(self, broken: np.ndarray, reason: str) -> None:
+        """Puts down `reason` for the rows of mask `broken` that have none yet."""
+        if broken.any():
+            self._reasons.append(reason)
+            self.codes[broken & (self.codes == 0)] = len(self._reasons) - 1
+
+    def any(self) -> bool:
+        """Whether any row breaks any rule."""
+        return len(self._reasons) > 1
+
+    def reasons(self, rows: np.ndarray) -> list[str]:
+        """The reasons of the given rows."""
+        return [self._reasons[code] for code in self.codes[rows].tolist()]
+
+
+def _weight(faults: _Faults, column: pa.Array) -> pa.Array:
+    values, valid = parse_numbers(column)
+    weight = _as_float32(values)
+    faults.mark(~valid, "weight is not a number")
+    faults.mark(~np.isfinite(weight), "weight is not finite")
+    faults.mark(weight < 0, "weight is negative")
+    return pa.array(weight)
+
+
+def _holds_line_end(ids: pa.Array) -> np.ndarray:
+    """Which ids hold a line feed or a carriage return; the bytes of the whole column are looked at first."""
+    data = ids.buffers()[2]
+    array = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
+    if not ((array == 10) | (array == 13)).any():
+        return np.zeros(len(ids), bool)
+    found = pc.match_substring_regex(ids, "[\n\r]")
+    return np.asarray(found.fill_null(False).to_numpy(zero_copy_only=False))
+
+
+def _as_float32(values: np.ndarray) -> np.ndarray:
+    """float32; infinite where the value is too large for it."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return values.astype(np.float32)
+
+
+def _without_nulls(ids: pa.Array) -> pa.Array:
+    return ids.fill_null(b"") if ids.null_count else ids

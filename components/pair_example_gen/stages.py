@@ -1,0 +1,185 @@
+"""The work that Beam shares out: cutting files, reading chunks, and seeing whole pairs part by part."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+
+import apache_beam as beam
+import pyarrow as pa
+
+from components.errors import InputError
+from components.pair_example_gen import chunks, duplicates, files, spill
+from components.pair_example_gen.chunks import Chunk
+from components.pair_example_gen.examples import SplitWriter, hashed_split, timed_split
+from components.pair_example_gen.quarantine import QuarantineWriter
+from components.pair_example_gen.reports import Report
+from components.pair_example_gen.rows import describe_place
+from components.pair_example_gen.rules import Checked, RowRules, pairs_schema
+from components.pair_example_gen.source import Settings
+
+READ_ROWS = "read"
+_SHOWN_PAIRS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """Where the results go. `parts` is how many parts the spilled rows are in; 0 where none are spilled."""
+
+    examples: str
+    quarantine: str
+    work: str
+    parts: int = 0
+
+    def reports(self, stage: str) -> str:
+        """The directory for the reports of a stage."""
+        return os.path.join(self.work, f"reports-{stage}")
+
+    def spilled(self, chunk: str) -> str:
+        """The spill file of a chunk."""
+        return os.path.join(self.work, f"spilled-{chunk}.arrow")
+
+    def whole(self, part: int) -> str:
+        """The file of a part whose pairs are judged and whose split waits for the cutoff."""
+        return os.path.join(self.work, f"whole-{part:05d}.arrow")
+
+
+class CutFile(beam.DoFn):
+    """From (number, file) to chunks; the columns of the file, or why it cannot be read, go into its report."""
+
+    def __init__(self, settings: Settings, places: Places) -> None:
+        self._layout = settings.layout
+        self._places = places
+
+    def process(self, element: tuple[int, str]) -> Iterator[Chunk]:
+        """The chunks of a file; none where it cannot be read."""
+        number, file = element
+        report = Report(file=file)
+        try:
+            names = chunks.column_names(file, self._layout)
+            report.columns = list(names) if names is not None else None
+            yield from chunks.cut(number, file, self._layout)
+        except InputError as error:
+            report.fault = str(error)
+        report.write(self._places.reports("cut"), f"{number:05d}")
+
+
+class ReadChunk(beam.DoFn):
+    """Reads a chunk: bad rows into the quarantine, good ones into the splits, or to disk where pairs must be whole."""
+
+    def __init__(self, settings: Settings, places: Places) -> None:
+        self._settings = settings
+        self._places = places
+
+    def process(self, chunk: Chunk) -> Iterator[None]:
+        """Writes what becomes of the rows, and a report."""
+        report = Report(file=chunk.file)
+        try:
+            self._read(chunk, report)
+        except InputError as error:
+            report.fault = str(error)
+        report.write(self._places.reports("read"), chunk.name)
+        return iter(())
+
+    def _read(self, chunk: Chunk, report: Report) -> None:
+        rules = RowRules(self._settings)
+        with QuarantineWriter(self._places.quarantine, chunk.name) as quarantine:
+            write = self._spill if self._places.parts else self._write
+            report.rows = write(chunk, self._checked(chunk, rules, quarantine, report))
+        report.reasons = dict(quarantine.reasons)
+
+    def _checked(
+        self, chunk: Chunk, rules: RowRules, quarantine: QuarantineWriter, report: Report
+    ) -> Iterator[Checked]:
+        for rows in chunks.read(chunk, self._settings.layout):
+            checked = rules.check(chunk.file, rows)
+            quarantine.write(checked.bad)
+            if checked.numbers_as_time:
+                report.numbers_as_time = chunk.file
+            if checked.dates_as_time:
+                report.dates_as_time = chunk.file
+            yield checked
+
+    def _write(self, chunk: Chunk, blocks: Iterator[Checked]) -> dict[str, int]:
+        with SplitWriter(self._places.examples, chunk.name) as writer:
+            for block in blocks:
+                pairs = block.pairs.combine_chunks()
+                writer.write(pairs, hashed_split(pairs, self._settings.split_by, self._settings.eval_fraction))
+        return dict(writer.rows)
+
+    def _spill(self, chunk: Chunk, blocks: Iterator[Checked]) -> dict[str, int]:
+        schema, with_origin = spill_schema(self._settings), self._settings.duplicates == "refuse"
+        number, count = int(chunk.name.split("-")[0]), 0
+        with spill.SpillWriter(self._places.spilled(chunk.name), schema, self._places.parts) as writer:
+            for block in blocks:
+                pairs = spill.with_origin(block.pairs, number, block.places) if with_origin else block.pairs
+                writer.write(pairs)
+                count += pairs.num_rows
+        return {READ_ROWS: count}
+
+
+def spill_schema(settings: Settings) -> pa.Schema:
+    """The columns of spilled rows."""
+    schema = pairs_schema(settings.layout)
+    for name, type_ in spill.ORIGIN if settings.duplicates == "refuse" else ():
+        schema = schema.append(pa.field(name, type_))
+    return schema
+
+
+class JudgePart(beam.DoFn):
+    """Applies the policy on duplicates to a part; writes it to the splits, or to disk where the cutoff is to come."""
+
+    def __init__(self, settings: Settings, places: Places, spilled: list[str], files: list[str]) -> None:
+        self._settings = settings
+        self._places = places
+        self._spilled = spilled
+        self._files = files
+
+    def process(self, part: int) -> Iterator[None]:
+        """Writes what becomes of the rows of a part, and a report."""
+        pairs = spill.read_part(self._spilled, part, self._places.parts)
+        groups = duplicates.group(pairs)
+        report = Report()
+        if self._settings.duplicates == "refuse":
+            report.repeated_pairs, shown = duplicates.repeated(pairs, groups, _SHOWN_PAIRS)
+            report.repeated = [self._describe(row) for row in shown.to_pylist()]
+        elif self._settings.duplicates == "last":
+            pairs = duplicates.keep_last(pairs, groups)
+        elif self._settings.duplicates == "mean":
+            pairs = duplicates.keep_mean(pairs, groups)
+        if not report.repeated_pairs:
+            report.rows = self._write(part, pairs)
+        report.write(self._places.reports("judge"), f"{part:05d}")
+        return iter(())
+
+    def _write(self, part: int, pairs: pa.Table) -> dict[str, int]:
+        if self._settings.split_by == "time":
+            pairs = duplicates.with_newest_time(pairs, duplicates.group(pairs))
+            with files.writable(self._places.whole(part)) as file, pa.ipc.new_file(file, pairs.schema) as out:
+                out.write_table(pairs)
+            return {READ_ROWS: pairs.num_rows}
+        with SplitWriter(self._places.examples, f"{part:05d}") as writer:
+            writer.write(pairs, hashed_split(pairs, self._settings.split_by, self._settings.eval_fraction))
+        return dict(writer.rows)
+
+    def _describe(self, row: dict[str, object]) -> str:
+        file = self._files[int(str(row["file"]))]
+        line, group, number = (None if row[key] is None else int(str(row[key])) for key in ("line", "row_group", "row"))
+        return f"{row['left_id']!r}, {row['right_id']!r}: {describe_place(file, line, group, number)}"
+
+
+class SplitPart(beam.DoFn):
+    """Writes a part to the splits by time."""
+
+    def __init__(self, places: Places, cutoff: float) -> None:
+        self._places = places
+        self._cutoff = cutoff
+
+    def process(self, part: int) -> Iterator[None]:
+        """Writes the rows of a part, and a report."""
+        pairs = spill.read_part([self._places.whole(part)], 0, 1)
+        with SplitWriter(self._places.examples, f"{part:05d}") as writer:
+            writer.write(pairs, timed_split(pairs, self._cutoff))
+        Report(rows=dict(writer.rows)).write(self._places.reports("split"), f"{part:05d}")
+        return iter(())

@@ -1,0 +1,116 @@
+"""TFRecords of tf.Example, decoded to Arrow a batch at a time in C++. Importing this imports TensorFlow."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
+
+from components.errors import InputError
+from components.pair_example_gen import files
+from components.pair_example_gen.parquet import as_plain, is_id
+from components.pair_example_gen.rows import QUARANTINE, RAW_BYTES, Places, RawRows, quarantined
+
+_BATCH_RECORDS = 8192
+_BLOCK_BYTES = 8 << 20
+_HEADER_BYTES, _FOOTER_BYTES = 12, 4
+
+
+def read_rows(file: str, columns: dict[str, str]) -> Iterator[RawRows]:
+    """The examples of `file`; a feature that an example has not exactly once is missing, or makes it a bad row.
+
+    Raises:
+      InputError: the file breaks off or is damaged.
+    """
+    _check_whole(file)
+    first = 0
+    compression = "GZIP" if files.is_gzip(file) else ""
+    batches = tf.data.TFRecordDataset(file, compression_type=compression).batch(_BATCH_RECORDS).as_numpy_iterator()
+    try:
+        for batch in batches:
+            records = batch.tolist()
+            for part, decoded in _decode(records, first):
+                yield _rows(file, records[part - first :][: _count(decoded)], decoded, columns, part)
+            first += len(records)
+    except tf.errors.DataLossError:
+        raise InputError(f"data.path: {file} cannot be read: a record after the first {first:,} is damaged") from None
+
+
+def _check_whole(file: str) -> None:
+    """Walks over the lengths of the records: TensorFlow takes a file that breaks off between two for a whole one."""
+    with files.readable(file), files.byte_stream(file) as stream:
+        data, position, records = b"", 0, 0
+        while True:
+            if position + _HEADER_BYTES <= len(data):
+                (length,) = struct.unpack_from("<Q", data, position)
+                position += _HEADER_BYTES + length + _FOOTER_BYTES
+                records += 1
+                continue
+            fresh = stream.read(max(_BLOCK_BYTES, min(position - len(data), 8 * _BLOCK_BYTES)))
+            if not fresh:
+                break
+            data, position = data[position:] + fresh if position < len(data) else fresh, max(position - len(data), 0)
+            if position > len(data):
+                data, position = b"", position - len(data)
+    if position != len(data):
+        raise InputError(f"data.path: {file} cannot be read: it is no TFRecord file, or breaks off in record {records}")
+
+
+def _decode(records: list[bytes], first: int) -> Iterator[tuple[int, pa.RecordBatch | None]]:
+    """Decodes records together where they can be, in ever smaller parts where not; None for one that is no example."""
+    try:
+        yield first, ExamplesToRecordBatchDecoder().DecodeBatch(records)
+    except RuntimeError:
+        if len(records) == 1:
+            yield first, None
+            return
+        middle = len(records) // 2
+        yield from _decode(records[:middle], first)
+        yield from _decode(records[middle:], first + middle)
+
+
+def _count(decoded: pa.RecordBatch | None) -> int:
+    return 1 if decoded is None else decoded.num_rows
+
+
+def _rows(
+    file: str, records: list[bytes], decoded: pa.RecordBatch | None, columns: dict[str, str], first: int
+) -> RawRows:
+    def raw(rows: np.ndarray) -> pa.Array:
+        return pa.array([records[row][:RAW_BYTES] for row in rows.tolist()], pa.binary())
+
+    places = Places(row=np.arange(first, first + len(records)))
+    if decoded is None:
+        broken = quarantined(file, places, ["record is not a tf.Example"], raw(np.arange(1)))
+        nothing = {role: pa.array([], pa.binary()) for role in columns}
+        return RawRows(nothing, Places(row=places.row[:0] if places.row is not None else None), raw, broken)
+    fields, reasons = {}, np.full(len(records), "", object)
+    for role, name in columns.items():
+        fields[role] = _single_values(role, name, decoded, reasons)
+    bad = np.flatnonzero(reasons != "")
+    if not len(bad):
+        return RawRows(fields, places, raw, QUARANTINE.empty_table())
+    good = np.flatnonzero(reasons == "")
+    broken = quarantined(file, places.take(bad), reasons[bad].tolist(), raw(bad))
+    kept = {role: column.take(pa.array(good)) for role, column in fields.items()}
+    return RawRows(kept, places.take(good), lambda rows: raw(good[rows]), broken)
+
+
+def _single_values(role: str, name: str, decoded: pa.RecordBatch, reasons: np.ndarray) -> pa.Array:
+    """The one value of feature `name` in each example, null where there is none; several are a reason to refuse."""
+    what = f"{role} id" if is_id(role) else role
+    if name not in decoded.schema.names or pa.types.is_null(decoded.column(name).type):
+        return pa.nulls(decoded.num_rows, pa.binary())
+    column = decoded.column(name)
+    if is_id(role) and pa.types.is_floating(column.type.value_type):
+        reasons[reasons == ""] = f"{what} is a float, and bytes or an integer are needed"
+        return pa.nulls(decoded.num_rows, pa.binary())
+    lengths = np.diff(column.offsets.to_numpy())
+    for row in np.flatnonzero(lengths > 1).tolist():
+        reasons[row] = reasons[row] or f"{what} has {lengths[row]} values"
+    first = pa.array(column.offsets.to_numpy()[:-1], mask=lengths == 0)
+    return as_plain(column.values.take(first), is_id(role))

@@ -1,0 +1,111 @@
+"""Runs PairExampleGen's executor in this process, and reads back what it wrote."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet
+import tensorflow as tf
+from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+from tfx.proto import example_gen_pb2
+from tfx.types import standard_artifacts
+from tfx.utils import proto_utils
+
+from components.artifacts import Quarantine
+from components.pair_example_gen.executor import Executor
+from components.pair_example_gen.source import Layout, Settings, split_path
+
+NAMES = Layout("auto", "left", "right", "score")
+NUMBERS = Layout("auto", 0, 1, 2)
+
+Row = tuple[Any, ...]
+
+
+def settings(layout: Layout = NAMES, **changes: Any) -> Settings:
+    return dataclasses.replace(Settings(layout, "pair", 0.3, 1.0), **changes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ingested:
+    """`train` and `eval` rows `(left, right, score[, weight])` in no order; `bad` rows as the quarantine has them."""
+
+    train: list[Row]
+    eval: list[Row]
+    bad: list[dict[str, Any]]
+    properties: dict[str, int]
+
+    @property
+    def rows(self) -> list[Row]:
+        return sorted(self.train + self.eval)
+
+
+def _beam() -> beam.Pipeline:
+    return beam.Pipeline(argv=["--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"])
+
+
+def ingest(path: Path, out: Path, wanted: Settings) -> Ingested:
+    """What becomes of the files at `path`."""
+    examples, quarantine = standard_artifacts.Examples(), Quarantine()
+    examples.uri, quarantine.uri = str(out / "examples" / "1"), str(out / "quarantine" / "1")
+    for artifact in (examples, quarantine):
+        Path(artifact.uri).mkdir(parents=True)
+    base, pattern = split_path(str(path))
+    split = example_gen_pb2.Input.Split(name="pairs", pattern=pattern)
+    Executor(BaseBeamExecutor.Context(make_beam_pipeline_fn=_beam)).Do(
+        {},
+        {"examples": [examples], "quarantine": [quarantine]},
+        {
+            "settings": wanted.to_json(),
+            "input_base": base,
+            "input_config": proto_utils.proto_to_json(example_gen_pb2.Input(splits=[split])),
+        },
+    )
+    counts = {name: examples.get_int_custom_property(f"rows_{name}") for name in ("train", "eval")}
+    counts["quarantined"] = quarantine.get_int_custom_property("rows")
+    train, eval_ = (_examples(Path(examples.uri, f"Split-{name}")) for name in ("train", "eval"))
+    return Ingested(train, eval_, read_quarantine(Path(quarantine.uri)), counts)
+
+
+def read_quarantine(directory: Path) -> list[dict[str, Any]]:
+    rows = [row for file in sorted(directory.rglob("*.parquet")) for row in pa.parquet.read_table(file).to_pylist()]
+    return sorted(rows, key=lambda row: (row["file"], row["line"] or row["row"] or 0))
+
+
+def _examples(directory: Path) -> list[Row]:
+    files = sorted(str(file) for file in directory.iterdir())
+    assert files, "a split has a file even where it has no row"
+    found = []
+    for record in tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator():
+        feature = tf.train.Example.FromString(record).features.feature
+        row: Row = (
+            feature["left_id"].bytes_list.value[0],
+            feature["right_id"].bytes_list.value[0],
+            feature["score"].float_list.value[0],
+        )
+        found.append((*row, feature["weight"].float_list.value[0]) if "weight" in feature else row)
+    return found
+
+
+def example(**values: Any) -> bytes:
+    """A serialized tf.Example; each value a list of bytes, ints or floats."""
+    kinds = {bytes: "bytes_list", int: "int64_list", float: "float_list"}
+    found = tf.train.Example()
+    for name, value in values.items():
+        feature = found.features.feature[name]
+        if value:
+            getattr(feature, kinds[type(value[0])]).value.extend(value)
+    return bytes(found.SerializeToString())
+
+
+def write_tfrecord(path: Path, records: list[bytes]) -> None:
+    with tf.io.TFRecordWriter(str(path), "GZIP" if path.name.endswith(".gz") else "") as out:
+        for record in records:
+            out.write(record)
+
+
+def write_parquet(path: Path, columns: dict[str, Any], **options: Any) -> None:
+    pa.parquet.write_table(pa.table(columns), path, **options)

@@ -1,0 +1,470 @@
+"""Files as they come in bad dreams: each with what must become of it. No traceback, no row lost without a word."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from components.errors import InputError
+from components.pair_example_gen.source import Layout
+from tests.integration.ingesting import NAMES, NUMBERS, example, ingest, settings, write_parquet, write_tfrecord
+
+HEADER = b"left,right,score\n"
+TSV = Layout("tsv", "left", "right", "score")
+WEIGHED = Layout("auto", "left", "right", "score", weight="weight")
+TIMED = Layout("auto", "left", "right", "score", time="time")
+
+Make = Callable[[Path], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Hostile:
+    """A file and its fate: the good rows as (left, right), the bad ones as (line, reason), or an error's words."""
+
+    name: str
+    content: bytes | Make
+    good: list[tuple[bytes, bytes]] = dataclasses.field(default_factory=list)
+    bad: list[tuple[int, str]] = dataclasses.field(default_factory=list)
+    error: str | None = None
+    file: str = "pairs.csv"
+    layout: Layout = NAMES
+    changes: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def write(self, folder: Path) -> Path:
+        path = folder / self.file
+        if callable(self.content):
+            self.content(path)
+        else:
+            path.write_bytes(self.content)
+        return path
+
+
+AB, CD = (b"a", b"b"), (b"c", b"d")
+GZ = gzip.compress(HEADER + b"a,b,1\n" * 5000)
+
+
+def _flip(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
+
+
+def _files(**contents: bytes) -> Make:
+    def make(path: Path) -> None:
+        path.mkdir()
+        for name, content in contents.items():
+            (path / name.replace("__", ".")).write_bytes(content)
+
+    return make
+
+
+def _records(*records: bytes) -> Make:
+    return lambda path: write_tfrecord(path, list(records))
+
+
+def _record_bytes(*records: bytes, change: Callable[[bytes], bytes]) -> Make:
+    def make(path: Path) -> None:
+        write_tfrecord(path, list(records))
+        path.write_bytes(change(path.read_bytes()))
+
+    return make
+
+
+def _table(**columns: Any) -> Make:
+    return lambda path: write_parquet(path, columns)
+
+
+GOOD_EXAMPLE = example(left=[b"a"], right=[b"b"], score=[1.0])
+
+HOSTILE = [
+    # Fields and lines
+    Hostile("too many fields", HEADER + b"a,b,1\nx,y,1,2\nc,d,1\n", [AB, CD], [(3, "4 fields instead of 3")]),
+    Hostile("too few fields", HEADER + b"a,b\nc,d,1\n", [CD], [(2, "2 fields instead of 3")]),
+    Hostile("trailing comma", HEADER + b"a,b,1,\nc,d,1\n", [CD], [(2, "4 fields instead of 3")]),
+    Hostile("spaces are a row", HEADER + b"a,b,1\n   \nc,d,1\n", [AB, CD], [(3, "1 fields instead of 3")]),
+    Hostile("empty lines are none", HEADER + b"\n\na,b,1\n\r\n\nc,d,x\n\n", [AB], [(7, "score is not a number")]),
+    Hostile("no line end at the end", HEADER + b"a,b,1\nc,d,1", [AB, CD]),
+    Hostile("CRLF", b"left,right,score\r\na,b,1\r\nc,d,1\r\n", [AB, CD]),
+    Hostile("CRLF and LF mixed", b"left,right,score\r\na,b,1\nc,d,1\r\n", [AB, CD]),
+    Hostile(
+        "a carriage return in a field",
+        HEADER + b"a\rz,b,1\nc,d,1\n",
+        [CD],
+        [(2, "carriage return that does not end a line")],
+    ),
+    Hostile("carriage returns alone", b"left,right,score\ra,b,1\rc,d,1\r", error="lines end in carriage returns alone"),
+    Hostile("byte order mark", b"\xef\xbb\xbf" + HEADER + b"a,b,1\n", [AB]),
+    Hostile("byte order mark, no header", b"\xef\xbb\xbfa,b,1\nc,d,1\n", [AB, CD], layout=NUMBERS),
+    Hostile("byte order mark within", HEADER + b"\xef\xbb\xbfa,b,1\n", [(b"\xef\xbb\xbfa", b"b")]),
+    Hostile("UTF-16", (HEADER + b"a,b,1\n").decode().encode("utf-16"), error="is UTF-16; save it as UTF-8"),
+    Hostile("latin-1 id", HEADER + b"caf\xe9,b,1\nc,d,1\n", [CD], [(2, "left id is not UTF-8")]),
+    Hostile("half an emoji", HEADER + b"a,\xf0\x9f\x98,1\nc,d,1\n", [CD], [(2, "right id is not UTF-8")]),
+    Hostile("overlong UTF-8", HEADER + b"\xc0\xaf,b,1\nc,d,1\n", [CD], [(2, "left id is not UTF-8")]),
+    Hostile(
+        "a line of two megabytes",
+        HEADER + b"a,b,1\n" + b"x" * (2 << 20) + b"\nc,d,1\n",
+        [AB, CD],
+        [(3, "line is longer than 1,048,576 bytes")],
+    ),
+    # Quotation marks
+    Hostile("all quoted", b'"left","right","score"\n"a","b","1"\n', [AB]),
+    Hostile("comma in quotes", HEADER + b'"a,z",b,1\n', [(b"a,z", b"b")]),
+    Hostile("doubled quotes", HEADER + b'"say ""a""",b,1\n', [(b'say "a"', b"b")]),
+    Hostile("only quotes", HEADER + b'"""",b,1\n', [(b'"', b"b")]),
+    Hostile("tab in quotes", HEADER + b'"a\tz",b,1\n', [(b"a\tz", b"b")]),
+    Hostile("inches", HEADER + b'5" disk,b,1\nc,d,1\n', [(b'5" disk', b"b"), CD]),
+    Hostile("doubled marks in a plain field", HEADER + b'5""x,b,1\n"c",d,1\n', [(b'5""x', b"b"), CD]),
+    Hostile(
+        "text after a closing mark",
+        HEADER + b'"a" z,b,1\nc,d,1\n',
+        [CD],
+        [(2, "text after the closing quotation mark of a field")],
+    ),
+    Hostile("a mark that never closes", HEADER + b'"a,b,1\nc,d,1\n', [CD], [(2, "quoted field does not end")]),
+    Hostile(
+        "a lost mark, quoted rows below",
+        HEADER + b'"a,b,1\nc,d,1\n"e","f",1\n',
+        [CD, (b"e", b"f")],
+        [(2, "quoted field does not end")],
+    ),
+    Hostile(
+        "newline in an id",
+        HEADER + b'"a\nz",b,1\nc,d,x\ne,f,1\n',
+        [(b"e", b"f")],
+        [(2, "left id holds a line feed or a carriage return"), (4, "score is not a number")],
+    ),
+    Hostile(
+        "newline in another column",
+        b'note,left,right,score\n"one\ntwo\r\n\nfour",a,b,1\nz,c,d,x\n',
+        [AB],
+        [(6, "score is not a number")],
+    ),
+    Hostile(
+        "newline in the header", b'left,right,score,"no\nte"\na,b,1,z\nc,d,x,z\n', [AB], [(4, "score is not a number")]
+    ),
+    Hostile("header with a lost mark", b'left,right,"score\na,b,1\n', error="header cannot be read: quoted field"),
+    Hostile(
+        "a mark is a word of TSV",
+        b'left\tright\tscore\n"\tthe\t1\nof\t"\t2\n',
+        [(b'"', b"the"), (b"of", b'"')],
+        layout=TSV,
+    ),
+    Hostile(
+        "tabs in quoted TSV",
+        b'left\tright\tscore\n"a\tz"\tb\t1\n',
+        [(b"a\tz", b"b")],
+        layout=dataclasses.replace(TSV, quoting="double"),
+    ),
+    # Ids
+    Hostile("empty ids", HEADER + b",b,1\na,,1\nc,d,1\n", [CD], [(2, "left id is empty"), (3, "right id is empty")]),
+    Hostile("quoted nothing", HEADER + b'"",b,1\nc,d,1\n', [CD], [(2, "left id is empty")]),
+    Hostile(
+        "leading zeros and spaces", HEADER + b"007, a ,1\n  ,\xc2\xa0,1\n", [(b"007", b" a "), (b"  ", b"\xc2\xa0")]
+    ),
+    Hostile("emoji", HEADER + "😀,e\u0301,1\n".encode(), [("😀".encode(), "e\u0301".encode())]),
+    Hostile("NUL", HEADER + b"a\0z,\0,1\n", [(b"a\0z", b"\0")]),
+    Hostile("null is a word", HEADER + b"null,NA,1\nNaN,None,1\n", [(b"NaN", b"None"), (b"null", b"NA")]),
+    Hostile("as long as may be", HEADER + b"a" * 1024 + b",b,1\n", [(b"a" * 1024, b"b")]),
+    Hostile(
+        "longer than may be", HEADER + b"a" * 1025 + b",b,1\nc,d,1\n", [CD], [(2, "left id is longer than 1,024 bytes")]
+    ),
+    Hostile(
+        "a limit of one's own",
+        HEADER + b"ab,b,1\nc,d,1\n",
+        [CD],
+        [(2, "left id is longer than 1 bytes")],
+        changes={"max_id_bytes": 1},
+    ),
+    # Scores
+    Hostile("words for scores", HEADER + b"a,b,good\nc,d,1\n", [CD], [(2, "score is not a number")]),
+    Hostile("no score", HEADER + b"a,b,\nc,d,1\n", [CD], [(2, "score is not a number")]),
+    Hostile("decimal comma", HEADER + b'a,b,"1,5"\nc,d,1\n', [CD], [(2, "score is not a number")]),
+    Hostile("NaN", HEADER + b"a,b,NaN\nc,d,1\n", [CD], [(2, "score is not finite")]),
+    Hostile(
+        "infinities",
+        HEADER + b"a,b,inf\na,b,-Infinity\nc,d,1\n",
+        [CD],
+        [(2, "score is not finite"), (3, "score is not finite")],
+    ),
+    Hostile("beyond 64 bits", HEADER + b"a,b,1e400\nc,d,1e-400\n", [CD], [(2, "score is not finite")]),
+    Hostile("beyond 32 bits", HEADER + b"a,b,1e39\nc,d,1\n", [CD], [(2, "score is not finite")]),
+    Hostile(
+        "NaN beside a word",
+        HEADER + b"a,b,nan\nx,y,z\nc,d,1\n",
+        [CD],
+        [(2, "score is not finite"), (3, "score is not a number")],
+    ),
+    Hostile(
+        "numbers of every kind",
+        HEADER + b"a,b, +1.5 \nc,d,.5\ne,f,1.\ng,h,1E-3\n",
+        [AB, CD, (b"e", b"f"), (b"g", b"h")],
+    ),
+    Hostile(
+        "hexadecimal, underscores",
+        HEADER + b"a,b,0x10\na,b,1_0\nc,d,1\n",
+        [CD],
+        [(2, "score is not a number"), (3, "score is not a number")],
+    ),
+    Hostile(
+        "digits of another script", HEADER + "a,b,\uff11\n".encode() + b"c,d,1\n", [CD], [(2, "score is not a number")]
+    ),
+    Hostile("a score that is not UTF-8", HEADER + b"a,b,\xff\nc,d,1\n", [CD], [(2, "score is not a number")]),
+    Hostile(
+        "out of the domain",
+        HEADER + b"a,b,6\na,b,0\nc,d,5\n",
+        [CD],
+        [
+            (2, "score is above 5, the most that the schema allows"),
+            (3, "score is below 1, the least that the schema allows"),
+        ],
+        changes={"score_min": 1.0, "score_max": 5.0},
+    ),
+    Hostile(
+        "weights",
+        b"left,right,score,weight\na,b,1,2\nc,d,1,-1\ne,f,1,\n",
+        [AB],
+        [(3, "weight is negative"), (4, "weight is not a number")],
+        layout=WEIGHED,
+    ),
+    Hostile(
+        "times",
+        b"left,right,score,time\na,b,1,2020-01-02\nc,d,1,2020-13-01\ne,f,1,soon\n",
+        [AB],
+        [(3, "time is neither a number nor an ISO 8601 date"), (4, "time is neither a number nor an ISO 8601 date")],
+        layout=TIMED,
+    ),
+    Hostile(
+        "dates and numbers",
+        b"left,right,score,time\na,b,1,2020-01-02\nc,d,1,1577923200\n",
+        error="there are numbers in .* and dates in",
+        layout=TIMED,
+    ),
+    # Files
+    Hostile("empty", b"", error="is empty"),
+    Hostile("nothing but line ends", b"\n\r\n\n", error="is empty"),
+    Hostile("a header and no row", HEADER, error="no row after the header"),
+    Hostile(
+        "no such column",
+        b"left,right,rating\na,b,1\n",
+        error="no column 'score'; its columns are 'left', 'right', 'rating'",
+    ),
+    Hostile("a column twice", b"left,right,score,score\na,b,1,2\n", error="more than one column 'score'"),
+    Hostile("the wrong delimiter", b"left;right;score\na;b;1\n", error="no column 'left'"),
+    Hostile("no such number", b"a,b\nc,d\n", error="has no column 2; it has 2", layout=NUMBERS),
+    Hostile(
+        "a header where none is expected", HEADER + b"a,b,1\n", [AB], [(1, "score is not a number")], layout=NUMBERS
+    ),
+    Hostile(
+        "a broken first row, no header", b"x\na,b,1\nc,d,1\n", [AB, CD], [(1, "1 fields instead of 3")], layout=NUMBERS
+    ),
+    Hostile("an unknown suffix", b"a,b,1\n", error="data.format: auto knows", file="pairs.txt"),
+    Hostile("an image", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)), error="no column 'left'"),
+    # Gzip
+    Hostile("gzip by any name", GZ, [AB] * 5000),
+    Hostile(
+        "two gzips in one",
+        gzip.compress(HEADER + b"a,b,1\n") + gzip.compress(b"c,d,1\n"),
+        [AB, CD],
+        file="pairs.csv.gz",
+    ),
+    Hostile("gzip cut short", GZ[:-20], error="its gzip compression breaks off", file="pairs.csv.gz"),
+    Hostile("gzip without its checksum", GZ[:-4], error="its gzip compression breaks off", file="pairs.csv.gz"),
+    Hostile(
+        "gzip with a wrong checksum",
+        _flip(GZ, len(GZ) - 6),
+        error="its gzip compression is damaged",
+        file="pairs.csv.gz",
+    ),
+    Hostile("gzip and garbage", GZ + b"garbage", error="its gzip compression is damaged", file="pairs.csv.gz"),
+    Hostile("gzip by name only", HEADER + b"a,b,1\n", error="is called .gz and is not gzip", file="pairs.csv.gz"),
+    Hostile("an empty gzip file", b"", error="is empty", file="pairs.csv.gz"),
+    Hostile("gzip of nothing", gzip.compress(b""), error="is empty", file="pairs.csv.gz"),
+    # Folders
+    Hostile("an empty folder", _files(), error="the directory holds no file", file="folder"),
+    Hostile(
+        "a folder of notes", _files(_SUCCESS=b"", __hidden=b"x"), error="the directory holds no file", file="folder"
+    ),
+    Hostile("notes beside the pairs", _files(_SUCCESS=b"", pairs__csv=HEADER + b"a,b,1\n"), [AB], file="folder"),
+    Hostile(
+        "a readme among the pairs",
+        _files(README__md=b"#", pairs__csv=HEADER + b"a,b,1\n"),
+        error="README.md ends in .md",
+        file="folder",
+    ),
+    Hostile(
+        "files of different columns",
+        _files(a__csv=HEADER + b"a,b,1\n", b__csv=b"left,right,score,more\nc,d,1,z\n"),
+        error="files that are read together need the same columns",
+        file="folder",
+    ),
+    Hostile(
+        "files of different widths",
+        _files(a__csv=b"a,b,1\n", b__csv=b"c,d,1,z\n"),
+        error="has 4 columns, and .* has 3 columns",
+        file="folder",
+        layout=NUMBERS,
+    ),
+    Hostile(
+        "columns in another order",
+        _files(a__csv=HEADER + b"a,b,1\n", b__csv=b"score,right,left\n1,d,c\n"),
+        [AB, CD],
+        file="folder",
+    ),
+    Hostile(
+        "every format at once",
+        _files(a__csv=HEADER + b"a,b,1\n", b__tsv__gz=gzip.compress(b"left\tright\tscore\nc\td\t1\n")),
+        [AB, CD],
+        file="folder",
+    ),
+    Hostile("brackets in the name", HEADER + b"a,b,1\n", [AB], file="pairs [1] *.csv"),
+    # Parquet
+    Hostile("no Parquet", b"not parquet", error="cannot be read", file="pairs.parquet"),
+    Hostile(
+        "Parquet cut short",
+        lambda path: (
+            write_parquet(path, {"left": ["a"], "right": ["b"], "score": [1.0]}),
+            path.write_bytes(path.read_bytes()[:-10]),
+        ),
+        error="cannot be read",
+        file="pairs.parquet",
+    ),
+    Hostile(
+        "Parquet without rows",
+        _table(left=pa.array([], "string"), right=pa.array([], "string"), score=pa.array([], "double")),
+        error="no row",
+        file="pairs.parquet",
+    ),
+    Hostile(
+        "Parquet with nulls",
+        _table(left=["a", None, "e"], right=["b", "x", "f"], score=[1.0, 1.0, None]),
+        [AB],
+        [(1, "left id is empty"), (2, "score is not a number")],
+        file="pairs.parquet",
+    ),
+    Hostile(
+        "Parquet of integers",
+        _table(left=[1, 2], right=[7, 8], score=[1, 2]),
+        [(b"1", b"7"), (b"2", b"8")],
+        file="pairs.parquet",
+    ),
+    Hostile(
+        "Parquet of dictionaries",
+        _table(left=pa.array(["a", "c"]).dictionary_encode(), right=["b", "d"], score=["1", "x"]),
+        [AB],
+        [(1, "score is not a number")],
+        file="pairs.parquet",
+    ),
+    Hostile(
+        "Parquet of lists",
+        _table(left=[["a"]], right=["b"], score=[1.0]),
+        error="column 'left' holds list",
+        file="pairs.parquet",
+    ),
+    Hostile(
+        "Parquet of fractions for ids",
+        _table(left=[1.5], right=["b"], score=[1.0]),
+        error="column 'left' holds double",
+        file="pairs.parquet",
+    ),
+    Hostile(
+        "Parquet with NaN",
+        _table(left=["a", "c"], right=["b", "d"], score=np.array([np.nan, 1.0])),
+        [CD],
+        [(0, "score is not finite")],
+        file="pairs.parquet",
+    ),
+    Hostile(
+        "Parquet, no such column",
+        _table(left=["a"], right=["b"], rating=[1.0]),
+        error="no column 'score'",
+        file="pairs.parquet",
+    ),
+    # TFRecord
+    Hostile("TFRecord", _records(GOOD_EXAMPLE), [AB], file="pairs.tfrecord"),
+    Hostile(
+        "TFRecord with gaps",
+        _records(GOOD_EXAMPLE, example(left=[b"c"], score=[1.0]), example(left=[], right=[b"d"], score=[1.0])),
+        [AB],
+        [(1, "right id is empty"), (2, "left id is empty")],
+        file="pairs.tfrecord.gz",
+    ),
+    Hostile(
+        "TFRecord with several values",
+        _records(example(left=[b"a", b"c"], right=[b"b"], score=[1.0]), GOOD_EXAMPLE),
+        [AB],
+        [(0, "left id has 2 values")],
+        file="pairs.tfrecord",
+    ),
+    Hostile(
+        "TFRecord of something else",
+        _records(b"garbage", GOOD_EXAMPLE),
+        [AB],
+        [(0, "record is not a tf.Example")],
+        file="pairs.tfrecord",
+    ),
+    Hostile(
+        "TFRecord of mixed types",
+        _records(GOOD_EXAMPLE, example(left=[7], right=[b"d"], score=[1])),
+        [(b"7", b"d"), AB],
+        file="pairs.tfrecord",
+    ),
+    Hostile(
+        "TFRecord cut within a record",
+        _record_bytes(GOOD_EXAMPLE, GOOD_EXAMPLE, change=lambda data: data[:-3]),
+        error="breaks off in record 2",
+        file="pairs.tfrecord",
+    ),
+    Hostile(
+        "TFRecord cut within a header",
+        _record_bytes(GOOD_EXAMPLE, GOOD_EXAMPLE, change=lambda data: data[: len(data) // 2 + 5]),
+        error="breaks off in record",
+        file="pairs.tfrecord",
+    ),
+    Hostile(
+        "TFRecord with a flipped bit",
+        _record_bytes(GOOD_EXAMPLE, GOOD_EXAMPLE, change=lambda data: _flip(data, 20)),
+        error="is damaged",
+        file="pairs.tfrecord",
+    ),
+    Hostile(
+        "TFRecord cut in gzip",
+        _record_bytes(GOOD_EXAMPLE, change=lambda data: data[:-6]),
+        error="breaks off",
+        file="pairs.tfrecord.gz",
+    ),
+    Hostile("no TFRecord", b"left,right,score\n" * 9, error="it is no TFRecord file", file="pairs.tfrecord"),
+    Hostile(
+        "TFRecord by numbers",
+        _records(GOOD_EXAMPLE),
+        error="have names, not numbers",
+        file="pairs.tfrecord",
+        layout=NUMBERS,
+    ),
+]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.name)
+def test_hostile_file(hostile: Hostile, tmp_path: Path) -> None:
+    path = hostile.write(tmp_path)
+    wanted = settings(hostile.layout, **hostile.changes)
+    if hostile.error is not None:
+        with pytest.raises(InputError, match=re.compile(hostile.error, re.DOTALL)) as refusal:
+            ingest(path, tmp_path / "out", wanted)
+        assert str(path) in str(refusal.value)
+        return
+    found = ingest(path, tmp_path / "out", wanted)
+    assert [row[:2] for row in found.rows] == sorted(hostile.good)
+    places = [row["row"] if row["line"] is None else row["line"] for row in found.bad]
+    assert list(zip(places, (row["reason"] for row in found.bad), strict=True)) == hostile.bad
+    assert all(row["raw"] or "empty" in row["reason"] for row in found.bad)
+    assert found.properties == {"train": len(found.train), "eval": len(found.eval), "quarantined": len(found.bad)}
+
+
+def test_there_are_enough() -> None:
+    assert len({hostile.name for hostile in HOSTILE}) == len(HOSTILE) >= 60

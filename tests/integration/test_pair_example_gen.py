@@ -1,0 +1,215 @@
+"""What the whole of PairExampleGen promises: splits, duplicates, the quarantine of a refused run, TFX's spans."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tfx.components.statistics_gen.component import StatisticsGen
+from tfx.orchestration import metadata
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.pipeline import Pipeline
+
+from components.errors import DataRefused, InputError
+from components.pair_example_gen import stages
+from components.pair_example_gen.component import PairExampleGen
+from components.pair_example_gen.source import Layout, check_span, find_files, split_path
+from tests.integration.ingesting import NAMES, ingest, read_quarantine, settings
+
+FULL = Layout("auto", "left", "right", "score", "weight", "time")
+BEAM = [
+    "--runner=DirectRunner",
+    "--direct_running_mode=in_memory",
+    "--direct_num_workers=1",
+    "--sdk_container_image=none",
+]
+
+
+def write_csv(path: Path, rows: list[tuple[object, ...]], header: str = "left,right,score,weight,time") -> Path:
+    lines = [header, *(",".join(map(str, row)) for row in rows)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def made_rows(count: int = 400) -> list[tuple[object, ...]]:
+    draw = random.Random(5)
+    return [
+        (
+            f"l{draw.randrange(20)}",
+            f"r{draw.randrange(15)}",
+            draw.randrange(5),
+            draw.randrange(1, 4),
+            draw.randrange(100),
+        )
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize("changes", [{}, {"split_by": "left"}, {"split_by": "time"}, {"duplicates": "mean"}])
+def test_the_split_does_not_depend_on_files_nor_order(tmp_path: Path, changes: dict[str, str]) -> None:
+    rows = made_rows()
+    whole = ingest(write_csv(tmp_path / "pairs.csv", rows), tmp_path / "whole", settings(FULL, **changes))
+    random.Random(6).shuffle(rows)
+    (tmp_path / "parts").mkdir()
+    for number in range(3):
+        write_csv(tmp_path / "parts" / f"{number}.csv", rows[number::3])
+    parts = ingest(tmp_path / "parts", tmp_path / "cut", settings(FULL, **changes))
+    assert sorted(whole.train) == sorted(parts.train)
+    assert sorted(whole.eval) == sorted(parts.eval)
+    assert whole.train and whole.eval
+    assert not {row[:2] for row in whole.train} & {row[:2] for row in whole.eval}
+
+
+def test_by_left_an_entity_is_on_one_side(tmp_path: Path) -> None:
+    found = ingest(write_csv(tmp_path / "pairs.csv", made_rows()), tmp_path / "out", settings(FULL, split_by="left"))
+    assert not {row[0] for row in found.train} & {row[0] for row in found.eval}
+
+
+def test_by_time_the_newest_rows_are_evaluated(tmp_path: Path) -> None:
+    rows = [(f"l{time}", "r", 1, 1, time) for time in range(100)]
+    wanted = settings(FULL, split_by="time", eval_fraction=0.1)
+    found = ingest(write_csv(tmp_path / "pairs.csv", rows), tmp_path / "out", wanted)
+    assert {row[0] for row in found.eval} == {f"l{time}".encode() for time in range(90, 100)}
+    assert len(found.train) == 90
+
+
+def test_by_time_dates_do_as_well(tmp_path: Path) -> None:
+    rows = [(f"l{day}", "r", 1, 1, f"2020-01-{day:02}T00:00:00{'Z' if day % 2 else ''}") for day in range(1, 21)]
+    wanted = settings(FULL, split_by="time", eval_fraction=0.1)
+    found = ingest(write_csv(tmp_path / "pairs.csv", rows), tmp_path / "out", wanted)
+    assert {row[0] for row in found.eval} == {b"l19", b"l20"}
+
+
+def test_by_time_equal_times_and_repeated_pairs_stay_together(tmp_path: Path) -> None:
+    rows = [
+        ("old", "r", 1, 1, 1),
+        ("old", "r", 2, 1, 9),
+        *((f"l{n}", "r", 1, 1, 5) for n in range(4)),
+        ("new", "r", 1, 1, 9),
+    ]
+    wanted = settings(FULL, split_by="time", eval_fraction=0.1)
+    found = ingest(write_csv(tmp_path / "pairs.csv", rows), tmp_path / "out", wanted)
+    assert Counter(row[0] for row in found.eval) == {b"old": 2, b"new": 1}
+    assert len(found.train) == 4
+
+
+def test_by_time_one_time_cannot_be_split(tmp_path: Path) -> None:
+    rows = [(f"l{n}", "r", 1, 1, 5) for n in range(4)]
+    with pytest.raises(DataRefused, match=r"data\.split: by time"):
+        ingest(write_csv(tmp_path / "pairs.csv", rows), tmp_path / "out", settings(FULL, split_by="time"))
+
+
+@pytest.mark.parametrize("parts", [1, 7])
+def test_duplicates(tmp_path: Path, parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.pair_example_gen.spill.PART_BYTES", 1 << 20 if parts == 1 else 10)
+    monkeypatch.setattr("components.pair_example_gen.spill.count_parts", lambda sizes: parts)
+    (tmp_path / "in").mkdir()
+    header = "left,right,score,weight"
+    layout = Layout("auto", "left", "right", "score", "weight")
+    write_csv(tmp_path / "in" / "a.csv", [("a", "b", 1, 1), ("c", "d", 5, 1), ("ab", "c", 1, 1)], header)
+    write_csv(tmp_path / "in" / "b.csv", [("a", "b", 4, 2), ("c", "d", 7, 0), ("a", "bc", 2, 1)], header)
+    others = [(b"a", b"bc", 2.0, 1.0), (b"ab", b"c", 1.0, 1.0)]
+    keep, last, mean = (
+        ingest(tmp_path / "in", tmp_path / policy, settings(layout, duplicates=policy)).rows
+        for policy in ("keep", "last", "mean")
+    )
+    assert len(keep) == 6
+    assert last == sorted([(b"a", b"b", 4.0, 2.0), (b"c", b"d", 7.0, 0.0), *others])
+    assert mean == sorted([(b"a", b"b", 3.0, 3.0), (b"c", b"d", 5.0, 1.0), *others])
+    with pytest.raises(DataRefused, match="2 pairs have more than one row") as refusal:
+        ingest(tmp_path / "in", tmp_path / "refuse", settings(layout, duplicates="refuse"))
+    assert "b'a', b'b': " in str(refusal.value)
+    assert "b.csv, line 2" in str(refusal.value)
+
+
+def test_last_is_the_newest_where_there_is_a_time(tmp_path: Path) -> None:
+    rows = [("a", "b", 1, 1, 9), ("a", "b", 2, 1, 3)]
+    found = ingest(write_csv(tmp_path / "pairs.csv", rows), tmp_path / "out", settings(FULL, duplicates="last"))
+    assert found.rows == [(b"a", b"b", 1.0, 1.0)]
+
+
+def test_many_chunks_keep_line_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.pair_example_gen.chunks.CHUNK_BYTES", 64)
+    monkeypatch.setattr("components.pair_example_gen.chunks.cut.__defaults__", (64,))
+    rows: list[tuple[object, ...]] = [(f'"l{n}"', f"r{n}", "x" if n % 50 == 7 else n) for n in range(500)]
+    found = ingest(write_csv(tmp_path / "pairs.csv", rows, "left,right,score"), tmp_path / "out", settings(NAMES))
+    assert [row["line"] for row in found.bad] == [n + 2 for n in range(500) if n % 50 == 7]
+    assert len(list((tmp_path / "out" / "examples" / "1" / "Split-train").iterdir())) > 50
+
+
+def test_a_file_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write_csv(tmp_path / "pairs.csv", [("a", "b", 1), ("c", "d", 1)], "left,right,score")
+
+    def write_more(*_: object) -> None:
+        with file.open("a") as out:
+            out.write("e,f,1\n")
+
+    original = stages.ReadChunk._read
+    monkeypatch.setattr(stages.ReadChunk, "_read", lambda self, *given: (write_more(), original(self, *given)))
+    with pytest.raises(InputError, match="changed while it was read"):
+        ingest(file, tmp_path / "out", settings(NAMES))
+
+
+def graph(root: Path, path: str, **changes: object) -> Pipeline:
+    node = PairExampleGen(*split_path(path), settings(NAMES, **changes))
+    return Pipeline(
+        pipeline_name="ingest",
+        pipeline_root=str(root),
+        components=[node, StatisticsGen(examples=node.outputs["examples"])],
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(root / "metadata.sqlite")),
+        beam_pipeline_args=BEAM,
+    )
+
+
+def test_the_quarantine_of_a_refused_run_survives_it(tmp_path: Path) -> None:
+    rows = [("a", "b", 1)] * 3 + [("a", "b", "bad")] * 5
+    path = write_csv(tmp_path / "pairs.csv", rows, "left,right,score")
+    with pytest.raises(DataRefused, match="5 x score is not a number") as refusal:
+        LocalDagRunner().run(graph(tmp_path, str(path), max_quarantined_fraction=0.5))
+    kept = str(refusal.value).split("All of them are in ")[1].split(" (Parquet)")[0]
+    assert [row["line"] for row in read_quarantine(Path(kept))] == [5, 6, 7, 8, 9]
+    assert not (tmp_path / "PairExampleGen" / "quarantine" / "1").exists()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "folders"),
+    [
+        ("span-{SPAN}/*", ["span-1", "span-2", "span-10"]),
+        ("{YYYY}-{MM}-{DD}/*.csv", ["2023-01-31", "2024-01-01", "2023-12-31"]),
+    ],
+)
+def test_the_latest_span_is_read(tmp_path: Path, pattern: str, folders: list[str]) -> None:
+    for number, folder in enumerate(folders):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        write_csv(tmp_path / "in" / folder / "p.csv", [(folder, f"r{number}", 1)] * 4, "left,right,score")
+    check_span(*split_path(str(tmp_path / "in" / pattern)))
+    LocalDagRunner().run(graph(tmp_path / "root", str(tmp_path / "in" / pattern)))
+    latest = max(folders, key=lambda name: [int(part) for part in name.removeprefix("span-").split("-")])
+    files = [str(file) for file in (tmp_path / "root").rglob("pairs-*.gz") if os.path.getsize(file) > 60]
+    import gzip
+
+    assert latest.encode() in gzip.decompress(Path(files[0]).read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("span-{SPAN}/*", "span-x/p.csv has no number"),
+        ("{SPAN}-{SPAN}/*", "a pattern has one {SPAN}"),
+        ("{YYYY}/{MM}/*", "a pattern has one {SPAN}"),
+        ("day-{SPAN}/*", "no file matches"),
+    ],
+)
+def test_spans_that_tfx_would_refuse_with_a_traceback(tmp_path: Path, pattern: str, words: str) -> None:
+    (tmp_path / "span-x").mkdir()
+    write_csv(tmp_path / "span-x" / "p.csv", [("a", "b", 1)], "left,right,score")
+    with pytest.raises(InputError, match=words):
+        check_span(*split_path(str(tmp_path / pattern)))
+
+
+def test_a_span_with_zeros_that_the_pattern_leaves_out(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"written {SPAN:2}"):
+        find_files(str(tmp_path), "span-1/*")
