@@ -34,7 +34,7 @@ def main() -> None:
         return
     cache = Path(arguments.cache)
     cache.mkdir(parents=True, exist_ok=True)
-    small = _pairs(cache, arguments.rows)
+    small = pairs_of(cache, arguments.rows)
     found: dict[str, list[dict[str, float]]] = {_OURS: [], _THEIRS: []}
     for number in range(arguments.runs):
         for component in (_OURS, _THEIRS):
@@ -42,7 +42,7 @@ def main() -> None:
             print(f"run {number + 1}: {component}: {_words(found[component][-1])}", flush=True)
     result = _result(found, arguments.rows, arguments.runs)
     if arguments.large:
-        large = _measure(_OURS, _pairs(cache, 10 * arguments.rows))
+        large = _measure(_OURS, pairs_of(cache, 10 * arguments.rows))
         print(f"large: {10 * arguments.rows:,} rows: {_words(large)}; the limit is {_LIMIT_MIB:,} MiB", flush=True)
         result["large"] = {"n": 10 * arguments.rows, **large}
     print(json.dumps(result))
@@ -59,7 +59,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _pairs(cache: Path, rows: int) -> Path:
+def pairs_of(cache: Path, rows: int) -> Path:
     """A folder with one CSV file of planted pairs, made where it is not there."""
     folder = cache / f"pairs-{rows}"
     folder.mkdir(exist_ok=True)

@@ -44,11 +44,15 @@ def chunks(planted: Planted) -> Iterator[pa.Table]:
 
 def write_csv(planted: Planted, path: Path) -> None:
     """Writes the pairs with a header, in chunks, so that memory does not grow with the file."""
-    options = pa.csv.WriteOptions(quoting_style="none")
+    # Arrow quotes every name in a header that it writes, which TFX's CsvExampleGen takes for a part of the name.
+    options = pa.csv.WriteOptions(include_header=False, quoting_style="none")
+    schema = next(chunks(Planted(1))).schema
     staged = path.with_suffix(".staged")
-    with pa.csv.CSVWriter(staged, next(chunks(Planted(1))).schema, write_options=options) as out:
-        for table in chunks(planted):
-            out.write_table(table)
+    with staged.open("wb") as file:
+        file.write(",".join(schema.names).encode() + b"\n")
+        with pa.csv.CSVWriter(file, schema, write_options=options) as out:
+            for table in chunks(planted):
+                out.write_table(table)
     staged.rename(path)
 
 

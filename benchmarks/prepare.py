@@ -1,0 +1,121 @@
+"""From a file of pairs to encoded training rows, against stock TFX: whole components, runs interleaved.
+
+    python -m benchmarks.prepare [--rows 1000000] [--runs 1]
+
+Stock: CsvExampleGen, StatisticsGen, ExampleValidator, Transform with TFX's defaults. Ours: PairExampleGen,
+PairStatisticsGen, ExampleValidator, DataGate, Transform, and the encoding of the train split that our Trainer does in
+place of reading what Transform wrote. Each run is a process of its own; seconds are those of the nodes, imports left
+out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.ingest import pairs_of
+
+_OURS, _THEIRS = "ours", "stock"
+_LAST = "Transform"
+
+
+def main() -> None:
+    """Measures, or with `--kind` is one of the measured runs."""
+    arguments = _arguments()
+    if arguments.kind:
+        print(json.dumps(_run(arguments.kind, Path(arguments.data))))
+        return
+    cache = Path(arguments.cache)
+    cache.mkdir(parents=True, exist_ok=True)
+    data = pairs_of(cache, arguments.rows)
+    found: dict[str, list[dict[str, float]]] = {_OURS: [], _THEIRS: []}
+    for number in range(arguments.runs):
+        for kind in (_OURS, _THEIRS):
+            found[kind].append(_measure(kind, data))
+            print(f"run {number + 1}: {kind}: {_words(found[kind][-1])}", flush=True)
+    ours, theirs = (statistics.median(sum(run.values()) for run in found[kind]) for kind in (_OURS, _THEIRS))
+    result = {"benchmark": "prepare", "ratio": round(theirs / ours, 2), "ours": round(ours, 2)}
+    print(json.dumps(result | {"theirs": round(theirs, 2), "unit": "s", "n": arguments.rows, "runs": arguments.runs}))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.prepare", description=str(__doc__).splitlines()[0])
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--cache", default="build/bench", help="where the made files are kept")
+    parser.add_argument("--kind", choices=(_OURS, _THEIRS), help=argparse.SUPPRESS)
+    parser.add_argument("--data", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _measure(kind: str, data: Path) -> dict[str, float]:
+    """Seconds of each node, from a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.prepare", "--kind", kind, "--data", str(data)]
+    with tempfile.TemporaryFile() as log:
+        finished = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, check=False)
+        if finished.returncode:
+            log.seek(0)
+            sys.exit(f"{kind} failed:\n{log.read().decode(errors='replace')[-4000:]}")
+    seconds: dict[str, float] = json.loads(finished.stdout.splitlines()[-1])
+    return seconds
+
+
+def _run(kind: str, data: Path) -> dict[str, float]:
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    from benchmarks import stock
+    from pipeline import graph, nodes
+    from pipeline.beam_startup import remember_signatures
+    from pipeline.config import PipelineConfig
+    from pipeline.root import Root
+
+    config = PipelineConfig.model_validate({"name": "bench", "data": {"path": str(data)}})
+    with tempfile.TemporaryDirectory() as folder:
+        root = Root(Path(folder))
+        pipeline = graph.create_pipeline(config, root)
+        if kind == _THEIRS:
+            pipeline.components = stock.prepare_nodes(config, data)
+        else:
+            remember_signatures()
+        compiled = graph.compile_graph(pipeline, "run")
+        runner = nodes.NodeRunner(compiled)
+        seconds: dict[str, float] = {}
+        outputs: dict[str, nodes.NodeResult] = {}
+        for entry in compiled.nodes:
+            node_id = entry.pipeline_node.node_info.id
+            started = time.monotonic()
+            outputs[node_id] = runner.run(entry.pipeline_node)
+            seconds[node_id] = round(time.monotonic() - started, 2)
+            if kind == _OURS and node_id == _LAST:
+                break
+        if kind == _OURS:
+            seconds["encoding"] = _encode(outputs)
+    return seconds
+
+
+def _encode(outputs: dict[str, Any]) -> float:
+    """What our Trainer does before it trains."""
+    import tensorflow_transform as tft
+
+    from trainer import dataset
+
+    started = time.monotonic()
+    transform = tft.TFTransformOutput(outputs["Transform"].uri("transform_graph"))
+    train = os.path.join(outputs["PairExampleGen"].uri("examples"), "Split-train", "*")
+    dataset.load([train], transform.transform_features_layer())
+    return round(time.monotonic() - started, 2)
+
+
+def _words(run: dict[str, float]) -> str:
+    return f"{sum(run.values()):.1f} s: " + ", ".join(f"{node} {seconds:.1f}" for node, seconds in run.items())
+
+
+if __name__ == "__main__":
+    main()
