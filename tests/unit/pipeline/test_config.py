@@ -34,10 +34,15 @@ KEYS = {
     "data.columns.left": "column",
     "data.columns.right": "column",
     "data.columns.score": "column",
+    "data.columns.weight": "column?",
+    "data.columns.time": "column?",
     "data.split": "section",
     "data.split.by": "choice",
     "data.split.eval_fraction": "number",
     "data.max_quarantined_fraction": "number",
+    "data.quoting": "choice",
+    "data.duplicates": "choice",
+    "data.max_id_bytes": "whole",
     "schema": "text",
     "validate": "section",
     "validate.min_rows": "whole",
@@ -92,6 +97,7 @@ WRONG: dict[str, list[Any]] = {
     "section": ["words", 1, True, None, [], ["a"]],
     "list": ["rmse", 1, None, {}],
 }
+WRONG["column?"] = [value for value in WRONG["column"] if value is not None]
 WRONG |= {
     f"{kind}?": [value for value in WRONG[kind] if value is not None]
     for kind in ("whole", "section", "number", "choice")
@@ -290,6 +296,15 @@ def test_columns_are_of_one_kind_and_distinct(folder: Path, columns: dict[str, A
     assert _refusal(folder, tree).startswith(f"{folder / 'pipeline.yaml'}: data.columns: ")
 
 
+def test_splitting_by_time_needs_a_column_of_times(folder: Path) -> None:
+    tree = _full_tree()
+    tree["data"]["split"]["by"] = "time"
+    message = _refusal(folder, tree)
+    assert message.startswith(f"{folder / 'pipeline.yaml'}: data: ") and "columns.time" in message
+    tree["data"]["columns"]["time"] = "at"
+    assert load_config(_write(folder, tree)).data.split.by == "time"
+
+
 def test_columns_by_number_mean_that_there_is_no_header(folder: Path) -> None:
     tree = _full_tree()
     assert ingest_settings(load_config(_write(folder, tree))).layout.has_header
@@ -341,8 +356,8 @@ def _section(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]
 
 
 COLUMNS = st.one_of(
-    st.lists(names, min_size=3, max_size=3, unique=True)
-    .map(lambda names: dict(zip(("left", "right", "score"), names, strict=True)))
+    st.lists(names, min_size=3, max_size=5, unique=True)
+    .map(lambda names: dict(zip(("left", "right", "score", "weight", "time"), names)))  # noqa: B905
     for names in (NAMES, st.integers(0, 99))
 )  # fmt: skip
 RULE = st.one_of(
@@ -358,7 +373,10 @@ TREES = st.fixed_dictionaries(
         "data": st.fixed_dictionaries(
             {"path": st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), min_size=1)},
             optional={
-                "format": st.sampled_from(["auto", "csv", "tsv"]),
+                "format": st.sampled_from(["auto", "csv", "tsv", "parquet", "tfrecord"]),
+                "quoting": st.sampled_from(["auto", "double", "none"]),
+                "duplicates": st.sampled_from(["keep", "last", "mean", "refuse"]),
+                "max_id_bytes": WHOLE,
                 "columns": COLUMNS,
                 "split": _section(by=st.sampled_from(["pair", "left"]), eval_fraction=FRACTION),
                 "max_quarantined_fraction": st.floats(0, 1) | st.sampled_from([0, 1]),

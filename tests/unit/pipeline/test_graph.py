@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 
-from pipeline.config import BlessingRule, PipelineConfig
+from pipeline.config import SCHEMA, BlessingRule, PipelineConfig
 from pipeline.graph import blessing_rules, code_fingerprint, compile_graph, create_pipeline
 from pipeline.root import Root
 
@@ -106,12 +106,19 @@ def _changed(root: Root, **sections: Any) -> set[str]:
         ({"publish": {"to": "elsewhere"}}, {"Pusher"}),
         ({"data": {"split": {"by": "left"}}}, {"PairExampleGen"}),
         ({"data": {"path": "/data/others.csv"}}, {"PairExampleGen"}),
-        ({"schema": "/other.pbtxt"}, {"ImportSchemaGen"}),
     ],
     ids=str,
 )
 def test_a_change_changes_only_the_node_that_it_is_about(root: Root, sections: dict, changed: set[str]) -> None:
     assert _changed(root, **sections) == changed
+
+
+def test_another_schema_is_another_schema_and_its_bounds_are_ingests(root: Root, tmp_path: Path) -> None:
+    stars = tmp_path / "stars.pbtxt"
+    stars.write_text(SCHEMA.read_text())
+    assert _changed(root, schema=str(stars)) == {"ImportSchemaGen"}
+    stars.write_text(SCHEMA.read_text().replace("float_domain {", "float_domain { min: 1 max: 5 ", 1))
+    assert _changed(root, schema=str(stars)) == {"ImportSchemaGen", "PairExampleGen"}
 
 
 def test_the_run_id_is_in_every_node_and_changes_no_properties(root: Root) -> None:

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from trainer.dataset import Pairs, batches
 from trainer.model import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, TableSizes, build_model
 from trainer.objectives import compile_arguments
 from trainer.optimizers import build_optimizer
@@ -130,3 +131,15 @@ def test_unknown_names_are_refused() -> None:
         build_optimizer(TrainSettings(optimizer="lion"))
     with pytest.raises(ValueError, match="unknown objective 'hinge'"):
         compile_arguments(ModelSettings(objective="hinge"))
+
+
+def test_a_rows_weight_multiplies_its_error() -> None:
+    """The error that training reports and minimises; weight 0 is no row to learn from."""
+    settings = ModelSettings(dimension=3, bias=True)
+    model, weights = _randomised(SIZES, settings)
+    model.compile(optimizer="sgd", **compile_arguments(settings))
+    row_weights = np.array([[2.0], [0.0], [1.0], [0.5], [3.0]], np.float32)
+    pairs = Pairs(LEFT[:, 0], RIGHT[:, 0], LABEL[:, 0], row_weights[:, 0])
+    results = model.evaluate(batches(pairs, 5), verbose=0, return_dict=True)
+    error = _expected(weights) - LABEL
+    assert results["loss"] == pytest.approx((row_weights * error**2).mean(), rel=1e-5)
