@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 from tfx import types
+from tfx.components.example_gen import utils
 from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
@@ -51,7 +52,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         set_aside = artifact_utils.get_single_instance(output_dict["quarantine"])
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
-        found = find_files(exec_properties["input_base"], _pattern(exec_properties))
+        has_span = bool(exec_properties.get(utils.SPAN_PROPERTY_NAME))
+        found = find_files(exec_properties["input_base"], _pattern(exec_properties), has_span)
         totals = self._convert(found, settings, examples.uri, set_aside.uri)
         for split in SPLITS:
             examples.set_int_custom_property(ROWS_PROPERTY.format(split), totals.rows[split])

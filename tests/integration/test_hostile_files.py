@@ -455,10 +455,10 @@ def test_hostile_file(hostile: Hostile, tmp_path: Path) -> None:
     wanted = settings(hostile.layout, **hostile.changes)
     if hostile.error is not None:
         with pytest.raises(InputError, match=re.compile(hostile.error, re.DOTALL)) as refusal:
-            ingest(path, tmp_path / "out", wanted)
+            ingest(path, tmp_path / "out", wanted, inline=True)
         assert str(path) in str(refusal.value)
         return
-    found = ingest(path, tmp_path / "out", wanted)
+    found = ingest(path, tmp_path / "out", wanted, inline=True)
     assert [row[:2] for row in found.rows] == sorted(hostile.good)
     places = [row["row"] if row["line"] is None else row["line"] for row in found.bad]
     assert list(zip(places, (row["reason"] for row in found.bad), strict=True)) == hostile.bad

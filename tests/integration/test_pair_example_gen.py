@@ -104,7 +104,6 @@ def test_by_time_one_time_cannot_be_split(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("parts", [1, 7])
 def test_duplicates(tmp_path: Path, parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("components.pair_example_gen.spill.PART_BYTES", 1 << 20 if parts == 1 else 10)
     monkeypatch.setattr("components.pair_example_gen.spill.count_parts", lambda sizes: parts)
     (tmp_path / "in").mkdir()
     header = "left,right,score,weight"
@@ -133,7 +132,6 @@ def test_last_is_the_newest_where_there_is_a_time(tmp_path: Path) -> None:
 
 def test_many_chunks_keep_line_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("components.pair_example_gen.chunks.CHUNK_BYTES", 64)
-    monkeypatch.setattr("components.pair_example_gen.chunks.cut.__defaults__", (64,))
     rows: list[tuple[object, ...]] = [(f'"l{n}"', f"r{n}", "x" if n % 50 == 7 else n) for n in range(500)]
     found = ingest(write_csv(tmp_path / "pairs.csv", rows, "left,right,score"), tmp_path / "out", settings(NAMES))
     assert [row["line"] for row in found.bad] == [n + 2 for n in range(500) if n % 50 == 7]
@@ -212,4 +210,4 @@ def test_spans_that_tfx_would_refuse_with_a_traceback(tmp_path: Path, pattern: s
 
 def test_a_span_with_zeros_that_the_pattern_leaves_out(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"written {SPAN:2}"):
-        find_files(str(tmp_path), "span-1/*")
+        find_files(str(tmp_path), "span-1/*", span_filled_in=True)
