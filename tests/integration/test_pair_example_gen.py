@@ -17,15 +17,10 @@ from components.errors import DataRefused, InputError
 from components.pair_example_gen import stages
 from components.pair_example_gen.component import PairExampleGen
 from components.pair_example_gen.source import Layout, check_span, find_files, split_path
+from pipeline import beam
 from tests.integration.ingesting import NAMES, ingest, read_quarantine, settings
 
 FULL = Layout("auto", "left", "right", "score", "weight", "time")
-BEAM = [
-    "--runner=DirectRunner",
-    "--direct_running_mode=in_memory",
-    "--direct_num_workers=1",
-    "--sdk_container_image=none",
-]
 
 
 def write_csv(path: Path, rows: list[tuple[object, ...]], header: str = "left,right,score,weight,time") -> Path:
@@ -158,7 +153,7 @@ def graph(root: Path, path: str, **changes: object) -> Pipeline:
         pipeline_root=str(root),
         components=[node, StatisticsGen(examples=node.outputs["examples"])],
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(root / "metadata.sqlite")),
-        beam_pipeline_args=BEAM,
+        beam_pipeline_args=beam.options("local"),
     )
 
 
