@@ -86,7 +86,7 @@ def ingest(path: Path, out: Path, wanted: Settings, inline: bool = False) -> Ing
             "input_config": proto_utils.proto_to_json(example_gen_pb2.Input(splits=[split])),
         },
     )
-    counts = {name: examples.get_int_custom_property(f"rows_{name}") for name in ("train", "eval")}
+    counts = {name: examples.get_int_custom_property(f"rows_{name}") for name in ("train", "eval", "read")}
     counts["quarantined"] = quarantine.get_int_custom_property("rows")
     train, eval_ = (_examples(Path(examples.uri, f"Split-{name}")) for name in ("train", "eval"))
     return Ingested(train, eval_, read_quarantine(Path(quarantine.uri)), counts)

@@ -463,7 +463,13 @@ def test_hostile_file(hostile: Hostile, tmp_path: Path) -> None:
     places = [row["row"] if row["line"] is None else row["line"] for row in found.bad]
     assert list(zip(places, (row["reason"] for row in found.bad), strict=True)) == hostile.bad
     assert all(row["raw"] or "empty" in row["reason"] for row in found.bad)
-    assert found.properties == {"train": len(found.train), "eval": len(found.eval), "quarantined": len(found.bad)}
+    counts = {
+        "train": len(found.train),
+        "eval": len(found.eval),
+        "read": len(found.rows),
+        "quarantined": len(found.bad),
+    }
+    assert found.properties == counts
 
 
 def test_there_are_enough() -> None:

@@ -30,13 +30,18 @@ KEYS = {
     "data": "section",
     "data.path": "text",
     "data.format": "choice",
+    "data.quoting": "choice",
     "data.columns": "section",
     "data.columns.left": "column",
     "data.columns.right": "column",
     "data.columns.score": "column",
+    "data.columns.weight": "column?",
+    "data.columns.time": "column?",
     "data.split": "section",
     "data.split.by": "choice",
     "data.split.eval_fraction": "number",
+    "data.duplicates": "choice",
+    "data.max_id_bytes": "whole",
     "data.max_quarantined_fraction": "number",
     "schema": "text",
     "encode": "section",
@@ -85,7 +90,7 @@ WRONG: dict[str, list[Any]] = {
 }
 WRONG |= {
     f"{kind}?": [value for value in WRONG[kind] if value is not None]
-    for kind in ("whole", "section", "number", "choice")
+    for kind in ("whole", "section", "number", "choice", "column")
 }
 SECTIONS = [key for key, kind in KEYS.items() if kind.startswith("section")] + ["evaluate.bless.0"]
 
