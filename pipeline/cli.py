@@ -35,11 +35,15 @@ def run(
     root: Annotated[Path | None, typer.Option(help="Where everything is kept; default: build/NAME.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
     beam: Annotated[str, typer.Option(help="The Beam profile.")] = "local",
+    accept_anomalies: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Overrule the data gate, this once; REASON is recorded.")
+    ] = None,
 ) -> None:
     """Run a pipeline on this machine: validate, train, evaluate, publish."""
     from pipeline import beam as beam_profiles
     from pipeline import conclusion, local
     from pipeline.config import load_config
+    from pipeline.options import RunOptions
     from pipeline.preflight import check_inputs
     from pipeline.root import Root
 
@@ -47,7 +51,7 @@ def run(
     pipeline_config = load_config(config, set_ or (), data)
     check_inputs(pipeline_config)
     place = Root((root or Path("build", pipeline_config.name)).absolute())
-    outcome = local.run(pipeline_config, place, beam)
+    outcome = local.run(pipeline_config, place, RunOptions(beam, accept_anomalies))
     typer.echo(conclusion.describe(outcome, place), err=outcome.exit_code != 0)
     raise typer.Exit(outcome.exit_code)
 

@@ -92,6 +92,22 @@ class Data(_Section):
         return self
 
 
+Share = Annotated[Number, Field(ge=0, le=1)]
+
+
+class Validate(_Section):
+    """What the gate lets pass; null switches a bound off. The last three compare with the last accepted data."""
+
+    min_rows: PositiveInt = 10
+    min_entities: PositiveInt = 2
+    max_entity_share: Share | None = 0.9
+    max_score_skew: Share | None = 0.2
+    max_unseen_share: Share | None = 0.5
+    max_entity_distance: Share | None = 0.2
+    max_score_divergence: Share | None = 0.2
+    max_statistics_rows: PositiveInt = 20_000_000
+
+
 class Encode(_Section):
     """How ids become rows of an embedding table."""
 
@@ -200,11 +216,12 @@ class Publish(_Section):
 
 
 class PipelineConfig(_Section):
-    """A pipeline file."""
+    """A pipeline file. Pydantic keeps the names `schema` and `validate` for itself: they are aliases here."""
 
     name: Annotated[StrictStr, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
     data: Data
     schema_path: Annotated[StrictStr, Field(alias="schema")] = str(SCHEMA)
+    validate_: Annotated[Validate, Field(alias="validate")] = Validate()
     encode: Encode = Encode()
     score: Score = Score()
     model: Model = Model()

@@ -7,16 +7,18 @@ import time
 
 import absl.logging
 
+from pipeline.beam_startup import remember_signatures
 from pipeline.config import PipelineConfig
 from pipeline.console import RunConsole
 from pipeline.findings import note
 from pipeline.graph import compile_graph, create_pipeline
 from pipeline.nodes import NodeRunner
+from pipeline.options import RunOptions
 from pipeline.record import RunRecord
 from pipeline.root import Root
 
 
-def run_nodes(config: PipelineConfig, root: Root, beam_profile: str, record: RunRecord, console: RunConsole) -> None:
+def run_nodes(config: PipelineConfig, root: Root, options: RunOptions, record: RunRecord, console: RunConsole) -> None:
     """Runs every node in order until one fails; `record` and `console` learn of each as it ends.
 
     Raises:
@@ -24,7 +26,8 @@ def run_nodes(config: PipelineConfig, root: Root, beam_profile: str, record: Run
     """
     absl.logging.set_verbosity(absl.logging.INFO)
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
-    graph = compile_graph(create_pipeline(config, root, beam_profile), record.run_id)
+    remember_signatures()
+    graph = compile_graph(create_pipeline(config, root, options.beam_profile, options.accept_reason), record.run_id)
     runner = NodeRunner(graph)
     for entry in graph.nodes:
         node_id = entry.pipeline_node.node_info.id

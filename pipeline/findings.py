@@ -10,10 +10,12 @@ from pathlib import Path
 
 import tensorflow_transform as tft
 
+from components.data_gate.executor import DECISION_FILE
 from components.evaluator.verdict import Verdict, read_verdict
 from components.pair_example_gen.examples import SPLITS
 from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY
 from components.pair_example_gen.stages import READ_ROWS
+from components.pair_statistics.executor import SAMPLED_PROPERTY
 from components.pusher.executor import DESTINATION_PROPERTY, PUSHED_PROPERTY, REUSED_PROPERTY
 from pipeline import graph
 from pipeline.config import PipelineConfig
@@ -43,6 +45,25 @@ def _ingest(record: RunRecord, config: PipelineConfig, root: Root, result: NodeR
     counts = ", ".join(f"{count:,} {split}" for split, count in splits.items())
     repeated = f", {merged:,} dropped as duplicates" if merged else ""
     return result.state, f"{rows:,} rows: {counts}, {quarantined:,} quarantined{repeated}"
+
+
+def _statistics(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
+    fraction = float(result.property("statistics", SAMPLED_PROPERTY))
+    if fraction < 1:
+        record.data["statistics_sample"] = fraction
+    return result.state, "all rows" if fraction == 1 else f"a sample of {fraction:.1%} of the rows"
+
+
+def _gate(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
+    decision = json.loads(Path(result.uri("decision"), DECISION_FILE).read_text(encoding="utf-8"))
+    record.data["checks"] = decision["checks"]
+    record.data["compared_with_last_accepted"] = decision["compared_with_last_accepted"]
+    against = "against the last accepted data" if decision["compared_with_last_accepted"] else "no earlier data"
+    broken = sum(not check["ok"] for check in decision["checks"])
+    if broken:
+        record.data["accepted_anomalies"] = decision["accepted_anomalies"]
+        return result.state, f"{broken} broken rules accepted: {decision['accepted_anomalies']}"
+    return result.state, f"{len(decision['checks'])} rules hold, {against}"
 
 
 def _vocabularies(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
@@ -91,6 +112,8 @@ def _publication(record: RunRecord, config: PipelineConfig, root: Root, result: 
 
 _FINDERS: dict[str, Callable[[RunRecord, PipelineConfig, Root, NodeResult], Finding]] = {
     graph.EXAMPLE_GEN: _ingest,
+    graph.STATISTICS_GEN: _statistics,
+    graph.GATE: _gate,
     graph.TRANSFORM: _vocabularies,
     graph.TRAINER: _training,
     graph.EVALUATOR: _evaluation,

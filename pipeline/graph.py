@@ -10,7 +10,6 @@ from tfx import types
 from tfx.components.evaluator.component import Evaluator
 from tfx.components.example_validator.component import ExampleValidator
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
-from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.components.trainer.component import Trainer
 from tfx.components.transform.component import Transform
 from tfx.dsl.compiler import constants
@@ -24,20 +23,27 @@ from tfx.proto.orchestration import pipeline_pb2
 from tfx.types import standard_artifacts
 
 import trainer
+from components.artifacts import GateDecision
 from components.data_gate.component import DataGate
+from components.data_gate.rules import GateSettings
+from components.data_gate.strategy import DECISION, STATISTICS, LastAcceptedOtherData
 from components.evaluator.rules import Rule, eval_config
 from components.latest_blessed.strategy import BLESSING, CANDIDATE, MODEL, LatestBlessedOtherModel
 from components.pair_example_gen.component import PairExampleGen
 from components.pair_example_gen.domain import score_domain
 from components.pair_example_gen.source import split_path
+from components.pair_statistics.component import PairStatisticsGen
 from components.pusher.component import VersionPusher
 from pipeline import beam
 from pipeline.config import BlessingRule, PipelineConfig, ingest_settings
 from pipeline.root import Root
 
 # Ids of the nodes whose outputs the record of a run reads.
-EXAMPLE_GEN, TRANSFORM, TRAINER, RESOLVER, EVALUATOR, PUSHER = (
+EXAMPLE_GEN, STATISTICS_GEN, LAST_ACCEPTED, GATE, TRANSFORM, TRAINER, RESOLVER, EVALUATOR, PUSHER = (
     "PairExampleGen",
+    "StatisticsGen",
+    "LastAcceptedData",
+    "DataGate",
     "Transform",
     "Trainer",
     "LatestBlessedModel",
@@ -46,12 +52,14 @@ EXAMPLE_GEN, TRANSFORM, TRAINER, RESOLVER, EVALUATOR, PUSHER = (
 )
 
 
-def create_pipeline(config: PipelineConfig, root: Root, beam_profile: str = "local") -> Pipeline:
-    """The whole graph of `config`, keeping its state below `root`."""
+def create_pipeline(
+    config: PipelineConfig, root: Root, beam_profile: str = "local", accept_reason: str | None = None
+) -> Pipeline:
+    """The whole graph of `config`, keeping its state below `root`; `accept_reason` overrules the gate."""
     example_gen = _example_gen(config)
-    statistics, schema, validator, gate = _validation(config, example_gen)
+    statistics, schema, validator, last_accepted, gate = _validation(config, example_gen, accept_reason)
     transform = _transform(config, example_gen, schema, gate)
-    model_trainer = _trainer(config, transform)
+    model_trainer = _trainer(config, example_gen, transform)
     resolver = _last_blessed(model_trainer)
     evaluator = _evaluator(config, example_gen, schema, model_trainer, resolver)
     pusher = _pusher(config, root, model_trainer, evaluator)
@@ -59,7 +67,8 @@ def create_pipeline(config: PipelineConfig, root: Root, beam_profile: str = "loc
         pipeline_name=config.name,
         pipeline_root=str(root.artifacts),
         components=[
-            example_gen, statistics, schema, validator, gate, transform, model_trainer, resolver, evaluator, pusher
+            example_gen, statistics, schema, validator, last_accepted, gate,
+            transform, model_trainer, resolver, evaluator, pusher,
         ],
         enable_cache=True,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(root.metadata)),
@@ -94,14 +103,26 @@ def _example_gen(config: PipelineConfig) -> PairExampleGen:
 
 
 def _validation(
-    config: PipelineConfig, example_gen: PairExampleGen
-) -> tuple[StatisticsGen, ImportSchemaGen, ExampleValidator, DataGate]:
-    """Statistics against the curated schema, and the gate that stops the run."""
-    statistics = StatisticsGen(examples=example_gen.outputs["examples"])
+    config: PipelineConfig, example_gen: PairExampleGen, accept_reason: str | None
+) -> tuple[PairStatisticsGen, ImportSchemaGen, ExampleValidator, Resolver, DataGate]:
+    """Statistics against the curated schema and the last accepted data, and the gate that stops the run."""
+    examples = example_gen.outputs["examples"]
+    statistics = PairStatisticsGen(examples, config.validate_.max_statistics_rows).with_id(STATISTICS_GEN)
     schema = ImportSchemaGen(schema_file=config.schema_path)
     validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
-    gate = DataGate(statistics.outputs["statistics"], validator.outputs["anomalies"])
-    return statistics, schema, validator, gate
+    last_accepted = Resolver(
+        strategy_class=LastAcceptedOtherData,
+        **{STATISTICS: statistics.outputs["statistics"], DECISION: types.Channel(type=GateDecision)},
+    ).with_id(LAST_ACCEPTED)
+    gate = DataGate(
+        examples,
+        statistics.outputs["statistics"],
+        validator.outputs["anomalies"],
+        last_accepted.outputs[DECISION],
+        GateSettings(**config.validate_.model_dump(exclude={"max_statistics_rows"})),
+        accept_reason,
+    )
+    return statistics, schema, validator, last_accepted, gate
 
 
 def _transform(
@@ -119,12 +140,14 @@ def _transform(
         },
         # StatisticsGen has described the raw data, and the transformed are row numbers.
         disable_statistics=True,
+        # Training encodes the examples itself (trainer/dataset.py): writing them and reading them back costs more.
+        materialize=False,
     )
     transform.add_upstream_node(gate)
     return transform
 
 
-def _trainer(config: PipelineConfig, transform: Transform) -> Trainer:
+def _trainer(config: PipelineConfig, example_gen: PairExampleGen, transform: Transform) -> Trainer:
     custom_config: dict[str, Any] = {
         "encode": config.encode.model_dump(),
         "model": config.model.model_dump(),
@@ -132,7 +155,7 @@ def _trainer(config: PipelineConfig, transform: Transform) -> Trainer:
         "code": code_fingerprint("*.py"),
     }
     return Trainer(
-        examples=transform.outputs["transformed_examples"],
+        examples=example_gen.outputs["examples"],
         transform_graph=transform.outputs["transform_graph"],
         run_fn="trainer.run_fn.run_fn",
         train_args=trainer_pb2.TrainArgs(splits=["train"]),

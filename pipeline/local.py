@@ -11,6 +11,7 @@ from components.errors import ComponentError, DataRefused, ModelRefused
 from pipeline.config import PipelineConfig
 from pipeline.console import RunConsole, library_chatter_to
 from pipeline.errors import PipelineError
+from pipeline.options import RunOptions
 from pipeline.record import EXIT_CODES, RunRecord
 from pipeline.root import Root
 from trainer.errors import TrainingError
@@ -27,7 +28,7 @@ class RunOutcome:
     folder: Path
 
 
-def run(config: PipelineConfig, root: Root, beam_profile: str = "local") -> RunOutcome:
+def run(config: PipelineConfig, root: Root, options: RunOptions) -> RunOutcome:
     """Runs the graph of `config` with its state below `root`.
 
     A fault of the data or of the model ends the run with its exit code and its reason in the record; nothing is raised,
@@ -44,20 +45,20 @@ def run(config: PipelineConfig, root: Root, beam_profile: str = "local") -> RunO
         with library_chatter_to(folder / LOG) as terminal:
             record.write(folder / SUMMARY, since)
             try:
-                exit_code = _execute(config, root, beam_profile, record, RunConsole(terminal))
+                exit_code = _execute(config, root, options, record, RunConsole(terminal))
             finally:
                 record.write(folder / SUMMARY, since)
     return RunOutcome(record, exit_code, folder)
 
 
-def _execute(config: PipelineConfig, root: Root, beam_profile: str, record: RunRecord, console: RunConsole) -> int:
+def _execute(config: PipelineConfig, root: Root, options: RunOptions, record: RunRecord, console: RunConsole) -> int:
     """Runs every node; the exit code. The reason of a failure goes into `record`, its traceback into the log."""
     try:
         console.say(f"{config.name}: {config.data.path} -> {root.path}")
         with console.component("starting TFX"):
             # Importing TFX costs seconds and prints pages: not before the log is open and the person sees why.
             from pipeline import execution
-        execution.run_nodes(config, root, beam_profile, record, console)
+        execution.run_nodes(config, root, options, record, console)
     except KeyboardInterrupt:
         record.error = "interrupted; the same command goes on with the components that are finished"
         return 1

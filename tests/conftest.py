@@ -18,3 +18,16 @@ hypothesis.settings.load_profile("kindred")
 def pytest_configure(config: pytest.Config) -> None:
     # Protobuf blames the caller of TFX's caller, which is pipeline.graph, for what TFX asks of it.
     config.addinivalue_line("filterwarnings", r"ignore:label\(\) is deprecated:DeprecationWarning")
+
+
+_FLOORS = ("unit", "integration", "e2e")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Plain Python first, then what imports TensorFlow, then whole components, then whole runs."""
+
+    def rank(item: pytest.Item) -> tuple[int, bool]:
+        floor = item.path.relative_to(item.config.rootpath / "tests").parts[0]
+        return _FLOORS.index(floor), item.get_closest_marker("tensorflow") is not None
+
+    items.sort(key=rank)

@@ -17,14 +17,14 @@ HISTORY_FILE = "history.json"
 
 
 def run_fn(fn_args: FnArgs) -> None:
-    """Trains on the transformed train split and writes the SavedModel to `fn_args.serving_model_dir`.
+    """Trains on the train split and writes the SavedModel to `fn_args.serving_model_dir`.
 
     Raises:
       TrainingDiverged: the loss became infinite or NaN.
     """
     encode, model, train = training_settings(fn_args.custom_config)
     transform = tft.TFTransformOutput(fn_args.transform_output)
-    pairs = dataset.load(fn_args.train_files)
+    pairs = dataset.load(fn_args.train_files, transform.transform_features_layer())
     network, history = training.fit(pairs, table_sizes(transform, encode), model, train)
     export.export(network, transform, encode.shared, fn_args.serving_model_dir)
     _write_history(fn_args.model_run_dir, history)

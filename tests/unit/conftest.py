@@ -1,4 +1,4 @@
-"""Plain Python first, then what needs TensorFlow; and the one published model that many tests ask."""
+"""The one published model that many tests ask."""
 
 from __future__ import annotations
 
@@ -8,14 +8,6 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.unit.trainer.planted_model import Planted
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "tensorflow: imports TensorFlow or TFX, and runs after what does not")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("tensorflow") is not None)
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
 
     def similar(side: str, query: bytes, k: int) -> tuple[list[SimpleNamespace], bool]:
         asked.append((side, query, k))
-        ids = [b"caf\xc3\xa9", b"two words", b"\xff"]
+        ids = [b"\xff"] if query == b"raw" else [b"caf\xc3\xa9", b"two words"]
         return [SimpleNamespace(id=name, score=2.0 - i) for i, name in enumerate(ids[:k])], query != b"new"
 
     monkeypatch.setattr(cli, "_load", lambda path: SimpleNamespace(score=score, similar=similar))
@@ -121,10 +121,10 @@ def test_none_asked_is_none_told(said, model: list) -> None:
 def test_an_id_that_is_no_text_is_told_byte_for_byte(
     model: list, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["kindred", "similar", "--model", "m", "a", "-k", "3"])
+    monkeypatch.setattr(sys, "argv", ["kindred", "similar", "--model", "m", "raw"])
     with pytest.raises(SystemExit):
         cli.main()
-    assert capsysbinary.readouterr().out.splitlines()[2] == b"\xff          +0.0000"
+    assert capsysbinary.readouterr().out == b"\xff  +2.0000\n"
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,15 @@ KEYS = {
     "data.max_id_bytes": "whole",
     "data.max_quarantined_fraction": "number",
     "schema": "text",
+    "validate": "section",
+    "validate.min_rows": "whole",
+    "validate.min_entities": "whole",
+    "validate.max_entity_share": "number?",
+    "validate.max_score_skew": "number?",
+    "validate.max_unseen_share": "number?",
+    "validate.max_entity_distance": "number?",
+    "validate.max_score_divergence": "number?",
+    "validate.max_statistics_rows": "whole",
     "encode": "section",
     "encode.min_count": "whole",
     "encode.max_vocabulary": "whole?",
@@ -479,14 +488,21 @@ def test_relative_paths_are_relative_to_the_file_and_data_to_the_shell(
         assert Path(config.data.path).is_absolute()
         assert Path(config.data.path).resolve() == tmp_path / "d" / "*.csv"
         assert config.schema_path == str(tmp_path / "files" / "s.pbtxt")
-    assert load_config(tmp_path / path, data_path=Path("x.csv")).data.path == str(tmp_path / "shell" / "x.csv")
+    assert load_config(tmp_path / path, data_path="x.csv").data.path == str(tmp_path / "shell" / "x.csv")
     assert load_config(tmp_path / path, ["data.path=o.csv"]).data.path == str(tmp_path / "files" / "o.csv")
     assert load_config(tmp_path / path, ["data.path=/o.csv"]).data.path == "/o.csv"
 
 
+def test_urls_are_not_made_absolute(tmp_path: Path) -> None:
+    path = _write(tmp_path, {"name": "films", "data": {"path": "gs://b/../d/*.csv"}, "schema": "gs://b/s.pbtxt"})
+    config = load_config(path)
+    assert (config.data.path, config.schema_path) == ("gs://b/../d/*.csv", "gs://b/s.pbtxt")
+    assert load_config(path, data_path="s3://b/x.csv").data.path == "s3://b/x.csv"
+
+
 def test_data_on_the_command_line_needs_none_in_the_file(tmp_path: Path) -> None:
     for tree in ({"name": "films"}, {"name": "films", "data": {}}, {"name": "films", "data": None}):
-        assert load_config(_write(tmp_path, tree), data_path=Path("/x.csv")).data.path == "/x.csv"
+        assert load_config(_write(tmp_path, tree), data_path="/x.csv").data.path == "/x.csv"
 
 
 @pytest.mark.parametrize("text", ["", "- name", "name", "3", "null"])

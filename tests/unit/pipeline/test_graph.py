@@ -16,8 +16,8 @@ pytestmark = pytest.mark.tensorflow
 
 # By layers, each in the order of the alphabet: the schema waits for nothing.
 ORDER = [
-    "ImportSchemaGen", "PairExampleGen", "StatisticsGen", "ExampleValidator", "DataGate", "Transform", "Trainer",
-    "LatestBlessedModel", "Evaluator", "Pusher",
+    "ImportSchemaGen", "PairExampleGen", "StatisticsGen", "ExampleValidator", "LastAcceptedData", "DataGate",
+    "Transform", "Trainer", "LatestBlessedModel", "Evaluator", "Pusher",
 ]  # fmt: skip
 
 
@@ -55,8 +55,8 @@ def test_every_node_comes_after_what_it_waits_for(nodes: dict[str, Any]) -> None
 
 def test_nothing_is_transformed_before_the_gate(nodes: dict[str, Any]) -> None:
     assert "DataGate" in nodes["Transform"].upstream_nodes
-    assert _upstream(nodes, "DataGate") == set(ORDER[:4])
-    for node_id in ORDER[6:]:
+    assert _upstream(nodes, "DataGate") == set(ORDER[:5])
+    for node_id in ORDER[7:]:
         assert "DataGate" in _upstream(nodes, node_id)
 
 

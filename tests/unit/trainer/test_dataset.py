@@ -37,14 +37,23 @@ def _order(batches: tf.data.Dataset) -> list[int]:
 
 
 def _write(path: Path, rows: list[tuple[int, int, float]]) -> None:
-    """Transformed examples as Transform leaves them: gzipped TFRecords."""
-    with tf.io.TFRecordWriter(str(path), options="GZIP") as out:
-        for left, right, label in rows:
+    """Raw examples as ingest leaves them: TFRecords, gzipped where the name says so."""
+    with tf.io.TFRecordWriter(str(path), options="GZIP" if path.suffix == ".gz" else "") as out:
+        for left, right, score in rows:
             example = tf.train.Example()
-            example.features.feature["left"].int64_list.value.append(left)
-            example.features.feature["right"].int64_list.value.append(right)
-            example.features.feature["label"].float_list.value.append(label)
+            example.features.feature["left_id"].bytes_list.value.append(str(left).encode())
+            example.features.feature["right_id"].bytes_list.value.append(str(right).encode())
+            example.features.feature["score"].float_list.value.append(score)
             out.write(example.SerializeToString())
+
+
+def _encode(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """In place of the transform graph: an id is its row, the label half the score."""
+    return {
+        "left": tf.strings.to_number(raw["left_id"], tf.int64),
+        "right": tf.strings.to_number(raw["right_id"], tf.int64),
+        "label": raw["score"] / 2,
+    }
 
 
 def test_load_reads_what_was_written_in_the_order_of_the_files(tmp_path: Path) -> None:
@@ -53,8 +62,9 @@ def test_load_reads_what_was_written_in_the_order_of_the_files(tmp_path: Path) -
     _write(tmp_path / "a-00000.gz", written[:10])
     _write(tmp_path / "other", [(7, 7, 7.0)])
     for patterns in ([f"{tmp_path}/*.gz"], [f"{tmp_path}/b*", f"{tmp_path}/a*"]):
-        pairs = dataset.load(patterns)
-        assert list(zip(pairs.left.tolist(), pairs.right.tolist(), pairs.label.tolist(), strict=True)) == written
+        pairs = dataset.load(patterns, _encode)
+        read = zip(pairs.left.tolist(), pairs.right.tolist(), (pairs.label * 2).tolist(), strict=True)
+        assert list(read) == written
         assert (pairs.left.dtype, pairs.right.dtype, pairs.label.dtype) == (np.int32, np.int32, np.float32)
         assert len(pairs) == 23
 
@@ -62,19 +72,19 @@ def test_load_reads_what_was_written_in_the_order_of_the_files(tmp_path: Path) -
 def test_load_parses_more_rows_than_it_parses_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset, "_PARSE_BATCH", 4)
     _write(tmp_path / "a", [(i, i, float(i)) for i in range(11)])
-    assert dataset.load([f"{tmp_path}/a"]).left.tolist() == list(range(11))
+    assert dataset.load([f"{tmp_path}/a"], _encode).left.tolist() == list(range(11))
 
 
 def test_load_refuses_no_file_and_no_row(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no transformed examples match"):
-        dataset.load([f"{tmp_path}/*"])
+    with pytest.raises(ValueError, match="no examples match"):
+        dataset.load([f"{tmp_path}/*"], _encode)
     _write(tmp_path / "empty", [])
     with pytest.raises(ValueError, match="hold no row"):
-        dataset.load([f"{tmp_path}/*"])
+        dataset.load([f"{tmp_path}/*"], _encode)
 
 
 @given(st.integers(1, 40), st.integers(1, 50))
-@settings(max_examples=8)
+@settings(max_examples=5)
 def test_without_a_seed_rows_come_in_order_the_last_batch_being_the_remainder(count: int, size: int) -> None:
     batches = dataset.batches(_pairs(count), size)
     assert _order(batches) == list(range(count))
@@ -85,14 +95,14 @@ def test_without_a_seed_rows_come_in_order_the_last_batch_being_the_remainder(co
 
 
 @given(st.integers(2, 40), st.integers(1, 50), st.integers(0, 2**32 - 1))
-@settings(max_examples=8)
+@settings(max_examples=5)
 def test_with_a_seed_every_row_comes_once_per_pass(count: int, size: int, seed: int) -> None:
     batches = dataset.batches(_pairs(count), size, shuffle_seed=seed)
     for _ in range(2):
         assert sorted(_order(batches)) == list(range(count))
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2**31, 2**32 - 1])
+@pytest.mark.parametrize("seed", [0, 2**32 - 1])
 def test_each_pass_has_its_own_order_and_a_seed_its_own_orders(seed: int) -> None:
     def passes(of_seed: int) -> list[list[int]]:
         tf.random.set_seed(9)  # what Keras does before training; the orders are those of both seeds
@@ -131,3 +141,24 @@ def test_hold_out_parts_the_rows(count: int, fraction: float, seed: int) -> None
 def test_hold_out_depends_on_the_seed() -> None:
     drawn = {tuple(dataset.hold_out(_pairs(50), 0.2, seed)[1].left.tolist()) for seed in range(5)}
     assert len(drawn) == 5
+
+
+def test_weights_are_read_where_there_are_some_and_go_with_their_rows(tmp_path: Path) -> None:
+    with tf.io.TFRecordWriter(str(tmp_path / "a")) as out:
+        for i in range(9):
+            example = tf.train.Example()
+            example.features.feature["left_id"].bytes_list.value.append(str(i).encode())
+            example.features.feature["right_id"].bytes_list.value.append(b"0")
+            example.features.feature["score"].float_list.value.append(0.0)
+            example.features.feature["weight"].float_list.value.append(i / 4)
+            out.write(example.SerializeToString())
+    pairs = dataset.load([f"{tmp_path}/a"], _encode)
+    assert pairs.weight is not None
+    assert pairs.weight.tolist() == [i / 4 for i in range(9)]
+    for (left, _), _, weight in dataset.batches(pairs, 4, shuffle_seed=3).as_numpy_iterator():
+        np.testing.assert_array_equal(weight, left / 4)
+
+
+def test_rows_without_weight_have_none(tmp_path: Path) -> None:
+    _write(tmp_path / "a", [(1, 2, 3.0)])
+    assert dataset.load([f"{tmp_path}/a"], _encode).weight is None

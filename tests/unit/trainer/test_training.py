@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from trainer import run_fn, training
 from trainer.dataset import Pairs, hold_out
@@ -17,7 +18,7 @@ from trainer.errors import TrainingDiverged, TrainingError
 from trainer.model import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, TableSizes
 from trainer.settings import EarlyStoppingSettings, ModelSettings, TrainSettings, training_settings
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:Even though the `tf.config")]
 
 NOISE = 0.1
 LEFTS, RIGHTS = 40, 30
@@ -25,6 +26,14 @@ LEFTS, RIGHTS = 40, 30
 SIZES = TableSizes(LEFTS + 1, RIGHTS + 1)
 MODEL = ModelSettings(dimension=4, bias=True, regularization=0.0, initial_scale=0.3)
 QUICK = TrainSettings(epochs=2, batch_size=128, optimizer="adam", learning_rate=0.02, early_stopping=None, seed=7)
+
+
+@pytest.fixture
+def eagerly():
+    """Without tracing: a fit of a few steps takes a tenth of the time, and computes the same."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 def _planted(seed: int = 3) -> tuple[Pairs, Pairs]:
@@ -48,28 +57,30 @@ def _tables(network) -> dict[str, np.ndarray]:
 
 def test_planted_structure_is_recovered_to_the_noise() -> None:
     known, new = _planted()
-    settings = dataclasses.replace(QUICK, epochs=40, batch_size=32, learning_rate=0.03)
+    settings = dataclasses.replace(QUICK, epochs=25, batch_size=32, learning_rate=0.05)
     model = dataclasses.replace(MODEL, dimension=2, regularization=0.0005)
     network, history = training.fit(known, SIZES, model, settings)
     deviation = new.label.std()
     assert deviation > 10 * NOISE
     # No model can be below the noise; an eighth of the rows' freedom goes into parameters.
     assert NOISE * 0.8 < _rmse(network, new) < NOISE * 1.6
-    assert len(history["loss"]) == 40
+    assert len(history["loss"]) == 25
     assert history["loss"][-1] < history["loss"][0] / 20
 
 
 @pytest.mark.parametrize(("optimizer", "rate"), [("adagrad", 0.1), ("adam", 0.02), ("sgd", 0.5)])
 def test_every_optimizer_learns(optimizer: str, rate: float) -> None:
     known, _ = _planted()
-    settings = dataclasses.replace(QUICK, epochs=6, optimizer=optimizer, learning_rate=rate)
+    settings = dataclasses.replace(QUICK, epochs=4, optimizer=optimizer, learning_rate=rate)
     _, history = training.fit(known, SIZES, MODEL, settings)
-    assert history["loss"][-1] < 0.8 * history["loss"][0]
+    assert history["loss"][-1] < 0.9 * history["loss"][0]
+    assert set(history) == {"loss", "rmse"}  # nothing was held out, as early_stopping says
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_others() -> None:
     known, _ = _planted()
-    settings = dataclasses.replace(QUICK, early_stopping=EarlyStoppingSettings(validation_fraction=0.1))
+    stopping = EarlyStoppingSettings(validation_fraction=0.1)
+    settings = dataclasses.replace(QUICK, batch_size=400, early_stopping=stopping)
     first, again = (_tables(training.fit(known, SIZES, MODEL, settings)[0]) for _ in range(2))
     for name, table in first.items():
         np.testing.assert_array_equal(table, again[name], err_msg=name)
@@ -99,31 +110,24 @@ def test_early_stopping_ends_after_patience_and_keeps_the_best_epoch() -> None:
 
 
 def test_the_best_epoch_is_kept_although_patience_never_ran_out() -> None:
-    held_out, network, history = _overfitting(patience=50, epochs=12)
+    held_out, network, history = _overfitting(patience=50, epochs=6)
     best = int(np.argmin(history["val_rmse"]))
-    assert len(history["val_rmse"]) == 12 and best < 11
+    assert len(history["val_rmse"]) == 6 and best < 5
     assert history["val_rmse"][-1] > history["val_rmse"][best] * 1.001
     assert _rmse(network, held_out) == pytest.approx(history["val_rmse"][best], rel=1e-5)
 
 
-def test_without_early_stopping_every_row_is_trained_on_and_nothing_is_held_out() -> None:
-    known, _ = _planted()
-    _, history = training.fit(known, SIZES, MODEL, QUICK)
-    assert set(history) == {"loss", "rmse"}
-    assert len(history["loss"]) == QUICK.epochs
-
-
+@pytest.mark.usefixtures("eagerly")
 def test_a_single_row_can_be_trained_on() -> None:
     row = Pairs(np.array([1], np.int32), np.array([2], np.int32), np.array([0.5], np.float32))
-    settings = dataclasses.replace(QUICK, epochs=15, learning_rate=0.1, early_stopping=EarlyStoppingSettings())
+    settings = dataclasses.replace(QUICK, epochs=8, learning_rate=0.1, early_stopping=EarlyStoppingSettings())
     network, _ = training.fit(row, TableSizes(3, 4), MODEL, settings)
     assert _rmse(network, row) < 0.2
 
 
-@pytest.mark.parametrize("stopping", [None, EarlyStoppingSettings()])
-def test_divergence_names_epoch_rate_and_cure(stopping: EarlyStoppingSettings | None) -> None:
+def test_divergence_names_epoch_rate_and_cure() -> None:
     known, _ = _planted()
-    settings = dataclasses.replace(QUICK, epochs=30, optimizer="sgd", learning_rate=5e4, early_stopping=stopping)
+    settings = dataclasses.replace(QUICK, epochs=30, optimizer="sgd", learning_rate=5e4)
     with pytest.raises(TrainingDiverged) as diverged:
         training.fit(known, SIZES, MODEL, settings)
     assert isinstance(diverged.value, TrainingError) and diverged.value.exit_code == 1
@@ -135,6 +139,7 @@ def test_divergence_names_epoch_rate_and_cure(stopping: EarlyStoppingSettings | 
     assert found and 1 <= int(found[2]) <= 30
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("stopping", [None, EarlyStoppingSettings()])
 def test_divergence_in_the_last_step_is_seen_too(stopping: EarlyStoppingSettings | None) -> None:
     """The loss of the only batch is that of the start; its step is what makes the weights infinite."""
@@ -147,6 +152,7 @@ def test_divergence_in_the_last_step_is_seen_too(stopping: EarlyStoppingSettings
         training.fit(huge, SIZES, MODEL, settings)
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("shared", [False, True])
 def test_rows_that_no_pair_touched_are_zero(shared: bool) -> None:
     left, right = np.array([0, 2, 2], np.int32), np.array([1, 1, 4], np.int32)
@@ -162,6 +168,7 @@ def test_rows_that_no_pair_touched_are_zero(shared: bool) -> None:
         assert np.flatnonzero(~tables[name].any(axis=1)).tolist() == rows, name
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_rows_held_out_of_training_are_not_trained_on() -> None:
     """Each id occurs once: those of the rows that validation took stay zero."""
     rows = np.arange(20, dtype=np.int32)
@@ -186,6 +193,7 @@ def test_the_record_of_training_is_json(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / run_fn.HISTORY_FILE).read_text()) == {"loss": [1.5, 0.5]}
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_run_fn_loads_fits_exports_and_leaves_a_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The parts are tested each for itself; here: what is handed from which to which."""
     known, _ = _planted()

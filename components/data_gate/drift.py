@@ -1,0 +1,64 @@
+"""How far two spans of pairs are apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_BINS = 20
+
+
+def unseen_share(current: pa.Table, reference: pa.Table) -> float:
+    """The share of pairs, in `[0, 1]`, whose entity does not occur in `reference`; both are entity counts."""
+    total = pc.sum(current["count"]).as_py() or 0
+    seen = current.filter(pc.is_in(current["id"], value_set=reference["id"]))
+    return 1 - (pc.sum(seen["count"]).as_py() or 0) / total if total else 0.0
+
+
+def entity_distance(current: pa.Table, reference: pa.Table) -> float:
+    """L-infinity distance of two entity distributions: the largest difference of any entity's share, in `[0, 1]`."""
+    shares = pa.concat_tables([_shares(current, 1.0), _shares(reference, -1.0)])
+    if not shares.num_rows:
+        return 0.0
+    differences = shares.group_by("id").aggregate([("share", "sum")])["share_sum"]
+    return float(pc.max(pc.abs(differences)).as_py())
+
+
+def score_divergence(current: np.ndarray, reference: np.ndarray) -> float:
+    """Jensen-Shannon divergence, base 2, in `[0, 1]`, of two samples of scores (Lin 1991, equation 5.1).
+
+    Bins hold equal shares of the even mixture of both, so that neither hides in a single bin.
+    """
+    if not len(current) or not len(reference):
+        return 0.0
+    edges = _mixture_quantiles(current, reference)
+    p, q = _binned(current, edges), _binned(reference, edges)
+    middle = (p + q) / 2
+    return float((_relative_entropy(p, middle) + _relative_entropy(q, middle)) / 2)
+
+
+def _mixture_quantiles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The distinct inner quantiles of the mixture in which `a` and `b` weigh the same, whatever their sizes."""
+    values = np.concatenate([a, b]).astype(np.float64)
+    weights = np.repeat([0.5 / len(a), 0.5 / len(b)], [len(a), len(b)])
+    order = np.argsort(values)
+    levels = np.arange(1, _BINS) / _BINS
+    found = np.searchsorted(np.cumsum(weights[order]), levels).clip(max=len(values) - 1)
+    return np.unique(values[order][found])
+
+
+def _binned(sample: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """The share of `sample` at or above each edge and below the next."""
+    counts = np.bincount(np.searchsorted(edges, sample.astype(np.float64), "right"), minlength=len(edges) + 1)
+    return counts / len(sample)
+
+
+def _relative_entropy(p: np.ndarray, q: np.ndarray) -> float:
+    held = p > 0
+    return float(np.sum(p[held] * np.log2(p[held] / q[held])))
+
+
+def _shares(counts: pa.Table, sign: float) -> pa.Table:
+    total = pc.sum(counts["count"]).as_py() or 1
+    return pa.table({"id": counts["id"], "share": pc.multiply(pc.cast(counts["count"], pa.float64()), sign / total)})

@@ -1,0 +1,41 @@
+"""Reading the examples that PairExampleGen wrote, whole columns at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pyarrow as pa
+import tensorflow as tf
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
+
+from trainer import features
+
+_BATCH = 65_536
+
+
+def split_files(examples_uri: str, split: str) -> list[str]:
+    """The TFRecord files of `split`, sorted."""
+    return sorted(tf.io.gfile.glob(os.path.join(examples_uri, f"Split-{split}", "*")))
+
+
+def read_batches(file: str) -> Iterator[pa.RecordBatch]:
+    """Columns `left_id`, `right_id` binary and `score` float32 of one TFRecord file, a batch at a time."""
+    decoder = ExamplesToRecordBatchDecoder(_schema().SerializeToString())
+    records = tf.data.TFRecordDataset(file, "GZIP" if file.endswith(".gz") else "", buffer_size=8 << 20)
+    for batch in records.batch(_BATCH).prefetch(1).as_numpy_iterator():
+        decoded = decoder.DecodeBatch(batch.tolist())
+        names = (features.LEFT_ID, features.RIGHT_ID, features.SCORE)
+        columns = [decoded.column(decoded.schema.get_field_index(name)).flatten() for name in names]
+        yield pa.RecordBatch.from_arrays(columns, list(names))
+
+
+def _schema() -> schema_pb2.Schema:
+    """Which features to decode; what else the examples hold is passed over."""
+    kinds = {
+        features.LEFT_ID: schema_pb2.BYTES,
+        features.RIGHT_ID: schema_pb2.BYTES,
+        features.SCORE: schema_pb2.FLOAT,
+    }
+    return schema_pb2.Schema(feature=[schema_pb2.Feature(name=name, type=kind) for name, kind in kinds.items()])

@@ -1,0 +1,94 @@
+"""Counts every split inside Beam: a distribution per file, merged per split."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+from tfx import types
+from tfx.dsl.components.base import base_beam_executor
+from tfx.types import artifact_utils
+
+from components.examples import read_batches, split_files
+from components.pair_example_gen.executor import ROWS_PROPERTY
+from components.pair_statistics import distribution
+from components.pair_statistics.distribution import Distribution
+from components.pair_statistics.protos import statistics_of
+
+SAMPLED_PROPERTY = "sampled_fraction"
+STATISTICS_FILE = "FeatureStats.pb"
+_SEED = 1
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Executor of PairStatisticsGen."""
+
+    def Do(  # noqa: N802 - TFX's name
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes TFDV's statistics of every split, and beside them the exact distributions (`distributions/SPLIT`)."""
+        examples = artifact_utils.get_single_instance(input_dict["examples"])
+        statistics = artifact_utils.get_single_instance(output_dict["statistics"])
+        splits = artifact_utils.decode_split_names(examples.split_names)
+        statistics.split_names = examples.split_names
+        statistics.span = examples.span
+        rows = sum(examples.get_int_custom_property(ROWS_PROPERTY.format(split)) for split in splits)
+        fraction = min(1.0, exec_properties["max_rows"] / max(rows, 1))
+        statistics.set_float_custom_property(SAMPLED_PROPERTY, fraction)
+        for split in splits:
+            # A split without a row has no file, and its statistics say so.
+            write_split(distribution.empty(), statistics.uri, split)
+        files = [(split, file) for split in splits for file in split_files(examples.uri, split)]
+        with self._make_beam_pipeline() as pipeline:
+            counted = (
+                pipeline
+                | "Files" >> beam.Create(files, reshuffle=True)
+                | "Count" >> beam.MapTuple(lambda split, file: (split, count_file(file, fraction)))
+                | "Merge" >> beam.CombinePerKey(_merge)
+            )
+            _ = counted | "Write" >> beam.MapTuple(lambda split, found: write_split(found, statistics.uri, split))
+
+
+def count_file(file: str, fraction: float) -> Distribution:
+    """The distribution of one TFRecord file, or of a random `fraction` of its rows, the same ones each time."""
+    draw = np.random.default_rng(_SEED)
+    batches = read_batches(file)
+    if fraction < 1:
+        batches = (batch.filter(pa.array(draw.random(batch.num_rows) < fraction)) for batch in batches)
+    return _fold(distribution.of_batch(batch) for batch in batches)
+
+
+def _fold(parts: Iterator[Distribution]) -> Distribution:
+    """Merges in groups, so that no more than some batches are held beside the sum."""
+    held: list[Distribution] = []
+    for part in parts:
+        held.append(part)
+        if len(held) == 16:
+            held = [distribution.merge(held)]
+    return distribution.merge(held)
+
+
+def _merge(parts: Iterable[Distribution]) -> Distribution:
+    return distribution.merge(list(parts))
+
+
+def write_split(found: Distribution, uri: str, split: str) -> None:
+    """Writes statistics and distribution of one split."""
+    distribution.write(found, os.path.join(uri, "distributions", split))
+    directory = os.path.join(uri, f"Split-{split}")
+    tf.io.gfile.makedirs(directory)
+    with tf.io.gfile.GFile(os.path.join(directory, STATISTICS_FILE), "wb") as out:
+        out.write(statistics_of(found).SerializeToString(deterministic=True))
+
+
+def read_split(uri: str, split: str) -> Distribution:
+    """The distribution of one split of a statistics artifact."""
+    return distribution.read(os.path.join(uri, "distributions", split))

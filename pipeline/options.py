@@ -1,0 +1,14 @@
+"""What a person may say about one run that is not part of the pipeline file."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Options of one run."""
+
+    beam_profile: str = "local"
+    accept_reason: str | None = None
+    """Why the gate is overruled, this once; None: it is not."""

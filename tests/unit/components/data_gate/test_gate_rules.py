@@ -1,0 +1,121 @@
+"""Each rule of the gate on data that break it, and on data that just do not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+from components.data_gate import rules
+from components.data_gate.rules import GateSettings
+from components.pair_statistics import distribution
+from components.pair_statistics.distribution import Distribution
+
+
+def pairs(left: list[str], right: list[str], scores: list[float]) -> Distribution:
+    columns = [
+        pa.array([v.encode() for v in left], pa.binary()),
+        pa.array([v.encode() for v in right], pa.binary()),
+        pa.array(scores, pa.float32()),
+    ]
+    return distribution.of_batch(pa.RecordBatch.from_arrays(columns, ["left_id", "right_id", "score"]))
+
+
+def healthy(rows: int = 40, offset: int = 0, seed: int = 1) -> Distribution:
+    draw = np.random.default_rng(seed)
+    left = [f"l{offset + i % 10}" for i in range(rows)]
+    right = [f"r{offset + i % 8}" for i in range(rows)]
+    return pairs(left, right, draw.normal(size=rows).tolist())
+
+
+def broken(train: Distribution, held_out: Distribution | None = None, **bounds: float) -> list[rules.Check]:
+    splits = {"train": train, "eval": held_out or healthy(5)}
+    return [check for check in rules.check_splits(splits, GateSettings(**bounds)) if not check.ok]
+
+
+def test_healthy_data_break_nothing() -> None:
+    assert broken(healthy()) == []
+
+
+def test_too_few_rows_and_an_empty_split() -> None:
+    (few,) = broken(healthy(9), min_entities=1)
+    assert (few.rule, few.value, few.bound) == ("validate.min_rows", 9, 10)
+    assert "split train has 9 rows, and at least 10 are needed" in few.words
+    assert broken(healthy(10), min_entities=1) == []
+    (nothing,) = broken(healthy(), distribution.empty())
+    assert "split eval has 0 rows" in nothing.words
+
+
+def test_too_few_entities_names_the_side() -> None:
+    one_right = pairs([f"l{i}" for i in range(12)], ["r"] * 12, list(range(12)))
+    found = broken(one_right, max_entity_share=None)
+    assert [check.rule for check in found] == ["validate.min_entities"]
+    assert found[0].words.startswith("right_id: split train has 1 distinct entities")
+
+
+def test_constant_scores() -> None:
+    flat = pairs([f"l{i}" for i in range(12)], [f"r{i}" for i in range(12)], [3.5] * 12)
+    (found,) = broken(flat)
+    assert "every one of the 12 scores of split train is 3.5" in found.words
+    assert found.rows is not None
+
+
+def test_one_entity_with_nearly_all_pairs_is_named_with_its_rows() -> None:
+    skewed = pairs(["big"] * 19 + ["small"], [f"r{i}" for i in range(20)], list(range(20)))
+    (found,) = broken(skewed)
+    assert found.value == pytest.approx(0.95)
+    assert "left_id: 'big' alone holds 95.0% of the pairs" in found.words
+    assert found.rows is not None
+    batch = pa.RecordBatch.from_pydict({"left_id": [b"small", b"big"], "right_id": [b"x", b"y"], "score": [1.0, 2.0]})
+    assert rules.matching_rows(batch, found.rows).column("right_id").to_pylist() == [b"y"]
+    assert broken(skewed, max_entity_share=0.95) == []
+    assert broken(skewed, max_entity_share=None) == []
+
+
+def test_only_anomalies_of_severity_error_count() -> None:
+    anomalies = anomalies_pb2.Anomalies()
+    for name, severity in (("score", anomalies_pb2.AnomalyInfo.ERROR), ("weight", anomalies_pb2.AnomalyInfo.WARNING)):
+        info = anomalies.anomaly_info[name]
+        info.severity, info.short_description, info.description = severity, "Out of range", "10 above 5"
+    (found,) = rules.check_anomalies({"eval": anomalies})
+    assert found.words == "score: split eval: Out of range: 10 above 5"
+
+
+def test_skew_is_judged_where_both_splits_are_large_enough() -> None:
+    train, shifted = healthy(3000), healthy(1500, seed=2)
+    settings = GateSettings()
+    (same,) = rules.check_skew({"train": train, "eval": shifted}, settings)
+    assert same.ok
+    assert same.value < 0.05
+    moved = Distribution(shifted.left, shifted.right, shifted.scores + 3)
+    (apart,) = rules.check_skew({"train": train, "eval": moved}, settings)
+    assert not apart.ok
+    assert list(rules.check_skew({"train": train, "eval": healthy(100)}, settings)) == []
+
+
+def test_drift_from_the_last_accepted_data() -> None:
+    accepted = {"train": healthy(200), "eval": healthy(20)}
+    settings = GateSettings()
+    assert all(
+        check.ok for check in rules.check_drift({"train": healthy(180), "eval": healthy(10)}, accepted, settings)
+    )
+    new = {"train": healthy(200, offset=100), "eval": healthy(20, offset=100)}
+    found = {check.rule: check for check in rules.check_drift(new, accepted, settings) if not check.ok}
+    assert set(found) == {"validate.max_unseen_share"}
+    unseen = found["validate.max_unseen_share"]
+    assert unseen.value == 1
+    assert unseen.words.startswith("right_id: 100.0% of the pairs are on entities")
+    assert unseen.rows is not None
+    batch = pa.RecordBatch.from_pydict({"left_id": [b"l1", b"l1"], "right_id": [b"r1", b"r101"], "score": [0.0, 0.0]})
+    assert rules.matching_rows(batch, unseen.rows).column("right_id").to_pylist() == [b"r101"]
+
+
+def test_bounds_of_none_switch_drift_off() -> None:
+    settings = GateSettings(max_unseen_share=None, max_entity_distance=None, max_score_divergence=None)
+    assert list(rules.check_drift({"train": healthy()}, {"train": healthy(offset=50)}, settings)) == []
+
+
+def test_settings_survive_json() -> None:
+    settings = GateSettings(min_rows=3, max_score_skew=None)
+    assert GateSettings.from_json(settings.to_json()) == settings

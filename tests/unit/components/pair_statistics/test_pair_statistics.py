@@ -1,0 +1,113 @@
+"""Counting: any cut of the rows into batches gives the same distribution, and TFDV agrees with its protos."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import tensorflow_data_validation as tfdv
+from google.protobuf import text_format
+from hypothesis import given
+from hypothesis import strategies as st
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from components.pair_statistics import distribution
+from components.pair_statistics.distribution import Distribution
+from components.pair_statistics.protos import statistics_of
+
+SCHEMA = Path(__file__).parents[4] / "schemas" / "pairs.pbtxt"
+
+ids = st.text(min_size=1, max_size=3).map(str.encode)
+rows = st.lists(st.tuples(ids, ids, st.floats(-5, 5, width=32)), max_size=40)
+Rows = list[tuple[bytes, bytes, float]]
+
+
+def batch(table: Rows) -> pa.RecordBatch:
+    left, right, score = zip(*table, strict=True) if table else ((), (), ())
+    columns = [pa.array(left, pa.binary()), pa.array(right, pa.binary()), pa.array(score, pa.float32())]
+    return pa.RecordBatch.from_arrays(columns, ["left_id", "right_id", "score"])
+
+
+def same(a: Distribution, b: Distribution) -> bool:
+    return a.left.equals(b.left) and a.right.equals(b.right) and np.array_equal(a.scores, b.scores)
+
+
+@given(rows, st.integers(0, 40), st.integers(0, 40))
+def test_any_cut_into_batches_merges_to_the_whole(table: Rows, first: int, second: int) -> None:
+    low, high = sorted((first, second))
+    parts = [distribution.of_batch(batch(part)) for part in (table[:low], table[low:high], table[high:])]
+    assert same(distribution.merge(parts), distribution.of_batch(batch(table)))
+
+
+@given(rows)
+def test_counts_are_the_counter_of_plain_python(table: Rows) -> None:
+    found = distribution.of_batch(batch(table))
+    expected = Counter(left for left, _, _ in table)
+    assert dict(zip(found.left["id"].to_pylist(), found.left["count"].to_pylist(), strict=True)) == expected
+    assert found.left["count"].to_pylist() == sorted(expected.values(), reverse=True)
+    assert found.scores.tolist() == sorted(score for _, _, score in table)
+
+
+def test_distribution_survives_the_disk(tmp_path: Path) -> None:
+    found = distribution.of_batch(batch([(b"a", "é".encode(), 1.5), (b"a", b"\x00 ", -2.0)]))
+    distribution.write(found, str(tmp_path / "d"))
+    assert same(distribution.read(str(tmp_path / "d")), found)
+
+
+@pytest.fixture(scope="module")
+def planted() -> tuple[Rows, Distribution]:
+    draw = np.random.default_rng(5)
+    table = [(b"l%d" % min(i, j), b"r%d" % j, float(s)) for i, j, s in zip(
+        draw.integers(0, 30, 500), draw.integers(0, 9, 500), draw.normal(3, 2, 500).astype(np.float32), strict=True
+    )]  # fmt: skip
+    return table, distribution.of_batch(batch(table))
+
+
+def test_protos_agree_with_tensorflow_data_validation(planted: tuple[Rows, Distribution]) -> None:
+    """TFDV's own statistics of the same rows."""
+    table, found = planted
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        {
+            "left_id": [r[0] for r in table],
+            "right_id": [r[1] for r in table],
+            "score": np.float32([r[2] for r in table]),
+        }
+    )
+    ours = {f.path.step[0]: f for f in statistics_of(found).datasets[0].features}
+    theirs = {f.path.step[0]: f for f in tfdv.generate_statistics_from_dataframe(frame).datasets[0].features}
+    assert ours.keys() == theirs.keys()
+    for name in ("left_id", "right_id"):
+        mine, other = ours[name].string_stats, theirs[name].string_stats
+        assert mine.unique == other.unique
+        assert mine.avg_length == pytest.approx(other.avg_length)
+        assert mine.common_stats.num_non_missing == other.common_stats.num_non_missing
+        assert {v.value: v.frequency for v in mine.top_values if v.frequency > 20} == {
+            v.value: v.frequency for v in other.top_values if v.frequency > 20
+        }
+    mine, other = ours["score"].num_stats, theirs["score"].num_stats
+    for field in ("mean", "std_dev", "min", "max"):
+        assert getattr(mine, field) == pytest.approx(getattr(other, field), rel=1e-5), field
+    assert sum(bucket.sample_count for bucket in mine.histograms[0].buckets) == 500
+
+
+def test_curated_schema_finds_no_anomaly(planted: tuple[Rows, Distribution]) -> None:
+    schema = text_format.Parse(SCHEMA.read_text(), schema_pb2.Schema())
+    anomalies = tfdv.validate_statistics(statistics_of(planted[1]), schema)
+    assert not anomalies.anomaly_info, anomalies
+
+
+def test_schema_with_a_domain_finds_scores_outside(planted: tuple[Rows, Distribution]) -> None:
+    schema = text_format.Parse(SCHEMA.read_text(), schema_pb2.Schema())
+    score = next(feature for feature in schema.feature if feature.name == "score")
+    score.float_domain.max = 1.0
+    anomalies = tfdv.validate_statistics(statistics_of(planted[1]), schema)
+    assert list(anomalies.anomaly_info) == ["score"]
+
+
+def test_no_rows_are_no_features() -> None:
+    assert statistics_of(distribution.empty()).datasets[0].num_examples == 0
