@@ -6,7 +6,7 @@ from tfx.types import artifact
 
 
 class Quarantine(artifact.Artifact):
-    """Rows that ingest set aside: Parquet files after `pair_example_gen.reader.QUARANTINE`."""
+    """Rows that ingest set aside: Parquet files after `pair_example_gen.rows.QUARANTINE`."""
 
     TYPE_NAME = "Quarantine"
 

@@ -6,7 +6,14 @@ from pipeline.errors import ConfigError
 
 _PROFILES: dict[str, tuple[str, ...]] = {
     # One process: below some million rows a second one costs more, in imports alone, than it saves.
-    "local": ("--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"),
+    # Workers elsewhere would need TFX sent to them, which TFX packs anew for each component, in a second or two; naming
+    # a container that has it keeps TFX from that, and this runner starts none.
+    "local": (
+        "--runner=DirectRunner",
+        "--direct_running_mode=in_memory",
+        "--direct_num_workers=1",
+        "--sdk_container_image=none",
+    ),
 }
 
 

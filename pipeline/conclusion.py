@@ -36,7 +36,7 @@ def describe(outcome: RunOutcome, root: Root) -> str:
 def _figures(record: RunRecord) -> list[str]:
     lines = []
     if record.data:
-        kept = record.data["rows"] - record.data["quarantined"]
+        kept = sum(record.data["splits"].values())
         lines.append(f"  rows      {record.data['rows']:,} in, {kept:,} kept")
     if record.metrics:
         errors = (f"{name} {record.metrics[name]:.4f}" for name in record.metrics if not name.startswith("baseline"))

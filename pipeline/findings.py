@@ -14,6 +14,7 @@ from components.data_gate.executor import DECISION_FILE
 from components.evaluator.verdict import Verdict, read_verdict
 from components.pair_example_gen.examples import SPLITS
 from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY
+from components.pair_example_gen.stages import READ_ROWS
 from components.pair_statistics.executor import SAMPLED_PROPERTY
 from components.pusher.executor import DESTINATION_PROPERTY, PUSHED_PROPERTY, REUSED_PROPERTY
 from pipeline import graph
@@ -38,10 +39,12 @@ def note(record: RunRecord, config: PipelineConfig, root: Root, node_id: str, re
 def _ingest(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
     splits = {split: int(result.property("examples", ROWS_PROPERTY.format(split))) for split in SPLITS}
     quarantined = int(result.property("quarantine", QUARANTINED_PROPERTY))
-    rows = sum(splits.values()) + quarantined
+    read = int(result.property("examples", ROWS_PROPERTY.format(READ_ROWS)))
+    rows, merged = read + quarantined, read - sum(splits.values())
     record.data.update(rows=rows, quarantined=quarantined, splits=splits)
     counts = ", ".join(f"{count:,} {split}" for split, count in splits.items())
-    return result.state, f"{rows:,} rows: {counts}, {quarantined:,} quarantined"
+    repeated = f", {merged:,} dropped as duplicates" if merged else ""
+    return result.state, f"{rows:,} rows: {counts}, {quarantined:,} quarantined{repeated}"
 
 
 def _statistics(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:

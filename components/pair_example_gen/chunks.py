@@ -63,8 +63,9 @@ def column_names(file: str, layout: Layout) -> tuple[str, ...] | None:
     return names
 
 
-def cut(number: int, file: str, layout: Layout, chunk_bytes: int = CHUNK_BYTES) -> Iterator[Chunk]:
+def cut(number: int, file: str, layout: Layout, chunk_bytes: int | None = None) -> Iterator[Chunk]:
     """The pieces of file number `number`: of about `chunk_bytes`, or the whole of it where it cannot be cut."""
+    chunk_bytes = chunk_bytes or CHUNK_BYTES
     format_ = format_of(file, layout)
     if format_ == "tfrecord":
         yield Chunk(f"{number:05d}-00000", file, format_, _check_named(file, layout))

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 from tfx import types
+from tfx.components.example_gen import utils
 from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
@@ -24,7 +25,7 @@ from components.pair_example_gen.examples import EVAL, SPLITS, TRAIN, open_shard
 from components.pair_example_gen.reports import Report, Totals, read_reports
 from components.pair_example_gen.rules import TIME
 from components.pair_example_gen.source import Settings, find_files
-from components.pair_example_gen.stages import CutFile, JudgePart, Places, ReadChunk, SplitPart
+from components.pair_example_gen.stages import READ_ROWS, CutFile, JudgePart, Places, ReadChunk, SplitPart
 
 ROWS_PROPERTY = "rows_{}"
 QUARANTINED_PROPERTY = "rows"
@@ -51,10 +52,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         set_aside = artifact_utils.get_single_instance(output_dict["quarantine"])
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
-        found = find_files(exec_properties["input_base"], _pattern(exec_properties))
+        has_span = bool(exec_properties.get(utils.SPAN_PROPERTY_NAME))
+        found = find_files(exec_properties["input_base"], _pattern(exec_properties), has_span)
         totals = self._convert(found, settings, examples.uri, set_aside.uri)
-        for split in SPLITS:
-            examples.set_int_custom_property(ROWS_PROPERTY.format(split), totals.rows[split])
+        for name in (*SPLITS, READ_ROWS):
+            examples.set_int_custom_property(ROWS_PROPERTY.format(name), totals.rows[name])
         set_aside.set_int_custom_property(QUARANTINED_PROPERTY, totals.bad)
 
     def _convert(self, found: list[str], settings: Settings, examples: str, set_aside: str) -> Totals:
@@ -64,8 +66,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         with _directories(places):
             with _unchanged(dict(zip(found, (fingerprint for fingerprint, _ in sizes), strict=True))):
                 totals = self._read(found, settings, places)
+            read = totals.good
             if parts:
                 totals = Totals(self._see_pairs_whole(found, settings, places), totals.reasons)
+            totals.rows[READ_ROWS] = read
         for split in SPLITS:
             if not totals.rows[split]:
                 # What reads the split expects a file.

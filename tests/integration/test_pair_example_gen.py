@@ -17,15 +17,10 @@ from components.errors import DataRefused, InputError
 from components.pair_example_gen import stages
 from components.pair_example_gen.component import PairExampleGen
 from components.pair_example_gen.source import Layout, check_span, find_files, split_path
+from pipeline import beam
 from tests.integration.ingesting import NAMES, ingest, read_quarantine, settings
 
 FULL = Layout("auto", "left", "right", "score", "weight", "time")
-BEAM = [
-    "--runner=DirectRunner",
-    "--direct_running_mode=in_memory",
-    "--direct_num_workers=1",
-    "--sdk_container_image=none",
-]
 
 
 def write_csv(path: Path, rows: list[tuple[object, ...]], header: str = "left,right,score,weight,time") -> Path:
@@ -104,7 +99,6 @@ def test_by_time_one_time_cannot_be_split(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("parts", [1, 7])
 def test_duplicates(tmp_path: Path, parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("components.pair_example_gen.spill.PART_BYTES", 1 << 20 if parts == 1 else 10)
     monkeypatch.setattr("components.pair_example_gen.spill.count_parts", lambda sizes: parts)
     (tmp_path / "in").mkdir()
     header = "left,right,score,weight"
@@ -133,7 +127,6 @@ def test_last_is_the_newest_where_there_is_a_time(tmp_path: Path) -> None:
 
 def test_many_chunks_keep_line_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("components.pair_example_gen.chunks.CHUNK_BYTES", 64)
-    monkeypatch.setattr("components.pair_example_gen.chunks.cut.__defaults__", (64,))
     rows: list[tuple[object, ...]] = [(f'"l{n}"', f"r{n}", "x" if n % 50 == 7 else n) for n in range(500)]
     found = ingest(write_csv(tmp_path / "pairs.csv", rows, "left,right,score"), tmp_path / "out", settings(NAMES))
     assert [row["line"] for row in found.bad] == [n + 2 for n in range(500) if n % 50 == 7]
@@ -160,7 +153,7 @@ def graph(root: Path, path: str, **changes: object) -> Pipeline:
         pipeline_root=str(root),
         components=[node, StatisticsGen(examples=node.outputs["examples"])],
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(root / "metadata.sqlite")),
-        beam_pipeline_args=BEAM,
+        beam_pipeline_args=beam.options("local"),
     )
 
 
@@ -212,4 +205,4 @@ def test_spans_that_tfx_would_refuse_with_a_traceback(tmp_path: Path, pattern: s
 
 def test_a_span_with_zeros_that_the_pattern_leaves_out(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"written {SPAN:2}"):
-        find_files(str(tmp_path), "span-1/*")
+        find_files(str(tmp_path), "span-1/*", span_filled_in=True)

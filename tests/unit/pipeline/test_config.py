@@ -30,6 +30,7 @@ KEYS = {
     "data": "section",
     "data.path": "text",
     "data.format": "choice",
+    "data.quoting": "choice",
     "data.columns": "section",
     "data.columns.left": "column",
     "data.columns.right": "column",
@@ -39,6 +40,8 @@ KEYS = {
     "data.split": "section",
     "data.split.by": "choice",
     "data.split.eval_fraction": "number",
+    "data.duplicates": "choice",
+    "data.max_id_bytes": "whole",
     "data.max_quarantined_fraction": "number",
     "data.quoting": "choice",
     "data.duplicates": "choice",
@@ -100,7 +103,7 @@ WRONG: dict[str, list[Any]] = {
 WRONG["column?"] = [value for value in WRONG["column"] if value is not None]
 WRONG |= {
     f"{kind}?": [value for value in WRONG[kind] if value is not None]
-    for kind in ("whole", "section", "number", "choice")
+    for kind in ("whole", "section", "number", "choice", "column")
 }
 SECTIONS = [key for key, kind in KEYS.items() if kind.startswith("section")] + ["evaluate.bless.0"]
 
