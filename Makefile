@@ -17,7 +17,7 @@ WORDS_DATA := build/data/word_pairs/pairs.csv
 # The words example makes its own data; any other pipeline file names, or is given, data that exist.
 RUN_DATA := $(if $(DATA),,$(if $(filter $(WORDS_CONFIG),$(patsubst ./%,%,$(CONFIG))),$(WORDS_DATA)))
 
-.PHONY: help run-local test lint doctor check-fresh clean always
+.PHONY: help run-local test lint doctor bench check-fresh clean always
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +36,9 @@ lint: $(VENV) ## Check style, types and the direction of imports
 
 doctor: $(VENV) ## Check that everything a run needs is here, and say how to mend what is not
 	@.venv/bin/python -m pipeline.doctor
+
+bench: $(VENV) ## Run a benchmark [BENCH=NAME] [ARGS="--rows 100000"]; without BENCH: list them
+	@if [ -n '$(BENCH)' ]; then .venv/bin/python -m benchmarks.$(BENCH) $(ARGS); else .venv/bin/python -m benchmarks; fi
 
 check-fresh: $(VENV) ## Prove the set-up on bare machines and every Python here [ONLY=bookworm] [FULL=1] (root)
 	@.venv/bin/python -m bootstrap.check_fresh $(ONLY) $(if $(FULL),--full)
