@@ -95,10 +95,14 @@ def doctor() -> None:
 
 
 def _load(model: Path) -> LocalModel:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from serving.local_model import LocalModel, find_model
+    from serving.store import find_model
 
-    return LocalModel(find_model(model))
+    found = find_model(model)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Imports TensorFlow, seconds that a wrong path does not cost.
+    from serving.local_model import LocalModel
+
+    return LocalModel(found)
 
 
 def _echo_columns(*rows: tuple[str, ...]) -> None:

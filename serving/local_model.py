@@ -37,7 +37,7 @@ class LocalModel:
     """A SavedModel with Kindred's signatures."""
 
     def __init__(self, path: Path) -> None:
-        """Loads the SavedModel directory `path` (`find_model` finds it).
+        """Loads the SavedModel directory `path` (`serving.store.find_model` finds it).
 
         Raises:
           ModelNotFound: `path` holds no SavedModel with Kindred's signatures.
@@ -71,19 +71,3 @@ class LocalModel:
 
     def _call(self, signature: str, **inputs: Any) -> dict[str, np.ndarray[Any, Any]]:
         return {name: tensor.numpy() for name, tensor in self._signatures[signature](**inputs).items()}
-
-
-def find_model(path: Path) -> Path:
-    """The SavedModel that `path` means: itself, or the newest version below it.
-
-    Raises:
-      ModelNotFound: there is neither.
-    """
-    if (path / "saved_model.pb").is_file():
-        return path
-    entries = path.iterdir() if path.is_dir() else ()
-    versions = [entry for entry in entries if entry.name.isdecimal() and entry.is_dir()]
-    if not versions:
-        what = "no version in it" if path.is_dir() else "no such directory"
-        raise ModelNotFound(f"--model {path}: {what}; `kindred run` publishes to ROOT/serving")
-    return max(versions, key=lambda version: int(version.name))

@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 
 from serving.errors import ModelNotFound, ServingError
-from serving.local_model import LocalModel, find_model
+from serving.local_model import LocalModel
+from serving.store import find_model
 from tests.unit.trainer.planted_model import LEFT, RIGHT, Planted
 
 pytestmark = pytest.mark.tensorflow
