@@ -23,12 +23,18 @@ def split_files(examples_uri: str, split: str) -> list[str]:
 def read_batches(file: str) -> Iterator[pa.RecordBatch]:
     """Columns `left_id`, `right_id` binary and `score` float32 of one TFRecord file, a batch at a time."""
     decoder = ExamplesToRecordBatchDecoder(_schema().SerializeToString())
-    records = tf.data.TFRecordDataset(file, "GZIP" if file.endswith(".gz") else "", buffer_size=8 << 20)
-    for batch in records.batch(_BATCH).prefetch(1).as_numpy_iterator():
-        decoded = decoder.DecodeBatch(batch.tolist())
+    for batch in serialized_batches(file):
+        decoded = decoder.DecodeBatch(batch)
         names = (features.LEFT_ID, features.RIGHT_ID, features.SCORE)
         columns = [decoded.column(decoded.schema.get_field_index(name)).flatten() for name in names]
         yield pa.RecordBatch.from_arrays(columns, list(names))
+
+
+def serialized_batches(file: str) -> Iterator[list[bytes]]:
+    """Serialized tf.Examples of one TFRecord file, gzipped where its name ends in .gz, tens of thousands at a time."""
+    records = tf.data.TFRecordDataset(file, "GZIP" if file.endswith(".gz") else "", buffer_size=8 << 20)
+    for batch in records.batch(_BATCH).prefetch(1).as_numpy_iterator():
+        yield batch.tolist()
 
 
 def _schema() -> schema_pb2.Schema:

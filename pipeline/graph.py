@@ -11,7 +11,6 @@ from tfx.components.evaluator.component import Evaluator
 from tfx.components.example_validator.component import ExampleValidator
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.components.trainer.component import Trainer
-from tfx.components.transform.component import Transform
 from tfx.dsl.compiler import constants
 from tfx.dsl.compiler.compiler import Compiler
 from tfx.dsl.components.common.resolver import Resolver
@@ -33,6 +32,7 @@ from components.pair_example_gen.component import PairExampleGen
 from components.pair_example_gen.domain import score_domain
 from components.pair_example_gen.source import split_path
 from components.pair_statistics.component import PairStatisticsGen
+from components.pair_transform.component import PairTransform
 from components.pusher.component import VersionPusher
 from pipeline import beam
 from pipeline.config import BlessingRule, PipelineConfig, ingest_settings
@@ -127,9 +127,9 @@ def _validation(
 
 def _transform(
     config: PipelineConfig, example_gen: PairExampleGen, schema: ImportSchemaGen, gate: DataGate
-) -> Transform:
+) -> PairTransform:
     """Vocabularies and score centring; waits for the gate."""
-    transform = Transform(
+    transform = PairTransform(
         examples=example_gen.outputs["examples"],
         schema=schema.outputs["schema"],
         preprocessing_fn="trainer.preprocessing.preprocessing_fn",
@@ -144,10 +144,10 @@ def _transform(
         materialize=False,
     )
     transform.add_upstream_node(gate)
-    return transform
+    return transform.with_id(TRANSFORM)
 
 
-def _trainer(config: PipelineConfig, example_gen: PairExampleGen, transform: Transform) -> Trainer:
+def _trainer(config: PipelineConfig, example_gen: PairExampleGen, transform: PairTransform) -> Trainer:
     custom_config: dict[str, Any] = {
         "encode": config.encode.model_dump(),
         "model": config.model.model_dump(),

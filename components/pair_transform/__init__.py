@@ -1,0 +1,1 @@
+"""TFX's Transform, reading whole batches of pairs."""
