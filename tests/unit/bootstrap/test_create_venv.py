@@ -223,7 +223,7 @@ def test_a_supported_python_on_path_stands_in_for_an_unsupported_one(fresh: Fres
     fresh.python("python3.12", "3.12.1")
     fresh.python("python3.11", "3.11.7")
     old = fresh.python("python-old", "3.9.18")
-    done = fresh.run(python=old)
+    done = fresh.run(python=old, PATH=str(fresh.bin))
     script = fresh.root / "bootstrap" / "create_venv.py"
     assert (done.returncode, done.stdout) == (0, f"{fresh.bin / 'python3.12'} {script} --chosen\n")
 
