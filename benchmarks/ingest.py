@@ -14,13 +14,12 @@ import json
 import os
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.synthetic import Planted, write_csv
+from benchmarks.harness import measured_run, pairs_of
 
 _OURS, _THEIRS = "PairExampleGen", "CsvExampleGen"
 _LIMIT_MIB = 2048
@@ -33,7 +32,6 @@ def main() -> None:
         print(json.dumps(_run_component(arguments.component, Path(arguments.data))))
         return
     cache = Path(arguments.cache)
-    cache.mkdir(parents=True, exist_ok=True)
     small = pairs_of(cache, arguments.rows)
     found: dict[str, list[dict[str, float]]] = {_OURS: [], _THEIRS: []}
     for number in range(arguments.runs):
@@ -59,26 +57,8 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def pairs_of(cache: Path, rows: int) -> Path:
-    """A folder with one CSV file of planted pairs, made where it is not there."""
-    folder = cache / f"pairs-{rows}"
-    folder.mkdir(exist_ok=True)
-    file = folder / "pairs.csv"
-    if not file.exists():
-        write_csv(Planted(rows), file)
-    return folder
-
-
 def _measure(component: str, data: Path) -> dict[str, float]:
-    """Runs the component in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.ingest", "--component", component, "--data", str(data)]
-    with tempfile.TemporaryFile() as log:
-        finished = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, check=False)
-        if finished.returncode:
-            log.seek(0)
-            sys.exit(f"{component} failed:\n{log.read().decode(errors='replace')[-4000:]}")
-    measured: dict[str, float] = json.loads(finished.stdout.splitlines()[-1])
-    return measured
+    return measured_run("ingest", "--component", component, "--data", str(data))
 
 
 def _run_component(component: str, data: Path) -> dict[str, float]:

@@ -14,14 +14,12 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ingest import pairs_of
+from benchmarks.harness import measured_run, pairs_of
 
 _OURS, _THEIRS = "ours", "stock"
 _LAST = "Transform"
@@ -34,7 +32,6 @@ def main() -> None:
         print(json.dumps(_run(arguments.kind, Path(arguments.data))))
         return
     cache = Path(arguments.cache)
-    cache.mkdir(parents=True, exist_ok=True)
     data = pairs_of(cache, arguments.rows)
     found: dict[str, list[dict[str, float]]] = {_OURS: [], _THEIRS: []}
     for number in range(arguments.runs):
@@ -57,15 +54,8 @@ def _arguments() -> argparse.Namespace:
 
 
 def _measure(kind: str, data: Path) -> dict[str, float]:
-    """Seconds of each node, from a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.prepare", "--kind", kind, "--data", str(data)]
-    with tempfile.TemporaryFile() as log:
-        finished = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, check=False)
-        if finished.returncode:
-            log.seek(0)
-            sys.exit(f"{kind} failed:\n{log.read().decode(errors='replace')[-4000:]}")
-    seconds: dict[str, float] = json.loads(finished.stdout.splitlines()[-1])
-    return seconds
+    """Seconds of each node."""
+    return measured_run("prepare", "--kind", kind, "--data", str(data))
 
 
 def _run(kind: str, data: Path) -> dict[str, float]:

@@ -16,8 +16,8 @@ def remember_signatures() -> None:
     """Lets Beam inspect each function once per process; idempotent.
 
     Beam asks for the arguments of all methods of a DoFn whenever it builds, translates, validates or starts a stage:
-    some 90,000 inspections in one Transform, a quarter of its time. A function's signature does not change, so the
-    answers are kept by function (for a bound method: by the function behind it).
+    tens of thousands of inspections in one Transform. A function's signature does not change, so the answers are kept
+    by function (for a bound method: by the function behind it).
     """
     inspect_arguments = core.get_function_args_defaults
     if not hasattr(inspect_arguments, "remembered"):

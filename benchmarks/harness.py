@@ -1,0 +1,37 @@
+"""What benchmarks share: made data that are kept, and measured runs in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.synthetic import Planted, write_csv
+
+
+def pairs_of(cache: Path, rows: int) -> Path:
+    """A folder with one CSV file of planted pairs, made where it is not there."""
+    folder = cache / f"pairs-{rows}"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "pairs.csv"
+    if not file.exists():
+        write_csv(Planted(rows), file)
+    return folder
+
+
+def measured_run(module: str, *arguments: str) -> dict[str, float]:
+    """Runs `python -m benchmarks.MODULE ARGUMENTS`, whose last line on stdout is JSON, and reads that line.
+
+    Raises:
+      SystemExit: the run failed; shows the end of what it said.
+    """
+    with tempfile.TemporaryFile() as log:
+        command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
+        finished = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, check=False)
+        if finished.returncode:
+            log.seek(0)
+            sys.exit(f"{' '.join(command)} failed:\n{log.read().decode(errors='replace')[-4000:]}")
+    measured: dict[str, float] = json.loads(finished.stdout.splitlines()[-1])
+    return measured
