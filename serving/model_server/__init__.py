@@ -1,0 +1,1 @@
+"""kindred-model-server: TensorFlow Serving's public contract on the installed TensorFlow."""

@@ -1,0 +1,115 @@
+"""The Input of classify and regress as serialized tf.Examples, from JSON or from its message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tensorflow_serving.apis import input_pb2
+
+from serving.model_server.faults import invalid
+from serving.model_server.json_tensors import decode_base64, dump, shown
+from serving.model_server.tensors import Array
+from serving.quick_import import import_tensorflow
+
+tf = import_tensorflow()
+
+_INT64 = range(-(2**63), 2**63)
+
+
+def serialized(message: Any) -> Array:
+    """Serialized examples string `[n]` of an Input; a context is merged into every one.
+
+    Raises:
+      Fault: it holds no example.
+    """
+    kind = message.WhichOneof("kind")
+    if kind == "example_list":
+        found = [example.SerializeToString() for example in message.example_list.examples]
+    elif kind == "example_list_with_context":
+        context = message.example_list_with_context.context.SerializeToString()
+        # Concatenated messages merge: a feature of the example comes after that of the context, and wins.
+        examples = message.example_list_with_context.examples
+        found = [context + example.SerializeToString() for example in examples]
+    else:
+        found = []
+    if not found:
+        raise invalid("Input is empty.")
+    return np.array(found, dtype=object)
+
+
+def input_of(document: dict[str, Any]) -> Any:
+    """The Input of a JSON body: `examples`, and perhaps a `context`.
+
+    Raises:
+      Fault: a key is missing or of the wrong type.
+    """
+    examples = document.get("examples")
+    if not isinstance(examples, list):
+        raise invalid("key 'examples' is expected, with a list of objects")
+    if not examples:
+        raise invalid("'examples' value is an empty array")
+    message = input_pb2.Input()
+    if "context" in document:
+        message.example_list_with_context.context.CopyFrom(_example(document["context"]))
+        message.example_list_with_context.examples.extend(_example(value) for value in examples)
+    else:
+        message.example_list.examples.extend(_example(value) for value in examples)
+    return message
+
+
+def _example(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise invalid(f"Example must be JSON object but got {shown(value)}")
+    example = tf.train.Example()
+    for name, content in value.items():
+        _fill(example.features.feature[name], content if isinstance(content, list) else [content], name)
+    return example
+
+
+def _fill(feature: Any, values: list[Any], name: str) -> None:
+    """Sets the one kind of list that all `values` fit; whole numbers and booleans are int64, as the contract has it."""
+    kinds = {_kind(value, name) for value in values}
+    if len(kinds) > 1:
+        raise invalid(f"Unexpected element type in feature: {name}: it mixes {' and '.join(sorted(kinds))}")
+    if kinds == {"bytes"}:
+        feature.bytes_list.value.extend(_bytes(value, name) for value in values)
+    elif kinds == {"float"}:
+        feature.float_list.value.extend(values)
+    elif kinds:
+        feature.int64_list.value.extend(int(value) for value in values)
+
+
+def _kind(value: Any, name: str) -> str:
+    if isinstance(value, str) or (isinstance(value, dict) and isinstance(value.get("b64"), str) and len(value) == 1):
+        return "bytes"
+    if isinstance(value, float):
+        return "float"
+    if isinstance(value, int):
+        if value not in _INT64:
+            raise invalid(f"Feature: {name} has an element beyond int64: {value}")
+        return "int64"
+    raise invalid(f"Feature: {name} has element with unexpected JSON type: {shown(value)}")
+
+
+def _bytes(value: Any, name: str) -> bytes:
+    return value.encode() if isinstance(value, str) else decode_base64(value["b64"], name)
+
+
+def classifications_json(result: Any) -> bytes:
+    """The body that answers a classify request: label and score of every class of every example."""
+    rows = [[[entry.label, entry.score] for entry in row.classes] for row in result.classifications]
+    scores = [entry.score for row in result.classifications for entry in row.classes]
+    return dump({"results": [[[label, np.float32(score)] for label, score in row] for row in rows]}, _finite(scores))
+
+
+def regressions_json(result: Any) -> bytes:
+    """The body that answers a regress request: a value for every example."""
+    values = [entry.value for entry in result.regressions]
+    if _finite(values):
+        return dump({"results": np.array(values, np.float32)})
+    return dump({"results": [float(str(np.float32(value))) for value in values]}, finite=False)
+
+
+def _finite(values: list[float]) -> bool:
+    return bool(np.isfinite(np.array(values, np.float64)).all())

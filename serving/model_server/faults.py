@@ -1,0 +1,74 @@
+"""What a request can be refused for: one canonical status code and a sentence, told alike over REST and gRPC."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+
+class Code(enum.IntEnum):
+    """The canonical status codes that gRPC, TensorFlow and TensorFlow Serving share."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+# As TensorFlow Serving's HTTP server maps them.
+HTTP_STATUS = {
+    Code.OK: 200,
+    Code.CANCELLED: 499,
+    Code.UNKNOWN: 500,
+    Code.INVALID_ARGUMENT: 400,
+    Code.DEADLINE_EXCEEDED: 504,
+    Code.NOT_FOUND: 404,
+    Code.ALREADY_EXISTS: 409,
+    Code.PERMISSION_DENIED: 403,
+    Code.RESOURCE_EXHAUSTED: 429,
+    Code.FAILED_PRECONDITION: 400,
+    Code.ABORTED: 409,
+    Code.OUT_OF_RANGE: 400,
+    Code.UNIMPLEMENTED: 501,
+    Code.INTERNAL: 500,
+    Code.UNAVAILABLE: 503,
+    Code.DATA_LOSS: 500,
+    Code.UNAUTHENTICATED: 401,
+}
+
+
+class Fault(Exception):
+    """A request, a model or a configuration that cannot be served."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def invalid(message: str) -> Fault:
+    """A fault of the request itself."""
+    return Fault(Code.INVALID_ARGUMENT, message)
+
+
+def fault_of(error: Exception) -> Fault:
+    """`error` as a fault: TensorFlow's errors keep their code, anything unforeseen is INTERNAL."""
+    if isinstance(error, Fault):
+        return error
+    code: Any = getattr(error, "error_code", None)
+    if code is not None and code in Code.__members__.values():
+        return Fault(Code(code), str(getattr(error, "message", error)))
+    return Fault(Code.INTERNAL, f"{type(error).__name__}: {error}")

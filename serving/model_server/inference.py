@@ -1,0 +1,179 @@
+"""Predict, classify, regress and multi-inference on one servable, free of any transport."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tensorflow_serving.apis import classification_pb2, inference_pb2, regression_pb2
+
+from serving.model_server import examples
+from serving.model_server.faults import Code, Fault, invalid
+from serving.model_server.metrics import Metrics
+from serving.model_server.servable import DEFAULT_SIGNATURE, Servable, check_rows, tensor_name
+from serving.model_server.tensors import Array, to_array
+
+_METHODS = "tensorflow/serving/"
+CLASSIFY, REGRESS = f"{_METHODS}classify", f"{_METHODS}regress"
+
+
+class Inference:
+    """The calls of PredictionService; `check_method_name` is the flag --enable_signature_method_name_check."""
+
+    def __init__(self, metrics: Metrics, max_rows: int, check_method_name: bool = False) -> None:
+        self._metrics, self._max_rows, self._check_method_name = metrics, max_rows, check_method_name
+
+    def predict(
+        self, servable: Servable, signature_name: str, inputs: Mapping[str, Array], wanted: Sequence[str] = ()
+    ) -> dict[str, Array]:
+        """The outputs `wanted` of a signature (all where it names none) by alias.
+
+        Raises:
+          Fault: the signature, its inputs or an output are not as the model has them.
+          tf.errors.OpError: an operation failed.
+        """
+        signature = servable.signature(signature_name, Code.FAILED_PRECONDITION)
+        check_rows(inputs, self._max_rows)
+        feeds = _feeds(signature, inputs)
+        fetches = _fetches(signature, wanted)
+        return dict(zip(fetches, self._run(servable, feeds, list(fetches.values()), "Predict"), strict=True))
+
+    def classify(self, servable: Servable, signature_name: str, message: Any) -> Any:
+        """The ClassificationResult for an Input."""
+        signature = self._signature(servable, signature_name, CLASSIFY)
+        outputs = self._run_examples(servable, signature, message, ("classes", "scores"), "Classify")
+        return _classifications(outputs)
+
+    def regress(self, servable: Servable, signature_name: str, message: Any) -> Any:
+        """The RegressionResult for an Input."""
+        signature = self._signature(servable, signature_name, REGRESS)
+        return _regressions(self._run_examples(servable, signature, message, ("outputs",), "Regress"))
+
+    def multi_inference(self, servable: Servable, request: Any) -> Any:
+        """The MultiInferenceResponse of tasks that share a model and an Input."""
+        response = inference_pb2.MultiInferenceResponse()
+        names = [task.model_spec.signature_name or DEFAULT_SIGNATURE for task in request.tasks]
+        for name in names:
+            if names.count(name) > 1:
+                raise invalid(f"Duplicate evaluation of signature: {name}")
+        for task, name in zip(request.tasks, names, strict=True):
+            result = response.results.add()
+            result.model_spec.name = task.model_spec.name
+            result.model_spec.signature_name = name
+            result.model_spec.version.value = servable.version
+            if task.method_name == CLASSIFY:
+                result.classification_result.CopyFrom(self.classify(servable, name, request.input))
+            elif task.method_name == REGRESS:
+                result.regression_result.CopyFrom(self.regress(servable, name, request.input))
+            else:
+                raise Fault(Code.UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}")
+        return response
+
+    def _signature(self, servable: Servable, name: str, method: str) -> Any:
+        signature = servable.signature(name)
+        if self._check_method_name and signature.method_name != method:
+            raise invalid(f"Expected signature method_name to be {method}. Was: {signature.method_name}")
+        if len(signature.inputs) != 1:
+            raise invalid("Expected one input Tensor.")
+        if "inputs" not in signature.inputs and method in (CLASSIFY, REGRESS):
+            raise invalid(f"No {method.removeprefix(_METHODS)} inputs found in SignatureDef: {list(signature.inputs)}")
+        return signature
+
+    def _run_examples(
+        self, servable: Servable, signature: Any, message: Any, aliases: Sequence[str], api: str
+    ) -> dict[str, Array]:
+        """Outputs `aliases`, as far as the signature has them, for an Input: a row for each example."""
+        fetches = {
+            alias: tensor_name(signature.outputs[alias], alias) for alias in aliases if alias in signature.outputs
+        }
+        if not fetches or len(signature.outputs) > len(aliases):
+            raise invalid(f"Expected outputs {' or '.join(aliases)}, found {sorted(signature.outputs)}")
+        batch = examples.serialized(message)
+        check_rows({"examples": batch}, self._max_rows)
+        self._metrics.example_counts.labels(servable.name).observe(len(batch))
+        self._metrics.examples.add(servable.name, by=len(batch))
+        feeds = {tensor_name(signature.inputs["inputs"], "inputs"): batch}
+        outputs = dict(zip(fetches, self._run(servable, feeds, list(fetches.values()), api), strict=True))
+        for alias, output in outputs.items():
+            if output.ndim == 0 or output.shape[0] != len(batch):
+                raise invalid(f"Expected {alias} output batch size of {len(batch)}. Got shape: {list(output.shape)}")
+        return outputs
+
+    def _run(self, servable: Servable, feeds: Mapping[str, Array], fetches: Sequence[str], api: str) -> list[Array]:
+        started = time.perf_counter()
+        outputs = servable.execute(feeds, fetches)
+        seconds = time.perf_counter() - started
+        self._metrics.runtime_latency.labels(servable.name, api, "TF1").observe(seconds * 1e6)
+        return outputs
+
+
+def _feeds(signature: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Arrays by tensor name; an input with a default may be left out."""
+    given, known = set(inputs), set(signature.inputs)
+    missing = known - given - set(signature.defaults)
+    if missing or given - known:
+        raise invalid(
+            f"input size does not match signature: {len(given)}!={len(known)}. Sent extra: {sorted(given - known)}. "
+            f"Missing but required: {sorted(missing)}."
+        )
+    feeds = {}
+    for alias, info in signature.inputs.items():
+        array = inputs[alias] if alias in inputs else to_array(signature.defaults[alias], alias)
+        feeds[tensor_name(info, alias)] = array
+    return feeds
+
+
+def _fetches(signature: Any, wanted: Sequence[str]) -> dict[str, str]:
+    """Tensor names by alias."""
+    for alias in wanted:
+        if alias not in signature.outputs:
+            raise invalid(
+                f"output tensor alias not found in signature: {alias} "
+                f"Outputs expected to be in the set {{{','.join(sorted(signature.outputs))}}}."
+            )
+        if list(wanted).count(alias) > 1:
+            raise invalid(f"duplicate output tensor alias: {alias}")
+    return {alias: tensor_name(signature.outputs[alias], alias) for alias in wanted or sorted(signature.outputs)}
+
+
+def _classifications(outputs: Mapping[str, Array]) -> Any:
+    classes, scores = outputs.get("classes"), outputs.get("scores")
+    for alias, array, kind in (("classes", classes, "object"), ("scores", scores, "float32")):
+        if array is not None and array.ndim != 2:
+            raise invalid(f"Expected Tensor shape: [batch_size num_classes] but got {list(array.shape)}")
+        if array is not None and array.dtype.name != kind:
+            raise invalid(f"Expected {alias} Tensor of {kind}. Got: {array.dtype.name}")
+    if classes is not None and scores is not None and classes.shape != scores.shape:
+        raise invalid(f"Tensors class and score should match. Got {list(classes.shape)} vs. {list(scores.shape)}")
+    result = classification_pb2.ClassificationResult()
+    some = classes if classes is not None else scores
+    assert some is not None
+    for i in range(some.shape[0]):
+        row = result.classifications.add()
+        for j in range(some.shape[1]):
+            entry = row.classes.add()
+            if classes is not None:
+                entry.label = _label(classes[i, j])
+            if scores is not None:
+                entry.score = float(scores[i, j])
+    return result
+
+
+def _label(value: bytes) -> str:
+    """A label is text by its message's type; what is no UTF-8 is told with replacement characters."""
+    return value.decode("utf-8", "replace")
+
+
+def _regressions(outputs: Mapping[str, Array]) -> Any:
+    (values,) = outputs.values()
+    if values.ndim > 2 or (values.ndim == 2 and values.shape[1] != 1):
+        raise invalid(
+            f"Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got {values.shape}"
+        )
+    if values.dtype.name != "float32":
+        raise invalid(f"Expected output Tensor of float32. Got: {values.dtype.name}")
+    result = regression_pb2.RegressionResult()
+    for value in values.reshape(-1).tolist():
+        result.regressions.add().value = value
+    return result

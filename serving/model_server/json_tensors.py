@@ -1,0 +1,249 @@
+"""JSON bodies of predict requests as arrays, and arrays as JSON: rows (`instances`) or columns (`inputs`).
+
+After TensorFlow Serving's RESTful API page. One thing is ours: a string that is no UTF-8 is told as `{"b64": ...}`
+under any name, where TensorFlow Serving would send bytes that no JSON parser takes.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+
+from serving.model_server.faults import Code, Fault, invalid
+from serving.model_server.tensors import Array
+from serving.quick_import import import_tensorflow
+
+tf = import_tensorflow()
+
+_SHOWN = 256
+_INTEGERS = {"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"}
+_FLOATS = {"float16", "bfloat16", "float32", "float64"}
+_BINARY_SUFFIX = "_bytes"
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """The object in `body`. NaN and infinities may stand in it, as TensorFlow Serving allows.
+
+    Raises:
+      Fault: it is no JSON object.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as strict:
+        try:
+            # Slower, and takes NaN, Infinity and what follows the document.
+            document, _ = json.JSONDecoder().raw_decode(body.decode("utf-8").lstrip())
+        except (UnicodeDecodeError, ValueError, RecursionError):
+            raise invalid(f"JSON Parse error: {strict}") from None
+    if not isinstance(document, dict):
+        raise invalid(f"JSON Value: {shown(document)} Is not object")
+    return document
+
+
+def shown(value: Any) -> str:
+    """A value as an error message shows it: JSON, cut where it is long."""
+    text = json.dumps(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+def signature_name(document: dict[str, Any]) -> str:
+    """`signature_name` of a request, empty where it says none."""
+    name = document.get("signature_name", "")
+    if not isinstance(name, str):
+        raise invalid(f"JSON Value: {shown(document)}: 'signature_name' key must be a string value.")
+    return name
+
+
+def inputs_of(document: dict[str, Any], signature: Any) -> tuple[dict[str, Array], bool]:
+    """The inputs of a predict request for a SignatureDef, by alias, and whether they came as rows.
+
+    Raises:
+      Fault: the request has neither or both formats, or a value does not fit its input.
+    """
+    rows, columns = "instances" in document, "inputs" in document
+    if rows and columns:
+        raise invalid("expecting only one of 'inputs' or 'instances' keys to exist")
+    if not rows and not columns:
+        raise invalid("Missing 'inputs' or 'instances' key")
+    if rows:
+        return _from_rows(document["instances"], signature), True
+    return _from_columns(document["inputs"], signature), False
+
+
+def _from_columns(value: Any, signature: Any) -> dict[str, Array]:
+    infos = signature.inputs
+    if not isinstance(value, dict) or _is_base64(value):
+        if len(infos) != 1:
+            raise invalid("'inputs' is a plain value or list, but the signature has several inputs: give an object")
+        ((alias, info),) = infos.items()
+        return {alias: to_array(value, info.dtype, alias)}
+    for alias in infos:
+        if alias not in value and alias not in signature.defaults:
+            raise invalid(f"Missing named input: {alias} in 'inputs' object.")
+    return {alias: to_array(value[alias], info.dtype, alias) for alias, info in infos.items() if alias in value}
+
+
+def _from_rows(rows: Any, signature: Any) -> dict[str, Array]:
+    if not isinstance(rows, list):
+        raise invalid("Expecting 'instances' to be an list/array")
+    if not rows:
+        raise invalid("No values in 'instances' array")
+    named = [isinstance(row, dict) and not _is_base64(row) for row in rows]
+    if any(named) != all(named):
+        raise invalid(f"'instances' mixes objects and plain values, the first at item {named.index(not named[0])}")
+    if not named[0]:
+        if len(signature.inputs) != 1:
+            raise invalid("'instances' is a plain list, but the signature has several inputs: give a list of objects")
+        ((alias, info),) = signature.inputs.items()
+        return {alias: to_array(rows, info.dtype, alias)}
+    expected = set(signature.inputs)
+    for number, row in enumerate(rows):
+        if not expected - set(signature.defaults) <= row.keys() <= expected or row.keys() != rows[0].keys():
+            raise invalid(
+                f"Failed to process element: {number} of 'instances' list. JSON object: {shown(row)} "
+                f"keys must be equal to: {','.join(sorted(expected))}"
+            )
+    return {
+        alias: to_array([row[alias] for row in rows], info.dtype, alias)
+        for alias, info in signature.inputs.items()
+        if alias in rows[0]
+    }
+
+
+def _is_base64(value: Any) -> bool:
+    return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
+
+
+def to_array(value: Any, dtype: int, alias: str) -> Array:
+    """Nested lists `value` as an array of TensorFlow's type number `dtype`.
+
+    Raises:
+      Fault: the lists are ragged, or a value is not of the type.
+    """
+    kind = tf.as_dtype(dtype)
+    shape = _shape(value)
+    leaves: list[Any] = [value]
+    for size in shape:
+        if not all(isinstance(items, list) and len(items) == size for items in leaves):
+            raise invalid(f"input {alias!r}: lists of different lengths or depths: {shown(value)}")
+        leaves = [item for items in leaves for item in items]
+    if any(isinstance(leaf, list) for leaf in leaves):
+        raise invalid(f"input {alias!r}: lists of different lengths or depths: {shown(value)}")
+    array = _strings(leaves, alias) if kind.name == "string" else _numbers(leaves, kind, alias)
+    return array.reshape(shape)
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    shape = []
+    while isinstance(value, list):
+        shape.append(len(value))
+        if not value:
+            break
+        value = value[0]
+    return tuple(shape)
+
+
+def _strings(leaves: list[Any], alias: str) -> Array:
+    array = np.empty(len(leaves), dtype=object)
+    for i, leaf in enumerate(leaves):
+        if isinstance(leaf, str):
+            array[i] = leaf.encode("utf-8", "surrogatepass")
+        elif _is_base64(leaf):
+            array[i] = decode_base64(leaf["b64"], alias)
+        else:
+            raise _wrong_type(leaf, "string", alias)
+    return array
+
+
+def decode_base64(text: str, alias: str) -> bytes:
+    """The bytes of base64 `text`, with or without padding."""
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise invalid(f"input {alias!r}: unable to base64 decode {shown(text)}") from None
+
+
+def _numbers(leaves: list[Any], kind: Any, alias: str) -> Array:
+    allowed = {bool} if kind.name == "bool" else {int} if kind.name in _INTEGERS else {int, float}
+    if kind.name != "bool" and kind.name not in _INTEGERS | _FLOATS:
+        raise Fault(Code.UNIMPLEMENTED, f"input {alias!r}: JSON cannot be converted to type {kind.name}")
+    for leaf in leaves:
+        if type(leaf) not in allowed:
+            raise _wrong_type(leaf, kind.name, alias)
+    if kind.name in _INTEGERS:
+        for leaf in leaves:
+            if not kind.min <= leaf <= kind.max:
+                raise _wrong_type(leaf, kind.name, alias)
+    with np.errstate(over="ignore"):
+        return np.array(leaves, dtype=kind.as_numpy_dtype)
+
+
+def _wrong_type(value: Any, kind: str, alias: str) -> Fault:
+    return invalid(f"input {alias!r}: JSON Value: {shown(value)} is not of expected type: {kind}")
+
+
+def answer(outputs: Mapping[str, Array], as_rows: bool) -> bytes:
+    """The body that answers a predict request: `predictions`, a row each, or `outputs`, a column each.
+
+    Raises:
+      Fault: rows were asked for, and the outputs do not have the same number of them.
+    """
+    finite = all(array.dtype.kind != "f" or bool(np.isfinite(array).all()) for array in outputs.values())
+    told = {name: _tellable(name, array) for name, array in outputs.items()}
+    if not as_rows:
+        return dump({"outputs": told if len(told) > 1 else next(iter(told.values()))}, finite)
+    sizes = {name: array.shape[0] if array.ndim else None for name, array in outputs.items()}
+    if None in sizes.values() or len(set(sizes.values())) != 1:
+        raise invalid(f"outputs have inconsistent batch sizes {sizes}: ask in the columnar format, with 'inputs'")
+    if len(told) == 1:
+        return dump({"predictions": next(iter(told.values()))}, finite)
+    rows = [dict(zip(told, row, strict=True)) for row in zip(*told.values(), strict=True)]
+    return dump({"predictions": rows}, finite)
+
+
+def _tellable(name: str, array: Array) -> Any:
+    """What orjson can write: a plain array of numbers, or nested lists."""
+    if array.dtype == object:
+        return _text(array.tolist(), name.endswith(_BINARY_SUFFIX))
+    if array.dtype.name in ("float16", "bfloat16"):
+        array = array.astype(np.float32)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        # Through its shortest text: 0.1 of 32 bits is told as 0.1, not as the nearest of 64 bits.
+        flat = np.array([float(str(value)) for value in array.reshape(-1)], dtype=object)
+        return flat.reshape(array.shape).tolist()
+    if array.dtype.kind not in "fiub":
+        raise Fault(Code.UNIMPLEMENTED, f"output {name!r} of type {array.dtype.name} cannot be told in JSON")
+    return np.ascontiguousarray(array) if array.ndim else array[()]
+
+
+def _text(value: Any, binary: bool) -> Any:
+    if isinstance(value, list):
+        return [_text(item, binary) for item in value]
+    data: bytes = value if isinstance(value, bytes) else str(value).encode()
+    if not binary:
+        with contextlib.suppress(UnicodeDecodeError):
+            return data.decode("utf-8")
+    return {"b64": base64.b64encode(data).decode("ascii")}
+
+
+def dump(document: Any, finite: bool = True) -> bytes:
+    """`document` as JSON; where not all is `finite`, with NaN and infinities as TensorFlow Serving writes them."""
+    if finite:
+        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    return json.dumps(_plain(document), ensure_ascii=False).encode("utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """`value` without arrays, for the standard library."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return orjson.loads(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)) if hasattr(value, "dtype") else value

@@ -1,0 +1,46 @@
+"""The command `kindred-model-server`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+from serving.model_server import flags
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serves until SIGTERM or SIGINT; then lets the requests that are being answered end, and ends with code 0."""
+    found = flags.parse(sys.argv[1:] if arguments is None else arguments)
+    if found.version:
+        print(f"kindred-model-server {importlib.metadata.version('kindred')}")
+        print(f"TensorFlow {importlib.metadata.version('tensorflow')}")
+        return
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    # Imports TensorFlow, seconds that a wrong flag does not cost.
+    from serving.model_server.faults import Fault
+    from serving.model_server.server import ModelServer
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        server = ModelServer(found)
+        server.start()
+    except (Fault, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    for name in flags.ignored(found):
+        logging.warning("--%s has no meaning here and is ignored", name)
+    stop.wait()
+    server.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Which models are served: the flags of one model, or a ModelServerConfig of several."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+
+from serving.model_server.faults import invalid
+from serving.model_server.versions import Policy
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSettings:
+    """One model: where its versions lie, which of them are served, and how clients may call them."""
+
+    name: str
+    base_path: str
+    policy: Policy = dataclasses.field(default_factory=Policy)
+    labels: tuple[tuple[str, int], ...] = ()
+
+
+def read_config_file(path: Path) -> list[ModelSettings]:
+    """The models of an ascii ModelServerConfig.
+
+    Raises:
+      Fault: the file is no ModelServerConfig, or what it says cannot be served.
+    """
+    config = model_server_config_pb2.ModelServerConfig()
+    try:
+        text_format.Parse(path.read_text(encoding="utf-8"), config)
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+        raise invalid(f"--model_config_file {path}: {error}") from None
+    return models_of(config)
+
+
+def models_of(config: Any) -> list[ModelSettings]:
+    """The models of a ModelServerConfig message.
+
+    Raises:
+      Fault: a name is missing or given twice, a path is relative, or the platform is not TensorFlow.
+    """
+    if config.WhichOneof("config") != "model_config_list":
+        raise invalid("a ModelServerConfig needs a model_config_list; other kinds are not supported")
+    models = [_model(entry) for entry in config.model_config_list.config]
+    names = [model.name for model in models]
+    for name in names:
+        if names.count(name) > 1:
+            raise invalid(f"Illegal to list model {name} multiple times in config list")
+    return models
+
+
+def _model(entry: Any) -> ModelSettings:
+    if not entry.name:
+        raise invalid("a model in the config list has no name")
+    if "://" not in entry.base_path and not entry.base_path.startswith("/"):
+        raise invalid(
+            f"Expected model {entry.name} to have an absolute path or URI; got base_path()={entry.base_path!r}"
+        )
+    if entry.model_platform not in ("", "tensorflow"):
+        raise invalid(f"Model {entry.name} requests unsupported platform {entry.model_platform}")
+    labels = tuple(sorted((label, int(version)) for label, version in entry.version_labels.items()))
+    return ModelSettings(entry.name, entry.base_path, _policy(entry.model_version_policy), labels)
+
+
+def _policy(message: Any) -> Policy:
+    kind = message.WhichOneof("policy_choice") or "latest"
+    if kind == "specific":
+        return Policy("specific", versions=frozenset(message.specific.versions))
+    return Policy("all") if kind == "all" else Policy("latest", count=max(int(message.latest.num_versions), 1))

@@ -1,0 +1,134 @@
+"""What both transports share: the models, the calls, the limits and the count of requests."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf import json_format
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
+
+from serving.model_server.faults import Code, Fault, fault_of
+from serving.model_server.inference import Inference
+from serving.model_server.metrics import Metrics
+from serving.model_server.models import ModelManager, Version
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What a client may ask for at once; beyond it a request is refused, and the server stays well."""
+
+    max_body_bytes: int = 64 << 20
+    max_batch_rows: int = 100_000
+    max_concurrency: int = 256
+    timeout_seconds: float = 30.0
+
+
+class Service:
+    """The models of a server, and everything a transport needs to answer for them."""
+
+    def __init__(self, models: ModelManager, inference: Inference, metrics: Metrics, limits: Limits) -> None:
+        self.models, self.inference, self.metrics, self.limits = models, inference, metrics, limits
+        self._running = 0
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def counted(self, model: str, api: str, entrypoint: str) -> Iterator[None]:
+        """Counts one request under TensorFlow Serving's labels, and times it where it succeeds.
+
+        Raises:
+          Fault: in place of whatever the block raises.
+        """
+        started = time.perf_counter()
+        try:
+            yield
+        except Exception as error:
+            fault = fault_of(error)
+            self.metrics.requests.add(model, fault.code.name)
+            raise fault from error
+        self.metrics.requests.add(model, "OK")
+        microseconds = (time.perf_counter() - started) * 1e6
+        self.metrics.request_latency.labels(model, api, entrypoint).observe(microseconds)
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """One of the `max_concurrency` places.
+
+        Raises:
+          Fault: RESOURCE_EXHAUSTED, all are taken.
+        """
+        with self._lock:
+            if self._running >= self.limits.max_concurrency:
+                raise Fault(
+                    Code.RESOURCE_EXHAUSTED,
+                    f"{self._running} requests are being answered, which is --max_concurrent_requests; try again",
+                )
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
+
+    def lease(self, spec: Any) -> contextlib.AbstractContextManager[Any]:
+        """The servable that a ModelSpec means."""
+        return self.models.lease(spec.name, *version_of(spec))
+
+    def status(self, spec: Any) -> Any:
+        """The GetModelStatusResponse for a ModelSpec."""
+        response = get_model_status_pb2.GetModelStatusResponse()
+        for version in self.models.status(spec.name, *version_of(spec)):
+            response.model_version_status.append(_status(version))
+        return response
+
+    def metadata(self, spec: Any) -> Any:
+        """The GetModelMetadataResponse for a ModelSpec: its signatures."""
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        with self.lease(spec) as servable:
+            signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.signatures)
+            response.model_spec.name = servable.name
+            response.model_spec.version.value = servable.version
+        response.metadata["signature_def"].Pack(signatures)
+        return response
+
+
+def version_of(spec: Any) -> tuple[int | None, str | None]:
+    """The version or the label that a ModelSpec asks for; None for those that it does not."""
+    choice = spec.WhichOneof("version_choice")
+    return (
+        spec.version.value if choice == "version" else None,
+        spec.version_label if choice == "version_label" else None,
+    )
+
+
+def _status(version: Version) -> Any:
+    status = get_model_status_pb2.ModelVersionStatus(version=version.number, state=int(version.state))
+    status.status.error_code = int(version.fault.code) if version.fault else 0
+    status.status.error_message = version.fault.message if version.fault else ""
+    return status
+
+
+def metadata_json(response: Any) -> dict[str, Any]:
+    """A GetModelMetadataResponse as the REST API tells it: the signature map unpacked, names as in the message."""
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    response.metadata["signature_def"].Unpack(signatures)
+    return {
+        "model_spec": _as_dict(response.model_spec),
+        "metadata": {"signature_def": _as_dict(signatures)},
+    }
+
+
+def status_json(response: Any) -> dict[str, Any]:
+    """A GetModelStatusResponse as the REST API tells it."""
+    return _as_dict(response)
+
+
+def _as_dict(message: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    return found

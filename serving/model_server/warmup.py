@@ -1,0 +1,76 @@
+"""Warm-up: a version answers the requests that it was published with before it answers anybody else's."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from tensorflow_serving.apis import prediction_log_pb2
+
+from serving.model_server.faults import Code, Fault, fault_of, invalid
+from serving.model_server.inference import Inference
+from serving.model_server.metrics import Metrics
+from serving.model_server.servable import Servable
+from serving.model_server.tensors import to_array
+from serving.quick_import import import_tensorflow
+
+tf = import_tensorflow()
+
+REQUESTS = os.path.join("assets.extra", "tf_serving_warmup_requests")
+_MOST = 1000
+
+
+def warm_up(servable: Servable, inference: Inference, metrics: Metrics, iterations: int = 1) -> int:
+    """Replays the model's own requests, each `iterations` times; how many there are.
+
+    Raises:
+      Fault: the file is no TFRecord file of PredictionLogs, or a request fails: such a version must not serve.
+    """
+    path = os.path.join(servable.path, REQUESTS)
+    if not tf.io.gfile.exists(path):
+        return 0
+    started, count, status = time.perf_counter(), 0, Code.OK
+    try:
+        for log in _read(path):
+            count += 1
+            for _ in range(max(iterations, 1)):
+                _replay(servable, inference, log)
+    except Exception as error:
+        fault = fault_of(error)
+        status = fault.code
+        raise Fault(fault.code, f"warm-up request {max(count, 1)} of {path}: {fault.message}") from None
+    finally:
+        metrics.warmup_records.add(servable.path, status.name, by=count)
+        metrics.warmup_latency.labels(servable.path, status.name).observe((time.perf_counter() - started) * 1e6)
+    return count
+
+
+def _read(path: str) -> list[Any]:
+    logs = []
+    for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+        log = prediction_log_pb2.PredictionLog()
+        try:
+            log.ParseFromString(record)
+        except Exception:
+            raise invalid("Failed to parse warmup record") from None
+        logs.append(log)
+    if len(logs) > _MOST:
+        raise invalid(f"Number of warmup records exceeds the maximum ({_MOST})")
+    return logs
+
+
+def _replay(servable: Servable, inference: Inference, log: Any) -> None:
+    kind = log.WhichOneof("log_type")
+    request: Any = getattr(log, kind).request if kind else None
+    if kind == "predict_log":
+        inputs = {alias: to_array(proto, alias) for alias, proto in request.inputs.items()}
+        inference.predict(servable, request.model_spec.signature_name, inputs, list(request.output_filter))
+    elif kind == "classify_log":
+        inference.classify(servable, request.model_spec.signature_name, request.input)
+    elif kind == "regress_log":
+        inference.regress(servable, request.model_spec.signature_name, request.input)
+    elif kind == "multi_inference_log":
+        inference.multi_inference(servable, request)
+    elif kind:
+        raise Fault(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
