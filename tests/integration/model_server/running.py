@@ -1,0 +1,124 @@
+"""Model servers to test, each in a process of its own or in this one, and the clients that ask them."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+OURS = str(Path(sys.executable).with_name("kindred-model-server"))
+# The same cases for the original, wherever it is to be had.
+BINARIES = [OURS, *filter(None, [shutil.which("tensorflow_model_server")])]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Client:
+    """REST and gRPC of one server."""
+
+    def __init__(self, rest_port: int, grpc_port: int) -> None:
+        self.rest_port, self.grpc_port = rest_port, grpc_port
+        self._channel = grpc.insecure_channel(
+            f"127.0.0.1:{grpc_port}", [("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
+        )
+        self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self.models = model_service_pb2_grpc.ModelServiceStub(self._channel)
+
+    def ask(self, method: str, path: str, body: Any = None, headers: dict | None = None) -> tuple[int, bytes, dict]:
+        """Status, body and headers; `body` is sent as it stands where it is bytes, else as JSON."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.rest_port, timeout=60)
+        try:
+            content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+            connection.request(method, path, content, headers or {})
+            answer = connection.getresponse()
+            return answer.status, answer.read(), {key.lower(): value for key, value in answer.getheaders()}
+        finally:
+            connection.close()
+
+    def post(self, path: str, body: Any) -> tuple[int, Any]:
+        """Status and parsed JSON."""
+        status, content, _ = self.ask("POST", f"/v1/models/{path}", body)
+        return status, json.loads(content)
+
+    def get(self, path: str) -> tuple[int, Any]:
+        status, content, _ = self.ask("GET", f"/v1/models{path}")
+        return status, json.loads(content)
+
+    def states(self, model: str) -> dict[int, tuple[str, str]]:
+        """State and error message of every version."""
+        status, content = self.get(f"/{model}")
+        if status != 200:
+            return {}
+        return {
+            int(entry["version"]): (entry["state"], entry["status"]["error_message"])
+            for entry in content["model_version_status"]
+        }
+
+    def wait(self, model: str, version: int, state: str, timeout: float = 30) -> str:
+        """Waits for `state`; its error message."""
+        deadline = time.monotonic() + timeout
+        while (found := self.states(model).get(version, ("", "")))[0] != state:
+            assert time.monotonic() < deadline, (version, state, self.states(model))
+            time.sleep(0.02)
+        return found[1]
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+@contextlib.contextmanager
+def process(binary: str, *flags: str) -> Iterator[tuple[Client, subprocess.Popen]]:
+    """A server in its own process, once its ports are open."""
+    rest_port, grpc_port = free_port(), free_port()
+    command = [binary, f"--port={grpc_port}", f"--rest_api_port={rest_port}", *flags]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    client = Client(rest_port, grpc_port)
+    try:
+        deadline = time.monotonic() + 60
+        while not _listens(rest_port):
+            assert server.poll() is None, server.stdout.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        yield client, server
+    finally:
+        client.close()
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextlib.contextmanager
+def here(*flags: str) -> Iterator[Client]:
+    """A server in this process: TensorFlow is here already."""
+    from serving.model_server.flags import parse
+    from serving.model_server.server import ModelServer
+
+    rest_port, grpc_port = free_port(), free_port()
+    server = ModelServer(parse([f"--port={grpc_port}", f"--rest_api_port={rest_port}", "--drain_seconds=5", *flags]))
+    server.start()
+    client = Client(rest_port, grpc_port)
+    try:
+        yield client
+    finally:
+        client.close()
+        server.stop()

@@ -1,0 +1,86 @@
+"""Small SavedModels whose answers a reader can compute in his head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+
+TYPES = (
+    "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "string",
+)  # fmt: skip
+
+
+class _Half(tf.Module):
+    """y = x / 2 + `offset`."""
+
+    def __init__(self, offset: float) -> None:
+        super().__init__()
+        self.half = tf.Variable(0.5)
+        self.offset = tf.Variable(offset)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def predict(self, x):
+        return {"y": x * self.half + self.offset}
+
+
+def write_half(path: Path, offset: float = 2.0) -> Path:
+    """A version that answers x / 2 + `offset`."""
+    model = _Half(offset)
+    tf.saved_model.save(model, str(path), signatures={"serving_default": model.predict})
+    return path
+
+
+def write_types(path: Path) -> Path:
+    """Signatures `echo_TYPE` that answer what they are asked, and some of odd shapes."""
+    module = tf.Module()
+    signatures = {}
+
+    def add(name: str, function: Callable, **specs: tf.TensorSpec) -> None:
+        named = [tf.TensorSpec(spec.shape, spec.dtype, name=alias) for alias, spec in specs.items()]
+        signatures[name] = tf.function(function, input_signature=named).get_concrete_function()
+
+    for kind in TYPES:
+        add(f"echo_{kind}", lambda x: {"y": tf.identity(x)}, x=tf.TensorSpec(None, kind))
+    add(
+        "two",
+        lambda a, b: {"total": a + tf.reduce_sum(b, axis=1), "first": b[:, 0]},
+        a=tf.TensorSpec([None], tf.float32),
+        b=tf.TensorSpec([None, 2], tf.float32),
+    )
+    add("binary", lambda x: {"y_bytes": x, "y": x}, x=tf.TensorSpec([None], tf.string))
+    add("scalar", lambda x: {"y": x * 2.0}, x=tf.TensorSpec([], tf.float32))
+    add("one", lambda x: {"y": tf.reduce_sum(x), "z": x}, x=tf.TensorSpec([None], tf.float32))
+    add("divide", lambda x: {"y": 1.0 / x}, x=tf.TensorSpec([None], tf.float32))
+    add("matrix", lambda x: {"y": tf.matmul(x, x)}, x=tf.TensorSpec([None, None], tf.float32))
+    tf.saved_model.save(module, str(path), signatures=signatures)
+    return path
+
+
+def write_examples(path: Path) -> Path:
+    """Classify and regress by tf.Examples of a float `x`, and `y`, which is 0 where it is missing."""
+    features = {"x": tf.io.FixedLenFeature([], tf.float32), "y": tf.io.FixedLenFeature([], tf.float32, 0.0)}
+    spec = [tf.TensorSpec([None], tf.string, name="inputs")]
+    module = tf.Module()
+
+    def total(inputs):
+        parsed = tf.io.parse_example(inputs, features)
+        return parsed["x"] + 10 * parsed["y"]
+
+    def classify(inputs):
+        score = total(inputs)
+        classes = tf.tile([["low", "high"]], [tf.size(score), 1])
+        return {"classes": classes, "scores": tf.stack([1 - score, score], axis=1)}
+
+    functions = {
+        "serving_default": lambda inputs: {"outputs": total(inputs)},
+        "classify": classify,
+        "scores_only": lambda inputs: {"scores": classify(inputs)["scores"]},
+        "classes_only": lambda inputs: {"classes": classify(inputs)["classes"]},
+        "regress": lambda inputs: {"outputs": total(inputs)[:, None]},
+        "wide": lambda inputs: {"outputs": classify(inputs)["scores"]},
+    }
+    signatures = {name: tf.function(function, input_signature=spec) for name, function in functions.items()}
+    tf.saved_model.save(module, str(path), signatures=signatures)
+    return path
