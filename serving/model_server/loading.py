@@ -64,7 +64,8 @@ def _as_load_fault(error: Exception, path: str) -> Fault:
     """An OSError of the loader is a model that is not there, or not whole."""
     if isinstance(error, OSError):
         return Fault(Code.NOT_FOUND, f"Could not find SavedModel at {path}: {error}")
-    return fault_of(error)
+    fault = fault_of(error)
+    return Fault(fault.code, f"SavedModel at {path} cannot be served: {fault.message}")
 
 
 def fingerprint(path: str) -> tuple[tuple[int, int] | None, ...]:

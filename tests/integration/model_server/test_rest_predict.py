@@ -99,7 +99,7 @@ def test_several_tensors_and_shapes(asked: Client, signature: str, body: dict, e
         ("uint32", [0, 2**32 - 1]),
         ("uint64", [0, 2**64 - 1]),
         ("bool", [True, False]),
-        ("string", ["", "two words", "naïve 🎬", "\u0000\n\""]),
+        ("string", ["", "two words", "naïve 🎬", '\u0000\n"']),
     ],
 )
 def test_every_type_comes_back_as_it_went(asked: Client, kind: str, values: list) -> None:
