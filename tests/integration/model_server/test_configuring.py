@@ -134,7 +134,8 @@ def test_requests_are_merged_into_batches_and_answered_each(model_folder: Path, 
         "max_batch_size { value: 8 } batch_timeout_micros { value: 200000 } num_batch_threads { value: 1 } "
         "allowed_batch_sizes: 4 allowed_batch_sizes: 8",
     )
-    flags += [
+    flags += [f"--model_base_path={model_folder / 'half'}", "--model_name=half"]
+    flags.append(f"--monitoring_config_file={monitoring}")
         f"--model_base_path={model_folder / 'half'}",
         "--model_name=half",
         f"--monitoring_config_file={monitoring}",
