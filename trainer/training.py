@@ -56,7 +56,9 @@ def fit(
         learner = Learner(network, model)
         optimizer = build_optimizer(settings)
         optimizer.build(network.trainable_variables)
-        learner.compile(optimizer=optimizer, steps_per_execution=descent.steps(kept, settings))
+        # An epoch in one call of TensorFlow; its loop cannot hold the steps of several replicas (Keras 3.15).
+        steps = descent.steps(kept, settings) if strategy.num_replicas_in_sync == 1 else 1
+        learner.compile(optimizer=optimizer, steps_per_execution=steps)
     with _place_of_epochs(places, validation is not None) as directory:
         epochs = Epochs(
             [variable.value for variable in (*network.variables, *optimizer.variables)],
@@ -116,7 +118,7 @@ def _calibrate(network: keras.Model, pairs: TrainingPairs, settings: TrainSettin
     some = next(pairs.shuffled(np.random.default_rng(settings.seed), calibration.PAIRS))
     observed, random = calibration.random_pairs(some.left, some.right, settings.seed)
     of_observed, of_random = (
-        network.predict_on_batch([left[:, None], right[:, None]])[:, 0] for left, right in (observed, random)
+        np.asarray(network([left[:, None], right[:, None]]))[:, 0] for left, right in (observed, random)
     )
     layer = network.get_layer(GLOBAL_BIAS)
     (offset,) = layer.get_weights()
