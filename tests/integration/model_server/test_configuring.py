@@ -136,10 +136,6 @@ def test_requests_are_merged_into_batches_and_answered_each(model_folder: Path, 
     )
     flags += [f"--model_base_path={model_folder / 'half'}", "--model_name=half"]
     flags.append(f"--monitoring_config_file={monitoring}")
-        f"--model_base_path={model_folder / 'half'}",
-        "--model_name=half",
-        f"--monitoring_config_file={monitoring}",
-    ]
     with running.here(*flags) as client, ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda i: client.post("half:predict", {"instances": [i, -i]})[1], range(8)))
         assert answers == [{"predictions": [i / 2 + 3, -i / 2 + 3]} for i in range(8)]
