@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from trainer import features
-from trainer.model import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
+from trainer import features, warmup
+from trainer.model import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, Direction
 
 Outputs = dict[str, tf.Tensor]
 
@@ -44,24 +44,56 @@ def unit_of(transform: tft.TFTransformOutput) -> Unit:
     return Unit(center=float(-zero * scale), scale=float(scale))
 
 
-class _Side(tf.Module):
-    """One side of the model: its ids, its rows of vectors and biases, in the order of its vocabulary."""
+class _Table(tf.Module):
+    """The entities of a vocabulary: their ids and vectors, in its order, out-of-vocabulary rows last.
 
-    def __init__(self, name: str, ids: list[bytes], vectors: np.ndarray, bias: np.ndarray) -> None:
-        super().__init__(name=name)
+    Vectors are always read whole and gathered from what was read. Gathering from the variable itself would mark it as
+    sparsely read, and TensorFlow would then copy all of it for every ranking: 0.3 s where the matmul takes 0.02.
+    """
+
+    def __init__(self, ids: list[bytes], vectors: np.ndarray) -> None:
+        super().__init__(name="table")
         self.ids = tf.Variable(np.array(ids, dtype=object), dtype=tf.string, trainable=False, name="ids")
         self.vectors = tf.Variable(vectors, trainable=False, name="vectors")
-        self.bias = tf.Variable(bias, trainable=False, name="bias")
+        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        inverse = np.divide(1.0, lengths, out=np.zeros(len(vectors)), where=lengths > 0)
+        self.inverse_lengths = tf.Variable(inverse.astype(np.float32), trainable=False, name="inverse_lengths")
         self.count = len(ids)
+
+
+class _Side(tf.Module):
+    """One side of the model: the table of its entities, which the sides may share, and its biases."""
+
+    def __init__(self, name: str, table: _Table, bias: np.ndarray) -> None:
+        super().__init__(name=name)
+        self.table = table
+        self.bias = tf.Variable(bias, trainable=False, name="bias")
+        self.count = table.count
 
     def known(self, rows: tf.Tensor) -> tf.Tensor:
         """Whether rows `[n]` are of the vocabulary, not out-of-vocabulary buckets; bool `[n]`."""
         return rows < self.count
 
-    def nearest(self, scores: tf.Tensor, k: tf.Tensor, limit: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """Ids and scores of the `k` best of `[n, count]`; `k` is clipped to `[0, limit]`, ties go to the lower row."""
+    def vectors(self, rows: tf.Tensor) -> tf.Tensor:
+        """Vectors `[n, d]` of rows `[n]`."""
+        return tf.gather(self.table.vectors.read_value(), rows)
+
+    def biases(self, rows: tf.Tensor) -> tf.Tensor:
+        """Biases `[n]` of rows `[n]`."""
+        return tf.gather(self.bias.read_value(), rows)
+
+    def products(self, queries: tf.Tensor) -> tf.Tensor:
+        """Dot products `[n, count]` of `queries` `[n, d]` with every known entity."""
+        return tf.matmul(queries, self.table.vectors.read_value()[: self.count], transpose_b=True)
+
+    def nearest(self, scores: tf.Tensor, k: tf.Tensor, limit: tf.Tensor | int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Rows and scores of the `k` best of `[n, count]`; `k` is clipped to `[0, limit]`, ties go to the lower row."""
         best = tf.math.top_k(scores, k=tf.clip_by_value(k, 0, limit))
-        return tf.gather(self.ids, best.indices), best.values
+        return best.indices, best.values
+
+    def ids(self, rows: tf.Tensor) -> tf.Tensor:
+        """Ids, of the shape of `rows`."""
+        return tf.gather(self.table.ids.read_value(), rows)
 
 
 class PublishedModel(tf.Module):
@@ -70,11 +102,11 @@ class PublishedModel(tf.Module):
     def __init__(self, network: keras.Model, transform: tft.TFTransformOutput, shared: bool) -> None:
         super().__init__(name="published_model")
         self._encode = transform.transform_features_layer()
-        names = features.vocabulary_names(shared)
-        left_vectors = _table(network, LEFT_VECTORS)
-        right_vectors = left_vectors if shared else _table(network, RIGHT_VECTORS)
-        self.left = _Side("left", _ids(transform, names[0]), left_vectors, _bias(network, LEFT_BIAS, left_vectors))
-        self.right = _Side("right", _ids(transform, names[1]), right_vectors, _bias(network, RIGHT_BIAS, right_vectors))
+        left_name, right_name = features.vocabulary_names(shared)
+        left = _Table(_ids(transform, left_name), _vectors(network, LEFT_VECTORS))
+        right = left if shared else _Table(_ids(transform, right_name), _vectors(network, RIGHT_VECTORS))
+        self.left = _Side("left", left, _bias(network, LEFT_BIAS, left))
+        self.right = _Side("right", right, _bias(network, RIGHT_BIAS, right))
         offset = network.get_layer(GLOBAL_BIAS).get_weights()[0] if _has(network, GLOBAL_BIAS) else np.float32(0)
         self.offset = tf.Variable(offset, trainable=False, name="offset")
         unit = unit_of(transform)
@@ -91,8 +123,8 @@ class PublishedModel(tf.Module):
 
     def pair_scores(self, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
         """score float `[n]` = dot + biases for table rows `[n]` of either side."""
-        dot = tf.reduce_sum(tf.gather(self.left.vectors, left) * tf.gather(self.right.vectors, right), axis=1)
-        return dot + tf.gather(self.left.bias, left) + tf.gather(self.right.bias, right) + self.offset
+        dot = tf.reduce_sum(self.left.vectors(left) * self.right.vectors(right), axis=1)
+        return dot + self.left.biases(left) + self.right.biases(right) + self.offset
 
     def score(self, left_id: tf.Tensor, right_id: tf.Tensor) -> Outputs:
         """Signed score, strength, value in the label's unit, and whether each id was in the vocabulary; all `[n]`."""
@@ -130,11 +162,34 @@ class PublishedModel(tf.Module):
         ids, scores = self._similar(self.right, self.right_rows(right_id), self.left, k)
         return {"left_id": ids, "score": scores}
 
-    def _similar(self, query: _Side, rows: tf.Tensor, candidates: _Side, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        vectors, bias = candidates.vectors[: candidates.count], candidates.bias[: candidates.count]
-        dot = tf.matmul(tf.gather(query.vectors, rows), vectors, transpose_b=True)
-        scores = dot + bias[None, :] + tf.gather(query.bias, rows)[:, None] + self.offset
-        return candidates.nearest(scores, k, candidates.count)
+    def similar_right_filtered(
+        self, left_id: tf.Tensor, k: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
+    ) -> Outputs:
+        """As `similar_right`, without the ids `exclude` `[e]`, and among `candidates` `[c]` where there are any."""
+        allowed = _allowed(self.right, self.right_rows(exclude), self.right_rows(candidates))
+        ids, scores = self._similar(self.left, self.left_rows(left_id), self.right, k, allowed)
+        return {"right_id": ids, "score": scores}
+
+    def similar_left_filtered(
+        self, right_id: tf.Tensor, k: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
+    ) -> Outputs:
+        """As `similar_left`, without the ids `exclude` `[e]`, and among `candidates` `[c]` where there are any."""
+        allowed = _allowed(self.left, self.left_rows(exclude), self.left_rows(candidates))
+        ids, scores = self._similar(self.right, self.right_rows(right_id), self.left, k, allowed)
+        return {"left_id": ids, "score": scores}
+
+    def _similar(
+        self, query: _Side, rows: tf.Tensor, candidates: _Side, k: tf.Tensor, allowed: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The best candidates, all of them or those of the mask `allowed` `[count]`."""
+        scores = candidates.products(query.vectors(rows)) + candidates.bias.read_value()[: candidates.count]
+        limit = candidates.count
+        if allowed is not None:
+            scores = tf.where(allowed, scores, -float("inf"))
+            limit = tf.math.count_nonzero(allowed, dtype=tf.int32)
+        best, values = candidates.nearest(scores, k, limit)
+        # The same for every candidate of a query: it changes no order.
+        return candidates.ids(best), values + (query.biases(rows) + self.offset)[:, None]
 
     def neighbors_left(self, left_id: tf.Tensor, k: tf.Tensor) -> Outputs:
         """The `k` other left entities nearest by cosine to each left id; `[n, k]`."""
@@ -149,21 +204,34 @@ class PublishedModel(tf.Module):
     def embed_left(self, left_id: tf.Tensor) -> Outputs:
         """`embedding` `[n, d]` and `known` `[n]` of left ids `[n]`."""
         rows = self.left_rows(left_id)
-        return {"embedding": tf.gather(self.left.vectors, rows), "known": self.left.known(rows)}
+        return {"embedding": self.left.vectors(rows), "known": self.left.known(rows)}
 
     def embed_right(self, right_id: tf.Tensor) -> Outputs:
         """`embedding` `[n, d]` and `known` `[n]` of right ids `[n]`."""
         rows = self.right_rows(right_id)
-        return {"embedding": tf.gather(self.right.vectors, rows), "known": self.right.known(rows)}
+        return {"embedding": self.right.vectors(rows), "known": self.right.known(rows)}
+
+
+def _allowed(side: _Side, exclude: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
+    """bool `[count]`: which known rows may be answered; without candidates all but the excluded."""
+
+    def mask(rows: tf.Tensor) -> tf.Tensor:
+        known = tf.boolean_mask(rows, side.known(rows))
+        hits = tf.math.unsorted_segment_sum(tf.ones_like(known), known, side.count)
+        return hits > 0
+
+    every = tf.equal(tf.size(candidates), 0)
+    return tf.logical_and(tf.logical_or(every, mask(candidates)), tf.logical_not(mask(exclude)))
 
 
 def _neighbors(side: _Side, rows: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Nearest rows of the same table by cosine, without the query itself; a zero vector is at cosine 0 from all."""
-    vectors = tf.math.l2_normalize(side.vectors[: side.count], axis=1)
-    query = tf.math.l2_normalize(tf.gather(side.vectors, rows), axis=1)
+    inverse = side.table.inverse_lengths.read_value()
+    queries = side.vectors(rows) * tf.gather(inverse, rows)[:, None]
+    cosines = side.products(queries) * inverse[: side.count]
     itself = tf.one_hot(rows, side.count, on_value=True, off_value=False, dtype=tf.bool)
-    scores = tf.where(itself, -float("inf"), tf.matmul(query, vectors, transpose_b=True))
-    return side.nearest(scores, k, side.count - 1)
+    best, values = side.nearest(tf.where(itself, -float("inf"), cosines), k, side.count - 1)
+    return side.ids(best), values
 
 
 def signatures(model: PublishedModel) -> dict[str, Any]:
@@ -175,11 +243,14 @@ def signatures(model: PublishedModel) -> dict[str, Any]:
 
     ids = tf.TensorSpec([None], tf.string)
     k = tf.TensorSpec([], tf.int32)
+    filters = {"exclude": ids, "candidates": ids}
     return {
         "serving_default": traced(model.score_examples, examples=ids),
         "evaluate": traced(model.evaluate_examples, examples=ids),
         "score": traced(model.score, left_id=ids, right_id=ids),
         "similar_right": traced(model.similar_right, left_id=ids, k=k),
+        "similar_right_filtered": traced(model.similar_right_filtered, left_id=ids, k=k, **filters),
+        "similar_left_filtered": traced(model.similar_left_filtered, right_id=ids, k=k, **filters),
         "similar_left": traced(model.similar_left, right_id=ids, k=k),
         "neighbors_left": traced(model.neighbors_left, left_id=ids, k=k),
         "neighbors_right": traced(model.neighbors_right, right_id=ids, k=k),
@@ -198,6 +269,8 @@ def export(network: keras.Model, transform: tft.TFTransformOutput, shared: bool,
     model = PublishedModel(network, transform, shared)
     concrete = {name: function.get_concrete_function() for name, function in signatures(model).items()}
     tf.saved_model.save(model, directory, signatures=concrete)
+    some_id = [side.table.ids[:1].numpy().tolist() for side in (model.left, model.right)]
+    warmup.write_requests(directory, *(ids[0] if ids else b"" for ids in some_id))
 
 
 def _ids(transform: tft.TFTransformOutput, vocabulary: str) -> list[bytes]:
@@ -212,6 +285,16 @@ def _table(network: keras.Model, layer: str) -> np.ndarray:
     return np.asarray(network.get_layer(layer).get_weights()[0])
 
 
-def _bias(network: keras.Model, layer: str, vectors: np.ndarray) -> np.ndarray:
+def _vectors(network: keras.Model, layer: str) -> np.ndarray:
+    """Vectors `[rows, d]`, divided by their lengths where the network does that before it multiplies them."""
+    vectors = _table(network, layer)
+    if any(isinstance(other, Direction) for other in network.layers):
+        return np.asarray(tf.math.l2_normalize(vectors, axis=-1))
+    return vectors
+
+
+def _bias(network: keras.Model, layer: str, table: _Table) -> np.ndarray:
     """Biases `[rows]` of a side, zero where the model has none."""
-    return _table(network, layer)[:, 0] if _has(network, layer) else np.zeros(len(vectors), np.float32)
+    if _has(network, layer):
+        return _table(network, layer)[:, 0]
+    return np.zeros(table.vectors.shape[0], np.float32)

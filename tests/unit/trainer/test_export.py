@@ -11,15 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_transform as tft
 
 from tests.unit.trainer.planted_model import DIMENSION, LEFT, RIGHT, Planted, Side
+from trainer import export, warmup
+from trainer.model import TableSizes, build_model
+from trainer.settings import ModelSettings
 
 pytestmark = pytest.mark.tensorflow
 
 UNKNOWN = [b"never seen", b"", b" ", b"Plain", b"07", "🎬".encode()]
 SIGNATURES = {
     "serving_default", "evaluate", "score", "similar_left", "similar_right", "neighbors_left", "neighbors_right",
-    "embed_left", "embed_right",
+    "embed_left", "embed_right", "similar_left_filtered", "similar_right_filtered",
 }  # fmt: skip
 # What a client without anything of ours does: import TensorFlow, load, ask every signature.
 CLIENT = """
@@ -35,7 +39,10 @@ examples = tf.constant([example.SerializeToString()])
 asked = {
     "score": dict(left_id=ids, right_id=right), "serving_default": dict(examples=examples),
     "evaluate": dict(examples=examples), "similar_right": dict(left_id=ids, k=k),
-    "similar_left": dict(right_id=right, k=k), "neighbors_left": dict(left_id=ids, k=k),
+    "similar_left": dict(right_id=right, k=k),
+    "similar_right_filtered": dict(left_id=ids, k=k, exclude=tf.constant([b"lock"]), candidates=right),
+    "similar_left_filtered": dict(right_id=right, k=k, exclude=tf.constant([], tf.string), candidates=ids),
+    "neighbors_left": dict(left_id=ids, k=k),
     "neighbors_right": dict(right_id=right, k=k), "embed_left": dict(left_id=ids), "embed_right": dict(right_id=right),
 }
 answers = {}
@@ -236,3 +243,88 @@ def test_a_client_needs_nothing_but_tensorflow(client: dict, served) -> None:
 def test_the_model_carries_its_files(planted: Planted) -> None:
     assert (planted.model / "saved_model.pb").is_file()
     assert {path.name for path in Path(planted.model, "assets").iterdir()} == {"left", "right"}
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("k", [0, 1, 3, 99, -1])
+@pytest.mark.parametrize(
+    ("exclude", "candidates"),
+    [
+        ([], []),
+        ([0, 2], []),
+        ([], [1, 3, 5]),
+        ([3], [5, 3, 1, 1]),
+        ([b"never seen", b""], []),
+        ([], [b"never seen", 4]),
+        ([], [b"never seen"]),
+        ([0, 1, 2, 3, 4, 5, 6, 7, 8], []),
+    ],
+    ids=str,
+)
+def test_a_filter_leaves_out_and_restricts(
+    planted: Planted, served, side: str, k: int, exclude: list, candidates: list
+) -> None:
+    catalogue = planted.right.ids if side == "right" else planted.left.ids
+    other = "left" if side == "right" else "right"
+    queries = (LEFT if other == "left" else RIGHT) + UNKNOWN
+    table = planted.scores() if side == "right" else planted.scores().T
+    left_out, ranked = (
+        [catalogue[i] if isinstance(i, int) else i for i in ids if isinstance(i, bytes) or i < len(catalogue)]
+        for ids in (exclude, candidates)
+    )
+    answer = served(f"similar_{side}_filtered", k=k, exclude=left_out, candidates=ranked, **{f"{other}_id": queries})
+    remaining = [i for i in catalogue if i not in left_out and (not ranked or i in ranked)]
+    for i, query in enumerate(queries):
+        scores = table[getattr(planted, other).row(query)][: len(catalogue)].astype(np.float32)
+        if side == "right":
+            scores[6] = scores[2]
+        best = _best([scores[catalogue.index(name)] for name in remaining], remaining, k)
+        assert answer[f"{side}_id"][i].tolist() == best
+        np.testing.assert_allclose(answer["score"][i], [scores[catalogue.index(name)] for name in best], atol=1e-5)
+
+
+def test_a_table_is_stored_once(planted: Planted, served) -> None:
+    """The variables of the checkpoint are the tables, the biases, the lengths and the ids, and nothing twice."""
+    shapes = [tuple(shape) for name, shape in tf.train.list_variables(str(planted.model / "variables" / "variables"))
+              if name.startswith(("left", "right", "offset"))]  # fmt: skip
+    left, right = len(LEFT), len(RIGHT)
+    expected = [(left + 1, DIMENSION), (right + 1, DIMENSION), (left + 1,), (left + 1,), (right + 1,), (right + 1,)]
+    assert sorted(shapes) == sorted([*expected, (left,), (right,), ()])
+
+
+def test_a_ranking_does_not_copy_the_table(served) -> None:
+    """No signature gathers from a variable: TensorFlow would copy a table so read at every dense read of it."""
+    kinds = {
+        node.op
+        for signature in SIGNATURES
+        for function in [served.loaded.signatures[signature]]
+        for graph in [function.graph.as_graph_def()]
+        for nodes in [graph.node, *(body.node_def for body in graph.library.function)]
+        for node in nodes
+    }
+    assert "ReadVariableOp" in kinds and "MatMul" in kinds
+    assert "ResourceGather" not in kinds
+
+
+def test_every_signature_but_that_of_the_evaluator_is_warmed_up(planted: Planted, served) -> None:
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    asked = set()
+    for record in tf.data.TFRecordDataset(str(planted.model / warmup.REQUESTS)).as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        name = request.model_spec.signature_name
+        inputs = {alias: tf.make_ndarray(proto) for alias, proto in request.inputs.items()}
+        assert served(name, **inputs), name
+        asked.add(name)
+    assert asked == SIGNATURES - {"evaluate"}
+
+
+def test_a_network_that_divides_by_lengths_is_published_so(planted: Planted) -> None:
+    learned = tft.TFTransformOutput(str(planted.model.parent.parent / "transform"))
+    sizes = TableSizes(len(LEFT) + 1, len(RIGHT) + 1)
+    network = build_model(sizes, ModelSettings(dimension=DIMENSION, bias=False, normalize=True), seed=1)
+    model = export.PublishedModel(network, learned, shared=False)
+    rows = np.arange(len(RIGHT))
+    expected = network.predict([rows[:, None], rows[:, None]], verbose=0)[:, 0]
+    answer = model.score(tf.constant(LEFT[: len(RIGHT)]), tf.constant(RIGHT))["score"].numpy()
+    np.testing.assert_allclose(answer, expected, atol=1e-6)

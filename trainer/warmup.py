@@ -1,0 +1,63 @@
+"""The requests with which TensorFlow Serving warms a version up before it serves it.
+
+A first request of a signature costs more than those that follow: TensorFlow optimises the graph for it. A server
+replays the file `assets.extra/tf_serving_warmup_requests`, so that no client pays for that.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from trainer import features
+
+REQUESTS = os.path.join("assets.extra", "tf_serving_warmup_requests")
+_K = 10
+
+
+def write_requests(model: str, left: bytes, right: bytes) -> None:
+    """Writes a request per signature into the SavedModel directory `model`, for an id of either side."""
+    path = os.path.join(model, REQUESTS)
+    tf.io.gfile.makedirs(os.path.dirname(path))
+    with tf.io.TFRecordWriter(path) as out:
+        for signature, inputs in requests(left, right).items():
+            out.write(_log(signature, inputs).SerializeToString())
+
+
+def requests(left: bytes, right: bytes) -> dict[str, dict[str, Any]]:
+    """Inputs by name for every signature by name."""
+    of_left, of_right = {features.LEFT_ID: [left]}, {features.RIGHT_ID: [right]}
+    k = {"k": _K}
+    filters = {"exclude": [b""], "candidates": []}
+    return {
+        "serving_default": {"examples": [_example(left, right)]},
+        "score": of_left | of_right,
+        "similar_right": of_left | k,
+        "similar_left": of_right | k,
+        "similar_right_filtered": of_left | k | filters,
+        "similar_left_filtered": of_right | k | filters,
+        "neighbors_left": of_left | k,
+        "neighbors_right": of_right | k,
+        "embed_left": of_left,
+        "embed_right": of_right,
+    }
+
+
+def _log(signature: str, inputs: dict[str, Any]) -> prediction_log_pb2.PredictionLog:
+    log = prediction_log_pb2.PredictionLog()
+    request = log.predict_log.request
+    request.model_spec.signature_name = signature
+    for name, value in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(value, tf.int32 if name == "k" else tf.string))
+    return log
+
+
+def _example(left: bytes, right: bytes) -> bytes:
+    example = tf.train.Example()
+    example.features.feature[features.LEFT_ID].bytes_list.value.append(left)
+    example.features.feature[features.RIGHT_ID].bytes_list.value.append(right)
+    serialized: bytes = example.SerializeToString()
+    return serialized
