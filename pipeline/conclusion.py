@@ -6,6 +6,7 @@ import os
 import shlex
 from pathlib import Path
 
+from components.pair_example_gen.files import is_remote
 from pipeline.local import LOG, SUMMARY, RunOutcome
 from pipeline.record import RunRecord
 from pipeline.root import Root
@@ -48,10 +49,13 @@ def _figures(record: RunRecord) -> list[str]:
 
 
 def _next_steps(record: RunRecord, root: Root) -> list[str]:
-    serving = shlex.quote(_short((root.path / str(record.published)).parent))
+    published = str(record.published)
+    if is_remote(published):
+        return [f"  model     {published}", f"  record    {_short(root.runs / record.run_id / SUMMARY)}"]
+    serving = shlex.quote(_short((root.path / published).parent))
     left, right = map(shlex.quote, record.frequent_pair)
     return [
-        f"  model     {_short(root.path / str(record.published))}",
+        f"  model     {_short(root.path / published)}",
         f"  record    {_short(root.runs / record.run_id / SUMMARY)}",
         "",
         "Next:",

@@ -226,11 +226,20 @@ class Evaluate(_Section):
     bless: Annotated[tuple[BlessingRule, ...], AfterValidator(_distinct)] = DEFAULT_RULES
 
 
+class Canary(_Section):
+    """What a candidate is asked while it is served, before it is published; it cannot be switched off."""
+
+    rows: PositiveInt = 64
+    max_p99_ms: Annotated[Number, Field(gt=0)] | None = None
+    start_seconds: Annotated[Number, Field(gt=0)] = 120.0
+
+
 class Publish(_Section):
-    """Where blessed models go, relative to ROOT, and how many versions are kept there."""
+    """Where blessed models go, relative to ROOT or a gs:// URL, and how many versions are kept there."""
 
     to: Annotated[StrictStr, Field(min_length=1)] = "serving"
     keep: PositiveInt = 5
+    canary: Canary = Canary()
 
 
 class PipelineConfig(_Section):

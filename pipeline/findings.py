@@ -17,6 +17,8 @@ from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROP
 from components.pair_example_gen.stages import READ_ROWS
 from components.pair_statistics.executor import SAMPLED_PROPERTY
 from components.pusher.executor import DESTINATION_PROPERTY, PUSHED_PROPERTY, REUSED_PROPERTY
+from components.pusher.places import is_remote
+from components.serving_canary.executor import BLESSED_PROPERTY, REPORT_FILE
 from pipeline import graph
 from pipeline.config import PipelineConfig
 from pipeline.nodes import NodeResult
@@ -100,11 +102,19 @@ def _refusal(verdict: Verdict, evaluation: str) -> str:
     return "\n".join([*lines, f"The Evaluator's findings are in {evaluation}; the rules are evaluate.bless."])
 
 
+def _canary(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
+    if not result.property("blessing", BLESSED_PROPERTY):
+        return "skipped", "not blessed"
+    report = json.loads(Path(result.uri("blessing"), REPORT_FILE).read_text(encoding="utf-8"))
+    latency = report["latency_ms"]
+    return result.state, f"{len(report['tested'])} checks by {report['binary']}, p99 {latency['p99']:.1f} ms"
+
+
 def _publication(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
     if not result.property("pushed_model", PUSHED_PROPERTY):
         return "skipped", "not blessed"
     destination = str(result.property("pushed_model", DESTINATION_PROPERTY))
-    record.published = os.path.relpath(destination, root.path)
+    record.published = destination if is_remote(destination) else os.path.relpath(destination, root.path)
     record.status = "published"
     reused = bool(result.property("pushed_model", REUSED_PROPERTY))
     return ("cached" if reused else "executed"), record.published
@@ -117,5 +127,6 @@ _FINDERS: dict[str, Callable[[RunRecord, PipelineConfig, Root, NodeResult], Find
     graph.TRANSFORM: _vocabularies,
     graph.TRAINER: _training,
     graph.EVALUATOR: _evaluation,
+    graph.CANARY: _canary,
     graph.PUSHER: _publication,
 }

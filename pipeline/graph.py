@@ -34,12 +34,14 @@ from components.pair_example_gen.source import split_path
 from components.pair_statistics.component import PairStatisticsGen
 from components.pair_transform.component import PairTransform
 from components.pusher.component import VersionPusher
+from components.serving_canary.component import ServingCanary
+from components.serving_canary.settings import CanarySettings
 from pipeline import beam
 from pipeline.config import BlessingRule, PipelineConfig, ingest_settings
 from pipeline.root import Root
 
 # Ids of the nodes whose outputs the record of a run reads.
-EXAMPLE_GEN, STATISTICS_GEN, LAST_ACCEPTED, GATE, TRANSFORM, TRAINER, RESOLVER, EVALUATOR, PUSHER = (
+EXAMPLE_GEN, STATISTICS_GEN, LAST_ACCEPTED, GATE, TRANSFORM, TRAINER, RESOLVER, EVALUATOR, CANARY, PUSHER = (
     "PairExampleGen",
     "StatisticsGen",
     "LastAcceptedData",
@@ -48,6 +50,7 @@ EXAMPLE_GEN, STATISTICS_GEN, LAST_ACCEPTED, GATE, TRANSFORM, TRAINER, RESOLVER, 
     "Trainer",
     "LatestBlessedModel",
     "Evaluator",
+    "ServingCanary",
     "Pusher",
 )
 
@@ -62,13 +65,14 @@ def create_pipeline(
     model_trainer = _trainer(config, example_gen, transform)
     resolver = _last_blessed(model_trainer)
     evaluator = _evaluator(config, example_gen, schema, model_trainer, resolver)
-    pusher = _pusher(config, root, model_trainer, evaluator)
+    canary = _canary(config, example_gen, model_trainer, evaluator)
+    pusher = _pusher(config, root, model_trainer, evaluator, canary)
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(root.artifacts),
         components=[
             example_gen, statistics, schema, validator, last_accepted, gate,
-            transform, model_trainer, resolver, evaluator, pusher,
+            transform, model_trainer, resolver, evaluator, canary, pusher,
         ],
         enable_cache=True,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(root.metadata)),
@@ -187,11 +191,25 @@ def _evaluator(
     )
 
 
-def _pusher(config: PipelineConfig, root: Root, trained: Trainer, evaluator: Evaluator) -> VersionPusher:
+def _canary(
+    config: PipelineConfig, example_gen: PairExampleGen, trained: Trainer, evaluator: Evaluator
+) -> ServingCanary:
+    return ServingCanary(
+        model=trained.outputs["model"],
+        examples=example_gen.outputs["examples"],
+        blessing=evaluator.outputs["blessing"],
+        settings=CanarySettings(**config.publish.canary.model_dump()),
+    ).with_id(CANARY)
+
+
+def _pusher(
+    config: PipelineConfig, root: Root, trained: Trainer, evaluator: Evaluator, canary: ServingCanary
+) -> VersionPusher:
     return VersionPusher(
         model=trained.outputs["model"],
         blessing=evaluator.outputs["blessing"],
-        directory=str(root.serving(config)),
+        canary=canary.outputs["blessing"],
+        directory=root.serving(config),
         keep=config.publish.keep,
     ).with_id(PUSHER)
 

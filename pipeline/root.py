@@ -11,6 +11,7 @@ from pathlib import Path
 
 import filelock
 
+from components.pair_example_gen.files import is_remote
 from pipeline.config import PipelineConfig
 from pipeline.errors import RootError
 
@@ -36,9 +37,9 @@ class Root:
         """Records of runs, a folder each."""
         return self.path / "runs"
 
-    def serving(self, config: PipelineConfig) -> Path:
-        """Published models, a folder per version."""
-        return self.path / config.publish.to
+    def serving(self, config: PipelineConfig) -> str:
+        """Published models, a folder per version: below the root, or where `publish.to` is a URL, there."""
+        return config.publish.to if is_remote(config.publish.to) else str(self.path / config.publish.to)
 
     def new_run(self) -> str:
         """Creates the folder of a new run; its id sorts by time.

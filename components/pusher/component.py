@@ -20,6 +20,7 @@ class VersionPusherSpec(types.ComponentSpec):
     INPUTS = {
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
+        "infra_blessing": component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing),
     }
     OUTPUTS = {"pushed_model": component_spec.ChannelParameter(type=standard_artifacts.PushedModel)}
 
@@ -30,13 +31,21 @@ class VersionPusher(base_component.BaseComponent):
     SPEC_CLASS = VersionPusherSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
-    def __init__(self, model: types.BaseChannel, blessing: types.BaseChannel, directory: str, keep: int) -> None:
-        """Publishes `model` below `directory` if `blessing` says so."""
+    def __init__(
+        self,
+        model: types.BaseChannel,
+        blessing: types.BaseChannel,
+        canary: types.BaseChannel,
+        directory: str,
+        keep: int,
+    ) -> None:
+        """Publishes `model` below `directory` if the Evaluator's `blessing` and that of the `canary` say so."""
         filesystem = pusher_pb2.PushDestination.Filesystem(base_directory=directory)
         super().__init__(
             VersionPusherSpec(
                 model=model,
                 model_blessing=blessing,
+                infra_blessing=canary,
                 push_destination=pusher_pb2.PushDestination(filesystem=filesystem),
                 keep=keep,
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),

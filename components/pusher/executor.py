@@ -11,7 +11,8 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
-from components.pusher.publish import newest_if_same, publish, retire
+from components.errors import ModelRefused
+from components.pusher import places
 
 PUSHED_PROPERTY = "pushed"
 DESTINATION_PROPERTY = "pushed_destination"
@@ -31,7 +32,12 @@ class Executor(executor.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Publishes `model` below `push_destination`; marks `pushed_model` as pushed or not, with version and path."""
+        """Publishes `model` below `push_destination`; marks `pushed_model` as pushed or not, with version and path.
+
+        Raises:
+          ModelRefused: this very model was rolled back.
+          OSError: it cannot be copied.
+        """
         pushed_model = artifact_utils.get_single_instance(output_dict["pushed_model"])
         if not self.CheckBlessing(input_dict):
             self._MarkNotPushed(pushed_model)
@@ -39,10 +45,21 @@ class Executor(executor.Executor):
         destination = pusher_pb2.PushDestination()
         proto_utils.json_to_proto(exec_properties["push_destination"], destination)
         directory = destination.filesystem.base_directory
+        place = places.at(directory)
         model = self.GetModelPath(input_dict)
-        version = newest_if_same(model, directory)
+        version = place.newest_if_same(model, directory)
         pushed_model.set_int_custom_property(REUSED_PROPERTY, int(version is not None))
         if version is None:
-            version = publish(model, directory)
-            retire(directory, int(exec_properties["keep"]))
+            _refuse_withdrawn(place.withdrawn_if_same(model, directory), directory)
+            version = place.publish(model, directory)
+            place.retire(directory, int(exec_properties["keep"]))
         self._MarkPushed(pushed_model, os.path.join(directory, str(version)), str(version))
+
+
+def _refuse_withdrawn(version: int | None, directory: str) -> None:
+    """Somebody took this very model back: an unchanged run must not bring it again."""
+    if version is not None:
+        raise ModelRefused(
+            f"this very model was published as version {version} of {directory}, and was rolled back since; "
+            "change the data or the pipeline file, or bring it back with `kindred rollback --undo`"
+        )

@@ -21,6 +21,7 @@ NODES = [
     "Trainer",
     "LatestBlessedModel",
     "Evaluator",
+    "ServingCanary",
     "Pusher",
 ]
 # Resolvers only look things up; TFX runs them every time.
@@ -104,7 +105,7 @@ def test_changed_hyperparameter_runs_trainer_and_what_follows(place: Path) -> No
     assert code == 0, said
     summary = last_summary(place / "root")
     expected = dict.fromkeys(NODES, "cached") | ALWAYS_EXECUTED
-    assert states(summary) == expected | dict.fromkeys(("Trainer", "Evaluator", "Pusher"), "executed")
+    assert states(summary) == expected | dict.fromkeys(("Trainer", "Evaluator", "ServingCanary", "Pusher"), "executed")
     assert published(place) == ["1", "2"]
     against_last = summary["blessing"][1]
     assert against_last["bound"] == pytest.approx(against_last["value"], abs=0.4), "judged against the first model"
@@ -117,7 +118,7 @@ def test_model_below_threshold_is_refused_and_serving_untouched(place: Path) -> 
     assert summary["status"] == "model_refused"
     assert summary["blessed"] is False
     assert summary["published"] is None
-    assert states(summary)["Pusher"] == "skipped"
+    assert states(summary)["ServingCanary"] == states(summary)["Pusher"] == "skipped"
     assert [rule["ok"] for rule in summary["blessing"]] == [False, True]
     assert "rmse below 0.001" in said
     assert published(place) == ["1", "2"]

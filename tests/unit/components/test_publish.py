@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -220,3 +221,71 @@ def test_digests_are_those_of_sha256sum(tmp_path: Path) -> None:
         "empty": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         "sub/abc": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
     }
+
+
+def test_a_copy_that_is_not_the_model_is_not_published(
+    model: Path, serving: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copyfile
+
+    def rotten(source: str, target: str, **options: bool) -> str:
+        copied = copy(source, target, **options)
+        if Path(target).name == "variables.index":
+            Path(target).write_bytes(b"rotten")
+        return copied
+
+    monkeypatch.setattr(shutil, "copyfile", rotten)
+    with pytest.raises(OSError, match=r"variables/variables.index is not what it was copied from"):
+        publish(str(model), str(serving))
+    assert os.listdir(serving) == []
+
+
+def test_what_a_killed_publisher_left_is_swept_and_what_another_writes_is_not(model: Path, serving: Path) -> None:
+    old, young = serving / ".staging-old", serving / ".staging-young"
+    for folder in (old, young):
+        (folder / "variables").mkdir(parents=True)
+    hours_ago = time.time() - 7200
+    for folder in (old / "variables", old, young):
+        os.utime(folder, (hours_ago, hours_ago))
+    publish(str(model), str(serving))
+    assert sorted(os.listdir(serving)) == [".staging-young", "1"]
+
+
+def test_a_withdrawn_version_is_out_of_the_way_and_comes_back(model: Path, serving: Path) -> None:
+    for size in (3, 4, 5):
+        (model / "assets" / "left").write_bytes(bytes(range(size)))
+        publish(str(model), str(serving))
+    assert module.withdraw(str(serving)) == (3, 2)
+    assert versions(str(serving)) == [1, 2]
+    assert module.withdrawn_if_same(str(model), str(serving)) == 3
+    assert module.withdraw(str(serving)) == (2, 1)
+    assert module.withdrawn(str(serving)) == [2, 3]
+    with pytest.raises(LookupError, match=r"holds 1 version\(s\); there is no earlier one"):
+        module.withdraw(str(serving))
+    assert module.restore(str(serving)) == (2, 1)
+    assert module.restore(str(serving)) == (3, 2)
+    with pytest.raises(LookupError, match="holds no version that was withdrawn"):
+        module.restore(str(serving))
+    assert newest_if_same(str(model), str(serving)) == 3
+
+
+def test_a_withdrawn_number_is_never_given_again(model: Path, serving: Path) -> None:
+    for _ in range(3):
+        publish(str(model), str(serving))
+    module.withdraw(str(serving))
+    assert publish(str(model), str(serving)) == 4
+    with pytest.raises(LookupError, match="version 4 was published after 3 was withdrawn"):
+        module.restore(str(serving))
+    assert versions(str(serving)) == [1, 2, 4]
+
+
+def test_withdrawn_versions_go_with_their_time(model: Path, serving: Path) -> None:
+    for _ in range(3):
+        publish(str(model), str(serving))
+    module.withdraw(str(serving))
+    for _ in range(3):
+        publish(str(model), str(serving))
+    retire(str(serving), 4)
+    assert sorted(os.listdir(serving)) == [".withdrawn-3", "2", "4", "5", "6"]
+    retire(str(serving), 3)
+    assert sorted(os.listdir(serving)) == ["4", "5", "6"]

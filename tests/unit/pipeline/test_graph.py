@@ -17,7 +17,7 @@ pytestmark = pytest.mark.tensorflow
 # By layers, each in the order of the alphabet: the schema waits for nothing.
 ORDER = [
     "ImportSchemaGen", "PairExampleGen", "StatisticsGen", "ExampleValidator", "LastAcceptedData", "DataGate",
-    "Transform", "Trainer", "LatestBlessedModel", "Evaluator", "Pusher",
+    "Transform", "Trainer", "LatestBlessedModel", "Evaluator", "ServingCanary", "Pusher",
 ]  # fmt: skip
 
 
@@ -61,7 +61,8 @@ def test_nothing_is_transformed_before_the_gate(nodes: dict[str, Any]) -> None:
 
 
 def test_nothing_is_published_without_the_evaluators_blessing(nodes: dict[str, Any]) -> None:
-    assert set(nodes["Pusher"].upstream_nodes) == {"Trainer", "Evaluator"}
+    assert set(nodes["Pusher"].upstream_nodes) == {"Trainer", "Evaluator", "ServingCanary"}
+    assert set(nodes["ServingCanary"].upstream_nodes) == {"PairExampleGen", "Trainer", "Evaluator"}
     assert set(nodes["Evaluator"].upstream_nodes) == {
         "PairExampleGen",
         "ImportSchemaGen",
@@ -72,6 +73,7 @@ def test_nothing_is_published_without_the_evaluators_blessing(nodes: dict[str, A
     assert {key: inputs[key].channels[0].producer_node_query.id for key in inputs} == {
         "model": "Trainer",
         "model_blessing": "Evaluator",
+        "infra_blessing": "ServingCanary",
     }
 
 
@@ -103,6 +105,7 @@ def _changed(root: Root, **sections: Any) -> set[str]:
         ({"evaluate": {"bless": [{"metric": "rmse", "below": 1}]}}, {"Evaluator"}),
         ({"evaluate": {"metrics": ["mae"]}}, set()),
         ({"publish": {"keep": 2}}, {"Pusher"}),
+        ({"publish": {"canary": {"rows": 5}}}, {"ServingCanary"}),
         ({"publish": {"to": "elsewhere"}}, {"Pusher"}),
         ({"data": {"split": {"by": "left"}}}, {"PairExampleGen"}),
         ({"data": {"path": "/data/others.csv"}}, {"PairExampleGen"}),

@@ -1,0 +1,1 @@
+"""ServingCanary: a candidate is served and asked before it is published."""

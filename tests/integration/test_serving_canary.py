@@ -1,0 +1,174 @@
+"""The canary against real servers: it passes what is right and refuses what is not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import tensorflow as tf
+from tfx.types import standard_artifacts
+
+from components.errors import ModelRefused
+from components.serving_canary import executor as module
+from components.serving_canary import probe
+from components.serving_canary.executor import Executor, eval_rows
+from components.serving_canary.probe import Rows
+from components.serving_canary.server import ServerFailed
+from components.serving_canary.settings import CanarySettings
+from tests.unit.trainer import planted_model
+from tests.unit.trainer.planted_model import LEFT, RIGHT, Planted
+
+pytestmark = pytest.mark.tensorflow
+
+ROWS = [(left, right, 1.0) for left in LEFT[:3] for right in RIGHT[:2]]
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    return planted_model.publish(tmp_path_factory.mktemp("planted"))
+
+
+@pytest.fixture
+def run(tmp_path: Path, planted: Planted):
+    """Runs the executor on a model; the blessing artifact."""
+
+    def execute(
+        model: Path = planted.model, rows: list = ROWS, blessed: int = 1, **settings: object
+    ) -> standard_artifacts.InfraBlessing:
+        examples, blessing = standard_artifacts.Examples(), standard_artifacts.ModelBlessing()
+        examples.uri, blessing.uri = str(tmp_path / "examples"), str(tmp_path / "evaluation")
+        _write_examples(tmp_path / "examples" / "Split-eval", rows)
+        blessing.set_int_custom_property("blessed", blessed)
+        trained, output = standard_artifacts.Model(), standard_artifacts.InfraBlessing()
+        trained.uri, output.uri = str(tmp_path / "trained"), str(tmp_path / "canary")
+        shutil.copytree(model, tmp_path / "trained" / "Format-Serving", dirs_exist_ok=True)
+        inputs = {"model": [trained], "examples": [examples], "model_blessing": [blessing]}
+        properties = {"settings": CanarySettings(**settings).to_json()}
+        Executor().Do(inputs, {"blessing": [output]}, properties)
+        return output
+
+    return execute
+
+
+def _write_examples(folder: Path, rows: list) -> None:
+    folder.mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(folder / "pairs.gz"), "GZIP") as out:
+        for left, right, score in rows:
+            example = tf.train.Example()
+            example.features.feature["left_id"].bytes_list.value.append(left)
+            example.features.feature["right_id"].bytes_list.value.append(right)
+            example.features.feature["score"].float_list.value.append(score)
+            out.write(example.SerializeToString())
+
+
+def test_a_model_that_serves_what_it_learned_is_blessed(run) -> None:
+    output = run(rows=ROWS, max_p99_ms=10_000.0)
+    assert output.get_int_custom_property("blessed") == 1
+    report = json.loads(Path(output.uri, module.REPORT_FILE).read_text())
+    signatures = {line.split(",")[0] for line in report["tested"]}
+    assert signatures == {
+        "serving_default", "evaluate", "score", "similar_left", "similar_right", "similar_left_filtered",
+        "similar_right_filtered", "neighbors_left", "neighbors_right", "embed_left", "embed_right",
+    }  # fmt: skip
+    assert len(report["tested"]) == 2 * len(signatures)
+    assert {line.split(", ")[1] for line in report["tested"]} == {"6 eval rows", "unknown ids"}
+    assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p99"]
+
+
+def test_a_model_that_serves_other_scores_is_refused(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = probe.trained
+
+    def off(path: str):
+        ask = trained(path)
+
+        def other(signature: str, inputs: dict) -> dict:
+            answer = ask(signature, inputs)
+            if signature == "score":
+                answer["score"] = answer["score"] + 3e-5 * (1 + abs(answer["score"]))
+            return answer
+
+        return other
+
+    monkeypatch.setattr(probe, "trained", off)
+    with pytest.raises(ModelRefused, match=r"score, 6 eval rows: score is .* off by more than 1e-05") as refused:
+        run()
+    assert refused.value.exit_code == 4
+    assert "neighbors" not in str(refused.value) and "was not published" in str(refused.value)
+
+
+def test_a_model_that_is_too_slow_is_refused(run) -> None:
+    with pytest.raises(ModelRefused, match=r"p99 of 200 requests is .* ms, above 0.001"):
+        run(max_p99_ms=0.001)
+
+
+def test_a_model_that_does_not_load_is_refused_with_the_servers_words(run, planted: Planted, tmp_path: Path) -> None:
+    warmup = Path("assets.extra", "tf_serving_warmup_requests")
+    broken = tmp_path / "broken"
+    shutil.copytree(planted.model, broken)
+    (broken / warmup).write_bytes(b"no records" * 10)
+    with pytest.raises(ModelRefused, match=r"start: .*cannot be served"):
+        run(model=broken)
+
+
+@pytest.mark.parametrize(
+    ("binary", "words"), [("/no/such/server", "start: .*/no/such/server"), ("/bin/false", "it ended with exit code 1")]
+)
+def test_a_server_that_cannot_be_started_is_refused(
+    run, monkeypatch: pytest.MonkeyPatch, binary: str, words: str
+) -> None:
+    monkeypatch.setattr("components.serving_canary.server.serving_binary", lambda: binary)
+    with pytest.raises(ModelRefused, match=words):
+        run()
+
+
+def test_nothing_to_ask_with_is_no_pass(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ModelRefused, match=r"nothing to ask with: .* holds no eval rows"):
+        run(rows=[])
+
+
+def test_a_model_the_evaluator_refused_is_not_even_started(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "serving", lambda *_: pytest.fail("started"))
+    assert run(blessed=0).get_int_custom_property("blessed") == 0
+
+
+def test_only_as_many_rows_as_asked_for(tmp_path: Path) -> None:
+    _write_examples(tmp_path / "Split-eval", ROWS)
+    assert eval_rows(str(tmp_path), 4) == Rows([row[0] for row in ROWS[:4]], [row[1] for row in ROWS[:4]])
+    assert len(eval_rows(str(tmp_path), 99).left) == len(ROWS)
+
+
+INPUTS = {"left_id": {}, "k": {}}
+
+
+@pytest.mark.parametrize(
+    ("signatures", "answer", "fault"),
+    [
+        ({"x": {"inputs": {"left_id": {}, "weather": {}}}}, {}, "it takes weather, which the canary cannot give"),
+        ({"x": {"inputs": INPUTS}}, ServerFailed("status 400: no"), "status 400: no"),
+        ({"x": {"inputs": INPUTS}}, {"score": [[1.0]], "more": [1]}, r"it answers \['more', 'score'\]"),
+        ({"x": {"inputs": INPUTS}}, {"score": [[float("nan")]]}, "score is not a finite number"),
+        ({"x": {"inputs": INPUTS}}, {"score": [[1.0, 2.0]]}, r"score has shape \[1, 2\]"),
+        ({"x": {"inputs": INPUTS}}, {"": [[1.1]]}, "score is 1.1, not 1"),
+    ],
+    ids=str,
+)
+def test_whatever_is_wrong_is_said(signatures: dict, answer: object, fault: str) -> None:
+    def predict(*_: object) -> object:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    server = SimpleNamespace(predict=predict)
+    expected = tf.constant([[1.0]]).numpy()
+    found = list(probe.check_signatures(server, signatures, lambda *_: {"score": expected}, Rows([b"a"], [b"b"])))
+    assert len(found) == 2
+    with pytest.raises(AssertionError, match=fault):
+        raise AssertionError(found[0].fault)
+
+
+def test_a_model_without_signatures_is_no_pass() -> None:
+    with pytest.raises(ModelRefused, match="nothing was tested"):
+        module._judge([], None, CanarySettings())

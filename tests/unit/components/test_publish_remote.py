@@ -1,0 +1,135 @@
+"""Publishing behind a URL, on TensorFlow's file system in memory."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from components.pusher import places, publish, remote
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture
+def directory() -> str:
+    return f"ram://{uuid.uuid4().hex}/models"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    for name in ("saved_model.pb", "variables/variables.index", "assets/left"):
+        path = tmp_path / "model" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return tmp_path / "model"
+
+
+def _change(model: Path) -> None:
+    (model / "assets" / "left").write_bytes(uuid.uuid4().bytes)
+
+
+def _files(folder: str) -> dict[str, bytes]:
+    return {name: tf.io.gfile.GFile(f"{folder}/{name}", "rb").read() for name in remote.files_below(folder)}
+
+
+def test_a_place_is_chosen_by_its_scheme(directory: str) -> None:
+    assert places.at(directory) is remote
+    assert places.at("/models") is publish
+    shared = ("newest_if_same", "publish", "restore", "retire", "versions", "withdraw", "withdrawn_if_same")
+    assert all(hasattr(place, name) for place in (remote, publish) for name in shared)
+
+
+def test_versions_count_up_and_hold_the_models_files(model: Path, directory: str) -> None:
+    assert remote.versions(directory) == []
+    assert [remote.publish(str(model), directory) for _ in range(2)] == [1, 2]
+    found = _files(f"{directory}/2")
+    assert found.pop("assets.extra/manifest.json")
+    assert found == {str(p.relative_to(model)): p.read_bytes() for p in model.rglob("*") if p.is_file()}
+    assert remote.versions(directory) == [1, 2]
+    assert not [name for name in tf.io.gfile.listdir(directory) if name.startswith(".claim")]
+
+
+def test_a_version_has_no_graph_before_everything_else_is_there(
+    model: Path, directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, seen = remote._copy, []
+
+    def watched(source: str, target: str) -> None:
+        copy(source, target)
+        seen.append((Path(source).name, remote.versions(directory)))
+
+    monkeypatch.setattr(remote, "_copy", watched)
+    remote.publish(str(model), directory)
+    assert [name for name, _ in seen][-1] == "saved_model.pb"
+    assert [versions for _, versions in seen] == [[], [], [1]]
+
+
+def test_an_interrupted_copy_is_no_version_and_its_number_is_not_given_again(
+    model: Path, directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = remote._copy
+
+    def interrupted(source: str, target: str) -> None:
+        if source.endswith("variables.index"):
+            raise OSError("no network")
+        copy(source, target)
+
+    monkeypatch.setattr(remote, "_copy", interrupted)
+    with pytest.raises(OSError, match="no network"):
+        remote.publish(str(model), directory)
+    assert remote.versions(directory) == []
+    monkeypatch.setattr(remote, "_copy", copy)
+    assert remote.publish(str(model), directory) == 2
+    assert remote.versions(directory) == [2]
+
+
+def test_publishers_at_once_get_different_versions(model: Path, directory: str) -> None:
+    start = threading.Barrier(3)
+
+    def publish_one(_: int) -> int:
+        start.wait()
+        return remote.publish(str(model), directory)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert sorted(pool.map(publish_one, range(3))) == [1, 2, 3]
+
+
+def test_the_same_model_is_known_again(model: Path, directory: str) -> None:
+    assert remote.newest_if_same(str(model), directory) is None
+    remote.publish(str(model), directory)
+    assert remote.newest_if_same(str(model), directory) == 1
+    _change(model)
+    assert remote.newest_if_same(str(model), directory) is None
+
+
+def test_withdrawing_and_restoring(model: Path, directory: str) -> None:
+    for _ in range(2):
+        _change(model)
+        remote.publish(str(model), directory)
+    before = _files(f"{directory}/2")
+    assert remote.withdraw(directory) == (2, 1)
+    assert (remote.versions(directory), remote.withdrawn(directory)) == ([1], [2])
+    assert remote.withdrawn_if_same(str(model), directory) == 2
+    with pytest.raises(LookupError, match="no earlier one"):
+        remote.withdraw(directory)
+    assert remote.restore(directory) == (2, 1)
+    assert _files(f"{directory}/2") == before
+    with pytest.raises(LookupError, match="no version that was withdrawn"):
+        remote.restore(directory)
+    remote.withdraw(directory)
+    assert remote.publish(str(model), directory) == 3
+    with pytest.raises(LookupError, match="was published after 2 was withdrawn"):
+        remote.restore(directory)
+
+
+def test_retention_keeps_the_newest(model: Path, directory: str) -> None:
+    for _ in range(4):
+        remote.publish(str(model), directory)
+    remote.retire(directory, 2)
+    assert remote.versions(directory) == [3, 4]
+    assert sorted(name.rstrip("/") for name in tf.io.gfile.listdir(directory)) == ["3", "4"]
