@@ -17,13 +17,16 @@ WORDS_DATA := build/data/word_pairs/pairs.csv
 # The words example makes its own data; any other pipeline file names, or is given, data that exist.
 RUN_DATA := $(if $(DATA),,$(if $(filter $(WORDS_CONFIG),$(patsubst ./%,%,$(CONFIG))),$(WORDS_DATA)))
 
-.PHONY: help run-local test lint doctor bench check-fresh clean always
+.PHONY: help run-local serve test lint doctor bench check-fresh clean always
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run-local: $(VENV) $(RUN_DATA) ## Run a pipeline on this machine [CONFIG=FILE] [DATA=PATH] [ROOT=build/NAME]
 	@.venv/bin/kindred run --config '$(CONFIG)' $(if $(DATA),--data '$(DATA)') $(if $(ROOT),--root '$(ROOT)')
+
+serve: $(VENV) ## Serve what a pipeline published, REST on 8501, gRPC on 8500 [ROOT=build/NAME]
+	@.venv/bin/kindred serve --root '$(or $(ROOT),build/word-pairs)'
 
 test: $(VENV) ## Run the tests, fast ones first
 	@.venv/bin/python -m pytest $(wildcard tests/unit tests/integration tests/e2e)

@@ -11,10 +11,10 @@ import typer
 
 from components.errors import ComponentError
 from pipeline.errors import PipelineError
-from serving.errors import ServingError
+from serving.errors import ModelNotFound, ServingError
 
 if TYPE_CHECKING:
-    from serving.local_model import LocalModel
+    from serving.answers import Model
 
 _KNOWN = {True: "known", False: "unknown: never seen in training"}
 
@@ -25,7 +25,14 @@ app = typer.Typer(
     help="From pairs of entities to a similarity model in production.",
 )
 
-ModelOption = Annotated[Path, typer.Option("--model", help="A published model, or a directory of versions.")]
+ModelOption = Annotated[Path | None, typer.Option("--model", help="A published model, or a directory of versions.")]
+EndpointOption = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint", metavar="URL", help="A served model: http://HOST:PORT/v1/models/NAME, grpc://HOST:PORT/NAME."
+    ),
+]
+RootOption = Annotated[Path, typer.Option(help="The root of a pipeline's runs, such as build/NAME.")]
 
 
 @app.command()
@@ -57,9 +64,9 @@ def run(
 
 
 @app.command()
-def score(left: str, right: str, model: ModelOption) -> None:
+def score(left: str, right: str, model: ModelOption = None, endpoint: EndpointOption = None) -> None:
     """Score one pair: signed score, strength, the value in the label's unit, and whether the ids are known."""
-    answer = _load(model).score(os.fsencode(left), os.fsencode(right))
+    answer = _model(model, endpoint).score(os.fsencode(left), os.fsencode(right))
     meaning = "similar" if answer.score > 0 else "dissimilar" if answer.score < 0 else "neither"
     _echo_columns(
         ("score", f"{answer.score:+.4f}", meaning),
@@ -73,17 +80,54 @@ def score(left: str, right: str, model: ModelOption) -> None:
 @app.command()
 def similar(
     id_: Annotated[str, typer.Argument(metavar="ID")],
-    model: ModelOption,
+    model: ModelOption = None,
+    endpoint: EndpointOption = None,
     side: Annotated[str, typer.Option(help="The side of the answers: left or right.")] = "right",
     k: Annotated[int, typer.Option("-k", min=0, help="How many.")] = 10,
 ) -> None:
     """The entities of one side that score highest with an entity of the other."""
     if side not in ("left", "right"):
         raise typer.BadParameter(f"must be left or right (got {side!r})", param_hint="--side")
-    neighbors, known = _load(model).similar(side, os.fsencode(id_), k)
+    neighbors, known = _model(model, endpoint).similar(side, os.fsencode(id_), k)
     if not known:
         typer.echo(f"{id_} was never seen in training: what follows is the ranking for an average entity.", err=True)
     _echo_columns(*((os.fsdecode(neighbor.id), f"{neighbor.score:+.4f}") for neighbor in neighbors))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def serve(
+    context: typer.Context,
+    root: RootOption,
+    to: Annotated[str, typer.Option(help="The directory of versions below the root (publish.to).")] = "serving",
+    name: Annotated[str | None, typer.Option(help="The model's name; default: that of the root.")] = None,
+    rest_port: Annotated[int, typer.Option(help="The port of REST.")] = 8501,
+    grpc_port: Annotated[int, typer.Option(help="The port of gRPC.")] = 8500,
+) -> None:
+    """Serve the published versions of a root; more flags go to kindred-model-server as they stand."""
+    from serving.model_server.main import main as serve_models
+
+    directory = (root / to).absolute()
+    if not directory.is_dir():
+        raise ModelNotFound(f"--root {root}: {directory} is no directory; `kindred run` publishes to ROOT/serving")
+    model_name = name or root.absolute().name
+    flags = [f"--rest_api_port={rest_port}", f"--port={grpc_port}", f"--model_name={model_name}"]
+    serve_models([*flags, f"--model_base_path={directory}", *context.args])
+
+
+@app.command()
+def rollback(
+    root: RootOption,
+    to: Annotated[
+        str, typer.Option(help="The directory of versions: below the root, or a URL (publish.to).")
+    ] = "serving",
+    undo: Annotated[bool, typer.Option("--undo", help="Serve the version again that was rolled back last.")] = False,
+    reason: Annotated[str, typer.Option(help="Why; recorded.")] = "",
+) -> None:
+    """Serve the version before the newest again; recorded in the root's metadata."""
+    from pipeline.rollback import roll_back
+    from pipeline.root import Root
+
+    typer.echo(roll_back(Root(root.absolute()), to, undo, reason))
 
 
 @app.command()
@@ -94,7 +138,19 @@ def doctor() -> None:
     raise typer.Exit(diagnose())
 
 
-def _load(model: Path) -> LocalModel:
+def _model(model: Path | None, endpoint: str | None) -> Model:
+    """The model that the options name: one of them, and not both."""
+    if (model is None) == (endpoint is None):
+        raise typer.BadParameter("give one of the two", param_hint="--model / --endpoint")
+    if endpoint is None:
+        assert model is not None
+        return _load(model)
+    from serving.endpoint import Endpoint
+
+    return Endpoint(endpoint)
+
+
+def _load(model: Path) -> Model:
     from serving.store import find_model
 
     found = find_model(model)

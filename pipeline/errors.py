@@ -2,7 +2,8 @@
 
 PipelineError
 ├── ConfigError      the pipeline file or an option is wrong
-└── RootError        the root directory cannot be used
+├── RootError        the root directory cannot be used
+└── RollbackError    there is no version to go back to
 """
 
 from __future__ import annotations
@@ -22,5 +23,11 @@ class ConfigError(PipelineError):
 
 class RootError(PipelineError):
     """The root directory cannot be used."""
+
+    exit_code = 2
+
+
+class RollbackError(PipelineError):
+    """There is no version to go back to."""
 
     exit_code = 2

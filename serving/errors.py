@@ -1,7 +1,8 @@
 """What serving raises when the user is at fault.
 
 ServingError
-└── ModelNotFound    there is no published model where one was named
+├── ModelNotFound    there is no published model where one was named
+└── EndpointError    an endpoint does not answer, or not as a published model does
 """
 
 from __future__ import annotations
@@ -15,3 +16,7 @@ class ServingError(Exception):
 
 class ModelNotFound(ServingError):
     """There is no published model where one was named."""
+
+
+class EndpointError(ServingError):
+    """An endpoint does not answer, or not as a published model does."""

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from serving.answers import Neighbor, PairScore
 from serving.errors import ModelNotFound
 from serving.quick_import import import_tensorflow, silenced_stderr
 
 tf = import_tensorflow()
-
-
-@dataclasses.dataclass(frozen=True)
-class PairScore:
-    """How similar two entities are: the sign says whether, the strength how much."""
-
-    score: float
-    strength: float
-    value: float
-    left_known: bool
-    right_known: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class Neighbor:
-    """An entity and its score with the one that was asked about."""
-
-    id: bytes
-    score: float
 
 
 class LocalModel:

@@ -1,0 +1,140 @@
+"""A published model behind an endpoint of TensorFlow Serving: http(s)://HOST:PORT[/v1/models/NAME], grpc://HOST:PORT[/NAME].
+
+REST needs nothing but Python's own library, so that a question takes as long as its answer.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from serving.answers import Neighbor, PairScore
+from serving.errors import EndpointError
+
+_TIMEOUT = 30.0
+_DEFAULT_NAME = "default"
+_FORMS = "http://HOST:PORT[/v1/models/NAME], https://... or grpc://HOST:PORT[/NAME]"
+
+Predict = Callable[[str, dict[str, Any]], dict[str, list[Any]]]
+
+
+class Endpoint:
+    """A model asked over the network."""
+
+    def __init__(self, url: str) -> None:
+        """Reads `url`; nothing is asked yet.
+
+        Raises:
+          EndpointError: it has no form that is known.
+        """
+        self._predict = _transport(url)
+
+    def score(self, left_id: bytes, right_id: bytes) -> PairScore:
+        """The score of one pair.
+
+        Raises:
+          EndpointError: there is no answer, or it is not one of Kindred's.
+        """
+        answer = self._predict("score", {"left_id": [left_id], "right_id": [right_id]})
+        names = ("score", "strength", "value", "left_known", "right_known")
+        return PairScore(**{name: answer[name][0] for name in names})
+
+    def similar(self, side: str, query_id: bytes, k: int) -> tuple[list[Neighbor], bool]:
+        """The `k` entities of `side` that score highest with `query_id`, best first, and whether that is known.
+
+        Raises:
+          EndpointError: there is no answer, or it is not one of Kindred's.
+        """
+        other = "left" if side == "right" else "right"
+        answer = self._predict(f"similar_{side}", {f"{other}_id": [query_id], "k": k})
+        known = self._predict(f"embed_{other}", {f"{other}_id": [query_id]})["known"][0]
+        pairs = zip(answer[f"{side}_id"][0], answer["score"][0], strict=True)
+        return [Neighbor(name, score) for name, score in pairs], bool(known)
+
+
+def _transport(url: str) -> Predict:
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme in ("http", "https") and parts.netloc:
+        path = parts.path.rstrip("/") or f"/v1/models/{_DEFAULT_NAME}"
+        return _Rest(url, f"{parts.scheme}://{parts.netloc}{path}:predict")
+    if parts.scheme == "grpc" and parts.netloc:
+        return _Grpc(url, parts.netloc, parts.path.strip("/") or _DEFAULT_NAME)
+    raise EndpointError(f"--endpoint {url}: must have the form {_FORMS}")
+
+
+class _Rest:
+    """Predict over REST, by columns."""
+
+    def __init__(self, url: str, predict: str) -> None:
+        self._url, self._predict = url, predict
+
+    def __call__(self, signature: str, inputs: dict[str, Any]) -> dict[str, list[Any]]:
+        body = json.dumps({"signature_name": signature, "inputs": {k: _as_json(v) for k, v in inputs.items()}})
+        request = urllib.request.Request(
+            self._predict, body.encode(), {"Content-Type": "application/json"}, method="POST"
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
+                outputs: dict[str, Any] = json.loads(answer.read())["outputs"]
+        except urllib.error.HTTPError as error:
+            raise EndpointError(f"--endpoint {self._url}: {_said(error)}") from None
+        except (urllib.error.URLError, OSError) as error:
+            reason = getattr(error, "reason", error)
+            raise EndpointError(f"--endpoint {self._url}: no answer ({reason}); is the server up?") from None
+        except (ValueError, KeyError, TypeError):
+            raise EndpointError(f"--endpoint {self._url}: what answers there is no model server") from None
+        return {name: _ids(value) if name.endswith("_id") else value for name, value in outputs.items()}
+
+
+def _as_json(value: Any) -> Any:
+    """Ids as base64: they are bytes, and not always text."""
+    if isinstance(value, list):
+        return [_as_json(item) for item in value]
+    return {"b64": base64.b64encode(value).decode("ascii")} if isinstance(value, bytes) else value
+
+
+def _ids(value: Any) -> Any:
+    """Ids as bytes, from text or from base64."""
+    if isinstance(value, list):
+        return [_ids(item) for item in value]
+    return base64.b64decode(value["b64"]) if isinstance(value, dict) else str(value).encode("utf-8", "surrogatepass")
+
+
+def _said(error: urllib.error.HTTPError) -> str:
+    """The server's own words."""
+    try:
+        words = str(json.loads(error.read())["error"])
+    except (ValueError, KeyError, TypeError, OSError):
+        words = str(error.reason)
+    return f"{words} (status {error.code})"
+
+
+class _Grpc:
+    """Predict over gRPC."""
+
+    def __init__(self, url: str, address: str, name: str) -> None:
+        self._url, self._address, self._name = url, address, name
+
+    def __call__(self, signature: str, inputs: dict[str, Any]) -> dict[str, list[Any]]:
+        from serving.quick_import import import_tensorflow
+
+        tf = import_tensorflow()  # its messages are the protocol's
+        import grpc
+        from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name, request.model_spec.signature_name = self._name, signature
+        for name, value in inputs.items():
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(value, tf.int32 if name == "k" else tf.string))
+        with grpc.insecure_channel(self._address, [("grpc.max_receive_message_length", -1)]) as channel:
+            try:
+                answer = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, timeout=_TIMEOUT)
+            except grpc.RpcError as error:
+                words = f"{error.details()} ({error.code().name})"
+                raise EndpointError(f"--endpoint {self._url}: {words}") from None
+        return {name: tf.make_ndarray(proto).tolist() for name, proto in answer.outputs.items()}

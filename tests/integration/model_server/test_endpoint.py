@@ -1,0 +1,216 @@
+"""`kindred score` and `kindred similar` over REST and gRPC, and the examples of docs/serving.md."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from google.protobuf import json_format
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
+
+from pipeline import cli
+from serving.endpoint import Endpoint
+from serving.errors import EndpointError
+from serving.local_model import LocalModel
+from tests.integration.model_server import running
+from tests.integration.model_server.running import Client
+from tests.unit.trainer import planted_model
+from tests.unit.trainer.planted_model import LEFT, RIGHT, Planted
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    return planted_model.publish(tmp_path_factory.mktemp("planted"))
+
+
+@pytest.fixture(scope="module")
+def served(planted: Planted) -> Iterator[Client]:
+    with running.here(f"--model_base_path={planted.model.parent}", "--model_name=words") as client:
+        yield client
+
+
+@pytest.fixture(params=["http", "grpc"])
+def url(request: pytest.FixtureRequest, served: Client) -> str:
+    if request.param == "http":
+        return f"http://127.0.0.1:{served.rest_port}/v1/models/words"
+    return f"grpc://127.0.0.1:{served.grpc_port}/words"
+
+
+def test_an_endpoint_answers_as_the_model_itself(planted: Planted, url: str) -> None:
+    here, there = LocalModel(planted.model), Endpoint(url)
+    for left, right in ((LEFT[0], RIGHT[0]), (LEFT[2], RIGHT[3]), (b"\xff\x00", RIGHT[1]), (b"", b"never seen")):
+        asked, expected = there.score(left, right), here.score(left, right)
+        assert asked.score == pytest.approx(expected.score, abs=1e-6)
+        assert (asked.left_known, asked.right_known) == (expected.left_known, expected.right_known)
+        assert asked.value == pytest.approx(expected.value, abs=1e-4)
+    for side, query in (("right", LEFT[2]), ("left", RIGHT[3]), ("right", b"\xff never seen")):
+        for k in (0, 3, 99):
+            (asked, asked_known), (expected, expected_known) = (
+                there.similar(side, query, k),
+                here.similar(side, query, k),
+            )
+            assert [neighbor.id for neighbor in asked] == [neighbor.id for neighbor in expected]
+            assert [neighbor.score for neighbor in asked] == pytest.approx([n.score for n in expected], abs=1e-6)
+            assert asked_known is expected_known
+
+
+def test_ids_that_are_no_text_come_back_byte_for_byte(served: Client) -> None:
+    """JSON cannot carry them as text: they are told as base64, by Kindred's server, and read so by its client."""
+    from serving.endpoint import _ids
+
+    assert _ids([["plain", {"b64": "/wA="}], ["naïve", "🎬"]]) == [
+        [b"plain", b"\xff\x00"],
+        ["naïve".encode(), "🎬".encode()],
+    ]
+
+
+def test_the_commands_ask_endpoints(
+    url: str, planted: Planted, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["kindred", "score", "--endpoint", url, "plain", "lock"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    expected = planted.scores()[0, 0]
+    assert (ended.value.code or 0) == 0
+    assert f"{expected:+.4f}" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["kindred", "similar", "--endpoint", url, "plain", "-k", "2"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ("localhost:8501", "must have the form http://HOST:PORT"),
+        ("ftp://x", "must have the form"),
+        ("http://127.0.0.1:1/v1/models/x", "no answer"),
+        ("grpc://127.0.0.1:1/x", "UNAVAILABLE"),
+        ("http://127.0.0.1:{rest}/v1/models/none", "Servable not found for request: Latest(none) (status 404)"),
+        ("http://127.0.0.1:{rest}", "Latest(default)"),
+        ("http://127.0.0.1:{rest}/elsewhere", "status 404"),
+        ("grpc://127.0.0.1:{grpc}/none", "Servable not found for request: Latest(none) (NOT_FOUND)"),
+    ],
+)
+def test_an_endpoint_that_does_not_answer_is_a_sentence(served: Client, form: str, words: str) -> None:
+    url = form.format(rest=served.rest_port, grpc=served.grpc_port)
+    with pytest.raises(EndpointError) as refused:
+        Endpoint(url).score(b"a", b"b")
+    assert str(refused.value).startswith(f"--endpoint {url}: ") and words in str(refused.value)
+    assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [[], ["--model", "m", "--endpoint", "http://x"]])
+def test_one_of_model_and_endpoint_is_given(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["kindred", "score", *arguments, "a", "b"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert "give one of the two" in capsys.readouterr().err
+
+
+# The examples of docs/serving.md, as they stand there but for the ports.
+EXAMPLES = re.findall(
+    r"```console\n\$ ((?:curl|grpcurl) .*?)\n```", (ROOT / "docs" / "serving.md").read_text(encoding="utf-8"), re.DOTALL
+)
+
+
+def test_the_documentation_has_examples_of_both() -> None:
+    assert sum(example.startswith("curl") for example in EXAMPLES) >= 4
+    assert sum(example.startswith("grpcurl") for example in EXAMPLES) >= 3
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_documented_commands_work(served: Client, example: str, tmp_path: Path) -> None:
+    command, expected = _command(example, served)
+    if command[0] == "curl":
+        if shutil.which("curl") is None:
+            pytest.skip("curl is not on PATH")
+        done = subprocess.run([*command, "--silent", "--fail-with-body"], capture_output=True, text=True, check=True)
+        answer = json.loads(done.stdout)
+    else:
+        answer = _grpcurl(command, served, tmp_path)
+    assert set(answer) == set(json.loads(expected)), "it answers with the keys that are shown"
+
+
+def _command(example: str, served: Client) -> tuple[list[str], str]:
+    """The words of a command, and the answer shown below it."""
+    command, answer = example.rsplit("\n", 1)
+    text = command.replace("\\\n", " ")
+    text = text.replace("localhost:8501", f"127.0.0.1:{served.rest_port}")
+    text = text.replace("localhost:8500", f"127.0.0.1:{served.grpc_port}")
+    return shlex.split(text.replace("word-pairs", "words")), answer
+
+
+_CALLS = {
+    "Predict": ("prediction", predict_pb2.PredictRequest),
+    "GetModelMetadata": ("prediction", get_model_metadata_pb2.GetModelMetadataRequest),
+    "GetModelStatus": ("models", get_model_status_pb2.GetModelStatusRequest),
+}
+
+
+def _grpcurl(command: list[str], served: Client, tmp_path: Path) -> dict:
+    """What grpcurl prints, or where it is not on PATH what it does: JSON to message, the call, message to JSON."""
+    protoset = tmp_path / "serving.protoset"
+    subprocess.run([sys.executable, "-m", "serving.protoset", str(protoset)], check=True, cwd=ROOT)
+    assert protoset.stat().st_size > 10_000
+    if shutil.which("grpcurl"):
+        words = [str(protoset) if word == "serving.protoset" else word for word in command]
+        return json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    stub, kind = _CALLS[command[-1].rsplit("/", 1)[1]]
+    request = json_format.Parse(command[command.index("-d") + 1], kind())
+    answer = getattr(getattr(served, stub), command[-1].rsplit("/", 1)[1])(request)
+    return json_format.MessageToDict(answer)
+
+
+def test_the_protoset_describes_both_services(tmp_path: Path) -> None:
+    from google.protobuf import descriptor_pb2
+
+    from serving.protoset import main
+
+    main([str(tmp_path / "out")])
+    found = descriptor_pb2.FileDescriptorSet.FromString((tmp_path / "out").read_bytes())
+    names = [file.name for file in found.file]
+    services = {service.name for file in found.file for service in file.service}
+    assert {"PredictionService", "ModelService"} <= services
+    seen: set[str] = set()
+    for file in found.file:
+        assert set(file.dependency) <= seen, "a file comes after those that it imports"
+        seen.add(file.name)
+    assert len(names) == len(set(names))
+
+
+def test_kindred_serve_is_a_thin_face(planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[list[str]] = []
+    monkeypatch.setattr("serving.model_server.main.main", lambda flags: told.append(flags))
+    root = tmp_path / "films"
+    shutil.copytree(planted.model.parent, root / "serving")
+    monkeypatch.setattr(sys, "argv", ["kindred", "serve", "--root", str(root), "--host=0.0.0.0", "--enable_batching"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert (ended.value.code or 0) == 0
+    assert told == [
+        ["--rest_api_port=8501", "--port=8500", "--model_name=films", f"--model_base_path={root / 'serving'}",
+         "--host=0.0.0.0", "--enable_batching"]
+    ]  # fmt: skip
+
+
+def test_kindred_serve_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["kindred", "serve", "--root", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert "`kindred run` publishes to ROOT/serving" in capsys.readouterr().err
