@@ -14,32 +14,56 @@ from google.protobuf import descriptor_pb2
 
 from serving.quick_import import import_tensorflow
 
+_FOLDER, _PACKAGE = "tensorflow_serving/apis", "tensorflow.serving"
+# Today's protobuf cannot import the modules of the services in `tensorflow-serving-api`: here are their methods, each
+# with the name of its messages.
+_SERVICES = {
+    "PredictionService": {
+        "Classify": "Classification",
+        "Regress": "Regression",
+        "Predict": "Predict",
+        "MultiInference": "MultiInference",
+        "GetModelMetadata": "GetModelMetadata",
+    },
+    "ModelService": {"GetModelStatus": "GetModelStatus", "HandleReloadConfigRequest": "ReloadConfig"},
+}
+_FILES = {"PredictionService": "prediction_service", "ModelService": "model_service"}
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Writes a FileDescriptorSet to the file that is named."""
     (path,) = sys.argv[1:] if arguments is None else arguments
     import_tensorflow()
-    from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, prediction_service_pb2
+    from tensorflow_serving.apis import (
+        classification_pb2,
+        get_model_metadata_pb2,
+        get_model_status_pb2,
+        inference_pb2,
+        model_management_pb2,
+        predict_pb2,
+        regression_pb2,
+    )
 
+    prediction = (classification_pb2, get_model_metadata_pb2, inference_pb2, predict_pb2, regression_pb2)
+    imports = {"PredictionService": prediction, "ModelService": (get_model_status_pb2, model_management_pb2)}
     files = descriptor_pb2.FileDescriptorSet()
     seen: set[str] = set()
-    for module in (prediction_service_pb2, get_model_status_pb2, model_management_pb2):
-        for file in _with_dependencies(module.DESCRIPTOR, seen):
-            file.CopyToProto(files.file.add())
-    files.file.append(_model_service())
+    for service, modules in imports.items():
+        for module in modules:
+            for file in _with_dependencies(module.DESCRIPTOR, seen):
+                file.CopyToProto(files.file.add())
+        files.file.append(_service(service, [module.DESCRIPTOR.name for module in modules]))
     Path(path).write_bytes(files.SerializeToString())
 
 
-def _model_service() -> Any:
-    """The file of ModelService, whose module in `tensorflow-serving-api` is too old for protobuf to import."""
-    folder, package = "tensorflow_serving/apis", "tensorflow.serving"
-    file = descriptor_pb2.FileDescriptorProto(name=f"{folder}/model_service.proto", package=package, syntax="proto3")
-    file.dependency.extend([f"{folder}/get_model_status.proto", f"{folder}/model_management.proto"])
-    service = file.service.add(name="ModelService")
-    for method, message in (("GetModelStatus", "GetModelStatus"), ("HandleReloadConfigRequest", "ReloadConfig")):
-        service.method.add(
-            name=method, input_type=f".{package}.{message}Request", output_type=f".{package}.{message}Response"
-        )
+def _service(name: str, imports: list[str]) -> Any:
+    file = descriptor_pb2.FileDescriptorProto(
+        name=f"{_FOLDER}/{_FILES[name]}.proto", package=_PACKAGE, syntax="proto3", dependency=imports
+    )
+    service = file.service.add(name=name)
+    for method, message in _SERVICES[name].items():
+        kinds = (f".{_PACKAGE}.{message}{kind}" for kind in ("Request", "Response"))
+        service.method.add(name=method, **dict(zip(("input_type", "output_type"), kinds, strict=True)))
     return file
 
 

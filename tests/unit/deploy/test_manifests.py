@@ -1,0 +1,116 @@
+"""The manifests of deploy/: valid by Kubernetes' own schemas, and as safe as they say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
+KUBERNETES = ("1.29", "1.33")
+
+
+def _documents(name: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((DEPLOY / name).read_text(encoding="utf-8")))
+
+
+MANIFESTS = {document["kind"]: document for document in _documents("kubernetes/serving.yaml")}
+POD = MANIFESTS["Deployment"]["spec"]["template"]
+(CONTAINER,) = POD["spec"]["containers"]
+(COMPOSED,) = _documents("compose.yaml")[0]["services"].values()
+(KSERVE,) = _documents("kserve/inference-service.yaml")
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+@pytest.mark.parametrize("kind", MANIFESTS)
+def test_it_is_valid_by_the_schema_of_kubernetes(kind: str, version: str) -> None:
+    kubernetes_validate.validate(MANIFESTS[kind], version, strict=True)
+
+
+def test_the_schema_would_see_a_slip() -> None:
+    slipped = yaml.safe_load(yaml.safe_dump(MANIFESTS["Deployment"]))
+    slipped["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError, match="readinesProbe"):
+        kubernetes_validate.validate(slipped, KUBERNETES[-1], strict=True)
+
+
+def test_the_pod_of_kserve_is_valid_too() -> None:
+    """KServe's own fields aside, a predictor is a pod, and its model a container."""
+    own = {"modelFormat", "runtimeVersion", "protocolVersion", "storageUri"}
+    predictor = dict(KSERVE["spec"]["predictor"])
+    model = {key: value for key, value in predictor.pop("model").items() if key not in own}
+    spec = {key: value for key, value in predictor.items() if key not in ("minReplicas", "maxReplicas")}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": KSERVE["metadata"]}
+    pod["spec"] = {**spec, "containers": [{"name": "kserve-container", **model}]}
+    kubernetes_validate.validate(pod, KUBERNETES[-1], strict=True)
+    assert KSERVE["apiVersion"] == "serving.kserve.io/v1beta1"
+    assert set(predictor) <= {"minReplicas", "maxReplicas", "securityContext"}
+
+
+def _image_version() -> str:
+    return str(CONTAINER["image"]).split(":")[1]
+
+
+def test_images_have_one_explicit_version() -> None:
+    assert re.fullmatch(r"tensorflow/serving:\d+\.\d+\.\d+", CONTAINER["image"])
+    assert COMPOSED["image"] == CONTAINER["image"]
+    assert str(KSERVE["spec"]["predictor"]["model"]["runtimeVersion"]) == _image_version()
+
+
+@pytest.mark.parametrize("probe", ["startupProbe", "readinessProbe"])
+def test_it_is_ready_when_a_version_is_served(probe: str) -> None:
+    (name,) = {flag.split("=")[1] for flag in CONTAINER["args"] if flag.startswith("--model_name=")}
+    path = f"/v1/models/{name}/metadata"
+    assert CONTAINER[probe]["httpGet"]["path"] == path
+    if probe == "readinessProbe":
+        assert KSERVE["spec"]["predictor"]["model"][probe]["httpGet"]["path"] == path
+    assert "/metadata HTTP/1.0" in COMPOSED["healthcheck"]["test"][-1]
+
+
+def test_it_runs_without_root_and_cannot_write() -> None:
+    pods = (POD["spec"]["securityContext"], KSERVE["spec"]["predictor"]["securityContext"])
+    assert all(pod["runAsNonRoot"] and pod["runAsUser"] > 0 for pod in pods)
+    assert all(pod["seccompProfile"] == {"type": "RuntimeDefault"} for pod in pods)
+    for container in (CONTAINER, KSERVE["spec"]["predictor"]["model"]):
+        context = container["securityContext"]
+        assert context["readOnlyRootFilesystem"] and not context["allowPrivilegeEscalation"]
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert set(container["resources"]["limits"]) == set(container["resources"]["requests"]) == {"cpu", "memory"}
+    assert all(mount.get("readOnly") for mount in CONTAINER["volumeMounts"] if mount["name"] != "tmp")
+    assert COMPOSED["read_only"] and COMPOSED["cap_drop"] == ["ALL"] and int(COMPOSED["user"].split(":")[0]) > 0
+    assert COMPOSED["mem_limit"] and COMPOSED["cpus"]
+
+
+def test_composed_it_listens_on_loopback_and_reads_only() -> None:
+    assert all(port.startswith("127.0.0.1:") for port in COMPOSED["ports"])
+    assert all(volume.endswith(":ro") for volume in COMPOSED["volumes"])
+    for volume in COMPOSED["volumes"]:
+        source = volume.split(":")[0]
+        assert source.startswith("${") or (DEPLOY / source).is_file()
+
+
+def test_only_clients_may_ask_and_the_server_asks_nobody() -> None:
+    policy = MANIFESTS["NetworkPolicy"]["spec"]
+    labels = POD["metadata"]["labels"]
+    assert policy["podSelector"]["matchLabels"] == labels == MANIFESTS["Service"]["spec"]["selector"]
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"} and policy["egress"] == []
+    (rule,) = policy["ingress"]
+    assert {port["port"] for port in rule["ports"]} == {port["name"] for port in CONTAINER["ports"]}
+
+
+def test_every_flag_is_one_that_our_server_knows_too() -> None:
+    from serving.model_server.flags import SERVED
+
+    known = {flag.name for flag in SERVED}
+    for flag in (*CONTAINER["args"], *COMPOSED["command"]):
+        assert flag.removeprefix("--").split("=")[0] in known
+
+
+def test_the_monitoring_file_is_the_same_everywhere() -> None:
+    text = (DEPLOY / "monitoring.config").read_text(encoding="utf-8")
+    assert MANIFESTS["ConfigMap"]["data"]["monitoring.config"] == text
+    assert POD["metadata"]["annotations"]["prometheus.io/path"] in text
