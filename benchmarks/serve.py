@@ -1,0 +1,248 @@
+"""What serving costs above TensorFlow: score and top-10, over REST and gRPC, beside the same signature in process.
+
+    python -m benchmarks.serve [--entities 10000] [--dimension 64] [--requests 300] [--clients 8]
+
+Two sides of `--entities` random rows each, published by the trainer's own export and served by kindred-model-server in
+a process of its own. Each round asks once over REST, once over gRPC and once in this process, so that whatever else
+the machine does meets all three. `tensorflow` is what the server itself counts (`runtime_latency`). The ratio is that
+of top-10 in process to the matmul alone; `overhead_ms` is REST's p50 above the signature's in process, for one score.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import http.client
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+_NAME = "bench"
+_BATCHES = (1, 100)
+_K = 10
+Call = Callable[[], object]
+
+
+def main() -> None:
+    """Measures, and prints a line per case and one for all."""
+    arguments = _arguments()
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder, "models", "1")
+        _publish(arguments.entities, arguments.dimension, model)
+        with _served(Path(folder)) as (rest_port, grpc_port):
+            cases = _measure(model, rest_port, grpc_port, arguments)
+    for case in cases:
+        print(json.dumps(case), flush=True)
+    score, ranking = (next(c for c in cases if c["ask"] == ask and c["batch"] == 1) for ask in ("score", "top-10"))
+    matmul = ranking["matmul_p50"]
+    result = {"benchmark": "serve", "ratio": round(ranking["in_process_p50"] / matmul, 2)}
+    result |= {"ours": ranking["in_process_p50"], "theirs": matmul, "unit": "ms", "n": arguments.entities}
+    result |= {"runs": arguments.requests, "overhead_ms": round(score["rest_p50"] - score["in_process_p50"], 3)}
+    print(json.dumps(result | {"cases": cases}))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serve", description=str(__doc__).splitlines()[0])
+    parser.add_argument("--entities", type=int, default=10_000)
+    parser.add_argument("--dimension", type=int, default=64)
+    parser.add_argument("--requests", type=int, default=300, help="of each kind; a tenth for 100 rows")
+    parser.add_argument("--clients", type=int, default=8, help="that ask at once, for requests per second")
+    return parser.parse_args()
+
+
+def _publish(entities: int, dimension: int, path: Path) -> None:
+    """A model of random rows, exported as the Trainer does."""
+    import tensorflow as tf
+
+    from trainer import export
+    from trainer.model import TableSizes, build_model
+    from trainer.settings import ModelSettings
+
+    class Vocabularies(tf.Module):  # type: ignore[misc]
+        """Stands in for the transform graph: the ids are numbers, and scores are their own labels."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.ids = [b"%d" % i for i in range(entities)]
+            numbers = tf.range(entities, dtype=tf.int64)
+            self.table = tf.lookup.StaticHashTable(
+                tf.lookup.KeyValueTensorInitializer(tf.constant(self.ids), numbers), entities
+            )
+
+        def vocabulary_by_name(self, name: str) -> list[bytes]:
+            return self.ids
+
+        def transform_features_layer(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
+            return self.encode
+
+        def encode(self, raw: dict[str, Any]) -> dict[str, Any]:
+            rows = {name.removesuffix("_id"): self.table.lookup(raw[name]) for name in raw if name.endswith("_id")}
+            return rows | ({"label": raw["score"]} if "score" in raw else {})
+
+    network = build_model(TableSizes(entities + 1, entities + 1), ModelSettings(dimension=dimension), seed=1)
+    vocabularies = Vocabularies()
+    model = export.PublishedModel(network, vocabularies, shared=False)
+    model.vocabularies = vocabularies  # for TensorFlow to save its table
+    tf.saved_model.save(model, str(path), signatures={k: v for k, v in export.signatures(model).items()})
+
+
+@contextlib.contextmanager
+def _served(folder: Path) -> Iterator[tuple[int, int]]:
+    """Ports of a server of `folder`/models that serves its version."""
+    (folder / "monitoring.config").write_text("prometheus_config { enable: true }", encoding="utf-8")
+    rest_port, grpc_port = _free_port(), _free_port()
+    command = [str(Path(sys.executable).with_name("kindred-model-server")), f"--model_name={_NAME}"]
+    command += [f"--model_base_path={folder}/models", f"--monitoring_config_file={folder}/monitoring.config"]
+    command += [f"--port={grpc_port}", f"--rest_api_port={rest_port}"]
+    with open(folder / "log", "wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
+        try:
+            while not _ready(rest_port):
+                if server.poll() is not None:
+                    sys.exit((folder / "log").read_text(encoding="utf-8")[-4000:])
+                time.sleep(0.1)
+            yield rest_port, grpc_port
+        finally:
+            server.terminate()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _ready(port: int) -> bool:
+    try:
+        return _Rest(port).get(f"/v1/models/{_NAME}/metadata")[0] == 200
+    except OSError:
+        return False
+
+
+class _Rest:
+    """One client on one connection."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        self._connection.request("GET", path)
+        answer = self._connection.getresponse()
+        return answer.status, answer.read()
+
+    def post(self, body: bytes) -> bytes:
+        self._connection.request("POST", f"/v1/models/{_NAME}:predict", body)
+        answer = self._connection.getresponse()
+        content = answer.read()
+        if answer.status != 200:
+            sys.exit(content.decode())
+        return content
+
+
+def _measure(model: Path, rest_port: int, grpc_port: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    import grpc
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+    loaded = tf.saved_model.load(str(model))
+    table = tf.Variable(tf.random.normal([arguments.entities, arguments.dimension]))
+    alone = tf.function(lambda queries: tf.matmul(queries, table.read_value(), transpose_b=True))
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(
+        grpc.insecure_channel(f"127.0.0.1:{grpc_port}", [("grpc.max_receive_message_length", -1)])
+    )
+
+    def calls(ask: str, batch: int) -> dict[str, Call]:
+        """The same question, three ways, and the matmul that a ranking cannot do without."""
+        ids = [b"%d" % (i * 7919 % arguments.entities) for i in range(batch)]
+        signature, more = ("score", {"right_id": ids}) if ask == "score" else ("similar_right", {"k": _K})
+        inputs: dict[str, Any] = {"left_id": ids, **more}
+        text = {k: [i.decode() for i in v] if isinstance(v, list) else v for k, v in inputs.items()}
+        body = json.dumps({"signature_name": signature, "inputs": text}).encode()
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name, request.model_spec.signature_name = _NAME, signature
+        for name, value in inputs.items():
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(value, tf.int32 if name == "k" else tf.string))
+        rest, function = _Rest(rest_port), loaded.signatures[signature]
+        queries = tf.random.normal([batch, arguments.dimension])
+        return {
+            "rest": lambda: rest.post(body),
+            "grpc": lambda: stub.Predict(request),
+            "in_process": lambda: _tell(function(**{k: tf.constant(v) for k, v in inputs.items()})),
+            "matmul": lambda: alone(queries).numpy(),
+        }
+
+    return [_case(ask, batch, calls, rest_port, arguments) for ask in ("score", "top-10") for batch in _BATCHES]
+
+
+def _tell(outputs: dict[str, Any]) -> list[Any]:
+    return [output.numpy() for output in outputs.values()]
+
+
+def _case(
+    ask: str, batch: int, calls: Callable[[str, int], dict[str, Call]], rest_port: int, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """p50 and p99 in milliseconds of each way, taken in turns; then requests per second of many clients."""
+    ways = calls(ask, batch)
+    if ask == "score":
+        del ways["matmul"]
+    rounds = max(arguments.requests // (1 if batch == 1 else 10), 10)
+    times: dict[str, list[float]] = {way: [] for way in ways}
+    before = _runtime(rest_port)
+    for number in range(rounds + 3):
+        for way, call in ways.items():
+            started = time.perf_counter()
+            call()
+            if number >= 3:
+                times[way].append((time.perf_counter() - started) * 1000)
+    after = _runtime(rest_port)
+    case: dict[str, Any] = {"ask": ask, "batch": batch}
+    case["tensorflow_mean"] = round((after[0] - before[0]) / (after[1] - before[1]) / 1000, 3)
+    for way, found in times.items():
+        case[f"{way}_p50"] = round(statistics.median(found), 3)
+        case[f"{way}_p99"] = round(statistics.quantiles(found, n=100)[-1], 3)
+    for way in ("rest", "grpc"):
+        case[f"{way}_per_second"] = _per_second([calls(ask, batch)[way] for _ in range(arguments.clients)])
+    return case
+
+
+def _runtime(port: int) -> tuple[float, float]:
+    """Microseconds in TensorFlow, and how many runs, so far."""
+    page = _Rest(port).get("/monitoring/prometheus/metrics")[1].decode()
+    lines = [line for line in page.splitlines() if line.startswith(":tensorflow:serving:runtime_latency")]
+    sums, counts = (
+        [float(line.rsplit(" ", 1)[1]) for line in lines if f"_{what}{{" in line] for what in ("sum", "count")
+    )
+    return sum(sums), sum(counts)
+
+
+def _per_second(clients: list[Call], seconds: float = 2.0) -> float:
+    """Requests per second of `clients` that ask without a pause."""
+    until = time.monotonic() + seconds
+    counts = [0] * len(clients)
+
+    def ask(number: int) -> None:
+        while time.monotonic() < until:
+            clients[number]()
+            counts[number] += 1
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(len(clients))]
+    started = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return round(sum(counts) / (time.monotonic() - started), 1)
+
+
+if __name__ == "__main__":
+    main()
