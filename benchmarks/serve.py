@@ -69,7 +69,7 @@ def _publish(entities: int, dimension: int, path: Path) -> None:
     from trainer.model import TableSizes, build_model
     from trainer.settings import ModelSettings
 
-    class Vocabularies(tf.Module):  # type: ignore[misc]
+    class Vocabularies(tf.Module):
         """Stands in for the transform graph: the ids are numbers, and scores are their own labels."""
 
         def __init__(self) -> None:
@@ -94,7 +94,7 @@ def _publish(entities: int, dimension: int, path: Path) -> None:
     vocabularies = Vocabularies()
     model = export.PublishedModel(network, vocabularies, shared=False)
     model.vocabularies = vocabularies  # for TensorFlow to save its table
-    tf.saved_model.save(model, str(path), signatures={k: v for k, v in export.signatures(model).items()})
+    tf.saved_model.save(model, str(path), signatures=export.signatures(model))
 
 
 @contextlib.contextmanager
@@ -219,10 +219,11 @@ def _runtime(port: int) -> tuple[float, float]:
     """Microseconds in TensorFlow, and how many runs, so far."""
     page = _Rest(port).get("/monitoring/prometheus/metrics")[1].decode()
     lines = [line for line in page.splitlines() if line.startswith(":tensorflow:serving:runtime_latency")]
-    sums, counts = (
-        [float(line.rsplit(" ", 1)[1]) for line in lines if f"_{what}{{" in line] for what in ("sum", "count")
-    )
-    return sum(sums), sum(counts)
+
+    def total(what: str) -> float:
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if f"_{what}{{" in line)
+
+    return total("sum"), total("count")
 
 
 def _per_second(clients: list[Call], seconds: float = 2.0) -> float:
