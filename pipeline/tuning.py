@@ -15,7 +15,7 @@ TUNABLE = (
     "model.temperature", "train.learning_rate", "train.optimizer", "train.batch_size", "train.epochs",
 )  # fmt: skip
 
-_LEARNING_RATES = {"adagrad": (0.02, 0.5), "adam": (0.001, 0.05), "sgd": (0.05, 10.0)}
+_LEARNING_RATES = {"adagrad": (0.02, 0.5), "adam": (0.001, 0.05), "sgd": (0.05, 5.0)}
 _PENALTIES = {"regression": (0.001, 0.2)}
 _OTHER_PENALTIES = (1e-6, 0.01)
 _DIMENSIONS = (16, 32, 64, 128)
@@ -28,7 +28,9 @@ def _number(value: Any) -> Any:
 
 
 def _kind(value: Any) -> str | None:
-    return {dict: "range", Range: "range", list: "choices", tuple: "choices"}.get(type(value))
+    if isinstance(value, dict | Range):
+        return "range"
+    return "choices" if isinstance(value, list | tuple) else None
 
 
 class _Section(BaseModel):
@@ -69,21 +71,21 @@ class Tune(_Section):
     seed: Annotated[StrictInt, Field(gt=0, lt=2**32)] = 1
     parameters: Annotated[dict[StrictStr, Parameter] | None, Field(min_length=1)] = None
 
-    def check(self, sections: Mapping[str, BaseModel]) -> None:
+    def check(self, model: BaseModel, train: BaseModel) -> None:
         """Looks whether every value that may be tried could stand in the pipeline file itself.
 
         Raises:
           ValueError: says which may not, by which rule.
         """
-        faults = list(_faults(self.parameters or {}, sections))
-        if getattr(sections["train"], "early_stopping", None) is None:
+        faults = list(_faults(self.parameters or {}, {"model": model, "train": train}))
+        if getattr(train, "early_stopping", None) is None:
             faults.append("tune: needs train.early_stopping: settings are compared on the rows that it holds out")
         if faults:
             raise ValueError("; ".join(faults))
 
-    def space(self, sections: Mapping[str, BaseModel]) -> dict[str, dict[str, Any]]:
+    def space(self, model: BaseModel, train: BaseModel) -> dict[str, dict[str, Any]]:
         """By dotted key what is searched, as `trainer.tuning` takes it; default ranges where none are given."""
-        parameters = self.parameters or default_parameters(sections)
+        parameters = self.parameters or default_parameters({"model": model, "train": train})
         return {
             key: parameter.model_dump() if isinstance(parameter, Range) else {"choices": list(parameter)}
             for key, parameter in parameters.items()

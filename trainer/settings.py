@@ -75,6 +75,7 @@ class TrainSettings:
     seed: int = 1
     data_memory_mb: int = 2048
     devices: Literal["one", "all", "workers"] = "one"
+    warm_start: bool = False
 
 
 def transform_settings(custom_config: dict[str, Any]) -> tuple[EncodeSettings, ScoreSettings]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -66,14 +68,15 @@ class SettingsTuner(base_tuner.BaseTuner):
         logging.info("trial %s, %s: %s %g", trial.trial_id, values, measure, best)
         return {measure: best}
 
-    def search(self, **fit_arguments: Any) -> None:
-        """Runs every trial that is still to run.
+    def search(self, load: Callable[[str], TrainingPairs], sizes: TableSizes) -> None:
+        """Runs every trial that is still to run, on the pairs that `load` gives, once; it may use a directory.
 
         Raises:
           TrainingDiverged: no trial came to its end.
         """
         try:
-            super().search(verbose=0, **fit_arguments)
+            with tempfile.TemporaryDirectory(prefix="kindred-pairs-") as directory:
+                super().search(pairs=load(directory), sizes=sizes)
         except keras_tuner.errors.FatalError as error:
             raise error.__cause__ or error from None
         trials = list(self.oracle.trials.values())
@@ -83,18 +86,22 @@ class SettingsTuner(base_tuner.BaseTuner):
 
 
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
-    """A tuner of the settings that `custom_config["tune"]` names, and the pairs, loaded and encoded once."""
+    """A tuner of the settings that `custom_config["tune"]` names, and what it is to search with."""
     encode, model, train = training_settings(fn_args.custom_config)
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
-    pairs = dataset.load(fn_args.train_files, transform.transform_features_layer())
+
+    def load(directory: str) -> TrainingPairs:
+        encoder = transform.transform_features_layer()
+        return dataset.load(fn_args.train_files, encoder, train.data_memory_mb << 20, directory)
+
     oracle = build_oracle(fn_args.custom_config["tune"], training.monitored(model))
     tuner = SettingsTuner(oracle, fn_args.custom_config, _directory(fn_args))
-    return TunerFnResult(tuner=tuner, fit_kwargs={"pairs": pairs, "sizes": table_sizes(transform, encode)})
+    return TunerFnResult(tuner=tuner, fit_kwargs={"load": load, "sizes": table_sizes(transform, encode)})
 
 
 def build_oracle(tune: dict[str, Any], measure: str) -> keras_tuner.Oracle:
     """What chooses the settings of the next trial, by `measure`, of which less is better."""
-    return _ORACLES[tune["search"]](
+    oracle = _ORACLES[tune["search"]](
         objective=keras_tuner.Objective(measure, "min"),
         max_trials=tune["trials"],
         hyperparameters=search_space(tune["space"]),
@@ -103,6 +110,8 @@ def build_oracle(tune: dict[str, Any], measure: str) -> keras_tuner.Oracle:
         # However many fail in a row, the others may not.
         max_consecutive_failed_trials=tune["trials"] + 1,
     )
+    oracle.verbose = 0  # it clears the screen
+    return oracle
 
 
 def search_space(space: dict[str, dict[str, Any]]) -> keras_tuner.HyperParameters:

@@ -16,9 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
+import tensorflow_transform as tft
 
-from trainer.export import Unit
-from trainer.model import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
+from trainer import features
+from trainer.export import Unit, unit_of
+from trainer.model import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, TableSizes
 from trainer.settings import ModelSettings
 
 WARM_START_FILE = "warm_start.json"
@@ -132,6 +134,28 @@ def _put(layer: keras.layers.Layer, values: np.ndarray, alignment: Alignment, fa
     if factor != 1:
         table[kept] *= np.float32(factor)
     layer.set_weights([table])
+
+
+def from_published(
+    directory: str | None, transform: tft.TFTransformOutput, sizes: TableSizes, model: ModelSettings
+) -> tuple[WarmStart | None, dict[str, Any]]:
+    """A start from the model published in `directory` (None: there is none), and the record of it for people.
+
+    The record has `base_model`, the directory, and either `left` and `right`, how many ids were kept, new and vanished,
+    or `cold`, why training starts without it.
+    """
+    files = (transform.vocabulary_file_by_name(name) for name in features.vocabulary_names(sizes.shared))
+    try:
+        if directory is None:
+            raise ColdStart(NO_BASE)
+        left, right = (read_vocabulary(file) for file in files)
+        base = read_model(directory)
+        start = prepare(base, (left, right), (sizes.left, sizes.right), sizes.shared, model, unit_of(transform))
+    except ColdStart as reason:
+        return None, {"base_model": directory, "cold": str(reason)}
+    sides = {"left": start.left, "right": start.right}
+    counts = {side: dataclasses.asdict(alignment.counts) for side, alignment in sides.items()}
+    return start, {"base_model": directory, **counts}
 
 
 def prepare(

@@ -12,7 +12,8 @@ from components.pair_example_gen.source import Settings
 
 EXAMPLES = "examples"
 
-_OUTPUT = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
+# What a resolver found is an INTERNAL_OUTPUT of it.
+_INPUT, _OUTPUT = metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.OUTPUT
 _SETTINGS = "settings"
 
 
@@ -66,7 +67,7 @@ def _split_rules(store: mlmd.MetadataStore, examples: set[int]) -> set[tuple[str
 def _makers(store: mlmd.MetadataStore, artifacts: set[int]) -> list[int]:
     """Ids of the executions that made `artifacts`, or served them from cache."""
     events = store.get_events_by_artifact_ids(list(artifacts))
-    return sorted({event.execution_id for event in events if event.type in _OUTPUT})
+    return sorted({event.execution_id for event in events if event.type == _OUTPUT})
 
 
 def _inputs(store: mlmd.MetadataStore, executions: list[int], key: str) -> set[int]:
@@ -74,5 +75,5 @@ def _inputs(store: mlmd.MetadataStore, executions: list[int], key: str) -> set[i
     return {
         event.artifact_id
         for event in store.get_events_by_execution_ids(executions)
-        if event.type not in _OUTPUT and event.path.steps[0].key == key
+        if event.type == _INPUT and event.path.steps[0].key == key
     }

@@ -28,7 +28,7 @@ class Lineage:
         self._types = {
             name: self.store.put_artifact_type(proto.ArtifactType(name=name)) for name in ("Examples", "Model")
         }
-        for name in ("PairExampleGen", "Trainer"):
+        for name in ("PairExampleGen", "Trainer", "Resolver"):
             self._types[name] = self.store.put_execution_type(proto.ExecutionType(name=name))
         self.models: list[standard_artifacts.Model] = []
         self.blessings: list[standard_artifacts.ModelBlessing] = []
@@ -74,12 +74,21 @@ class Lineage:
         )
         assert resolved is not None
         assert resolved["examples"] == [given]
+        self._note_resolution([examples, *(model.id for model in resolved["model"])])
         assert len(resolved["model"]) == len(resolved["model_blessing"]) <= 1
         for model, blessing in zip(resolved["model"], resolved["model_blessing"], strict=True):
             key = constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY
             assert blessing.get_int_custom_property(key) == model.id
             return model.id
         return None
+
+    def _note_resolution(self, found: list[int]) -> None:
+        """TFX notes what a resolver found as its internal output."""
+        (made,) = self.store.put_executions([proto.Execution(type_id=self._types["Resolver"])])
+        internal = proto.Event.INTERNAL_OUTPUT
+        self.store.put_events(
+            [proto.Event(artifact_id=artifact, execution_id=made, type=internal) for artifact in found]
+        )
 
     def _artifact(self, kind: str) -> int:
         return self.store.put_artifacts([proto.Artifact(type_id=self._types[kind])])[0]
