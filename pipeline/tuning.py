@@ -7,7 +7,17 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StrictInt, StrictStr, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictInt,
+    StrictStr,
+    Tag,
+)
 
 # Settings between which the validation measure may choose: it means the same whatever their value.
 TUNABLE = (
@@ -53,7 +63,13 @@ class Range(_Section):
         return self
 
 
-Choices = Annotated[tuple[Any, ...], Field(min_length=1)]
+def _some(choices: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not choices:
+        raise ValueError("at least one choice is needed")
+    return choices
+
+
+Choices = Annotated[tuple[Any, ...], AfterValidator(_some)]
 Parameter = Annotated[
     Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choices")],
     Discriminator(

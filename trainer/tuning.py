@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -9,7 +10,6 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import keras_tuner
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -42,11 +42,7 @@ class SettingsTuner(base_tuner.BaseTuner):
 
     def __init__(self, oracle: keras_tuner.Oracle, custom_config: dict[str, Any], directory: str) -> None:
         self._custom_config = custom_config
-        try:
-            super().__init__(oracle, directory=directory, project_name=_STATE)
-        except (ValueError, KeyError):
-            # Killed while it wrote: the search starts over.
-            super().__init__(oracle, directory=directory, project_name=_STATE, overwrite=True)
+        super().__init__(oracle, directory=directory, project_name=_STATE)
 
     def run_trial(
         self, trial: keras_tuner.engine.trial.Trial, pairs: TrainingPairs, sizes: TableSizes
@@ -63,7 +59,8 @@ class SettingsTuner(base_tuner.BaseTuner):
         except Exception as error:
             raise keras_tuner.errors.FatalError(str(error)) from error
         finally:
-            keras.utils.clear_session()
+            # A Keras model is a cycle, and Python does not see how large its tables are.
+            gc.collect()
         best = min(history[measure])
         logging.info("trial %s, %s: %s %g", trial.trial_id, values, measure, best)
         return {measure: best}
@@ -82,7 +79,7 @@ class SettingsTuner(base_tuner.BaseTuner):
         trials = list(self.oracle.trials.values())
         if all(trial.score is None for trial in trials):
             raise TrainingDiverged(f"tune: none of {len(trials)} trials came to its end; run.log says why each did not")
-        tf.io.gfile.rmtree(self.project_dir)
+        tf.io.gfile.rmtree(os.path.dirname(self.directory))
 
 
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
@@ -94,9 +91,18 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
         encoder = transform.transform_features_layer()
         return dataset.load(fn_args.train_files, encoder, train.data_memory_mb << 20, directory)
 
-    oracle = build_oracle(fn_args.custom_config["tune"], training.monitored(model))
-    tuner = SettingsTuner(oracle, fn_args.custom_config, _directory(fn_args))
+    tuner = build_tuner(fn_args.custom_config, training.monitored(model), _directory(fn_args))
     return TunerFnResult(tuner=tuner, fit_kwargs={"load": load, "sizes": table_sizes(transform, encode)})
+
+
+def build_tuner(custom_config: dict[str, Any], measure: str, directory: str) -> SettingsTuner:
+    """A tuner that goes on with what an earlier one, which was killed, left in `directory`."""
+    try:
+        return SettingsTuner(build_oracle(custom_config["tune"], measure), custom_config, directory)
+    except (ValueError, KeyError):
+        # It was killed while it wrote: the search starts over.
+        tf.io.gfile.rmtree(directory)
+        return SettingsTuner(build_oracle(custom_config["tune"], measure), custom_config, directory)
 
 
 def build_oracle(tune: dict[str, Any], measure: str) -> keras_tuner.Oracle:
@@ -130,7 +136,7 @@ def search_space(space: dict[str, dict[str, Any]]) -> keras_tuner.HyperParameter
 
 
 def _directory(fn_args: FnArgs) -> str:
-    """Where the trials of this very search are kept until it is over: beside all executions of the node."""
+    """Where the trials of this very search are kept until it is over: beside the places of all runs of this node."""
     of = [fn_args.custom_config, fn_args.train_files, fn_args.transform_graph_path]
     digest = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]
     return os.path.join(fn_args.working_dir.partition("/.system/")[0], "unfinished", digest)

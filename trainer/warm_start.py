@@ -169,10 +169,12 @@ def prepare(
     """
     dimension = base.left.vectors.shape[1]
     if dimension != model.dimension:
-        raise ColdStart(f"it has {dimension} numbers per embedding, and model.dimension is {model.dimension}")
+        raise ColdStart(
+            f"the base model has {dimension} numbers per embedding, and model.dimension is {model.dimension}"
+        )
     if base.shared != shared:
         tables = ("two tables", "one table for both sides")
-        raise ColdStart(f"it has {tables[base.shared]}, and encode.shared asks for {tables[shared]}")
+        raise ColdStart(f"the base model has {tables[base.shared]}, and encode.shared asks for {tables[shared]}")
     left = align(base.left, vocabularies[0], rows[0])
     right = left if shared else align(base.right, vocabularies[1], rows[1])
     return WarmStart(base, left, right, model.objective, unit)
@@ -198,13 +200,13 @@ def read_model(directory: str) -> BaseModel:
     """
     variables = os.path.join(directory, "variables", "variables")
     if not tf.io.gfile.exists(variables + ".index"):
-        raise ColdStart("its files are gone")
+        raise ColdStart("the files of the base model are gone")
     reader = tf.train.load_checkpoint(variables)
 
     def read(name: str) -> Any:
         key = f"{name}/.ATTRIBUTES/VARIABLE_VALUE"
         if not reader.has_tensor(key):
-            raise ColdStart(f"it was published without {name}, by another version of Kindred")
+            raise ColdStart(f"the base model was published without {name}, by another version of Kindred")
         return reader.get_tensor(key)
 
     def side(name: str) -> Side:
