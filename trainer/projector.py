@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable
 
 import keras
-import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
@@ -32,7 +31,7 @@ def write(network: keras.Model, transform: tft.TFTransformOutput, shared: bool, 
         # The vocabulary's order is that of frequency, and of the rows.
         ids = transform.vocabulary_by_name(vocabulary)
         shown = min(len(ids), MAX_ROWS)
-        vectors = np.asarray(network.get_layer(layer).get_weights()[0][:shown])
+        vectors = network.get_layer(layer).embeddings.value[:shown].numpy()
         _write_lines(directory, f"{table}_vectors.tsv", ("\t".join(map(repr, row)) for row in vectors.tolist()))
         _write_lines(directory, f"{table}_ids.tsv", map(_printable, ids[:shown]))
         entries.append(_entry(table, shown, len(ids), vectors.shape[1]))

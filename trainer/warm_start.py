@@ -128,12 +128,11 @@ class WarmStart:
 
 def _put(layer: keras.layers.Layer, values: np.ndarray, alignment: Alignment, factor: float) -> None:
     """Replaces the kept rows of the layer's table by those of `values` `[old rows, width]`."""
-    (table,) = layer.get_weights()
-    kept = alignment.kept
-    table[kept] = values[alignment.rows[kept]]
+    places = np.flatnonzero(alignment.kept)
+    kept = values[alignment.rows[places]]
     if factor != 1:
-        table[kept] *= np.float32(factor)
-    layer.set_weights([table])
+        kept *= np.float32(factor)
+    layer.embeddings.value.scatter_update(tf.IndexedSlices(tf.constant(kept), tf.constant(places)))
 
 
 def from_published(
