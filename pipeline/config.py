@@ -17,6 +17,7 @@ from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.source import Layout, Settings
 from pipeline import yaml_file
 from pipeline.errors import ConfigError
+from pipeline.tuning import Tune
 
 SCHEMA = Path(__file__).parent.parent / "schemas" / "pairs.pbtxt"
 
@@ -170,6 +171,7 @@ class Train(_Section):
     seed: Annotated[StrictInt, Field(ge=0, lt=2**32)] = 1
     data_memory_mb: PositiveInt = 2048
     devices: Literal["one", "all", "workers"] = "one"
+    warm_start: StrictBool = False
 
 
 Metric = Literal["rmse", "mae"]
@@ -253,8 +255,15 @@ class PipelineConfig(_Section):
     score: Score = Score()
     model: Model = Model()
     train: Train = Train()
+    tune: Tune | None = None
     evaluate: Evaluate = Evaluate()
     publish: Publish = Publish()
+
+    @pydantic.model_validator(mode="after")
+    def _tuned_values_are_possible(self) -> PipelineConfig:
+        if self.tune:
+            self.tune.check(self.model, self.train)
+        return self
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as a pipeline file would hold it, every default filled in."""
@@ -355,7 +364,7 @@ def _describe(fault: Any) -> str:
     """One fault as `key: rule (got value)`."""
     kind = fault["type"]
     # Where a key may hold one of two types, pydantic adds the type to the path; an unknown key may be called that.
-    of_types = () if kind == "extra_forbidden" else ("str", "constrained-int", "int")
+    of_types = () if kind == "extra_forbidden" else ("str", "constrained-int", "int", "range", "choices")
     key = ".".join(str(part) for part in fault["loc"] if part not in of_types)
     if kind == "extra_forbidden":
         return f"{key}: unknown key; see docs/pipeline-file.md for the keys there are"
@@ -363,6 +372,8 @@ def _describe(fault: Any) -> str:
         return f"{key}: required, and missing"
     message = fault["msg"].removeprefix("Value error, ")
     message = message.replace("Input should be", "must be")
+    if not key:
+        return message  # a rule about several sections, which names them itself
     if isinstance(fault["input"], dict | list | BaseModel):
         return f"{key}: {message}"
     return f"{key}: {message} (got {fault['input']!r})"

@@ -7,6 +7,7 @@ here depends on the floor above.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Literal
 
 
@@ -74,6 +75,7 @@ class TrainSettings:
     seed: int = 1
     data_memory_mb: int = 2048
     devices: Literal["one", "all", "workers"] = "one"
+    warm_start: bool = False
 
 
 def transform_settings(custom_config: dict[str, Any]) -> tuple[EncodeSettings, ScoreSettings]:
@@ -90,3 +92,12 @@ def training_settings(custom_config: dict[str, Any]) -> tuple[EncodeSettings, Mo
         ModelSettings(negatives=NegativeSettings(**negatives), **model),
         TrainSettings(early_stopping=EarlyStoppingSettings(**stopping) if stopping else None, **train),
     )
+
+
+def with_values(custom_config: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """`custom_config` with other settings at the dotted keys of `values`, such as `train.learning_rate`."""
+    sections = {section: {**custom_config[section]} for section in ("model", "train")}
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        sections[section][name] = value
+    return {**custom_config, **sections}

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from trainer import calibration, descent, devices, memory
 from trainer.epochs import Epochs, History
@@ -17,8 +18,9 @@ from trainer.model import GLOBAL_BIAS, LEFT_VECTORS, RIGHT_VECTORS, TableSizes, 
 from trainer.optimizers import build_optimizer
 from trainer.pairs import Pairs, TrainingPairs
 from trainer.settings import ModelSettings, TrainSettings
+from trainer.warm_start import WarmStart
 
-__all__ = ["History", "Places", "fit"]
+__all__ = ["History", "Places", "fit", "monitored"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +35,20 @@ class Places:
     curves: str | None = None
 
 
-def fit(
-    train: TrainingPairs, sizes: TableSizes, model: ModelSettings, settings: TrainSettings, places: Places = Places()
-) -> tuple[keras.Model, History]:
-    """Trains a model on `train`; the epoch with the best validation measure is the one that is kept.
+def monitored(model: ModelSettings) -> str:
+    """The measure of rows held out that tells which epoch is the best; less is better."""
+    return "val_rmse" if model.objective == "regression" else "val_loss"
 
-    That measure is `val_rmse` for regression, else `val_loss`.
+
+def fit(
+    train: TrainingPairs,
+    sizes: TableSizes,
+    model: ModelSettings,
+    settings: TrainSettings,
+    places: Places = Places(),
+    start: WarmStart | None = None,
+) -> tuple[keras.Model, History]:
+    """Trains a model on `train`, from `start` where it is given; the epoch with the best `monitored` measure is kept.
 
     Returns:
       The model, and a value per epoch of each measure.
@@ -59,21 +69,24 @@ def fit(
         # An epoch in one call of TensorFlow; its loop cannot hold the steps of several replicas (Keras 3.15).
         steps = descent.steps(kept, settings) if strategy.num_replicas_in_sync == 1 else 1
         learner.compile(optimizer=optimizer, steps_per_execution=steps)
+    if start:
+        start.apply(network)
     with _place_of_epochs(places, validation is not None) as directory:
         epochs = Epochs(
             [variable.value for variable in (*network.variables, *optimizer.variables)],
             directory,
             settings.early_stopping if validation is not None else None,
-            monitor="val_rmse" if model.objective == "regression" else "val_loss",
+            monitor=monitored(model),
             curves=places.curves,
-            writes=devices.is_chief(strategy),
+            # A place that several workers share is the chief's to write; one of its own is each worker's.
+            writes=devices.is_chief(strategy) or places.epochs is None,
         )
         maker = descent.batch_maker(kept, sizes, model, settings)
         descent.descend(learner, kept, validation, maker, epochs, settings, strategy)
         # An epoch's loss is measured before its last step, and cannot tell what that did.
         _check_finite(network, epochs, settings)
         epochs.go_back_to_best()
-    _clear_untouched_rows(network, kept, sizes)
+    _clear_untouched_rows(network, kept, sizes, start)
     if maker.sampler:
         _calibrate(network, kept if validation is None else validation, settings)
     return network, epochs.history
@@ -96,12 +109,14 @@ def _place_of_epochs(places: Places, needed: bool) -> Iterator[str | None]:
 
 
 def _check_finite(network: keras.Model, epochs: Epochs, settings: TrainSettings) -> None:
-    if not all(np.isfinite(weights).all() for weights in network.get_weights()):
+    if not all(bool(tf.reduce_all(tf.math.is_finite(variable.value))) for variable in network.variables):
         raise descent.diverged("a weight became infinite or NaN", epochs.done, settings.learning_rate)
 
 
-def _clear_untouched_rows(network: keras.Model, seen: TrainingPairs, sizes: TableSizes) -> None:
-    """Sets rows that no training pair touched to zero, the out-of-vocabulary ones above all.
+def _clear_untouched_rows(
+    network: keras.Model, seen: TrainingPairs, sizes: TableSizes, start: WarmStart | None
+) -> None:
+    """Sets rows that no training pair touched, here or in `start`, to zero, the out-of-vocabulary ones above all.
 
     Such a row still holds its random start, and an id that was never seen should say "no opinion" (its partner's bias
     and no more), not a random one. Biases start at zero and stay there.
@@ -109,8 +124,12 @@ def _clear_untouched_rows(network: keras.Model, seen: TrainingPairs, sizes: Tabl
     left, right = (occurrences > 0 for occurrences in seen.occurrences((sizes.left, sizes.right)))
     touched = {LEFT_VECTORS: left | right} if sizes.shared else {LEFT_VECTORS: left, RIGHT_VECTORS: right}
     for name, rows in touched.items():
-        layer = network.get_layer(name)
-        layer.set_weights([np.where(rows[:, None], layer.get_weights()[0], np.float32(0))])
+        if start:
+            rows = rows | start.kept(name)
+        # By row, since a copy of a table may not fit in memory.
+        table = network.get_layer(name).embeddings.value
+        others = np.flatnonzero(~rows)
+        table.scatter_update(tf.IndexedSlices(tf.zeros((len(others), table.shape[1])), tf.constant(others)))
 
 
 def _calibrate(network: keras.Model, pairs: TrainingPairs, settings: TrainSettings) -> None:
