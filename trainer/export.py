@@ -44,7 +44,7 @@ def unit_of(transform: tft.TFTransformOutput) -> Unit:
     return Unit(center=float(-zero * scale), scale=float(scale))
 
 
-class _Table(tf.Module):
+class _Table:
     """The entities of a vocabulary: their ids and vectors, in its order, out-of-vocabulary rows last.
 
     Vectors are always read whole and gathered from what was read. Gathering from the variable itself would mark it as
@@ -52,7 +52,6 @@ class _Table(tf.Module):
     """
 
     def __init__(self, ids: list[bytes], vectors: np.ndarray) -> None:
-        super().__init__(name="table")
         self.ids = tf.Variable(np.array(ids, dtype=object), dtype=tf.string, trainable=False, name="ids")
         self.vectors = tf.Variable(vectors, trainable=False, name="vectors")
         lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
@@ -66,7 +65,9 @@ class _Side(tf.Module):
 
     def __init__(self, name: str, table: _Table, bias: np.ndarray) -> None:
         super().__init__(name=name)
-        self.table = table
+        # Attributes of its own, so that a warm start finds them in the checkpoint as `left/vectors` and so on.
+        self.ids, self.vectors = table.ids, table.vectors
+        self.inverse_lengths = table.inverse_lengths
         self.bias = tf.Variable(bias, trainable=False, name="bias")
         self.count = table.count
 
@@ -74,26 +75,26 @@ class _Side(tf.Module):
         """Whether rows `[n]` are of the vocabulary, not out-of-vocabulary buckets; bool `[n]`."""
         return rows < self.count
 
-    def vectors(self, rows: tf.Tensor) -> tf.Tensor:
+    def vectors_of(self, rows: tf.Tensor) -> tf.Tensor:
         """Vectors `[n, d]` of rows `[n]`."""
-        return tf.gather(self.table.vectors.read_value(), rows)
+        return tf.gather(self.vectors.read_value(), rows)
 
-    def biases(self, rows: tf.Tensor) -> tf.Tensor:
+    def biases_of(self, rows: tf.Tensor) -> tf.Tensor:
         """Biases `[n]` of rows `[n]`."""
         return tf.gather(self.bias.read_value(), rows)
 
     def products(self, queries: tf.Tensor) -> tf.Tensor:
         """Dot products `[n, count]` of `queries` `[n, d]` with every known entity."""
-        return tf.matmul(queries, self.table.vectors.read_value()[: self.count], transpose_b=True)
+        return tf.matmul(queries, self.vectors.read_value()[: self.count], transpose_b=True)
 
     def nearest(self, scores: tf.Tensor, k: tf.Tensor, limit: tf.Tensor | int) -> tuple[tf.Tensor, tf.Tensor]:
         """Rows and scores of the `k` best of `[n, count]`; `k` is clipped to `[0, limit]`, ties go to the lower row."""
         best = tf.math.top_k(scores, k=tf.clip_by_value(k, 0, limit))
         return best.indices, best.values
 
-    def ids(self, rows: tf.Tensor) -> tf.Tensor:
+    def ids_of(self, rows: tf.Tensor) -> tf.Tensor:
         """Ids, of the shape of `rows`."""
-        return tf.gather(self.table.ids.read_value(), rows)
+        return tf.gather(self.ids.read_value(), rows)
 
 
 class PublishedModel(tf.Module):
@@ -124,8 +125,8 @@ class PublishedModel(tf.Module):
 
     def pair_scores(self, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
         """score float `[n]` = dot + biases for table rows `[n]` of either side."""
-        dot = tf.reduce_sum(self.left.vectors(left) * self.right.vectors(right), axis=1)
-        return dot + self.left.biases(left) + self.right.biases(right) + self.offset
+        dot = tf.reduce_sum(self.left.vectors_of(left) * self.right.vectors_of(right), axis=1)
+        return dot + self.left.biases_of(left) + self.right.biases_of(right) + self.offset
 
     def score(self, left_id: tf.Tensor, right_id: tf.Tensor) -> Outputs:
         """Signed score, strength, value in the label's unit, and whether each id was in the vocabulary; all `[n]`."""
@@ -183,14 +184,14 @@ class PublishedModel(tf.Module):
         self, query: _Side, rows: tf.Tensor, candidates: _Side, k: tf.Tensor, allowed: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The best candidates, all of them or those of the mask `allowed` `[count]`."""
-        scores = candidates.products(query.vectors(rows)) + candidates.bias.read_value()[: candidates.count]
+        scores = candidates.products(query.vectors_of(rows)) + candidates.bias.read_value()[: candidates.count]
         limit = candidates.count
         if allowed is not None:
             scores = tf.where(allowed, scores, -float("inf"))
             limit = tf.math.count_nonzero(allowed, dtype=tf.int32)
         best, values = candidates.nearest(scores, k, limit)
         # The same for every candidate of a query: it changes no order.
-        return candidates.ids(best), values + (query.biases(rows) + self.offset)[:, None]
+        return candidates.ids_of(best), values + (query.biases_of(rows) + self.offset)[:, None]
 
     def neighbors_left(self, left_id: tf.Tensor, k: tf.Tensor) -> Outputs:
         """The `k` other left entities nearest by cosine to each left id; `[n, k]`."""
@@ -205,12 +206,12 @@ class PublishedModel(tf.Module):
     def embed_left(self, left_id: tf.Tensor) -> Outputs:
         """`embedding` `[n, d]` and `known` `[n]` of left ids `[n]`."""
         rows = self.left_rows(left_id)
-        return {"embedding": self.left.vectors(rows), "known": self.left.known(rows)}
+        return {"embedding": self.left.vectors_of(rows), "known": self.left.known(rows)}
 
     def embed_right(self, right_id: tf.Tensor) -> Outputs:
         """`embedding` `[n, d]` and `known` `[n]` of right ids `[n]`."""
         rows = self.right_rows(right_id)
-        return {"embedding": self.right.vectors(rows), "known": self.right.known(rows)}
+        return {"embedding": self.right.vectors_of(rows), "known": self.right.known(rows)}
 
 
 def _allowed(side: _Side, exclude: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
@@ -227,12 +228,12 @@ def _allowed(side: _Side, exclude: tf.Tensor, candidates: tf.Tensor) -> tf.Tenso
 
 def _neighbors(side: _Side, rows: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Nearest rows of the same table by cosine, without the query itself; a zero vector is at cosine 0 from all."""
-    inverse = side.table.inverse_lengths.read_value()
-    queries = side.vectors(rows) * tf.gather(inverse, rows)[:, None]
+    inverse = side.inverse_lengths.read_value()
+    queries = side.vectors_of(rows) * tf.gather(inverse, rows)[:, None]
     cosines = side.products(queries) * inverse[: side.count]
     itself = tf.one_hot(rows, side.count, on_value=True, off_value=False, dtype=tf.bool)
     best, values = side.nearest(tf.where(itself, -float("inf"), cosines), k, side.count - 1)
-    return side.ids(best), values
+    return side.ids_of(best), values
 
 
 def signatures(model: PublishedModel) -> dict[str, Any]:
@@ -270,7 +271,7 @@ def export(network: keras.Model, transform: tft.TFTransformOutput, shared: bool,
     model = PublishedModel(network, transform, shared)
     concrete = {name: function.get_concrete_function() for name, function in signatures(model).items()}
     tf.saved_model.save(model, directory, signatures=concrete)
-    some_id = [side.table.ids[:1].numpy().tolist() for side in (model.left, model.right)]
+    some_id = [side.ids[:1].numpy().tolist() for side in (model.left, model.right)]
     warmup.write_requests(directory, *(ids[0] if ids else b"" for ids in some_id))
 
 

@@ -49,7 +49,7 @@ class BaseModel:
 
     @property
     def shared(self) -> bool:
-        """Whether both sides were trained as one table, which is then published twice."""
+        """Whether both sides were trained as one table."""
         return self.left.ids.equals(self.right.ids) and np.array_equal(self.left.vectors, self.right.vectors)
 
 
@@ -202,15 +202,19 @@ def read_model(directory: str) -> BaseModel:
         raise ColdStart("the files of the base model are gone")
     reader = tf.train.load_checkpoint(variables)
 
+    def key(name: str) -> str:
+        return f"{name}/.ATTRIBUTES/VARIABLE_VALUE"
+
     def read(name: str) -> Any:
-        key = f"{name}/.ATTRIBUTES/VARIABLE_VALUE"
-        if not reader.has_tensor(key):
+        if not reader.has_tensor(key(name)):
             raise ColdStart(f"the base model was published without {name}, by another version of Kindred")
-        return reader.get_tensor(key)
+        return reader.get_tensor(key(name))
 
     def side(name: str) -> Side:
-        ids = pa.array(read(f"{name}/ids"), pa.large_binary())
-        return Side(ids, read(f"{name}/vectors"), read(f"{name}/bias"))
+        # A table that the sides share is stored once, as the left side's.
+        table = name if reader.has_tensor(key(f"{name}/vectors")) else "left"
+        ids = pa.array(read(f"{table}/ids"), pa.large_binary())
+        return Side(ids, read(f"{table}/vectors"), read(f"{name}/bias"))
 
     unit = Unit(float(read("center")), float(read("scale")))
     return BaseModel(side("left"), side("right"), float(read("offset")), unit)
