@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from tests.unit.trainer.planted_model import Planted
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -31,3 +35,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return _FLOORS.index(floor), item.get_closest_marker("tensorflow") is not None
 
     items.sort(key=rank)
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    """A small model of known numbers, published through the real preprocessing and export; asked by many tests."""
+    from tests.unit.trainer import planted_model
+
+    return planted_model.publish(tmp_path_factory.mktemp("planted"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from serving.model_server.faults import Code, Fault, invalid
 from serving.quick_import import import_tensorflow
 
 tf = import_tensorflow()
+from tensorflow.core.framework import tensor_pb2  # noqa: E402 - not before TensorFlow came in quickly
 
 Array = np.ndarray[Any, Any]
 
@@ -51,21 +53,20 @@ def to_proto(array: Array, as_content: bool = False) -> Any:
     """A TensorProto of `array`, values in the typed fields, or packed into `tensor_content`."""
     if as_content and array.dtype != object:
         return tf.make_tensor_proto(array)
-    proto = tf.make_tensor_proto(np.empty((0,), array.dtype)) if array.dtype != object else _strings()
-    proto.Clear()
-    proto.dtype = tf.as_dtype(array.dtype).as_datatype_enum if array.dtype != object else tf.string.as_datatype_enum
-    for size in array.shape:
-        proto.tensor_shape.dim.add().size = size
-    if proto.tensor_shape.ByteSize() == 0:
-        proto.tensor_shape.SetInParent()
     try:
         field, view = _FIELDS[array.dtype.name]
     except KeyError:
         raise Fault(Code.UNIMPLEMENTED, f"an output of type {array.dtype.name} cannot be encoded") from None
+    proto = tensor_pb2.TensorProto(dtype=_number(array.dtype))
+    proto.tensor_shape.SetInParent()
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
     flat = np.ascontiguousarray(array).reshape(-1)
     getattr(proto, field).extend((flat.view(view) if view is not None else flat).tolist())
     return proto
 
 
-def _strings() -> Any:
-    return tf.make_tensor_proto([b""])
+@functools.cache
+def _number(dtype: np.dtype[Any]) -> int:
+    """TensorFlow's number of a type; objects are strings."""
+    return int((tf.string if dtype.kind == "O" else tf.as_dtype(dtype)).as_datatype_enum)

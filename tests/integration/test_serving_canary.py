@@ -18,17 +18,11 @@ from components.serving_canary.executor import Executor, eval_rows
 from components.serving_canary.probe import Rows
 from components.serving_canary.server import ServerFailed
 from components.serving_canary.settings import CanarySettings
-from tests.unit.trainer import planted_model
 from tests.unit.trainer.planted_model import LEFT, RIGHT, Planted
 
 pytestmark = pytest.mark.tensorflow
 
 ROWS = [(left, right, 1.0) for left in LEFT[:3] for right in RIGHT[:2]]
-
-
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
-    return planted_model.publish(tmp_path_factory.mktemp("planted"))
 
 
 @pytest.fixture

@@ -21,15 +21,9 @@ from serving.errors import EndpointError
 from serving.local_model import LocalModel
 from tests.integration.model_server import running
 from tests.integration.model_server.running import Client
-from tests.unit.trainer import planted_model
 from tests.unit.trainer.planted_model import LEFT, RIGHT, Planted
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
-    return planted_model.publish(tmp_path_factory.mktemp("planted"))
 
 
 @pytest.fixture(scope="module")
