@@ -111,6 +111,28 @@ def test_changed_hyperparameter_runs_trainer_and_what_follows(place: Path) -> No
     assert against_last["bound"] == pytest.approx(against_last["value"], abs=0.4), "judged against the first model"
 
 
+def test_a_model_that_the_canary_refuses_is_not_published(place: Path) -> None:
+    code, said = run(place, "--set", "model.dimension=6", "--set", "publish.canary.max_p99_ms=0.001")
+    assert code == 4
+    assert "the serving canary refuses the model" in said and "above 0.001" in said and "publish.canary" in said
+    summary = last_summary(place / "root")
+    assert (summary["status"], summary["published"]) == ("model_refused", None)
+    assert list(states(summary).items())[-1] == ("ServingCanary", "failed")
+    assert published(place) == ["1", "2"]
+
+
+def test_a_model_that_was_rolled_back_does_not_come_back_by_itself(place: Path) -> None:
+    done = kindred("rollback", "--root", place / "root", "--reason", "a test")
+    assert done.returncode == 0 and "version 2" in done.stdout
+    assert published(place) == [".withdrawn-2", "1"]
+    code, said = run(place, "--set", "model.dimension=6")
+    assert code == 4
+    assert "was rolled back" in said and "kindred rollback --undo" in said
+    assert published(place) == [".withdrawn-2", "1"]
+    assert kindred("rollback", "--root", place / "root", "--undo").returncode == 0
+    assert published(place) == ["1", "2"]
+
+
 def test_model_below_threshold_is_refused_and_serving_untouched(place: Path) -> None:
     code, said = run(place, "--set", "evaluate.bless=[{metric: rmse, below: 0.001}, {metric: mae, below: 9}]")
     assert code == 4
