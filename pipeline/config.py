@@ -143,6 +143,7 @@ class Model(_Section):
     normalize: StrictBool = False
     temperature: Annotated[Number, Field(gt=0)] = 1.0
     negatives: Negatives = Negatives()
+    unobserved_weight: Annotated[Number, Field(gt=0)] = 0.1
 
     @pydantic.model_validator(mode="after")
     def _temperature_of_logits(self) -> Model:
@@ -159,18 +160,26 @@ class EarlyStopping(_Section):
     min_delta: Annotated[Number, Field(ge=0)] = 0.0
 
 
+class Als(_Section):
+    """How least squares is solved; `ridge` for scored pairs, `frequency_exponent` for positives."""
+
+    ridge: Annotated[Number, Field(gt=0)] | None = None
+    frequency_exponent: Annotated[Number, Field(ge=0, le=2)] = 1.0
+
+
 class Train(_Section):
     """How the model is fitted."""
 
     epochs: PositiveInt = 20
     batch_size: PositiveInt = 8192
-    optimizer: Literal["adagrad", "adam", "sgd"] = "adagrad"
+    optimizer: Literal["adagrad", "adam", "sgd", "als"] = "adagrad"
     learning_rate: Annotated[Number, Field(gt=0)] = 0.1
     early_stopping: EarlyStopping | None = EarlyStopping()
     # NumPy's generator, which Keras seeds too, takes 32 bits.
     seed: Annotated[StrictInt, Field(ge=0, lt=2**32)] = 1
     data_memory_mb: PositiveInt = 2048
     devices: Literal["one", "all", "workers"] = "one"
+    als: Als = Als()
     warm_start: StrictBool = False
 
 
@@ -249,6 +258,24 @@ class PipelineConfig(_Section):
     tune: Tune | None = None
     evaluate: Evaluate = Evaluate()
     publish: Publish = Publish()
+
+    @pydantic.model_validator(mode="after")
+    def _what_least_squares_can(self) -> PipelineConfig:
+        objective, als = self.model.objective, self.train.optimizer == "als"
+        if objective == "ials" and not als:
+            raise ValueError(f"train.optimizer: model.objective ials is solved by als (got {self.train.optimizer!r})")
+        if not als:
+            return self
+        if objective not in ("regression", "ials"):
+            raise ValueError(f"train.optimizer: als solves regression and ials, not {objective}; use adagrad or adam")
+        for key, wrong, why in (
+            ("encode.shared", self.encode.shared, "it holds one side's table fixed to solve for the other's"),
+            ("model.normalize", self.model.normalize, "its rows have the length that the least squares give them"),
+            ("train.devices", self.train.devices != "one", "it runs on one machine's cores"),
+        ):
+            if wrong:
+                raise ValueError(f"{key}: not with train.optimizer als: {why}")
+        return self
 
     @pydantic.model_validator(mode="after")
     def _tuned_values_are_possible(self) -> PipelineConfig:
