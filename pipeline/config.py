@@ -18,7 +18,10 @@ from components.pair_example_gen.source import Layout, Settings
 from pipeline import yaml_file
 from pipeline.errors import ConfigError
 
-SCHEMA = Path(__file__).parent.parent / "schemas" / "pairs.pbtxt"
+# The curated schemas: of pairs with a score, and of pairs that are positives.
+SCHEMA, SCHEMA_OF_POSITIVES = (
+    Path(__file__).parent.parent / "schemas" / name for name in ("pairs.pbtxt", "positives.pbtxt")
+)
 
 PositiveInt = Annotated[StrictInt, Field(gt=0)]
 NonNegativeInt = Annotated[StrictInt, Field(ge=0)]
@@ -42,12 +45,12 @@ class _Section(BaseModel):
 class Columns(_Section):
     """Which columns hold a pair: names, or numbers from 0 where the file has no header.
 
-    `weight` and `time` are optional: how much a row counts, and when it was observed.
+    Without a `score` every pair is a positive. `weight` and `time` say how much a row counts, and when it was observed.
     """
 
     left: Column
     right: Column
-    score: Column
+    score: Column | None = None
     weight: Column | None = None
     time: Column | None = None
 
@@ -89,6 +92,8 @@ class Data(_Section):
     def _time_to_split_by(self) -> Data:
         if self.split.by == "time" and self.columns.time is None:
             raise ValueError("split.by: time needs columns.time, the column of timestamps")
+        if self.duplicates == "mean" and self.columns.score is None:
+            raise ValueError("duplicates: mean needs columns.score, to take the mean of; use keep, last or refuse")
         return self
 
 
@@ -129,7 +134,7 @@ class Model(_Section):
 
     dimension: PositiveInt = 64
     bias: StrictBool = True
-    objective: Literal["regression"] = "regression"
+    objective: Literal["regression", "logistic", "softmax", "pairwise", "ials"] = "regression"
     regularization: Annotated[Number, Field(ge=0)] = 0.02
     initial_scale: Annotated[Number, Field(gt=0)] = 0.1
 
@@ -229,9 +234,43 @@ class PipelineConfig(_Section):
     evaluate: Evaluate = Evaluate()
     publish: Publish = Publish()
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _defaults_of_positives(cls, tree: Any) -> Any:
+        """Without a score: another schema, no centre or scale, objective `ials`, where the file names none."""
+        columns = _get(_get(tree, "data"), "columns")
+        if columns is None or _get(columns, "score") is not None:
+            return tree
+        defaults = {"score": {"center": "none", "scale": "none"}, "model": {"objective": "ials"}}
+        held = {key: tree.get(key, {}) for key in defaults}
+        merged = {key: defaults[key] | value for key, value in held.items() if isinstance(value, dict)}
+        return {"schema": str(SCHEMA_OF_POSITIVES)} | tree | merged
+
+    @pydantic.model_validator(mode="after")
+    def _objective_of_labels(self) -> PipelineConfig:
+        objective, scored = self.model.objective, self.data.columns.score is not None
+        if not scored and objective == "regression":
+            raise ValueError(
+                "model.objective: regression needs data.columns.score, numbers to come close to: name the column, or "
+                "use ials, softmax, pairwise or logistic, which tell the pairs there are from those there are not"
+            )
+        if scored and objective in ("softmax", "pairwise", "ials"):
+            raise ValueError(
+                f"model.objective: {objective} takes every pair for a positive, whatever its score: leave "
+                "data.columns.score out (confidences go to data.columns.weight), or use regression or logistic"
+            )
+        if not scored and self.score != Score(center="none", scale="none"):
+            raise ValueError("score: without data.columns.score there is nothing to center or scale; leave it out")
+        return self
+
     def to_json(self) -> dict[str, Any]:
         """The configuration as a pipeline file would hold it, every default filled in."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+def _get(section: Any, key: str) -> Any:
+    """`key` of a section that may be a mapping, a model, or something that will be refused."""
+    return section.get(key) if isinstance(section, dict) else getattr(section, key, None)
 
 
 def ingest_settings(config: PipelineConfig, score_domain: tuple[float | None, float | None] = (None, None)) -> Settings:
@@ -336,6 +375,8 @@ def _describe(fault: Any) -> str:
         return f"{key}: required, and missing"
     message = fault["msg"].removeprefix("Value error, ")
     message = message.replace("Input should be", "must be")
+    if not key:
+        return str(message)
     if isinstance(fault["input"], dict | list | BaseModel):
         return f"{key}: {message}"
     return f"{key}: {message} (got {fault['input']!r})"

@@ -33,7 +33,7 @@ class Pairs:
         return Pairs(self.left[rows], self.right[rows], self.label[rows], weight)
 
 
-def load(file_patterns: list[str], encode: Encoder) -> Pairs:
+def load(file_patterns: list[str], encode: Encoder, scored: bool = True) -> Pairs:
     """Reads a split of raw tf.Examples and encodes them, tens of thousands at a time.
 
     That costs less than reading what Transform would have written: encoding is two look-ups a row, in C++. Rows keep
@@ -43,6 +43,7 @@ def load(file_patterns: list[str], encode: Encoder) -> Pairs:
       file_patterns: globs of TFRecord files, gzipped where their name ends in .gz.
       encode: `left_id`, `right_id` string and `score` float `[n, 1]` -> `left`, `right` int64, `label` float `[n, 1]`;
         the transform graph's layer.
+      scored: whether the examples have a `score`.
 
     Raises:
       ValueError: no file matches, or the files hold no row.
@@ -51,7 +52,7 @@ def load(file_patterns: list[str], encode: Encoder) -> Pairs:
     if not files:
         raise ValueError(f"no examples match {file_patterns}")
     batches = []
-    for raw in (raw for file in files for raw in _parsed(file)):
+    for raw in (raw for file in files for raw in _parsed(file, scored)):
         weight = raw.pop(features.WEIGHT)
         batches.append(encode(raw) | {features.WEIGHT: weight})
     if not batches:
@@ -65,14 +66,15 @@ def load(file_patterns: list[str], encode: Encoder) -> Pairs:
     )
 
 
-def _parsed(file: str) -> tf.data.Dataset:
+def _parsed(file: str, scored: bool) -> tf.data.Dataset:
     """Batches of raw features by name, `[n, 1]` each."""
     spec = {
         features.LEFT_ID: tf.io.FixedLenFeature([1], tf.string),
         features.RIGHT_ID: tf.io.FixedLenFeature([1], tf.string),
-        features.SCORE: tf.io.FixedLenFeature([1], tf.float32),
         features.WEIGHT: tf.io.FixedLenFeature([1], tf.float32, default_value=[1.0]),
     }
+    if scored:
+        spec[features.SCORE] = tf.io.FixedLenFeature([1], tf.float32)
     records = tf.data.TFRecordDataset(file, "GZIP" if file.endswith(".gz") else "", buffer_size=8 << 20)
     return records.batch(_PARSE_BATCH).map(lambda examples: tf.io.parse_example(examples, spec)).prefetch(2)
 

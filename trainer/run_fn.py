@@ -24,7 +24,8 @@ def run_fn(fn_args: FnArgs) -> None:
     """
     encode, model, train = training_settings(fn_args.custom_config)
     transform = tft.TFTransformOutput(fn_args.transform_output)
-    pairs = dataset.load(fn_args.train_files, transform.transform_features_layer())
+    scored = features.SCORE in transform.raw_feature_spec()
+    pairs = dataset.load(fn_args.train_files, transform.transform_features_layer(), scored)
     network, history = training.fit(pairs, table_sizes(transform, encode), model, train)
     export.export(network, transform, encode.shared, fn_args.serving_model_dir)
     _write_history(fn_args.model_run_dir, history)

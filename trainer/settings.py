@@ -34,7 +34,7 @@ class ModelSettings:
 
     dimension: int = 64
     bias: bool = True
-    objective: Literal["regression"] = "regression"
+    objective: Literal["regression", "logistic", "softmax", "pairwise", "ials"] = "regression"
     regularization: float = 0.0
     initial_scale: float = 0.1
 
