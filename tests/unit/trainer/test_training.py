@@ -13,9 +13,9 @@ import pytest
 import tensorflow as tf
 
 from trainer import run_fn, training
-from trainer.dataset import Pairs, hold_out
 from trainer.errors import TrainingDiverged, TrainingError
 from trainer.model import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, TableSizes
+from trainer.pairs import Pairs
 from trainer.settings import EarlyStoppingSettings, ModelSettings, TrainSettings, training_settings
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:Even though the `tf.config")]
@@ -43,7 +43,7 @@ def _planted(seed: int = 3) -> tuple[Pairs, Pairs]:
     p, q = random.normal(size=(LEFTS, 2)), random.normal(size=(RIGHTS, 2))
     label = (p @ q.T + random.normal(size=(LEFTS, 1)) + random.normal(size=RIGHTS))[left, right]
     pairs = Pairs(left, right, (label + NOISE * random.normal(size=len(label))).astype(np.float32))
-    return hold_out(pairs, 1 / 3, seed)
+    return pairs.hold_out(1 / 3, seed)
 
 
 def _rmse(network, pairs: Pairs) -> float:
@@ -101,7 +101,7 @@ def _overfitting(patience: int, epochs: int) -> tuple[Pairs, object, training.Hi
     stopping = EarlyStoppingSettings(validation_fraction=0.3, patience=patience)
     settings = dataclasses.replace(QUICK, epochs=epochs, learning_rate=0.1, early_stopping=stopping)
     network, history = training.fit(pairs, TableSizes(10, 10), MODEL, settings)
-    kept, held_out = hold_out(pairs, 0.3, settings.seed)
+    kept, held_out = pairs.hold_out(0.3, settings.seed)
     assert set(held_out.left) <= set(kept.left) and set(held_out.right) <= set(kept.right)  # no row was cleared
     return held_out, network, history
 
@@ -182,7 +182,7 @@ def test_rows_held_out_of_training_are_not_trained_on() -> None:
     network, _ = training.fit(pairs, TableSizes(20, 20), MODEL, dataclasses.replace(QUICK, early_stopping=stopping))
     untouched = np.flatnonzero(~_tables(network)[LEFT_VECTORS].any(axis=1))
     assert len(untouched) == 5
-    np.testing.assert_array_equal(untouched, hold_out(pairs, 0.25, QUICK.seed)[1].left)
+    np.testing.assert_array_equal(untouched, pairs.hold_out(0.25, QUICK.seed)[1].left)
 
 
 def test_settings_survive_the_way_through_the_graph_as_json() -> None:
@@ -206,24 +206,29 @@ def test_run_fn_loads_fits_exports_and_leaves_a_record(monkeypatch: pytest.Monke
     sizes = {"left": LEFTS, "right": RIGHTS}
     graph = types.SimpleNamespace(vocabulary_size_by_name=sizes.get, transform_features_layer=lambda: "encoder")
     monkeypatch.setattr(run_fn.tft, "TFTransformOutput", {"graph": graph}.__getitem__)
-    monkeypatch.setattr(run_fn.dataset, "load", lambda *arguments: {("train", "encoder"): known}[arguments])
+    monkeypatch.setattr(
+        run_fn.dataset, "load", lambda *arguments: {("train", "encoder", 2048 << 20): known}[arguments[:3]]
+    )
     monkeypatch.setattr(run_fn.export, "export", lambda *arguments: exported.append(arguments))
     config = {
         "encode": {"oov_buckets": 2},
         "model": dataclasses.asdict(MODEL),
         "train": dataclasses.asdict(QUICK),
     }
+    run_dir = tmp_path / "model_run" / "7"
     run_fn.run_fn(
         types.SimpleNamespace(
             custom_config=config,
             transform_output="graph",
             train_files="train",
+            base_model=None,
             serving_model_dir="model",
-            model_run_dir=str(tmp_path),
+            model_run_dir=str(run_dir),
         )
     )
     ((network, transform, shared, directory),) = exported
     assert (transform, shared, directory) == (graph, False, "model")
     assert _tables(network)[LEFT_VECTORS].shape == (LEFTS + 2, 4)
     assert _tables(network)[RIGHT_VECTORS].shape == (RIGHTS + 2, 4)
-    assert len(json.loads((tmp_path / run_fn.HISTORY_FILE).read_text())["loss"]) == 2
+    assert len(json.loads((run_dir / run_fn.HISTORY_FILE).read_text())["loss"]) == 2
+    assert not (tmp_path / "unfinished").exists()
