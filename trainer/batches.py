@@ -100,15 +100,17 @@ class BatchMaker:
 
         return self._dataset(generate)
 
-    def validation(self, pairs: Pairs) -> tf.data.Dataset:
-        """One pass in order; the same negatives in every pass."""
+    def validation(self, pairs: Pairs, replicas: range = ALONE, of: int = 1) -> tf.data.Dataset:
+        """One pass in order, of each batch the shares of `replicas`; the same negatives in every pass."""
 
         def generate() -> Iterator[Batch]:
             for step, batch in enumerate(pairs.in_order(self.batch_size)):
                 # No epoch of training has this number.
-                yield self._make(batch, (self.seed, 2**32, step))
+                made = self._make(batch, (self.seed, 2**32, step))
+                for replica in replicas:
+                    yield self._share(made, replica, of)
 
-        steps = -(-len(pairs) // self.batch_size)
+        steps = -(-len(pairs) // self.batch_size) * len(replicas)
         return self._dataset(generate).apply(tf.data.experimental.assert_cardinality(steps))
 
     def _make(self, pairs: Pairs, seeds: tuple[int, ...]) -> Batch:

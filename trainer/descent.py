@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 from absl import logging
 
-from trainer.batches import BatchMaker, NegativeSampler
+from trainer.batches import ALONE, BatchMaker, NegativeSampler
 from trainer.epochs import Epochs
 from trainer.errors import TrainingDiverged
 from trainer.learner import Learner
@@ -66,8 +67,10 @@ def descend(
     if epochs.over or epochs.done >= settings.epochs:
         return
     learner.fit(
-        _distributed(pairs, maker, epochs.done, strategy),
-        validation_data=None if validation is None else maker.validation(validation),
+        _distributed(strategy, lambda replicas, of: maker.training(pairs, epochs.done, replicas, of)),
+        validation_data=None
+        if validation is None
+        else _distributed(strategy, lambda replicas, of: maker.validation(validation, replicas, of)),
         initial_epoch=epochs.done,
         epochs=settings.epochs,
         steps_per_epoch=steps(pairs, settings),
@@ -83,16 +86,16 @@ def steps(pairs: TrainingPairs, settings: TrainSettings) -> int:
 
 
 def _distributed(
-    pairs: TrainingPairs, maker: BatchMaker, first_epoch: int, strategy: tf.distribute.Strategy
+    strategy: tf.distribute.Strategy, batches: Callable[[range, int], tf.data.Dataset]
 ) -> tf.data.Dataset | tf.distribute.DistributedDataset:
-    """Batches for each replica: together those that one device would see."""
+    """Batches for each replica, by `batches(replicas, of)`: together those that one device would see."""
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
-        return maker.training(pairs, first_epoch)
+        return batches(ALONE, 1)
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
         local = replicas // context.num_input_pipelines
         first = context.input_pipeline_id * local
-        return maker.training(pairs, first_epoch, range(first, first + local), replicas)
+        return batches(range(first, first + local), replicas)
 
     return strategy.distribute_datasets_from_function(of_worker)

@@ -30,6 +30,9 @@ class Learner(keras.Model):
         """What Keras sets back at the start of each epoch."""
         return [self._losses] + ([self._squares] if self._squares else [])
 
+    def _maybe_symbolic_build(self, iterator: object = None, data_batch: object = None) -> None:
+        """Nothing: all is built. Keras (3.15) would build from a batch, and cannot when replicas share it."""
+
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Updates the rows that `batch` touches, by the mean over the whole batch of loss and penalty."""
         scorer = Scorer(self.network, self._settings)
@@ -51,11 +54,10 @@ class Learner(keras.Model):
 
     def _measured(self, losses: tf.Tensor, batch: Batch) -> dict[str, tf.Tensor]:
         self._losses.update_state(_weighted(losses, batch))
-        measured = {"loss": self._losses.result()}
         if self._squares:
             self._squares.update_state(losses)
-            measured["rmse"] = tf.sqrt(self._squares.result())
-        return measured
+        # Of shape [1], as Keras (3.15) averages over the first axis where there are several workers.
+        return {name: value[None] for name, value in self.get_metrics_result().items()}
 
     def get_metrics_result(self) -> dict[str, tf.Tensor]:
         """The measures of an epoch."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from trainer import calibration, descent, devices, memory
 from trainer.epochs import Epochs, History
@@ -56,7 +57,9 @@ def fit(
         learner = Learner(network, model)
         optimizer = build_optimizer(settings)
         optimizer.build(network.trainable_variables)
-        learner.compile(optimizer=optimizer, steps_per_execution=descent.steps(kept, settings))
+        # An epoch in one call of TensorFlow; its loop cannot hold the steps of several replicas (Keras 3.15).
+        steps = descent.steps(kept, settings) if strategy.num_replicas_in_sync == 1 else 1
+        learner.compile(optimizer=optimizer, steps_per_execution=steps)
     with _place_of_epochs(places, validation is not None) as directory:
         epochs = Epochs(
             [variable.value for variable in (*network.variables, *optimizer.variables)],
@@ -64,7 +67,8 @@ def fit(
             settings.early_stopping if validation is not None else None,
             monitor="val_rmse" if model.objective == "regression" else "val_loss",
             curves=places.curves,
-            writes=devices.is_chief(strategy),
+            # A place that several workers share is the chief's to write; one of its own is each worker's.
+            writes=devices.is_chief(strategy) or places.epochs is None,
         )
         maker = descent.batch_maker(kept, sizes, model, settings)
         descent.descend(learner, kept, validation, maker, epochs, settings, strategy)
@@ -94,7 +98,7 @@ def _place_of_epochs(places: Places, needed: bool) -> Iterator[str | None]:
 
 
 def _check_finite(network: keras.Model, epochs: Epochs, settings: TrainSettings) -> None:
-    if not all(np.isfinite(weights).all() for weights in network.get_weights()):
+    if not all(bool(tf.reduce_all(tf.math.is_finite(variable.value))) for variable in network.variables):
         raise descent.diverged("a weight became infinite or NaN", epochs.done, settings.learning_rate)
 
 
@@ -107,8 +111,10 @@ def _clear_untouched_rows(network: keras.Model, seen: TrainingPairs, sizes: Tabl
     left, right = (occurrences > 0 for occurrences in seen.occurrences((sizes.left, sizes.right)))
     touched = {LEFT_VECTORS: left | right} if sizes.shared else {LEFT_VECTORS: left, RIGHT_VECTORS: right}
     for name, rows in touched.items():
-        layer = network.get_layer(name)
-        layer.set_weights([np.where(rows[:, None], layer.get_weights()[0], np.float32(0))])
+        # By row, since a copy of a table may not fit in memory.
+        table = network.get_layer(name).embeddings.value
+        others = np.flatnonzero(~rows)
+        table.scatter_update(tf.IndexedSlices(tf.zeros((len(others), table.shape[1])), tf.constant(others)))
 
 
 def _calibrate(network: keras.Model, pairs: TrainingPairs, settings: TrainSettings) -> None:
@@ -116,7 +122,7 @@ def _calibrate(network: keras.Model, pairs: TrainingPairs, settings: TrainSettin
     some = next(pairs.shuffled(np.random.default_rng(settings.seed), calibration.PAIRS))
     observed, random = calibration.random_pairs(some.left, some.right, settings.seed)
     of_observed, of_random = (
-        network.predict_on_batch([left[:, None], right[:, None]])[:, 0] for left, right in (observed, random)
+        np.asarray(network([left[:, None], right[:, None]]))[:, 0] for left, right in (observed, random)
     )
     layer = network.get_layer(GLOBAL_BIAS)
     (offset,) = layer.get_weights()
