@@ -36,6 +36,8 @@ class RunRecord:
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
     blessed: bool = False
     blessing: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    evaluation: str | None = None
+    """Where the Evaluator's findings are, below the root."""
     published: str | None = None
     versions: dict[str, str] = dataclasses.field(default_factory=lambda: library_versions())
     error: str | None = None
@@ -52,8 +54,9 @@ class RunRecord:
         self.seconds = round(time.monotonic() - since, 3)
         content = dataclasses.asdict(self)
         del content["frequent_pair"]
-        if self.error is None:
-            del content["error"]
+        for name in ("error", "evaluation"):
+            if content[name] is None:
+                del content[name]
         staged = path.with_suffix(".staged")
         staged.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         os.replace(staged, path)
