@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,13 +88,17 @@ def _evaluation(record: RunRecord, config: PipelineConfig, root: Root, result: N
     record.evaluation = os.path.relpath(result.uri("evaluation"), root.path)
     record.metrics = _metrics(config, verdict)
     record.blessed = verdict.blessed
-    record.blessing = [dataclasses.asdict(rule) for rule in verdict.rules]
+    # Intervals are in the Evaluator's own file.
+    record.blessing = [
+        {"rule": rule.rule, "value": rule.value, "bound": rule.bound, "ok": rule.ok} for rule in verdict.rules
+    ]
     if not verdict.blessed:
         record.status = "model_refused"
-        record.error = _refusal(verdict, result.uri("evaluation"))
+        record.error = _refusal(verdict, root.runs / record.run_id)
     shown = ", ".join(f"{name} {value:.4f}" for name, value in list(record.metrics.items())[:2])
     rows = record.data["splits"]["eval"]
-    return result.state, f"{rows:,} rows, {shown}"
+    default = "; default rules" if config.evaluate.has_default_rules else ""
+    return result.state, f"{rows:,} rows, {shown}{default}"
 
 
 def _metrics(config: PipelineConfig, verdict: Verdict) -> dict[str, float]:
@@ -107,10 +111,11 @@ def _metrics(config: PipelineConfig, verdict: Verdict) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _refusal(verdict: Verdict, evaluation: str) -> str:
+def _refusal(verdict: Verdict, folder: Path) -> str:
     lines = ["the model is not blessed, and was not published:"]
     lines += [f"  {rule}" for rule in verdict.rules if not rule.ok]
-    return "\n".join([*lines, f"The Evaluator's findings are in {evaluation}; the rules are evaluate.bless."])
+    lines += ["The rules are evaluate.bless. For figures, slices and pairs:"]
+    return "\n".join([*lines, f"  .venv/bin/kindred report --why {shlex.quote(os.path.relpath(folder))}"])
 
 
 def _publication(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:

@@ -59,7 +59,7 @@ def _ranker(models: list[types.Artifact], pairs: CodedPairs, task: Task) -> Rank
 def _facts(task: Task, candidate: Ranker, cuts: slices.Cuts) -> dict[str, Any]:
     """What the figures are about."""
     return {
-        "left_entities": int((task.relevant.counts > 0).sum()),
+        "left_entities": len(task.left),
         "relevant_pairs": len(task.relevant.rows),
         "relevant_unknown": int((candidate.row[task.relevant.rows] < 0).sum()),
         "catalogue": len(candidate.catalogue),

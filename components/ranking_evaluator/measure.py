@@ -31,12 +31,11 @@ def measure(
         columns = [ranking_metrics.per_query(rankings[metric], metric.removeprefix(SAMPLED)) for metric in of_entities]
         values[name] = np.stack(columns, axis=1) if columns else np.zeros((0, 0))
         shown[name] = [ranking_metrics.coverage(rankings[metric]) for metric in coverage]
-    to_find = task.relevant.counts > 0
     for name, mask in {OVERALL: np.full(len(task.left), True), **masks}.items():
-        figures += _figures(of_entities, name, {model: found[mask[to_find]] for model, found in values.items()})
+        figures += _figures(of_entities, name, {model: found[mask] for model, found in values.items()})
     for place, metric in enumerate(coverage):
         compared = {other: Comparison(shown[other][place]) for other in others}
-        figures.append(Figure(metric, OVERALL, int(to_find.sum()), shown[_CANDIDATE][place], others=compared))
+        figures.append(Figure(metric, OVERALL, len(task.left), shown[_CANDIDATE][place], others=compared))
     return figures
 
 

@@ -32,13 +32,12 @@ class Task:
     def of(cls, pairs: CodedPairs, center: float, candidates: Candidates | None) -> Task:
         """Positives are the pairs of eval that score above `center`, or all where pairs have no score."""
         held_out = pairs.eval if pairs.eval.score is None else pairs.eval.take(pairs.eval.score > center)
-        left, query = np.unique(held_out.left, return_inverse=True)
-        number = np.full(len(pairs.left_ids), -1, np.int64)
-        number[left] = np.arange(len(left))
-        seen_by = number[pairs.train.left]
-        seen = Lists.of_pairs(seen_by[seen_by >= 0], pairs.train.right[seen_by >= 0], len(left))
-        given = _read(candidates, pairs, number) if candidates else None
-        return cls(left, Lists.of_pairs(query, held_out.right, len(left)).without(seen), seen, given)
+        everyone = len(pairs.left_ids)
+        seen = Lists.of_pairs(pairs.train.left, pairs.train.right, everyone)
+        relevant = Lists.of_pairs(held_out.left, held_out.right, everyone).without(seen)
+        left = np.flatnonzero(relevant.counts)
+        given = _read(candidates, pairs).take(left) if candidates else None
+        return cls(left, relevant.take(left), seen.take(left), given)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,18 +89,17 @@ def of_popularity(pairs: CodedPairs, task: Task) -> Ranker:
     return Ranker(np.zeros((len(task.left), 1), np.float32), nothing, counts[known].astype(np.float32), row)
 
 
-def _read(candidates: Candidates, pairs: CodedPairs, number: np.ndarray) -> Lists:
-    """The candidates of each query; ids that no pair has cannot be ranked by any model of these pairs."""
+def _read(candidates: Candidates, pairs: CodedPairs) -> Lists:
+    """The candidates of each left id; ids that no pair has cannot be ranked by any model of these pairs."""
     owners, rows = [], []
     for chunk in chunks.cut(0, candidates.path, candidates.layout):
         for raw in chunks.read(chunk, candidates.layout):
             left, right = _places(raw.columns["left"], pairs.left_ids), _places(raw.columns["right"], pairs.right_ids)
-            query = np.where(left >= 0, number[left], -1)
-            owners.append(query[(query >= 0) & (right >= 0)])
-            rows.append(right[(query >= 0) & (right >= 0)])
+            both = (left >= 0) & (right >= 0)
+            owners.append(left[both])
+            rows.append(right[both])
     nothing = np.zeros(0, np.int64)
-    queries = int(number.max(initial=-1)) + 1
-    return Lists.of_pairs(np.concatenate([*owners, nothing]), np.concatenate([*rows, nothing]), queries)
+    return Lists.of_pairs(np.concatenate([*owners, nothing]), np.concatenate([*rows, nothing]), len(pairs.left_ids))
 
 
 def _places(ids: pa.Array, among: pa.Array) -> np.ndarray:
