@@ -144,18 +144,15 @@ def _full_catalogue(name: str) -> dict[str, float]:
     left, right, bias = fit_positives(name, data)
     users, items = data.sizes
     # LightGCN's evaluation leaves out what was trained on, and nothing else.
-    seen = ranking.Lists.of_pairs(*data.train.T, users)
-    relevant = ranking.Lists.of_pairs(*data.test.T, users)
-    with_test = np.flatnonzero(relevant.counts)
-    found = ranking.rank_catalogue(
-        left[with_test], right[:items], relevant.take(with_test), bias=bias, seen=seen.take(with_test)
-    )
+    seen = ranking.Lists.of_pairs(data.train[:, 0], data.train[:, 1], users)
+    relevant = ranking.Lists.of_pairs(data.test[:, 0], data.test[:, 1], users)
+    found = ranking.rank_catalogue(left[:users], right[:items], relevant, seen, depth=40, bias=bias)
     metrics = ("recall@10", "ndcg@10", "recall@40", "ndcg@40")
     return {metric: round(float(ranking_metrics.per_query(found, metric).mean()), 4) for metric in metrics}
 
 
 def word_correlations(model: str) -> dict[str, float]:
-    """Spearman's correlation of cosines with people's judgement, for each set of word pairs, over the words it knows."""
+    """Spearman's correlation of cosines with people's judgement, for each set of pairs, of the words that are known."""
     from scipy.stats import spearmanr
 
     from trainer.warm_start import read_model

@@ -36,7 +36,7 @@ class Ratings:
 
 @dataclasses.dataclass(frozen=True)
 class Positives:
-    """Pairs of users and items by number: int32 `[n, 2]` each; `negatives` `[tests, k]` are ranked with a test's item."""
+    """Pairs of users and items by number, int32 `[n, 2]`; `negatives` `[tests, k]` are ranked with a test's item."""
 
     train: np.ndarray
     test: np.ndarray
