@@ -70,7 +70,7 @@ def _publish(entities: int, dimension: int, path: Path) -> None:
     from trainer.settings import ModelSettings
 
     class Vocabularies(tf.Module):
-        """Stands in for the transform graph: the ids are numbers, and scores are their own labels."""
+        """Stands in for the transform graph: the ids are numbers, and there are no scores."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -87,8 +87,10 @@ def _publish(entities: int, dimension: int, path: Path) -> None:
             return self.encode
 
         def encode(self, raw: dict[str, Any]) -> dict[str, Any]:
-            rows = {name.removesuffix("_id"): self.table.lookup(raw[name]) for name in raw if name.endswith("_id")}
-            return rows | ({"label": raw["score"]} if "score" in raw else {})
+            return {name.removesuffix("_id"): self.table.lookup(ids) for name, ids in raw.items()}
+
+        def raw_feature_spec(self) -> dict[str, Any]:
+            return {}
 
     network = build_model(TableSizes(entities + 1, entities + 1), ModelSettings(dimension=dimension), seed=1)
     vocabularies = Vocabularies()
