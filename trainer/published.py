@@ -43,11 +43,16 @@ def read_tables(directory: str) -> Tables:
     """The tables of the SavedModel in `directory`, which `trainer.export` wrote."""
     variables = tf.train.load_checkpoint(os.path.join(directory, "variables", "variables"))
 
+    def key(name: str) -> str:
+        return f"{name}/.ATTRIBUTES/VARIABLE_VALUE"
+
     def value(name: str) -> np.ndarray:
-        return np.asarray(variables.get_tensor(f"{name}/.ATTRIBUTES/VARIABLE_VALUE"))
+        return np.asarray(variables.get_tensor(key(name)))
 
     def side(name: str) -> Side:
-        ids = pa.array(value(f"{name}/ids").tolist(), pa.binary())
-        return Side(ids, value(f"{name}/vectors"), value(f"{name}/bias"))
+        # A table that the sides share is stored once, as the left side's.
+        table = name if variables.has_tensor(key(f"{name}/vectors")) else "left"
+        ids = pa.array(value(f"{table}/ids").tolist(), pa.binary())
+        return Side(ids, value(f"{table}/vectors"), value(f"{name}/bias"))
 
     return Tables(side("left"), side("right"), float(value("offset")))
