@@ -115,6 +115,21 @@ def similar(
 
 
 @app.command()
+def report(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its folder ROOT/runs/RUN.")],
+    root: Annotated[Path | None, typer.Option(help="Where the run is; default: any root in build/.")] = None,
+    why: Annotated[bool, typer.Option("--why", help="Why its model was published, or was not.")] = False,
+) -> None:
+    """Look at a run: where its record is, or why its model was blessed or refused."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from pipeline.why import explain, find_run
+
+    folder = find_run(run, root)
+    for line in explain(folder) if why else (str(folder / "summary.json"),):
+        typer.echo(os.fsencode(line))
+
+
+@app.command()
 def doctor() -> None:
     """Check this installation: import every component, and say how to mend what is missing."""
     from pipeline.doctor import main as diagnose

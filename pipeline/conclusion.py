@@ -40,10 +40,18 @@ def _figures(record: RunRecord) -> list[str]:
         kept = sum(record.data["splits"].values())
         lines.append(f"  rows      {record.data['rows']:,} in, {kept:,} kept")
     if record.metrics:
-        errors = (f"{name} {record.metrics[name]:.4f}" for name in record.metrics if not name.startswith("baseline"))
-        lines.append(f"  eval      {', '.join(errors)}; constant mean: rmse {record.metrics['baseline_rmse']:.4f}")
+        figures = (f"{name} {value:.4f}" for name, value in record.metrics.items() if not name.startswith("baseline_"))
+        lines.append(f"  eval      {', '.join(figures)}")
+        baselines = {name: value for name, value in record.metrics.items() if name.startswith("baseline_")}
+        shown = (f"{name.removeprefix('baseline_')} {value:.4f}" for name, value in baselines.items())
+        lines.append(f"  baseline  {', '.join(shown)}")
     for rule in record.blessing:
-        bound = "no blessed model yet" if rule["bound"] is None else f"{rule['value']:.4f} against {rule['bound']:.4f}"
+        if rule["value"] is None:
+            bound = "no rows"
+        elif rule["bound"] is None:
+            bound = "nothing to compare with yet"
+        else:
+            bound = f"{rule['value']:.4f} against {rule['bound']:.4f}"
         lines.append(f"  {'ok      ' if rule['ok'] else 'NOT MET '}  {rule['rule']} ({bound})")
     return lines
 

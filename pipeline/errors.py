@@ -2,6 +2,7 @@
 
 PipelineError
 ├── ConfigError      the pipeline file or an option is wrong
+├── ReportError      there is no such run, or nothing to say about it
 └── RootError        the root directory cannot be used
 """
 
@@ -16,6 +17,12 @@ class PipelineError(Exception):
 
 class ConfigError(PipelineError):
     """The pipeline file or an option is wrong."""
+
+    exit_code = 2
+
+
+class ReportError(PipelineError):
+    """There is no such run, or nothing to say about it."""
 
     exit_code = 2
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow_transform as tft
 
 from components.data_gate.executor import DECISION_FILE
+from components.evaluator.figures import MEAN, POPULARITY, find
+from components.evaluator.names import is_ranking
 from components.evaluator.verdict import Verdict, read_verdict
 from components.pair_example_gen.examples import SPLITS
 from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY
@@ -80,7 +82,8 @@ def _vocabularies(record: RunRecord, config: PipelineConfig, root: Root, result:
 def _training(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
     history = json.loads(Path(result.uri("model_run"), HISTORY_FILE).read_text(encoding="utf-8"))
     trained = record.data["splits"]["train"]
-    line = f"{len(history['loss'])} epochs of {trained:,} rows, rmse {history['rmse'][-1]:.4f} on them"
+    name = "rmse" if "rmse" in history else "loss"
+    line = f"{len(history['loss'])} epochs of {trained:,} rows, {name} {history[name][-1]:.4f} on them"
     return result.state, f"{line}; {_warm_start(record, result)}" if config.train.warm_start else line
 
 
@@ -116,23 +119,38 @@ def _figure(value: object) -> str:
 
 
 def _evaluation(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
-    verdict = read_verdict(result.uri("evaluation"), graph.blessing_rules(config))
-    wanted = [*config.evaluate.metrics, *(f"baseline_{metric}" for metric in config.evaluate.metrics)]
-    record.metrics = {name: verdict.metrics[name] for name in wanted}
+    verdict = read_verdict(result.uri("evaluation"))
+    record.evaluation = os.path.relpath(result.uri("evaluation"), root.path)
+    record.metrics = _metrics(config, verdict)
     record.blessed = verdict.blessed
-    record.blessing = [dataclasses.asdict(rule) for rule in verdict.rules]
+    # Intervals are in the Evaluator's own file.
+    record.blessing = [
+        {"rule": rule.rule, "value": rule.value, "bound": rule.bound, "ok": rule.ok} for rule in verdict.rules
+    ]
     if not verdict.blessed:
         record.status = "model_refused"
-        record.error = _refusal(verdict, result.uri("evaluation"))
-    rmse, baseline = verdict.metrics["rmse"], verdict.metrics["baseline_rmse"]
+        record.error = _refusal(verdict, root.runs / record.run_id)
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in list(record.metrics.items())[:2])
     rows = record.data["splits"]["eval"]
-    return result.state, f"{rows:,} rows, rmse {rmse:.4f} (constant mean {baseline:.4f})"
+    default = "; default rules" if config.evaluate.has_default_rules else ""
+    return result.state, f"{rows:,} rows, {shown}{default}"
 
 
-def _refusal(verdict: Verdict, evaluation: str) -> str:
+def _metrics(config: PipelineConfig, verdict: Verdict) -> dict[str, float]:
+    """The metrics that were asked for, each followed by its baseline's; those without a value are absent."""
+    found: dict[str, float | None] = {}
+    for metric in config.evaluate.metrics:
+        figure = find(verdict.figures, metric)
+        baseline = figure.others.get(POPULARITY if is_ranking(metric) else MEAN)
+        found |= {metric: figure.value, f"baseline_{metric}": baseline.value if baseline else None}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _refusal(verdict: Verdict, folder: Path) -> str:
     lines = ["the model is not blessed, and was not published:"]
     lines += [f"  {rule}" for rule in verdict.rules if not rule.ok]
-    return "\n".join([*lines, f"The Evaluator's findings are in {evaluation}; the rules are evaluate.bless."])
+    lines += ["The rules are evaluate.bless. For figures, slices and pairs:"]
+    return "\n".join([*lines, f"  .venv/bin/kindred report --why {shlex.quote(os.path.relpath(folder))}"])
 
 
 def _publication(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:

@@ -38,6 +38,8 @@ class RunRecord:
     warm_start: dict[str, Any] | None = None
     blessed: bool = False
     blessing: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    evaluation: str | None = None
+    """Where the Evaluator's findings are, below the root."""
     published: str | None = None
     versions: dict[str, str] = dataclasses.field(default_factory=lambda: library_versions())
     error: str | None = None
@@ -54,7 +56,7 @@ class RunRecord:
         self.seconds = round(time.monotonic() - since, 3)
         content = dataclasses.asdict(self)
         del content["frequent_pair"]
-        for name in ("error", "tuning", "warm_start"):
+        for name in ("error", "evaluation", "tuning", "warm_start"):
             if content[name] is None:
                 del content[name]
         staged = path.with_suffix(".staged")

@@ -26,7 +26,7 @@ TUNABLE = (
 )  # fmt: skip
 
 _LEARNING_RATES = {"adagrad": (0.02, 0.5), "adam": (0.001, 0.05), "sgd": (0.05, 5.0)}
-_PENALTIES = {"regression": (0.001, 0.2)}
+_PENALTIES = {"regression": (0.001, 0.2), "ials": (0.0005, 0.1)}
 _OTHER_PENALTIES = (1e-6, 0.01)
 _DIMENSIONS = (16, 32, 64, 128)
 
@@ -111,7 +111,8 @@ class Tune(_Section):
 def default_parameters(sections: Mapping[str, BaseModel]) -> dict[str, Range | tuple[Any, ...]]:
     """What is searched where nothing is given: what matters most for the objective and the optimizer."""
     model, train = sections["model"].model_dump(), sections["train"].model_dump()
-    rates = _LEARNING_RATES[train["optimizer"]]
+    # Least squares has no learning rate, and `_unusable` takes it out.
+    rates = _LEARNING_RATES.get(train["optimizer"], (0.1, 1.0))
     penalties = _PENALTIES.get(model["objective"], _OTHER_PENALTIES)
     parameters: dict[str, Range | tuple[Any, ...]] = {
         "model.dimension": _DIMENSIONS,
@@ -145,6 +146,17 @@ def _unusable(key: str, sections: Mapping[str, BaseModel]) -> str | None:
     objective = getattr(sections["model"], "objective", None)
     if objective == "softmax" and key == "train.batch_size":
         return "with model.objective softmax the measure depends on it, so that it cannot choose"
+    if getattr(sections["train"], "optimizer", None) == "als":
+        return _unusable_for_least_squares(key, objective)
+    return None
+
+
+def _unusable_for_least_squares(key: str, objective: str | None) -> str | None:
+    solved = ("train.learning_rate", "train.batch_size", "train.optimizer", "model.initial_scale", "model.normalize")
+    if key in solved or key == "model.temperature":
+        return "with train.optimizer als it changes nothing"
+    if key == "model.regularization" and objective == "regression":
+        return "with train.optimizer als and objective regression it is learned from the data (or is train.als.ridge)"
     return None
 
 

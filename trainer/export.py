@@ -34,7 +34,12 @@ class Unit:
 
 
 def unit_of(transform: tft.TFTransformOutput) -> Unit:
-    """Reads centre and scale back from the transform graph, which alone knows them: transforms 0 and huge scores."""
+    """Reads centre and scale back from the transform graph, which alone knows them: transforms 0 and huge scores.
+
+    Where pairs have no score, the model's own unit is the only one.
+    """
+    if features.SCORE not in transform.raw_feature_spec():
+        return Unit(center=0.0, scale=1.0)
     scores = tf.constant([[0.0], *([probe] for probe in _PROBES)], tf.float32)
     no_ids = tf.fill(tf.shape(scores), b"")
     probes = {features.LEFT_ID: no_ids, features.RIGHT_ID: no_ids, features.SCORE: scores}

@@ -41,7 +41,8 @@ def run_fn(fn_args: FnArgs) -> None:
     places = training.Places(epochs=os.path.join(unfinished, _digest(fn_args)), curves=fn_args.model_run_dir)
     with tempfile.TemporaryDirectory(prefix="kindred-pairs-") as directory:
         encoder = transform.transform_features_layer()
-        pairs = dataset.load(fn_args.train_files, encoder, train.data_memory_mb << 20, directory)
+        scored = features.SCORE in transform.raw_feature_spec()
+        pairs = dataset.load(fn_args.train_files, encoder, train.data_memory_mb << 20, directory, scored)
         network, history = training.fit(pairs, sizes, model, train, places, start)
     export.export(network, transform, encode.shared, fn_args.serving_model_dir)
     _write_json(fn_args.model_run_dir, HISTORY_FILE, history)
