@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import DEFAULT_RULES, SCHEMA, SCHEMA_OF_POSITIVES, PipelineConfig, ingest_settings, load_config
+from pipeline.config import SCHEMA, SCHEMA_OF_POSITIVES, PipelineConfig, default_rules, ingest_settings, load_config
 from pipeline.errors import ConfigError
 
 FIVE_LINES = """\
@@ -162,8 +162,11 @@ def test_five_lines_are_enough_and_the_rest_has_defaults(tmp_path: Path) -> None
         "score",
     )
     assert config.schema_path == str(SCHEMA) and SCHEMA.is_file()
-    assert config.evaluate.bless == DEFAULT_RULES
-    assert [str(rule) for rule in DEFAULT_RULES] == ["rmse better than baseline", "rmse better than last_blessed"]
+    assert config.evaluate.bless == default_rules("rmse")
+    assert [str(rule) for rule in default_rules("rmse")] == [
+        "rmse better than baseline",
+        "rmse better than last_blessed",
+    ]
 
 
 def _positives(**sections: Any) -> dict[str, Any]:
