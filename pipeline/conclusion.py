@@ -12,6 +12,7 @@ from pipeline.root import Root
 
 _HEADLINES = {
     "published": "Published",
+    "tuned": "Tuned",
     "data_refused": "Data refused",
     "model_refused": "Model refused",
     "failed": "Failed",
@@ -23,9 +24,9 @@ def describe(outcome: RunOutcome, root: Root) -> str:
     record = outcome.record
     headline = f"\n{_HEADLINES[record.status]} after {record.seconds:.1f} s (exit code {outcome.exit_code})"
     lines = [headline, *_figures(record)]
-    if outcome.exit_code == 0:
+    if record.published:
         lines += _next_steps(record, root)
-    else:
+    elif outcome.exit_code != 0:
         lines += [
             record.error or "no reason was given",
             f"Open {_short(outcome.folder / LOG)} for everything that was said.",

@@ -19,6 +19,7 @@ from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.source import Layout, Settings
 from pipeline import yaml_file
 from pipeline.errors import ConfigError
+from pipeline.tuning import Tune
 
 # The curated schemas: of pairs with a score, and of pairs that are positives.
 SCHEMA, SCHEMA_OF_POSITIVES = (
@@ -149,6 +150,7 @@ class Model(_Section):
     normalize: StrictBool = False
     temperature: Annotated[Number, Field(gt=0)] = 1.0
     negatives: Negatives = Negatives()
+    unobserved_weight: Annotated[Number, Field(gt=0)] = 0.1
 
     @pydantic.model_validator(mode="after")
     def _temperature_of_logits(self) -> Model:
@@ -165,18 +167,27 @@ class EarlyStopping(_Section):
     min_delta: Annotated[Number, Field(ge=0)] = 0.0
 
 
+class Als(_Section):
+    """How least squares is solved; `ridge` for scored pairs, `frequency_exponent` for positives."""
+
+    ridge: Annotated[Number, Field(gt=0)] | None = None
+    frequency_exponent: Annotated[Number, Field(ge=0, le=2)] = 1.0
+
+
 class Train(_Section):
     """How the model is fitted."""
 
     epochs: PositiveInt = 20
     batch_size: PositiveInt = 8192
-    optimizer: Literal["adagrad", "adam", "sgd"] = "adagrad"
+    optimizer: Literal["adagrad", "adam", "sgd", "als"] = "adagrad"
     learning_rate: Annotated[Number, Field(gt=0)] = 0.1
     early_stopping: EarlyStopping | None = EarlyStopping()
     # NumPy's generator, which Keras seeds too, takes 32 bits.
     seed: Annotated[StrictInt, Field(ge=0, lt=2**32)] = 1
     data_memory_mb: PositiveInt = 2048
     devices: Literal["one", "all", "workers"] = "one"
+    als: Als = Als()
+    warm_start: StrictBool = False
 
 
 Metric = Annotated[StrictStr, AfterValidator(check_metric)]
@@ -293,8 +304,33 @@ class PipelineConfig(_Section):
     score: Score = Score()
     model: Model = Model()
     train: Train = Train()
+    tune: Tune | None = None
     evaluate: Evaluate = Evaluate()
     publish: Publish = Publish()
+
+    @pydantic.model_validator(mode="after")
+    def _what_least_squares_can(self) -> PipelineConfig:
+        objective, als = self.model.objective, self.train.optimizer == "als"
+        if objective == "ials" and not als:
+            raise ValueError(f"train.optimizer: model.objective ials is solved by als (got {self.train.optimizer!r})")
+        if not als:
+            return self
+        if objective not in ("regression", "ials"):
+            raise ValueError(f"train.optimizer: als solves regression and ials, not {objective}; use adagrad or adam")
+        for key, wrong, why in (
+            ("encode.shared", self.encode.shared, "it holds one side's table fixed to solve for the other's"),
+            ("model.normalize", self.model.normalize, "its rows have the length that the least squares give them"),
+            ("train.devices", self.train.devices != "one", "it runs on one machine's cores"),
+        ):
+            if wrong:
+                raise ValueError(f"{key}: not with train.optimizer als: {why}")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _tuned_values_are_possible(self) -> PipelineConfig:
+        if self.tune:
+            self.tune.check(self.model, self.train)
+        return self
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -304,6 +340,8 @@ class PipelineConfig(_Section):
         defaults: dict[str, Any] = {}
         if columns is not None and _get(columns, "score") is None:
             defaults, tree = _POSITIVES, {"schema": str(SCHEMA_OF_POSITIVES)} | tree
+            if _get(_get(tree, "model"), "objective") in (None, "ials"):
+                defaults = defaults | {"train": {"optimizer": "als"}}
         elif _get(_get(tree, "model"), "objective") == "logistic":
             defaults = _LOGISTIC
         held = {key: tree.get(key, {}) for key in defaults}
@@ -448,7 +486,7 @@ def _describe(fault: Any) -> str:
     """One fault as `key: rule (got value)`."""
     kind = fault["type"]
     # Where a key may hold one of two types, pydantic adds the type to the path; an unknown key may be called that.
-    of_types = () if kind == "extra_forbidden" else ("str", "constrained-int", "int")
+    of_types = () if kind == "extra_forbidden" else ("str", "constrained-int", "int", "range", "choices")
     key = ".".join(str(part) for part in fault["loc"] if part not in of_types)
     if kind == "extra_forbidden":
         return f"{key}: unknown key; see docs/pipeline-file.md for the keys there are"
@@ -457,7 +495,7 @@ def _describe(fault: Any) -> str:
     message = fault["msg"].removeprefix("Value error, ")
     message = message.replace("Input should be", "must be")
     if not key:
-        return str(message)
+        return message  # a rule about several sections, which names them itself
     if isinstance(fault["input"], dict | list | BaseModel):
         return f"{key}: {message}"
     return f"{key}: {message} (got {fault['input']!r})"

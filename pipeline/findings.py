@@ -26,6 +26,9 @@ from pipeline.record import RunRecord, State
 from pipeline.root import Root
 from trainer import features
 from trainer.run_fn import HISTORY_FILE
+from trainer.settings import ModelSettings
+from trainer.training import monitored
+from trainer.warm_start import WARM_START_FILE
 
 Finding = tuple[State, str]
 
@@ -80,7 +83,39 @@ def _training(record: RunRecord, config: PipelineConfig, root: Root, result: Nod
     history = json.loads(Path(result.uri("model_run"), HISTORY_FILE).read_text(encoding="utf-8"))
     trained = record.data["splits"]["train"]
     name = "rmse" if "rmse" in history else "loss"
-    return result.state, f"{len(history['loss'])} epochs of {trained:,} rows, {name} {history[name][-1]:.4f} on them"
+    line = f"{len(history['loss'])} epochs of {trained:,} rows, {name} {history[name][-1]:.4f} on them"
+    return result.state, f"{line}; {_warm_start(record, result)}" if config.train.warm_start else line
+
+
+def _warm_start(record: RunRecord, result: NodeResult) -> str:
+    found = json.loads(Path(result.uri("model_run"), WARM_START_FILE).read_text(encoding="utf-8"))
+    record.warm_start = found
+    if "cold" in found:
+        return f"cold start: {found['cold']}"
+    sides = (
+        f"{side} ids {counts['kept']:,} kept, {counts['new']:,} new, {counts['vanished']:,} vanished"
+        for side, counts in ((side, found[side]) for side in ("left", "right"))
+    )
+    return f"warm start: {'; '.join(sides)}"
+
+
+def _tuning(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
+    assert config.tune
+    (results,) = Path(result.uri("tuner_results")).iterdir()
+    keys = config.tune.space(config.model, config.train)
+    trials = [
+        {"trial": int(trial["trial_id"]), "score": trial["score"], "settings": {key: trial[key] for key in keys}}
+        for trial in json.loads(results.read_text(encoding="utf-8"))
+    ]
+    measure = monitored(ModelSettings(objective=config.model.objective))
+    record.tuning = {"measure": measure, "asked": config.tune.trials, "trials": trials}
+    best = ", ".join(f"{key} {_figure(value)}" for key, value in trials[0]["settings"].items())
+    failed = "" if len(trials) == config.tune.trials else f" of {config.tune.trials}"
+    return result.state, f"{len(trials)}{failed} trials, best {measure} {trials[0]['score']:.4f}: {best}"
+
+
+def _figure(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _evaluation(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
@@ -133,6 +168,7 @@ _FINDERS: dict[str, Callable[[RunRecord, PipelineConfig, Root, NodeResult], Find
     graph.STATISTICS_GEN: _statistics,
     graph.GATE: _gate,
     graph.TRANSFORM: _vocabularies,
+    graph.TUNER: _tuning,
     graph.TRAINER: _training,
     graph.EVALUATOR: _evaluation,
     graph.PUSHER: _publication,

@@ -10,6 +10,7 @@ from tfx import types
 from tfx.components.example_validator.component import ExampleValidator
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.components.trainer.component import Trainer
+from tfx.components.tuner.component import Tuner
 from tfx.dsl.compiler import constants
 from tfx.dsl.compiler.compiler import Compiler
 from tfx.dsl.components.common.resolver import Resolver
@@ -22,6 +23,7 @@ from tfx.types import standard_artifacts
 
 import trainer
 from components.artifacts import GateDecision
+from components.base_model.strategy import EXAMPLES, LatestBlessedOfEarlierExamples
 from components.data_gate.component import DataGate
 from components.data_gate.rules import GateSettings
 from components.data_gate.strategy import DECISION, STATISTICS, LastAcceptedOtherData
@@ -55,6 +57,8 @@ EXAMPLE_GEN, STATISTICS_GEN, LAST_ACCEPTED, GATE, TRANSFORM, TRAINER, RESOLVER, 
     "Evaluator",
     "Pusher",
 )
+# Nodes that are there where the pipeline file asks for them.
+BASE_MODEL, TUNER = "BaseModel", "Tuner"
 
 
 def create_pipeline(
@@ -64,7 +68,9 @@ def create_pipeline(
     example_gen = _example_gen(config)
     statistics, schema, validator, last_accepted, gate = _validation(config, example_gen, accept_reason)
     transform = _transform(config, example_gen, schema, gate)
-    model_trainer = _trainer(config, example_gen, transform)
+    base_model = _base_model(example_gen) if config.train.warm_start else None
+    tuner = _tuner(config, example_gen, transform) if config.tune else None
+    model_trainer = _trainer(config, example_gen, transform, base_model, tuner)
     resolver = _last_blessed(model_trainer)
     ranking = _ranking_evaluator(config, example_gen, transform, model_trainer, resolver)
     evaluator = _evaluator(config, example_gen, transform, model_trainer, resolver, ranking)
@@ -74,7 +80,8 @@ def create_pipeline(
         pipeline_root=str(root.artifacts),
         components=[
             example_gen, statistics, schema, validator, last_accepted, gate,
-            transform, model_trainer, resolver, *([ranking] if ranking else []), evaluator, pusher,
+            transform, *filter(None, (base_model, tuner)), model_trainer, resolver,
+            *filter(None, (ranking,)), evaluator, pusher,
         ],
         enable_cache=True,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(root.metadata)),
@@ -153,21 +160,61 @@ def _transform(
     return transform.with_id(TRANSFORM)
 
 
-def _trainer(config: PipelineConfig, example_gen: PairExampleGen, transform: PairTransform) -> Trainer:
-    custom_config: dict[str, Any] = {
+def _base_model(example_gen: PairExampleGen) -> Resolver:
+    """The model that a warm start goes on from."""
+    return Resolver(
+        strategy_class=LatestBlessedOfEarlierExamples,
+        **{
+            EXAMPLES: example_gen.outputs["examples"],
+            MODEL: types.Channel(type=standard_artifacts.Model),
+            BLESSING: types.Channel(type=standard_artifacts.ModelBlessing),
+        },
+    ).with_id(BASE_MODEL)
+
+
+def _tuner(config: PipelineConfig, example_gen: PairExampleGen, transform: PairTransform) -> Tuner:
+    """Trials of settings, the best of which the Trainer takes."""
+    assert config.tune
+    tune = config.tune.model_dump(exclude={"parameters"}) | {"space": config.tune.space(config.model, config.train)}
+    return Tuner(
+        tuner_fn="trainer.tuning.tuner_fn",
+        custom_config={**_training_config(config), "tune": tune},
+        **_training_inputs(example_gen, transform),
+    )
+
+
+def _trainer(
+    config: PipelineConfig,
+    example_gen: PairExampleGen,
+    transform: PairTransform,
+    base_model: Resolver | None,
+    tuner: Tuner | None,
+) -> Trainer:
+    return Trainer(
+        run_fn="trainer.run_fn.run_fn",
+        custom_config=_training_config(config),
+        base_model=base_model.outputs[MODEL] if base_model else None,
+        hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
+        **_training_inputs(example_gen, transform),
+    )
+
+
+def _training_inputs(example_gen: PairExampleGen, transform: PairTransform) -> dict[str, Any]:
+    return {
+        "examples": example_gen.outputs["examples"],
+        "transform_graph": transform.outputs["transform_graph"],
+        "train_args": trainer_pb2.TrainArgs(splits=["train"]),
+        "eval_args": trainer_pb2.EvalArgs(splits=["eval"]),
+    }
+
+
+def _training_config(config: PipelineConfig) -> dict[str, Any]:
+    return {
         "encode": config.encode.model_dump(),
         "model": config.model.model_dump(),
         "train": config.train.model_dump(),
         "code": code_fingerprint("*.py"),
     }
-    return Trainer(
-        examples=example_gen.outputs["examples"],
-        transform_graph=transform.outputs["transform_graph"],
-        run_fn="trainer.run_fn.run_fn",
-        train_args=trainer_pb2.TrainArgs(splits=["train"]),
-        eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
-        custom_config=custom_config,
-    )
 
 
 def _last_blessed(model_trainer: Trainer) -> Resolver:

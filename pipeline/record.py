@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 from pipeline.config import PipelineConfig
 
-Status = Literal["published", "data_refused", "model_refused", "failed"]
+Status = Literal["published", "tuned", "data_refused", "model_refused", "failed"]
 State = Literal["executed", "cached", "skipped", "failed"]
 
-EXIT_CODES: dict[Status, int] = {"published": 0, "data_refused": 3, "model_refused": 4, "failed": 1}
+EXIT_CODES: dict[Status, int] = {"published": 0, "tuned": 0, "data_refused": 3, "model_refused": 4, "failed": 1}
 _REPORTED_VERSIONS = ("kindred", "tfx", "tensorflow", "keras", "tensorflow-transform", "apache-beam")
 
 
@@ -34,6 +34,8 @@ class RunRecord:
     components: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
+    tuning: dict[str, Any] | None = None
+    warm_start: dict[str, Any] | None = None
     blessed: bool = False
     blessing: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     evaluation: str | None = None
@@ -54,7 +56,7 @@ class RunRecord:
         self.seconds = round(time.monotonic() - since, 3)
         content = dataclasses.asdict(self)
         del content["frequent_pair"]
-        for name in ("error", "evaluation"):
+        for name in ("error", "evaluation", "tuning", "warm_start"):
             if content[name] is None:
                 del content[name]
         staged = path.with_suffix(".staged")

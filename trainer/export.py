@@ -83,8 +83,9 @@ class PublishedModel(tf.Module):
         offset = network.get_layer(GLOBAL_BIAS).get_weights()[0] if _has(network, GLOBAL_BIAS) else np.float32(0)
         self.offset = tf.Variable(offset, trainable=False, name="offset")
         unit = unit_of(transform)
-        self.center = tf.constant(unit.center, tf.float32)
-        self.scale = tf.constant(unit.scale, tf.float32)
+        # Variables, so that a warm start finds them beside the tables.
+        self.center = tf.Variable(unit.center, trainable=False, dtype=tf.float32, name="center")
+        self.scale = tf.Variable(unit.scale, trainable=False, dtype=tf.float32, name="scale")
 
     def left_rows(self, ids: tf.Tensor) -> tf.Tensor:
         """Table rows int64 `[n]` of left ids string `[n]`."""

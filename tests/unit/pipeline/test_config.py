@@ -76,6 +76,7 @@ KEYS = {
     "model.initial_scale": "number",
     "model.normalize": "switch",
     "model.temperature": "number",
+    "model.unobserved_weight": "number",
     "model.negatives": "section",
     "model.negatives.count": "whole",
     "model.negatives.sampling": "choice",
@@ -91,6 +92,11 @@ KEYS = {
     "train.seed": "whole",
     "train.data_memory_mb": "whole",
     "train.devices": "choice",
+    "train.als": "section",
+    "train.als.ridge": "number?",
+    "train.als.frequency_exponent": "number",
+    "train.warm_start": "switch",
+    "tune": "absent section",
     "evaluate": "section",
     "evaluate.metrics": "list",
     "evaluate.bless": "list",
@@ -113,6 +119,7 @@ WRONG: dict[str, list[Any]] = {
     "switch": ["true", "yes", 0, 1, None, [], {}],
     "section": ["words", 1, True, None, [], ["a"]],
     "list": ["rmse", 1, None, {}],
+    "absent section": ["words", 1, True, [], ["a"]],
 }
 WRONG["column?"] = [value for value in WRONG["column"] if value is not None]
 WRONG |= {
@@ -506,6 +513,7 @@ TREES = st.fixed_dictionaries(
             optimizer=st.sampled_from(["adagrad", "adam", "sgd"]),
             learning_rate=POSITIVE | WHOLE,
             seed=st.integers(0, 2**32 - 1),
+            warm_start=st.booleans(),
             early_stopping=st.none() | _section(validation_fraction=FRACTION, patience=WHOLE, min_delta=POSITIVE),
         ),
         "evaluate": _section(
