@@ -109,6 +109,10 @@ KEYS = {
     "publish": "section",
     "publish.to": "text",
     "publish.keep": "whole",
+    "publish.canary": "section",
+    "publish.canary.rows": "whole",
+    "publish.canary.max_p99_ms": "number?",
+    "publish.canary.start_seconds": "number",
 }
 WRONG: dict[str, list[Any]] = {
     "text": [1, 1.5, True, None, [], {}],
@@ -320,6 +324,10 @@ def test_a_value_of_the_wrong_kind_is_refused_with_its_key_and_itself(folder: Pa
         ("evaluate.bless", []),
         ("publish.to", ""),
         ("publish.keep", 0),
+        ("publish.canary", None),
+        ("publish.canary.rows", 0),
+        ("publish.canary.max_p99_ms", 0),
+        ("publish.canary.start_seconds", 0),
         ("data.path", ""),
         ("name", ""),
         ("name", "Films"),

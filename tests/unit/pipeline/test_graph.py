@@ -174,7 +174,7 @@ def test_rules_are_handed_on_as_they_stand() -> None:
 def test_rankings_are_measured_before_they_are_judged(root: Root) -> None:
     positives = {"columns": {"left": "u", "right": "f"}}
     nodes = _compile(root, data=positives)
-    assert list(nodes) == [*ORDER[:-2], "RankingEvaluator", *ORDER[-2:]]
+    assert list(nodes) == [*ORDER[:-3], "RankingEvaluator", *ORDER[-3:]]
     assert "RankingEvaluator" in nodes["Evaluator"].upstream_nodes
     assert "DataGate" in _upstream(nodes, "RankingEvaluator")
     scored = _compile(root, evaluate={"metrics": ["rmse", "recall@5"]})
