@@ -66,7 +66,7 @@ class AveragedAls:
         """Left and right biases, float32 `[rows]`; None: there are none."""
         found = [copy.biases for copy in self._copies]
         sides = zip(*(biases for biases in found if biases is not None), strict=True)
-        return [np.mean(side, axis=0, dtype=np.float32) for side in sides] or None
+        return [np.stack(side).mean(axis=0, dtype=np.float32) for side in sides] or None
 
     def sweep(self) -> dict[str, float]:
         """A sweep of each copy; `loss` and `rmse` of the training pairs."""
