@@ -340,10 +340,11 @@ class PipelineConfig(_Section):
         defaults: dict[str, Any] = {}
         if columns is not None and _get(columns, "score") is None:
             defaults, tree = _POSITIVES, {"schema": str(SCHEMA_OF_POSITIVES)} | tree
-            if _get(_get(tree, "model"), "objective") in (None, "ials"):
-                defaults = defaults | {"train": {"optimizer": "als"}}
         elif _get(_get(tree, "model"), "objective") == "logistic":
             defaults = _LOGISTIC
+        objective = _get(_get(tree, "model"), "objective") or defaults.get("model", {}).get("objective")
+        if objective == "ials":
+            defaults = defaults | {"train": {"optimizer": "als"}}
         held = {key: tree.get(key, {}) for key in defaults}
         return tree | {key: defaults[key] | value for key, value in held.items() if isinstance(value, dict)}
 
