@@ -168,8 +168,9 @@ class EarlyStopping(_Section):
 
 
 class Als(_Section):
-    """How least squares is solved; `ridge` for scored pairs, `frequency_exponent` for positives."""
+    """How least squares is solved; `copies` and `ridge` for scored pairs, `frequency_exponent` for positives."""
 
+    copies: PositiveInt = 1
     ridge: Annotated[Number, Field(gt=0)] | None = None
     frequency_exponent: Annotated[Number, Field(ge=0, le=2)] = 1.0
 
@@ -326,6 +327,11 @@ class PipelineConfig(_Section):
             return self
         if objective not in ("regression", "ials"):
             raise ValueError(f"train.optimizer: als solves regression and ials, not {objective}; use adagrad or adam")
+        copies = self.train.als.copies
+        if copies > 1 and objective == "ials":
+            raise ValueError(f"train.als.copies: for model.objective regression only (got {copies} with ials)")
+        if copies > self.model.dimension:
+            raise ValueError(f"train.als.copies: at most model.dimension, which they share (got {copies})")
         for key, wrong, why in (
             ("encode.shared", self.encode.shared, "it holds one side's table fixed to solve for the other's"),
             ("model.normalize", self.model.normalize, "its rows have the length that the least squares give them"),

@@ -12,8 +12,8 @@ import numpy as np
 import scipy.sparse
 import threadpoolctl
 
-# Pairs, fillers included, and entities that one block may have: what is solved for at a time.
-_BLOCK_PAIRS, _BLOCK_ENTITIES = 1 << 15, 128
+# Numbers of a block's rows, and of its normal equations: what a core's cache holds.
+_BLOCK_NUMBERS = 1 << 20
 # A block's entities have at least this share of the pairs of its largest.
 _ALIKE = 0.7
 
@@ -50,15 +50,16 @@ class Interactions:
         """The summed weight of each entity's pairs, float64 `[entities]`."""
         return np.asarray(self.matrix.sum(axis=1, dtype=np.float64)).ravel()
 
-    def blocks(self) -> Iterator[Block]:
-        """All entities with a pair, each in one block; the largest first."""
+    def blocks(self, width: int) -> Iterator[Block]:
+        """All entities with a pair, each in one block; the largest first, for rows of `width` numbers."""
+        pairs, most = max(_BLOCK_NUMBERS // width, 1), max(_BLOCK_NUMBERS // width**2, 1)
         sizes = np.diff(self.matrix.indptr)
         order = np.argsort(-sizes, kind="stable")
         start, end = 0, int((sizes > 0).sum())
         while start < end:
             longest = int(sizes[order[start]])
             alike = int(np.searchsorted(-sizes[order[start:end]], -_ALIKE * longest, side="right"))
-            stop = start + max(1, min(alike, _BLOCK_PAIRS // longest, _BLOCK_ENTITIES))
+            stop = start + max(1, min(alike, pairs // longest, most))
             yield self._block(order[start:stop], longest)
             start = stop
 

@@ -206,7 +206,7 @@ def test_blocks_hold_every_pair_once_and_nothing_else(monkeypatch: pytest.Monkey
     side = Interactions.of(pairs.left, pairs.right, pairs.weight, (SIZES.left, SIZES.right))
     found = np.zeros((SIZES.left, SIZES.right), np.float32)
     entities = []
-    for block in side.blocks():
+    for block in side.blocks(64):
         entities += block.entities.tolist()
         for entity, others, weights in zip(block.entities, block.others, block.weight, strict=True):
             np.add.at(found[entity], others, weights)
