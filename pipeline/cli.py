@@ -86,6 +86,22 @@ def similar(
     _echo_columns(*((os.fsdecode(neighbor.id), f"{neighbor.score:+.4f}") for neighbor in neighbors))
 
 
+@app.command(name="compile")
+def compile_(
+    config: Annotated[Path, typer.Option(help="The pipeline file.")],
+    output: Annotated[Path, typer.Option(help="Where the package goes; a .yaml file.")],
+    data: Annotated[str | None, typer.Option(help="Replaces data.path; as tasks see it.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
+    beam: Annotated[str, typer.Option(help="The Beam profile.")] = "local",
+    target: Annotated[str, typer.Option(help="kubeflow, or vertex.")] = "kubeflow",
+) -> None:
+    """Compile a pipeline into a package for Kubeflow Pipelines."""
+    from pipeline.kubeflow.command import compile_to
+
+    compile_to(config, output, data, set_ or (), beam, target)
+    typer.echo(f"{output}: compiled; `kindred submit --package {output} --host URL` runs it", err=True)
+
+
 @app.command()
 def doctor() -> None:
     """Check this installation: import every component, and say how to mend what is missing."""

@@ -1,8 +1,10 @@
 """What the top floor raises when the user is at fault; `components.errors` holds what components raise.
 
 PipelineError
-├── ConfigError      the pipeline file or an option is wrong
-└── RootError        the root directory cannot be used
+├── ConfigError           the pipeline file or an option is wrong
+├── RootError             the root directory cannot be used
+├── ServiceUnavailable    a service that a run needs does not answer
+└── ClusterRefused        Kubeflow's API does not do what it is asked
 """
 
 from __future__ import annotations
@@ -22,5 +24,15 @@ class ConfigError(PipelineError):
 
 class RootError(PipelineError):
     """The root directory cannot be used."""
+
+    exit_code = 2
+
+
+class ServiceUnavailable(PipelineError):
+    """A service that a run needs does not answer."""
+
+
+class ClusterRefused(PipelineError):
+    """Kubeflow's API does not do what it is asked: a wrong host, an expired token, a name taken."""
 
     exit_code = 2
