@@ -11,6 +11,7 @@ import typer
 
 from components.errors import ComponentError
 from pipeline.errors import PipelineError
+from pipeline.kubeflow import cli as kubeflow
 from serving.errors import ServingError
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="From pairs of entities to a similarity model in production.",
 )
+
+app.command("compile")(kubeflow.compile_)
+app.command("submit")(kubeflow.submit)
+app.add_typer(kubeflow.schedules, name="schedule")
 
 ModelOption = Annotated[Path, typer.Option("--model", help="A published model, or a directory of versions.")]
 
@@ -84,22 +89,6 @@ def similar(
     if not known:
         typer.echo(f"{id_} was never seen in training: what follows is the ranking for an average entity.", err=True)
     _echo_columns(*((os.fsdecode(neighbor.id), f"{neighbor.score:+.4f}") for neighbor in neighbors))
-
-
-@app.command(name="compile")
-def compile_(
-    config: Annotated[Path, typer.Option(help="The pipeline file.")],
-    output: Annotated[Path, typer.Option(help="Where the package goes; a .yaml file.")],
-    data: Annotated[str | None, typer.Option(help="Replaces data.path; as tasks see it.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
-    beam: Annotated[str, typer.Option(help="The Beam profile.")] = "local",
-    target: Annotated[str, typer.Option(help="kubeflow, or vertex.")] = "kubeflow",
-) -> None:
-    """Compile a pipeline into a package for Kubeflow Pipelines."""
-    from pipeline.kubeflow.command import compile_to
-
-    compile_to(config, output, data, set_ or (), beam, target)
-    typer.echo(f"{output}: compiled; `kindred submit --package {output} --host URL` runs it", err=True)
 
 
 @app.command()

@@ -39,6 +39,8 @@ def connection(place: Metadata) -> metadata.ConnectionConfigType:
 class PatientMetadata(metadata.Metadata):
     """TFX's handle, on a store that tries again where the service is away for a moment."""
 
+    _store: mlmd.MetadataStore | None
+
     def __enter__(self) -> PatientMetadata:
         """Opens the store; nested, the one that is open."""
         if self._store is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from pipeline.config import PipelineConfig
@@ -67,9 +67,9 @@ def _leaves(tree: dict[str, Any], key: str) -> Iterator[tuple[str, Value]]:
         yield key, value
 
 
-def by_key(parameters: list[RunParameter]) -> Mapping[str, RunParameter]:
-    """The parameters that are keys of the pipeline file."""
-    return {parameter.key: parameter for parameter in parameters if parameter.key is not None}
+def is_parameter(config: PipelineConfig, key: str) -> bool:
+    """Whether `key` of the pipeline file is a parameter of its runs."""
+    return any(parameter.key == key for parameter in run_parameters(config, ""))
 
 
 def at_span(path: str, span: str) -> str:

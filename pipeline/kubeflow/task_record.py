@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,7 @@ class TaskRecord:
 
     def _note_own(self, result: NodeResult | None, fault: Exception | None, seconds: float) -> int:
         before = self._snapshot()
+        state: State
         if result is None:
             exit_code = judge(fault or RuntimeError("no result"), self._record)
             state, detail = "failed", ""
@@ -116,7 +117,7 @@ class TaskRecord:
         return content | content.pop("data")
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     return [_row(head), _row(("---",) * len(head)), *map(_row, rows), ""]
 
 

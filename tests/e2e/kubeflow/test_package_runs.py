@@ -61,8 +61,9 @@ def ended(tasks: dict[str, TaskRun]) -> dict[str, str]:
 
 
 def test_first_run_publishes_although_a_task_is_killed(place: Path, package: Interpreter) -> None:
+    """Each task in a new process."""
     package.kill_once("transform")
-    tasks = package.run("run-1")
+    tasks = package.run("run-1", is_warm=False)
     assert ended(tasks) == dict.fromkeys(tasks, "SUCCEEDED"), "\n".join(task.said[-3000:] for task in tasks.values())
     assert tasks["Transform"].codes == [-9, 0]
     assert {task.codes[-1] for task in tasks.values()} == {0}
@@ -70,7 +71,7 @@ def test_first_run_publishes_although_a_task_is_killed(place: Path, package: Int
     assert found["status"] == "published" and found["blessed"] is True
     assert states(found) == dict.fromkeys(tasks, "executed")
     assert sorted(path.name for path in (place / "planted" / "serving").iterdir()) == ["1"]
-    assert "rmse better than baseline" in tasks["Evaluator"].summary
+    assert "rmse better than constant-mean baseline" in tasks["Evaluator"].summary
     assert "| rmse |" in tasks["Evaluator"].summary
 
 
@@ -91,6 +92,34 @@ def test_a_refused_gate_fails_its_task_and_stops_what_follows(place: Path, packa
     assert {name for name, task in tasks.items() if task.state == "SKIPPED"} == package.after("DataGate")
     assert {name for name, task in tasks.items() if task.state == "FAILED"} == {"DataGate"}
     assert summary(place, "run-3")["status"] == "data_refused"
+
+
+def test_a_hyperparameter_of_the_run_trains_anew_and_a_refused_model_is_not_published(
+    place: Path, package: Interpreter
+) -> None:
+    tasks = package.run("run-4", {"train_epochs": 1, "train_learning_rate": 1e-5, "train_early_stopping_patience": 1})
+    assert summary(place, "run-4")["config"]["train"]["learning_rate"] == 1e-5
+    assert tasks["Evaluator"].codes == [4, 4]
+    assert tasks["Pusher"].state == "SKIPPED"
+    assert "the model is not blessed" in tasks["Evaluator"].said
+    found = summary(place, "run-4")
+    assert found["status"] == "model_refused" and found["published"] is None
+    assert states(found)["Trainer"] == "executed" and states(found)["Transform"] == "cached"
+    assert sorted(path.name for path in (place / "planted" / "serving").iterdir()) == ["1"]
+
+
+def test_a_parameter_that_breaks_a_rule_fails_the_first_task_with_its_reason(package: Interpreter) -> None:
+    tasks = package.run("run-5", {"model_dimension": 0})
+    first = tasks["PairExampleGen"]
+    assert first.codes == [2, 2]
+    assert first.said.startswith("error: run parameters: model.dimension: must be greater than 0 (got 0)\n")
+    assert {task.state for task in tasks.values()} == {"FAILED", "SKIPPED"}
+
+
+def test_independent_tasks_run_at_the_same_time(package: Interpreter) -> None:
+    tasks = package.run("run-6")
+    first, second = tasks["ImportSchemaGen"], tasks["PairExampleGen"]
+    assert max(first.began, second.began) < min(first.ended, second.ended)
 
 
 def test_the_published_model_is_the_one_of_a_local_run(place: Path) -> None:
