@@ -116,7 +116,8 @@ class Cluster:
                     "(the address of the user interface, or of the service ml-pipeline, port 8888)"
                 ) from None
             raise
-        if health is None or not hasattr(health, "multi_user"):
+        # The client makes an empty answer of whatever it cannot read.
+        if health is None or health.multi_user is None:
             raise ClusterRefused(f"{self.host}: what answers there is not Kubeflow Pipelines; check --host")
         if health.multi_user and not self.namespace:
             raise ClusterRefused(f"{self.host}: a server of many users; say whose with --namespace, the profile's name")
