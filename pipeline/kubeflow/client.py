@@ -51,7 +51,7 @@ class Cluster:
         configuration = _configuration(access)
         self.host = access.host or configuration.host
         self.namespace = access.namespace
-        client = api.ApiClient(configuration)
+        self._client = client = api.ApiClient(configuration)
         if access.token:
             client.set_default_header("Authorization", f"Bearer {access.token}")
         self.pipelines = api.PipelineServiceApi(client)
@@ -116,8 +116,8 @@ class Cluster:
                     "(the address of the user interface, or of the service ml-pipeline, port 8888)"
                 ) from None
             raise
-        # The client makes an empty answer of whatever it cannot read.
-        if health is None or health.multi_user is None:
+        # A server leaves out what is false, and the client makes an empty answer of whatever it cannot read.
+        if not _is_object(self._client.last_response.data):
             raise ClusterRefused(f"{self.host}: what answers there is not Kubeflow Pipelines; check --host")
         if health.multi_user and not self.namespace:
             raise ClusterRefused(f"{self.host}: a server of many users; say whose with --namespace, the profile's name")
@@ -167,6 +167,12 @@ def _from_kubeconfig(configuration: Any, access: Access) -> None:
     if authorization := found.api_key.get("authorization"):
         configuration.api_key["authorization"] = authorization
         configuration.api_key_prefix["authorization"] = found.api_key_prefix.get("authorization", "")
+
+
+def _is_object(body: str) -> bool:
+    with contextlib.suppress(ValueError, TypeError):
+        return isinstance(json.loads(body), dict)
+    return False
 
 
 def _reason(error: ApiException) -> str:

@@ -101,8 +101,8 @@ def _constants(config: PipelineConfig) -> list[str]:
     del tree["kubeflow"]
     arguments = []
     if tree.pop("schema") != str(SCHEMA):
-        arguments = ["--schema", _unbraced(Path(config.schema_path).read_text(encoding="utf-8"))]
-    arguments += ["--config", _unbraced(json.dumps(tree, ensure_ascii=False, separators=(",", ":")))]
+        arguments = ["--schema", _json(Path(config.schema_path).read_text(encoding="utf-8"))]
+    arguments += ["--config", _json(tree)]
     for name, text in zip(arguments[::2], arguments[1::2], strict=True):
         if len(text.encode()) > MAX_ARGUMENT:
             raise ConfigError(
@@ -112,12 +112,12 @@ def _constants(config: PipelineConfig) -> list[str]:
     return arguments
 
 
-def _unbraced(text: str) -> str:
-    """`text` without two opening braces in a row, which Kubeflow would read as a placeholder.
+def _json(value: Any) -> str:
+    """JSON without two opening braces in a row, which Kubeflow would read as a placeholder.
 
-    In JSON they occur only inside strings, where the second may be an escape; elsewhere a space between means the same.
+    They occur only inside strings, where the second may be an escape.
     """
-    return text.replace("{{", "{\\u007b") if text.startswith("{") else text.replace("{{", "{ {")
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("{{", "{\\u007b")
 
 
 def _component(node_id: str, image: str, constants: list[str], parameters: list[RunParameter]) -> Any:

@@ -62,7 +62,7 @@ def read_job(arguments: Sequence[str]) -> Job:
     tree = json.loads(told.config)
     tree["data"]["path"] = at_span(told.data, told.span)
     if told.schema is not None:
-        tree["schema"] = str(_write_schema(root, told.schema))
+        tree["schema"] = str(_write_schema(root, json.loads(told.schema)))
     config = build_config(tree, [f"{key}={value}" for key, value in told.set], "run parameters")
     return Job(
         node_id=told.node,

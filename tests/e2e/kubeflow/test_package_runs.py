@@ -61,9 +61,8 @@ def ended(tasks: dict[str, TaskRun]) -> dict[str, str]:
 
 
 def test_first_run_publishes_although_a_task_is_killed(place: Path, package: Interpreter) -> None:
-    """Each task in a new process."""
     package.kill_once("transform")
-    tasks = package.run("run-1", is_warm=False)
+    tasks = package.run("run-1", cold=("pairexamplegen",))
     assert ended(tasks) == dict.fromkeys(tasks, "SUCCEEDED"), "\n".join(task.said[-3000:] for task in tasks.values())
     assert tasks["Transform"].codes == [-9, 0]
     assert {task.codes[-1] for task in tasks.values()} == {0}

@@ -1,7 +1,7 @@
 """A server of Kubeflow's API v2beta1, held to the published schema: every request and answer is checked against it.
 
-The schema is that of the models which kfp-server-api generates from Kubeflow's OpenAPI file: names, types, enumerations. A
-run goes through `script`, a state per look at it.
+The schema is that of the models which kfp-server-api generates from Kubeflow's OpenAPI file: names, types and
+enumerations. A run goes through `script`, a state per look at it.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class FakeKubeflow:
         return 404, {"error": "no route"}, "object"
 
     def _routes(self) -> Iterator[tuple[str, str, Callable[..., tuple[int, Any, str]]]]:
-        yield "GET", "healthz", lambda **_: (200, {"multi_user": self.multi_user}, "V2beta1GetHealthzResponse")
+        yield "GET", "healthz", lambda **_: (200, self._health(), "V2beta1GetHealthzResponse")
         yield "GET", "pipelines/names/([^/]+)", self._pipeline_by_name
         yield "POST", "pipelines", self._create_pipeline
         yield "GET", "pipelines/([^/]+)/versions", self._list_versions
@@ -111,6 +111,10 @@ class FakeKubeflow:
         yield "POST", "recurringruns", self._creator(self.recurring, "V2beta1RecurringRun", "recurring_run_id")
         yield "POST", "recurringruns/([^/]+):(enable|disable)", self._switch
         yield "DELETE", "recurringruns/([^/]+)", self._delete
+
+    def _health(self) -> dict[str, Any]:
+        # As the server's marshaller does it, what is false is left out.
+        return {"pipeline_store": "database"} | ({"multi_user": True} if self.multi_user else {})
 
     def _pipeline_by_name(self, name: str, query: dict[str, str], body: Any) -> tuple[int, Any, str]:
         found = [p for p in self.pipelines.values() if p["name"] == name]
@@ -178,7 +182,7 @@ class FakeKubeflow:
                 url = urllib.parse.urlsplit(self.path)
                 raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 server.requests.append(f"{self.command} {url.path.removeprefix('/apis/v2beta1/')}")
-                status, answer, kind = self._answer(url, raw)
+                status, answer, _ = self._answer(url, raw)
                 text = answer if isinstance(answer, str) else json.dumps(answer)
                 self.send_response(status)
                 self.send_header("Content-Type", "text/html" if isinstance(answer, str) else "application/json")

@@ -82,6 +82,10 @@ def task(name: str, state: str, **more: Any) -> dict[str, Any]:
     }
 
 
+def looked(state: str, *tasks: dict[str, Any]) -> dict[str, Any]:
+    return {"state": state, "run_details": {"task_details": list(tasks)}}
+
+
 def submit(said: Said, package: Path, *arguments: str, **options: str) -> tuple[int, str, str]:
     return said("submit", "--package", str(package), *arguments, **options)
 
@@ -91,10 +95,10 @@ def test_a_run_is_uploaded_started_and_followed_with_a_line_per_task(
 ) -> None:
     server.script = [
         {"state": "PENDING"},
-        {"state": "RUNNING", "run_details": {"task_details": [task("datagate-driver", "SUCCEEDED")]}},
-        {"state": "RUNNING", "run_details": {"task_details": [task("datagate", "SUCCEEDED"), task("trainer", "RUNNING")]}},
-        {"state": "SUCCEEDED", "run_details": {"task_details": [task("datagate", "SUCCEEDED"), task("trainer", "SUCCEEDED")]}},
-    ]  # fmt: skip
+        looked("RUNNING", task("datagate-driver", "SUCCEEDED")),
+        looked("RUNNING", task("datagate", "SUCCEEDED"), task("trainer", "RUNNING")),
+        looked("SUCCEEDED", task("datagate", "SUCCEEDED"), task("trainer", "SUCCEEDED")),
+    ]
     code, out, err = submit(said, package, "--set", "train.epochs=5", "--set", "model.bias=false")
     assert code == 0, err
     ((run_id, run),) = server.runs.items()
