@@ -17,13 +17,28 @@ WORDS_DATA := build/data/word_pairs/pairs.csv
 # The words example makes its own data; any other pipeline file names, or is given, data that exist.
 RUN_DATA := $(if $(DATA),,$(if $(filter $(WORDS_CONFIG),$(patsubst ./%,%,$(CONFIG))),$(WORDS_DATA)))
 
-.PHONY: help run-local test lint doctor bench check-fresh clean always
+IMAGE ?= kindred:0.1.0
+PACKAGE ?= build/package.yaml
+DOCKER ?= $(or $(firstword $(shell command -v docker podman)),docker)
+
+.PHONY: help run-local test lint doctor bench compile submit image check-fresh clean always
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run-local: $(VENV) $(RUN_DATA) ## Run a pipeline on this machine [CONFIG=FILE] [DATA=PATH] [ROOT=build/NAME]
 	@.venv/bin/kindred run --config '$(CONFIG)' $(if $(DATA),--data '$(DATA)') $(if $(ROOT),--root '$(ROOT)')
+
+compile: $(VENV) ## Compile a pipeline for Kubeflow [CONFIG=FILE] [DATA=PATH] [PACKAGE=build/package.yaml]
+	@mkdir -p '$(dir $(PACKAGE))'
+	@.venv/bin/kindred compile --config '$(CONFIG)' $(if $(DATA),--data '$(DATA)') --output '$(PACKAGE)'
+
+submit: $(VENV) ## Run a pipeline on Kubeflow and follow it [HOST=URL] [CONFIG=FILE] [DATA=PATH]
+	@.venv/bin/kindred submit --config '$(CONFIG)' $(if $(DATA),--data '$(DATA)') $(if $(HOST),--host '$(HOST)')
+
+image: ## Build the image of every task [IMAGE=kindred:0.1.0]
+	@command -v '$(DOCKER)' >/dev/null || { echo 'There is no docker or podman here to build the image with.' >&2; exit 2; }
+	@DOCKER_BUILDKIT=1 '$(DOCKER)' build --file deploy/Dockerfile --tag '$(IMAGE)' .
 
 test: $(VENV) ## Run the tests, fast ones first
 	@.venv/bin/python -m pytest $(wildcard tests/unit tests/integration tests/e2e)

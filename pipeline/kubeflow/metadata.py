@@ -18,6 +18,8 @@ from pipeline.kubeflow.settings import Metadata
 PASSWORD_VARIABLE = "KINDRED_METADATA_PASSWORD"
 """Set by the cluster from a secret; the only thing that a task does not learn from its arguments."""
 
+# The client does not say why MySQL refuses.
+_MYSQL_HINT = " with its user and password"
 _CALL_SECONDS = 60.0
 _LONGEST_PAUSE = 5.0
 _NOT_CONNECTED = ("failed to connect", "connection refused", "name resolution", "dns resolution")
@@ -85,7 +87,7 @@ def wait_for(place: Metadata) -> metadata.ConnectionConfigType:
             if time.monotonic() + pause > deadline:
                 raise ServiceUnavailable(
                     f"ML Metadata at {_describe(place)} did not answer in {place.wait_seconds} s: {error}; "
-                    "check kubeflow.metadata, and that its service is up (docs/kubeflow.md)"
+                    f"check that it is up, and kubeflow.metadata{_MYSQL_HINT if place.mysql else ''} (docs/kubeflow.md)"
                 ) from None
         else:
             return config
