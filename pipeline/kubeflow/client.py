@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from kfp_server_api.exceptions import ApiException, ApiTypeError, ApiValueError
 
 from pipeline.errors import ClusterRefused, ServiceUnavailable
 
+_MAJOR = 2
 _PAGE = 100
 _SECONDS = 30
 # What a proxy says while the API restarts; a request that changes nothing is sent again.
@@ -116,9 +118,15 @@ class Cluster:
                     "(the address of the user interface, or of the service ml-pipeline, port 8888)"
                 ) from None
             raise
-        # A server leaves out what is false, and the client makes an empty answer of whatever it cannot read.
-        if not _is_object(self._client.last_response.data):
+        # The model lacks the version, and is empty for whatever the client cannot read.
+        said = _object(self._client.last_response.data)
+        if said is None:
             raise ClusterRefused(f"{self.host}: what answers there is not Kubeflow Pipelines; check --host")
+        version = re.match(r"v?(\d+)\.", str(said.get("tag_name", "")))
+        if version and int(version[1]) != _MAJOR:
+            raise ClusterRefused(
+                f"{self.host}: is Kubeflow Pipelines {said['tag_name']}; packages of Kindred need version {_MAJOR}"
+            )
         if health.multi_user and not self.namespace:
             raise ClusterRefused(f"{self.host}: a server of many users; say whose with --namespace, the profile's name")
 
@@ -169,10 +177,12 @@ def _from_kubeconfig(configuration: Any, access: Access) -> None:
         configuration.api_key_prefix["authorization"] = found.api_key_prefix.get("authorization", "")
 
 
-def _is_object(body: str) -> bool:
+def _object(body: str) -> dict[str, Any] | None:
+    """The JSON object that `body` is; None if it is none."""
     with contextlib.suppress(ValueError, TypeError):
-        return isinstance(json.loads(body), dict)
-    return False
+        found = json.loads(body)
+        return found if isinstance(found, dict) else None
+    return None
 
 
 def _reason(error: ApiException) -> str:

@@ -75,6 +75,7 @@ class FakeKubeflow:
         self.script: list[dict[str, Any]] = [{"state": "SUCCEEDED"}]
         self.token: str | None = None
         self.multi_user = False
+        self.version = "2.15.2"
         self.failures: list[Answer] = []
         self.failing = ""
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -98,7 +99,7 @@ class FakeKubeflow:
         return 404, {"error": "no route"}, "object"
 
     def _routes(self) -> Iterator[tuple[str, str, Callable[..., tuple[int, Any, str]]]]:
-        yield "GET", "healthz", lambda **_: (200, self._health(), "V2beta1GetHealthzResponse")
+        yield "GET", "healthz", lambda **_: (200, self._health(), "object")
         yield "GET", "pipelines/names/([^/]+)", self._pipeline_by_name
         yield "POST", "pipelines", self._create_pipeline
         yield "GET", "pipelines/([^/]+)/versions", self._list_versions
@@ -113,8 +114,8 @@ class FakeKubeflow:
         yield "DELETE", "recurringruns/([^/]+)", self._delete
 
     def _health(self) -> dict[str, Any]:
-        # As the server's marshaller does it, what is false is left out.
-        return {"pipeline_store": "database"} | ({"multi_user": True} if self.multi_user else {})
+        # The server writes more than the schema has: main.go of the API server, release 2.15.
+        return {"tag_name": self.version, "multi_user": self.multi_user, "pipeline_store": "database"}
 
     def _pipeline_by_name(self, name: str, query: dict[str, str], body: Any) -> tuple[int, Any, str]:
         found = [p for p in self.pipelines.values() if p["name"] == name]

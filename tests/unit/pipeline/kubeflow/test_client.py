@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline import cli
+from pipeline.kubeflow import cli as kubeflow_cli
 from pipeline.kubeflow import client, submission
 from tests.unit.pipeline.kubeflow.fake_kubeflow import FakeKubeflow, SchemaError, check
 
@@ -214,9 +215,10 @@ def test_host_and_token_come_from_kubeconfig(
         (lambda server: server.failures.append((200, "<html>log in</html>")), ["not", "Kubeflow Pipelines", "--host"]),
         (lambda server: server.failures.append((302, "<html>moved</html>")), ["web page", "--token"]),
         (lambda server: server.failures.append((200, ["a"])), ["not", "Kubeflow Pipelines"]),
+        (lambda server: setattr(server, "version", "3.0.1"), ["is Kubeflow Pipelines 3.0.1", "need version 2"]),
         (lambda server: server.failures.append((500, {"message": "disk full"})), ["(500)", "disk full"]),
     ],
-    ids=["no token", "forbidden", "version 1", "login page", "redirect", "other service", "broken"],
+    ids=["no token", "forbidden", "version 1", "login page", "redirect", "other service", "version 3", "broken"],
 )
 def test_a_server_that_refuses_is_a_sentence(
     said: Said, server: FakeKubeflow, package: Path, prepare: Callable[[FakeKubeflow], None], words: list[str]
@@ -255,6 +257,33 @@ def test_a_wrong_parameter_is_refused_before_anything_is_sent(
     code, _, err = submit(said, package, "--set", setting)
     assert code == 2 and words in err
     assert server.requests == []
+
+
+def test_with_a_pipeline_file_what_can_be_a_parameter_is_not_compiled_in(
+    said: Said, server: FakeKubeflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[Any] = []
+
+    def compile_(config: Path, data: str | None, overrides: list[str], beam: str, target: str) -> str:
+        compiled.append(overrides)
+        return PACKAGE
+
+    monkeypatch.setattr(kubeflow_cli, "_compile", compile_)
+    config = tmp_path / "films-pipeline.yaml"
+    config.write_text("name: films\ndata: {path: /kindred/a.csv}\nkubeflow: {service_account: robot}\n")
+    for epochs in (5, 6):
+        arguments = ("--set", f"train.epochs={epochs}", "--set", "publish.keep=2")
+        code, _, err = said("submit", "--config", str(config), *arguments)
+        assert code == 0, err
+    assert compiled == [["publish.keep=2"]] * 2
+    assert [run["runtime_config"]["parameters"] for run in server.runs.values()] == [
+        {"train_epochs": 5},
+        {"train_epochs": 6},
+    ]
+    assert {run["service_account"] for run in server.runs.values()} == {"robot"}
+    assert len(server.versions) == 1
+    code, _, err = said("submit", "--config", str(config), "--set", "train.epochs=0")
+    assert code == 2 and "train.epochs: must be greater than 0 (got 0)" in err and len(server.runs) == 2
 
 
 def test_what_is_no_package_is_refused(said: Said, tmp_path: Path) -> None:

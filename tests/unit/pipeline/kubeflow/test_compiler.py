@@ -20,7 +20,7 @@ from pipeline.errors import ConfigError
 from pipeline.graph import compile_graph, create_pipeline
 from pipeline.kubeflow import compiler
 from pipeline.kubeflow.compiler import MAX_ARGUMENT, compile_package
-from pipeline.kubeflow.node import read_job
+from pipeline.kubeflow.node import read_job, run
 from pipeline.root import Root
 from tests.e2e.kubeflow.interpreter import fill_in
 
@@ -140,6 +140,15 @@ def test_a_task_takes_the_parameters_of_its_run(spec: dict[str, Any], tmp_path: 
     assert (job.config.train.learning_rate, job.config.train.epochs, job.config.model.bias) == (1e-7, 3, False)
     assert (job.config.train.optimizer, job.config.data.path) == ("sgd", "/kindred/new/012/*")
     assert (job.root.path, job.accept_reason) == (Path("/other"), "moved")
+
+
+def test_an_image_of_another_version_is_refused_before_anything_runs(spec: dict[str, Any], tmp_path: Path) -> None:
+    inputs = {name: d["defaultValue"] for name, d in spec["root"]["inputDefinitions"]["parameters"].items()}
+    words = [fill_in(word, "r", inputs, {"summary": tmp_path / "s"}) for word in container(spec, "pusher")["args"]]
+    words[words.index("--graph") + 1] = "another"
+    with pytest.raises(ConfigError, match="the graph of this image is not the graph of the package"):
+        run(read_job(words))
+    assert not (tmp_path / "s").exists()
 
 
 def test_a_component_gets_what_is_set_for_it_and_the_rest_from_all(package: str, spec: dict[str, Any]) -> None:
