@@ -101,7 +101,7 @@ def _encode(outputs: dict[str, Any]) -> float:
     started = time.monotonic()
     transform = tft.TFTransformOutput(outputs["Transform"].uri("transform_graph"))
     train = os.path.join(outputs["PairExampleGen"].uri("examples"), "Split-train", "*")
-    dataset.load([train], transform.transform_features_layer())
+    dataset.load([train], transform.transform_features_layer(), memory=1 << 40, directory="")
     return round(time.monotonic() - started, 2)
 
 

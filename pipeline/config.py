@@ -126,14 +126,30 @@ class Score(_Section):
     scale: Literal["std", "none"] = "none"
 
 
+class Negatives(_Section):
+    """Which pairs stand for negatives where the data hold positives only."""
+
+    count: PositiveInt = 4
+    sampling: Literal["uniform", "popularity"] = "uniform"
+
+
 class Model(_Section):
-    """The shape of the model."""
+    """The shape of the model and what it minimises."""
 
     dimension: PositiveInt = 64
     bias: StrictBool = True
-    objective: Literal["regression"] = "regression"
+    objective: Literal["regression", "logistic", "softmax", "pairwise", "ials"] = "regression"
     regularization: Annotated[Number, Field(ge=0)] = 0.02
     initial_scale: Annotated[Number, Field(gt=0)] = 0.1
+    normalize: StrictBool = False
+    temperature: Annotated[Number, Field(gt=0)] = 1.0
+    negatives: Negatives = Negatives()
+
+    @pydantic.model_validator(mode="after")
+    def _temperature_of_logits(self) -> Model:
+        if self.temperature != 1 and self.objective not in ("logistic", "softmax", "pairwise"):
+            raise ValueError(f"temperature goes with logistic, softmax and pairwise, not with {self.objective}")
+        return self
 
 
 class EarlyStopping(_Section):
@@ -154,6 +170,8 @@ class Train(_Section):
     early_stopping: EarlyStopping | None = EarlyStopping()
     # NumPy's generator, which Keras seeds too, takes 32 bits.
     seed: Annotated[StrictInt, Field(ge=0, lt=2**32)] = 1
+    data_memory_mb: PositiveInt = 2048
+    devices: Literal["one", "all", "workers"] = "one"
 
 
 Metric = Literal["rmse", "mae"]

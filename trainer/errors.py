@@ -1,7 +1,8 @@
 """What training raises when the user's settings or data are at fault.
 
 TrainingError
-└── TrainingDiverged    the loss stopped being a finite number
+├── TrainingDiverged    the loss stopped being a finite number
+└── TrainingTooLarge    it would not fit in memory
 """
 
 from __future__ import annotations
@@ -15,3 +16,9 @@ class TrainingError(Exception):
 
 class TrainingDiverged(TrainingError):
     """The loss stopped being a finite number."""
+
+
+class TrainingTooLarge(TrainingError):
+    """The tables, their optimizer and a batch do not fit in memory."""
+
+    exit_code = 2

@@ -1,22 +1,158 @@
-"""Optimizers by the names that a pipeline file uses."""
+"""Optimizers whose update costs what the batch touches, not what the vocabulary holds.
+
+The gradient of an embedding table is sparse: a list of rows. Keras's own optimizers make a table of it, and read and
+write every row of every table in each step. These take the rows as they are: rows that no pair of the batch touches
+stay as they are, to the bit. Dense gradients (one offset for all scores) are updated as Keras does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import keras
+import tensorflow as tf
 
 from trainer.settings import TrainSettings
 
-_OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
-    "adagrad": keras.optimizers.Adagrad,
-    "adam": keras.optimizers.Adam,
-    "sgd": keras.optimizers.SGD,
-}
-
 # The gradient of a row is a mean over the batch, of the order of 1e-4 for a row that few pairs touch: Keras's initial
 # accumulator of 0.1 would drown it, and the first epochs would learn next to nothing.
-_OPTIONS: dict[str, dict[str, float]] = {"adagrad": {"initial_accumulator_value": 1e-8}}
+_INITIAL_ACCUMULATOR = 1e-8
+
+
+def sum_by_row(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
+    """`gradient` with one entry for each row it touches: the sum of that row's entries."""
+    rows, places = tf.unique(gradient.indices)
+    values = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(rows))
+    return tf.IndexedSlices(values, rows, gradient.dense_shape)
+
+
+class _SparseOptimizer(keras.optimizers.Optimizer):
+    """Applies `_direction` of the touched rows: row := row - learning rate * direction."""
+
+    def update_step(
+        self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable, learning_rate: tf.Tensor
+    ) -> None:
+        """Updates the rows of `variable` that `gradient` touches; a dense one touches them all."""
+        rate = tf.cast(learning_rate, variable.dtype)
+        place = self._get_variable_index(variable)
+        if isinstance(gradient, tf.IndexedSlices):
+            touched = sum_by_row(gradient)
+            direction = self._direction(touched.values, place, touched.indices)
+            variable.scatter_sub(tf.IndexedSlices(rate * direction, touched.indices))
+        else:
+            variable.assign_sub(rate * self._direction(tf.convert_to_tensor(gradient), place, None))
+
+    def _direction(self, gradient: tf.Tensor, place: int, rows: tf.Tensor | None) -> tf.Tensor:
+        """Where to go from `gradient` of the variable at `place`: `[touched, ...]` of its `rows`, else all of it."""
+        raise NotImplementedError
+
+    def _slots(self, variables: list[keras.Variable], name: str, initial: float = 0.0) -> list[keras.Variable]:
+        initializer = keras.initializers.Constant(initial)
+        return list(self.add_optimizer_variables(variables, name, initializer=initializer))
+
+
+def _read(slot: keras.Variable, rows: tf.Tensor | None) -> tf.Tensor:
+    return tf.convert_to_tensor(slot.value) if rows is None else tf.gather(slot.value, rows)
+
+
+def _write(slot: keras.Variable, rows: tf.Tensor | None, values: tf.Tensor) -> None:
+    if rows is None:
+        slot.value.assign(values)
+    else:
+        slot.value.scatter_update(tf.IndexedSlices(values, rows))
+
+
+class SparseSGD(_SparseOptimizer):
+    """Stochastic gradient descent: row -= learning rate * gradient (Robbins & Monro 1951)."""
+
+    def _direction(self, gradient: tf.Tensor, place: int, rows: tf.Tensor | None) -> tf.Tensor:
+        return gradient
+
+
+class RowwiseAdagrad(_SparseOptimizer):
+    """Adagrad (Duchi, Hazan & Singer 2011) with one accumulator for each row.
+
+    accumulator += mean over the row of gradient^2; row -= learning rate * gradient / sqrt(accumulator + epsilon). The
+    accumulators of a table cost one number a row, not another table (as in Gupta et al. 2014, "Training highly
+    multiclass classifiers", section 4.1, and TorchRec's row-wise Adagrad).
+    """
+
+    def __init__(
+        self,
+        learning_rate: float,
+        initial_accumulator_value: float = _INITIAL_ACCUMULATOR,
+        epsilon: float = 1e-7,
+        name: str = "rowwise_adagrad",
+        **kwargs: object,
+    ) -> None:
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        self.initial_accumulator_value = initial_accumulator_value
+        self.epsilon = epsilon
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        """Creates an accumulator of shape `[rows, 1]` for each table, `[]` for each scalar."""
+        if self.built:
+            return
+        super().build(variables)
+        self._accumulators = []
+        for variable in variables:
+            shape = tuple(size if axis == 0 else 1 for axis, size in enumerate(variable.shape))
+            with self._distribution_strategy.extended.colocate_vars_with(variable.value):
+                self._accumulators.append(
+                    self.add_variable(
+                        shape,
+                        initializer=keras.initializers.Constant(self.initial_accumulator_value),
+                        dtype=variable.dtype,
+                        name="accumulator",
+                    )
+                )
+
+    def _direction(self, gradient: tf.Tensor, place: int, rows: tf.Tensor | None) -> tf.Tensor:
+        axes = list(range(1, len(gradient.shape)))
+        squares = tf.square(gradient)
+        accumulator = _read(self._accumulators[place], rows)
+        accumulator += tf.reduce_mean(squares, axis=axes, keepdims=True) if axes else squares
+        _write(self._accumulators[place], rows, accumulator)
+        return gradient * tf.math.rsqrt(accumulator + self.epsilon)
+
+
+class LazyAdam(_SparseOptimizer):
+    """Adam (Kingma & Ba 2015, algorithm 1) whose moments move with the rows that a batch touches, and wait otherwise.
+
+    The bias correction counts steps, not touches, as TensorFlow Addons' LazyAdam does.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        name: str = "lazy_adam",
+        **kwargs: object,
+    ) -> None:
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        """Creates both moments of each variable, in its shape."""
+        if self.built:
+            return
+        super().build(variables)
+        self._momentums = self._slots(variables, "momentum")
+        self._velocities = self._slots(variables, "velocity")
+
+    def _direction(self, gradient: tf.Tensor, place: int, rows: tf.Tensor | None) -> tf.Tensor:
+        step = tf.cast(self.iterations.value + 1, gradient.dtype)
+        correction = tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))
+        momentum = _read(self._momentums[place], rows)
+        momentum += (gradient - momentum) * (1 - self.beta_1)
+        velocity = _read(self._velocities[place], rows)
+        velocity += (tf.square(gradient) - velocity) * (1 - self.beta_2)
+        _write(self._momentums[place], rows, momentum)
+        _write(self._velocities[place], rows, velocity)
+        return correction * momentum / (tf.sqrt(velocity) + self.epsilon)
+
+
+_OPTIMIZERS: dict[str, type[_SparseOptimizer]] = {"adagrad": RowwiseAdagrad, "adam": LazyAdam, "sgd": SparseSGD}
 
 
 def build_optimizer(settings: TrainSettings) -> keras.optimizers.Optimizer:
@@ -29,4 +165,4 @@ def build_optimizer(settings: TrainSettings) -> keras.optimizers.Optimizer:
         optimizer = _OPTIMIZERS[settings.optimizer]
     except KeyError:
         raise ValueError(f"unknown optimizer {settings.optimizer!r}; known: {', '.join(_OPTIMIZERS)}") from None
-    return optimizer(learning_rate=settings.learning_rate, **_OPTIONS.get(settings.optimizer, {}))
+    return optimizer(learning_rate=settings.learning_rate)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import tempfile
 
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -19,15 +21,35 @@ HISTORY_FILE = "history.json"
 def run_fn(fn_args: FnArgs) -> None:
     """Trains on the train split and writes the SavedModel to `fn_args.serving_model_dir`.
 
+    A training that was killed is taken up where it stopped; what it needs for that is removed once the model is whole.
+
     Raises:
+      TrainingTooLarge: the model would not fit in memory.
       TrainingDiverged: the loss became infinite or NaN.
     """
     encode, model, train = training_settings(fn_args.custom_config)
     transform = tft.TFTransformOutput(fn_args.transform_output)
-    pairs = dataset.load(fn_args.train_files, transform.transform_features_layer())
-    network, history = training.fit(pairs, table_sizes(transform, encode), model, train)
+    unfinished = _unfinished(fn_args)
+    places = training.Places(epochs=os.path.join(unfinished, _digest(fn_args)), curves=fn_args.model_run_dir)
+    with tempfile.TemporaryDirectory(prefix="kindred-pairs-") as directory:
+        encoder = transform.transform_features_layer()
+        pairs = dataset.load(fn_args.train_files, encoder, train.data_memory_mb << 20, directory)
+        network, history = training.fit(pairs, table_sizes(transform, encode), model, train, places)
     export.export(network, transform, encode.shared, fn_args.serving_model_dir)
     _write_history(fn_args.model_run_dir, history)
+    if tf.io.gfile.exists(unfinished):
+        tf.io.gfile.rmtree(unfinished)
+
+
+def _unfinished(fn_args: FnArgs) -> str:
+    """Where trainings leave their epochs until they are done: beside the places of all runs of this node."""
+    return os.path.join(os.path.dirname(os.path.dirname(fn_args.model_run_dir.rstrip("/"))), "unfinished")
+
+
+def _digest(fn_args: FnArgs) -> str:
+    """The same for the same training, and no other: of its settings, its code and the artifacts it learns from."""
+    of = [fn_args.custom_config, fn_args.train_files, fn_args.transform_output, fn_args.base_model]
+    return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def table_sizes(transform: tft.TFTransformOutput, encode: EncodeSettings) -> TableSizes:

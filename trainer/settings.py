@@ -28,15 +28,29 @@ class ScoreSettings:
     scale: Literal["std", "none"] = "none"
 
 
+Objective = Literal["regression", "logistic", "softmax", "pairwise", "ials"]
+
+
+@dataclasses.dataclass(frozen=True)
+class NegativeSettings:
+    """Which pairs are taken for negatives where the data hold positives only (section `model.negatives`)."""
+
+    count: int = 4
+    sampling: Literal["uniform", "popularity"] = "uniform"
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelSettings:
-    """The shape of the model and its penalty (section `model`)."""
+    """The shape of the model, what it minimises, and its penalty (section `model`)."""
 
     dimension: int = 64
     bias: bool = True
-    objective: Literal["regression"] = "regression"
+    objective: Objective = "regression"
     regularization: float = 0.0
     initial_scale: float = 0.1
+    normalize: bool = False
+    temperature: float = 1.0
+    negatives: NegativeSettings = NegativeSettings()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +72,8 @@ class TrainSettings:
     learning_rate: float = 0.1
     early_stopping: EarlyStoppingSettings | None = EarlyStoppingSettings()
     seed: int = 1
+    data_memory_mb: int = 2048
+    devices: Literal["one", "all", "workers"] = "one"
 
 
 def transform_settings(custom_config: dict[str, Any]) -> tuple[EncodeSettings, ScoreSettings]:
@@ -67,10 +83,10 @@ def transform_settings(custom_config: dict[str, Any]) -> tuple[EncodeSettings, S
 
 def training_settings(custom_config: dict[str, Any]) -> tuple[EncodeSettings, ModelSettings, TrainSettings]:
     """The settings of training, from the `custom_config` of the Trainer node."""
-    train = dict(custom_config["train"])
-    stopping = train.pop("early_stopping")
+    model, train = dict(custom_config["model"]), dict(custom_config["train"])
+    negatives, stopping = model.pop("negatives"), train.pop("early_stopping")
     return (
         EncodeSettings(**custom_config["encode"]),
-        ModelSettings(**custom_config["model"]),
+        ModelSettings(negatives=NegativeSettings(**negatives), **model),
         TrainSettings(early_stopping=EarlyStoppingSettings(**stopping) if stopping else None, **train),
     )

@@ -1,105 +1,129 @@
-"""Fitting: compile, early stopping on rows held out of train, and the guards around it."""
+"""Fitting: what is held out, how the epochs go, and the guards around them."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Iterator
 
 import keras
 import numpy as np
-from absl import logging
+import tensorflow as tf
 
-from trainer import dataset
-from trainer.dataset import Pairs
-from trainer.errors import TrainingDiverged
-from trainer.model import LEFT_VECTORS, RIGHT_VECTORS, TableSizes, build_model
-from trainer.objectives import compile_arguments
+from trainer import calibration, descent, devices, memory
+from trainer.epochs import Epochs, History
+from trainer.learner import Learner
+from trainer.model import GLOBAL_BIAS, LEFT_VECTORS, RIGHT_VECTORS, TableSizes, build_model
 from trainer.optimizers import build_optimizer
+from trainer.pairs import Pairs, TrainingPairs
 from trainer.settings import ModelSettings, TrainSettings
 
-History = dict[str, list[float]]
+__all__ = ["History", "Places", "fit"]
 
 
-class _StopOnDivergence(keras.callbacks.Callback):
-    """Ends training at the first epoch whose loss is not finite, saying which and what to change."""
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """Where a training leaves what it knows after each epoch.
 
-    def __init__(self, learning_rate: float) -> None:
-        super().__init__()
-        self._learning_rate = learning_rate
+    `epochs`: from which a killed training goes on; the same place must mean the same training. `curves`: TensorBoard's
+    event files.
+    """
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        loss = (logs or {}).get("loss", 0.0)
-        logging.info("epoch %d: %s", epoch + 1, logs)
-        if not math.isfinite(loss):
-            raise _diverged(f"the loss became {loss}", epoch + 1, self._learning_rate)
+    epochs: str | None = None
+    curves: str | None = None
 
 
-def _diverged(what: str, epoch: int, learning_rate: float) -> TrainingDiverged:
-    return TrainingDiverged(
-        f"train: {what} in epoch {epoch} at train.learning_rate {learning_rate}; "
-        f"try {learning_rate / 10:g}, or raise model.regularization"
-    )
+def fit(
+    train: TrainingPairs, sizes: TableSizes, model: ModelSettings, settings: TrainSettings, places: Places = Places()
+) -> tuple[keras.Model, History]:
+    """Trains a model on `train`; the epoch with the best validation measure is the one that is kept.
 
-
-def fit(train: Pairs, sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> tuple[keras.Model, History]:
-    """Trains a model on `train`; the epoch with the best validation loss is the one that is kept.
+    That measure is `val_rmse` for regression, else `val_loss`.
 
     Returns:
-      The model, and a value per epoch of each quantity that Keras tracked.
+      The model, and a value per epoch of each measure.
 
     Raises:
+      TrainingTooLarge: the model would not fit in memory.
       TrainingDiverged: the loss or a weight became infinite or NaN.
     """
+    memory.check(sizes, model, settings)
     keras.utils.set_random_seed(settings.seed)
-    network = build_model(sizes, model, settings.seed)
-    network.compile(optimizer=build_optimizer(settings), **compile_arguments(model))
     kept, validation = _with_validation(train, settings)
-    history = network.fit(
-        dataset.batches(kept, settings.batch_size, shuffle_seed=settings.seed),
-        validation_data=dataset.batches(validation, settings.batch_size) if validation else None,
-        epochs=settings.epochs,
-        callbacks=_callbacks(settings, validation is not None),
-        shuffle=False,  # the dataset does it
-        verbose=0,
-    )
-    # An epoch's loss is measured before its last step, and cannot tell what that did.
-    if not all(np.isfinite(weights).all() for weights in network.get_weights()):
-        raise _diverged("a weight became infinite or NaN", len(history.epoch), settings.learning_rate)
+    strategy = devices.strategy_of(settings.devices)
+    with strategy.scope():
+        network = build_model(sizes, model, settings.seed)
+        learner = Learner(network, model)
+        optimizer = build_optimizer(settings)
+        optimizer.build(network.trainable_variables)
+        # An epoch in one call of TensorFlow; its loop cannot hold the steps of several replicas (Keras 3.15).
+        steps = descent.steps(kept, settings) if strategy.num_replicas_in_sync == 1 else 1
+        learner.compile(optimizer=optimizer, steps_per_execution=steps)
+    with _place_of_epochs(places, validation is not None) as directory:
+        epochs = Epochs(
+            [variable.value for variable in (*network.variables, *optimizer.variables)],
+            directory,
+            settings.early_stopping if validation is not None else None,
+            monitor="val_rmse" if model.objective == "regression" else "val_loss",
+            curves=places.curves,
+            # A place that several workers share is the chief's to write; one of its own is each worker's.
+            writes=devices.is_chief(strategy) or places.epochs is None,
+        )
+        maker = descent.batch_maker(kept, sizes, model, settings)
+        descent.descend(learner, kept, validation, maker, epochs, settings, strategy)
+        # An epoch's loss is measured before its last step, and cannot tell what that did.
+        _check_finite(network, epochs, settings)
+        epochs.go_back_to_best()
     _clear_untouched_rows(network, kept, sizes)
-    return network, {name: [float(value) for value in values] for name, values in history.history.items()}
+    if maker.sampler:
+        _calibrate(network, kept if validation is None else validation, settings)
+    return network, epochs.history
 
 
-def _with_validation(train: Pairs, settings: TrainSettings) -> tuple[Pairs, Pairs | None]:
+def _with_validation(train: TrainingPairs, settings: TrainSettings) -> tuple[TrainingPairs, Pairs | None]:
     if settings.early_stopping is None or len(train) < 2:
         return train, None
-    return dataset.hold_out(train, settings.early_stopping.validation_fraction, settings.seed)
+    return train.hold_out(settings.early_stopping.validation_fraction, settings.seed)
 
 
-def _callbacks(settings: TrainSettings, validated: bool) -> list[keras.callbacks.Callback]:
-    callbacks: list[keras.callbacks.Callback] = [_StopOnDivergence(settings.learning_rate)]
-    if validated and settings.early_stopping:
-        stopping: dict[str, Any] = {
-            "patience": settings.early_stopping.patience,
-            "min_delta": settings.early_stopping.min_delta,
-        }
-        callbacks.append(
-            keras.callbacks.EarlyStopping(monitor="val_rmse", mode="min", restore_best_weights=True, **stopping)
-        )
-    return callbacks
+@contextlib.contextmanager
+def _place_of_epochs(places: Places, needed: bool) -> Iterator[str | None]:
+    """Where epochs are kept: the given place, else one that goes with the training, if the best epoch must be found."""
+    if places.epochs or not needed:
+        yield places.epochs
+    else:
+        with tempfile.TemporaryDirectory(prefix="kindred-epochs-") as directory:
+            yield directory
 
 
-def _clear_untouched_rows(network: keras.Model, seen: Pairs, sizes: TableSizes) -> None:
+def _check_finite(network: keras.Model, epochs: Epochs, settings: TrainSettings) -> None:
+    if not all(bool(tf.reduce_all(tf.math.is_finite(variable.value))) for variable in network.variables):
+        raise descent.diverged("a weight became infinite or NaN", epochs.done, settings.learning_rate)
+
+
+def _clear_untouched_rows(network: keras.Model, seen: TrainingPairs, sizes: TableSizes) -> None:
     """Sets rows that no training pair touched to zero, the out-of-vocabulary ones above all.
 
     Such a row still holds its random start, and an id that was never seen should say "no opinion" (its partner's bias
     and no more), not a random one. Biases start at zero and stay there.
     """
-    touched = {
-        LEFT_VECTORS: np.bincount(seen.left, minlength=sizes.left) > 0,
-        RIGHT_VECTORS: np.bincount(seen.right, minlength=sizes.right) > 0,
-    }
-    if sizes.shared:
-        touched = {LEFT_VECTORS: touched[LEFT_VECTORS] | touched[RIGHT_VECTORS]}
-    for layer in network.layers:
-        if layer.name in touched:
-            layer.set_weights([np.where(touched[layer.name][:, None], layer.get_weights()[0], 0.0)])
+    left, right = (occurrences > 0 for occurrences in seen.occurrences((sizes.left, sizes.right)))
+    touched = {LEFT_VECTORS: left | right} if sizes.shared else {LEFT_VECTORS: left, RIGHT_VECTORS: right}
+    for name, rows in touched.items():
+        # By row, since a copy of a table may not fit in memory.
+        table = network.get_layer(name).embeddings.value
+        others = np.flatnonzero(~rows)
+        table.scatter_update(tf.IndexedSlices(tf.zeros((len(others), table.shape[1])), tf.constant(others)))
+
+
+def _calibrate(network: keras.Model, pairs: TrainingPairs, settings: TrainSettings) -> None:
+    """Moves all scores so that 0 tells pairs of the data from random ones: a score's sign then means what it should."""
+    some = next(pairs.shuffled(np.random.default_rng(settings.seed), calibration.PAIRS))
+    observed, random = calibration.random_pairs(some.left, some.right, settings.seed)
+    of_observed, of_random = (
+        np.asarray(network([left[:, None], right[:, None]]))[:, 0] for left, right in (observed, random)
+    )
+    layer = network.get_layer(GLOBAL_BIAS)
+    (offset,) = layer.get_weights()
+    layer.set_weights([offset - np.float32(calibration.zero_point(of_observed, of_random))])

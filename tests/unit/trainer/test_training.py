@@ -12,11 +12,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer import run_fn, training
-from trainer.dataset import Pairs, hold_out
-from trainer.errors import TrainingDiverged, TrainingError
+from trainer import epochs, run_fn, training
+from trainer.errors import TrainingDiverged, TrainingError, TrainingTooLarge
 from trainer.model import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, TableSizes
-from trainer.settings import EarlyStoppingSettings, ModelSettings, TrainSettings, training_settings
+from trainer.pairs import Pairs, collect
+from trainer.settings import (
+    EarlyStoppingSettings,
+    ModelSettings,
+    NegativeSettings,
+    TrainSettings,
+    training_settings,
+)
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:Even though the `tf.config")]
 
@@ -43,7 +49,7 @@ def _planted(seed: int = 3) -> tuple[Pairs, Pairs]:
     p, q = random.normal(size=(LEFTS, 2)), random.normal(size=(RIGHTS, 2))
     label = (p @ q.T + random.normal(size=(LEFTS, 1)) + random.normal(size=RIGHTS))[left, right]
     pairs = Pairs(left, right, (label + NOISE * random.normal(size=len(label))).astype(np.float32))
-    return hold_out(pairs, 1 / 3, seed)
+    return pairs.hold_out(1 / 3, seed)
 
 
 def _rmse(network, pairs: Pairs) -> float:
@@ -101,7 +107,7 @@ def _overfitting(patience: int, epochs: int) -> tuple[Pairs, object, training.Hi
     stopping = EarlyStoppingSettings(validation_fraction=0.3, patience=patience)
     settings = dataclasses.replace(QUICK, epochs=epochs, learning_rate=0.1, early_stopping=stopping)
     network, history = training.fit(pairs, TableSizes(10, 10), MODEL, settings)
-    kept, held_out = hold_out(pairs, 0.3, settings.seed)
+    kept, held_out = pairs.hold_out(0.3, settings.seed)
     assert set(held_out.left) <= set(kept.left) and set(held_out.right) <= set(kept.right)  # no row was cleared
     return held_out, network, history
 
@@ -182,7 +188,7 @@ def test_rows_held_out_of_training_are_not_trained_on() -> None:
     network, _ = training.fit(pairs, TableSizes(20, 20), MODEL, dataclasses.replace(QUICK, early_stopping=stopping))
     untouched = np.flatnonzero(~_tables(network)[LEFT_VECTORS].any(axis=1))
     assert len(untouched) == 5
-    np.testing.assert_array_equal(untouched, hold_out(pairs, 0.25, QUICK.seed)[1].left)
+    np.testing.assert_array_equal(untouched, pairs.hold_out(0.25, QUICK.seed)[1].left)
 
 
 def test_settings_survive_the_way_through_the_graph_as_json() -> None:
@@ -206,24 +212,126 @@ def test_run_fn_loads_fits_exports_and_leaves_a_record(monkeypatch: pytest.Monke
     sizes = {"left": LEFTS, "right": RIGHTS}
     graph = types.SimpleNamespace(vocabulary_size_by_name=sizes.get, transform_features_layer=lambda: "encoder")
     monkeypatch.setattr(run_fn.tft, "TFTransformOutput", {"graph": graph}.__getitem__)
-    monkeypatch.setattr(run_fn.dataset, "load", lambda *arguments: {("train", "encoder"): known}[arguments])
+    monkeypatch.setattr(
+        run_fn.dataset, "load", lambda *arguments: {("train", "encoder", 2048 << 20): known}[arguments[:3]]
+    )
     monkeypatch.setattr(run_fn.export, "export", lambda *arguments: exported.append(arguments))
     config = {
         "encode": {"oov_buckets": 2},
         "model": dataclasses.asdict(MODEL),
         "train": dataclasses.asdict(QUICK),
     }
+    run_dir = tmp_path / "model_run" / "7"
     run_fn.run_fn(
         types.SimpleNamespace(
             custom_config=config,
             transform_output="graph",
             train_files="train",
+            base_model=None,
             serving_model_dir="model",
-            model_run_dir=str(tmp_path),
+            model_run_dir=str(run_dir),
         )
     )
     ((network, transform, shared, directory),) = exported
     assert (transform, shared, directory) == (graph, False, "model")
     assert _tables(network)[LEFT_VECTORS].shape == (LEFTS + 2, 4)
     assert _tables(network)[RIGHT_VECTORS].shape == (RIGHTS + 2, 4)
-    assert len(json.loads((tmp_path / run_fn.HISTORY_FILE).read_text())["loss"]) == 2
+    assert len(json.loads((run_dir / run_fn.HISTORY_FILE).read_text())["loss"]) == 2
+    assert not (tmp_path / "unfinished").exists()
+
+
+GROUPS = 4
+
+
+def _positives(lefts: int, rights: int) -> tuple[Pairs, np.ndarray]:
+    """Three quarters of the pairs within a group; also which pairs are within one."""
+    same = np.equal.outer(np.arange(lefts) % GROUPS, np.arange(rights) % GROUPS)
+    left, right = (side.astype(np.int32) for side in np.nonzero(same))
+    seen = np.random.default_rng(1).random(len(left)) < 3 / 4
+    return Pairs(left[seen], right[seen], np.ones(seen.sum(), np.float32)), same
+
+
+def _all_scores(network, shape: tuple[int, int]) -> np.ndarray:
+    left, right = (side.ravel()[:, None] for side in np.indices(shape))
+    return network.predict_on_batch([left, right]).reshape(shape)
+
+
+@pytest.mark.parametrize("objective", ["logistic", "softmax", "pairwise"])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_positives_alone_teach_who_belongs_together_and_the_sign_says_so(objective: str, normalize: bool) -> None:
+    pairs, same = _positives(120, 80)
+    temperature = 0.2 if normalize else 1.0
+    model = ModelSettings(4, False, objective, 0.03, 0.3, normalize, temperature, NegativeSettings(8))
+    settings = dataclasses.replace(QUICK, epochs=15, batch_size=64, learning_rate=0.03)
+    network, _ = training.fit(pairs, TableSizes(121, 81), model, settings)
+    scores = _all_scores(network, same.shape)
+    unseen = same.copy()
+    unseen[pairs.left, pairs.right] = False
+    assert (scores[unseen][:, None] > scores[~same][None, :]).mean() > 0.98  # the area under the ROC curve
+    assert (scores[unseen] > 0).mean() > 0.85 and (scores[~same] < 0).mean() > 0.95
+
+
+def test_logistic_learns_from_the_sign_of_a_score() -> None:
+    known, new = _planted()
+    model = dataclasses.replace(MODEL, objective="logistic", regularization=0.001)
+    network, history = training.fit(known, SIZES, model, dataclasses.replace(QUICK, epochs=20, batch_size=64))
+    clear = np.abs(new.label) > 1
+    scores = network.predict_on_batch([new.left[:, None], new.right[:, None]])[:, 0]
+    assert (np.sign(scores) == np.sign(new.label))[clear].mean() > 0.85
+    assert set(history) == {"loss"}
+
+
+class _Killed(BaseException):
+    """The end of a process, in the middle of an epoch."""
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "adam"])
+@pytest.mark.parametrize("objective", ["regression", "pairwise"])
+def test_a_killed_training_goes_on_to_the_very_same_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, objective: str
+) -> None:
+    known = _planted()[0] if objective == "regression" else _positives(LEFTS, RIGHTS)[0]
+    model = dataclasses.replace(MODEL, objective=objective)
+    stopping = EarlyStoppingSettings(validation_fraction=0.2, patience=7)
+    settings = dataclasses.replace(QUICK, epochs=7, batch_size=64, optimizer=optimizer, early_stopping=stopping)
+
+    def fit(place: Path) -> tuple[dict[str, np.ndarray], training.History]:
+        network, history = training.fit(known, SIZES, model, settings, training.Places(epochs=str(place)))
+        return _tables(network), history
+
+    whole, history = fit(tmp_path / "whole")
+    finish = epochs.Epochs.finish
+
+    def die_in_epoch_4(self: epochs.Epochs, measured: dict[str, float]) -> None:
+        if self.done == 3:
+            raise _Killed
+        finish(self, measured)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(epochs.Epochs, "finish", die_in_epoch_4)
+        with pytest.raises(_Killed):
+            fit(tmp_path / "killed")
+    resumed, resumed_history = fit(tmp_path / "killed")
+    assert resumed_history == history and len(history["loss"]) > 4
+    for name, table in whole.items():
+        np.testing.assert_array_equal(resumed[name], table, err_msg=name)
+
+
+def test_shards_teach_what_memory_does(tmp_path: Path) -> None:
+    known, new = _planted()
+    weights = np.ones(len(known), np.float32)
+    sharded = collect(iter([dataclasses.replace(known, weight=weights)]), 100, str(tmp_path))
+    assert not isinstance(sharded, Pairs)
+    settings = dataclasses.replace(
+        QUICK, epochs=20, batch_size=32, early_stopping=EarlyStoppingSettings(validation_fraction=0.1)
+    )
+    model = dataclasses.replace(MODEL, dimension=2, regularization=0.0005)
+    network, history = training.fit(sharded, SIZES, model, settings)
+    assert _rmse(network, new) < NOISE * 2
+    assert history["val_rmse"][-1] < NOISE * 2
+
+
+def test_what_cannot_fit_in_memory_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training.memory, "available", lambda: 1000)
+    with pytest.raises(TrainingTooLarge):
+        training.fit(_planted()[0], SIZES, MODEL, QUICK)

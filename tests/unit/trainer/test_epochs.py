@@ -1,0 +1,143 @@
+"""Epochs on disk: taken up where they stopped, whole whenever the writing is cut short."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainer import epochs as epochs_module
+from trainer.epochs import Epochs
+from trainer.settings import EarlyStoppingSettings
+
+pytestmark = pytest.mark.tensorflow
+
+STOPPING = EarlyStoppingSettings(patience=2, min_delta=0.1)
+
+
+def _variables(value: float = 0.0) -> list[tf.Variable]:
+    return [tf.Variable(np.full((3, 2), value, np.float32)), tf.Variable(np.int64(value))]
+
+
+def _epochs(variables: list[tf.Variable], folder: Path | None, stopping=STOPPING, curves: Path | None = None) -> Epochs:
+    return Epochs(
+        variables,
+        None if folder is None else str(folder),
+        stopping,
+        "val_loss",
+        None if curves is None else str(curves),
+    )
+
+
+def _train(epochs: Epochs, variables: list[tf.Variable], losses: list[float]) -> None:
+    """Epoch n leaves n in every variable."""
+    for loss in losses:
+        for variable in variables:
+            variable.assign(tf.cast(tf.fill(variable.shape, epochs.done + 1), variable.dtype))
+        epochs.finish({"val_loss": loss})
+
+
+def _value(variables: list[tf.Variable]) -> set[int]:
+    return {int(number) for variable in variables for number in variable.numpy().ravel()}
+
+
+def test_the_best_epoch_comes_back(tmp_path: Path) -> None:
+    variables = _variables()
+    epochs = _epochs(variables, tmp_path)
+    _train(epochs, variables, [1.0, 0.5, 0.45, 0.8])
+    assert (epochs.best, epochs.done, epochs.over) == (2, 4, True)  # 0.45 is not better by 0.1
+    epochs.go_back_to_best()
+    assert _value(variables) == {2}
+
+
+def test_without_early_stopping_the_last_epoch_stays(tmp_path: Path) -> None:
+    variables = _variables()
+    epochs = _epochs(variables, tmp_path, stopping=None)
+    _train(epochs, variables, [1.0, 2.0, 3.0, 4.0])
+    assert not epochs.over
+    epochs.go_back_to_best()
+    assert _value(variables) == {4}
+
+
+def test_an_unfinished_training_is_taken_up(tmp_path: Path) -> None:
+    variables = _variables()
+    _train(_epochs(variables, tmp_path), variables, [1.0, 0.5, 0.7])
+    again = _variables()
+    epochs = _epochs(again, tmp_path)
+    assert (epochs.done, epochs.best, epochs.history) == (3, 2, {"val_loss": [1.0, 0.5, 0.7]})
+    assert _value(again) == {3}
+    _train(epochs, again, [0.9])
+    assert epochs.over
+    epochs.go_back_to_best()
+    assert _value(again) == {2}
+
+
+def test_only_the_last_and_the_best_epoch_are_kept(tmp_path: Path) -> None:
+    variables = _variables()
+    _train(_epochs(variables, tmp_path), variables, [1.0, 0.5, 0.7])
+    assert {path.name for path in tmp_path.iterdir()} == {"state.json", "epoch-00002", "epoch-00003"}
+
+
+class Killed(BaseException):
+    """The end of a process."""
+
+
+class Dying:
+    """Lets so many writes pass, and then ends the process."""
+
+    def __init__(self, writes: int) -> None:
+        self._left = writes
+
+    def before(self, function, writes=lambda *arguments: True):
+        def call(*arguments, **named):
+            if writes(*arguments):
+                self._left -= 1
+                if self._left < 0:
+                    raise Killed
+            return function(*arguments, **named)
+
+        return call
+
+
+@pytest.mark.parametrize("passed", range(4))
+def test_whenever_the_writing_is_cut_short_an_epoch_that_is_whole_is_taken_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passed: int
+) -> None:
+    """An epoch opens three files, two arrays and the state, and renames one."""
+    variables = _variables()
+    epochs = _epochs(variables, tmp_path)
+    _train(epochs, variables, [1.0, 0.5])
+    dying = Dying(passed)
+    with monkeypatch.context() as patched:
+        opened = dying.before(tf.io.gfile.GFile, writes=lambda path, mode="r": "w" in mode)
+        patched.setattr(epochs_module.tf.io.gfile, "GFile", opened)
+        patched.setattr(epochs_module.tf.io.gfile, "rename", dying.before(tf.io.gfile.rename))
+        with pytest.raises(Killed):
+            _train(epochs, variables, [0.2])
+    assert _value(_restored(tmp_path)) == {2}
+    again = _variables()
+    _train(_epochs(again, tmp_path), again, [0.2])
+    assert _value(_restored(tmp_path)) == {3}
+
+
+def _restored(folder: Path) -> list[tf.Variable]:
+    variables = _variables()
+    _epochs(variables, folder)
+    return variables
+
+
+def test_curves_are_what_tensorboard_reads_and_are_complete_after_a_restart(tmp_path: Path) -> None:
+    variables = _variables()
+    _train(_epochs(variables, tmp_path / "epochs", curves=tmp_path / "a"), variables, [1.0, 0.5])
+    _train(_epochs(variables, tmp_path / "epochs", curves=tmp_path / "b"), variables, [0.25])
+    (file,) = (tmp_path / "b").iterdir()
+    points = {}
+    for record in tf.data.TFRecordDataset(os.fspath(file)).as_numpy_iterator():
+        event = tf.compat.v1.Event.FromString(record)
+        for value in event.summary.value:
+            assert value.metadata.plugin_data.plugin_name == "scalars" and value.tag == "epoch_val_loss"
+            points[event.step] = float(tf.make_ndarray(value.tensor))
+    assert points == {1: 1.0, 2: 0.5, 3: 0.25}

@@ -1,0 +1,27 @@
+"""Where training runs: on one device, on all of this machine, or on several machines."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import tensorflow as tf
+
+
+def strategy_of(devices: Literal["one", "all", "workers"]) -> tf.distribute.Strategy:
+    """TensorFlow's strategy for `train.devices`.
+
+    `one` is the default strategy; `all` mirrors the tables on every GPU of this machine (without one, on every logical
+    CPU); `workers` on every worker that the variable TF_CONFIG names, which TensorFlow reads itself.
+    """
+    if devices == "all":
+        kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+        return tf.distribute.MirroredStrategy([device.name for device in tf.config.list_logical_devices(kind)])
+    if devices == "workers":
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that writes."""
+    resolver = strategy.cluster_resolver
+    return resolver is None or resolver.task_id in (None, 0)
