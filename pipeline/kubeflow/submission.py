@@ -203,7 +203,8 @@ def _pipeline(cluster: Cluster, name: str) -> str:
     find = cluster.pipelines.pipeline_service_get_pipeline_by_name
     found = cluster.find(f"find pipeline {name}", find, name, **cluster.in_namespace())
     if found is None:
-        wanted = api.V2beta1Pipeline(name=name, display_name=name, namespace=cluster.namespace)
+        # Servers before 2.14 know no `name`, and newer ones take the display name for it.
+        wanted = api.V2beta1Pipeline(display_name=name, namespace=cluster.namespace)
         try:
             create = cluster.pipelines.pipeline_service_create_pipeline
             found = cluster.ask(f"make pipeline {name}", create, wanted)

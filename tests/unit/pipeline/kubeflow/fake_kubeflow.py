@@ -123,9 +123,10 @@ class FakeKubeflow:
 
     def _create_pipeline(self, query: dict[str, str], body: Any) -> tuple[int, Any, str]:
         check(body, "V2beta1Pipeline")
-        if any(p["name"] == body["name"] for p in self.pipelines.values()):
-            return _error(409, f"The name {body['name']} already exist")
-        made = {**body, "pipeline_id": str(uuid.uuid4()), "created_at": _now()}
+        name = body.get("name") or body["display_name"]
+        if any(p["name"] == name for p in self.pipelines.values()):
+            return _error(409, f"The name {name} already exist")
+        made = {**body, "name": name, "pipeline_id": str(uuid.uuid4()), "created_at": _now()}
         self.pipelines[made["pipeline_id"]] = made
         return 200, made, "V2beta1Pipeline"
 
