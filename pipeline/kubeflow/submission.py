@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import tempfile
@@ -153,30 +154,39 @@ def follow(
     pause: float = 2.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> str:
-    """Watches a run to its end, with a line per task as it ends; the state of the run.
+    """Watches a run to its end, with a live line per task that runs and one that stays when it ends.
+
+    Of Kubeflow's own tasks (drivers, the root) nothing is told.
+
+    Returns:
+      The state of the run.
 
     Raises:
       ServiceUnavailable: the server stays away; the run goes on.
     """
     told: set[str] = set()
-    away = 0
-    while True:
-        try:
-            run = cluster.ask("show the run", cluster.runs.run_service_get_run, run_id)
-            away = 0
-        except ServiceUnavailable:
-            away += 1
-            if away == _PATIENCE:
-                raise
+    with console.running() as show:
+        while True:
+            run = _look(cluster, run_id, pause, sleep)
+            details = [detail for detail in _details(run) if detail.display_name in package.tasks]
+            show([package.tasks[detail.display_name] for detail in details if detail.state == "RUNNING"])
+            for detail in details:
+                _tell(detail, package.tasks[detail.display_name], console, told)
+            if run.state in _ENDED:
+                break
             sleep(pause)
-            continue
-        for detail in _details(run):
-            _tell(detail, package, console, told)
-        if run.state in _ENDED:
-            if run.state != "SUCCEEDED":
-                console.say(f"run {run_id}: {run.state.lower()}{_message(run.error)}", "red")
-            return str(run.state)
+    if run.state != "SUCCEEDED":
+        console.say(f"run {run_id}: {run.state.lower()}{_message(run.error)}", "red")
+    return str(run.state)
+
+
+def _look(cluster: Cluster, run_id: str, pause: float, sleep: Callable[[float], None]) -> Any:
+    """The run as it is now; asked again where the server is away."""
+    for _ in range(_PATIENCE):
+        with contextlib.suppress(ServiceUnavailable):
+            return cluster.ask("show the run", cluster.runs.run_service_get_run, run_id)
         sleep(pause)
+    return cluster.ask("show the run", cluster.runs.run_service_get_run, run_id)
 
 
 def reference(version: Version) -> Any:
@@ -230,10 +240,9 @@ def _details(run: Any) -> list[Any]:
     return list(run.run_details.task_details or ()) if run.run_details else []
 
 
-def _tell(detail: Any, package: Package, console: RunConsole, told: set[str]) -> None:
-    """A line for a task of the graph that has ended; Kubeflow's own (drivers, the root) are not among them."""
-    name = package.tasks.get(detail.display_name or "")
-    if name is None or name in told or detail.state not in _STATES:
+def _tell(detail: Any, name: str, console: RunConsole, told: set[str]) -> None:
+    """A line for a task that has ended."""
+    if name in told or detail.state not in _STATES:
         return
     told.add(name)
     began, ended = detail.start_time or detail.create_time, detail.end_time
