@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 import yaml
 from kfp import components
+from tfx.dsl.component.experimental.container_component import create_container_component
+from tfx.orchestration.pipeline import Pipeline
 
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConfigError
 from pipeline.graph import compile_graph, create_pipeline
-from pipeline.kubeflow import compiler
+from pipeline.kubeflow import compiler, shape
 from pipeline.kubeflow.compiler import MAX_ARGUMENT, compile_package
 from pipeline.kubeflow.node import read_job, run
 from pipeline.root import Root
@@ -228,6 +230,17 @@ def test_what_the_cluster_would_refuse_is_refused_now(changes: dict[str, Any], w
     with pytest.raises(ConfigError) as refused:
         compile_package(config(**changes))
     assert words in str(refused.value)
+
+
+def test_a_component_that_is_no_process_of_the_image_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    stranger = create_container_component(name="Stranger", image="stranger:1", command=["run"])
+
+    def create(*_: Any) -> Pipeline:
+        return Pipeline("films", "/kindred/films", components=[stranger().with_id("Stranger")])
+
+    monkeypatch.setattr(shape, "create_pipeline", create)
+    with pytest.raises(ConfigError, match="Stranger: its executor is a ContainerExecutableSpec"):
+        compile_package(config(components={}))
 
 
 def test_an_argument_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
