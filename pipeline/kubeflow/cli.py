@@ -163,17 +163,19 @@ _changing("delete", "deleted", "Remove a schedule; runs that it started stay.")
 
 def _compile(config: Path, data: str | None, overrides: Sequence[str], beam: str, target: str) -> str:
     from pipeline.config import load_config
+    from pipeline.console import library_chatter_to
 
     pipeline_config = load_config(config, overrides, data)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # These import TFX and the kfp SDK, seconds that a wrong option does not cost.
-    if target == "vertex":
-        from pipeline.kubeflow.vertex import compile_job
+    # What these import (TFX, the kfp SDK) costs seconds that a wrong option does not, and prints pages.
+    with library_chatter_to(Path(os.devnull)):
+        if target == "vertex":
+            from pipeline.kubeflow.vertex import compile_job
 
-        return compile_job(pipeline_config, beam)
-    from pipeline.kubeflow.compiler import compile_package
+            return compile_job(pipeline_config, beam)
+        from pipeline.kubeflow.compiler import compile_package
 
-    return compile_package(pipeline_config, beam)
+        return compile_package(pipeline_config, beam)
 
 
 def _package(

@@ -194,7 +194,8 @@ def test_the_same_file_gives_the_same_bytes_in_another_process(package: str, tmp
     command = [str(Path(sys.executable).with_name("kindred")), "compile", "--config", str(tmp_path / "pipeline.yaml")]
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
     out = tmp_path / "package.yaml"
-    subprocess.run([*command, "--output", str(out)], check=True, env=environment, capture_output=True)
+    done = subprocess.run([*command, "--output", str(out)], check=True, env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("", f"{out}: compiled for kubeflow\n")
     assert out.read_text() == package
     assert sorted(path.name for path in tmp_path.iterdir()) == ["package.yaml", "pipeline.yaml"]
 
