@@ -21,13 +21,14 @@ def split_files(examples_uri: str, split: str) -> list[str]:
 
 
 def read_batches(file: str) -> Iterator[pa.RecordBatch]:
-    """Columns `left_id`, `right_id` binary and `score` float32 of one TFRecord file, a batch at a time."""
+    """Columns `left_id`, `right_id` binary and, if there is one, `score` float32 of a TFRecord file, in batches."""
     decoder = ExamplesToRecordBatchDecoder(_schema().SerializeToString())
     for batch in serialized_batches(file):
         decoded = decoder.DecodeBatch(batch)
         names = (features.LEFT_ID, features.RIGHT_ID, features.SCORE)
-        columns = [decoded.column(decoded.schema.get_field_index(name)).flatten() for name in names]
-        yield pa.RecordBatch.from_arrays(columns, list(names))
+        columns = {name: decoded.column(decoded.schema.get_field_index(name)).flatten() for name in names}
+        held = {name: column for name, column in columns.items() if len(column) == decoded.num_rows}
+        yield pa.RecordBatch.from_arrays(list(held.values()), list(held))
 
 
 def serialized_batches(file: str) -> Iterator[list[bytes]]:

@@ -62,6 +62,34 @@ def run(
 
 
 @app.command()
+def tune(
+    config: Annotated[Path, typer.Option(help="The pipeline file; without a section `tune`, default ranges.")],
+    trials: Annotated[int | None, typer.Option(min=1, help="Replaces tune.trials.")] = None,
+    data: Annotated[str | None, typer.Option(help="Replaces data.path.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Where everything is kept; default: build/NAME.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
+    beam: Annotated[str, typer.Option(help="The Beam profile.")] = "local",
+) -> None:
+    """Search for better settings: run a pipeline up to its Tuner, and print what the trials found."""
+    from pipeline import beam as beam_profiles
+    from pipeline import conclusion, local
+    from pipeline import trials as tried
+    from pipeline.options import RunOptions
+    from pipeline.preflight import check_inputs
+    from pipeline.root import Root
+
+    beam_profiles.options(beam)
+    pipeline_config = tried.load_config_to_tune(config, set_ or (), data, trials)
+    check_inputs(pipeline_config)
+    place = Root((root or Path("build", pipeline_config.name)).absolute())
+    outcome = local.run(pipeline_config, place, RunOptions(beam, until="Tuner"))
+    typer.echo(conclusion.describe(outcome, place), err=True)
+    if outcome.record.tuning:
+        typer.echo(tried.describe(outcome.record.tuning))
+    raise typer.Exit(outcome.exit_code)
+
+
+@app.command()
 def score(left: str, right: str, model: ModelOption) -> None:
     """Score one pair: signed score, strength, the value in the label's unit, and whether the ids are known."""
     answer = _load(model).score(os.fsencode(left), os.fsencode(right))
@@ -89,6 +117,21 @@ def similar(
     if not known:
         typer.echo(f"{id_} was never seen in training: what follows is the ranking for an average entity.", err=True)
     _echo_columns(*((os.fsdecode(neighbor.id), f"{neighbor.score:+.4f}") for neighbor in neighbors))
+
+
+@app.command()
+def report(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its folder ROOT/runs/RUN.")],
+    root: Annotated[Path | None, typer.Option(help="Where the run is; default: any root in build/.")] = None,
+    why: Annotated[bool, typer.Option("--why", help="Why its model was published, or was not.")] = False,
+) -> None:
+    """Look at a run: where its record is, or why its model was blessed or refused."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from pipeline.why import explain, find_run
+
+    folder = find_run(run, root)
+    for line in explain(folder) if why else (str(folder / "summary.json"),):
+        typer.echo(os.fsencode(line))
 
 
 @app.command()

@@ -12,6 +12,7 @@ from pipeline.root import Root
 
 _HEADLINES = {
     "published": "Published",
+    "tuned": "Tuned",
     "data_refused": "Data refused",
     "model_refused": "Model refused",
     "failed": "Failed",
@@ -23,9 +24,9 @@ def describe(outcome: RunOutcome, root: Root) -> str:
     record = outcome.record
     headline = f"\n{_HEADLINES[record.status]} after {record.seconds:.1f} s (exit code {outcome.exit_code})"
     lines = [headline, *_figures(record)]
-    if outcome.exit_code == 0:
+    if record.published:
         lines += _next_steps(record, root)
-    else:
+    elif outcome.exit_code != 0:
         lines += [
             record.error or "no reason was given",
             f"Open {_short(outcome.folder / LOG)} for everything that was said.",
@@ -39,10 +40,18 @@ def _figures(record: RunRecord) -> list[str]:
         kept = sum(record.data["splits"].values())
         lines.append(f"  rows      {record.data['rows']:,} in, {kept:,} kept")
     if record.metrics:
-        errors = (f"{name} {record.metrics[name]:.4f}" for name in record.metrics if not name.startswith("baseline"))
-        lines.append(f"  eval      {', '.join(errors)}; constant mean: rmse {record.metrics['baseline_rmse']:.4f}")
+        figures = (f"{name} {value:.4f}" for name, value in record.metrics.items() if not name.startswith("baseline_"))
+        lines.append(f"  eval      {', '.join(figures)}")
+        baselines = {name: value for name, value in record.metrics.items() if name.startswith("baseline_")}
+        shown = (f"{name.removeprefix('baseline_')} {value:.4f}" for name, value in baselines.items())
+        lines.append(f"  baseline  {', '.join(shown)}")
     for rule in record.blessing:
-        bound = "no blessed model yet" if rule["bound"] is None else f"{rule['value']:.4f} against {rule['bound']:.4f}"
+        if rule["value"] is None:
+            bound = "no rows"
+        elif rule["bound"] is None:
+            bound = "nothing to compare with yet"
+        else:
+            bound = f"{rule['value']:.4f} against {rule['bound']:.4f}"
         lines.append(f"  {'ok      ' if rule['ok'] else 'NOT MET '}  {rule['rule']} ({bound})")
     return lines
 

@@ -14,13 +14,19 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
+from components.evaluator.names import SAMPLED, check_metric, check_slice, is_ranking
+from components.evaluator.slices import SLICES
 from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.source import Layout, Settings
 from pipeline import yaml_file
 from pipeline.errors import ConfigError
 from pipeline.kubeflow.settings import Kubeflow
+from pipeline.tuning import Tune
 
-SCHEMA = Path(__file__).parent.parent / "schemas" / "pairs.pbtxt"
+# The curated schemas: of pairs with a score, and of pairs that are positives.
+SCHEMA, SCHEMA_OF_POSITIVES = (
+    Path(__file__).parent.parent / "schemas" / name for name in ("pairs.pbtxt", "positives.pbtxt")
+)
 
 PositiveInt = Annotated[StrictInt, Field(gt=0)]
 NonNegativeInt = Annotated[StrictInt, Field(ge=0)]
@@ -44,12 +50,12 @@ class _Section(BaseModel):
 class Columns(_Section):
     """Which columns hold a pair: names, or numbers from 0 where the file has no header.
 
-    `weight` and `time` are optional: how much a row counts, and when it was observed.
+    Without a `score` every pair is a positive. `weight` and `time` say how much a row counts, and when it was observed.
     """
 
     left: Column
     right: Column
-    score: Column
+    score: Column | None = None
     weight: Column | None = None
     time: Column | None = None
 
@@ -91,6 +97,8 @@ class Data(_Section):
     def _time_to_split_by(self) -> Data:
         if self.split.by == "time" and self.columns.time is None:
             raise ValueError("split.by: time needs columns.time, the column of timestamps")
+        if self.duplicates == "mean" and self.columns.score is None:
+            raise ValueError("duplicates: mean needs columns.score, to take the mean of; use keep, last or refuse")
         return self
 
 
@@ -144,6 +152,7 @@ class Model(_Section):
     normalize: StrictBool = False
     temperature: Annotated[Number, Field(gt=0)] = 1.0
     negatives: Negatives = Negatives()
+    unobserved_weight: Annotated[Number, Field(gt=0)] = 0.1
 
     @pydantic.model_validator(mode="after")
     def _temperature_of_logits(self) -> Model:
@@ -160,30 +169,40 @@ class EarlyStopping(_Section):
     min_delta: Annotated[Number, Field(ge=0)] = 0.0
 
 
+class Als(_Section):
+    """How least squares is solved; `ridge` for scored pairs, `frequency_exponent` for positives."""
+
+    ridge: Annotated[Number, Field(gt=0)] | None = None
+    frequency_exponent: Annotated[Number, Field(ge=0, le=2)] = 1.0
+
+
 class Train(_Section):
     """How the model is fitted."""
 
     epochs: PositiveInt = 20
     batch_size: PositiveInt = 8192
-    optimizer: Literal["adagrad", "adam", "sgd"] = "adagrad"
+    optimizer: Literal["adagrad", "adam", "sgd", "als"] = "adagrad"
     learning_rate: Annotated[Number, Field(gt=0)] = 0.1
     early_stopping: EarlyStopping | None = EarlyStopping()
     # NumPy's generator, which Keras seeds too, takes 32 bits.
     seed: Annotated[StrictInt, Field(ge=0, lt=2**32)] = 1
     data_memory_mb: PositiveInt = 2048
     devices: Literal["one", "all", "workers"] = "one"
+    als: Als = Als()
+    warm_start: StrictBool = False
 
 
-Metric = Literal["rmse", "mae"]
+Metric = Annotated[StrictStr, AfterValidator(check_metric)]
 
 
 class BlessingRule(_Section):
     """One condition that a model must meet to be published."""
 
     metric: Metric
+    slice: Literal[SLICES] | None = None  # type: ignore[valid-type]
     below: Number | None = None
     above: Number | None = None
-    better_than: Literal["baseline", "last_blessed"] | None = None
+    better_than: Literal["baseline", "biases", "popularity", "last_blessed"] | None = None
     margin: Number | None = None
 
     @pydantic.model_validator(mode="after")
@@ -195,19 +214,26 @@ class BlessingRule(_Section):
             raise ValueError("margin goes with better_than only")
         return self
 
+    @pydantic.model_validator(mode="after")
+    def _measured(self) -> BlessingRule:
+        if self.slice is not None:
+            check_slice(self.metric, self.slice)
+        if self.metric.startswith("coverage"):
+            raise ValueError("coverage is reported, and no rule can use it: it has no interval")
+        if self.better_than == ("biases" if is_ranking(self.metric) else "popularity"):
+            raise ValueError(f"better_than: {self.better_than} is no baseline of {self.metric}")
+        return self
+
     def __str__(self) -> str:
+        what = f"{self.metric} on {self.slice}" if self.slice else self.metric
         if self.better_than is None:
-            return (
-                f"{self.metric} below {self.below:g}"
-                if self.below is not None
-                else f"{self.metric} above {self.above:g}"
-            )
+            return f"{what} below {self.below:g}" if self.below is not None else f"{what} above {self.above:g}"
         margin = f" by {self.margin:g}" if self.margin else ""
-        return f"{self.metric} better than {self.better_than}{margin}"
+        return f"{what} better than {self.better_than}{margin}"
 
 
 def _distinct(rules: tuple[BlessingRule, ...]) -> tuple[BlessingRule, ...]:
-    kinds = [(r.metric, r.better_than or ("below" if r.below is not None else "above")) for r in rules]
+    kinds = [(r.metric, r.slice, r.better_than or ("below" if r.below is not None else "above")) for r in rules]
     if len(set(kinds)) < len(kinds):
         raise ValueError("the same metric has the same kind of bound twice; keep the stricter rule")
     if not rules:
@@ -215,17 +241,51 @@ def _distinct(rules: tuple[BlessingRule, ...]) -> tuple[BlessingRule, ...]:
     return rules
 
 
-DEFAULT_RULES = (
-    BlessingRule(metric="rmse", better_than="baseline"),
-    BlessingRule(metric="rmse", better_than="last_blessed"),
-)
+def default_rules(metric: str) -> tuple[BlessingRule, ...]:
+    """What a model must reach where the file has no rules: beat the baseline, and be no worse than the last blessed."""
+    return tuple(BlessingRule(metric=metric, better_than=other) for other in ("baseline", "last_blessed"))
 
 
 class Evaluate(_Section):
     """What is measured on the eval split, and what a model must reach."""
 
-    metrics: tuple[Metric, ...] = ("rmse", "mae")
-    bless: Annotated[tuple[BlessingRule, ...], AfterValidator(_distinct)] = DEFAULT_RULES
+    metrics: tuple[Metric, ...] = ("rmse", "mae", "auc", "sign_accuracy", "spearman", "calibration")
+    bless: Annotated[tuple[BlessingRule, ...], AfterValidator(_distinct)] = default_rules("rmse")
+    slices: tuple[Literal[SLICES], ...] = SLICES  # type: ignore[valid-type]
+    candidates: StrictStr | None = None
+
+    @property
+    def has_default_rules(self) -> bool:
+        """Whether the rules are a default set."""
+        return self.bless in map(default_rules, ("rmse", "auc", "ndcg@10"))
+
+    @property
+    def measured_slices(self) -> tuple[str, ...]:
+        """Those that are reported, and those of the rules."""
+        return tuple(dict.fromkeys([*self.slices, *(rule.slice for rule in self.bless if rule.slice)]))
+
+    @property
+    def all_metrics(self) -> tuple[str, ...]:
+        """Those that are reported, and those of the rules."""
+        return tuple(dict.fromkeys([*self.metrics, *(rule.metric for rule in self.bless)]))
+
+    @pydantic.model_validator(mode="after")
+    def _candidates_to_sample(self) -> Evaluate:
+        sampled = [metric for metric in self.all_metrics if metric.startswith(SAMPLED)]
+        if sampled and self.candidates is None:
+            raise ValueError(f"{sampled[0]} needs evaluate.candidates, a file of the pairs to rank")
+        return self
+
+
+_POSITIVES = {
+    "score": {"center": "none", "scale": "none"},
+    "model": {"objective": "ials"},
+    "evaluate": {
+        "metrics": ["recall@10", "ndcg@10", "hit_rate@10", "mrr@10", "map@10", "coverage@10"],
+        "bless": [rule.model_dump() for rule in default_rules("ndcg@10")],
+    },
+}
+_LOGISTIC = {"evaluate": {"bless": [rule.model_dump() for rule in default_rules("auc")]}}
 
 
 class Publish(_Section):
@@ -246,13 +306,84 @@ class PipelineConfig(_Section):
     score: Score = Score()
     model: Model = Model()
     train: Train = Train()
+    tune: Tune | None = None
     evaluate: Evaluate = Evaluate()
     publish: Publish = Publish()
     kubeflow: Kubeflow = Kubeflow()
 
+    @pydantic.model_validator(mode="after")
+    def _what_least_squares_can(self) -> PipelineConfig:
+        objective, als = self.model.objective, self.train.optimizer == "als"
+        if objective == "ials" and not als:
+            raise ValueError(f"train.optimizer: model.objective ials is solved by als (got {self.train.optimizer!r})")
+        if not als:
+            return self
+        if objective not in ("regression", "ials"):
+            raise ValueError(f"train.optimizer: als solves regression and ials, not {objective}; use adagrad or adam")
+        for key, wrong, why in (
+            ("encode.shared", self.encode.shared, "it holds one side's table fixed to solve for the other's"),
+            ("model.normalize", self.model.normalize, "its rows have the length that the least squares give them"),
+            ("train.devices", self.train.devices != "one", "it runs on one machine's cores"),
+        ):
+            if wrong:
+                raise ValueError(f"{key}: not with train.optimizer als: {why}")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _tuned_values_are_possible(self) -> PipelineConfig:
+        if self.tune:
+            self.tune.check(self.model, self.train)
+        return self
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _defaults_by_labels(cls, tree: Any) -> Any:
+        """Defaults depend on whether pairs have a score, and whether its size or its sign is learned."""
+        columns = _get(_get(tree, "data"), "columns")
+        defaults: dict[str, Any] = {}
+        if columns is not None and _get(columns, "score") is None:
+            defaults, tree = _POSITIVES, {"schema": str(SCHEMA_OF_POSITIVES)} | tree
+            if _get(_get(tree, "model"), "objective") in (None, "ials"):
+                defaults = defaults | {"train": {"optimizer": "als"}}
+        elif _get(_get(tree, "model"), "objective") == "logistic":
+            defaults = _LOGISTIC
+        held = {key: tree.get(key, {}) for key in defaults}
+        return tree | {key: defaults[key] | value for key, value in held.items() if isinstance(value, dict)}
+
+    @pydantic.model_validator(mode="after")
+    def _objective_of_labels(self) -> PipelineConfig:
+        objective, scored = self.model.objective, self.data.columns.score is not None
+        if not scored and objective == "regression":
+            raise ValueError(
+                "model.objective: regression needs data.columns.score, numbers to come close to: name the column, or "
+                "use ials, softmax, pairwise or logistic, which tell the pairs there are from those there are not"
+            )
+        if scored and objective in ("softmax", "pairwise", "ials"):
+            raise ValueError(
+                f"model.objective: {objective} takes every pair for a positive, whatever its score: leave "
+                "data.columns.score out (confidences go to data.columns.weight), or use regression or logistic"
+            )
+        if not scored and self.score != Score(center="none", scale="none"):
+            raise ValueError("score: without data.columns.score there is nothing to center or scale; leave it out")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _metrics_of_labels(self) -> PipelineConfig:
+        of_scores = [metric for metric in self.evaluate.all_metrics if not is_ranking(metric)]
+        if of_scores and self.data.columns.score is None:
+            raise ValueError(
+                f"evaluate: {of_scores[0]} needs data.columns.score; without it, use recall@10, ndcg@10, ..."
+            )
+        return self
+
     def to_json(self) -> dict[str, Any]:
         """The configuration as a pipeline file would hold it, every default filled in."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+def _get(section: Any, key: str) -> Any:
+    """`key` of a section that may be a mapping, a model, or something that will be refused."""
+    return section.get(key) if isinstance(section, dict) else getattr(section, key, None)
 
 
 def ingest_settings(config: PipelineConfig, score_domain: tuple[float | None, float | None] = (None, None)) -> Settings:
@@ -269,6 +400,12 @@ def ingest_settings(config: PipelineConfig, score_domain: tuple[float | None, fl
         score_min=score_domain[0],
         score_max=score_domain[1],
     )
+
+
+def candidates_layout(config: PipelineConfig) -> Layout:
+    """How the file `evaluate.candidates` is read: its columns are called as those of the pairs."""
+    columns = config.data.columns
+    return Layout("auto", columns.left, columns.right, quoting=config.data.quoting)
 
 
 def load_config(path: Path, overrides: Sequence[str] = (), data_path: str | None = None) -> PipelineConfig:
@@ -331,9 +468,12 @@ def _apply(tree: dict[str, Any], override: str) -> None:
 
 
 def _resolve_paths(tree: dict[str, Any], base: Path, data_path: str | None) -> None:
-    """Makes `data.path` and `schema` absolute."""
+    """Makes `data.path`, `schema` and `evaluate.candidates` absolute."""
     if isinstance(tree.get("schema"), str):
         tree["schema"] = _absolute(base, tree["schema"])
+    evaluate = tree.get("evaluate")
+    if isinstance(evaluate, dict) and isinstance(evaluate.get("candidates"), str):
+        evaluate["candidates"] = _absolute(base, evaluate["candidates"])
     if tree.get("data") is None and data_path is not None:
         tree["data"] = {}
     data = tree.setdefault("data", {})
@@ -361,7 +501,7 @@ def _describe(fault: Any) -> str:
     """One fault as `key: rule (got value)`."""
     kind = fault["type"]
     # Where a key may hold one of two types, pydantic adds the type to the path; an unknown key may be called that.
-    of_types = () if kind == "extra_forbidden" else ("str", "constrained-int", "int")
+    of_types = () if kind == "extra_forbidden" else ("str", "constrained-int", "int", "range", "choices")
     key = ".".join(str(part) for part in fault["loc"] if part not in of_types)
     if kind == "extra_forbidden":
         return f"{key}: unknown key; see docs/pipeline-file.md for the keys there are"
@@ -369,6 +509,8 @@ def _describe(fault: Any) -> str:
         return f"{key}: required, and missing"
     message = fault["msg"].removeprefix("Value error, ")
     message = message.replace("Input should be", "must be")
+    if not key:
+        return message  # a rule about several sections, which names them itself
     if isinstance(fault["input"], dict | list | BaseModel):
         return f"{key}: {message}"
     return f"{key}: {message} (got {fault['input']!r})"

@@ -3,6 +3,7 @@
 PipelineError
 ├── ConfigError           the pipeline file or an option is wrong
 ├── RootError             the root directory cannot be used
+├── ReportError           there is no such run, or nothing to say about it
 ├── ServiceUnavailable    a service that a run needs does not answer
 └── ClusterRefused        Kubeflow's API does not do what it is asked
 """
@@ -18,6 +19,12 @@ class PipelineError(Exception):
 
 class ConfigError(PipelineError):
     """The pipeline file or an option is wrong."""
+
+    exit_code = 2
+
+
+class ReportError(PipelineError):
+    """There is no such run, or nothing to say about it."""
 
     exit_code = 2
 

@@ -41,6 +41,9 @@ def run_nodes(config: PipelineConfig, root: Root, options: RunOptions, record: R
             _close(record, console, node_id, "failed", started, "")
             raise
         _close(record, console, node_id, state, started, detail)
+        if node_id == options.until:
+            record.status = "tuned"
+            break
 
 
 def _close(record: RunRecord, console: RunConsole, node_id: str, state: str, started: float, detail: str) -> None:

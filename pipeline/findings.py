@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow_transform as tft
 
 from components.data_gate.executor import DECISION_FILE
+from components.evaluator.figures import MEAN, POPULARITY, find
+from components.evaluator.names import is_ranking
 from components.evaluator.verdict import Verdict, read_verdict
 from components.pair_example_gen.examples import SPLITS
 from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY
@@ -24,6 +26,9 @@ from pipeline.record import RunRecord, State
 from pipeline.root import Root
 from trainer import features
 from trainer.run_fn import HISTORY_FILE
+from trainer.settings import ModelSettings
+from trainer.training import monitored
+from trainer.warm_start import WARM_START_FILE
 
 Finding = tuple[State, str]
 
@@ -77,27 +82,75 @@ def _vocabularies(record: RunRecord, config: PipelineConfig, root: Root, result:
 def _training(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
     history = json.loads(Path(result.uri("model_run"), HISTORY_FILE).read_text(encoding="utf-8"))
     trained = record.data["splits"]["train"]
-    return result.state, f"{len(history['loss'])} epochs of {trained:,} rows, rmse {history['rmse'][-1]:.4f} on them"
+    name = "rmse" if "rmse" in history else "loss"
+    line = f"{len(history['loss'])} epochs of {trained:,} rows, {name} {history[name][-1]:.4f} on them"
+    return result.state, f"{line}; {_warm_start(record, result)}" if config.train.warm_start else line
+
+
+def _warm_start(record: RunRecord, result: NodeResult) -> str:
+    found = json.loads(Path(result.uri("model_run"), WARM_START_FILE).read_text(encoding="utf-8"))
+    record.warm_start = found
+    if "cold" in found:
+        return f"cold start: {found['cold']}"
+    sides = (
+        f"{side} ids {counts['kept']:,} kept, {counts['new']:,} new, {counts['vanished']:,} vanished"
+        for side, counts in ((side, found[side]) for side in ("left", "right"))
+    )
+    return f"warm start: {'; '.join(sides)}"
+
+
+def _tuning(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
+    assert config.tune
+    (results,) = Path(result.uri("tuner_results")).iterdir()
+    keys = config.tune.space(config.model, config.train)
+    trials = [
+        {"trial": int(trial["trial_id"]), "score": trial["score"], "settings": {key: trial[key] for key in keys}}
+        for trial in json.loads(results.read_text(encoding="utf-8"))
+    ]
+    measure = monitored(ModelSettings(objective=config.model.objective))
+    record.tuning = {"measure": measure, "asked": config.tune.trials, "trials": trials}
+    best = ", ".join(f"{key} {_figure(value)}" for key, value in trials[0]["settings"].items())
+    failed = "" if len(trials) == config.tune.trials else f" of {config.tune.trials}"
+    return result.state, f"{len(trials)}{failed} trials, best {measure} {trials[0]['score']:.4f}: {best}"
+
+
+def _figure(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _evaluation(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
-    verdict = read_verdict(result.uri("evaluation"), graph.blessing_rules(config))
-    wanted = [*config.evaluate.metrics, *(f"baseline_{metric}" for metric in config.evaluate.metrics)]
-    record.metrics = {name: verdict.metrics[name] for name in wanted}
+    verdict = read_verdict(result.uri("evaluation"))
+    record.evaluation = os.path.relpath(result.uri("evaluation"), root.path)
+    record.metrics = _metrics(config, verdict)
     record.blessed = verdict.blessed
-    record.blessing = [dataclasses.asdict(rule) for rule in verdict.rules]
+    # Intervals are in the Evaluator's own file.
+    record.blessing = [
+        {"rule": rule.rule, "value": rule.value, "bound": rule.bound, "ok": rule.ok} for rule in verdict.rules
+    ]
     if not verdict.blessed:
         record.status = "model_refused"
-        record.error = _refusal(verdict, result.uri("evaluation"))
-    rmse, baseline = verdict.metrics["rmse"], verdict.metrics["baseline_rmse"]
+        record.error = _refusal(verdict, root.runs / record.run_id)
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in list(record.metrics.items())[:2])
     rows = record.data["splits"]["eval"]
-    return result.state, f"{rows:,} rows, rmse {rmse:.4f} (constant mean {baseline:.4f})"
+    default = "; default rules" if config.evaluate.has_default_rules else ""
+    return result.state, f"{rows:,} rows, {shown}{default}"
 
 
-def _refusal(verdict: Verdict, evaluation: str) -> str:
+def _metrics(config: PipelineConfig, verdict: Verdict) -> dict[str, float]:
+    """The metrics that were asked for, each followed by its baseline's; those without a value are absent."""
+    found: dict[str, float | None] = {}
+    for metric in config.evaluate.metrics:
+        figure = find(verdict.figures, metric)
+        baseline = figure.others.get(POPULARITY if is_ranking(metric) else MEAN)
+        found |= {metric: figure.value, f"baseline_{metric}": baseline.value if baseline else None}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _refusal(verdict: Verdict, folder: Path) -> str:
     lines = ["the model is not blessed, and was not published:"]
     lines += [f"  {rule}" for rule in verdict.rules if not rule.ok]
-    return "\n".join([*lines, f"The Evaluator's findings are in {evaluation}; the rules are evaluate.bless."])
+    lines += ["The rules are evaluate.bless. For figures, slices and pairs:"]
+    return "\n".join([*lines, f"  .venv/bin/kindred report --why {shlex.quote(os.path.relpath(folder))}"])
 
 
 def _publication(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
@@ -115,6 +168,7 @@ _FINDERS: dict[str, Callable[[RunRecord, PipelineConfig, Root, NodeResult], Find
     graph.STATISTICS_GEN: _statistics,
     graph.GATE: _gate,
     graph.TRANSFORM: _vocabularies,
+    graph.TUNER: _tuning,
     graph.TRAINER: _training,
     graph.EVALUATOR: _evaluation,
     graph.PUSHER: _publication,

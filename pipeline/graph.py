@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tfx import types
-from tfx.components.evaluator.component import Evaluator
 from tfx.components.example_validator.component import ExampleValidator
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.components.trainer.component import Trainer
+from tfx.components.tuner.component import Tuner
 from tfx.dsl.compiler import constants
 from tfx.dsl.compiler.compiler import Compiler
 from tfx.dsl.components.common.resolver import Resolver
@@ -22,19 +22,26 @@ from tfx.types import standard_artifacts
 
 import trainer
 from components.artifacts import GateDecision
+from components.base_model.strategy import EXAMPLES, LatestBlessedOfEarlierExamples
 from components.data_gate.component import DataGate
 from components.data_gate.rules import GateSettings
 from components.data_gate.strategy import DECISION, STATISTICS, LastAcceptedOtherData
-from components.evaluator.rules import Rule, eval_config
+from components.evaluator.component import PairEvaluator
+from components.evaluator.names import is_ranking
+from components.evaluator.rules import Rule
+from components.evaluator.settings import EvaluationSettings
 from components.latest_blessed.strategy import BLESSING, CANDIDATE, MODEL, LatestBlessedOtherModel
+from components.pair_example_gen import files
 from components.pair_example_gen.component import PairExampleGen
 from components.pair_example_gen.domain import score_domain
 from components.pair_example_gen.source import split_path
 from components.pair_statistics.component import PairStatisticsGen
 from components.pair_transform.component import PairTransform
 from components.pusher.component import VersionPusher
+from components.ranking_evaluator.component import RankingEvaluator
+from components.ranking_evaluator.settings import Candidates, RankingSettings
 from pipeline import beam
-from pipeline.config import BlessingRule, PipelineConfig, ingest_settings
+from pipeline.config import BlessingRule, PipelineConfig, candidates_layout, ingest_settings
 from pipeline.root import Root
 
 # Ids of the nodes whose outputs the record of a run reads.
@@ -49,6 +56,8 @@ EXAMPLE_GEN, STATISTICS_GEN, LAST_ACCEPTED, GATE, TRANSFORM, TRAINER, RESOLVER, 
     "Evaluator",
     "Pusher",
 )
+# Nodes that are there where the pipeline file asks for them.
+BASE_MODEL, TUNER = "BaseModel", "Tuner"
 
 
 def create_pipeline(
@@ -61,16 +70,20 @@ def create_pipeline(
     example_gen = _example_gen(config)
     statistics, schema, validator, last_accepted, gate = _validation(config, example_gen, accept_reason)
     transform = _transform(config, example_gen, schema, gate)
-    model_trainer = _trainer(config, example_gen, transform)
+    base_model = _base_model(example_gen) if config.train.warm_start else None
+    tuner = _tuner(config, example_gen, transform) if config.tune else None
+    model_trainer = _trainer(config, example_gen, transform, base_model, tuner)
     resolver = _last_blessed(model_trainer)
-    evaluator = _evaluator(config, example_gen, schema, model_trainer, resolver)
+    ranking = _ranking_evaluator(config, example_gen, transform, model_trainer, resolver)
+    evaluator = _evaluator(config, example_gen, transform, model_trainer, resolver, ranking)
     pusher = _pusher(config, root, model_trainer, evaluator)
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(root.artifacts),
         components=[
             example_gen, statistics, schema, validator, last_accepted, gate,
-            transform, model_trainer, resolver, evaluator, pusher,
+            transform, *filter(None, (base_model, tuner)), model_trainer, resolver,
+            *filter(None, (ranking,)), evaluator, pusher,
         ],
         enable_cache=True,
         beam_pipeline_args=beam.options(beam_profile),
@@ -90,12 +103,12 @@ def compile_graph(graph: Pipeline, run_id: str) -> pipeline_pb2.Pipeline:
 
 
 def blessing_rules(config: PipelineConfig) -> list[Rule]:
-    """Section `evaluate.bless` as the Evaluator's rules."""
+    """Section `evaluate.bless` as the Evaluator judges it."""
     return [_rule(rule) for rule in config.evaluate.bless]
 
 
 def _rule(rule: BlessingRule) -> Rule:
-    return Rule(rule.metric, rule.below, rule.above, rule.better_than, rule.margin or 0.0)
+    return Rule(rule.metric, rule.below, rule.above, rule.better_than, rule.margin or 0.0, rule.slice or "")
 
 
 def _example_gen(config: PipelineConfig) -> PairExampleGen:
@@ -148,21 +161,61 @@ def _transform(
     return transform.with_id(TRANSFORM)
 
 
-def _trainer(config: PipelineConfig, example_gen: PairExampleGen, transform: PairTransform) -> Trainer:
-    custom_config: dict[str, Any] = {
+def _base_model(example_gen: PairExampleGen) -> Resolver:
+    """The model that a warm start goes on from."""
+    return Resolver(
+        strategy_class=LatestBlessedOfEarlierExamples,
+        **{
+            EXAMPLES: example_gen.outputs["examples"],
+            MODEL: types.Channel(type=standard_artifacts.Model),
+            BLESSING: types.Channel(type=standard_artifacts.ModelBlessing),
+        },
+    ).with_id(BASE_MODEL)
+
+
+def _tuner(config: PipelineConfig, example_gen: PairExampleGen, transform: PairTransform) -> Tuner:
+    """Trials of settings, the best of which the Trainer takes."""
+    assert config.tune
+    tune = config.tune.model_dump(exclude={"parameters"}) | {"space": config.tune.space(config.model, config.train)}
+    return Tuner(
+        tuner_fn="trainer.tuning.tuner_fn",
+        custom_config={**_training_config(config), "tune": tune},
+        **_training_inputs(example_gen, transform),
+    )
+
+
+def _trainer(
+    config: PipelineConfig,
+    example_gen: PairExampleGen,
+    transform: PairTransform,
+    base_model: Resolver | None,
+    tuner: Tuner | None,
+) -> Trainer:
+    return Trainer(
+        run_fn="trainer.run_fn.run_fn",
+        custom_config=_training_config(config),
+        base_model=base_model.outputs[MODEL] if base_model else None,
+        hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
+        **_training_inputs(example_gen, transform),
+    )
+
+
+def _training_inputs(example_gen: PairExampleGen, transform: PairTransform) -> dict[str, Any]:
+    return {
+        "examples": example_gen.outputs["examples"],
+        "transform_graph": transform.outputs["transform_graph"],
+        "train_args": trainer_pb2.TrainArgs(splits=["train"]),
+        "eval_args": trainer_pb2.EvalArgs(splits=["eval"]),
+    }
+
+
+def _training_config(config: PipelineConfig) -> dict[str, Any]:
+    return {
         "encode": config.encode.model_dump(),
         "model": config.model.model_dump(),
         "train": config.train.model_dump(),
         "code": code_fingerprint("*.py"),
     }
-    return Trainer(
-        examples=example_gen.outputs["examples"],
-        transform_graph=transform.outputs["transform_graph"],
-        run_fn="trainer.run_fn.run_fn",
-        train_args=trainer_pb2.TrainArgs(splits=["train"]),
-        eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
-        custom_config=custom_config,
-    )
 
 
 def _last_blessed(model_trainer: Trainer) -> Resolver:
@@ -176,19 +229,53 @@ def _last_blessed(model_trainer: Trainer) -> Resolver:
     ).with_id(RESOLVER)
 
 
-def _evaluator(
-    config: PipelineConfig, example_gen: PairExampleGen, schema: ImportSchemaGen, trained: Trainer, resolver: Resolver
-) -> Evaluator:
-    return Evaluator(
+def _ranking_evaluator(
+    config: PipelineConfig,
+    example_gen: PairExampleGen,
+    transform: PairTransform,
+    trained: Trainer,
+    resolver: Resolver,
+) -> RankingEvaluator | None:
+    """Ranking metrics, where any is reported or judged."""
+    metrics = tuple(metric for metric in config.evaluate.all_metrics if is_ranking(metric))
+    if not metrics:
+        return None
+    candidates, path = None, config.evaluate.candidates
+    if path is not None:
+        candidates = Candidates(path, candidates_layout(config), str(files.fingerprint(path)))
+    return RankingEvaluator(
         examples=example_gen.outputs["examples"],
-        schema=schema.outputs["schema"],
+        transform_graph=transform.outputs["transform_graph"],
         model=trained.outputs["model"],
         baseline_model=resolver.outputs[MODEL],
-        eval_config=eval_config(blessing_rules(config)),
+        settings=RankingSettings(metrics, config.evaluate.measured_slices, candidates),
     )
 
 
-def _pusher(config: PipelineConfig, root: Root, trained: Trainer, evaluator: Evaluator) -> VersionPusher:
+def _evaluator(
+    config: PipelineConfig,
+    example_gen: PairExampleGen,
+    transform: PairTransform,
+    trained: Trainer,
+    resolver: Resolver,
+    ranking: RankingEvaluator | None,
+) -> PairEvaluator:
+    return PairEvaluator(
+        examples=example_gen.outputs["examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        model=trained.outputs["model"],
+        baseline_model=resolver.outputs[MODEL],
+        settings=EvaluationSettings(
+            tuple(blessing_rules(config)),
+            config.evaluate.has_default_rules,
+            config.data.columns.score is not None,
+            config.evaluate.measured_slices,
+        ),
+        ranking=ranking.outputs["evaluation"] if ranking else None,
+    ).with_id(EVALUATOR)
+
+
+def _pusher(config: PipelineConfig, root: Root, trained: Trainer, evaluator: PairEvaluator) -> VersionPusher:
     return VersionPusher(
         model=trained.outputs["model"],
         blessing=evaluator.outputs["blessing"],

@@ -12,3 +12,5 @@ class RunOptions:
     beam_profile: str = "local"
     accept_reason: str | None = None
     """Why the gate is overruled, this once; None: it is not."""
+    until: str | None = None
+    """The node with which the run ends; None: the last of the graph."""

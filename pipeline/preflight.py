@@ -7,7 +7,7 @@ from pathlib import Path
 from components.pair_example_gen.chunks import check_head
 from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.source import check_span, find_files, has_span, split_path
-from pipeline.config import PipelineConfig, ingest_settings
+from pipeline.config import PipelineConfig, candidates_layout, ingest_settings
 from pipeline.errors import ConfigError
 
 
@@ -20,6 +20,8 @@ def check_inputs(config: PipelineConfig) -> None:
     """
     if not is_remote(config.schema_path) and not Path(config.schema_path).is_file():
         raise ConfigError(f"schema: {config.schema_path}: no such file; leave `schema` out for the curated one")
+    if config.evaluate.candidates is not None:
+        check_head(config.evaluate.candidates, candidates_layout(config))
     layout = ingest_settings(config).layout
     base, pattern = split_path(config.data.path)
     if has_span(pattern):

@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 from pipeline.config import PipelineConfig
 
-Status = Literal["published", "data_refused", "model_refused", "failed"]
+Status = Literal["published", "tuned", "data_refused", "model_refused", "failed"]
 State = Literal["executed", "cached", "skipped", "failed"]
 
-EXIT_CODES: dict[Status, int] = {"published": 0, "data_refused": 3, "model_refused": 4, "failed": 1}
+EXIT_CODES: dict[Status, int] = {"published": 0, "tuned": 0, "data_refused": 3, "model_refused": 4, "failed": 1}
 _REPORTED_VERSIONS = ("kindred", "tfx", "tensorflow", "keras", "tensorflow-transform", "apache-beam")
 
 
@@ -35,8 +35,12 @@ class RunRecord:
     components: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
+    tuning: dict[str, Any] | None = None
+    warm_start: dict[str, Any] | None = None
     blessed: bool = False
     blessing: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    evaluation: str | None = None
+    """Where the Evaluator's findings are, below the root."""
     published: str | None = None
     versions: dict[str, str] = dataclasses.field(default_factory=lambda: library_versions())
     error: str | None = None
@@ -53,8 +57,9 @@ class RunRecord:
         self.seconds = round(time.monotonic() - since, 3)
         content = dataclasses.asdict(self)
         del content["frequent_pair"]
-        if self.error is None:
-            del content["error"]
+        for name in ("error", "evaluation", "tuning", "warm_start"):
+            if content[name] is None:
+                del content[name]
         # Tasks of one run write it at the same time, each in a container whose process ids are those of the others.
         staged = path.with_suffix(f".{uuid.uuid4().hex}.staged")
         staged.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

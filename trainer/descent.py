@@ -14,6 +14,7 @@ from trainer.epochs import Epochs
 from trainer.errors import TrainingDiverged
 from trainer.learner import Learner
 from trainer.model import TableSizes
+from trainer.optimizers import build_optimizer
 from trainer.pairs import Pairs, TrainingPairs
 from trainer.settings import ModelSettings, TrainSettings
 
@@ -43,46 +44,70 @@ def diverged(what: str, epoch: int, learning_rate: float) -> TrainingDiverged:
     )
 
 
-def batch_maker(pairs: TrainingPairs, sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> BatchMaker:
+class Descent:
+    """Trains `network` on `pairs` by gradients, on every device of `strategy`."""
+
+    def __init__(
+        self,
+        network: keras.Model,
+        pairs: TrainingPairs,
+        sizes: TableSizes,
+        model: ModelSettings,
+        settings: TrainSettings,
+        strategy: tf.distribute.Strategy,
+    ) -> None:
+        self._network, self._pairs, self._settings, self._strategy = network, pairs, settings, strategy
+        self._steps = -(-len(pairs) // settings.batch_size)
+        self._maker = _batch_maker(pairs, sizes, model, settings)
+        with strategy.scope():
+            self._learner = Learner(network, model)
+            optimizer = build_optimizer(settings)
+            optimizer.build(network.trainable_variables)
+            # An epoch in one call of TensorFlow; its loop cannot hold the steps of several replicas (Keras 3.15).
+            at_once = self._steps if strategy.num_replicas_in_sync == 1 else 1
+            self._learner.compile(optimizer=optimizer, steps_per_execution=at_once)
+        self.variables = [variable.value for variable in (*network.variables, *optimizer.variables)]
+
+    def start_from_network(self) -> None:
+        """Takes up the tables that the network has, which are those it trains."""
+
+    def run(self, validation: Pairs | None, epochs: Epochs) -> None:
+        """Trains until the epochs are done or over.
+
+        Raises:
+          TrainingDiverged: the loss became infinite or NaN.
+        """
+        if epochs.over or epochs.done >= self._settings.epochs:
+            return
+        self._learner.fit(
+            _distributed(
+                self._strategy, lambda replicas, of: self._maker.training(self._pairs, epochs.done, replicas, of)
+            ),
+            validation_data=None
+            if validation is None
+            else _distributed(self._strategy, lambda replicas, of: self._maker.validation(validation, replicas, of)),
+            initial_epoch=epochs.done,
+            epochs=self._settings.epochs,
+            steps_per_epoch=self._steps,
+            callbacks=[_AfterEpoch(epochs, self._settings.learning_rate)],
+            shuffle=False,  # the batches are
+            verbose=0,
+        )
+
+    @property
+    def finite(self) -> bool:
+        """Whether every number of the model is finite."""
+        return all(bool(tf.reduce_all(tf.math.is_finite(variable.value))) for variable in self._network.variables)
+
+    def settle(self) -> None:
+        """Puts the solution into the network, where it is."""
+
+
+def _batch_maker(pairs: TrainingPairs, sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> BatchMaker:
     """How batches of `pairs` are made for the objective; with a score, `logistic` learns from labels."""
     _, right = pairs.occurrences((sizes.left, sizes.right))
     sampler = NegativeSampler.of(right, model) if pairs.positives_only or model.objective != "logistic" else None
     return BatchMaker(settings.batch_size, settings.seed, sizes.right, pairs.weighted, sampler)
-
-
-def descend(
-    learner: Learner,
-    pairs: TrainingPairs,
-    validation: Pairs | None,
-    maker: BatchMaker,
-    epochs: Epochs,
-    settings: TrainSettings,
-    strategy: tf.distribute.Strategy,
-) -> None:
-    """Trains the compiled `learner` on `pairs` until its epochs are done or over.
-
-    Raises:
-      TrainingDiverged: the loss became infinite or NaN.
-    """
-    if epochs.over or epochs.done >= settings.epochs:
-        return
-    learner.fit(
-        _distributed(strategy, lambda replicas, of: maker.training(pairs, epochs.done, replicas, of)),
-        validation_data=None
-        if validation is None
-        else _distributed(strategy, lambda replicas, of: maker.validation(validation, replicas, of)),
-        initial_epoch=epochs.done,
-        epochs=settings.epochs,
-        steps_per_epoch=steps(pairs, settings),
-        callbacks=[_AfterEpoch(epochs, settings.learning_rate)],
-        shuffle=False,  # the batches are
-        verbose=0,
-    )
-
-
-def steps(pairs: TrainingPairs, settings: TrainSettings) -> int:
-    """Updates in one epoch."""
-    return -(-len(pairs) // settings.batch_size)
 
 
 def _distributed(

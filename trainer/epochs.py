@@ -10,6 +10,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -22,6 +23,16 @@ _STATE = "state.json"
 _SCALAR = tf.compat.v1.SummaryMetadata(
     plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"), data_class="DATA_CLASS_SCALAR"
 )
+
+
+class Variable(Protocol):
+    """Numbers that can be read and replaced: a `tf.Variable`, or what stands for an array."""
+
+    def numpy(self) -> np.ndarray:
+        """The numbers."""
+
+    def assign(self, values: Any) -> object:
+        """Replaces them."""
 
 
 class Epochs:
@@ -37,7 +48,7 @@ class Epochs:
 
     def __init__(
         self,
-        variables: Sequence[tf.Variable],
+        variables: Sequence[Variable],
         directory: str | None,
         stopping: EarlyStoppingSettings | None,
         monitor: str,

@@ -2,7 +2,8 @@
 
 TrainingError
 ├── TrainingDiverged    the loss stopped being a finite number
-└── TrainingTooLarge    it would not fit in memory
+├── TrainingTooLarge    it would not fit in memory
+└── PairsTooMany        a solver needs all pairs in memory, and they are on disk
 """
 
 from __future__ import annotations
@@ -20,5 +21,11 @@ class TrainingDiverged(TrainingError):
 
 class TrainingTooLarge(TrainingError):
     """The tables, their optimizer and a batch do not fit in memory."""
+
+    exit_code = 2
+
+
+class PairsTooMany(TrainingError):
+    """There are more pairs than memory may hold, and the solver needs them all."""
 
     exit_code = 2

@@ -34,7 +34,12 @@ class Unit:
 
 
 def unit_of(transform: tft.TFTransformOutput) -> Unit:
-    """Reads centre and scale back from the transform graph, which alone knows them: transforms 0 and huge scores."""
+    """Reads centre and scale back from the transform graph, which alone knows them: transforms 0 and huge scores.
+
+    Where pairs have no score, the model's own unit is the only one.
+    """
+    if features.SCORE not in transform.raw_feature_spec():
+        return Unit(center=0.0, scale=1.0)
     scores = tf.constant([[0.0], *([probe] for probe in _PROBES)], tf.float32)
     no_ids = tf.fill(tf.shape(scores), b"")
     probes = {features.LEFT_ID: no_ids, features.RIGHT_ID: no_ids, features.SCORE: scores}
@@ -78,8 +83,9 @@ class PublishedModel(tf.Module):
         offset = network.get_layer(GLOBAL_BIAS).get_weights()[0] if _has(network, GLOBAL_BIAS) else np.float32(0)
         self.offset = tf.Variable(offset, trainable=False, name="offset")
         unit = unit_of(transform)
-        self.center = tf.constant(unit.center, tf.float32)
-        self.scale = tf.constant(unit.scale, tf.float32)
+        # Variables, so that a warm start finds them beside the tables.
+        self.center = tf.Variable(unit.center, trainable=False, dtype=tf.float32, name="center")
+        self.scale = tf.Variable(unit.scale, trainable=False, dtype=tf.float32, name="scale")
 
     def left_rows(self, ids: tf.Tensor) -> tf.Tensor:
         """Table rows int64 `[n]` of left ids string `[n]`."""

@@ -71,12 +71,14 @@ def build_model(sizes: TableSizes, settings: ModelSettings, seed: int) -> keras.
     if settings.normalize:
         rows = [Direction()(side) for side in rows]
     score = keras.layers.Dot(axes=1, name="dot")(rows)
-    if settings.bias:
+    # Least squares over all pairs, seen or not, has no biases: they would have to hold for the unseen ones too.
+    biased = settings.bias and settings.objective != "ials"
+    if biased:
         tables = ((_bias(LEFT_BIAS, sizes.left), left), (_bias(RIGHT_BIAS, sizes.right), right))
         score = keras.layers.Add(name="biases")([score, *(keras.layers.Flatten()(table(ids)) for table, ids in tables)])
     if settings.bias or settings.objective != "regression":
         # Where it is not learned it is found afterwards (trainer/calibration.py).
-        learned = settings.bias and settings.objective in _ABSOLUTE_OBJECTIVES
+        learned = biased and settings.objective in _ABSOLUTE_OBJECTIVES
         score = Offset(name=GLOBAL_BIAS, trainable=learned)(score)
     return keras.Model([left, right], score, name="pair_similarity")
 

@@ -15,15 +15,16 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
     """Encodes ids and centres scores.
 
     Args:
-      inputs: `left_id`, `right_id` string `[n, 1]`, `score` float `[n, 1]`.
+      inputs: `left_id`, `right_id` string `[n, 1]`; `score` float `[n, 1]`, or none where every pair is a positive.
       custom_config: sections `encode` and `score` of the pipeline file (`trainer.settings`).
 
     Returns:
-      `left`, `right` int64 `[n, 1]` in `[0, vocabulary + oov_buckets)`; `label` float32 `[n, 1]`.
+      `left`, `right` int64 `[n, 1]` in `[0, vocabulary + oov_buckets)`; `label` float32 `[n, 1]`, 1 for a positive.
     """
     encode, score = transform_settings(custom_config)
     left, right = _encode(inputs[features.LEFT_ID], inputs[features.RIGHT_ID], encode)
-    return {features.LEFT: left, features.RIGHT: right, features.LABEL: _label(inputs[features.SCORE], score)}
+    label = _label(inputs[features.SCORE], score) if features.SCORE in inputs else tf.ones_like(left, tf.float32)
+    return {features.LEFT: left, features.RIGHT: right, features.LABEL: label}
 
 
 def _encode(left_id: tf.Tensor, right_id: tf.Tensor, encode: EncodeSettings) -> tuple[tf.Tensor, tf.Tensor]:

@@ -6,14 +6,16 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from trainer import dataset, export, features, training
+from trainer import dataset, export, features, projector, training, warm_start
 from trainer.model import TableSizes
-from trainer.settings import EncodeSettings, training_settings
+from trainer.settings import EncodeSettings, training_settings, with_values
 
 HISTORY_FILE = "history.json"
 
@@ -27,16 +29,24 @@ def run_fn(fn_args: FnArgs) -> None:
       TrainingTooLarge: the model would not fit in memory.
       TrainingDiverged: the loss became infinite or NaN.
     """
-    encode, model, train = training_settings(fn_args.custom_config)
+    tuned = (fn_args.hyperparameters or {}).get("values", {})
+    encode, model, train = training_settings(with_values(fn_args.custom_config, tuned))
     transform = tft.TFTransformOutput(fn_args.transform_output)
+    sizes = table_sizes(transform, encode)
+    start = None
+    if train.warm_start:
+        start, record = warm_start.from_published(fn_args.base_model, transform, sizes, model)
+        _write_json(fn_args.model_run_dir, warm_start.WARM_START_FILE, record)
     unfinished = _unfinished(fn_args)
     places = training.Places(epochs=os.path.join(unfinished, _digest(fn_args)), curves=fn_args.model_run_dir)
     with tempfile.TemporaryDirectory(prefix="kindred-pairs-") as directory:
         encoder = transform.transform_features_layer()
-        pairs = dataset.load(fn_args.train_files, encoder, train.data_memory_mb << 20, directory)
-        network, history = training.fit(pairs, table_sizes(transform, encode), model, train, places)
+        scored = features.SCORE in transform.raw_feature_spec()
+        pairs = dataset.load(fn_args.train_files, encoder, train.data_memory_mb << 20, directory, scored)
+        network, history = training.fit(pairs, sizes, model, train, places, start)
     export.export(network, transform, encode.shared, fn_args.serving_model_dir)
-    _write_history(fn_args.model_run_dir, history)
+    _write_json(fn_args.model_run_dir, HISTORY_FILE, history)
+    projector.write(network, transform, encode.shared, fn_args.model_run_dir)
     if tf.io.gfile.exists(unfinished):
         tf.io.gfile.rmtree(unfinished)
 
@@ -48,7 +58,8 @@ def _unfinished(fn_args: FnArgs) -> str:
 
 def _digest(fn_args: FnArgs) -> str:
     """The same for the same training, and no other: of its settings, its code and the artifacts it learns from."""
-    of = [fn_args.custom_config, fn_args.train_files, fn_args.transform_output, fn_args.base_model]
+    settings = [fn_args.custom_config, fn_args.hyperparameters]
+    of = [*settings, fn_args.train_files, fn_args.transform_output, fn_args.base_model]
     return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -61,7 +72,7 @@ def table_sizes(transform: tft.TFTransformOutput, encode: EncodeSettings) -> Tab
     return TableSizes(left, right, encode.shared)
 
 
-def _write_history(directory: str, history: training.History) -> None:
+def _write_json(directory: str, name: str, content: Mapping[str, Any]) -> None:
     tf.io.gfile.makedirs(directory)
-    with tf.io.gfile.GFile(os.path.join(directory, HISTORY_FILE), "w") as file:
-        json.dump(history, file)
+    with tf.io.gfile.GFile(os.path.join(directory, name), "w") as file:
+        json.dump(content, file)

@@ -7,6 +7,7 @@ here depends on the floor above.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Literal
 
 
@@ -40,6 +41,14 @@ class NegativeSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class AlsSettings:
+    """How least squares is solved (section `train.als`)."""
+
+    ridge: float | None = None
+    frequency_exponent: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
 class ModelSettings:
     """The shape of the model, what it minimises, and its penalty (section `model`)."""
 
@@ -51,6 +60,7 @@ class ModelSettings:
     normalize: bool = False
     temperature: float = 1.0
     negatives: NegativeSettings = NegativeSettings()
+    unobserved_weight: float = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,12 +78,14 @@ class TrainSettings:
 
     epochs: int = 20
     batch_size: int = 8192
-    optimizer: Literal["adagrad", "adam", "sgd"] = "adagrad"
+    optimizer: Literal["adagrad", "adam", "sgd", "als"] = "adagrad"
     learning_rate: float = 0.1
     early_stopping: EarlyStoppingSettings | None = EarlyStoppingSettings()
     seed: int = 1
     data_memory_mb: int = 2048
     devices: Literal["one", "all", "workers"] = "one"
+    als: AlsSettings = AlsSettings()
+    warm_start: bool = False
 
 
 def transform_settings(custom_config: dict[str, Any]) -> tuple[EncodeSettings, ScoreSettings]:
@@ -84,9 +96,20 @@ def transform_settings(custom_config: dict[str, Any]) -> tuple[EncodeSettings, S
 def training_settings(custom_config: dict[str, Any]) -> tuple[EncodeSettings, ModelSettings, TrainSettings]:
     """The settings of training, from the `custom_config` of the Trainer node."""
     model, train = dict(custom_config["model"]), dict(custom_config["train"])
-    negatives, stopping = model.pop("negatives"), train.pop("early_stopping")
+    negatives, stopping, als = model.pop("negatives"), train.pop("early_stopping"), train.pop("als")
     return (
         EncodeSettings(**custom_config["encode"]),
         ModelSettings(negatives=NegativeSettings(**negatives), **model),
-        TrainSettings(early_stopping=EarlyStoppingSettings(**stopping) if stopping else None, **train),
+        TrainSettings(
+            early_stopping=EarlyStoppingSettings(**stopping) if stopping else None, als=AlsSettings(**als), **train
+        ),
     )
+
+
+def with_values(custom_config: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """`custom_config` with other settings at the dotted keys of `values`, such as `train.learning_rate`."""
+    sections = {section: {**custom_config[section]} for section in ("model", "train")}
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        sections[section][name] = value
+    return {**custom_config, **sections}

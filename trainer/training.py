@@ -11,15 +11,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer import calibration, descent, devices, memory
+from trainer import calibration, devices, memory
+from trainer.alternation import Alternation
+from trainer.descent import Descent, diverged
 from trainer.epochs import Epochs, History
-from trainer.learner import Learner
 from trainer.model import GLOBAL_BIAS, LEFT_VECTORS, RIGHT_VECTORS, TableSizes, build_model
-from trainer.optimizers import build_optimizer
 from trainer.pairs import Pairs, TrainingPairs
 from trainer.settings import ModelSettings, TrainSettings
+from trainer.warm_start import WarmStart
 
-__all__ = ["History", "Places", "fit"]
+__all__ = ["History", "Places", "fit", "monitored"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,12 +35,20 @@ class Places:
     curves: str | None = None
 
 
-def fit(
-    train: TrainingPairs, sizes: TableSizes, model: ModelSettings, settings: TrainSettings, places: Places = Places()
-) -> tuple[keras.Model, History]:
-    """Trains a model on `train`; the epoch with the best validation measure is the one that is kept.
+def monitored(model: ModelSettings) -> str:
+    """The measure of rows held out that tells which epoch is the best; less is better."""
+    return "val_rmse" if model.objective == "regression" else "val_loss"
 
-    That measure is `val_rmse` for regression, else `val_loss`.
+
+def fit(
+    train: TrainingPairs,
+    sizes: TableSizes,
+    model: ModelSettings,
+    settings: TrainSettings,
+    places: Places = Places(),
+    start: WarmStart | None = None,
+) -> tuple[keras.Model, History]:
+    """Trains a model on `train`, from `start` where it is given; the epoch with the best `monitored` measure is kept.
 
     Returns:
       The model, and a value per epoch of each measure.
@@ -54,29 +63,32 @@ def fit(
     strategy = devices.strategy_of(settings.devices)
     with strategy.scope():
         network = build_model(sizes, model, settings.seed)
-        learner = Learner(network, model)
-        optimizer = build_optimizer(settings)
-        optimizer.build(network.trainable_variables)
-        # An epoch in one call of TensorFlow; its loop cannot hold the steps of several replicas (Keras 3.15).
-        steps = descent.steps(kept, settings) if strategy.num_replicas_in_sync == 1 else 1
-        learner.compile(optimizer=optimizer, steps_per_execution=steps)
+    engine = (
+        Alternation(network, kept, sizes, model, settings)
+        if settings.optimizer == "als"
+        else Descent(network, kept, sizes, model, settings, strategy)
+    )
+    if start:
+        start.apply(network)
+        engine.start_from_network()
     with _place_of_epochs(places, validation is not None) as directory:
         epochs = Epochs(
-            [variable.value for variable in (*network.variables, *optimizer.variables)],
+            engine.variables,
             directory,
             settings.early_stopping if validation is not None else None,
-            monitor="val_rmse" if model.objective == "regression" else "val_loss",
+            monitor=monitored(model),
             curves=places.curves,
             # A place that several workers share is the chief's to write; one of its own is each worker's.
             writes=devices.is_chief(strategy) or places.epochs is None,
         )
-        maker = descent.batch_maker(kept, sizes, model, settings)
-        descent.descend(learner, kept, validation, maker, epochs, settings, strategy)
+        engine.run(validation, epochs)
         # An epoch's loss is measured before its last step, and cannot tell what that did.
-        _check_finite(network, epochs, settings)
+        if not engine.finite:
+            raise diverged("a weight became infinite or NaN", epochs.done, settings.learning_rate)
         epochs.go_back_to_best()
-    _clear_untouched_rows(network, kept, sizes)
-    if maker.sampler:
+    engine.settle()
+    _clear_untouched_rows(network, kept, sizes, start)
+    if _learned_from_positives(kept, model):
         _calibrate(network, kept if validation is None else validation, settings)
     return network, epochs.history
 
@@ -97,13 +109,14 @@ def _place_of_epochs(places: Places, needed: bool) -> Iterator[str | None]:
             yield directory
 
 
-def _check_finite(network: keras.Model, epochs: Epochs, settings: TrainSettings) -> None:
-    if not all(bool(tf.reduce_all(tf.math.is_finite(variable.value))) for variable in network.variables):
-        raise descent.diverged("a weight became infinite or NaN", epochs.done, settings.learning_rate)
+def _learned_from_positives(pairs: TrainingPairs, model: ModelSettings) -> bool:
+    return model.objective != "regression" and pairs.positives_only
 
 
-def _clear_untouched_rows(network: keras.Model, seen: TrainingPairs, sizes: TableSizes) -> None:
-    """Sets rows that no training pair touched to zero, the out-of-vocabulary ones above all.
+def _clear_untouched_rows(
+    network: keras.Model, seen: TrainingPairs, sizes: TableSizes, start: WarmStart | None
+) -> None:
+    """Sets rows that no training pair touched, here or in `start`, to zero, the out-of-vocabulary ones above all.
 
     Such a row still holds its random start, and an id that was never seen should say "no opinion" (its partner's bias
     and no more), not a random one. Biases start at zero and stay there.
@@ -111,6 +124,8 @@ def _clear_untouched_rows(network: keras.Model, seen: TrainingPairs, sizes: Tabl
     left, right = (occurrences > 0 for occurrences in seen.occurrences((sizes.left, sizes.right)))
     touched = {LEFT_VECTORS: left | right} if sizes.shared else {LEFT_VECTORS: left, RIGHT_VECTORS: right}
     for name, rows in touched.items():
+        if start:
+            rows = rows | start.kept(name)
         # By row, since a copy of a table may not fit in memory.
         table = network.get_layer(name).embeddings.value
         others = np.flatnonzero(~rows)

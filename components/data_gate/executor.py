@@ -112,21 +112,24 @@ def _describe(check: Check, examples_uri: str) -> str:
     lines = [f"{check.rule}: {check.words}"]
     if check.rows is not None:
         shown = _first_rows(examples_uri, check.rows)
-        lines += [f"    {left!r}, {right!r}, {score:g}" for left, right, score in shown]
+        lines += ["    " + ", ".join(row) for row in shown]
     return "\n".join(lines)
 
 
-def _first_rows(examples_uri: str, rows: rules.Rows) -> list[tuple[str, str, float]]:
-    """The first few examples that `rows` asks for."""
-    shown: list[tuple[str, str, float]] = []
+def _first_rows(examples_uri: str, rows: rules.Rows) -> list[list[str]]:
+    """The first few examples that `rows` asks for, each value in words."""
+    shown: list[list[str]] = []
     for file in split_files(examples_uri, rows.split):
         for batch in read_batches(file):
             found = rules.matching_rows(batch, rows).slice(0, _SHOWN_ROWS - len(shown))
-            left, right, score = (column.to_pylist() for column in found.columns)
-            shown += [(a.decode(), b.decode(), c) for a, b, c in zip(left, right, score, strict=True)]
+            shown += [[_in_words(value) for value in row.values()] for row in found.to_pylist()]
             if len(shown) == _SHOWN_ROWS:
                 return shown
     return shown
+
+
+def _in_words(value: bytes | float) -> str:
+    return repr(value.decode()) if isinstance(value, bytes) else f"{value:g}"
 
 
 def _write(uri: str, checks: list[Check], compared: bool, reason: str | None) -> None:

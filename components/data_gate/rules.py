@@ -80,6 +80,8 @@ def check_splits(splits: Mapping[str, Distribution], settings: GateSettings) -> 
         return
     for side in ("left", "right"):
         yield from _entity_checks(side, train, settings)
+    if not train.has_scores:
+        return
     lowest, highest = float(train.scores[0]), float(train.scores[-1])
     words = f"score: every one of the {train.rows:,} scores of split train is {lowest:g}; there is nothing to learn"
     yield Check("score varies", highest - lowest, 0.0, highest > lowest, words, Rows("train"))
@@ -111,9 +113,9 @@ def check_anomalies(anomalies: Mapping[str, anomalies_pb2.Anomalies]) -> Iterato
 
 
 def check_skew(splits: Mapping[str, Distribution], settings: GateSettings) -> Iterator[Check]:
-    """Whether eval's scores are distributed as train's are."""
+    """Whether eval's scores are distributed as train's are; nothing to check where pairs have none."""
     train, held_out = splits["train"], splits["eval"]
-    if settings.max_score_skew is None or min(train.rows, held_out.rows) < _ROWS_FOR_SKEW:
+    if settings.max_score_skew is None or min(len(train.scores), len(held_out.scores)) < _ROWS_FOR_SKEW:
         return
     value = drift.score_divergence(held_out.scores, train.scores)
     words = f"score: split eval is distributed unlike split train: Jensen-Shannon divergence {value:.3f}"
@@ -127,7 +129,7 @@ def check_drift(
     current, accepted = merge(list(splits.values())), merge(list(reference.values()))
     for side in ("left", "right"):
         yield from _entity_drift(side, current.entities(side), accepted.entities(side), settings)
-    if settings.max_score_divergence is not None:
+    if settings.max_score_divergence is not None and current.has_scores and accepted.has_scores:
         value = drift.score_divergence(current.scores, accepted.scores)
         words = f"score: distributed unlike the last accepted data: Jensen-Shannon divergence {value:.3f}"
         yield _at_most("validate.max_score_divergence", value, settings.max_score_divergence, words, Rows("train"))

@@ -1,1 +1,1 @@
-"""What TFX's Evaluator is told to measure, which rules bless a model, and how its verdict reads."""
+"""What is measured on held-out pairs, which rules bless a model, and how the verdict reads."""

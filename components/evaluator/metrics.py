@@ -1,85 +1,125 @@
-"""Errors of the model beside those of the constant model, as one metric of TensorFlow Model Analysis."""
+"""How far scores are from labels, by NumPy: whole columns, every row as often as its weight says.
+
+Answers hold `value`, in the unit of the raw scores, and the signed `score`; a label is positive above the centre.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from typing import Any
+import dataclasses
+from collections.abc import Callable
 
-import apache_beam as beam
 import numpy as np
-from tensorflow_model_analysis.metrics import metric_types, metric_util
 
-# The outputs of the model's `evaluate` signature.
-VALUE, BASELINE = "value", "baseline"
-
-_Sums = tuple[float, float, float, float, int]
-
-NAMES = ("rmse", "mae", "baseline_rmse", "baseline_mae", "rmse_gain", "mae_gain")
+_BINS = 10
 
 
-class PairErrors(metric_types.Metric):
-    """Root mean squared and mean absolute error in the label's own unit.
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """What one model says about each row."""
 
-    For model and constant model (which answers the mean, or whatever the labels are centred on, for every pair):
-    `rmse`, `mae`, `baseline_rmse`, `baseline_mae`, and `rmse_gain`, `mae_gain` = baseline error - model error.
+    value: np.ndarray  # float64 [n]
+    score: np.ndarray  # float64 [n]
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """What is true of each row: the raw score, and whether it lies above the centre."""
+
+    value: np.ndarray  # float64 [n]
+    positive: np.ndarray  # bool [n]
+
+
+@dataclasses.dataclass(frozen=True)
+class Additive:
+    """A metric that is a function of sums over rows, so that resampling is adding up."""
+
+    parts: Callable[[Labels, Answers], np.ndarray]  # -> [n, p]
+    of_means: Callable[[np.ndarray], np.ndarray]  # means of the parts [..., p] -> [...]
+
+
+def _squares(labels: Labels, answers: Answers) -> np.ndarray:
+    return np.square(answers.value - labels.value)[:, None]
+
+
+def _distances(labels: Labels, answers: Answers) -> np.ndarray:
+    return np.abs(answers.value - labels.value)[:, None]
+
+
+def _right_signs(labels: Labels, answers: Answers) -> np.ndarray:
+    return ((answers.score > 0) == labels.positive)[:, None].astype(np.float64)
+
+
+def _errors_by_bin(labels: Labels, answers: Answers) -> np.ndarray:
+    """The error of each row in the column of its bin; bins are tenths of the rows by value, equal values together."""
+    edges = np.unique(np.quantile(answers.value, np.arange(1, _BINS) / _BINS)) if len(answers.value) else np.zeros(0)
+    columns = np.zeros((len(answers.value), _BINS))
+    columns[np.arange(len(columns)), np.searchsorted(edges, answers.value, "right")] = answers.value - labels.value
+    return columns
+
+
+# rmse: root mean squared error. mae: mean absolute error. sign_accuracy: the share of rows whose score has the sign of
+# the label. calibration: rows in ten bins by value, the mean distance of mean value and mean label (the expected
+# calibration error of Naeini et al. 2015, of numbers instead of probabilities).
+ADDITIVE = {
+    "rmse": Additive(_squares, lambda means: np.sqrt(means[..., 0])),
+    "mae": Additive(_distances, lambda means: means[..., 0]),
+    "sign_accuracy": Additive(_right_signs, lambda means: means[..., 0]),
+    "calibration": Additive(_errors_by_bin, lambda means: np.abs(means).sum(axis=-1)),
+}
+
+
+class Order:
+    """The order of some values, equal ones together, worked out once for any number of weightings."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.rows = np.argsort(values, kind="stable")
+        ordered = values[self.rows]
+        self.starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(values)])
+        group = np.zeros(len(values), np.int64)
+        group[self.starts] = 1
+        self.group = np.empty(len(values), np.int64)
+        self.group[self.rows] = np.cumsum(group) - 1
+
+    def sums(self, weights: np.ndarray) -> np.ndarray:
+        """The sum of `weights` `[n]` of each group of equal values, in their order."""
+        return np.add.reduceat(weights[self.rows], self.starts)
+
+    def ranks(self, weights: np.ndarray) -> np.ndarray:
+        """The mid-rank of each row: the weight below it and half of that which equals it."""
+        sums = self.sums(weights)
+        return np.asarray((np.cumsum(sums) - sums / 2)[self.group])
+
+
+def auc(order: Order, positive: np.ndarray, weights: np.ndarray) -> float:
+    """The chance that a positive row scores above a negative one, ties half (Hanley & McNeil 1982); NaN without both.
+
+    `order` is that of the scores.
     """
-
-    def __init__(self, name: str = "pair_errors") -> None:
-        super().__init__(metric_util.merge_per_key_computations(_computations), name=name)
-
-
-metric_types.register_metric(PairErrors)
+    above = order.sums(np.where(positive, weights, 0.0))
+    below = order.sums(np.where(positive, 0.0, weights))
+    total = above.sum() * below.sum()
+    return float(np.sum(above * (np.cumsum(below) - below / 2)) / total) if total else float("nan")
 
 
-def _computations(
-    name: str = "pair_errors", model_name: str = "", output_name: str = "", **_: Any
-) -> metric_types.MetricComputations:
-    del name
-    # `example_weighted=None` is how TFMA keys the thresholds of a MetricsSpec, by which ours are set.
-    keys = {metric: metric_types.MetricKey(metric, model_name, output_name, example_weighted=None) for metric in NAMES}
-    combiner = _ErrorSums(keys, model_name)
-    return [metric_types.MetricComputation(keys=list(keys.values()), preprocessors=None, combiner=combiner)]
+def spearman(values: Order, labels: Order, weights: np.ndarray) -> float:
+    """The correlation of mid-ranks (Spearman 1904); 0 for constant values, NaN for constant labels."""
+    a, b = values.ranks(weights), labels.ranks(weights)
+    total = weights.sum()
+    if not total:
+        return float("nan")
+    a, b = a - a @ weights / total, b - b @ weights / total
+    of_values, of_labels = np.square(a) @ weights, np.square(b) @ weights
+    if not of_labels:
+        return float("nan")
+    return float((a * b) @ weights / np.sqrt(of_values * of_labels)) if of_values else 0.0
 
 
-class _ErrorSums(beam.CombineFn):
-    """Sums of squared and absolute errors of the model and of the constant model, and the row count."""
-
-    def __init__(self, keys: dict[str, metric_types.MetricKey], model_name: str) -> None:
-        self._keys = keys
-        self._model_name = model_name
-
-    def create_accumulator(self) -> _Sums:
-        return (0.0, 0.0, 0.0, 0.0, 0)
-
-    def add_input(self, accumulator: _Sums, element: metric_types.StandardMetricInputs) -> _Sums:
-        predictions = element.get_predictions(self._model_name)
-        labels = element.get_labels()
-        if isinstance(labels, dict):  # two models: TFMA keys the labels by model, the same ones for each
-            labels = labels[self._model_name]
-        label = np.asarray(labels, np.float64).ravel()
-        error = np.asarray(predictions[VALUE], np.float64).ravel() - label
-        constant = np.asarray(predictions[BASELINE], np.float64).ravel() - label
-        squared, absolute, constant_squared, constant_absolute, count = accumulator
-        return (
-            squared + float(error @ error),
-            absolute + float(np.abs(error).sum()),
-            constant_squared + float(constant @ constant),
-            constant_absolute + float(np.abs(constant).sum()),
-            count + len(label),
-        )
-
-    def merge_accumulators(self, accumulators: Iterable[_Sums]) -> _Sums:
-        squared, absolute, constant_squared, constant_absolute, count = (
-            sum(column) for column in zip(*accumulators, strict=True)
-        )
-        return squared, absolute, constant_squared, constant_absolute, int(count)
-
-    def extract_output(self, accumulator: _Sums) -> dict[metric_types.MetricKey, float]:
-        squared, absolute, constant_squared, constant_absolute, count = accumulator
-        if not count:
-            return dict.fromkeys(self._keys.values(), math.nan)
-        rmse, baseline_rmse = math.sqrt(squared / count), math.sqrt(constant_squared / count)
-        mae, baseline_mae = absolute / count, constant_absolute / count
-        values = (rmse, mae, baseline_rmse, baseline_mae, baseline_rmse - rmse, baseline_mae - mae)
-        return {self._keys[name]: value for name, value in zip(NAMES, values, strict=True)}
+def ranked(metric: str, labels: Labels, answers: Answers) -> Callable[[np.ndarray], float]:
+    """`auc` or `spearman` as a function of weights `[n]`."""
+    if not len(labels.value):
+        return lambda weights: float("nan")
+    if metric == "auc":
+        scores = Order(answers.score)
+        return lambda weights: auc(scores, labels.positive, weights)
+    by_value, by_label = Order(answers.value), Order(labels.value)
+    return lambda weights: spearman(by_value, by_label, weights)

@@ -1,88 +1,112 @@
-"""Blessing rules as the thresholds of TensorFlow Model Analysis."""
+"""Blessing rules, and how each is judged."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import Literal
 
-from tensorflow_model_analysis.proto import config_pb2
+from components.evaluator.figures import BIASES, LAST_BLESSED, MEAN, POPULARITY, Figure, find
+from components.evaluator.names import ERRORS, is_ranking
 
-from components.evaluator import metrics
-from trainer import features
-
-CANDIDATE, LAST_BLESSED = "candidate", "last_blessed"
-SIGNATURE = "evaluate"
+Other = Literal["baseline", "biases", "popularity", "last_blessed"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """One condition on an error metric (`rmse` or `mae`, lower is better); exactly one of the bounds is set.
+    """One condition on a metric, of all rows or of a slice; exactly one of the bounds is set.
 
-    `below` and `above` are strict. `better_than: baseline` asks for an error lower than the constant model's by more
-    than `margin`; `better_than: last_blessed` for one lower than the last blessed model's by at least `margin` (0: no
-    worse; negative: worse by at most that much).
+    `below` and `above` are strict. `better_than` a baseline asks for more than `margin` of an advantage; `better_than:
+    last_blessed` for an advantage of at least `margin` (0: no worse; negative: worse by at most that much). Better is
+    lower for `rmse`, `mae` and `calibration`, and higher for all else.
     """
 
     metric: str
     below: float | None = None
     above: float | None = None
-    better_than: Literal["baseline", "last_blessed"] | None = None
+    better_than: Other | None = None
     margin: float = 0.0
+    slice: str = ""
+
+    @property
+    def other(self) -> str | None:
+        """The model to compare with, as figures name it: the baseline of a ranking is popularity, else the mean."""
+        if self.better_than == "baseline":
+            return POPULARITY if is_ranking(self.metric) else MEAN
+        return self.better_than
 
     def __str__(self) -> str:
+        what = f"{self.metric} on {self.slice}" if self.slice else self.metric
         if self.below is not None:
-            return f"{self.metric} below {self.below:g}"
+            return f"{what} below {self.below:g}"
         if self.above is not None:
-            return f"{self.metric} above {self.above:g}"
-        other = {"baseline": "constant-mean baseline", "last_blessed": "last blessed model"}[str(self.better_than)]
+            return f"{what} above {self.above:g}"
+        other = {
+            MEAN: "constant-mean baseline", BIASES: "biases alone", POPULARITY: "popularity baseline",
+            LAST_BLESSED: "last blessed model",
+        }[str(self.other)]  # fmt: skip
         if self.margin > 0:
-            return f"{self.metric} better than {other} by {self.margin:g}"
+            return f"{what} better than {other} by {self.margin:g}"
         if self.margin < 0:
-            return f"{self.metric} at most {-self.margin:g} worse than {other}"
-        return f"{self.metric} {'better' if self.better_than == 'baseline' else 'no worse'} than {other}"
+            return f"{what} at most {-self.margin:g} worse than {other}"
+        return f"{what} {'no worse' if self.other == LAST_BLESSED else 'better'} than {other}"
 
 
-def eval_config(rules: Sequence[Rule]) -> config_pb2.EvalConfig:
-    """The Evaluator's configuration: both models by their `evaluate` signature, in the label's own unit."""
-    spec = {"signature_name": SIGNATURE, "label_key": features.SCORE}
-    thresholds: dict[str, config_pb2.MetricThreshold] = {}
-    for rule in rules:
-        _add_threshold(thresholds, rule)
-    return config_pb2.EvalConfig(
-        model_specs=[
-            config_pb2.ModelSpec(name=CANDIDATE, **spec),
-            config_pb2.ModelSpec(name=LAST_BLESSED, is_baseline=True, **spec),
-        ],
-        slicing_specs=[config_pb2.SlicingSpec()],
-        metrics_specs=[
-            config_pb2.MetricsSpec(
-                metrics=[
-                    config_pb2.MetricConfig(class_name=metrics.PairErrors.__name__, module=metrics.__name__),
-                    config_pb2.MetricConfig(class_name="ExampleCount"),
-                ],
-                model_names=[CANDIDATE, LAST_BLESSED],
-                thresholds=thresholds,
-            )
-        ],
-    )
+@dataclasses.dataclass(frozen=True)
+class RuleResult:
+    """One rule with the value it judged, its 95 % interval and the bound.
+
+    Without a value its slice has no rows, without a bound there was nothing to compare with: then the rule holds.
+    `difference` is the interval of the value minus the other model's.
+    """
+
+    rule: str
+    value: float | None
+    bound: float | None
+    ok: bool
+    interval: tuple[float | None, float | None] = (None, None)
+    difference: tuple[float | None, float | None] = (None, None)
+
+    def __str__(self) -> str:
+        value = "no rows" if self.value is None else f"{self.value:.4f}"
+        if self.value is not None and None not in self.interval:
+            value += f" [{self.interval[0]:.4f}, {self.interval[1]:.4f}]"
+        bound = "nothing to compare with" if self.bound is None else f"bound {self.bound:.4f}"
+        return f"{self.rule}: {value}, {bound}: {'ok' if self.ok else 'NOT MET'}"
 
 
-def threshold_name(rule: Rule) -> str:
-    """The TFMA metric on which `rule` sets a threshold."""
-    return f"{rule.metric}_gain" if rule.better_than == "baseline" else rule.metric
+def judge(rules: Sequence[Rule], figures: Sequence[Figure]) -> list[RuleResult]:
+    """The result of every rule.
+
+    Raises:
+      KeyError: nobody measured what a rule asks for.
+    """
+    return [_judge(rule, find(figures, rule.metric, rule.slice)) for rule in rules]
 
 
-def _add_threshold(thresholds: dict[str, config_pb2.MetricThreshold], rule: Rule) -> None:
-    """Adds `rule`; TFMA's bounds are inclusive, so a strict one is the next number beyond."""
-    threshold = thresholds.setdefault(threshold_name(rule), config_pb2.MetricThreshold())
-    if rule.below is not None:
-        threshold.value_threshold.upper_bound.value = math.nextafter(rule.below, -math.inf)
-    elif rule.above is not None:
-        threshold.value_threshold.lower_bound.value = math.nextafter(rule.above, math.inf)
-    elif rule.better_than == "baseline":
-        threshold.value_threshold.lower_bound.value = math.nextafter(rule.margin, math.inf)
+def _judge(rule: Rule, figure: Figure) -> RuleResult:
+    other = figure.others.get(rule.other) if rule.other else None
+    bound = _bound(rule, other.value if other else None)
+    ok = figure.value is None or bound is None or _holds(rule, figure.value, bound)
+    # Where the model has no value but another one has, as of a constant, it is not the better one.
+    if figure.value is None and figure.count:
+        ok = False
+    difference = (other.low, other.high) if other else (None, None)
+    return RuleResult(str(rule), figure.value, bound, ok, (figure.low, figure.high), difference)
+
+
+def _bound(rule: Rule, other: float | None) -> float | None:
+    """The number that the metric has to stay below or above."""
+    if rule.better_than is None:
+        return rule.below if rule.below is not None else rule.above
+    if other is None:
+        return None
+    return other - rule.margin if rule.metric in ERRORS else other + rule.margin
+
+
+def _holds(rule: Rule, value: float, bound: float) -> bool:
+    if rule.below is not None or (rule.better_than is not None and rule.metric in ERRORS):
+        advantage = bound - value
     else:
-        threshold.change_threshold.direction = config_pb2.MetricDirection.LOWER_IS_BETTER
-        threshold.change_threshold.absolute.value = -rule.margin
+        advantage = value - bound
+    return advantage >= 0 if rule.better_than == LAST_BLESSED else advantage > 0

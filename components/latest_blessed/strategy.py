@@ -26,11 +26,7 @@ class LatestBlessedOtherModel(resolver.ResolverStrategy):
         """
         del store
         candidates = {artifact.id for artifact in input_dict[CANDIDATE]}
-        blessings = {
-            blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY): blessing
-            for blessing in sorted(input_dict[BLESSING], key=lambda artifact: artifact.id)
-            if blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY)
-        }
+        blessings = latest_blessings(input_dict[BLESSING])
         others = [model for model in input_dict[MODEL] if model.id in blessings.keys() - candidates]
         latest = max(others, key=lambda model: blessings[model.id].id, default=None)
         return {
@@ -38,3 +34,12 @@ class LatestBlessedOtherModel(resolver.ResolverStrategy):
             MODEL: [latest] if latest else [],
             BLESSING: [blessings[latest.id]] if latest else [],
         }
+
+
+def latest_blessings(blessings: list[types.Artifact]) -> dict[int, types.Artifact]:
+    """The latest blessing of each model that was ever blessed, by the model's id."""
+    return {
+        blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY): blessing
+        for blessing in sorted(blessings, key=lambda artifact: artifact.id)
+        if blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY)
+    }

@@ -84,7 +84,7 @@ def timed_split(pairs: pa.Table, cutoff: float) -> np.ndarray:
 
 
 def encode(pairs: pa.Table) -> Iterator[bytes]:
-    """Serialized tf.Examples of ids, score and weight."""
+    """Serialized tf.Examples of ids, and of score and weight where the pairs have them."""
     encoder = RecordBatchToExamplesEncoder()
     names = [name for name in pairs.schema.names if name in ("left_id", "right_id", "score", "weight")]
     for batch in pairs.select(names).to_batches():

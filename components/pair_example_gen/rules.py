@@ -29,7 +29,9 @@ class Checked:
 
 def pairs_schema(layout: Layout) -> pa.Schema:
     """The columns of good rows: ids binary, score and weight float32, time float64."""
-    fields = [(features.LEFT_ID, pa.binary()), (features.RIGHT_ID, pa.binary()), (features.SCORE, pa.float32())]
+    fields = [(features.LEFT_ID, pa.binary()), (features.RIGHT_ID, pa.binary())]
+    if layout.score is not None:
+        fields.append((features.SCORE, pa.float32()))
     if layout.weight is not None:
         fields.append((features.WEIGHT, pa.float32()))
     if layout.time is not None:
@@ -50,7 +52,8 @@ class RowRules:
         for side in ("left", "right"):
             self._check_id(faults, side, rows.columns[side])
         columns = [_without_nulls(rows.columns["left"]), _without_nulls(rows.columns["right"])]
-        columns.append(self._score(faults, rows.columns["score"]))
+        if "score" in rows.columns:
+            columns.append(self._score(faults, rows.columns["score"]))
         if "weight" in rows.columns:
             columns.append(_weight(faults, rows.columns["weight"]))
         dates = np.zeros(0, bool)

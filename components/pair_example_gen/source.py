@@ -32,7 +32,7 @@ _DIGITS = {"YYYY": "4", "MM": "2", "DD": "2"}
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """How the files are to be read: their format and which columns hold a pair.
+    """How the files are to be read: their format and which columns hold a pair; without a score, a positive one.
 
     `quoting` says whether a field of CSV or TSV may stand in quotation marks; `auto` means in CSV only, as a quotation
     mark may well be a word of a TSV file.
@@ -41,7 +41,7 @@ class Layout:
     format: Literal["auto", "csv", "tsv", "parquet", "tfrecord"]
     left: Column
     right: Column
-    score: Column
+    score: Column | None = None
     weight: Column | None = None
     time: Column | None = None
     quoting: Literal["auto", "double", "none"] = "auto"
@@ -53,7 +53,7 @@ class Layout:
 
     @property
     def columns(self) -> dict[str, Column]:
-        """The columns by what they are: left, right, score, and weight and time where there are any."""
+        """The columns by what they are: left, right, and score, weight and time where there are any."""
         roles: dict[str, Column | None] = {
             "left": self.left, "right": self.right, "score": self.score, "weight": self.weight, "time": self.time
         }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a split of pairs is made of: how often each entity occurs, and the scores. Exact, and mergeable."""
+"""What a split of pairs is made of: how often each entity occurs, and the scores if any. Exact, and mergeable."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet
 import tensorflow as tf
 
@@ -18,16 +19,21 @@ _FILES = {"left": "left.parquet", "right": "right.parquet", "scores": "scores.pa
 
 @dataclasses.dataclass(frozen=True)
 class Distribution:
-    """Entity counts of either side, and every score."""
+    """Entity counts of either side, and every score; no score where the pairs are positives without one."""
 
     left: pa.Table  # after COUNTS, most frequent first, ties by id
     right: pa.Table
-    scores: np.ndarray  # float32 [rows], sorted
+    scores: np.ndarray  # float32 [rows], sorted, or [0]
 
     @property
     def rows(self) -> int:
         """Pairs that were counted."""
-        return len(self.scores)
+        return pc.sum(self.left["count"]).as_py() or 0
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether the pairs have scores; no pairs have none."""
+        return len(self.scores) > 0
 
     def entities(self, side: str) -> pa.Table:
         """Counts of `left` or `right`."""
@@ -40,11 +46,12 @@ def empty() -> Distribution:
 
 
 def of_batch(batch: pa.RecordBatch) -> Distribution:
-    """Counts one batch with columns `left_id`, `right_id`, `score`."""
+    """Counts one batch with columns `left_id`, `right_id` and perhaps `score`."""
+    scored = features.SCORE in batch.schema.names
     return Distribution(
         _count(batch.column(features.LEFT_ID)),
         _count(batch.column(features.RIGHT_ID)),
-        np.sort(batch.column(features.SCORE).to_numpy(zero_copy_only=False)),
+        np.sort(batch.column(features.SCORE).to_numpy(zero_copy_only=False)) if scored else np.zeros(0, np.float32),
     )
 
 

@@ -16,16 +16,17 @@ _TOP_VALUES, _RANKS, _BUCKETS = 20, 1000, 10
 
 
 def statistics_of(distribution: Distribution) -> statistics_pb2.DatasetFeatureStatisticsList:
-    """Counts, most frequent values and ranks of both ids; moments and histograms of the score."""
+    """Counts, most frequent values and ranks of both ids; moments and histograms of the score if any."""
     dataset = statistics_pb2.DatasetFeatureStatistics(num_examples=distribution.rows)
     if distribution.rows:
         dataset.features.extend(
             [
                 _ids(features.LEFT_ID, distribution.left, distribution.rows),
                 _ids(features.RIGHT_ID, distribution.right, distribution.rows),
-                _numbers(features.SCORE, distribution.scores),
             ]
         )
+    if distribution.has_scores:
+        dataset.features.append(_numbers(features.SCORE, distribution.scores))
     return statistics_pb2.DatasetFeatureStatisticsList(datasets=[dataset])
 
 

@@ -17,7 +17,7 @@ from kfp import compiler, dsl
 
 from components.pair_example_gen.files import is_remote
 from pipeline import beam
-from pipeline.config import SCHEMA, PipelineConfig
+from pipeline.config import SCHEMA, SCHEMA_OF_POSITIVES, PipelineConfig
 from pipeline.errors import ConfigError
 from pipeline.kubeflow import parameters as run
 from pipeline.kubeflow.equipment import equip, metadata_arguments
@@ -100,7 +100,8 @@ def _constants(config: PipelineConfig) -> list[str]:
     tree = config.to_json()
     del tree["kubeflow"]
     arguments = []
-    if tree.pop("schema") != str(SCHEMA):
+    curated = SCHEMA if config.data.columns.score is not None else SCHEMA_OF_POSITIVES
+    if tree.pop("schema") != str(curated):
         arguments = ["--schema", _json(Path(config.schema_path).read_text(encoding="utf-8"))]
     arguments += ["--config", _json(tree)]
     for name, text in zip(arguments[::2], arguments[1::2], strict=True):

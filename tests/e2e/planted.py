@@ -51,6 +51,34 @@ evaluate:
 """
 
 
+POSITIVES = """
+name: positives
+data:
+  path: positives.csv
+  columns: {left: who, right: what}
+model: {dimension: 8, objective: softmax, regularization: 0.0}
+train: {epochs: 40, batch_size: 256, optimizer: adam, learning_rate: 0.02}
+evaluate:
+  bless:
+    - {metric: recall@10, above: 0.1}
+    - {metric: ndcg@10, better_than: last_blessed, margin: -0.15}
+    - {metric: hit_rate@10, slice: left_tail, above: 0.01}
+"""
+
+
+def write_positives(folder: Path, seed: int = 7) -> Path:
+    """A pipeline file and its data in `folder`: three quarters of the pairs of the same group, without a score."""
+    draw = random.Random(seed)
+    with (folder / "positives.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["who", "what"])
+        pairs = [(i, j) for i in range(LEFT) for j in range(RIGHT) if i % GROUPS == j % GROUPS]
+        rows.writerows((left_id(i), right_id(j)) for i, j in pairs if draw.random() < 0.75)
+    config = folder / "pipeline.yaml"
+    config.write_text(POSITIVES, encoding="utf-8")
+    return config
+
+
 def write_pipeline(folder: Path) -> Path:
     """A pipeline file and its data in `folder`."""
     write_pairs(folder / "pairs.csv")

@@ -60,6 +60,8 @@ def test_first_run_executes_everything_and_publishes(place: Path) -> None:
     # The noise is the floor, the spread of the group means the ceiling.
     assert planted.NOISE * 0.8 < summary["metrics"]["rmse"] < 0.3
     assert summary["metrics"]["baseline_rmse"] == pytest.approx(1.3, abs=0.1)
+    assert summary["metrics"]["sign_accuracy"] > 0.95 < summary["metrics"]["auc"]
+    assert summary["metrics"]["baseline_auc"] == 0.5
     assert [rule["ok"] for rule in summary["blessing"]] == [True, True]
     assert summary["config"]["train"]["epochs"] == 60
 
@@ -68,7 +70,7 @@ def test_the_record_has_the_fields_of_the_contract(place: Path) -> None:
     summary = last_summary(place / "root")
     contract = {
         "pipeline", "run_id", "status", "config", "started", "seconds", "components", "data", "metrics", "blessed",
-        "blessing", "published", "versions",
+        "blessing", "evaluation", "published", "versions",
     }  # fmt: skip
     assert set(summary) == contract
     assert set(summary["components"][0]) == {"id", "state", "seconds"}
@@ -121,6 +123,12 @@ def test_model_below_threshold_is_refused_and_serving_untouched(place: Path) -> 
     assert [rule["ok"] for rule in summary["blessing"]] == [False, True]
     assert "rmse below 0.001" in said
     assert published(place) == ["1", "2"]
+    why = kindred("report", "--why", summary["run_id"], "--root", place / "root").stdout
+    assert "rmse below 0.001: 0.1" in why and "bound 0.0010: NOT MET" in why
+    assert "mae below 9: 0.0" in why and ": ok" in why
+    assert "Worst slice by rmse: " in why
+    worst = why.split("Pairs with the largest errors\n")[1].splitlines()
+    assert len(worst) >= 10 and all(line.split()[0] == "left" for line in worst[:10])
 
 
 def test_diverging_training_says_what_to_change(place: Path) -> None:

@@ -31,7 +31,7 @@ def settings(layout: Layout = NAMES, **changes: Any) -> Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Ingested:
-    """`train` and `eval` rows `(left, right, score[, weight])` in no order; `bad` rows as the quarantine has them."""
+    """`train` and `eval` rows `(left, right[, score][, weight])` in no order; `bad` rows as the quarantine has them."""
 
     train: list[Row]
     eval: list[Row]
@@ -103,12 +103,9 @@ def _examples(directory: Path) -> list[Row]:
     found = []
     for record in tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator():
         feature = tf.train.Example.FromString(record).features.feature
-        row: Row = (
-            feature["left_id"].bytes_list.value[0],
-            feature["right_id"].bytes_list.value[0],
-            feature["score"].float_list.value[0],
-        )
-        found.append((*row, feature["weight"].float_list.value[0]) if "weight" in feature else row)
+        ids = (feature[name].bytes_list.value[0] for name in ("left_id", "right_id"))
+        numbers = (feature[name].float_list.value[0] for name in ("score", "weight") if name in feature)
+        found.append((*ids, *numbers))
     return found
 
 

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import DEFAULT_RULES, SCHEMA, PipelineConfig, ingest_settings, load_config
+from pipeline.config import DEFAULT_RULES, SCHEMA, SCHEMA_OF_POSITIVES, PipelineConfig, ingest_settings, load_config
 from pipeline.errors import ConfigError
 
 FIVE_LINES = """\
@@ -34,7 +34,7 @@ KEYS = {
     "data.columns": "section",
     "data.columns.left": "column",
     "data.columns.right": "column",
-    "data.columns.score": "column",
+    "data.columns.score": "column?",
     "data.columns.weight": "column?",
     "data.columns.time": "column?",
     "data.split": "section",
@@ -69,6 +69,7 @@ KEYS = {
     "model.initial_scale": "number",
     "model.normalize": "switch",
     "model.temperature": "number",
+    "model.unobserved_weight": "number",
     "model.negatives": "section",
     "model.negatives.count": "whole",
     "model.negatives.sampling": "choice",
@@ -84,6 +85,11 @@ KEYS = {
     "train.seed": "whole",
     "train.data_memory_mb": "whole",
     "train.devices": "choice",
+    "train.als": "section",
+    "train.als.ridge": "number?",
+    "train.als.frequency_exponent": "number",
+    "train.warm_start": "switch",
+    "tune": "absent section",
     "evaluate": "section",
     "evaluate.metrics": "list",
     "evaluate.bless": "list",
@@ -103,6 +109,7 @@ WRONG: dict[str, list[Any]] = {
     "switch": ["true", "yes", 0, 1, None, [], {}],
     "section": ["words", 1, True, None, [], ["a"]],
     "list": ["rmse", 1, None, {}],
+    "absent section": ["words", 1, True, [], ["a"]],
 }
 WRONG["column?"] = [value for value in WRONG["column"] if value is not None]
 WRONG |= {
@@ -159,6 +166,49 @@ def test_five_lines_are_enough_and_the_rest_has_defaults(tmp_path: Path) -> None
     assert config.schema_path == str(SCHEMA) and SCHEMA.is_file()
     assert config.evaluate.bless == DEFAULT_RULES
     assert [str(rule) for rule in DEFAULT_RULES] == ["rmse better than baseline", "rmse better than last_blessed"]
+
+
+def _positives(**sections: Any) -> dict[str, Any]:
+    return {"name": "films", "data": {"path": "/d.csv", "columns": {"left": "u", "right": "f"}}, **sections}
+
+
+def test_without_a_score_pairs_are_positives(tmp_path: Path) -> None:
+    config = load_config(_write(tmp_path, _positives(model={"dimension": 8})))
+    assert config.data.columns.score is None
+    assert (config.model.objective, config.model.dimension) == ("ials", 8)
+    assert config.schema_path == str(SCHEMA_OF_POSITIVES) and SCHEMA_OF_POSITIVES.is_file()
+    assert (config.score.center, config.score.scale) == ("none", "none")
+    assert ingest_settings(config).layout.columns == {"left": "u", "right": "f"}
+    assert load_config(_write(tmp_path, config.to_json())) == config
+
+
+@pytest.mark.parametrize("objective", ["ials", "softmax", "pairwise", "logistic"])
+def test_positives_and_their_objectives(tmp_path: Path, objective: str) -> None:
+    assert load_config(_write(tmp_path, _positives(model={"objective": objective}))).model.objective == objective
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"model": {"objective": "regression"}}, "model.objective: regression needs data.columns.score"),
+        ({"score": {"center": "mean"}}, "score: without data.columns.score there is nothing to center or scale"),
+        ({"score": {"scale": "std"}}, "score: without data.columns.score there is nothing to center or scale"),
+    ],
+)
+def test_what_needs_scores_is_refused_without_them(tmp_path: Path, sections: dict[str, Any], words: str) -> None:
+    assert _refusal(tmp_path, _positives(**sections)).startswith(f"{tmp_path / 'pipeline.yaml'}: {words}")
+
+
+def test_the_mean_of_no_scores_is_refused(tmp_path: Path) -> None:
+    tree = _positives()
+    tree["data"]["duplicates"] = "mean"
+    assert "data: duplicates: mean needs columns.score" in _refusal(tmp_path, tree)
+
+
+@pytest.mark.parametrize("objective", ["ials", "softmax", "pairwise"])
+def test_objectives_that_overlook_scores_are_refused_with_them(tmp_path: Path, objective: str) -> None:
+    tree = {"name": "films", "data": {"path": "/d.csv"}, "model": {"objective": objective}}
+    assert f"model.objective: {objective} takes every pair for a positive" in _refusal(tmp_path, tree)
 
 
 def test_the_table_above_holds_every_key_there_is() -> None:
@@ -408,6 +458,7 @@ TREES = st.fixed_dictionaries(
             optimizer=st.sampled_from(["adagrad", "adam", "sgd"]),
             learning_rate=POSITIVE | WHOLE,
             seed=st.integers(0, 2**32 - 1),
+            warm_start=st.booleans(),
             early_stopping=st.none() | _section(validation_fraction=FRACTION, patience=WHOLE, min_delta=POSITIVE),
         ),
         "evaluate": _section(

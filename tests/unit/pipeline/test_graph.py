@@ -80,6 +80,24 @@ def test_only_the_pusher_is_never_cached(nodes: dict[str, Any]) -> None:
     assert [node_id for node_id, on in cached.items() if not on] == ["Pusher"]
 
 
+def test_a_warm_start_looks_for_a_model_before_the_trainer(root: Root) -> None:
+    nodes = _compile(root, train={"warm_start": True})
+    assert [node_id for node_id in nodes if node_id not in ORDER] == ["BaseModel"]
+    assert _upstream(nodes, "BaseModel") == {"PairExampleGen"}
+    base = nodes["Trainer"].inputs.inputs["base_model"].channels[0]
+    assert (base.producer_node_query.id, base.output_key) == ("BaseModel", "model")
+    assert nodes["Trainer"].inputs.inputs["base_model"].min_count == 0  # there may be none
+
+
+def test_the_tuner_stands_between_transform_and_trainer(root: Root) -> None:
+    nodes = _compile(root, tune={"trials": 3})
+    assert [node_id for node_id in nodes if node_id not in ORDER] == ["Tuner"]
+    assert {"Transform", "PairExampleGen"} == set(nodes["Tuner"].upstream_nodes)
+    best = nodes["Trainer"].inputs.inputs["hyperparameters"].channels[0]
+    assert (best.producer_node_query.id, best.output_key) == ("Tuner", "best_hyperparameters")
+    assert "DataGate" in _upstream(nodes, "Tuner")
+
+
 def _properties(node: Any) -> dict[str, Any]:
     """What a node is told, which is what its cache looks at."""
     return json_format.MessageToDict(node.parameters)

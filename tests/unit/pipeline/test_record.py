@@ -60,6 +60,13 @@ def test_an_error_is_told_and_its_absence_is_not(record: RunRecord, tmp_path: Pa
     assert "error" not in _written(record, tmp_path / "summary.json")
 
 
+@pytest.mark.parametrize("field", ["tuning", "warm_start"])
+def test_what_a_run_was_not_asked_for_is_absent(record: RunRecord, tmp_path: Path, field: str) -> None:
+    assert field not in _written(record, tmp_path / "summary.json")
+    setattr(record, field, {"some": 1})
+    assert _written(record, tmp_path / "summary.json")[field] == {"some": 1}
+
+
 def test_a_reader_never_sees_half_a_record(record: RunRecord, tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
     record.write(path, 0.0)
@@ -82,4 +89,4 @@ def test_a_reader_never_sees_half_a_record(record: RunRecord, tmp_path: Path) ->
 
 
 def test_each_status_has_its_exit_code() -> None:
-    assert EXIT_CODES == {"published": 0, "data_refused": 3, "model_refused": 4, "failed": 1}
+    assert EXIT_CODES == {"published": 0, "tuned": 0, "data_refused": 3, "model_refused": 4, "failed": 1}

@@ -51,6 +51,17 @@ def test_load_reads_what_was_written_in_the_order_of_the_files(tmp_path: Path) -
         assert len(pairs) == 23
 
 
+def test_positives_are_encoded_without_a_score(tmp_path: Path) -> None:
+    _write(tmp_path / "a", [(1, 2, 3.0), (4, 5, 6.0)])
+
+    def encode(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        assert raw.keys() == {"left_id", "right_id"}
+        return _encode(raw | {"score": tf.constant([[2.0], [2.0]])})
+
+    pairs = dataset.load([f"{tmp_path}/a"], encode, 1 << 20, str(tmp_path), scored=False)
+    assert (pairs.left.tolist(), pairs.label.tolist(), pairs.positives_only) == ([1, 4], [1.0, 1.0], True)
+
+
 def test_load_parses_more_rows_than_it_parses_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset, "_PARSE_BATCH", 4)
     _write(tmp_path / "a", [(i, i, float(i)) for i in range(11)])

@@ -151,3 +151,12 @@ def test_labels_are_centred_and_scaled(cut, column: str, center: str, scale: str
     spread = scores.std() if scale == "std" and scores.std() > 0 else 1.0
     label = transform(cut, ROWS_CUT)[f"{column} {center} {scale}"]
     np.testing.assert_allclose(label, (scores - middle) / spread, atol=1e-6)
+
+
+def test_positives_have_label_one_and_the_published_model_their_unit(tmp_path_factory: pytest.TempPathFactory) -> None:
+    settings = _settings(EncodeSettings(), ScoreSettings("none", "none"))
+    learned = analyze([row[:2] for row in ROWS_CUT], tmp_path_factory.mktemp("positives"), **settings)
+    found = transform(learned, [(b"a", b"x"), (b"never", b"y")])
+    assert found["label"].tolist() == [1.0, 1.0]
+    assert found["left"].tolist() == [0, len({row[0] for row in ROWS_CUT})]
+    assert export.unit_of(learned) == export.Unit(0.0, 1.0)

@@ -200,7 +200,7 @@ def test_settings_survive_the_way_through_the_graph_as_json() -> None:
 
 
 def test_the_record_of_training_is_json(tmp_path: Path) -> None:
-    run_fn._write_history(str(tmp_path / "run"), {"loss": [1.5, 0.5]})
+    run_fn._write_json(str(tmp_path / "run"), run_fn.HISTORY_FILE, {"loss": [1.5, 0.5]})
     assert json.loads((tmp_path / "run" / run_fn.HISTORY_FILE).read_text()) == {"loss": [1.5, 0.5]}
 
 
@@ -208,7 +208,7 @@ def test_the_record_of_training_is_json(tmp_path: Path) -> None:
 def test_run_fn_loads_fits_exports_and_leaves_a_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The parts are tested each for itself; here: what is handed from which to which."""
     known, _ = _planted()
-    exported = []
+    exported, projected = [], []
     sizes = {"left": LEFTS, "right": RIGHTS}
     graph = types.SimpleNamespace(vocabulary_size_by_name=sizes.get, transform_features_layer=lambda: "encoder")
     monkeypatch.setattr(run_fn.tft, "TFTransformOutput", {"graph": graph}.__getitem__)
@@ -216,10 +216,16 @@ def test_run_fn_loads_fits_exports_and_leaves_a_record(monkeypatch: pytest.Monke
         run_fn.dataset, "load", lambda *arguments: {("train", "encoder", 2048 << 20): known}[arguments[:3]]
     )
     monkeypatch.setattr(run_fn.export, "export", lambda *arguments: exported.append(arguments))
+    monkeypatch.setattr(run_fn.projector, "write", lambda *arguments: projected.append(arguments))
+    monkeypatch.setattr(
+        run_fn.warm_start,
+        "from_published",
+        lambda base, graph, sizes, model: (None, {"base_model": base, "cold": "why"}),
+    )
     config = {
         "encode": {"oov_buckets": 2},
         "model": dataclasses.asdict(MODEL),
-        "train": dataclasses.asdict(QUICK),
+        "train": dataclasses.asdict(dataclasses.replace(QUICK, warm_start=True)),
     }
     run_dir = tmp_path / "model_run" / "7"
     run_fn.run_fn(
@@ -227,16 +233,19 @@ def test_run_fn_loads_fits_exports_and_leaves_a_record(monkeypatch: pytest.Monke
             custom_config=config,
             transform_output="graph",
             train_files="train",
-            base_model=None,
+            base_model="base",
+            hyperparameters={"values": {"model.dimension": 5, "train.epochs": 3}},  # as the Tuner leaves them
             serving_model_dir="model",
             model_run_dir=str(run_dir),
         )
     )
     ((network, transform, shared, directory),) = exported
     assert (transform, shared, directory) == (graph, False, "model")
-    assert _tables(network)[LEFT_VECTORS].shape == (LEFTS + 2, 4)
-    assert _tables(network)[RIGHT_VECTORS].shape == (RIGHTS + 2, 4)
-    assert len(json.loads((run_dir / run_fn.HISTORY_FILE).read_text())["loss"]) == 2
+    assert _tables(network)[LEFT_VECTORS].shape == (LEFTS + 2, 5)
+    assert _tables(network)[RIGHT_VECTORS].shape == (RIGHTS + 2, 5)
+    assert len(json.loads((run_dir / run_fn.HISTORY_FILE).read_text())["loss"]) == 3
+    assert json.loads((run_dir / "warm_start.json").read_text()) == {"base_model": "base", "cold": "why"}
+    assert projected == [(network, graph, False, str(run_dir))]
     assert not (tmp_path / "unfinished").exists()
 
 

@@ -22,6 +22,9 @@ class _Graph:
     def __init__(self, center: float, scale: float) -> None:
         self._center, self._scale = center, scale
 
+    def raw_feature_spec(self) -> dict[str, None]:
+        return dict.fromkeys(("left_id", "right_id", "score"))
+
     def transform_features_layer(self) -> Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]:
         def layer(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             score = tf.cast(inputs["score"], tf.float64)
@@ -47,6 +50,14 @@ def test_unit_of_recovers_what_the_graph_does(center: float, scale: float) -> No
     assert math.isclose(unit.scale, scale, rel_tol=1e-6)
     # As exactly as float32 can write the label of a zero score.
     assert math.isclose(unit.center, center, rel_tol=1e-6, abs_tol=1e-30)
+
+
+def test_positives_have_no_unit_but_the_models() -> None:
+    class Positives(_Graph):
+        def raw_feature_spec(self) -> dict[str, None]:
+            return dict.fromkeys(("left_id", "right_id"))
+
+    assert export.unit_of(Positives(3.5, 2.0)) == export.Unit(0.0, 1.0)
 
 
 @pytest.mark.parametrize("center", [0.0, 3.53, -7.25, 1e6, 1_234_567.0])

@@ -17,7 +17,8 @@ from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 from trainer import features
 from trainer.preprocessing import preprocessing_fn
 
-Row = tuple[bytes, bytes, float]
+# Ids, and a score unless every row is a positive.
+Row = tuple[bytes, bytes, float] | tuple[bytes, bytes]
 
 _SPEC = {
     features.LEFT_ID: tf.io.FixedLenFeature([1], tf.string),
@@ -29,22 +30,19 @@ _SPEC = {
 def analyze(rows: Sequence[Row], folder: Path, function=preprocessing_fn, **config) -> tft.TFTransformOutput:
     """What Transform learns from `rows` under `config` (sections `encode` and `score`)."""
     output = folder / "transform"
-    columns = (features.LEFT_ID, features.RIGHT_ID, features.SCORE)
-    instances = [{name: [value] for name, value in zip(columns, row, strict=True)} for row in rows]
-    metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(_SPEC))
+    spec = dict(list(_SPEC.items())[: len(rows[0])])
+    instances = [{name: [value] for name, value in zip(spec, row, strict=True)} for row in rows]
+    metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
     with tft_beam.Context(temp_dir=str(folder / "temp")), beam.Pipeline(runner=FnApiRunner()) as pipeline:
         data = pipeline | beam.Create(instances, reshuffle=False)
         learned = (data, metadata) | tft_beam.AnalyzeDataset(functools.partial(function, custom_config=config))
         _ = learned | tft_beam.WriteTransformFn(str(output))
+        _ = metadata | tft_beam.WriteMetadata(str(output / "metadata"), pipeline)
     return tft.TFTransformOutput(str(output))
 
 
 def transform(learned: tft.TFTransformOutput, rows: Sequence[Row]) -> dict[str, np.ndarray]:
     """`rows` as training sees them: each transformed feature as a column `[n]`."""
-    left, right, score = zip(*rows, strict=True)
-    inputs = {
-        features.LEFT_ID: tf.constant(left)[:, None],
-        features.RIGHT_ID: tf.constant(right)[:, None],
-        features.SCORE: tf.constant(score, tf.float32)[:, None],
-    }
+    columns = zip(_SPEC.items(), zip(*rows, strict=True), strict=False)
+    inputs = {name: tf.constant(values, feature.dtype)[:, None] for (name, feature), values in columns}
     return {name: column.numpy()[:, 0] for name, column in learned.transform_features_layer()(inputs).items()}

@@ -116,6 +116,22 @@ def test_bounds_of_none_switch_drift_off() -> None:
     assert list(rules.check_drift({"train": healthy()}, {"train": healthy(offset=50)}, settings)) == []
 
 
+def positives(found: Distribution) -> Distribution:
+    return Distribution(found.left, found.right, found.scores[:0])
+
+
+def test_rules_on_scores_are_left_out_where_there_are_none() -> None:
+    splits = {"train": positives(healthy(3000)), "eval": positives(healthy(1500, seed=2))}
+    assert splits["train"].rows == 3000
+    found = [*rules.check_splits(splits, GateSettings()), *rules.check_skew(splits, GateSettings())]
+    assert [check.rule for check in found if "score" in check.rule] == []
+    assert [check.rule for check in found].count("validate.max_entity_share") == 2
+    scored = {"train": healthy(3000)}
+    for current, accepted in ((splits, splits), (splits, scored), (scored, splits)):
+        drifts = list(rules.check_drift(current, accepted, GateSettings()))
+        assert {check.rule for check in drifts} == {"validate.max_unseen_share", "validate.max_entity_distance"}
+
+
 def test_settings_survive_json() -> None:
     settings = GateSettings(min_rows=3, max_score_skew=None)
     assert GateSettings.from_json(settings.to_json()) == settings

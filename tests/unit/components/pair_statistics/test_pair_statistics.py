@@ -109,5 +109,23 @@ def test_schema_with_a_domain_finds_scores_outside(planted: tuple[Rows, Distribu
     assert list(anomalies.anomaly_info) == ["score"]
 
 
+def test_positives_have_no_score_and_their_own_schema(planted: tuple[Rows, Distribution], tmp_path: Path) -> None:
+    scored = batch(planted[0])
+    found = distribution.merge(
+        [distribution.of_batch(part.select(["left_id", "right_id"])) for part in (scored, scored)]
+    )
+    assert (found.rows, found.has_scores, len(found.scores)) == (1000, False, 0)
+    distribution.write(found, str(tmp_path / "d"))
+    assert same(distribution.read(str(tmp_path / "d")), found)
+    statistics = statistics_of(found)
+    assert [feature.path.step[0] for feature in statistics.datasets[0].features] == ["left_id", "right_id"]
+    of_positives = SCHEMA.with_name("positives.pbtxt")
+    wrong = {}
+    for path in (of_positives, SCHEMA):
+        schema = text_format.Parse(path.read_text(), schema_pb2.Schema())
+        wrong[path] = list(tfdv.validate_statistics(statistics, schema).anomaly_info)
+    assert wrong == {of_positives: [], SCHEMA: ["score"]}
+
+
 def test_no_rows_are_no_features() -> None:
     assert statistics_of(distribution.empty()).datasets[0].num_examples == 0

@@ -1,0 +1,1 @@
+"""Which model training starts from: the latest blessed one that was trained on earlier examples."""

@@ -1,0 +1,79 @@
+"""The resolver strategy behind the node that finds the model for a warm start."""
+
+from __future__ import annotations
+
+import ml_metadata as mlmd
+from ml_metadata.proto import metadata_store_pb2
+from tfx import types
+from tfx.dsl.components.common import resolver
+
+from components.latest_blessed.strategy import BLESSING, MODEL, latest_blessings
+from components.pair_example_gen.source import Settings
+
+EXAMPLES = "examples"
+
+# What a resolver found is an INTERNAL_OUTPUT of it.
+_INPUT, _OUTPUT = metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.OUTPUT
+_SETTINGS = "settings"
+
+
+class LatestBlessedOfEarlierExamples(resolver.ResolverStrategy):
+    """The latest blessed model whose Trainer read earlier examples than the given ones, split by the same rule.
+
+    Earlier: an unchanged run finds what the run before it found, and comes from cache; and a split by time is never
+    evaluated on rows that the base model has learned from. The same rule: a pair, or a left entity, that is in today's
+    eval split was in that of the base model too, if it was there.
+    """
+
+    def resolve_artifacts(
+        self, store: mlmd.MetadataStore, input_dict: dict[str, list[types.Artifact]]
+    ) -> dict[str, list[types.Artifact]] | None:
+        """Resolves `model` and `model_blessing` among all that the pipeline ever made, given `examples`.
+
+        Both are empty where there is no such model.
+        """
+        given = {examples.id for examples in input_dict[EXAMPLES]}
+        blessings = latest_blessings(input_dict[BLESSING])
+        blessed = [model for model in input_dict[MODEL] if model.id in blessings]
+        latest_first = sorted(blessed, key=lambda model: blessings[model.id].id, reverse=True)
+        chosen = next((model for model in latest_first if _is_base(store, model.id, given)), None)
+        return {
+            EXAMPLES: input_dict[EXAMPLES],
+            MODEL: [chosen] if chosen else [],
+            BLESSING: [blessings[chosen.id]] if chosen else [],
+        }
+
+
+def _is_base(store: mlmd.MetadataStore, model: int, given: set[int]) -> bool:
+    """Whether all examples that `model` learned from are earlier than the `given` ones, and split as they are."""
+    learned_from = _inputs(store, _makers(store, {model}), EXAMPLES)
+    rule = _split_rules(store, given)
+    earlier = bool(learned_from) and max(learned_from) < min(given, default=0)
+    return earlier and len(rule) == 1 and _split_rules(store, learned_from) == rule
+
+
+def _split_rules(store: mlmd.MetadataStore, examples: set[int]) -> set[tuple[str, float] | None]:
+    """By what, and how large a part, the eval split of each of `examples` was taken; None where nothing says so."""
+    rules: set[tuple[str, float] | None] = set()
+    for execution in store.get_executions_by_id(_makers(store, examples)):
+        if _SETTINGS in execution.custom_properties:
+            settings = Settings.from_json(execution.custom_properties[_SETTINGS].string_value)
+            rules.add((settings.split_by, settings.eval_fraction))
+        else:
+            rules.add(None)
+    return rules
+
+
+def _makers(store: mlmd.MetadataStore, artifacts: set[int]) -> list[int]:
+    """Ids of the executions that made `artifacts`, or served them from cache."""
+    events = store.get_events_by_artifact_ids(list(artifacts))
+    return sorted({event.execution_id for event in events if event.type == _OUTPUT})
+
+
+def _inputs(store: mlmd.MetadataStore, executions: list[int], key: str) -> set[int]:
+    """Ids of the artifacts that `executions` had as input `key`."""
+    return {
+        event.artifact_id
+        for event in store.get_events_by_execution_ids(executions)
+        if event.type == _INPUT and event.path.steps[0].key == key
+    }

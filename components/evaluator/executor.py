@@ -1,0 +1,141 @@
+"""Measures the candidate beside the others on the eval split, judges the rules, and blesses the model or not."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import tensorflow as tf
+import tensorflow_transform as tft
+from tfx import types
+from tfx.components.evaluator import constants
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+from tfx.utils import path_utils
+
+from components import coded_pairs
+from components.coded_pairs import CodedPairs
+from components.evaluator import baselines, slices
+from components.evaluator.figures import BIASES, LAST_BLESSED, MEAN, Figure
+from components.evaluator.measure import Measured, measure
+from components.evaluator.metrics import Answers, Labels
+from components.evaluator.predict import Predictions, predict
+from components.evaluator.rules import judge
+from components.evaluator.settings import EvaluationSettings, wanted
+from components.evaluator.verdict import WORST_FILE, Verdict, write_verdict
+from components.ranking_evaluator.figures_file import read_figures
+from trainer.export import unit_of
+
+Artifacts = dict[str, list[types.Artifact]]
+_WORST = 100
+
+
+class Executor(base_executor.BaseExecutor):
+    """Executor of PairEvaluator."""
+
+    def Do(  # noqa: N802 - TFX's name
+        self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]
+    ) -> None:
+        """Writes `evaluation.json` and the pairs with the largest errors, and blesses the model if every rule holds."""
+        settings = EvaluationSettings.from_json(exec_properties["settings"])
+        evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
+        figures: list[Figure] = []
+        facts: dict[str, Any] = {"default_rules": settings.are_defaults}
+        if settings.scored:
+            figures, facts = _scores(input_dict, settings, evaluation, facts)
+        if input_dict.get("ranking"):
+            ranked, facts["ranking"] = read_figures(artifact_utils.get_single_uri(input_dict["ranking"]))
+            figures = [*figures, *ranked]
+        verdict = Verdict(figures, judge(settings.rules, figures), facts)
+        write_verdict(verdict, evaluation)
+        _bless(input_dict, output_dict, verdict.blessed)
+
+
+def _scores(
+    input_dict: Artifacts, settings: EvaluationSettings, evaluation: str, facts: dict[str, Any]
+) -> tuple[list[Figure], dict[str, Any]]:
+    pairs = coded_pairs.read(artifact_utils.get_single_uri(input_dict["examples"]))
+    unit = unit_of(tft.TFTransformOutput(artifact_utils.get_single_uri(input_dict["transform_graph"])))
+    candidate = predict(serving_model(input_dict["model"]), pairs)
+    others = {name: _of_values(of(pairs), unit.center, unit.scale) for name, of in _BASELINES.items()}
+    if input_dict.get("baseline_model"):
+        others[LAST_BLESSED] = predict(serving_model(input_dict["baseline_model"]), pairs).answers
+    label = np.asarray(pairs.eval.score, np.float64)
+    rows = Measured(Labels(label, label > unit.center), candidate.answers, others, pairs.eval.left.astype(np.int64))
+    cuts = {side: slices.Cuts.of(pairs.counts(side)) for side in ("left", "right")}
+    masks = _masks(pairs, candidate, rows.labels, cuts)
+    figures = measure(rows, {name: masks[name] for name in settings.slices}, wanted(settings.rules))
+    _write_worst(pairs, rows, evaluation)
+    unit_and_cuts = {
+        "unit": {"center": unit.center, "scale": unit.scale},
+        "cuts": {side: {"head": cut.head, "middle": cut.middle} for side, cut in cuts.items()},
+    }
+    return figures, facts | unit_and_cuts
+
+
+_BASELINES = {MEAN: baselines.mean, BIASES: baselines.biases}
+
+
+def serving_model(models: list[types.Artifact]) -> str:
+    """The directory of the SavedModel of a model artifact."""
+    return str(path_utils.serving_model_path(artifact_utils.get_single_uri(models)))
+
+
+def _of_values(value: np.ndarray, center: float, scale: float) -> Answers:
+    return Answers(value, (value - center) / scale)
+
+
+def _masks(
+    pairs: CodedPairs, found: Predictions, labels: Labels, cuts: dict[str, slices.Cuts]
+) -> dict[str, np.ndarray]:
+    left, right = pairs.counts("left")[pairs.eval.left], pairs.counts("right")[pairs.eval.right]
+    return {
+        **slices.popularity(slices.LEFT, left, cuts["left"]),
+        **slices.popularity(slices.RIGHT, right, cuts["right"]),
+        "known": found.known,
+        "unknown": ~found.known,
+        "positive": labels.positive,
+        "negative": ~labels.positive,
+    }
+
+
+def _write_worst(pairs: CodedPairs, rows: Measured, evaluation: str) -> None:
+    """The pairs with the largest errors, largest first."""
+    error = rows.candidate.value - rows.labels.value
+    worst = np.argsort(-np.abs(error), kind="stable")[:_WORST]
+    left, right = pairs.eval.left[worst], pairs.eval.right[worst]
+    table = pa.table(
+        {
+            "left_id": pairs.left_ids.take(pa.array(left)),
+            "right_id": pairs.right_ids.take(pa.array(right)),
+            "label": rows.labels.value[worst],
+            "value": rows.candidate.value[worst],
+            "error": error[worst],
+            "left_pairs": pairs.counts("left")[left],
+            "right_pairs": pairs.counts("right")[right],
+        }
+    )
+    buffer = pa.BufferOutputStream()
+    pa.parquet.write_table(table, buffer)
+    with tf.io.gfile.GFile(os.path.join(evaluation, WORST_FILE), "wb") as out:
+        out.write(buffer.getvalue().to_pybytes())
+
+
+def _bless(input_dict: Artifacts, output_dict: Artifacts, blessed: bool) -> None:
+    """Marks the blessing as TFX's own Evaluator does: others read it."""
+    blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+    model = artifact_utils.get_single_instance(input_dict["model"])
+    blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, model.uri)
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, model.id)
+    if input_dict.get("baseline_model"):
+        last = artifact_utils.get_single_instance(input_dict["baseline_model"])
+        blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, last.uri)
+        blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY, last.id)
+    name = constants.BLESSED_FILE_NAME if blessed else constants.NOT_BLESSED_FILE_NAME
+    with tf.io.gfile.GFile(os.path.join(blessing.uri, name), "w") as out:
+        out.write("")
+    value = constants.BLESSED_VALUE if blessed else constants.NOT_BLESSED_VALUE
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)

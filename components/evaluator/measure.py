@@ -1,0 +1,116 @@
+"""Every score metric on every slice, for the candidate and the others, with the intervals that are asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from components.evaluator.figures import Comparison, Figure, number
+from components.evaluator.metrics import ADDITIVE, Answers, Labels, ranked
+from components.evaluator.names import SCORE_METRICS
+from components.evaluator.slices import OVERALL
+from trainer import bootstrap
+
+# (metric, slice) whose interval a rule needs, and the others whose difference it needs.
+Wanted = Mapping[tuple[str, str], frozenset[str]]
+_Intervals = tuple[np.ndarray, dict[str, np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """The rows of one slice: what is true, what each model says, and whose they are."""
+
+    labels: Labels
+    candidate: Answers
+    others: dict[str, Answers]
+    entity: np.ndarray  # int64 [n]: the left entity of each row, which bootstrap draws
+
+    def take(self, rows: np.ndarray) -> Measured:
+        """The rows of a mask, their entities numbered from 0."""
+        return Measured(
+            Labels(self.labels.value[rows], self.labels.positive[rows]),
+            _taken(self.candidate, rows),
+            {name: _taken(answers, rows) for name, answers in self.others.items()},
+            np.unique(self.entity[rows], return_inverse=True)[1],
+        )
+
+
+def _taken(answers: Answers, rows: np.ndarray) -> Answers:
+    return Answers(answers.value[rows], answers.score[rows])
+
+
+def measure(rows: Measured, slices: Mapping[str, np.ndarray], wanted: Wanted) -> list[Figure]:
+    """Every metric on all rows and on `slices`, masks `[n]` by name.
+
+    Metrics that are sums have an interval on all rows at once; the others, and on slices, where they are `wanted`.
+    """
+    figures = []
+    for name, mask in {OVERALL: np.full(len(rows.entity), True), **slices}.items():
+        part = rows.take(mask)
+        for metric in SCORE_METRICS:
+            others = wanted.get((metric, name))
+            if others is None and name == OVERALL and metric in ADDITIVE:
+                others = frozenset(rows.others)
+            figures.append(_figure(metric, name, part, others))
+    return figures
+
+
+def _figure(metric: str, name: str, rows: Measured, compared: frozenset[str] | None) -> Figure:
+    value = _value(metric, rows, rows.candidate)
+    others = {other: Comparison(number(_value(metric, rows, answers))) for other, answers in rows.others.items()}
+    figure = Figure(metric, name, len(rows.entity), number(value), others=others)
+    if compared is None or not len(rows.entity):
+        return figure
+    own, differences = _intervals(metric, rows, sorted(compared & others.keys()))
+    for other, (low, high) in differences.items():
+        others[other] = dataclasses.replace(others[other], low=number(low), high=number(high))
+    return dataclasses.replace(figure, low=number(own[0]), high=number(own[1]))
+
+
+def _value(metric: str, rows: Measured, answers: Answers) -> float:
+    if not len(rows.entity):
+        return float("nan")
+    if metric in ADDITIVE:
+        additive = ADDITIVE[metric]
+        return float(additive.of_means(additive.parts(rows.labels, answers).mean(axis=0)))
+    return ranked(metric, rows.labels, answers)(np.ones(len(rows.entity)))
+
+
+def _intervals(metric: str, rows: Measured, others: Sequence[str]) -> _Intervals:
+    """The candidate's interval, and that of its difference from each of `others`, by drawing left entities."""
+    models = [rows.candidate, *(rows.others[other] for other in others)]
+    entities = int(rows.entity.max()) + 1
+    if metric in ADDITIVE:
+        found = _by_sums(metric, rows, models, entities)
+    else:
+        functions = [ranked(metric, rows.labels, answers) for answers in models]
+
+        def weighted(counts: np.ndarray) -> np.ndarray:
+            drawn = [count[rows.entity].astype(np.float64) for count in counts]
+            return _with_differences(np.array([[of(weights) for of in functions] for weights in drawn]))
+
+        found = bootstrap.interval(weighted, entities, 20 * len(rows.entity) * len(models))
+    return found[:, 0], {other: found[:, 1 + place] for place, other in enumerate(others)}
+
+
+def _by_sums(metric: str, rows: Measured, models: Sequence[Answers], entities: int) -> np.ndarray:
+    additive = ADDITIVE[metric]
+    sums = [
+        np.stack([np.bincount(rows.entity, part, entities) for part in additive.parts(rows.labels, answers).T], axis=1)
+        for answers in models
+    ]
+    of_entities, of_rows = np.stack(sums, axis=1), np.bincount(rows.entity, minlength=entities)
+    flat = of_entities.reshape(entities, -1)
+
+    def resampled(counts: np.ndarray) -> np.ndarray:
+        means = (counts @ flat) / (counts @ of_rows)[:, None]
+        return _with_differences(additive.of_means(means.reshape(len(counts), *of_entities.shape[1:])))
+
+    return bootstrap.interval(resampled, entities, entities * flat.shape[1])
+
+
+def _with_differences(values: np.ndarray) -> np.ndarray:
+    """`[b, models]` -> the candidate's value, then its difference from each other; `[b, models]`."""
+    return np.concatenate([values[:, :1], values[:, :1] - values[:, 1:]], axis=1)

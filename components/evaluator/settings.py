@@ -1,0 +1,39 @@
+"""What the evaluators are told, as JSON between processes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+from components.evaluator.rules import Rule
+from components.evaluator.slices import SLICES
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSettings:
+    """The rules, whether they are the defaults, whether pairs have scores to compare with, and the slices."""
+
+    rules: tuple[Rule, ...]
+    are_defaults: bool = False
+    scored: bool = True
+    slices: tuple[str, ...] = SLICES
+
+    def to_json(self) -> str:
+        """JSON that `from_json` reads back."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> EvaluationSettings:
+        """Reads what `to_json` wrote."""
+        tree = json.loads(text)
+        return cls(**(tree | {"rules": tuple(Rule(**rule) for rule in tree["rules"]), "slices": tuple(tree["slices"])}))
+
+
+def wanted(rules: Sequence[Rule]) -> dict[tuple[str, str], frozenset[str]]:
+    """By (metric, slice) the other models with which rules compare; each of them needs an interval."""
+    found: dict[tuple[str, str], frozenset[str]] = {}
+    for rule in rules:
+        key = (rule.metric, rule.slice)
+        found[key] = found.get(key, frozenset()) | ({rule.other} if rule.other else frozenset())
+    return found

@@ -1,0 +1,107 @@
+"""What there is to find, in numbers that do not depend on a model; and how a model's tables look at it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.coded_pairs import CodedPairs
+from components.pair_example_gen import chunks
+from components.ranking_evaluator.settings import Candidates
+from trainer import ranking
+from trainer.published import Tables
+from trainer.ranking import Lists, Ranking
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """The left entities with held-out positives, what they are, what was seen in training, and given candidates.
+
+    Lists are of places among all right ids. What was seen is not to be found: no model may list it.
+    """
+
+    left: np.ndarray  # int64 [q]: places among all left ids
+    relevant: Lists
+    seen: Lists
+    candidates: Lists | None = None
+
+    @classmethod
+    def of(cls, pairs: CodedPairs, center: float, candidates: Candidates | None) -> Task:
+        """Positives are the pairs of eval that score above `center`, or all where pairs have no score."""
+        held_out = pairs.eval if pairs.eval.score is None else pairs.eval.take(pairs.eval.score > center)
+        everyone = len(pairs.left_ids)
+        seen = Lists.of_pairs(pairs.train.left, pairs.train.right, everyone)
+        relevant = Lists.of_pairs(held_out.left, held_out.right, everyone).without(seen)
+        left = np.flatnonzero(relevant.counts)
+        given = _read(candidates, pairs).take(left) if candidates else None
+        return cls(left, relevant.take(left), seen.take(left), given)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranker:
+    """A model as it ranks: score = dot(query, catalogue row) + bias; `row` of each right id, -1 if it has none."""
+
+    queries: np.ndarray  # float32 [q, d]
+    catalogue: np.ndarray  # float32 [c, d]
+    bias: np.ndarray  # float32 [c]
+    row: np.ndarray  # int64 [right ids]
+
+    def rank(self, task: Task, depth: int | None) -> Ranking:
+        """Ranks the model's whole catalogue; what is to be found and not in it counts as not found."""
+        relevant, seen = self._rows(task.relevant), self._rows(task.seen)
+        found = ranking.rank_catalogue(self.queries, self.catalogue, relevant, seen, depth, self.bias)
+        return dataclasses.replace(found, relevant=task.relevant.counts)
+
+    def rank_candidates(self, task: Task) -> Ranking:
+        """Ranks the given candidates."""
+        assert task.candidates is not None, "the sampled protocol needs candidates"
+        relevant, candidates = self._rows(task.relevant), self._rows(task.candidates)
+        found = ranking.rank_candidates(self.queries, self.catalogue, relevant, candidates, self.bias)
+        return dataclasses.replace(found, relevant=task.relevant.counts)
+
+    def _rows(self, lists: Lists) -> Lists:
+        owners, rows = lists.owners, self.row[lists.rows]
+        return Lists.of_pairs(owners[rows >= 0], rows[rows >= 0], len(lists))
+
+
+def of_tables(tables: Tables, pairs: CodedPairs, task: Task) -> Ranker:
+    """The ranker of a published model, which lists what `similar_right` would."""
+    rows = tables.right.rows_of(pairs.right_ids)
+    left = tables.left.rows_of(pairs.left_ids.take(pa.array(task.left)))
+    return Ranker(
+        tables.left.vectors[left],
+        tables.right.vectors[: tables.right.known],
+        tables.right.bias[: tables.right.known],
+        np.where(rows < tables.right.known, rows, -1),
+    )
+
+
+def of_popularity(pairs: CodedPairs, task: Task) -> Ranker:
+    """Ranks by the number of training pairs."""
+    counts = pairs.counts("right")
+    known = np.flatnonzero(counts)
+    row = np.full(len(counts), -1, np.int64)
+    row[known] = np.arange(len(known))
+    nothing = np.zeros((len(known), 1), np.float32)
+    return Ranker(np.zeros((len(task.left), 1), np.float32), nothing, counts[known].astype(np.float32), row)
+
+
+def _read(candidates: Candidates, pairs: CodedPairs) -> Lists:
+    """The candidates of each left id; ids that no pair has cannot be ranked by any model of these pairs."""
+    owners, rows = [], []
+    for chunk in chunks.cut(0, candidates.path, candidates.layout):
+        for raw in chunks.read(chunk, candidates.layout):
+            left, right = _places(raw.columns["left"], pairs.left_ids), _places(raw.columns["right"], pairs.right_ids)
+            both = (left >= 0) & (right >= 0)
+            owners.append(left[both])
+            rows.append(right[both])
+    nothing = np.zeros(0, np.int64)
+    return Lists.of_pairs(np.concatenate([*owners, nothing]), np.concatenate([*rows, nothing]), len(pairs.left_ids))
+
+
+def _places(ids: pa.Array, among: pa.Array) -> np.ndarray:
+    found = pc.index_in(ids.cast(pa.binary()), value_set=among).fill_null(-1)
+    return np.asarray(found.to_numpy(zero_copy_only=False).astype(np.int64))

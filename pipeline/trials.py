@@ -1,0 +1,55 @@
+"""What `kindred tune` asks for, and how it shows what the trials found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.config import PipelineConfig, load_config
+
+
+def load_config_to_tune(
+    path: Path, overrides: Sequence[str], data_path: str | None, trials: int | None
+) -> PipelineConfig:
+    """The pipeline file with a section `tune`, of defaults if it has none; `trials` replaces `tune.trials`.
+
+    Raises:
+      ConfigError: as `load_config` does.
+    """
+    asked = [*overrides, *([f"tune.trials={trials}"] if trials else [])]
+    config = load_config(path, asked, data_path)
+    return config if config.tune else load_config(path, [*asked, "tune={}"], data_path)
+
+
+def describe(tuning: dict[str, Any]) -> str:
+    """A table of trials, the best first, and its settings as lines of a pipeline file."""
+    trials, measure = tuning["trials"], tuning["measure"]
+    keys = list(trials[0]["settings"])
+    rows = [["trial", measure, *keys]]
+    rows += [
+        [str(trial["trial"]), f"{trial['score']:.5f}", *(_cell(trial["settings"][key]) for key in keys)]
+        for trial in trials
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    if len(trials) < tuning["asked"]:
+        lines.append(
+            f"{len(trials)} of {tuning['asked']} trials came to an end: the others diverged, did not fit in memory, or "
+            "would have repeated one; run.log says which"
+        )
+    return "\n".join([*lines, "", "The best settings, for the pipeline file:", _as_yaml(trials[0]["settings"])])
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _as_yaml(settings: dict[str, Any]) -> str:
+    sections: dict[str, dict[str, Any]] = {}
+    for key, value in settings.items():
+        section, _, name = key.partition(".")
+        sections.setdefault(section, {})[name] = value
+    return yaml.safe_dump(sections, sort_keys=False).rstrip()

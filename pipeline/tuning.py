@@ -1,0 +1,177 @@
+"""Section `tune` of a pipeline file: which settings are searched, and where."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictInt,
+    StrictStr,
+    Tag,
+)
+
+# Settings between which the validation measure may choose: it means the same whatever their value.
+TUNABLE = (
+    "model.dimension", "model.bias", "model.regularization", "model.initial_scale", "model.normalize",
+    "model.temperature", "train.learning_rate", "train.optimizer", "train.batch_size", "train.epochs",
+)  # fmt: skip
+
+_LEARNING_RATES = {"adagrad": (0.02, 0.5), "adam": (0.001, 0.05), "sgd": (0.05, 5.0)}
+_PENALTIES = {"regression": (0.001, 0.2), "ials": (0.0005, 0.1)}
+_OTHER_PENALTIES = (1e-6, 0.01)
+_DIMENSIONS = (16, 32, 64, 128)
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("must be a number")
+    return value
+
+
+def _kind(value: Any) -> str | None:
+    if isinstance(value, dict | Range):
+        return "range"
+    return "choices" if isinstance(value, list | tuple) else None
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Range(_Section):
+    """Every number from `min` to `max`; on the scale `log` as likely between 1 and 10 as between 10 and 100."""
+
+    min: Annotated[Any, BeforeValidator(_number)]
+    max: Annotated[Any, BeforeValidator(_number)]
+    scale: Literal["log", "linear"] = "log"
+
+    @pydantic.model_validator(mode="after")
+    def _has_room(self) -> Range:
+        if self.min >= self.max:
+            raise ValueError(f"min must be less than max (got {self.min} and {self.max})")
+        if self.scale == "log" and self.min <= 0:
+            raise ValueError(f"min must be greater than 0, or scale linear (got {self.min})")
+        return self
+
+
+def _some(choices: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not choices:
+        raise ValueError("at least one choice is needed")
+    return choices
+
+
+Choices = Annotated[tuple[Any, ...], AfterValidator(_some)]
+Parameter = Annotated[
+    Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choices")],
+    Discriminator(
+        _kind, custom_error_type="parameter", custom_error_message="must be a list of choices, or {min, max, scale}"
+    ),
+]
+
+
+class Tune(_Section):
+    """How many settings are tried, how the next ones are chosen, and among which."""
+
+    trials: Annotated[StrictInt, Field(gt=0)] = 20
+    search: Literal["bayesian", "random"] = "bayesian"
+    # KerasTuner takes 0 for "any".
+    seed: Annotated[StrictInt, Field(gt=0, lt=2**32)] = 1
+    parameters: Annotated[dict[StrictStr, Parameter] | None, Field(min_length=1)] = None
+
+    def check(self, model: BaseModel, train: BaseModel) -> None:
+        """Looks whether every value that may be tried could stand in the pipeline file itself.
+
+        Raises:
+          ValueError: says which may not, by which rule.
+        """
+        faults = list(_faults(self.parameters or {}, {"model": model, "train": train}))
+        if getattr(train, "early_stopping", None) is None:
+            faults.append("tune: needs train.early_stopping: settings are compared on the rows that it holds out")
+        if faults:
+            raise ValueError("; ".join(faults))
+
+    def space(self, model: BaseModel, train: BaseModel) -> dict[str, dict[str, Any]]:
+        """By dotted key what is searched, as `trainer.tuning` takes it; default ranges where none are given."""
+        parameters = self.parameters or default_parameters({"model": model, "train": train})
+        return {
+            key: parameter.model_dump() if isinstance(parameter, Range) else {"choices": list(parameter)}
+            for key, parameter in parameters.items()
+        }
+
+
+def default_parameters(sections: Mapping[str, BaseModel]) -> dict[str, Range | tuple[Any, ...]]:
+    """What is searched where nothing is given: what matters most for the objective and the optimizer."""
+    model, train = sections["model"].model_dump(), sections["train"].model_dump()
+    # Least squares has no learning rate, and `_unusable` takes it out.
+    rates = _LEARNING_RATES.get(train["optimizer"], (0.1, 1.0))
+    penalties = _PENALTIES.get(model["objective"], _OTHER_PENALTIES)
+    parameters: dict[str, Range | tuple[Any, ...]] = {
+        "model.dimension": _DIMENSIONS,
+        "model.regularization": Range(min=penalties[0], max=penalties[1]),
+        "train.learning_rate": Range(min=rates[0], max=rates[1]),
+    }
+    return {key: parameter for key, parameter in parameters.items() if _unusable(key, sections) is None}
+
+
+def _faults(parameters: Mapping[str, Range | tuple[Any, ...]], sections: Mapping[str, BaseModel]) -> Iterator[str]:
+    for key, parameter in parameters.items():
+        path = f"tune.parameters.{key}"
+        unusable = _unusable(key, sections)
+        if unusable:
+            yield f"{path}: {unusable}"
+            continue
+        if isinstance(parameter, Range) and not _is_number(key, sections):
+            yield f"{path}: takes a list of choices, not a range"
+            continue
+        values = (parameter.min, parameter.max) if isinstance(parameter, Range) else parameter
+        if len({(type(value), value) for value in values}) < len(values):
+            yield f"{path}: the same choice stands twice"
+        yield from (f"{path}: {fault}" for value in values for fault in _broken_rules(key, value, sections))
+
+
+def _unusable(key: str, sections: Mapping[str, BaseModel]) -> str | None:
+    """Why `key` cannot be searched; None: it can."""
+    section, _, name = key.partition(".")
+    if key not in TUNABLE or name not in type(sections[section]).model_fields:
+        return f"cannot be tuned; what can: {', '.join(TUNABLE)}"
+    objective = getattr(sections["model"], "objective", None)
+    if objective == "softmax" and key == "train.batch_size":
+        return "with model.objective softmax the measure depends on it, so that it cannot choose"
+    if getattr(sections["train"], "optimizer", None) == "als":
+        return _unusable_for_least_squares(key, objective)
+    return None
+
+
+def _unusable_for_least_squares(key: str, objective: str | None) -> str | None:
+    solved = ("train.learning_rate", "train.batch_size", "train.optimizer", "model.initial_scale", "model.normalize")
+    if key in solved or key == "model.temperature":
+        return "with train.optimizer als it changes nothing"
+    if key == "model.regularization" and objective == "regression":
+        return "with train.optimizer als and objective regression it is learned from the data (or is train.als.ridge)"
+    return None
+
+
+def _is_number(key: str, sections: Mapping[str, BaseModel]) -> bool:
+    section, _, name = key.partition(".")
+    value = getattr(sections[section], name)
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _broken_rules(key: str, value: Any, sections: Mapping[str, BaseModel]) -> Iterator[str]:
+    """What the pipeline file would say to `value` at `key`."""
+    section, _, name = key.partition(".")
+    given = sections[section]
+    try:
+        type(given).model_validate({**given.model_dump(), name: value})
+    except pydantic.ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        yield f"{message} (got {value!r})"

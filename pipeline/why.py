@@ -1,0 +1,111 @@
+"""Why a run published its model or not: the rules, the figures, the worst slice and the worst pairs, in plain words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+
+from components.evaluator.figures import Figure
+from components.evaluator.names import ERRORS
+from components.evaluator.verdict import VERDICT_FILE, WORST_FILE, Verdict, read_verdict
+from pipeline.errors import ReportError
+
+_SHOWN_PAIRS = 10
+
+
+def find_run(run: str, root: Path | None) -> Path:
+    """The folder of a run: a path to it, or its id below `root`, or below any root in `build`.
+
+    Raises:
+      ReportError: there is none, or several.
+    """
+    if Path(run, "summary.json").is_file():
+        return Path(run)
+    roots = [root] if root else sorted(Path("build").glob("*"))
+    found = [place / "runs" / run for place in roots if Path(place, "runs", run, "summary.json").is_file()]
+    if len(found) != 1:
+        where = str(root) if root else "build/*"
+        what = "several runs are" if found else "no run is"
+        raise ReportError(f"{run}: {what} called so below {where}; give the run's folder, ROOT/runs/RUN")
+    return found[0]
+
+
+def explain(folder: Path) -> Iterator[str]:
+    """Lines about the run in `folder`.
+
+    Raises:
+      ReportError: the run has no findings of the Evaluator.
+    """
+    summary = json.loads(Path(folder, "summary.json").read_text(encoding="utf-8"))
+    yield f"{summary['pipeline']} {summary['run_id']}: {summary['status'].replace('_', ' ')}"
+    evaluation = Path(folder).absolute().parents[1] / str(summary.get("evaluation"))
+    if not Path(evaluation, VERDICT_FILE).is_file():
+        if summary.get("error"):
+            yield str(summary["error"])
+        raise ReportError(f"{folder}: the run did not get to evaluation, or its findings were removed ({evaluation})")
+    verdict = read_verdict(str(evaluation))
+    yield from _rules(verdict)
+    yield from _figures(verdict)
+    yield from _worst_slice(verdict)
+    if Path(evaluation, WORST_FILE).is_file():
+        yield from _worst_pairs(Path(evaluation, WORST_FILE))
+    yield f"\nAll of it: {evaluation}"
+
+
+def _rules(verdict: Verdict) -> Iterator[str]:
+    yield f"\nRules{' (the default set)' if verdict.facts.get('default_rules') else ''}"
+    for rule in verdict.rules:
+        yield f"  {rule}"
+
+
+def _figures(verdict: Verdict) -> Iterator[str]:
+    overall = [figure for figure in verdict.figures if not figure.slice]
+    others = list(dict.fromkeys(other for figure in overall for other in figure.others))
+    rows = [["metric", "value", "95 % interval", *others]]
+    for figure in overall:
+        compared = [_number(figure.others[other].value) if other in figure.others else "" for other in others]
+        rows.append([figure.metric, _number(figure.value), _interval(figure), *compared])
+    yield "\nFigures on the eval split"
+    yield from _columns(rows)
+
+
+def _worst_slice(verdict: Verdict) -> Iterator[str]:
+    """Of the metric of the first rule that does not hold, or of the first rule, the slice that it is worst on."""
+    deciding = next((rule for rule in verdict.rules if not rule.ok), verdict.rules[0]).rule.split()[0]
+    figures = [figure for figure in verdict.figures if figure.metric == deciding and figure.slice]
+    valued = [figure for figure in figures if figure.value is not None and figure.count]
+    if valued:
+        worst = max(valued, key=lambda figure: _badness(figure))
+        yield f"\nWorst slice by {deciding}: {worst.slice}, {_number(worst.value)} on {worst.count:,}"
+
+
+def _badness(figure: Figure) -> float:
+    value = figure.value or 0.0
+    return value if figure.metric in ERRORS else -value
+
+
+def _worst_pairs(file: Path) -> Iterator[str]:
+    pairs: list[dict[str, Any]] = pyarrow.parquet.read_table(file).slice(0, _SHOWN_PAIRS).to_pylist()
+    rows = [["left", "right", "label", "value", "error"]]
+    for pair in pairs:
+        ids = [pair[name].decode(errors="replace") for name in ("left_id", "right_id")]
+        rows.append([*ids, *(f"{pair[name]:.4g}" for name in ("label", "value")), f"{pair['error']:+.4g}"])
+    yield "\nPairs with the largest errors"
+    yield from _columns(rows)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _interval(figure: Figure) -> str:
+    return "" if figure.low is None else f"[{_number(figure.low)}, {_number(figure.high)}]"
+
+
+def _columns(rows: list[list[str]]) -> Iterable[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]

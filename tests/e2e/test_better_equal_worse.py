@@ -1,0 +1,74 @@
+"""Positives without a score: a poor model, a better, an equal and a worse one after each other. In this order."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e import planted
+from tests.e2e.command import kindred, last_summary, states
+
+POOR = ("--set", "train.epochs=1", "--set", "train.early_stopping=null")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("positives")
+    planted.write_positives(folder)
+    return folder
+
+
+def run(place: Path, *arguments: object) -> tuple[int, str, dict[str, Any]]:
+    done = kindred("run", "--config", place / "pipeline.yaml", "--root", place / "root", *arguments)
+    return done.returncode, done.stderr, last_summary(place / "root")
+
+
+def fingerprint(place: Path) -> dict[str, str]:
+    serving = place / "root" / "serving"
+    files = sorted(path for path in serving.rglob("*") if path.is_file())
+    return {str(path.relative_to(serving)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_a_poor_model_is_published_where_there_is_none(place: Path) -> None:
+    code, said, summary = run(place, *POOR)
+    assert code == 0, said
+    assert states(summary)["RankingEvaluator"] == "executed"
+    assert summary["config"]["schema"].endswith("positives.pbtxt")
+    assert not any("score" in check["rule"] for check in summary["data"]["checks"])
+    assert {"recall@10", "ndcg@10", "coverage@10", "baseline_recall@10"} <= set(summary["metrics"])
+    assert not {"rmse", "auc"} & set(summary["metrics"])
+    assert [rule["bound"] for rule in summary["blessing"]] == [0.1, None, 0.01]
+
+
+def test_a_better_one_takes_its_place(place: Path) -> None:
+    poor = last_summary(place / "root")["metrics"]
+    code, said, summary = run(place)
+    assert code == 0, said
+    assert summary["published"] == "serving/2"
+    assert summary["metrics"]["recall@10"] == 1, "ten candidates are of the group, and no others are to be found"
+    assert summary["metrics"]["ndcg@10"] > poor["ndcg@10"] + 0.3
+    # The last blessed model is measured on today's data, which are those of yesterday.
+    assert summary["blessing"][1]["bound"] == pytest.approx(poor["ndcg@10"] - 0.15)
+
+
+def test_an_equal_one_is_published_within_the_tolerance(place: Path) -> None:
+    code, said, summary = run(place, "--set", "train.seed=2")
+    assert code == 0, said
+    assert summary["published"] == "serving/3"
+
+
+def test_a_worse_one_is_refused_with_the_reason_and_serving_is_untouched(place: Path) -> None:
+    before = fingerprint(place)
+    code, said, summary = run(place, *POOR, "--set", "train.seed=3")
+    assert code == 4
+    assert (summary["status"], summary["published"]) == ("model_refused", None)
+    assert "ndcg@10 at most 0.15 worse than last blessed model" in said
+    assert "kindred report --why" in said
+    assert [rule["ok"] for rule in summary["blessing"]] == [True, False, True]
+    assert fingerprint(place) == before
+    why = kindred("report", "--why", place / "root" / "runs" / summary["run_id"]).stdout
+    assert "ndcg@10 at most 0.15 worse than last blessed model: " in why and "NOT MET" in why
+    assert "Worst slice by ndcg@10: left_" in why

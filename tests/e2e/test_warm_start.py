@@ -1,0 +1,97 @@
+"""Spans that start from the span before, and a search of settings. The tests run in this order."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e import planted
+from tests.e2e.command import kindred, last_summary, states
+
+TUNE = {"trials": 2, "search": "random", "parameters": {"train.learning_rate": [0.02, 1e-6]}}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the first span, of which one id is gone in the next."""
+    folder = tmp_path_factory.mktemp("warm")
+    config = planted.write_pipeline(folder)
+    tree = yaml.safe_load(config.read_text(encoding="utf-8").replace("pairs.csv", "data/span-{SPAN}/*.csv"))
+    tree["train"]["warm_start"] = True
+    config.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    add_span(folder, 1, {})
+    return folder
+
+
+def add_span(place: Path, number: int, renamed: dict[str, str]) -> None:
+    """The planted pairs with other noise, some ids under another name."""
+    span = place / "data" / f"span-{number}"
+    span.mkdir(parents=True)
+    planted.write_pairs(span / "pairs.csv", seed=number)
+    text = (span / "pairs.csv").read_text(encoding="utf-8")
+    for old, new in renamed.items():
+        text = text.replace(old, new)
+    (span / "pairs.csv").write_text(text, encoding="utf-8")
+
+
+def call(place: Path, command: str, *arguments: object) -> tuple[int, str, str]:
+    done = kindred(command, "--config", place / "pipeline.yaml", "--root", place / "root", *arguments)
+    return done.returncode, done.stderr, done.stdout
+
+
+def epochs(place: Path) -> int:
+    newest = max((place / "root" / "pipeline" / "Trainer" / "model_run").iterdir(), key=lambda path: int(path.name))
+    return len(json.loads((newest / "history.json").read_text(encoding="utf-8"))["loss"])
+
+
+def test_the_first_span_starts_cold_and_says_so(place: Path) -> None:
+    code, said, _ = call(place, "run")
+    assert code == 0, said
+    assert "cold start: no model of other examples was blessed yet" in said
+    assert last_summary(place / "root")["warm_start"]["cold"] == "no model of other examples was blessed yet"
+    assert "tuning" not in last_summary(place / "root")
+
+
+def test_the_second_span_starts_from_the_model_of_the_first_with_the_better_setting(place: Path) -> None:
+    cold = epochs(place)
+    add_span(place, 2, {"left 07": "left 77", "right-03 é": "right-90 é", "right-04 é": "right-91 é"})
+    tree = yaml.safe_load((place / "pipeline.yaml").read_text(encoding="utf-8"))
+    tree["train"]["learning_rate"] = 1e-6  # by which nothing would be learned
+    (place / "pipeline.yaml").write_text(yaml.safe_dump({**tree, "tune": TUNE}), encoding="utf-8")
+    code, said, _ = call(place, "run")
+    assert code == 0, said
+    assert "2 trials, best val_rmse" in said and ": train.learning_rate 0.02" in said
+    assert "warm start: left ids 59 kept, 1 new, 1 vanished; right ids 38 kept, 2 new, 2 vanished" in said
+    summary = last_summary(place / "root")
+    found = summary["warm_start"]
+    assert found["left"] == {"kept": 59, "new": 1, "vanished": 1}
+    assert found["right"] == {"kept": 38, "new": 2, "vanished": 2}
+    assert found["base_model"].startswith(str(place / "root" / "pipeline" / "Trainer" / "model"))
+    tried = summary["tuning"]
+    assert tried["measure"] == "val_rmse" and tried["asked"] == len(tried["trials"]) == 2
+    assert [trial["settings"]["train.learning_rate"] for trial in tried["trials"]] == [0.02, 1e-6]
+    assert 1 < epochs(place) < cold
+    assert summary["metrics"]["rmse"] < 0.3
+
+
+def test_an_unchanged_span_starts_from_the_same_model_and_comes_from_cache(place: Path) -> None:
+    first = last_summary(place / "root")
+    code, said, _ = call(place, "run")
+    assert code == 0, said
+    summary = last_summary(place / "root")
+    assert {states(summary)[node] for node in ("Tuner", "Trainer", "Evaluator", "Pusher")} == {"cached"}
+    assert (summary["warm_start"], summary["tuning"]) == (first["warm_start"], first["tuning"])
+
+
+def test_the_command_ends_with_the_tuner_and_prints_what_it_found(place: Path) -> None:
+    code, said, printed = call(place, "tune")
+    assert code == 0, said
+    summary = last_summary(place / "root")
+    assert summary["status"] == "tuned" and list(states(summary).items())[-1] == ("Tuner", "cached")
+    assert "Trainer" not in states(summary)
+    table, _, pasted = printed.partition("The best settings, for the pipeline file:\n")
+    assert [line.split()[-1] for line in table.splitlines() if line] == ["train.learning_rate", "0.02", "1e-06"]
+    assert yaml.safe_load(pasted) == {"train": {"learning_rate": 0.02}}

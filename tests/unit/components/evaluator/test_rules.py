@@ -1,0 +1,124 @@
+"""Rules at, below and above their bounds; what cannot be judged; the verdict on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.evaluator.figures import Comparison, Figure
+from components.evaluator.names import check_metric, check_slice
+from components.evaluator.rules import Rule, judge
+from components.evaluator.settings import EvaluationSettings, wanted
+from components.evaluator.verdict import Verdict, read_verdict, write_verdict
+
+pytestmark = pytest.mark.tensorflow
+
+
+def figures(value: float | None, count: int = 10, **others: float | None) -> list[Figure]:
+    compared = {name: Comparison(other, -0.1, 0.1) for name, other in others.items()}
+    return [
+        Figure(metric, slice_, count, value, 0.0, 9.0, compared)
+        for metric in ("rmse", "auc", "ndcg@10")
+        for slice_ in ("", "left_tail")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "other", "ok"),
+    [
+        (Rule("rmse", below=1.0), 1.0, None, False),
+        (Rule("rmse", below=1.0), 0.9999, None, True),
+        (Rule("rmse", above=1.0), 1.0, None, False),
+        (Rule("rmse", above=1.0), 1.0001, None, True),
+        (Rule("rmse", better_than="baseline"), 1.0, 1.0, False),
+        (Rule("rmse", better_than="baseline"), 0.99, 1.0, True),
+        (Rule("rmse", better_than="baseline", margin=0.25), 0.75, 1.0, False),
+        (Rule("rmse", better_than="baseline", margin=0.25), 0.74, 1.0, True),
+        (Rule("rmse", better_than="last_blessed"), 1.0, 1.0, True),
+        (Rule("rmse", better_than="last_blessed"), 1.01, 1.0, False),
+        (Rule("rmse", better_than="last_blessed", margin=-0.25), 1.25, 1.0, True),
+        (Rule("rmse", better_than="last_blessed", margin=-0.25), 1.26, 1.0, False),
+        (Rule("auc", better_than="baseline"), 0.5, 0.5, False),
+        (Rule("auc", better_than="baseline"), 0.51, 0.5, True),
+        (Rule("auc", better_than="baseline", margin=0.25), 0.75, 0.5, False),
+        (Rule("ndcg@10", better_than="last_blessed"), 0.5, 0.5, True),
+        (Rule("ndcg@10", better_than="last_blessed"), 0.49, 0.5, False),
+        (Rule("ndcg@10", better_than="last_blessed", margin=-0.25), 0.25, 0.5, True),
+        (Rule("ndcg@10", better_than="last_blessed", margin=-0.25), 0.24, 0.5, False),
+    ],
+)
+@pytest.mark.parametrize("slice_", ["", "left_tail"])
+def test_a_rule_at_below_and_above_its_bound(
+    rule: Rule, value: float, other: float | None, ok: bool, slice_: str
+) -> None:
+    rule = Rule(rule.metric, rule.below, rule.above, rule.better_than, rule.margin, slice_)
+    others = {str(rule.other): other} if rule.other else {}
+    (result,) = judge([rule], figures(value, **others))
+    assert result.ok is ok
+    assert result.value == value
+    assert result.interval == (0.0, 9.0)
+    assert result.rule.startswith(f"{rule.metric} on left_tail" if slice_ else rule.metric)
+
+
+def test_baselines_are_those_of_the_kind_of_metric() -> None:
+    assert Rule("rmse", better_than="baseline").other == "mean"
+    assert Rule("ndcg@10", better_than="baseline").other == "popularity"
+    assert Rule("rmse", better_than="biases").other == "biases"
+
+
+def test_all_rules_are_judged_not_only_the_first_that_fails() -> None:
+    rules = [Rule("rmse", below=0.1), Rule("auc", above=0.1), Rule("ndcg@10", above=3.0, slice="left_tail")]
+    assert [result.ok for result in judge(rules, figures(2.0))] == [False, True, False]
+
+
+def test_nothing_to_compare_with_holds_and_so_does_a_slice_without_rows() -> None:
+    (first_run,) = judge([Rule("rmse", better_than="last_blessed")], figures(2.0, mean=1.0))
+    assert (first_run.ok, first_run.bound) == (True, None)
+    (no_rows,) = judge([Rule("rmse", below=0.1)], figures(None, count=0))
+    assert (no_rows.ok, no_rows.value) == (True, None)
+    assert "no rows" in str(no_rows)
+
+
+def test_rows_without_a_value_bless_nothing() -> None:
+    (no_value,) = judge([Rule("auc", above=0.1)], figures(None, count=5))
+    assert not no_value.ok
+
+
+def test_a_rule_on_what_nobody_measured_is_a_fault_of_ours() -> None:
+    with pytest.raises(KeyError):
+        judge([Rule("recall@3", above=0.1)], figures(1.0))
+
+
+def test_the_verdict_survives_the_disk(tmp_path: Path) -> None:
+    found = figures(2.0, mean=1.0, last_blessed=None)
+    verdict = Verdict(found, judge([Rule("rmse", below=3.0)], found), {"unit": {"center": 3.5, "scale": 1.0}})
+    write_verdict(verdict, str(tmp_path))
+    assert read_verdict(str(tmp_path)) == verdict
+    assert verdict.blessed
+    assert not Verdict(found, [], {}).blessed
+
+
+def test_settings_survive_json_and_say_what_needs_an_interval() -> None:
+    rules = (Rule("rmse", better_than="baseline"), Rule("rmse", better_than="biases"), Rule("auc", above=0.6))
+    settings = EvaluationSettings(rules, True, False, ("known",))
+    assert EvaluationSettings.from_json(settings.to_json()) == settings
+    assert wanted(rules) == {("rmse", ""): {"mean", "biases"}, ("auc", ""): frozenset()}
+
+
+@pytest.mark.parametrize("metric", ["rmse", "recall@10", "sampled_ndcg@5", "mrr", "sampled_map", "coverage@7"])
+def test_metrics_that_there_are(metric: str) -> None:
+    assert check_metric(metric) == metric
+
+
+@pytest.mark.parametrize("metric", ["rsme", "recall", "sampled_rmse", "sampled_coverage@5", "recall@-1", ""])
+def test_metrics_that_there_are_not(metric: str) -> None:
+    with pytest.raises(ValueError, match="there are rmse, mae, auc"):
+        check_metric(metric)
+
+
+def test_slices_of_rankings_are_those_of_left_entities() -> None:
+    check_slice("rmse", "unknown")
+    check_slice("ndcg@10", "left_tail")
+    with pytest.raises(ValueError, match="ndcg@10 is measured on left_head, left_middle, left_tail"):
+        check_slice("ndcg@10", "unknown")

@@ -1,0 +1,171 @@
+"""What is to be found, by plain Python: unknown ids, what was seen, given candidates, a model of other ids."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from components.coded_pairs import CodedPairs, Columns
+from components.evaluator.figures import find
+from components.evaluator.slices import Cuts, popularity
+from components.pair_example_gen.source import Layout
+from components.ranking_evaluator.measure import measure
+from components.ranking_evaluator.settings import Candidates, RankingSettings
+from components.ranking_evaluator.task import Task, of_popularity, of_tables
+from trainer.published import Side, Tables
+
+pytestmark = pytest.mark.tensorflow
+
+LEFT, RIGHT = 12, 25
+METRICS = ("recall@3", "ndcg@3", "hit_rate@3", "mrr", "map@5", "coverage@3", "sampled_recall@2", "sampled_mrr")
+
+
+def ids(side: str, numbers: list[int]) -> pa.Array:
+    return pa.array([f"{side}{number}".encode() for number in numbers], pa.binary())
+
+
+@pytest.fixture
+def pairs() -> CodedPairs:
+    """Right id 24 and left id 11 occur in eval only; some pairs occur in both splits; scores are 0 or 1."""
+    draw = np.random.default_rng(1)
+    train = Columns(
+        draw.integers(0, LEFT - 1, 60).astype(np.int32),
+        (draw.integers(0, 5, 60) * draw.integers(0, 5, 60)).clip(max=RIGHT - 2).astype(np.int32),
+        draw.integers(0, 2, 60).astype(np.float32),
+    )
+    left = np.concatenate([draw.integers(0, LEFT, 30), train.left[:5], [0, 11]]).astype(np.int32)
+    right = np.concatenate([draw.integers(0, RIGHT - 1, 30), train.right[:5], [RIGHT - 1, 3]]).astype(np.int32)
+    score = np.concatenate([draw.integers(0, 2, 30), np.ones(7)]).astype(np.float32)
+    return CodedPairs(ids("l", list(range(LEFT))), ids("r", list(range(RIGHT))), train, Columns(left, right, score))
+
+
+@pytest.fixture
+def candidates(tmp_path: Path, pairs: CodedPairs) -> Candidates:
+    draw = np.random.default_rng(2)
+    lines = ["who,what", *(f"l{draw.integers(0, LEFT)},r{draw.integers(0, RIGHT + 5)}" for _ in range(80)), "nobody,r1"]
+    (tmp_path / "candidates.csv").write_text("\n".join(lines) + "\n")
+    return Candidates(str(tmp_path / "candidates.csv"), Layout("auto", "who", "what"))
+
+
+def tables(left: list[int], right: list[int], seed: int) -> Tables:
+    """A model that knows these ids in this order, with one row for the others."""
+    draw = np.random.default_rng(seed)
+
+    def side(name: str, known: list[int]) -> Side:
+        shape = (len(known) + 1, 4)
+        return Side(
+            ids(name, known), draw.standard_normal(shape).astype("f"), draw.standard_normal(shape[0]).astype("f")
+        )
+
+    return Tables(side("l", left), side("r", right), 0.3)
+
+
+def plain(model: Tables | None, pairs: CodedPairs, sampled: dict[str, set[str]]) -> dict[str, float]:
+    """The metrics by dictionaries and sorting; without a model by popularity."""
+    name = lambda side, codes: [f"{side}{code}" for code in codes.tolist()]  # noqa: E731
+    seen: dict[str, set[str]] = {}
+    count: dict[str, int] = {}
+    for left, right in zip(name("l", pairs.train.left), name("r", pairs.train.right), strict=True):
+        seen.setdefault(left, set()).add(right)
+        count[right] = count.get(right, 0) + 1
+    wanted: dict[str, set[str]] = {}
+    for left, right, score in zip(
+        name("l", pairs.eval.left), name("r", pairs.eval.right), pairs.eval.score, strict=True
+    ):
+        if score > 0.5 and right not in seen.get(left, set()):
+            wanted.setdefault(left, set()).add(right)
+    if model is None:
+        catalogue = sorted(count, key=lambda right: int(right[1:]))
+    else:
+        catalogue = [value.decode() for value in model.right.ids.to_pylist()]
+
+    def score(left: str, right: str) -> float:
+        if model is None:
+            return count[right]
+        known = [value.decode() for value in model.left.ids.to_pylist()]
+        row = known.index(left) if left in known else len(known)
+        at = catalogue.index(right)
+        return float(np.float32(model.left.vectors[row] @ model.right.vectors[at] + model.right.bias[at]))
+
+    found: dict[str, list[float]] = {metric: [] for metric in METRICS}
+    shown: set[str] = set()
+    for left, relevant in wanted.items():
+        order = sorted((r for r in catalogue if r not in seen.get(left, set())), key=lambda r: -score(left, r))
+        shown |= set(order[:3])
+        ranks = [rank for rank, right in enumerate(order, 1) if right in relevant]
+        among = [right for right in order if right in relevant | sampled.get(left, set())]
+        of_sampled = [rank for rank, right in enumerate(among, 1) if right in relevant]
+        ideal = sum(1 / math.log2(1 + rank) for rank in range(1, min(3, len(relevant)) + 1))
+        top = [rank for rank in ranks if rank <= 3]
+        found["recall@3"].append(len(top) / len(relevant))
+        found["ndcg@3"].append(sum(1 / math.log2(1 + rank) for rank in top) / ideal)
+        found["hit_rate@3"].append(float(bool(top)))
+        found["mrr"].append(1 / ranks[0] if ranks else 0.0)
+        found["map@5"].append(sum((i + 1) / r for i, r in enumerate(ranks) if r <= 5) / len(relevant))
+        found["sampled_recall@2"].append(sum(rank <= 2 for rank in of_sampled) / len(relevant))
+        found["sampled_mrr"].append(1 / of_sampled[0] if of_sampled else 0.0)
+    return {m: float(np.mean(v)) for m, v in found.items() if v} | {"coverage@3": len(shown) / len(catalogue)}
+
+
+def test_every_model_is_measured_on_the_same_pairs(pairs: CodedPairs, candidates: Candidates) -> None:
+    task = Task.of(pairs, 0.5, candidates)
+    today = tables(list(range(LEFT - 1)), [right for right in range(RIGHT - 1) if right != 7], seed=3)
+    older = tables([3, 1, 99], [5, 88, 2, 0, 9], seed=4)
+    others = {"popularity": of_popularity(pairs, task), "last_blessed": of_tables(older, pairs, task)}
+    counts = pairs.counts("left")
+    masks = popularity(("left_head", "left_middle", "left_tail"), counts[task.left], Cuts.of(counts))
+    figures = measure(METRICS, of_tables(today, pairs, task), others, task, masks)
+    sampled: dict[str, set[str]] = {}
+    for line in Path(candidates.path).read_text().splitlines()[1:]:
+        left, right = line.split(",")
+        sampled.setdefault(left, set()).add(right)
+    # A candidate that was seen is still a candidate of the sampled protocol, which is a list of somebody's.
+    expected = {name: plain(model, pairs, {}) for name, model in (("own", today), ("popularity", None), ("old", older))}
+    for metric in METRICS[:6]:
+        figure = find(figures, metric)
+        assert figure.value == pytest.approx(expected["own"][metric]), metric
+        assert figure.others["popularity"].value == pytest.approx(expected["popularity"][metric]), metric
+        assert figure.others["last_blessed"].value == pytest.approx(expected["old"][metric]), metric
+    head = [find(figures, "mrr", name) for name in masks]
+    assert sum(f.count for f in head) == find(figures, "mrr").count == (task.relevant.counts > 0).sum()
+    assert find(figures, "mrr").low <= find(figures, "mrr").value <= find(figures, "mrr").high
+
+
+def test_given_candidates_are_ranked_with_what_is_to_be_found_as_a_set(
+    pairs: CodedPairs, candidates: Candidates
+) -> None:
+    # Nothing was seen: then the sampled protocol is that of the plain one.
+    nothing = Columns(np.full(1, 10, np.int32), np.zeros(1, np.int32), np.ones(1, np.float32))
+    pairs = CodedPairs(pairs.left_ids, pairs.right_ids, nothing, pairs.eval)
+    task = Task.of(pairs, 0.5, candidates)
+    model = tables(list(range(LEFT)), list(range(RIGHT)), seed=5)
+    sampled: dict[str, set[str]] = {}
+    for line in Path(candidates.path).read_text().splitlines()[1:]:
+        left, right = line.split(",")
+        sampled.setdefault(left, set()).add(right)
+    expected = plain(model, pairs, sampled)
+    figures = measure(METRICS, of_tables(model, pairs, task), {}, task, {})
+    for metric in METRICS:
+        assert find(figures, metric).value == pytest.approx(expected[metric]), metric
+
+
+def test_positives_are_all_relevant(pairs: CodedPairs) -> None:
+    without = CodedPairs(
+        pairs.left_ids,
+        pairs.right_ids,
+        Columns(pairs.train.left, pairs.train.right, None),
+        Columns(pairs.eval.left, pairs.eval.right, None),
+    )
+    task = Task.of(without, 0.0, None)
+    seen = set(zip(pairs.train.left.tolist(), pairs.train.right.tolist(), strict=True))
+    held_out = set(zip(pairs.eval.left.tolist(), pairs.eval.right.tolist(), strict=True)) - seen
+    assert set(zip(task.left[task.relevant.owners].tolist(), task.relevant.rows.tolist(), strict=True)) == held_out
+
+
+def test_settings_survive_json(candidates: Candidates) -> None:
+    for settings in (RankingSettings(("mrr",)), RankingSettings(("mrr",), ("left_head",), candidates)):
+        assert RankingSettings.from_json(settings.to_json()) == settings

@@ -1,0 +1,170 @@
+"""Section `tune`: what may be searched, in which ranges, and how the rest is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config import PipelineConfig, load_config
+from pipeline.errors import ConfigError
+from pipeline.trials import describe, load_config_to_tune
+from pipeline.tuning import TUNABLE
+
+
+def _tree(tune: Any, **sections: Any) -> dict[str, Any]:
+    return {"name": "films", "data": {"path": "/d.csv"}, "tune": tune, **sections}
+
+
+def _space(tune: Any, **sections: Any) -> dict[str, dict[str, Any]]:
+    config = PipelineConfig.model_validate(_tree(tune, **sections))
+    assert config.tune
+    return config.tune.space(config.model, config.train)
+
+
+def _refusal(folder: Path, tune: Any, **sections: Any) -> str:
+    file = folder / "pipeline.yaml"
+    file.write_text(yaml.safe_dump(_tree(tune, **sections)))
+    with pytest.raises(ConfigError) as refused:
+        load_config(file)
+    return str(refused.value).removeprefix(f"{file}: ")
+
+
+@pytest.mark.parametrize(
+    ("key", "parameter", "said"),
+    [
+        ("model.dimension", [8, 0], "must be greater than 0 (got 0)"),
+        ("model.dimension", [8, 8.0], "must be a valid integer (got 8.0)"),
+        ("model.dimension", {"min": 8, "max": 64.5}, "must be a valid integer (got 64.5)"),
+        ("model.regularization", {"min": -1, "max": 1, "scale": "linear"}, "must be greater than or equal to 0 (got "),
+        ("train.learning_rate", ["fast"], "must be a number (got 'fast')"),
+        ("train.optimizer", ["adam", "adamw"], "must be 'adagrad', 'adam' or 'sgd' (got 'adamw')"),
+        ("train.optimizer", {"min": 1, "max": 2}, "takes a list of choices, not a range"),
+        ("model.bias", {"min": 0, "max": 1, "scale": "linear"}, "takes a list of choices, not a range"),
+        ("train.epochs", [3, 3], "the same choice stands twice"),
+        ("train.seed", [1, 2], "cannot be tuned; what can: model.dimension, "),
+        ("model.objective", ["regression", "softmax"], "cannot be tuned"),
+        ("encode.min_count", [1, 2], "cannot be tuned"),
+        ("learning_rate", [1, 2], "cannot be tuned"),
+        ("model.temperature", [0.5], "temperature goes with logistic, softmax and pairwise, not with regression"),
+    ],
+)  # fmt: skip
+def test_a_value_that_could_not_stand_in_the_file_is_refused(
+    tmp_path: Path, key: str, parameter: Any, said: str
+) -> None:
+    message = _refusal(tmp_path, {"parameters": {key: parameter}})
+    assert message.startswith(f"tune.parameters.{key}: {said}"), message
+
+
+@pytest.mark.parametrize(
+    ("parameter", "said"),
+    [
+        ({"min": 1, "max": 1}, "min must be less than max (got 1 and 1)"),
+        ({"min": 0, "max": 1}, "min must be greater than 0, or scale linear (got 0)"),
+        ({"min": 0.1}, "max: required, and missing"),
+        ({"min": 0.1, "max": "1"}, "max: must be a number (got '1')"),
+        ({"min": 0.1, "max": 1, "step": 2}, "step: unknown key"),
+        ({"min": 0.1, "max": 1, "scale": "square"}, "scale: must be 'log' or 'linear' (got 'square')"),
+        (0.1, "must be a list of choices, or {min, max, scale} (got 0.1)"),
+        ([], "at least one choice is needed"),
+    ],
+)
+def test_an_impossible_range_is_refused_with_path_rule_and_value(tmp_path: Path, parameter: Any, said: str) -> None:
+    message = _refusal(tmp_path, {"parameters": {"train.learning_rate": parameter}})
+    assert message.startswith("tune.parameters.train.learning_rate"), message
+    assert said in message
+
+
+@pytest.mark.parametrize(
+    ("tune", "said"),
+    [
+        ({"trials": 0}, "tune.trials: must be greater than 0 (got 0)"),
+        ({"seed": 0}, "tune.seed: must be greater than 0 (got 0)"),
+        ({"search": "grid"}, "tune.search: must be 'bayesian' or 'random' (got 'grid')"),
+        ({"trails": 5}, "tune.trails: unknown key"),
+        ({"parameters": {}}, "tune.parameters: "),
+    ],
+)
+def test_the_sections_own_keys_are_checked(tmp_path: Path, tune: Any, said: str) -> None:
+    assert _refusal(tmp_path, tune).startswith(said)
+
+
+def test_without_rows_held_out_there_is_nothing_to_compare_by(tmp_path: Path) -> None:
+    said = _refusal(tmp_path, {}, train={"early_stopping": None})
+    assert said == "tune: needs train.early_stopping: settings are compared on the rows that it holds out"
+
+
+def test_a_batch_that_decides_the_measure_cannot_be_chosen_by_it(tmp_path: Path) -> None:
+    tune = {"parameters": {"train.batch_size": [256, 512]}}
+    assert _space(tune) == {"train.batch_size": {"choices": [256, 512]}}
+    assert "with model.objective softmax the measure depends on it" in _refusal(
+        tmp_path, tune, model={"objective": "softmax"}
+    )
+
+
+@pytest.mark.parametrize("objective", ["regression", "logistic", "softmax", "pairwise"])
+@pytest.mark.parametrize("optimizer", ["adagrad", "adam", "sgd"])
+def test_default_ranges_hold_for_every_objective_and_optimizer(objective: str, optimizer: str) -> None:
+    sections = {"model": {"objective": objective}, "train": {"optimizer": optimizer}}
+    space = _space({}, **sections)
+    assert set(space) == {"model.dimension", "model.regularization", "train.learning_rate"}
+    given = {key: value if "min" in value else value["choices"] for key, value in space.items()}
+    assert _space({"parameters": given}, **sections) == space  # they could be written down
+
+
+VALUES = st.floats(1e-6, 1e6) | st.integers(1, 10**6)
+
+
+@given(st.tuples(VALUES, VALUES).filter(lambda ends: ends[0] < ends[1]), st.sampled_from(["log", "linear"]))
+def test_a_range_arrives_as_it_was_written(ends: tuple[float, float], scale: str) -> None:
+    wanted = {"min": ends[0], "max": ends[1], "scale": scale}
+    read = _space({"parameters": {"train.learning_rate": wanted}})["train.learning_rate"]
+    assert read == wanted and [type(read[end]) for end in ("min", "max")] == list(map(type, ends))
+
+
+def test_a_section_of_any_kind_round_trips() -> None:
+    parameters = {"model.dimension": [8, 16], "train.learning_rate": {"min": 0.01, "max": 1, "scale": "log"}}
+    config = PipelineConfig.model_validate(_tree({"trials": 3, "parameters": parameters}))
+    assert PipelineConfig.model_validate(config.to_json()) == config
+    assert config.to_json()["tune"]["parameters"] == parameters
+
+
+def test_the_command_needs_no_section(tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.yaml"
+    file.write_text("name: films\ndata: {path: d.csv}\n")
+    assert load_config(file).tune is None
+    asked = [load_config_to_tune(file, (), None, trials).tune for trials in (None, 7)]
+    assert [tune.trials for tune in asked if tune] == [20, 7]
+    file.write_text("name: films\ndata: {path: d.csv}\ntune: {trials: 3, search: random}\n")
+    asked = [load_config_to_tune(file, ("tune.seed=5",), None, trials).tune for trials in (None, 7)]
+    assert [(tune.trials, tune.search, tune.seed) for tune in asked if tune] == [(3, "random", 5), (7, "random", 5)]
+
+
+def test_trials_are_told_best_first_and_the_best_can_be_pasted() -> None:
+    settings = [
+        {"model.dimension": 32, "train.learning_rate": 0.1 / 3},
+        {"model.dimension": 8, "train.learning_rate": 1.0},
+    ]
+    trials = [{"trial": n, "score": s, "settings": given} for n, s, given in zip((4, 0), (0.5, 0.75), settings)]  # noqa: B905
+    said = describe({"measure": "val_rmse", "asked": 5, "trials": trials})
+    table, _, pasted = said.partition("The best settings, for the pipeline file:\n")
+    rows = [line.split() for line in table.splitlines()]
+    assert rows[:3] == [
+        ["trial", "val_rmse", "model.dimension", "train.learning_rate"],
+        ["4", "0.50000", "32", "0.03333"],
+        ["0", "0.75000", "8", "1"],
+    ]
+    assert "2 of 5 trials came to an end" in table
+    assert yaml.safe_load(pasted) == {"model": {"dimension": 32}, "train": {"learning_rate": 0.1 / 3}}
+    everyone = describe({"measure": "val_rmse", "asked": 2, "trials": trials})
+    assert "came to an end" not in everyone
+
+
+def test_every_setting_that_can_be_tuned_is_documented() -> None:
+    text = Path(__file__).parents[3].joinpath("docs", "pipeline-file.md").read_text(encoding="utf-8")
+    section = text.partition("## Tuning")[2]
+    assert [key for key in TUNABLE if f"`{key}`" not in section] == []

@@ -1,0 +1,143 @@
+"""What the Tuner node runs: trials of settings on the same pairs, judged by what `fit` measures on rows held out."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import keras_tuner
+import tensorflow as tf
+import tensorflow_transform as tft
+from absl import logging
+from keras_tuner.engine import base_tuner
+from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx.components.tuner.component import TunerFnResult
+
+from trainer import dataset, features, training
+from trainer.errors import TrainingDiverged, TrainingError
+from trainer.model import TableSizes
+from trainer.pairs import TrainingPairs
+from trainer.run_fn import table_sizes
+from trainer.settings import training_settings, with_values
+
+_ORACLES = {
+    "bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
+    "random": keras_tuner.oracles.RandomSearchOracle,
+}
+_STATE = "search"
+
+
+class SettingsTuner(base_tuner.BaseTuner):
+    """Tries settings by `training.fit`.
+
+    A training that diverges, or does not fit in memory, is a failed trial and no more; anything else that is raised
+    ends the search. Every trial is on disk as soon as it ends: a search that was killed goes on with the trial it was
+    at.
+    """
+
+    def __init__(self, oracle: keras_tuner.Oracle, custom_config: dict[str, Any], directory: str) -> None:
+        self._custom_config = custom_config
+        super().__init__(oracle, directory=directory, project_name=_STATE)
+
+    def run_trial(
+        self, trial: keras_tuner.engine.trial.Trial, pairs: TrainingPairs, sizes: TableSizes
+    ) -> dict[str, float]:
+        """The best validation measure of a training with the settings of `trial`."""
+        values = trial.hyperparameters.values
+        _, model, train = training_settings(with_values(self._custom_config, values))
+        measure = self.oracle.objective.name
+        try:
+            _, history = training.fit(pairs, sizes, model, train)
+        except TrainingError as error:
+            logging.warning("trial %s, %s: %s", trial.trial_id, values, error)
+            raise keras_tuner.errors.FailedTrialError(str(error)) from error
+        except Exception as error:
+            raise keras_tuner.errors.FatalError(str(error)) from error
+        finally:
+            # A Keras model is a cycle, and Python does not see how large its tables are.
+            gc.collect()
+        best = min(history[measure])
+        logging.info("trial %s, %s: %s %g", trial.trial_id, values, measure, best)
+        return {measure: best}
+
+    def search(self, load: Callable[[str], TrainingPairs], sizes: TableSizes) -> None:
+        """Runs every trial that is still to run, on the pairs that `load` gives, once; it may use a directory.
+
+        Raises:
+          TrainingDiverged: no trial came to its end.
+        """
+        try:
+            with tempfile.TemporaryDirectory(prefix="kindred-pairs-") as directory:
+                super().search(pairs=load(directory), sizes=sizes)
+        except keras_tuner.errors.FatalError as error:
+            raise error.__cause__ or error from None
+        trials = list(self.oracle.trials.values())
+        if all(trial.score is None for trial in trials):
+            raise TrainingDiverged(f"tune: none of {len(trials)} trials came to its end; run.log says why each did not")
+        tf.io.gfile.rmtree(os.path.dirname(self.directory))
+
+
+def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
+    """A tuner of the settings that `custom_config["tune"]` names, and what it is to search with."""
+    encode, model, train = training_settings(fn_args.custom_config)
+    transform = tft.TFTransformOutput(fn_args.transform_graph_path)
+
+    def load(directory: str) -> TrainingPairs:
+        encoder = transform.transform_features_layer()
+        scored = features.SCORE in transform.raw_feature_spec()
+        return dataset.load(fn_args.train_files, encoder, train.data_memory_mb << 20, directory, scored)
+
+    tuner = build_tuner(fn_args.custom_config, training.monitored(model), _directory(fn_args))
+    return TunerFnResult(tuner=tuner, fit_kwargs={"load": load, "sizes": table_sizes(transform, encode)})
+
+
+def build_tuner(custom_config: dict[str, Any], measure: str, directory: str) -> SettingsTuner:
+    """A tuner that goes on with what an earlier one, which was killed, left in `directory`."""
+    try:
+        return SettingsTuner(build_oracle(custom_config["tune"], measure), custom_config, directory)
+    except (ValueError, KeyError):
+        # It was killed while it wrote: the search starts over.
+        tf.io.gfile.rmtree(directory)
+        return SettingsTuner(build_oracle(custom_config["tune"], measure), custom_config, directory)
+
+
+def build_oracle(tune: dict[str, Any], measure: str) -> keras_tuner.Oracle:
+    """What chooses the settings of the next trial, by `measure`, of which less is better."""
+    oracle = _ORACLES[tune["search"]](
+        objective=keras_tuner.Objective(measure, "min"),
+        max_trials=tune["trials"],
+        hyperparameters=search_space(tune["space"]),
+        allow_new_entries=False,
+        seed=tune["seed"],
+        # However many fail in a row, the others may not.
+        max_consecutive_failed_trials=tune["trials"] + 1,
+    )
+    oracle.verbose = 0  # it clears the screen
+    return oracle
+
+
+def search_space(space: dict[str, dict[str, Any]]) -> keras_tuner.HyperParameters:
+    """`{"choices": [...]}` or `{"min", "max", "scale"}` by dotted key, as KerasTuner's hyperparameters."""
+    parameters = keras_tuner.HyperParameters()
+    for key, parameter in space.items():
+        if "choices" in parameter:
+            choices = parameter["choices"]
+            is_real = any(isinstance(choice, float) for choice in choices)
+            parameters.Choice(key, [float(choice) for choice in choices] if is_real else choices, ordered=False)
+        else:
+            least, most = parameter["min"], parameter["max"]
+            of_kind = parameters.Int if isinstance(least, int) and isinstance(most, int) else parameters.Float
+            of_kind(key, least, most, sampling=parameter["scale"])
+    return parameters
+
+
+def _directory(fn_args: FnArgs) -> str:
+    """Where the trials of this very search are kept until it is over: beside the places of all runs of this node."""
+    of = [fn_args.custom_config, fn_args.train_files, fn_args.transform_graph_path]
+    digest = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]
+    return os.path.join(fn_args.working_dir.partition("/.system/")[0], "unfinished", digest)
