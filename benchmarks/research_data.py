@@ -1,0 +1,133 @@
+"""Public research data, read from the folder that KINDRED_BENCH_DATA names; none of it is part of this project.
+
+The folder holds `ml-100k`, `ml-1m`, `ml-1m-ncf`, `lastfm`, `kiba` and `word-sim`, as docs/quality.md lists them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+VARIABLE = "KINDRED_BENCH_DATA"
+FOLDS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Ratings:
+    """Scored pairs by number: `left`, `right` int32 `[n]`, `score` float64 `[n]`."""
+
+    left: np.ndarray
+    right: np.ndarray
+    score: np.ndarray
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many entities there are on either side."""
+        return int(self.left.max()) + 1, int(self.right.max()) + 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Positives:
+    """Pairs of users and items by number, int32 `[n, 2]`; `negatives` `[tests, k]` are ranked with a test's item."""
+
+    train: np.ndarray
+    test: np.ndarray
+    validation: np.ndarray | None = None
+    negatives: np.ndarray | None = None
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many entities there are on either side."""
+        parts = [part for part in (self.train, self.test, self.validation) if part is not None]
+        users = max(int(part[:, 0].max()) for part in parts)
+        items = [int(part[:, 1].max()) for part in parts]
+        return users + 1, max([*items, 0 if self.negatives is None else int(self.negatives.max())]) + 1
+
+
+def folder() -> Path:
+    """Where the data are.
+
+    Raises:
+      SystemExit: the variable is not set, or names no folder.
+    """
+    named = os.environ.get(VARIABLE)
+    if not named or not Path(named).is_dir():
+        sys.exit(f"{VARIABLE} must name the folder of the research data (docs/quality.md); it is {named!r}")
+    return Path(named)
+
+
+def ml_100k() -> tuple[Ratings, list[np.ndarray]]:
+    """MovieLens 100K and its five test folds u1 to u5, bool `[n]` each."""
+    ratings = _ratings(folder() / "ml-100k" / "ratings_100k.tsv.gz", "\t", has_header=False)
+    table = _columns(folder() / "ml-100k" / "ratings_100k.tsv.gz", "\t", has_header=False)
+    keys = table[0].astype(np.int64) << 32 | table[1].astype(np.int64)
+    folds = []
+    for number in range(1, FOLDS + 1):
+        test = _columns(folder() / "ml-100k" / f"u{number}.test.gz", "\t", has_header=False)
+        folds.append(np.isin(keys, test[0].astype(np.int64) << 32 | test[1].astype(np.int64)))
+    return ratings, folds
+
+
+def ml_1m() -> tuple[Ratings, list[np.ndarray]]:
+    """MovieLens 1M and five random folds, drawn with seed 0."""
+    ratings = _ratings(folder() / "ml-1m" / "ratings.csv.gz", ",", has_header=True)
+    fold = np.random.default_rng(0).permutation(len(ratings.score)) % FOLDS
+    return ratings, [fold == number for number in range(FOLDS)]
+
+
+def kiba() -> tuple[Ratings, list[np.ndarray]]:
+    """KIBA drug-protein affinities and fold 0, the test fold."""
+    path = folder() / "kiba" / "pairs.csv.gz"
+    return _ratings(path, ",", has_header=True), [_columns(path, ",", has_header=True)[3] == 0]
+
+
+def ml_1m_leave_last_out() -> Positives:
+    """MovieLens 1M as He et al. (2017) split it: a user's last film is ranked with 99 that the user has not seen."""
+    place = folder() / "ml-1m-ncf"
+    train, test = (
+        np.stack(_columns(place / f"ml-1m.{part}.rating.gz", "\t", has_header=False)[:2], axis=1)
+        for part in ("train", "test")
+    )
+    with gzip.open(place / "ml-1m.test.negative.gz", "rt") as lines:
+        negatives = np.array([[int(item) for item in line.split("\t")[1:]] for line in lines], np.int32)
+    return Positives(train.astype(np.int32), test.astype(np.int32), negatives=negatives)
+
+
+def lastfm() -> Positives:
+    """Last.fm, split 7:1:2."""
+    train, validation, test = (_lists(folder() / "lastfm" / f"{part}.txt.gz") for part in ("train", "valid", "test"))
+    return Positives(train, test, validation)
+
+
+def word_similarities() -> Iterator[tuple[str, list[tuple[str, str, float]]]]:
+    """By name of the set, two words and how similar people find them."""
+    for path in sorted((folder() / "word-sim").glob("EN-*.txt")):
+        rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        yield path.stem.removeprefix("EN-"), [(one, other, float(score)) for one, other, score in rows]
+
+
+def _columns(path: Path, delimiter: str, has_header: bool) -> list[np.ndarray]:
+    read = pa.csv.ReadOptions(autogenerate_column_names=not has_header)
+    table = pa.csv.read_csv(path, read, pa.csv.ParseOptions(delimiter=delimiter))
+    return [column.to_numpy() for column in table.columns]
+
+
+def _ratings(path: Path, delimiter: str, has_header: bool) -> Ratings:
+    left, right, score = _columns(path, delimiter, has_header)[:3]
+    numbers = [np.unique(side, return_inverse=True)[1].astype(np.int32) for side in (left, right)]
+    return Ratings(*numbers, score.astype(np.float64))
+
+
+def _lists(path: Path) -> np.ndarray:
+    """Lines of a user and the user's items as pairs, int32 `[n, 2]`."""
+    with gzip.open(path, "rt") as lines:
+        rows = [[int(number) for number in line.split()] for line in lines]
+    return np.array([(user, item) for user, *items in rows for item in items], np.int32)
