@@ -96,3 +96,21 @@ def test_a_span_that_cannot_be_is_refused(path: str, span: str) -> None:
 def test_a_span_has_at_least_its_width_and_is_its_number(span: int, width: int) -> None:
     found = at_span(f"/d/{{SPAN:{width}}}", str(span)).removeprefix("/d/")
     assert int(found) == span and len(found) == max(width, len(str(span)))
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {},
+        {"data": {"path": "/k/a.csv", "columns": {"left": "user", "right": "film"}}},
+        {"model": {"objective": "logistic"}},
+        {"train": {"early_stopping": None}, "score": {"center": "none"}},
+    ],
+    ids=str,
+)
+def test_every_configuration_survives_the_way_to_its_tasks(tree: dict[str, Any]) -> None:
+    """As `compiler` sends it: whole but for the curated schema, which the image has too."""
+    before = PipelineConfig.model_validate(config() | tree)
+    sent = before.to_json()
+    del sent["kubeflow"], sent["schema"]
+    assert build_config(sent, (), "run parameters") == before
