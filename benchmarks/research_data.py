@@ -123,7 +123,7 @@ def _columns(path: Path, delimiter: str, has_header: bool) -> list[np.ndarray]:
 def _ratings(path: Path, delimiter: str, has_header: bool) -> Ratings:
     left, right, score = _columns(path, delimiter, has_header)[:3]
     numbers = [np.unique(side, return_inverse=True)[1].astype(np.int32) for side in (left, right)]
-    return Ratings(*numbers, score.astype(np.float64))
+    return Ratings(numbers[0], numbers[1], score.astype(np.float64))
 
 
 def _lists(path: Path) -> np.ndarray:

@@ -133,6 +133,8 @@ def _faults(parameters: Mapping[str, Range | tuple[Any, ...]], sections: Mapping
             yield f"{path}: takes a list of choices, not a range"
             continue
         values = (parameter.min, parameter.max) if isinstance(parameter, Range) else parameter
+        if key == "train.optimizer" and "als" in values:
+            yield f"{path}: als has settings of its own, and cannot be one of several"
         if len({(type(value), value) for value in values}) < len(values):
             yield f"{path}: the same choice stands twice"
         yield from (f"{path}: {fault}" for value in values for fault in _broken_rules(key, value, sections))

@@ -13,7 +13,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import DEFAULT_RULES, SCHEMA, SCHEMA_OF_POSITIVES, PipelineConfig, ingest_settings, load_config
+from pipeline.config import (
+    SCHEMA,
+    SCHEMA_OF_POSITIVES,
+    PipelineConfig,
+    default_rules,
+    ingest_settings,
+    load_config,
+)
 from pipeline.errors import ConfigError
 
 FIVE_LINES = """\
@@ -93,7 +100,10 @@ KEYS = {
     "evaluate": "section",
     "evaluate.metrics": "list",
     "evaluate.bless": "list",
+    "evaluate.slices": "list",
+    "evaluate.candidates": "text?",
     "evaluate.bless.0.metric": "choice",
+    "evaluate.bless.0.slice": "choice?",
     "evaluate.bless.0.better_than": "choice?",
     "evaluate.bless.0.margin": "number?",
     "publish": "section",
@@ -114,7 +124,7 @@ WRONG: dict[str, list[Any]] = {
 WRONG["column?"] = [value for value in WRONG["column"] if value is not None]
 WRONG |= {
     f"{kind}?": [value for value in WRONG[kind] if value is not None]
-    for kind in ("whole", "section", "number", "choice", "column")
+    for kind in ("whole", "section", "number", "choice", "column", "text")
 }
 SECTIONS = [key for key, kind in KEYS.items() if kind.startswith("section")] + ["evaluate.bless.0"]
 
@@ -164,8 +174,9 @@ def test_five_lines_are_enough_and_the_rest_has_defaults(tmp_path: Path) -> None
         "score",
     )
     assert config.schema_path == str(SCHEMA) and SCHEMA.is_file()
-    assert config.evaluate.bless == DEFAULT_RULES
-    assert [str(rule) for rule in DEFAULT_RULES] == ["rmse better than baseline", "rmse better than last_blessed"]
+    assert config.evaluate.has_default_rules
+    assert list(map(str, config.evaluate.bless)) == ["rmse better than baseline", "rmse better than last_blessed"]
+    assert config.evaluate.bless == default_rules("rmse")
 
 
 def _positives(**sections: Any) -> dict[str, Any]:
@@ -178,6 +189,8 @@ def test_without_a_score_pairs_are_positives(tmp_path: Path) -> None:
     assert (config.model.objective, config.model.dimension) == ("ials", 8)
     assert config.schema_path == str(SCHEMA_OF_POSITIVES) and SCHEMA_OF_POSITIVES.is_file()
     assert (config.score.center, config.score.scale) == ("none", "none")
+    assert config.evaluate.bless == default_rules("ndcg@10") and config.evaluate.has_default_rules
+    assert "recall@10" in config.evaluate.metrics
     assert ingest_settings(config).layout.columns == {"left": "u", "right": "f"}
     assert load_config(_write(tmp_path, config.to_json())) == config
 
@@ -192,11 +205,55 @@ def test_positives_and_their_objectives(tmp_path: Path, objective: str) -> None:
     [
         ({"model": {"objective": "regression"}}, "model.objective: regression needs data.columns.score"),
         ({"score": {"center": "mean"}}, "score: without data.columns.score there is nothing to center or scale"),
+        ({"evaluate": {"metrics": ["rmse"]}}, "evaluate: rmse needs data.columns.score"),
+        ({"evaluate": {"bless": [{"metric": "auc", "above": 0.6}]}}, "evaluate: auc needs data.columns.score"),
         ({"score": {"scale": "std"}}, "score: without data.columns.score there is nothing to center or scale"),
     ],
 )
 def test_what_needs_scores_is_refused_without_them(tmp_path: Path, sections: dict[str, Any], words: str) -> None:
     assert _refusal(tmp_path, _positives(**sections)).startswith(f"{tmp_path / 'pipeline.yaml'}: {words}")
+
+
+def test_a_model_of_signs_is_judged_by_them(tmp_path: Path) -> None:
+    tree = {"name": "films", "data": {"path": "/d.csv"}, "model": {"objective": "logistic"}}
+    config = load_config(_write(tmp_path, tree))
+    assert config.evaluate.bless == default_rules("auc") and config.evaluate.has_default_rules
+    tree["evaluate"] = {"bless": [{"metric": "rmse", "below": 1}]}
+    assert list(map(str, load_config(_write(tmp_path, tree)).evaluate.bless)) == ["rmse below 1"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"metric": "rsme", "below": 1}, "evaluate.bless.0.metric: there is no such metric; there are rmse, mae, auc"),
+        ({"metric": "recall", "above": 0}, "evaluate.bless.0.metric: there is no such metric"),
+        ({"metric": "rmse", "slice": "left", "below": 1}, "evaluate.bless.0.slice: "),
+        ({"metric": "ndcg@5", "slice": "unknown", "above": 0}, "slice: ndcg@5 is measured on left_head, left_middle"),
+        ({"metric": "coverage@5", "above": 0}, "coverage is reported, and no rule can use it"),
+        ({"metric": "ndcg@5", "better_than": "biases"}, "better_than: biases is no baseline of ndcg@5"),
+        ({"metric": "rmse", "better_than": "popularity"}, "better_than: popularity is no baseline of rmse"),
+        ({"metric": "sampled_ndcg@5", "above": 0}, "sampled_ndcg@5 needs evaluate.candidates"),
+    ],
+)
+def test_a_rule_on_what_is_not_measured_is_refused_before_anything_runs(
+    tmp_path: Path, rule: dict[str, Any], words: str
+) -> None:
+    tree = {"name": "films", "data": {"path": "/d.csv"}, "evaluate": {"bless": [rule]}}
+    assert words in _refusal(tmp_path, tree)
+
+
+def test_candidates_are_found_beside_the_file(tmp_path: Path) -> None:
+    evaluate = {"candidates": "negatives.csv", "metrics": ["sampled_hit_rate@10"]}
+    config = load_config(_write(tmp_path, {"name": "films", "data": {"path": "/d.csv"}, "evaluate": evaluate}))
+    assert config.evaluate.candidates == str(tmp_path / "negatives.csv")
+    assert config.evaluate.all_metrics == ("sampled_hit_rate@10", "rmse")
+
+
+def test_the_same_bound_on_two_slices_is_two_rules(tmp_path: Path) -> None:
+    bless = [{"metric": "rmse", "below": 1}, {"metric": "rmse", "slice": "left_tail", "below": 2}]
+    config = load_config(_write(tmp_path, {"name": "f", "data": {"path": "/d.csv"}, "evaluate": {"bless": bless}}))
+    assert list(map(str, config.evaluate.bless)) == ["rmse below 1", "rmse on left_tail below 2"]
+    assert config.evaluate.measured_slices.count("left_tail") == 1
 
 
 def test_the_mean_of_no_scores_is_refused(tmp_path: Path) -> None:

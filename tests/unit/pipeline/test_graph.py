@@ -64,7 +64,7 @@ def test_nothing_is_published_without_the_evaluators_blessing(nodes: dict[str, A
     assert set(nodes["Pusher"].upstream_nodes) == {"Trainer", "Evaluator"}
     assert set(nodes["Evaluator"].upstream_nodes) == {
         "PairExampleGen",
-        "ImportSchemaGen",
+        "Transform",
         "Trainer",
         "LatestBlessedModel",
     }
@@ -122,6 +122,7 @@ def _changed(root: Root, **sections: Any) -> set[str]:
         ({"evaluate": {"metrics": ["mae"]}}, set()),
         ({"publish": {"keep": 2}}, {"Pusher"}),
         ({"publish": {"to": "elsewhere"}}, {"Pusher"}),
+        ({"evaluate": {"slices": ["known"]}}, {"Evaluator"}),
         ({"data": {"split": {"by": "left"}}}, {"PairExampleGen"}),
         ({"data": {"path": "/data/others.csv"}}, {"PairExampleGen"}),
     ],
@@ -165,6 +166,28 @@ def test_rules_are_handed_on_as_they_stand() -> None:
         ("mae", None, None, "baseline", 0.5),
         ("rmse", None, None, "last_blessed", 0.0),
     ]
+
+
+def test_rankings_are_measured_before_they_are_judged(root: Root) -> None:
+    positives = {"columns": {"left": "u", "right": "f"}}
+    nodes = _compile(root, data=positives)
+    assert list(nodes) == [*ORDER[:-2], "RankingEvaluator", *ORDER[-2:]]
+    assert "RankingEvaluator" in nodes["Evaluator"].upstream_nodes
+    assert "DataGate" in _upstream(nodes, "RankingEvaluator")
+    scored = _compile(root, evaluate={"metrics": ["rmse", "recall@5"]})
+    assert "RankingEvaluator" in scored
+    told = json_format.MessageToDict(scored["RankingEvaluator"].parameters)
+    assert "recall@5" in str(told) and "rmse" not in str(told)
+
+
+def test_other_candidates_are_another_evaluation(root: Root, tmp_path: Path) -> None:
+    file = tmp_path / "negatives.csv"
+    file.write_text("left_id,right_id\na,b\n")
+    evaluate = {"candidates": str(file), "metrics": ["sampled_mrr"]}
+    first = _properties(_compile(root, evaluate=evaluate)["RankingEvaluator"])
+    assert _properties(_compile(root, evaluate=evaluate)["RankingEvaluator"]) == first
+    file.write_text("left_id,right_id\na,bc\n")
+    assert _properties(_compile(root, evaluate=evaluate)["RankingEvaluator"]) != first
 
 
 def test_a_change_of_the_code_changes_its_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

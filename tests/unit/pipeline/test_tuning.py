@@ -17,7 +17,10 @@ from pipeline.tuning import TUNABLE
 
 
 def _tree(tune: Any, **sections: Any) -> dict[str, Any]:
-    return {"name": "films", "data": {"path": "/d.csv"}, "tune": tune, **sections}
+    data: dict[str, Any] = {"path": "/d.csv"}
+    if sections.get("model", {}).get("objective") in ("softmax", "pairwise", "ials"):
+        data["columns"] = {"left": "who", "right": "what"}
+    return {"name": "films", "data": data, "tune": tune, **sections}
 
 
 def _space(tune: Any, **sections: Any) -> dict[str, dict[str, Any]]:
@@ -42,7 +45,8 @@ def _refusal(folder: Path, tune: Any, **sections: Any) -> str:
         ("model.dimension", {"min": 8, "max": 64.5}, "must be a valid integer (got 64.5)"),
         ("model.regularization", {"min": -1, "max": 1, "scale": "linear"}, "must be greater than or equal to 0 (got "),
         ("train.learning_rate", ["fast"], "must be a number (got 'fast')"),
-        ("train.optimizer", ["adam", "adamw"], "must be 'adagrad', 'adam' or 'sgd' (got 'adamw')"),
+        ("train.optimizer", ["adam", "adamw"], "must be 'adagrad', 'adam', 'sgd' or 'als' (got 'adamw')"),
+        ("train.optimizer", ["adam", "als"], "als has settings of its own, and cannot be one of several"),
         ("train.optimizer", {"min": 1, "max": 2}, "takes a list of choices, not a range"),
         ("model.bias", {"min": 0, "max": 1, "scale": "linear"}, "takes a list of choices, not a range"),
         ("train.epochs", [3, 3], "the same choice stands twice"),
@@ -114,6 +118,18 @@ def test_default_ranges_hold_for_every_objective_and_optimizer(objective: str, o
     assert set(space) == {"model.dimension", "model.regularization", "train.learning_rate"}
     given = {key: value if "min" in value else value["choices"] for key, value in space.items()}
     assert _space({"parameters": given}, **sections) == space  # they could be written down
+
+
+@pytest.mark.parametrize(
+    ("objective", "searched"),
+    [("regression", {"model.dimension"}), ("ials", {"model.dimension", "model.regularization"})],
+)
+def test_least_squares_is_searched_only_for_what_it_uses(tmp_path: Path, objective: str, searched: set[str]) -> None:
+    sections = {"model": {"objective": objective}, "train": {"optimizer": "als"}}
+    assert set(_space({}, **sections)) == searched
+    for key, value in (("train.learning_rate", 0.1), ("train.batch_size", 64), ("train.optimizer", "adam")):
+        said = _refusal(tmp_path, {"parameters": {key: [value]}}, **sections)
+        assert said == f"tune.parameters.{key}: with train.optimizer als it changes nothing"
 
 
 VALUES = st.floats(1e-6, 1e6) | st.integers(1, 10**6)

@@ -210,7 +210,11 @@ def test_run_fn_loads_fits_exports_and_leaves_a_record(monkeypatch: pytest.Monke
     known, _ = _planted()
     exported, projected = [], []
     sizes = {"left": LEFTS, "right": RIGHTS}
-    graph = types.SimpleNamespace(vocabulary_size_by_name=sizes.get, transform_features_layer=lambda: "encoder")
+    graph = types.SimpleNamespace(
+        vocabulary_size_by_name=sizes.get,
+        transform_features_layer=lambda: "encoder",
+        raw_feature_spec=lambda: {"left_id": 1, "right_id": 1, "score": 1},
+    )
     monkeypatch.setattr(run_fn.tft, "TFTransformOutput", {"graph": graph}.__getitem__)
     monkeypatch.setattr(
         run_fn.dataset, "load", lambda *arguments: {("train", "encoder", 2048 << 20): known}[arguments[:3]]

@@ -21,7 +21,7 @@ from trainer.pairs import Pairs
 from trainer.settings import EarlyStoppingSettings, ModelSettings, TrainSettings
 from trainer.warm_start import BaseModel, ColdStart, Counts, Side, align, prepare, read_model, read_vocabulary
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:Even though the `tf.config")]
 
 MODEL = ModelSettings(dimension=DIMENSION)
 IDS = st.lists(st.binary(min_size=1, max_size=3), unique=True, max_size=12)
@@ -187,20 +187,20 @@ def _published(network, left: list[bytes], right: list[bytes]) -> BaseModel:
 def test_a_span_that_starts_from_the_one_before_needs_fewer_epochs_for_the_same_loss() -> None:
     model = ModelSettings(dimension=4, regularization=0.001, initial_scale=0.3)
     stopping = EarlyStoppingSettings(validation_fraction=0.1, patience=30)
-    often = TrainSettings(epochs=30, batch_size=128, optimizer="adam", learning_rate=0.03, early_stopping=stopping)
+    often = TrainSettings(epochs=12, batch_size=128, optimizer="adam", learning_rate=0.05, early_stopping=stopping)
     rights = [b"right %d" % i for i in range(20)]
     before, first = _span([b"%d" % i for i in range(60)], seed=1)
-    after, second = _span([b"%d" % i for i in range(5, 65)], seed=2)  # five are gone, five are new
+    after, second = _span([b"%d" % i for i in range(2, 62)], seed=2)  # two are gone, two are new
     sizes = TableSizes(61, 21)
-    network, _ = training.fit(first, sizes, model, often)
+    network, _ = training.fit(first, sizes, model, dataclasses.replace(often, epochs=20))
     base = _published(network, before, rights)
     start = prepare(base, (_array(after), _array(rights)), (61, 21), False, model, base.unit)
-    assert start.left.counts == Counts(55, 5, 5)
+    assert start.left.counts == Counts(58, 2, 2)
     _, cold = training.fit(second, sizes, model, often)
     _, warm = training.fit(second, sizes, model, often, start=start)
-    reached = min(cold["val_rmse"]) * 1.05
+    reached = min(cold["val_rmse"])
     epochs = [1 + next(i for i, loss in enumerate(found["val_rmse"]) if loss <= reached) for found in (cold, warm)]
-    assert epochs[1] < 0.6 * epochs[0], epochs
+    assert epochs[1] <= 0.5 * epochs[0], (epochs, cold, warm)
     assert warm["val_rmse"][0] < 0.7 * cold["val_rmse"][0]
 
 
