@@ -170,8 +170,9 @@ class EarlyStopping(_Section):
 
 
 class Als(_Section):
-    """How least squares is solved; `ridge` for scored pairs, `frequency_exponent` for positives."""
+    """How least squares is solved; `copies` and `ridge` for scored pairs, `frequency_exponent` for positives."""
 
+    copies: PositiveInt = 1
     ridge: Annotated[Number, Field(gt=0)] | None = None
     frequency_exponent: Annotated[Number, Field(ge=0, le=2)] = 1.0
 
@@ -320,6 +321,11 @@ class PipelineConfig(_Section):
             return self
         if objective not in ("regression", "ials"):
             raise ValueError(f"train.optimizer: als solves regression and ials, not {objective}; use adagrad or adam")
+        copies = self.train.als.copies
+        if copies > 1 and objective == "ials":
+            raise ValueError(f"train.als.copies: for model.objective regression only (got {copies} with ials)")
+        if copies > self.model.dimension:
+            raise ValueError(f"train.als.copies: at most model.dimension, which they share (got {copies})")
         for key, wrong, why in (
             ("encode.shared", self.encode.shared, "it holds one side's table fixed to solve for the other's"),
             ("model.normalize", self.model.normalize, "its rows have the length that the least squares give them"),
@@ -343,10 +349,11 @@ class PipelineConfig(_Section):
         defaults: dict[str, Any] = {}
         if columns is not None and _get(columns, "score") is None:
             defaults, tree = _POSITIVES, {"schema": str(SCHEMA_OF_POSITIVES)} | tree
-            if _get(_get(tree, "model"), "objective") in (None, "ials"):
-                defaults = defaults | {"train": {"optimizer": "als"}}
         elif _get(_get(tree, "model"), "objective") == "logistic":
             defaults = _LOGISTIC
+        objective = _get(_get(tree, "model"), "objective") or defaults.get("model", {}).get("objective")
+        if objective == "ials":
+            defaults = defaults | {"train": {"optimizer": "als"}}
         held = {key: tree.get(key, {}) for key in defaults}
         return tree | {key: defaults[key] | value for key, value in held.items() if isinstance(value, dict)}
 

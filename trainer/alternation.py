@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from absl import logging
 
+from trainer.averaged_als import AveragedAls
 from trainer.epochs import Epochs
 from trainer.errors import PairsTooMany
 from trainer.implicit_als import ImplicitAls
@@ -29,7 +30,9 @@ class _Held:
 
 
 class Alternation:
-    """Solves for the tables of `network` by least squares: `VariationalAls` for labels, `ImplicitAls` for positives.
+    """Solves for the tables of `network` by least squares.
+
+    `VariationalAls` for labels, or `AveragedAls`, the mean of several of them; `ImplicitAls` for positives.
 
     Raises:
       PairsTooMany: the pairs are not in memory, where the solver needs them.
@@ -49,7 +52,8 @@ class Alternation:
                 f"{settings.data_memory_mb:,} allows; raise it, or choose adagrad, which streams them"
             )
         self._network, self._settings = network, settings
-        kind = ImplicitAls if model.objective == "ials" else VariationalAls
+        labelled = AveragedAls if settings.als.copies > 1 else VariationalAls
+        kind = ImplicitAls if model.objective == "ials" else labelled
         self._solver = kind(pairs, sizes, model, settings.als, settings.seed)
         self.variables = [_Held(array) for array in self._solver.state]
 

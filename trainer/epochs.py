@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from trainer.settings import EarlyStoppingSettings
 
@@ -108,6 +109,7 @@ class Epochs:
             with tf.io.gfile.GFile(os.path.join(self._directory, _STATE)) as file:
                 self.history = json.load(file)
             self._restore(self._directory, self.done)
+            logging.info("training goes on after epoch %d", self.done)
             for epoch in range(self.done):
                 self._draw(epoch + 1, {name: values[epoch] for name, values in self.history.items()})
 

@@ -32,20 +32,20 @@ def needed(sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> 
         batch = 6 * settings.batch_size * (settings.batch_size + negatives) * _FLOAT
     optimizer = int(tables * slots)
     if settings.optimizer == "als":
-        optimizer, batch = _least_squares(sizes, model)
+        optimizer, batch = _least_squares(sizes, model, settings.als.copies)
     return {"tables": tables, "optimizer": optimizer, "batch": batch, "publishing": 2 * tables}
 
 
-def _least_squares(sizes: TableSizes, model: ModelSettings) -> tuple[int, int]:
+def _least_squares(sizes: TableSizes, model: ModelSettings, copies: int) -> tuple[int, int]:
     """Bytes of what least squares keeps, and of what it works with.
 
-    For labels that is a covariance for each entity, and the second moments of the larger side; for positives some
-    hundreds of normal equations.
+    For labels that is a covariance for each entity in each copy, and the second moments of the larger side; for
+    positives some hundreds of normal equations.
     """
-    width = model.dimension + model.bias
+    width = -(-model.dimension // copies) + model.bias
     if model.objective == "ials":
         return 0, 1024 * width * width * _FLOAT
-    covariances = (sizes.left + sizes.right) * width * width * _FLOAT
+    covariances = copies * (sizes.left + sizes.right) * width * width * _FLOAT
     moments = max(sizes.left, sizes.right) * width * (width + 1) // 2 * _FLOAT
     return covariances, 2 * moments + 1024 * width * width * 2 * _FLOAT
 

@@ -44,6 +44,7 @@ class NegativeSettings:
 class AlsSettings:
     """How least squares is solved (section `train.als`)."""
 
+    copies: int = 1
     ridge: float | None = None
     frequency_exponent: float = 1.0
 

@@ -93,6 +93,7 @@ KEYS = {
     "train.data_memory_mb": "whole",
     "train.devices": "choice",
     "train.als": "section",
+    "train.als.copies": "whole",
     "train.als.ridge": "number?",
     "train.als.frequency_exponent": "number",
     "train.warm_start": "switch",

@@ -1,0 +1,70 @@
+"""What other libraries need to reach a quality; run by the interpreter that has them, for `benchmarks.time_to_quality`.
+
+    PEERS/bin/python benchmarks/peers.py surprise|implicit DATA.npz EPOCHS
+
+Prints JSON: the seconds of `fit` alone, without making its input, and the scores of the test pairs as a file beside.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+def surprise_svd(data: dict[str, np.ndarray], epochs: int) -> tuple[float, np.ndarray]:
+    """Surprise's SVD with the rates and penalty of its defaults; seconds, and estimates `[m]` of the test pairs."""
+    from surprise import SVD  # type: ignore[import-not-found]
+    from surprise.trainset import Trainset  # type: ignore[import-not-found]
+
+    ratings: dict[int, list[tuple[int, float]]] = {}
+    by_item: dict[int, list[tuple[int, float]]] = {}
+    for user, item, score in zip(data["left"].tolist(), data["right"].tolist(), data["label"].tolist(), strict=True):
+        ratings.setdefault(user, []).append((item, score))
+        by_item.setdefault(item, []).append((user, score))
+    users, items = {i: i for i in range(int(data["sizes"][0]))}, {i: i for i in range(int(data["sizes"][1]))}
+    train = Trainset(ratings, by_item, len(users), len(items), len(data["left"]), (1, 5), users, items)
+    model = SVD(n_epochs=epochs, random_state=1)
+    since = time.perf_counter()
+    model.fit(train)
+    seconds = time.perf_counter() - since
+    left, right = data["test_left"], data["test_right"]
+    dots = np.einsum("nd,nd->n", model.pu[left], model.qi[right])
+    return seconds, np.clip(train.global_mean + model.bu[left] + model.bi[right] + dots, 1, 5)
+
+
+def implicit_als(data: dict[str, np.ndarray], epochs: int) -> tuple[float, np.ndarray]:
+    """implicit's ALS with as many factors as ours; seconds, and scores `[m, c]` of each test user's candidates."""
+    import scipy.sparse
+    from implicit.cpu.als import AlternatingLeastSquares  # type: ignore[import-not-found]
+    from threadpoolctl import threadpool_limits
+
+    shape = tuple(data["sizes"].tolist())
+    pairs = scipy.sparse.csr_matrix((np.ones(len(data["left"]), np.float32), (data["left"], data["right"])), shape)
+    factors, regularization, alpha = int(data["factors"]), float(data["regularization"]), float(data["alpha"])
+    model = AlternatingLeastSquares(
+        factors=factors, regularization=regularization, alpha=alpha, iterations=epochs, random_state=1
+    )
+    with threadpool_limits(1):  # as implicit itself asks for: its own threads do the work
+        since = time.perf_counter()
+        model.fit(pairs, show_progress=False)
+        seconds = time.perf_counter() - since
+    rows = model.item_factors[data["candidates"]]
+    return seconds, np.einsum("nd,ncd->nc", model.user_factors[data["test_left"]], rows)
+
+
+def main() -> None:
+    """Fits, and leaves the scores in `DATA.scores.npy`."""
+    kind, file, epochs = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    with np.load(file) as stored:
+        data = dict(stored)
+    seconds, scores = {"surprise": surprise_svd, "implicit": implicit_als}[kind](data, epochs)
+    np.save(file.with_suffix(".scores.npy"), scores)
+    print(json.dumps({"seconds": seconds}))
+
+
+if __name__ == "__main__":
+    main()

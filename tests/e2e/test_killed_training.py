@@ -1,0 +1,49 @@
+"""A run that is killed while it trains: the next one goes on where that stopped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+from tests.e2e import planted
+from tests.e2e.command import KINDRED, kindred, last_summary, states
+
+EPOCHS = 10
+
+
+def _wait_for_epochs(root: Path, count: int, process: subprocess.Popen[bytes]) -> int:
+    """Waits until so many epochs of the training are on disk; how many there are."""
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the run ended before it could be killed"
+        for state in root.glob("pipeline/Trainer/unfinished/*/state.json"):
+            done = len(json.loads(state.read_text())["loss"])
+            if done >= count:
+                return done
+        time.sleep(0.05)
+    raise AssertionError("no epoch was kept")
+
+
+def test_a_killed_training_goes_on_in_the_next_run(tmp_path: Path) -> None:
+    config, root = planted.write_pipeline(tmp_path), tmp_path / "root"
+    # Small batches, so that an epoch takes long enough to be interrupted.
+    changed = (f"train.epochs={EPOCHS}", "train.batch_size=2", "train.early_stopping=null", "train.optimizer=adagrad")
+    arguments = ["run", "--config", config, "--root", root, *(part for key in changed for part in ("--set", key))]
+    process = subprocess.Popen([KINDRED, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    done = _wait_for_epochs(root, 2, process)
+    process.kill()
+    process.wait()
+    assert done < EPOCHS
+
+    finished = kindred(*arguments)
+    assert finished.returncode == 0, finished.stderr
+    summary = last_summary(root)
+    assert states(summary)["Transform"] == "cached" and states(summary)["Trainer"] == "executed"
+    log = (root / "runs" / summary["run_id"] / "run.log").read_text(errors="replace")
+    taken_up = [line for line in log.splitlines() if "training goes on after epoch" in line]
+    assert len(taken_up) == 1 and done <= int(taken_up[0].split()[-1]) < EPOCHS
+    (history,) = root.glob("pipeline/Trainer/model_run/*/history.json")
+    assert len(json.loads(history.read_text())["loss"]) == EPOCHS
+    assert not (root / "pipeline" / "Trainer" / "unfinished").exists()
