@@ -17,7 +17,11 @@ WORDS_DATA := build/data/word_pairs/pairs.csv
 # The words example makes its own data; any other pipeline file names, or is given, data that exist.
 RUN_DATA := $(if $(DATA),,$(if $(filter $(WORDS_CONFIG),$(patsubst ./%,%,$(CONFIG))),$(WORDS_DATA)))
 
-.PHONY: help run-local serve test lint doctor bench check-fresh clean always
+IMAGE ?= kindred:0.1.0
+PACKAGE ?= build/package.yaml
+DOCKER ?= $(or $(firstword $(shell command -v docker podman)),docker)
+
+.PHONY: help run-local serve test lint doctor bench compile submit image check-fresh clean always
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,6 +31,17 @@ run-local: $(VENV) $(RUN_DATA) ## Run a pipeline on this machine [CONFIG=FILE] [
 
 serve: $(VENV) ## Serve what a pipeline published, REST on 8501, gRPC on 8500 [ROOT=build/NAME]
 	@.venv/bin/kindred serve --root '$(or $(ROOT),build/word-pairs)'
+
+compile: $(VENV) ## Compile a pipeline for Kubeflow [CONFIG=FILE] [DATA=PATH] [PACKAGE=build/package.yaml]
+	@mkdir -p '$(dir $(PACKAGE))'
+	@.venv/bin/kindred compile --config '$(CONFIG)' $(if $(DATA),--data '$(DATA)') --output '$(PACKAGE)'
+
+submit: $(VENV) ## Run a pipeline on Kubeflow and follow it [HOST=URL] [CONFIG=FILE] [DATA=PATH]
+	@.venv/bin/kindred submit --config '$(CONFIG)' $(if $(DATA),--data '$(DATA)') $(if $(HOST),--host '$(HOST)')
+
+image: ## Build the image of every task [IMAGE=kindred:0.1.0]
+	@command -v '$(DOCKER)' >/dev/null || { echo 'There is no docker or podman here to build the image with.' >&2; exit 2; }
+	@DOCKER_BUILDKIT=1 '$(DOCKER)' build --file deploy/Dockerfile --tag '$(IMAGE)' .
 
 test: $(VENV) ## Run the tests, fast ones first
 	@.venv/bin/python -m pytest $(wildcard tests/unit tests/integration tests/e2e)

@@ -60,6 +60,8 @@ def _measure(kind: str, data: Path) -> dict[str, float]:
 
 def _run(kind: str, data: Path) -> dict[str, float]:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    from tfx.orchestration import metadata
+
     from benchmarks import stock
     from pipeline import graph, nodes
     from pipeline.beam_startup import remember_signatures
@@ -75,7 +77,7 @@ def _run(kind: str, data: Path) -> dict[str, float]:
         else:
             remember_signatures()
         compiled = graph.compile_graph(pipeline, "run")
-        runner = nodes.NodeRunner(compiled)
+        runner = nodes.NodeRunner(compiled, metadata.sqlite_metadata_connection_config(str(root.metadata)))
         seconds: dict[str, float] = {}
         outputs: dict[str, nodes.NodeResult] = {}
         for entry in compiled.nodes:

@@ -11,6 +11,7 @@ import typer
 
 from components.errors import ComponentError
 from pipeline.errors import PipelineError
+from pipeline.kubeflow import cli as kubeflow
 from serving.errors import ModelNotFound, ServingError
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="From pairs of entities to a similarity model in production.",
 )
+
+app.command("compile")(kubeflow.compile_)
+app.command("submit")(kubeflow.submit)
+app.add_typer(kubeflow.schedules, name="schedule")
 
 ModelOption = Annotated[Path | None, typer.Option("--model", help="A published model, or a directory of versions.")]
 EndpointOption = Annotated[

@@ -5,6 +5,7 @@ config = load_config(Path("examples/word_pairs/pipeline.yaml"), overrides=["trai
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.source import Layout, Settings
 from pipeline import yaml_file
 from pipeline.errors import ConfigError
+from pipeline.kubeflow.settings import Kubeflow
 from pipeline.tuning import Tune
 
 # The curated schemas: of pairs with a score, and of pairs that are positives.
@@ -317,6 +319,7 @@ class PipelineConfig(_Section):
     tune: Tune | None = None
     evaluate: Evaluate = Evaluate()
     publish: Publish = Publish()
+    kubeflow: Kubeflow = Kubeflow()
 
     @pydantic.model_validator(mode="after")
     def _what_least_squares_can(self) -> PipelineConfig:
@@ -438,6 +441,18 @@ def load_config(path: Path, overrides: Sequence[str] = (), data_path: str | None
         _apply(tree, override)
     _resolve_paths(tree, path.parent, data_path)
     return _validate(tree, str(path))
+
+
+def build_config(tree: dict[str, Any], overrides: Sequence[str], source: str) -> PipelineConfig:
+    """The configuration that `tree` holds, as `PipelineConfig.to_json` gave it, with overrides as in `load_config`.
+
+    Raises:
+      ConfigError: an override breaks a rule; `source` names the configuration.
+    """
+    tree = copy.deepcopy(tree)
+    for override in overrides:
+        _apply(tree, override)
+    return _validate(tree, source)
 
 
 def _read(path: Path) -> dict[str, Any]:

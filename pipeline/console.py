@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import IO
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 _STYLES = {"executed": "green", "cached": "cyan", "skipped": "yellow", "failed": "red"}
 
@@ -29,10 +29,25 @@ class RunConsole:
     @contextlib.contextmanager
     def component(self, node_id: str) -> Iterator[None]:
         """A spinner with the seconds of `node_id` while it runs; nothing where the output is no terminal."""
+        with self.running() as show:
+            show([node_id])
+            yield
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Callable[[Collection[str]], None]]:
+        """A spinner each for what runs at the same time; the yielded function is told the names as they change."""
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
         with Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal) as bar:
-            bar.add_task(node_id, total=None)
-            yield
+            shown: dict[str, TaskID] = {}
+
+            def show(names: Collection[str]) -> None:
+                for name in shown.keys() - set(names):
+                    bar.remove_task(shown.pop(name))
+                for name in names:
+                    if name not in shown:
+                        shown[name] = bar.add_task(name, total=None)
+
+            yield show
 
     def finished(self, node_id: str, state: str, seconds: float, detail: str) -> None:
         """The line that stays: component, state, seconds, what it handled."""

@@ -1,10 +1,12 @@
 """What the top floor raises when the user is at fault; `components.errors` holds what components raise.
 
 PipelineError
-├── ConfigError      the pipeline file or an option is wrong
-├── ReportError      there is no such run, or nothing to say about it
-├── RootError        the root directory cannot be used
-└── RollbackError    there is no version to go back to
+├── ConfigError           the pipeline file or an option is wrong
+├── RootError             the root directory cannot be used
+├── ReportError           there is no such run, or nothing to say about it
+├── RollbackError         there is no version to go back to
+├── ServiceUnavailable    a service that a run needs does not answer
+└── ClusterRefused        Kubeflow's API does not do what it is asked
 """
 
 from __future__ import annotations
@@ -36,5 +38,15 @@ class RootError(PipelineError):
 
 class RollbackError(PipelineError):
     """There is no version to go back to."""
+
+    exit_code = 2
+
+
+class ServiceUnavailable(PipelineError):
+    """A service that a run needs does not answer."""
+
+
+class ClusterRefused(PipelineError):
+    """Kubeflow's API does not do what it is asked: a wrong host, an expired token, a name taken."""
 
     exit_code = 2

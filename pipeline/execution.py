@@ -6,6 +6,7 @@ import logging
 import time
 
 import absl.logging
+from tfx.orchestration import metadata
 
 from pipeline.beam_startup import remember_signatures
 from pipeline.config import PipelineConfig
@@ -28,7 +29,7 @@ def run_nodes(config: PipelineConfig, root: Root, options: RunOptions, record: R
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
     remember_signatures()
     graph = compile_graph(create_pipeline(config, root, options.beam_profile, options.accept_reason), record.run_id)
-    runner = NodeRunner(graph)
+    runner = NodeRunner(graph, metadata.sqlite_metadata_connection_config(str(root.metadata)))
     for entry in graph.nodes:
         node_id = entry.pipeline_node.node_info.id
         started = time.monotonic()

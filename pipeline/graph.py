@@ -14,7 +14,6 @@ from tfx.components.tuner.component import Tuner
 from tfx.dsl.compiler import constants
 from tfx.dsl.compiler.compiler import Compiler
 from tfx.dsl.components.common.resolver import Resolver
-from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.proto import trainer_pb2
@@ -67,7 +66,10 @@ BASE_MODEL, TUNER = "BaseModel", "Tuner"
 def create_pipeline(
     config: PipelineConfig, root: Root, beam_profile: str = "local", accept_reason: str | None = None
 ) -> Pipeline:
-    """The whole graph of `config`, keeping its state below `root`; `accept_reason` overrules the gate."""
+    """The whole graph of `config`, keeping its artifacts below `root`; `accept_reason` overrules the gate.
+
+    It holds no connection to ML Metadata: where that is, the runner says.
+    """
     example_gen = _example_gen(config)
     statistics, schema, validator, last_accepted, gate = _validation(config, example_gen, accept_reason)
     transform = _transform(config, example_gen, schema, gate)
@@ -88,7 +90,6 @@ def create_pipeline(
             *filter(None, (ranking,)), evaluator, canary, pusher,
         ],
         enable_cache=True,
-        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(root.metadata)),
         beam_pipeline_args=beam.options(beam_profile),
     )  # fmt: skip
 

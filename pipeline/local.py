@@ -64,11 +64,11 @@ def _execute(config: PipelineConfig, root: Root, options: RunOptions, record: Ru
         return 1
     except Exception as error:
         traceback.print_exc()
-        return _judge(error, record)
+        return judge(error, record)
     return EXIT_CODES[record.status]
 
 
-def _judge(error: Exception, record: RunRecord) -> int:
+def judge(error: Exception, record: RunRecord) -> int:
     """Status, reason and exit code of a run that `error` ended."""
     if isinstance(error, DataRefused):
         record.status = "data_refused"

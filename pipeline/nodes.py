@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import ml_metadata as mlmd
@@ -10,6 +11,7 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable.launcher import Launcher
+from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
 from pipeline.record import State
@@ -43,15 +45,27 @@ class NodeResult:
         return getattr(value, str(value.WhichOneof("value")))
 
 
-class NodeRunner:
-    """Runs nodes of one compiled graph against its metadata store."""
+@dataclasses.dataclass(frozen=True)
+class Recorded:
+    """What a node did, read back: when it began (seconds since the epoch) and how many seconds it took."""
 
-    def __init__(self, graph: pipeline_pb2.Pipeline) -> None:
+    result: NodeResult
+    began: float
+    seconds: float
+
+
+class NodeRunner:
+    """Runs nodes of one compiled graph against the metadata store behind `connection`."""
+
+    def __init__(
+        self,
+        graph: pipeline_pb2.Pipeline,
+        connection: metadata.ConnectionConfigType,
+        handle: Callable[[metadata.ConnectionConfigType], metadata.Metadata] = metadata.Metadata,
+    ) -> None:
         self._graph = graph
         self._deployment = runner_utils.extract_local_deployment_config(graph)
-        connection = self._deployment.metadata_connection_config
-        self._connection = getattr(connection, connection.WhichOneof("connection_config"))
-        self._store = mlmd.MetadataStore(self._connection)
+        self._metadata = handle(connection)
 
     def run(self, node: pipeline_pb2.PipelineNode) -> NodeResult:
         """Launches `node`.
@@ -63,7 +77,7 @@ class NodeRunner:
         node_id = node.node_info.id
         launched = Launcher(
             pipeline_node=node,
-            mlmd_connection=metadata.Metadata(self._connection),
+            mlmd_connection=self._metadata,
             pipeline_info=self._graph.pipeline_info,
             pipeline_runtime_spec=self._graph.runtime_spec,
             executor_spec=runner_utils.extract_executor_spec(self._deployment, node_id),
@@ -71,23 +85,42 @@ class NodeRunner:
         ).launch()
         if launched is None or launched.execution_id is None:
             return NodeResult("skipped", {})
-        (execution,) = self._store.get_executions_by_id([launched.execution_id])
-        state = _SUCCESSFUL.get(execution.last_known_state)
-        if state is None:
-            raise NodeFailed(_failure(node_id, execution))
-        return NodeResult(state, self._outputs(launched.execution_id))
+        with self._metadata as handle:
+            (execution,) = handle.store.get_executions_by_id([launched.execution_id])
+            state = _SUCCESSFUL.get(execution.last_known_state)
+            if state is None:
+                raise NodeFailed(_failure(node_id, execution))
+            return NodeResult(state, _outputs(handle.store, launched.execution_id))
 
-    def _outputs(self, execution_id: int) -> dict[str, list[metadata_store_pb2.Artifact]]:
-        outputs: dict[str, list[metadata_store_pb2.Artifact]] = {}
-        events = [
-            event
-            for event in self._store.get_events_by_execution_ids([execution_id])
-            if event.type in (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
-        ]
-        artifacts = {a.id: a for a in self._store.get_artifacts_by_id([event.artifact_id for event in events])}
-        for event in events:
-            outputs.setdefault(event.path.steps[0].key, []).append(artifacts[event.artifact_id])
-        return outputs
+    def recorded(self, node: pipeline_pb2.PipelineNode) -> Recorded | None:
+        """What `node` did in this run as ML Metadata have it; None if it has not ended well (yet)."""
+        with self._metadata as handle:
+            contexts = [
+                handle.store.get_context_by_type_and_name(context.type.name, context.name.field_value.string_value)
+                for context in node.contexts.contexts
+            ]
+            if not all(contexts):
+                return None
+            executions = execution_lib.get_executions_associated_with_all_contexts(handle, contexts)
+            for execution in executions:
+                if state := _SUCCESSFUL.get(execution.last_known_state):
+                    began, ended = execution.create_time_since_epoch, execution.last_update_time_since_epoch
+                    outputs = _outputs(handle.store, execution.id)
+                    return Recorded(NodeResult(state, outputs), began / 1000, (ended - began) / 1000)
+        return None
+
+
+def _outputs(store: mlmd.MetadataStore, execution_id: int) -> dict[str, list[metadata_store_pb2.Artifact]]:
+    outputs: dict[str, list[metadata_store_pb2.Artifact]] = {}
+    events = [
+        event
+        for event in store.get_events_by_execution_ids([execution_id])
+        if event.type in (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
+    ]
+    artifacts = {a.id: a for a in store.get_artifacts_by_id([event.artifact_id for event in events])}
+    for event in events:
+        outputs.setdefault(event.path.steps[0].key, []).append(artifacts[event.artifact_id])
+    return outputs
 
 
 def _failure(node_id: str, execution: metadata_store_pb2.Execution) -> str:

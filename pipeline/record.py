@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import time
+import uuid
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
@@ -59,7 +60,8 @@ class RunRecord:
         for name in ("error", "evaluation", "tuning", "warm_start"):
             if content[name] is None:
                 del content[name]
-        staged = path.with_suffix(".staged")
+        # Tasks of one run write it at the same time, each in a container whose process ids are those of the others.
+        staged = path.with_suffix(f".{uuid.uuid4().hex}.staged")
         staged.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         os.replace(staged, path)
 

@@ -1,0 +1,68 @@
+"""What a task gets from the cluster: resources, volumes, secrets, config maps, places to run, and its metadata."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kfp import kubernetes
+
+from pipeline.config import PipelineConfig
+from pipeline.kubeflow.metadata import PASSWORD_VARIABLE
+from pipeline.kubeflow.settings import Kubeflow, Task
+
+
+def equip(task: Any, kubeflow: Kubeflow, node_id: str) -> Any:
+    """Gives `task`, which runs node `node_id`, what section `kubeflow` says."""
+    wanted = kubeflow.task_of(node_id)
+    _reserve(task, wanted)
+    _place(task, wanted)
+    _inject(task, kubeflow)
+    for volume in kubeflow.volumes:
+        kubernetes.mount_pvc(task, pvc_name=volume.claim, mount_path=volume.mount)
+    kubernetes.set_image_pull_policy(task, kubeflow.image_pull_policy)
+    if kubeflow.image_pull_secret is not None:
+        kubernetes.set_image_pull_secrets(task, [kubeflow.image_pull_secret])
+    return task
+
+
+def metadata_arguments(config: PipelineConfig) -> list[str]:
+    """Where a task finds ML Metadata, without the password."""
+    metadata = config.kubeflow.metadata
+    return ["--metadata", metadata.model_dump_json(exclude_none=True)]
+
+
+def _reserve(task: Any, wanted: Task) -> None:
+    task.set_cpu_request(wanted.cpu).set_memory_request(wanted.memory)
+    if wanted.cpu_limit is not None:
+        task.set_cpu_limit(wanted.cpu_limit)
+    if wanted.memory_limit is not None:
+        task.set_memory_limit(wanted.memory_limit)
+    if wanted.gpu is not None:
+        task.set_accelerator_type(wanted.gpu_type).set_accelerator_limit(wanted.gpu)
+    if wanted.retries:
+        task.set_retry(wanted.retries, backoff_duration=f"{wanted.retry_seconds}s", backoff_factor=2)
+
+
+def _place(task: Any, wanted: Task) -> None:
+    for label, value in sorted(wanted.node_selector.items()):
+        kubernetes.add_node_selector(task, label_key=label, label_value=value)
+    for toleration in wanted.tolerations:
+        kubernetes.add_toleration(task, **toleration.model_dump(exclude_none=True))
+
+
+def _inject(task: Any, kubeflow: Kubeflow) -> None:
+    for secret in kubeflow.secrets:
+        if secret.env is not None:
+            kubernetes.use_secret_as_env(task, secret_name=secret.name, secret_key_to_env=secret.env)
+        else:
+            kubernetes.use_secret_as_volume(task, secret_name=secret.name, mount_path=secret.mount)
+    for config_map in kubeflow.config_maps:
+        if config_map.env is not None:
+            kubernetes.use_config_map_as_env(
+                task, config_map_name=config_map.name, config_map_key_to_env=config_map.env
+            )
+        else:
+            kubernetes.use_config_map_as_volume(task, config_map_name=config_map.name, mount_path=config_map.mount)
+    mysql = kubeflow.metadata.mysql
+    if mysql is not None:
+        kubernetes.use_secret_as_env(task, secret_name=mysql.secret, secret_key_to_env={mysql.key: PASSWORD_VARIABLE})

@@ -1,0 +1,120 @@
+"""A connection to ML Metadata that waits for a service to come up and outlives its restarts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ml_metadata as mlmd
+from ml_metadata import errors
+from ml_metadata.proto import metadata_store_pb2
+from tfx.orchestration import metadata
+
+from pipeline.errors import ServiceUnavailable
+from pipeline.kubeflow.settings import Metadata
+
+PASSWORD_VARIABLE = "KINDRED_METADATA_PASSWORD"
+"""Set by the cluster from a secret; the only thing that a task does not learn from its arguments."""
+
+# The client does not say why MySQL refuses.
+_MYSQL_HINT = " with its user and password"
+_CALL_SECONDS = 60.0
+_LONGEST_PAUSE = 5.0
+_NOT_CONNECTED = ("failed to connect", "connection refused", "name resolution", "dns resolution")
+
+
+def connection(place: Metadata) -> metadata.ConnectionConfigType:
+    """What ML Metadata's client connects with."""
+    if place.grpc is not None:
+        return metadata_store_pb2.MetadataStoreClientConfig(
+            host=place.grpc.host, port=place.grpc.port, client_timeout_sec=_CALL_SECONDS
+        )
+    if place.mysql is not None:
+        password = os.environ.get(PASSWORD_VARIABLE, "")
+        mysql = place.mysql
+        return metadata.mysql_metadata_connection_config(mysql.host, mysql.port, mysql.database, mysql.user, password)
+    return metadata.sqlite_metadata_connection_config(str(place.sqlite))
+
+
+class PatientMetadata(metadata.Metadata):
+    """TFX's handle, on a store that tries again where the service is away for a moment."""
+
+    _store: mlmd.MetadataStore | None
+
+    def __enter__(self) -> PatientMetadata:
+        """Opens the store; nested, the one that is open."""
+        if self._store is None:
+            self._store = open_store(self._connection_config)
+        self._users += 1
+        return self
+
+
+def open_store(config: metadata.ConnectionConfigType) -> mlmd.MetadataStore:
+    """A store of `config` that tries again; making the tables of a new database is tried again too."""
+    return _patiently(lambda: PatientStore(config), lambda error: True, attempts=5)
+
+
+class PatientStore(mlmd.MetadataStore):
+    """A store whose calls are repeated while the service is unavailable.
+
+    The client of ML Metadata repeats only aborted calls. A call that writes is repeated only if it never reached the
+    service: written twice, an execution would be two.
+    """
+
+    def _call_method(self, method_name: str, request: Any, response: Any) -> None:
+        _patiently(
+            lambda: super(PatientStore, self)._call_method(method_name, request, response),
+            lambda error: (
+                isinstance(error, errors.UnavailableError) and (method_name.startswith("Get") or _never_arrived(error))
+            ),
+            attempts=8,
+        )
+
+
+def wait_for(place: Metadata) -> metadata.ConnectionConfigType:
+    """The connection of `place`, once it answers.
+
+    Raises:
+      ServiceUnavailable: it did not within its `wait_seconds`.
+    """
+    config, deadline, pause = connection(place), time.monotonic() + place.wait_seconds, 0.1
+    while True:
+        try:
+            mlmd.MetadataStore(config).get_execution_types()
+        except (errors.StatusError, RuntimeError) as error:
+            if time.monotonic() + pause > deadline:
+                raise ServiceUnavailable(
+                    f"ML Metadata at {_describe(place)} did not answer in {place.wait_seconds} s: {error}; "
+                    f"check that it is up, and kubeflow.metadata{_MYSQL_HINT if place.mysql else ''} (docs/kubeflow.md)"
+                ) from None
+        else:
+            return config
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _describe(place: Metadata) -> str:
+    if place.grpc is not None:
+        return f"{place.grpc.host}:{place.grpc.port}"
+    if place.mysql is not None:
+        return f"mysql {place.mysql.user}@{place.mysql.host}:{place.mysql.port}/{place.mysql.database}"
+    return str(place.sqlite)
+
+
+def _patiently(attempt: Callable[[], Any], passing: Callable[[Exception], bool], attempts: int) -> Any:
+    """What `attempt` returns, tried again after growing pauses while its error is `passing`."""
+    tries = 0
+    while True:
+        try:
+            return attempt()
+        except (errors.StatusError, RuntimeError) as error:
+            tries += 1
+            if tries == attempts or not passing(error):
+                raise
+        time.sleep(min(0.1 * 2**tries, _LONGEST_PAUSE))
+
+
+def _never_arrived(error: Exception) -> bool:
+    return any(sign in str(error).lower() for sign in _NOT_CONNECTED)

@@ -1,0 +1,138 @@
+"""ML Metadata over gRPC, from MySQL or a SQLite file: `python -m pipeline.kubeflow.metadata_service --port 8080 ...`.
+
+The package of ML Metadata has the store and the protocol but no server. This hands each request, serialized, to the
+store; one after the other, as the store is not made for threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+from ml_metadata.metadata_store.pywrap.metadata_store_extension import metadata_store as store_extension
+from ml_metadata.proto import metadata_store_pb2, metadata_store_service_pb2
+
+from pipeline.errors import PipelineError
+from pipeline.kubeflow.metadata import connection, wait_for
+from pipeline.kubeflow.settings import Metadata, Mysql
+
+_SERVICE = "ml_metadata.MetadataStoreService"
+_MESSAGE_BYTES = 256 << 20
+_LOST = ("gone away", "lost connection", "connection was killed")
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+Answer = tuple[bytes, bytes, int]
+
+
+class Store:
+    """The store of ML Metadata as a function of serialized requests."""
+
+    def __init__(self, config: metadata_store_pb2.ConnectionConfig) -> None:
+        self._config = config.SerializeToString()
+        self._store = self._open()
+
+    def call(self, method: str, request: bytes) -> Answer:
+        """Response, error message and status of `method`; a database that closed the connection is opened again."""
+        answer: Answer = getattr(store_extension, method)(self._store, request)
+        if answer[2] and any(sign in answer[1].decode(errors="replace").lower() for sign in _LOST):
+            logging.warning("the database closed the connection; opening it again")
+            self._store = self._open()
+            answer = getattr(store_extension, method)(self._store, request)
+        return answer
+
+    def _open(self) -> Any:
+        return store_extension.CreateMetadataStore(
+            self._config, metadata_store_pb2.MigrationOptions().SerializeToString()
+        )
+
+
+def serve(place: Metadata, host: str, port: int) -> tuple[grpc.Server, int]:
+    """Starts the service; the server, and the port it listens on (`port` 0: a free one).
+
+    Raises:
+      ServiceUnavailable: the database does not answer in time.
+      OSError: the port is taken.
+    """
+    wait_for(place)
+    # One thread: the store is not made for several.
+    server = grpc.server(
+        ThreadPoolExecutor(max_workers=1),
+        options=[("grpc.max_receive_message_length", _MESSAGE_BYTES), ("grpc.so_reuseport", 0)],
+    )
+    server.add_generic_rpc_handlers((_handler(Store(connection(place))),))
+    try:
+        bound = server.add_insecure_port(f"{host}:{port}")
+    except RuntimeError as error:
+        raise OSError(f"port {port} cannot be used: {error}") from None
+    server.start()
+    return server, bound
+
+
+def _handler(store: Store) -> grpc.GenericRpcHandler:
+    methods = metadata_store_service_pb2.DESCRIPTOR.services_by_name["MetadataStoreService"].methods
+    known = [method.name for method in methods if hasattr(store_extension, method.name)]
+    return grpc.method_handlers_generic_handler(
+        _SERVICE, {name: grpc.unary_unary_rpc_method_handler(_method(store, name)) for name in known}
+    )
+
+
+def _method(store: Store, name: str) -> Callable[[bytes, grpc.ServicerContext], bytes]:
+    def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
+        response, message, status = store.call(name, request)
+        if status:
+            context.abort(_CODES.get(status, grpc.StatusCode.UNKNOWN), message.decode("utf-8", errors="replace"))
+        return response
+
+    return answer
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serves until it is told to stop (SIGTERM); the exit code."""
+    logging.basicConfig(level=logging.INFO)
+    told = _parser().parse_args(arguments)
+    if told.sqlite is not None:
+        place = Metadata(sqlite=str(told.sqlite.absolute()))
+    else:
+        place = Metadata(
+            mysql=Mysql(
+                host=told.mysql_host, port=told.mysql_port, database=told.mysql_database, user=told.mysql_user,
+                secret="unused",
+            )
+        )  # fmt: skip
+    try:
+        server, port = serve(place, told.host, told.port)
+    except (PipelineError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    print(f"ML Metadata on port {port}", flush=True)
+    stopped.wait()
+    server.stop(grace=5).wait()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pipeline.kubeflow.metadata_service", allow_abbrev=False)
+    parser.add_argument("--host", default="[::]")
+    parser.add_argument("--port", type=int, default=8080)
+    database = parser.add_mutually_exclusive_group(required=True)
+    database.add_argument("--sqlite", type=Path)
+    database.add_argument("--mysql-host")
+    parser.add_argument("--mysql-port", type=int, default=3306)
+    parser.add_argument("--mysql-database", default="kindred")
+    parser.add_argument("--mysql-user", default="kindred")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""The parameters of a run on Kubeflow: what of a pipeline file may change from run to run without compiling anew."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.config import PipelineConfig
+from pipeline.errors import ConfigError
+
+DATA_PATH, SPAN, ROOT, ACCEPT = "data_path", "span", "pipeline_root", "accept_anomalies"
+LATEST = "latest"
+Value = bool | int | float | str
+
+_SPAN_FIELD = re.compile(r"\{SPAN(?::(\d+))?\}")
+_DATE_FIELDS = ("{YYYY}", "{MM}", "{DD}")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunParameter:
+    """One parameter: its name on Kubeflow, its key in the pipeline file (None: it is no key), its default."""
+
+    name: str
+    key: str | None
+    default: Value
+
+
+def run_parameters(config: PipelineConfig, root: str) -> list[RunParameter]:
+    """Every parameter of a run: data, span, root, the gate's overruling, and each value below `kubeflow.parameters`.
+
+    A key whose value is null is none: Kubeflow's parameters have a type, and null has no type.
+
+    Raises:
+      ConfigError: `kubeflow.parameters` names a key that does not exist, or one that decides more than a value.
+    """
+    parameters = [
+        RunParameter(DATA_PATH, "data.path", config.data.path),
+        RunParameter(SPAN, None, LATEST),
+        RunParameter(ROOT, None, root),
+        RunParameter(ACCEPT, None, ""),
+    ]
+    tree = config.to_json()
+    for key in config.kubeflow.parameters:
+        parameters += [RunParameter(leaf.replace(".", "_"), leaf, value) for leaf, value in _leaves(tree, key)]
+    names = [parameter.name for parameter in parameters]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ConfigError(f"kubeflow.parameters: {twice} stands there twice; name each section once")
+    return parameters
+
+
+def _leaves(tree: dict[str, Any], key: str) -> Iterator[tuple[str, Value]]:
+    """The values at or below `key` that a parameter can hold."""
+    value: Any = tree
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            raise ConfigError(f"kubeflow.parameters: no such key of the pipeline file (got {key!r})")
+        value = value[part]
+    if key.split(".")[0] in ("name", "schema", "kubeflow"):
+        raise ConfigError(f"kubeflow.parameters: {key} decides how the package is made, and cannot change with a run")
+    if isinstance(value, dict):
+        for name in value:
+            yield from _leaves(tree, f"{key}.{name}")
+    elif isinstance(value, bool | int | float | str):
+        yield key, value
+
+
+def is_parameter(config: PipelineConfig, key: str) -> bool:
+    """Whether `key` of the pipeline file is a parameter of its runs."""
+    return any(parameter.key == key for parameter in run_parameters(config, ""))
+
+
+def at_span(path: str, span: str) -> str:
+    """`path` with its `{SPAN}`, or its date, filled in; unchanged for the latest.
+
+    Raises:
+      ConfigError: the path has no span, or `span` is no number (for dates: not YYYY-MM-DD).
+    """
+    if span == LATEST:
+        return path
+    if _SPAN_FIELD.search(path):
+        if not span.isdecimal():
+            raise ConfigError(f"span: must be a number, or {LATEST} (got {span!r})")
+        return _SPAN_FIELD.sub(lambda found: span.zfill(int(found[1] or 0)), path)
+    if all(field in path for field in _DATE_FIELDS):
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d", span):
+            raise ConfigError(f"span: must be a date as YYYY-MM-DD, or {LATEST} (got {span!r})")
+        for field, digits in zip(_DATE_FIELDS, span.split("-"), strict=True):
+            path = path.replace(field, digits)
+        return path
+    raise ConfigError(f"span: data.path {path} has no span to choose; leave it at {LATEST} (got {span!r})")

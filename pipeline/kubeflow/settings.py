@@ -1,0 +1,146 @@
+"""Section `kubeflow` of a pipeline file: what a cluster must give each task, and where the state is kept there."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+
+PositiveInt = Annotated[StrictInt, Field(gt=0)]
+NonNegativeInt = Annotated[StrictInt, Field(ge=0)]
+Text = Annotated[StrictStr, Field(min_length=1)]
+# Names of objects in Kubernetes: RFC 1123.
+Name = Annotated[StrictStr, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+AbsolutePath = Annotated[StrictStr, Field(pattern=r"^/[^/].*$")]
+Host = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$")]
+# Quantities as the kfp SDK takes them.
+Cpu = Annotated[StrictStr, Field(pattern=r"^[0-9]+(\.[0-9]+)?m?$")]
+Memory = Annotated[StrictStr, Field(pattern=r"^[0-9]+(\.[0-9]+)?(E|Ei|P|Pi|T|Ti|G|Gi|M|Mi|K|Ki)?$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Volume(_Section):
+    """A persistent volume claim, and where every task mounts it."""
+
+    claim: Name
+    mount: AbsolutePath
+
+
+class Injected(_Section):
+    """A secret or a config map, as environment variables (`env`: key to variable) or as files below `mount`."""
+
+    name: Name
+    env: dict[Text, Text] | None = None
+    mount: AbsolutePath | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _one_way(self) -> Injected:
+        if (self.env is None) == (self.mount is None):
+            raise ValueError("give exactly one of env and mount")
+        return self
+
+
+class Toleration(_Section):
+    """A taint that tasks bear; as in a pod's `tolerations`."""
+
+    key: Text | None = None
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: StrictStr | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+
+class Task(_Section):
+    """What one task asks of the cluster; under `components`, what is set there replaces what is set for all."""
+
+    cpu: Cpu = "1"
+    cpu_limit: Cpu | None = None
+    memory: Memory = "4Gi"
+    memory_limit: Memory | None = None
+    gpu: PositiveInt | None = None
+    gpu_type: Text = "nvidia.com/gpu"
+    node_selector: dict[Text, StrictStr] = {}
+    tolerations: tuple[Toleration, ...] = ()
+    retries: NonNegativeInt = 2
+    retry_seconds: NonNegativeInt = 30
+
+
+class Grpc(_Section):
+    """An ML Metadata service; the default is the one of deploy/kubeflow."""
+
+    host: Host = "kindred-metadata"
+    port: Annotated[StrictInt, Field(gt=0, lt=65536)] = 8080
+
+
+class Mysql(_Section):
+    """ML Metadata straight in MySQL or MariaDB; the password comes from a key of a secret."""
+
+    host: Host
+    port: Annotated[StrictInt, Field(gt=0, lt=65536)] = 3306
+    database: Text = "kindred"
+    user: Text = "kindred"
+    secret: Name
+    key: Text = "password"
+
+
+class Metadata(_Section):
+    """Where ML Metadata is: a service, MySQL, or a SQLite file on a volume (null: none of it)."""
+
+    grpc: Grpc | None = None
+    mysql: Mysql | None = None
+    sqlite: AbsolutePath | None = None
+    wait_seconds: PositiveInt = 300
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _default(cls, value: object) -> object:
+        if isinstance(value, dict) and not value.keys() & {"grpc", "mysql", "sqlite"}:
+            return {**value, "grpc": {}}
+        return value
+
+    @pydantic.model_validator(mode="after")
+    def _one_place(self) -> Metadata:
+        if sum(place is not None for place in (self.grpc, self.mysql, self.sqlite)) != 1:
+            raise ValueError("give exactly one of grpc, mysql and sqlite")
+        return self
+
+
+def _distinct_mounts(volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
+    if len({volume.mount for volume in volumes}) < len(volumes):
+        raise ValueError("two volumes have the same mount")
+    return volumes
+
+
+class Kubeflow(_Section):
+    """How the graph runs on Kubeflow Pipelines. `kindred run` takes no notice of it."""
+
+    image: Text = "kindred:latest"
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    image_pull_secret: Name | None = None
+    volumes: Annotated[tuple[Volume, ...], pydantic.AfterValidator(_distinct_mounts)] = (
+        Volume(claim="kindred", mount="/kindred"),
+    )
+    root: AbsolutePath | None = None
+    metadata: Metadata = Metadata(grpc=Grpc())
+    service_account: Name | None = None
+    secrets: tuple[Injected, ...] = ()
+    config_maps: tuple[Injected, ...] = ()
+    parameters: tuple[Text, ...] = ("encode", "score", "model", "train")
+    task: Task = Task()
+    components: dict[Text, Task] = {}
+
+    def task_of(self, node_id: str) -> Task:
+        """What node `node_id` asks for: `task`, with what `components` sets for it on top."""
+        own = self.components.get(node_id)
+        return self.task if own is None else self.task.model_copy(update=_set_fields(own))
+
+    def is_mounted(self, path: str) -> bool:
+        """Whether `path` lies on one of the volumes."""
+        return any(path == volume.mount or path.startswith(volume.mount.rstrip("/") + "/") for volume in self.volumes)
+
+
+def _set_fields(section: BaseModel) -> dict[str, object]:
+    return {name: getattr(section, name) for name in section.model_fields_set}

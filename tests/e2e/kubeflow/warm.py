@@ -1,0 +1,32 @@
+"""Starts a task's command as a fork of a process that has imported TFX: its own process, without 8 s of imports."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import sys
+import tempfile
+from pathlib import Path
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["pipeline.kubeflow.task_record", "pipeline.graph", "pipeline.kubeflow.metadata"])
+
+
+def run(command: list[str]) -> tuple[int, str]:
+    """Runs `python -m MODULE ARGUMENTS...`; its exit code and what it said."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "log")
+        process = _CONTEXT.Process(target=_run, args=(command[2], command[3:], str(log)))
+        process.start()
+        process.join(300)
+        assert process.exitcode is not None
+        return process.exitcode, log.read_text(encoding="utf-8")
+
+
+def _run(module: str, arguments: list[str], log: str) -> None:
+    with open(log, "ab", buffering=0) as sink:
+        for descriptor in (1, 2):
+            os.dup2(sink.fileno(), descriptor)
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

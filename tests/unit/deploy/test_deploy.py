@@ -1,0 +1,143 @@
+"""Manifests and Dockerfile: valid by Kubernetes' schema, clean by the linters, and of one mind with the code."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from pipeline.kubeflow.settings import Kubeflow
+from pipeline.kubeflow.submission import Package
+
+ROOT = Path(__file__).parents[3]
+FOLDER = ROOT / "deploy" / "kubeflow"
+KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
+FILES = sorted(path for path in FOLDER.glob("*.yaml") if path.name != "kustomization.yaml")
+OBJECTS = [(path.name, manifest) for path in FILES for manifest in yaml.safe_load_all(path.read_text())]
+
+
+def named(kind: str, name: str) -> dict[str, Any]:
+    (found,) = (m for _, m in OBJECTS if (m["kind"], m["metadata"]["name"]) == (kind, name))
+    return found
+
+
+def pods() -> Iterator[tuple[str, dict[str, Any]]]:
+    for _, manifest in OBJECTS:
+        if "template" in manifest.get("spec", {}):
+            yield manifest["metadata"]["name"], manifest["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize(("file", "manifest"), OBJECTS, ids=lambda value: value if isinstance(value, str) else "")
+def test_every_object_is_valid_by_the_schema_of_kubernetes(file: str, manifest: dict[str, Any]) -> None:
+    kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+    assert "namespace" not in manifest["metadata"], "kustomize sets it"
+
+
+def test_kustomize_takes_every_file_and_no_other() -> None:
+    assert sorted(KUSTOMIZATION["resources"]) == [path.name for path in FILES]
+    kinds = {(m["kind"], m["metadata"]["name"]) for _, m in OBJECTS}
+    assert len(kinds) == len(OBJECTS)
+
+
+@pytest.mark.parametrize(("name", "pod"), list(pods()), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_container_is_confined_and_says_what_it_needs(name: str, pod: dict[str, Any]) -> None:
+    assert pod["automountServiceAccountToken"] is False
+    for container in pod["containers"]:
+        security = container["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["readOnlyRootFilesystem"] is True
+        assert security["capabilities"]["drop"] == ["ALL"]
+        assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+        assert "memory" in container["resources"]["limits"]
+        image = container["image"]
+        assert image == "kindred" or re.fullmatch(r"[a-z]+:\d+(\.\d+)+", image), "kindred by kustomize, others pinned"
+        assert not any("password" in str(variable.get("value", "")).lower() for variable in container.get("env", ()))
+    if name != "kindred-volume-owner":
+        assert pod["securityContext"]["runAsNonRoot"] is True
+
+
+def test_nothing_is_referred_to_that_is_not_there() -> None:
+    secrets = {"kindred-metadata-db"}  # made by hand, docs/kubeflow.md
+    for _, pod in pods():
+        claims = {
+            v["persistentVolumeClaim"]["claimName"] for v in pod.get("volumes", []) if "persistentVolumeClaim" in v
+        }
+        assert all(named("PersistentVolumeClaim", claim) for claim in claims)
+        for container in pod["containers"]:
+            refs = {e["valueFrom"]["secretKeyRef"]["name"] for e in container.get("env", ()) if "valueFrom" in e}
+            assert refs <= secrets
+    for name in ("kindred-metadata", "kindred-metadata-db"):
+        workload = named("Deployment" if name == "kindred-metadata" else "StatefulSet", name)
+        assert named("Service", name)["spec"]["selector"] == workload["spec"]["selector"]["matchLabels"]
+        assert (
+            workload["spec"]["selector"]["matchLabels"].items()
+            <= workload["spec"]["template"]["metadata"]["labels"].items()
+        )
+    binding = named("RoleBinding", "kindred-pipeline")
+    assert named(binding["roleRef"]["kind"], binding["roleRef"]["name"])
+    assert all(named(subject["kind"], subject["name"]) for subject in binding["subjects"])
+
+
+def test_the_role_has_no_wildcard_and_may_change_nothing_but_task_results() -> None:
+    for rule in named("Role", "kindred-pipeline")["rules"]:
+        assert "*" not in [*rule["verbs"], *rule["resources"], *rule["apiGroups"]]
+        if set(rule["verbs"]) != {"get"}:
+            assert (rule["apiGroups"], rule["resources"]) == (["argoproj.io"], ["workflowtaskresults"])
+
+
+def test_the_defaults_of_the_pipeline_file_are_what_is_deployed() -> None:
+    kubeflow = Kubeflow()
+    assert kubeflow.metadata.grpc is not None
+    service = named("Service", kubeflow.metadata.grpc.host)
+    assert service["spec"]["ports"][0]["port"] == kubeflow.metadata.grpc.port
+    (volume,) = kubeflow.volumes
+    assert named("PersistentVolumeClaim", volume.claim)["spec"]["accessModes"] == ["ReadWriteMany"]
+
+
+def test_the_service_starts_with_the_arguments_of_its_manifest() -> None:
+    (container,) = named("Deployment", "kindred-metadata")["spec"]["template"]["spec"]["containers"]
+    from pipeline.kubeflow.metadata_service import _parser
+
+    told = _parser().parse_args(container["args"])
+    assert (told.port, told.mysql_host, told.mysql_database) == (8080, "kindred-metadata-db", "kindred")
+    assert named("Service", told.mysql_host)["spec"]["ports"][0]["port"] == told.mysql_port
+
+
+def test_the_linter_of_dockerfiles_finds_nothing() -> None:
+    linter = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([linter, ROOT / "deploy" / "Dockerfile"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_image_has_what_it_copies_and_docker_sends_nothing_else() -> None:
+    dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
+    copied = {
+        word for line in re.findall(r"^COPY (?!--from)(.*) \S+$", dockerfile, re.MULTILINE) for word in line.split()
+    }
+    assert all((ROOT / name).exists() for name in copied)
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert allowed == copied
+    pinned = re.search(r"uv==(\S+)", dockerfile)
+    assert pinned and f'UV_PINNED = "{pinned[1]}"' in (ROOT / "bootstrap" / "create_venv.py").read_text()
+    assert re.search(r"^USER \d+$", dockerfile, re.MULTILINE), "not root, and by number"
+    uid = named("Deployment", "kindred-metadata")["spec"]["template"]["spec"]["securityContext"]["runAsUser"]
+    assert f"USER {uid}\n" in dockerfile
+
+
+def test_the_image_builds() -> None:
+    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode:
+        pytest.skip("there is no docker engine here to build the image with")
+    subprocess.run(["make", "image"], cwd=ROOT, check=True)
+
+
+def test_a_version_on_a_server_has_a_name_that_kubernetes_takes() -> None:
+    version = Package("a" * 63, "text", {}, {}).version
+    assert re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", version) and len(version) < 100

@@ -1,0 +1,347 @@
+"""`kindred submit` and `kindred schedule` against a server that is held to Kubeflow's published schema."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import cli
+from pipeline.kubeflow import cli as kubeflow_cli
+from pipeline.kubeflow import client, submission
+from tests.unit.pipeline.kubeflow.fake_kubeflow import FakeKubeflow, SchemaError, check
+
+PACKAGE = """
+pipelineInfo: {name: films}
+schemaVersion: 2.1.0
+root:
+  inputDefinitions:
+    parameters:
+      data_path: {parameterType: STRING, defaultValue: /kindred/a.csv}
+      train_epochs: {parameterType: NUMBER_INTEGER, defaultValue: 20.0}
+      train_learning_rate: {parameterType: NUMBER_DOUBLE, defaultValue: 0.1}
+      model_bias: {parameterType: BOOLEAN, defaultValue: true}
+  dag:
+    tasks:
+      datagate: {taskInfo: {name: DataGate}}
+      trainer: {taskInfo: {name: Trainer}}
+"""
+Said = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def server() -> Iterator[FakeKubeflow]:
+    fake = FakeKubeflow()
+    yield fake
+    fake.close()
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    path = tmp_path / "films.yaml"
+    path.write_text(PACKAGE)
+    return path
+
+
+@pytest.fixture
+def said(
+    server: FakeKubeflow,
+    package: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Said:
+    """Runs a command against the server; its exit code, stdout and stderr."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "no-kubeconfig"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def run(*arguments: str, host: str | None = None) -> tuple[int, str, str]:
+        monkeypatch.setattr(
+            sys, "argv", ["kindred", *arguments, *(["--host", host or server.url] if host != "" else [])]
+        )
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+def task(name: str, state: str, **more: Any) -> dict[str, Any]:
+    return {
+        "display_name": name,
+        "state": state,
+        "start_time": "2026-11-25T10:00:00Z",
+        "end_time": "2026-11-25T10:00:07Z",
+        **more,
+    }
+
+
+def looked(state: str, *tasks: dict[str, Any]) -> dict[str, Any]:
+    return {"state": state, "run_details": {"task_details": list(tasks)}}
+
+
+def submit(said: Said, package: Path, *arguments: str, **options: str) -> tuple[int, str, str]:
+    return said("submit", "--package", str(package), *arguments, **options)
+
+
+def test_a_run_is_uploaded_started_and_followed_with_a_line_per_task(
+    said: Said, server: FakeKubeflow, package: Path
+) -> None:
+    server.script = [
+        {"state": "PENDING"},
+        looked("RUNNING", task("datagate-driver", "SUCCEEDED")),
+        looked("RUNNING", task("datagate", "SUCCEEDED"), task("trainer", "RUNNING")),
+        looked("SUCCEEDED", task("datagate", "SUCCEEDED"), task("trainer", "SUCCEEDED")),
+    ]
+    code, out, err = submit(said, package, "--set", "train.epochs=5", "--set", "model.bias=false")
+    assert code == 0, err
+    ((run_id, run),) = server.runs.items()
+    assert out.splitlines()[-1] == run_id
+    assert run["runtime_config"] == {"parameters": {"train_epochs": 5, "model_bias": False}}
+    (version,) = server.versions.values()
+    assert run["pipeline_version_reference"]["pipeline_version_id"] == version["pipeline_version_id"]
+    assert version["description"] == str(len(PACKAGE))
+    (experiment,) = server.experiments.values()
+    assert experiment["display_name"] == "films" and run["experiment_id"] == experiment["experiment_id"]
+    lines = [line.split() for line in err.splitlines() if line.startswith("  ")]
+    assert [line[:4] for line in lines] == [["DataGate", "executed", "7.0", "s"], ["Trainer", "executed", "7.0", "s"]]
+
+
+def test_submitting_twice_uploads_once_and_another_package_is_another_version(
+    said: Said, server: FakeKubeflow, package: Path
+) -> None:
+    assert "uploaded" in submit(said, package)[2]
+    assert "there already" in submit(said, package)[2]
+    assert server.requests.count("POST pipelines/upload_version") == 1
+    assert (len(server.pipelines), len(server.versions), len(server.experiments), len(server.runs)) == (1, 1, 1, 2)
+    for changed in range(3):
+        package.write_text(PACKAGE + f"# {changed}\n")
+        submit(said, package)
+    package.write_text(PACKAGE)
+    assert "there already" in submit(said, package)[2], "on the second page of versions"
+    assert (len(server.pipelines), len(server.versions)) == (1, 4)
+
+
+def test_the_same_package_uploaded_by_another_at_the_same_time_is_used(
+    said: Said, server: FakeKubeflow, package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(said, package)
+    look, looks = submission._find_version, []
+
+    def blind_at_first(*arguments: Any) -> str | None:
+        looks.append(arguments)
+        return None if len(looks) == 1 else look(*arguments)
+
+    monkeypatch.setattr(submission, "_find_version", blind_at_first)
+    code, _, err = submit(said, package)
+    assert (code, len(server.versions)) == (0, 1) and "there already" in err
+
+
+@pytest.mark.parametrize("state", ["FAILED", "CANCELED"])
+def test_a_run_that_does_not_succeed_is_exit_1_and_says_why(
+    said: Said, server: FakeKubeflow, package: Path, state: str
+) -> None:
+    failed = task("datagate", "FAILED", error={"code": 2, "message": "exit code 3"})
+    server.script = [{"state": state, "error": {"message": "stopped"}, "run_details": {"task_details": [failed]}}]
+    code, out, err = submit(said, package)
+    assert code == 1
+    assert out.splitlines()[-1] in server.runs
+    assert f"{state.lower()}: stopped" in err and "exit code 3" in err
+
+
+def test_no_wait_does_not_look_at_the_run(said: Said, server: FakeKubeflow, package: Path) -> None:
+    code, out, _ = submit(said, package, "--no-wait", "--service-account", "robot")
+    assert code == 0
+    assert not any(request.startswith("GET runs/") for request in server.requests)
+    assert server.runs[out.split()[-1]]["service_account"] == "robot"
+
+
+def test_a_server_that_is_away_for_a_moment_does_not_end_the_following(
+    said: Said, server: FakeKubeflow, package: Path
+) -> None:
+    server.failing, server.failures = "/runs/", [(503, {"message": "away"})] * 3
+    assert submit(said, package)[0] == 0
+
+
+def test_token_and_namespace_come_from_the_environment(
+    said: Said, server: FakeKubeflow, package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.token, server.multi_user = "secret", True
+    monkeypatch.setenv("KINDRED_KFP_TOKEN", "secret")
+    assert "say whose with --namespace" in submit(said, package)[2]
+    monkeypatch.setenv("KINDRED_KFP_NAMESPACE", "team-a")
+    monkeypatch.setenv("KINDRED_KFP_HOST", server.url)
+    code, _, err = submit(said, package, host="")
+    assert code == 0, err
+    assert {p["namespace"] for p in server.pipelines.values()} == {"team-a"}
+    assert {e["namespace"] for e in server.experiments.values()} == {"team-a"}
+
+
+def test_host_and_token_come_from_kubeconfig(
+    said: Said, server: FakeKubeflow, package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kubeconfig = {
+        "apiVersion": "v1", "kind": "Config", "current-context": "here",
+        "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": server.url}}],
+        "users": [{"name": "u", "user": {"token": "from-kubeconfig"}}],
+    }  # fmt: skip
+    (tmp_path / "config").write_text(json.dumps(kubeconfig))
+    server.token = "from-kubeconfig"
+    prefix = "/api/v1/namespaces/kubeflow/services/ml-pipeline:8888/proxy"
+    answer = server.answer
+    monkeypatch.setattr(server, "answer", lambda method, path, *rest: answer(method, path.removeprefix(prefix), *rest))
+    code, _, err = submit(said, package, "--kubeconfig", str(tmp_path / "config"), host="")
+    assert code == 0, err
+    assert all(request.split()[1].startswith(prefix) for request in server.requests)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words"),
+    [
+        (lambda server: setattr(server, "token", "x"), ["(401)", "no valid identity token", "--token"]),
+        (lambda server: server.failures.append((403, {"message": "no"})), ["(403)", "not allowed", "--namespace"]),
+        (
+            lambda server: server.failures.append((404, "404 page not found")),
+            ["no API v2beta1", "Pipelines 2 is needed"],
+        ),
+        (lambda server: server.failures.append((200, "<html>log in</html>")), ["not", "Kubeflow Pipelines", "--host"]),
+        (lambda server: server.failures.append((302, "<html>moved</html>")), ["web page", "--token"]),
+        (lambda server: server.failures.append((200, ["a"])), ["not", "Kubeflow Pipelines"]),
+        (lambda server: setattr(server, "version", "3.0.1"), ["is Kubeflow Pipelines 3.0.1", "need version 2"]),
+        (lambda server: server.failures.append((500, {"message": "disk full"})), ["(500)", "disk full"]),
+    ],
+    ids=["no token", "forbidden", "version 1", "login page", "redirect", "other service", "version 3", "broken"],
+)
+def test_a_server_that_refuses_is_a_sentence(
+    said: Said, server: FakeKubeflow, package: Path, prepare: Callable[[FakeKubeflow], None], words: list[str]
+) -> None:
+    prepare(server)
+    code, out, err = submit(said, package)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {server.url}") and all(word in err for word in words), err
+    assert not server.runs and not server.pipelines
+
+
+@pytest.mark.parametrize(
+    ("host", "word"),
+    [("http://127.0.0.1:1", "cannot be reached"), ("kubeflow.example", "must begin with http"), ("", "kubeconfig")],
+)
+def test_a_wrong_host_is_a_sentence(said: Said, package: Path, host: str, word: str) -> None:
+    code, out, err = submit(said, package, host=host)
+    assert code in (1, 2) and out == ""
+    assert err.startswith("error: ") and word in err and "--host" in err
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("train.epoch=3", "no parameter of the package; there is data_path, train_epochs"),
+        ("train.epochs=many", "must be a number integer (got 'many')"),
+        ("train.epochs=2.5", "must be a number integer"),
+        ("model.bias=1", "must be a boolean"),
+        ("train.learning_rate=true", "must be a number double"),
+        ("train.epochs", "must have the form key=value"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_before_anything_is_sent(
+    said: Said, server: FakeKubeflow, package: Path, setting: str, words: str
+) -> None:
+    code, _, err = submit(said, package, "--set", setting)
+    assert code == 2 and words in err
+    assert server.requests == []
+
+
+def test_with_a_pipeline_file_what_can_be_a_parameter_is_not_compiled_in(
+    said: Said, server: FakeKubeflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[Any] = []
+
+    def compile_(config: Path, data: str | None, overrides: list[str], beam: str, target: str) -> str:
+        compiled.append(overrides)
+        return PACKAGE
+
+    monkeypatch.setattr(kubeflow_cli, "_compile", compile_)
+    config = tmp_path / "films-pipeline.yaml"
+    config.write_text("name: films\ndata: {path: /kindred/a.csv}\nkubeflow: {service_account: robot}\n")
+    for epochs in (5, 6):
+        arguments = ("--set", f"train.epochs={epochs}", "--set", "publish.keep=2")
+        code, _, err = said("submit", "--config", str(config), *arguments)
+        assert code == 0, err
+    assert compiled == [["publish.keep=2"]] * 2
+    assert [run["runtime_config"]["parameters"] for run in server.runs.values()] == [
+        {"train_epochs": 5},
+        {"train_epochs": 6},
+    ]
+    assert {run["service_account"] for run in server.runs.values()} == {"robot"}
+    assert len(server.versions) == 1
+    code, _, err = said("submit", "--config", str(config), "--set", "train.epochs=0")
+    assert code == 2 and "train.epochs: must be greater than 0 (got 0)" in err and len(server.runs) == 2
+
+
+def test_what_is_no_package_is_refused(said: Said, tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("name: films\n")
+    assert "not a package" in submit(said, tmp_path / "x.yaml")[2]
+    assert "cannot be read" in submit(said, tmp_path / "none.yaml")[2]
+    assert "exactly one of --config and --package" in said("submit")[2]
+
+
+def schedule(
+    said: Said, package: Path, name: str = "nightly", cron: str = "0 3 * * *", *more: str
+) -> tuple[int, str, str]:
+    return said("schedule", "create", name, "--package", str(package), "--cron", cron, *more)
+
+
+def test_a_schedule_is_created_once_listed_paused_resumed_and_deleted(
+    said: Said, server: FakeKubeflow, package: Path
+) -> None:
+    for other in ("a", "b"):
+        schedule(said, package, other)
+    assert "created" in schedule(said, package)[2]
+    assert "there already" in schedule(said, package)[2]
+    made = next(run for run in server.recurring.values() if run["display_name"] == "nightly")
+    assert made["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * *"}}
+    assert made["no_catchup"] is True and made["max_concurrency"] == "1"
+    for verb, state in (("pause", "disabled"), ("resume", "enabled")):
+        assert said("schedule", verb, "nightly")[0] == 0
+        rows = [line.split("\t") for line in said("schedule", "list")[1].splitlines()]
+        assert [row[:3] for row in rows if row[0] == "nightly"] == [["nightly", state, "0 0 3 * * *"]]
+        assert [row[0] for row in rows] == ["a", "b", "nightly"]
+    assert said("schedule", "delete", "nightly")[0] == 0
+    code, _, err = said("schedule", "delete", "nightly")
+    assert code == 2 and "there is none of that name" in err
+
+
+def test_a_name_that_is_taken_is_refused(said: Said, server: FakeKubeflow, package: Path) -> None:
+    schedule(said, package)
+    code, _, err = schedule(said, package, "nightly", "0 4 * * *")
+    assert code == 2 and "the name is taken" in err
+    assert len(server.recurring) == 1
+
+
+@pytest.mark.parametrize("cron", ["", "0 3 * *", "0 0 3 * * * *", "at three o'clock every day"])
+def test_a_wrong_cron_is_refused_before_anything_is_sent(
+    said: Said, server: FakeKubeflow, package: Path, cron: str
+) -> None:
+    code, _, err = schedule(said, package, "nightly", cron)
+    assert code == 2 and "five fields" in err and server.requests == []
+
+
+def test_the_checks_of_the_schema_find_what_is_wrong() -> None:
+    check({"display_name": "x", "max_concurrency": "1", "mode": "ENABLE"}, "V2beta1RecurringRun")
+    for wrong in ({"name": "x"}, {"max_concurrency": 1}, {"mode": "ON"}, {"trigger": {"cron": "x"}}, []):
+        with pytest.raises(SchemaError):
+            check(wrong, "V2beta1RecurringRun")
+
+
+def test_the_token_is_never_said(said: Said, server: FakeKubeflow, package: Path) -> None:
+    server.token = "right"
+    assert "wrong-token" not in submit(said, package, "--token", "wrong-token")[2]
+    assert "Bearer" not in repr(client.Access(server.url))
