@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 # Pairs that are enough to find it.
-PAIRS = 100_000
+PAIRS = 50_000
 _STEPS = 50
 
 

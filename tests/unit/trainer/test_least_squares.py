@@ -87,6 +87,7 @@ def test_the_loss_of_ials_is_that_of_all_cells_and_never_rises() -> None:
     assert losses[-1] < losses[0] / 1.5
     without = _ials_objective(solver.tables, pairs, [np.zeros(SIZES.left), np.zeros(SIZES.right)])
     assert solver.measure(pairs)["loss"] == pytest.approx(without / pairs.weight.sum(), rel=1e-4)
+    assert solver.sweep()["loss"] == pytest.approx(solver.measure(pairs)["loss"], rel=1e-3)
 
 
 REGRESSION = ModelSettings(dimension=D, bias=True)
