@@ -88,10 +88,7 @@ def _transformed_schema() -> schema_pb2.Schema:
 
 
 def _keras_model(rows: int, dimension: int) -> keras.Model:
-    """Two of Keras's embedding layers, flatten, dot product, biases."""
+    """Two of Keras's embedding layers, flatten, dot product."""
     sides = {name: keras.Input((1,), name=name, dtype="int64") for name in ("left", "right")}
-    flat = keras.layers.Flatten
-    vectors = [flat()(keras.layers.Embedding(rows, dimension)(side)) for side in sides.values()]
-    biases = [flat()(keras.layers.Embedding(rows, 1)(side)) for side in sides.values()]
-    score = keras.layers.Add()([keras.layers.Dot(axes=1)(vectors), *biases])
-    return keras.Model(sides, score)
+    vectors = [keras.layers.Flatten()(keras.layers.Embedding(rows, dimension)(side)) for side in sides.values()]
+    return keras.Model(sides, keras.layers.Dot(axes=1)(vectors))
