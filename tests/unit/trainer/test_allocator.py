@@ -1,0 +1,34 @@
+"""Freed memory is kept: a second buffer of the same size brings no new page faults."""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+import numpy as np
+import pytest
+
+from trainer.allocator import keep_freed_memory
+
+_BUFFER = 8 << 20
+
+
+def _page_faults_of_a_buffer() -> int:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.full(_BUFFER, 1, np.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator is tuned on Linux only")
+def test_freed_memory_is_used_again() -> None:
+    if not keep_freed_memory():
+        pytest.skip("this C library has no mallopt")
+    first = _page_faults_of_a_buffer()
+    later = [_page_faults_of_a_buffer() for _ in range(5)]
+    # A page is 4 KiB, or more where the system uses large ones; a buffer that was kept needs none.
+    assert max(later) < _BUFFER // 4096 // 10, (first, later)
+
+
+def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not keep_freed_memory()
