@@ -25,4 +25,5 @@ def keep_freed_memory() -> bool:
         return False
     # The first one to be set ends glibc's own adjusting of all of them.
     settings = {_M_MMAP_THRESHOLD: _LARGEST_MMAP_THRESHOLD, _M_TRIM_THRESHOLD: _KEPT, _M_TOP_PAD: _ASKED_AT_ONCE}
-    return all([bool(mallopt(name, value)) for name, value in settings.items()])
+    accepted = [mallopt(name, value) for name, value in settings.items()]
+    return 0 not in accepted
