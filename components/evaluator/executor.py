@@ -25,6 +25,7 @@ from components.evaluator.metrics import Answers, Labels
 from components.evaluator.predict import Predictions, predict
 from components.evaluator.rules import judge
 from components.evaluator.settings import EvaluationSettings, wanted
+from components.evaluator.tfma_files import write_tfma_files
 from components.evaluator.verdict import WORST_FILE, Verdict, write_verdict
 from components.ranking_evaluator.figures_file import read_figures
 from trainer.export import unit_of
@@ -51,6 +52,7 @@ class Executor(base_executor.BaseExecutor):
             figures = [*figures, *ranked]
         verdict = Verdict(figures, judge(settings.rules, figures), facts)
         write_verdict(verdict, evaluation)
+        write_tfma_files(verdict, settings.rules, evaluation)
         _bless(input_dict, output_dict, verdict.blessed)
 
 
