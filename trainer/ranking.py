@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import os
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -109,14 +110,8 @@ def top_k(
     best = np.full((len(queries), k), -np.inf, np.float32)
 
     def keep_best(start: int, scores: np.ndarray) -> None:
-        query, row = _survivors(scores, k)
-        value = scores[query, row]
-        order = np.lexsort((row, -value, query))
-        query, row, value = query[order], row[order], value[order]
-        place = np.arange(len(query)) - np.searchsorted(query, query)
-        first = place < k
-        at = start + query[first], place[first]
-        rows[at], best[at] = row[first], value[first]
+        block = slice(start, start + len(scores))
+        rows[block], best[block] = _best(scores, k)
 
     _for_each_block(keep_best, queries, catalogue, bias, seen, block_bytes)
     return rows, best
@@ -143,8 +138,8 @@ def rank_catalogue(
       bias: float32 `[c]`, added to the score of each candidate.
       block_bytes: about the memory of the scores that are held at a time.
     """
-    relevant = relevant.without(seen)
     if depth is None:
+        relevant = relevant.without(seen)
         rank = np.empty(len(relevant.rows), np.int64)
 
         def keep_ranks(start: int, scores: np.ndarray) -> None:
@@ -154,13 +149,24 @@ def rank_catalogue(
         _for_each_block(keep_ranks, queries, catalogue, bias, seen, block_bytes)
         order = np.lexsort((rank, relevant.owners))
         return Ranking(relevant.owners[order], rank[order], relevant.counts, len(catalogue))
-    rows, _ = top_k(queries, catalogue, depth, bias, seen, block_bytes)
-    entity, place = np.nonzero(rows >= 0)
-    listed = rows[entity, place].astype(np.int64)
-    hit = _is_in(entity * len(catalogue) + listed, relevant.owners * len(catalogue) + relevant.rows)
-    shown = np.zeros(len(catalogue), bool)
-    shown[listed] = True
-    return Ranking(entity[hit], place[hit] + 1, relevant.counts, len(catalogue), depth, shown)
+    width = len(catalogue)
+    k = min(depth, width)
+    to_find = np.zeros(len(queries), np.int64)
+    hit = np.zeros((len(queries), k), bool)
+    shown = np.zeros(width, bool)
+
+    def keep_hits(start: int, scores: np.ndarray) -> None:
+        block = slice(start, start + len(scores))
+        listed, value = _best(scores, k)
+        mine = relevant.slice(block.start, block.stop)
+        wanted = mine.owners * width + mine.rows
+        to_find[block] = np.bincount(mine.owners[scores.reshape(-1)[wanted] > -np.inf], minlength=len(scores))
+        hit[block] = _is_in(np.arange(len(scores))[:, None] * width + listed, wanted) & (value > -np.inf)
+        shown[listed[value > -np.inf]] = True
+
+    _for_each_block(keep_hits, queries, catalogue, bias, seen, block_bytes)
+    entity, place = np.nonzero(hit)
+    return Ranking(entity, place + 1, to_find, width, depth, shown)
 
 
 def rank_candidates(
@@ -203,20 +209,41 @@ def _for_each_block(
 ) -> None:
     """Calls `work` with the number of the first query and the scores `[b, c]`, -inf for what is seen, of each block."""
     count = max(block_bytes // (4 * max(len(catalogue), 1)), 1)
-    transposed = catalogue.astype(np.float32, copy=False).T
+    queries, transposed = queries.astype(np.float32, copy=False), catalogue.astype(np.float32, copy=False).T
+    buffers = threading.local()  # a core's scores, each block in the place of the one before
 
     def block(start: int) -> None:
-        scores = queries[start : start + count].astype(np.float32, copy=False) @ transposed
+        if not hasattr(buffers, "scores"):
+            buffers.scores = np.empty((min(count, len(queries)), len(catalogue)), np.float32)
+        some = queries[start : start + count]
+        scores = np.matmul(some, transposed, out=buffers.scores[: len(some)])
         if bias is not None:
             scores += bias
         if seen is not None:
             mine = seen.slice(start, start + len(scores))
-            scores[mine.owners, mine.rows] = -np.inf
+            flat = scores.reshape(-1)  # one index costs less than two
+            flat[mine.owners * len(catalogue) + mine.rows] = -np.inf
         work(start, scores)
 
     # A core for each block: the passes over the scores are as long as the products, and only these have threads.
     with threadpoolctl.threadpool_limits(1, "blas"), concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(block, range(0, len(queries), count)))
+
+
+def _best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The columns int32 and scores float32 of the `k` best of each row of `[b, c]`; -1 and -inf where there are fewer.
+
+    Both are `[b, k]`.
+    """
+    query, row = _survivors(scores, k)
+    counts = np.bincount(query, minlength=len(scores))
+    at = query, np.arange(len(query)) - np.repeat(np.cumsum(counts) - counts, counts)
+    rows = np.full((len(scores), max(counts.max(initial=0), k)), -1, np.int32)
+    best = np.full(rows.shape, -np.inf, np.float32)
+    rows[at], best[at] = row, scores[query, row]
+    # The rows of a query ascend, and stay so where their scores are equal.
+    order = np.argsort(-best, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(best, order, axis=1)
 
 
 def _survivors(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -258,6 +285,6 @@ def _full_ranks(scores: np.ndarray, relevant: Lists) -> np.ndarray:
 def _is_in(keys: np.ndarray, among: np.ndarray) -> np.ndarray:
     """Which of `keys` are in `among`, which is sorted; bool, of the shape of `keys`."""
     if not len(among):
-        return np.zeros(len(keys), bool)
+        return np.zeros(keys.shape, bool)
     at = np.searchsorted(among, keys).clip(max=len(among) - 1)
     return np.asarray(among[at] == keys)
