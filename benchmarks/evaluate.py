@@ -157,7 +157,7 @@ def _rankings(runs: int) -> dict[str, Any]:
 
     wanted = relevant.without(seen)
     scores = np.zeros((_USERS, _ITEMS), np.float32)
-    ways: dict[str, Callable[[], object]] = {
+    ways: dict[str, Callable[[], Any]] = {
         "ours": ours,
         "sort": lambda: _loop(users, items, wanted, seen, _sorted_top),
         "argpartition": lambda: _loop(users, items, wanted, seen, _partitioned_top),
