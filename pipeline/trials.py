@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,8 @@ def _cell(value: object) -> str:
 
 
 def _as_yaml(settings: dict[str, Any]) -> str:
-    sections: dict[str, dict[str, Any]] = {}
+    sections: dict[str, Any] = {}
     for key, value in settings.items():
-        section, _, name = key.partition(".")
-        sections.setdefault(section, {})[name] = value
+        *path, name = key.split(".")
+        functools.reduce(lambda section, part: section.setdefault(part, {}), path, sections)[name] = value
     return yaml.safe_dump(sections, sort_keys=False).rstrip()

@@ -23,12 +23,14 @@ from pydantic import (
 TUNABLE = (
     "model.dimension", "model.bias", "model.regularization", "model.initial_scale", "model.normalize",
     "model.temperature", "train.learning_rate", "train.optimizer", "train.batch_size", "train.epochs",
+    "train.als.copies", "train.als.ridge", "train.als.frequency_exponent",
 )  # fmt: skip
 
 _LEARNING_RATES = {"adagrad": (0.02, 0.5), "adam": (0.001, 0.05), "sgd": (0.05, 5.0)}
 _PENALTIES = {"regression": (0.001, 0.2), "ials": (0.0005, 0.1)}
 _OTHER_PENALTIES = (1e-6, 0.01)
 _DIMENSIONS = (16, 32, 64, 128)
+_RIDGES = (0.5, 30)
 
 
 def _number(value: Any) -> Any:
@@ -118,6 +120,7 @@ def default_parameters(sections: Mapping[str, BaseModel]) -> dict[str, Range | t
         "model.dimension": _DIMENSIONS,
         "model.regularization": Range(min=penalties[0], max=penalties[1]),
         "train.learning_rate": Range(min=rates[0], max=rates[1]),
+        "train.als.ridge": Range(min=_RIDGES[0], max=_RIDGES[1]),
     }
     return {key: parameter for key, parameter in parameters.items() if _unusable(key, sections) is None}
 
@@ -142,15 +145,14 @@ def _faults(parameters: Mapping[str, Range | tuple[Any, ...]], sections: Mapping
 
 def _unusable(key: str, sections: Mapping[str, BaseModel]) -> str | None:
     """Why `key` cannot be searched; None: it can."""
-    section, _, name = key.partition(".")
-    if key not in TUNABLE or name not in type(sections[section]).model_fields:
+    if key not in TUNABLE or not _has(key, sections):
         return f"cannot be tuned; what can: {', '.join(TUNABLE)}"
     objective = getattr(sections["model"], "objective", None)
     if objective == "softmax" and key == "train.batch_size":
         return "with model.objective softmax the measure depends on it, so that it cannot choose"
     if getattr(sections["train"], "optimizer", None) == "als":
         return _unusable_for_least_squares(key, objective)
-    return None
+    return "is a setting of train.optimizer als" if key.startswith("train.als.") else None
 
 
 def _unusable_for_least_squares(key: str, objective: str | None) -> str | None:
@@ -159,19 +161,33 @@ def _unusable_for_least_squares(key: str, objective: str | None) -> str | None:
         return "with train.optimizer als it changes nothing"
     if key == "model.regularization" and objective == "regression":
         return "with train.optimizer als and objective regression it is learned from the data (or is train.als.ridge)"
+    if key.startswith("train.als.") and (key == "train.als.frequency_exponent") != (objective == "ials"):
+        return f"with model.objective {objective} it changes nothing"
     return None
 
 
+def _has(key: str, sections: Mapping[str, BaseModel]) -> bool:
+    given, name = _owner(key, sections)
+    return name in type(given).model_fields
+
+
+def _owner(key: str, sections: Mapping[str, BaseModel]) -> tuple[BaseModel, str]:
+    """The section that holds the setting, and the setting's name in it."""
+    first, *others, name = key.split(".")
+    given = sections[first]
+    for other in others:
+        given = getattr(given, other)
+    return given, name
+
+
 def _is_number(key: str, sections: Mapping[str, BaseModel]) -> bool:
-    section, _, name = key.partition(".")
-    value = getattr(sections[section], name)
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether a number may stand at `key`."""
+    return any(not list(_broken_rules(key, number, sections)) for number in (1, 0.5))
 
 
 def _broken_rules(key: str, value: Any, sections: Mapping[str, BaseModel]) -> Iterator[str]:
     """What the pipeline file would say to `value` at `key`."""
-    section, _, name = key.partition(".")
-    given = sections[section]
+    given, name = _owner(key, sections)
     try:
         type(given).model_validate({**given.model_dump(), name: value})
     except pydantic.ValidationError as error:

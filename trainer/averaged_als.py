@@ -9,10 +9,7 @@ import numpy as np
 from trainer.model import TableSizes
 from trainer.pairs import Pairs
 from trainer.settings import AlsSettings, ModelSettings
-from trainer.variational_als import VariationalAls
-
-# Pairs that are scored at a time.
-_PAIRS = 1 << 18
+from trainer.variational_als import VariationalAls, errors_of
 
 
 class AveragedAls:
@@ -77,12 +74,9 @@ class AveragedAls:
     def measure(self, pairs: Pairs) -> dict[str, float]:
         """`loss`: the mean over `pairs` of w (label - score)^2; `rmse`: its root where every pair counts the same."""
         (left, right), biases = self.tables, self.biases
-        squares = weighted = 0.0
-        for part in pairs.in_order(_PAIRS):
-            score = np.einsum("nd,nd->n", left[part.left], right[part.right]) + self.offset
-            if biases:
-                score += biases[0][part.left] + biases[1][part.right]
-            errors = (part.label - score).astype(np.float64) ** 2
-            squares += float(errors.sum())
-            weighted += float(errors.sum() if part.weight is None else part.weight @ errors)
-        return {"loss": weighted / len(pairs), "rmse": (squares / len(pairs)) ** 0.5}
+
+        def score(part: Pairs) -> np.ndarray:
+            scores = np.einsum("nd,nd->n", left[part.left], right[part.right]) + self.offset
+            return scores + biases[0][part.left] + biases[1][part.right] if biases else scores
+
+        return errors_of(score, pairs)

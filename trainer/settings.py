@@ -6,7 +6,10 @@ here depends on the floor above.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
+import operator
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -109,8 +112,8 @@ def training_settings(custom_config: dict[str, Any]) -> tuple[EncodeSettings, Mo
 
 def with_values(custom_config: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """`custom_config` with other settings at the dotted keys of `values`, such as `train.learning_rate`."""
-    sections = {section: {**custom_config[section]} for section in ("model", "train")}
+    changed = copy.deepcopy(custom_config)
     for key, value in values.items():
-        section, _, name = key.partition(".")
-        sections[section][name] = value
-    return {**custom_config, **sections}
+        *path, name = key.split(".")
+        functools.reduce(operator.getitem, path, changed)[name] = value
+    return changed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import scipy.sparse
@@ -130,15 +130,12 @@ class VariationalAls:
     def measure(self, pairs: Pairs) -> dict[str, float]:
         """`loss`: the mean over `pairs` of w (label - score)^2; `rmse`: its root where every pair counts the same."""
         (left, right), d = (side.mean for side in self._sides), self._d
-        squares = weighted = 0.0
-        for part in pairs.in_order(_PAIRS):
-            score = np.einsum("nd,nd->n", left[part.left, :d], right[part.right, :d]) + self.offset
-            if self._biased:
-                score += left[part.left, d] + right[part.right, d]
-            errors = (part.label - score) ** 2
-            squares += float(errors.sum())
-            weighted += float(errors.sum() if part.weight is None else part.weight @ errors)
-        return {"loss": weighted / len(pairs), "rmse": (squares / len(pairs)) ** 0.5}
+
+        def score(part: Pairs) -> np.ndarray:
+            scores = np.einsum("nd,nd->n", left[part.left, :d], right[part.right, :d]) + self.offset
+            return scores + left[part.left, d] + right[part.right, d] if self._biased else scores
+
+        return errors_of(score, pairs)
 
     def _solve(self, own: _Side, other: _Side) -> float:
         """Finds the posterior of `own`; the sum over the pairs of w <(label - score)^2>, with the new posterior."""
@@ -195,6 +192,19 @@ class VariationalAls:
         labels = np.asarray(other.labels.sum(axis=1, dtype=np.float64)).ravel()
         bias = other.mean[:, d]
         return self._squares + float(weights @ (bias**2 + other.covariance[:, d, d]) - 2 * labels @ bias)
+
+
+def errors_of(score: Callable[[Pairs], np.ndarray], pairs: Pairs) -> dict[str, float]:
+    """`loss`: the mean over `pairs` of w (label - score)^2; `rmse`: its root where every pair counts the same.
+
+    `score` gives the scores `[b]` of some pairs.
+    """
+    squares = weighted = 0.0
+    for part in pairs.in_order(_PAIRS):
+        errors = (part.label - score(part)).astype(np.float64) ** 2
+        squares += float(errors.sum())
+        weighted += float(errors.sum() if part.weight is None else part.weight @ errors)
+    return {"loss": weighted / len(pairs), "rmse": (squares / len(pairs)) ** 0.5}
 
 
 def _blocks(entities: int) -> Iterator[slice]:

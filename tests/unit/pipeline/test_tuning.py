@@ -14,6 +14,7 @@ from pipeline.config import PipelineConfig, load_config
 from pipeline.errors import ConfigError
 from pipeline.trials import describe, load_config_to_tune
 from pipeline.tuning import TUNABLE
+from trainer.settings import with_values
 
 
 def _tree(tune: Any, **sections: Any) -> dict[str, Any]:
@@ -122,7 +123,10 @@ def test_default_ranges_hold_for_every_objective_and_optimizer(objective: str, o
 
 @pytest.mark.parametrize(
     ("objective", "searched"),
-    [("regression", {"model.dimension"}), ("ials", {"model.dimension", "model.regularization"})],
+    [
+        ("regression", {"model.dimension", "train.als.ridge"}),
+        ("ials", {"model.dimension", "model.regularization"}),
+    ],
 )
 def test_least_squares_is_searched_only_for_what_it_uses(tmp_path: Path, objective: str, searched: set[str]) -> None:
     sections = {"model": {"objective": objective}, "train": {"optimizer": "als"}}
@@ -130,6 +134,38 @@ def test_least_squares_is_searched_only_for_what_it_uses(tmp_path: Path, objecti
     for key, value in (("train.learning_rate", 0.1), ("train.batch_size", 64), ("train.optimizer", "adam")):
         said = _refusal(tmp_path, {"parameters": {key: [value]}}, **sections)
         assert said == f"tune.parameters.{key}: with train.optimizer als it changes nothing"
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "solver", "objective", "said"),
+    [
+        ("train.als.copies", [2, 0], "als", "regression", "must be greater than 0 (got 0)"),
+        ("train.als.ridge", {"min": -1, "max": 1, "scale": "linear"}, "als", "regression", "must be greater than 0 ("),
+        ("train.als.ridge", [1.0], "als", "ials", "with model.objective ials it changes nothing"),
+        ("train.als.frequency_exponent", [1.0], "als", "regression", "with model.objective regression it changes"),
+        ("train.als.ridge", [1.0], "adagrad", "regression", "is a setting of train.optimizer als"),
+        ("train.als.seed", [1], "als", "regression", "cannot be tuned"),
+    ],
+)  # fmt: skip
+def test_settings_of_the_solver_follow_its_rules(
+    tmp_path: Path, key: str, values: Any, solver: str, objective: str, said: str
+) -> None:
+    sections = {"model": {"objective": objective}, "train": {"optimizer": solver}}
+    assert f"tune.parameters.{key}: {said}" in _refusal(tmp_path, {"parameters": {key: values}}, **sections)
+
+
+def test_settings_of_the_solver_may_be_ranges_or_choices() -> None:
+    given = {"train.als.ridge": {"min": 1, "max": 9.5, "scale": "log"}, "train.als.copies": [1, 4]}
+    space = _space({"parameters": given}, train={"optimizer": "als"})
+    assert space == given | {"train.als.copies": {"choices": [1, 4]}}
+
+
+def test_values_reach_nested_settings_and_leave_the_rest() -> None:
+    config = {"model": {"dimension": 8}, "train": {"epochs": 3, "als": {"ridge": None, "copies": 1}}, "tune": {}}
+    changed = with_values(config, {"train.als.ridge": 2.5, "model.dimension": 16})
+    als = {"ridge": 2.5, "copies": 1}
+    assert changed == {"model": {"dimension": 16}, "train": {"epochs": 3, "als": als}, "tune": {}}
+    assert config["train"]["als"] == {"ridge": None, "copies": 1}
 
 
 VALUES = st.floats(1e-6, 1e6) | st.integers(1, 10**6)
@@ -176,6 +212,8 @@ def test_trials_are_told_best_first_and_the_best_can_be_pasted() -> None:
     ]
     assert "2 of 5 trials came to an end" in table
     assert yaml.safe_load(pasted) == {"model": {"dimension": 32}, "train": {"learning_rate": 0.1 / 3}}
+    nested = describe({"measure": "m", "asked": 1, "trials": [trials[0] | {"settings": {"train.als.ridge": 2}}]})
+    assert yaml.safe_load(nested.rpartition("pipeline file:\n")[2]) == {"train": {"als": {"ridge": 2}}}
     everyone = describe({"measure": "val_rmse", "asked": 2, "trials": trials})
     assert "came to an end" not in everyone
 

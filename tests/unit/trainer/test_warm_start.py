@@ -18,7 +18,7 @@ from trainer import training
 from trainer.export import Unit
 from trainer.model import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, TableSizes, build_model
 from trainer.pairs import Pairs
-from trainer.settings import EarlyStoppingSettings, ModelSettings, TrainSettings
+from trainer.settings import AlsSettings, EarlyStoppingSettings, ModelSettings, TrainSettings
 from trainer.warm_start import BaseModel, ColdStart, Counts, Side, align, prepare, read_model, read_vocabulary
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:Even though the `tf.config")]
@@ -225,3 +225,46 @@ def eagerly():
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_least_squares_starts_from_the_span_before(copies: int) -> None:
+    model = ModelSettings(dimension=4)
+    settings = TrainSettings(epochs=1, optimizer="als", early_stopping=None, als=AlsSettings(copies=copies))
+    rights = [b"right %d" % i for i in range(20)]
+    before, first = _span([b"%d" % i for i in range(60)], seed=1)
+    after, second = _span([b"%d" % i for i in range(2, 62)], seed=2)
+    sizes = TableSizes(61, 21)
+    network, _ = training.fit(first, sizes, model, dataclasses.replace(settings, epochs=20))
+    start = prepare(
+        _published(network, before, rights), (_array(after), _array(rights)), (61, 21), False, model, Unit(0.0, 1.0)
+    )
+    _, cold = training.fit(second, sizes, model, settings)
+    warmed, warm = training.fit(second, sizes, model, settings, start=start)
+    assert warm["rmse"][0] < 0.8 * cold["rmse"][0], (warm, cold)
+    # Rows of ids that are known by no pair, here the bucket's, are what the base model had there: nothing.
+    assert not _tables(warmed)[LEFT_VECTORS][60].any()
+
+
+def test_implicit_least_squares_starts_from_the_span_before() -> None:
+    model = ModelSettings(dimension=4, objective="ials", regularization=0.01, unobserved_weight=0.1)
+    settings = TrainSettings(epochs=1, optimizer="als", early_stopping=None)
+    random = np.random.default_rng(3)
+    group = np.arange(60) % 4
+    left = np.repeat(np.arange(60), 12).astype(np.int32)
+    right = (random.integers(0, 10, len(left)) * 4 + group[left]).astype(np.int32)  # each likes the items of its group
+    pairs = Pairs(left, right, np.ones(len(left), np.float32))
+    sizes = TableSizes(61, 41)
+    network, _ = training.fit(pairs, sizes, model, dataclasses.replace(settings, epochs=15))
+    tables = _tables(network)
+    sides = [
+        Side(_array([b"%d" % i for i in range(rows - 1)]), tables[name], np.zeros(rows, np.float32))
+        for name, rows in ((LEFT_VECTORS, 61), (RIGHT_VECTORS, 41))
+    ]
+    base = BaseModel(sides[0], sides[1], 0.0, Unit(0.0, 1.0))
+    start = prepare(base, (sides[0].ids, sides[1].ids), (61, 41), False, model, base.unit)
+    _, cold = training.fit(pairs, sizes, model, settings)
+    _, long = training.fit(pairs, sizes, model, dataclasses.replace(settings, epochs=16))
+    _, warm = training.fit(pairs, sizes, model, settings, start=start)
+    assert warm["loss"][0] < cold["loss"][0]
+    assert warm["loss"][0] == pytest.approx(long["loss"][15], rel=1e-4)  # one more sweep, as if it had gone on
