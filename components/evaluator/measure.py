@@ -102,10 +102,11 @@ def _by_sums(metric: str, rows: Measured, models: Sequence[Answers], entities: i
         for answers in models
     ]
     of_entities, of_rows = np.stack(sums, axis=1), np.bincount(rows.entity, minlength=entities)
-    flat = of_entities.reshape(entities, -1)
+    flat = np.concatenate([of_entities.reshape(entities, -1), of_rows[:, None]], axis=1)
 
     def resampled(counts: np.ndarray) -> np.ndarray:
-        means = (counts @ flat) / (counts @ of_rows)[:, None]
+        drawn = counts.astype(np.float64) @ flat  # a product of floats is BLAS's, one of integers is not
+        means = drawn[:, :-1] / drawn[:, -1:]
         return _with_differences(additive.of_means(means.reshape(len(counts), *of_entities.shape[1:])))
 
     return bootstrap.interval(resampled, entities, entities * flat.shape[1])

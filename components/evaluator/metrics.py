@@ -6,6 +6,7 @@ Answers hold `value`, in the unit of the raw scores, and the signed `score`; a l
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -74,31 +75,35 @@ class Order:
     def __init__(self, values: np.ndarray) -> None:
         self.rows = np.argsort(values, kind="stable")
         ordered = values[self.rows]
-        self.starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(values)])
-        group = np.zeros(len(values), np.int64)
-        group[self.starts] = 1
-        self.group = np.empty(len(values), np.int64)
-        self.group[self.rows] = np.cumsum(group) - 1
+        self._first = np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(values)]
+        self._starts = np.flatnonzero(self._first)
 
-    def sums(self, weights: np.ndarray) -> np.ndarray:
-        """The sum of `weights` `[n]` of each group of equal values, in their order."""
-        return np.add.reduceat(weights[self.rows], self.starts)
+    @functools.cached_property
+    def group(self) -> np.ndarray:
+        """The number of each row's value among the distinct ones, ascending; int64 `[n]`."""
+        group = np.empty(len(self.rows), np.int64)
+        group[self.rows] = np.cumsum(self._first) - 1
+        return group
+
+    def sums(self, ordered: np.ndarray) -> np.ndarray:
+        """The sum of weights `[n]`, in the order of the values, over each group of equal values."""
+        return ordered if len(self._starts) == len(ordered) else np.add.reduceat(ordered, self._starts)
 
     def ranks(self, weights: np.ndarray) -> np.ndarray:
         """The mid-rank of each row: the weight below it and half of that which equals it."""
-        sums = self.sums(weights)
+        sums = self.sums(weights[self.rows])
         return np.asarray((np.cumsum(sums) - sums / 2)[self.group])
 
 
 def auc(order: Order, positive: np.ndarray, weights: np.ndarray) -> float:
     """The chance that a positive row scores above a negative one, ties half (Hanley & McNeil 1982); NaN without both.
 
-    `order` is that of the scores.
+    `order` is that of the scores; `positive` `[n]`, 1 or 0, and `weights` `[n]` are in that order.
     """
-    above = order.sums(np.where(positive, weights, 0.0))
-    below = order.sums(np.where(positive, 0.0, weights))
+    of_positive = weights * positive
+    above, below = order.sums(of_positive), order.sums(weights - of_positive)
     total = above.sum() * below.sum()
-    return float(np.sum(above * (np.cumsum(below) - below / 2)) / total) if total else float("nan")
+    return float(above @ (np.cumsum(below) - below / 2) / total) if total else float("nan")
 
 
 def spearman(values: Order, labels: Order, weights: np.ndarray) -> float:
@@ -120,6 +125,7 @@ def ranked(metric: str, labels: Labels, answers: Answers) -> Callable[[np.ndarra
         return lambda weights: float("nan")
     if metric == "auc":
         scores = Order(answers.score)
-        return lambda weights: auc(scores, labels.positive, weights)
+        positive = labels.positive[scores.rows].astype(np.float64)
+        return lambda weights: auc(scores, positive, weights[scores.rows])
     by_value, by_label = Order(answers.value), Order(labels.value)
     return lambda weights: spearman(by_value, by_label, weights)

@@ -16,7 +16,7 @@ from components.coded_pairs import CodedPairs, Columns
 from components.evaluator import baselines, slices
 from components.evaluator.figures import Figure, find
 from components.evaluator.measure import Measured, measure
-from components.evaluator.metrics import ADDITIVE, Answers, Labels, Order, auc, ranked, spearman
+from components.evaluator.metrics import ADDITIVE, Answers, Labels, Order, ranked, spearman
 from components.evaluator.names import SCORE_METRICS
 from components.evaluator.slices import LEFT, SLICES, Cuts
 
@@ -50,7 +50,7 @@ def test_weighted_auc_is_that_of_scikit_learn_and_of_rows_repeated(rows: list) -
     labels, answers, weight = columns(rows)
     repeated = np.repeat(np.arange(len(rows)), weight.astype(int))
     assume(len(set(labels.positive[repeated].tolist())) == 2)
-    found = auc(Order(answers.score), labels.positive, weight)
+    found = ranked("auc", labels, answers)(weight)
     theirs = sklearn.metrics.roc_auc_score(labels.positive, answers.score, sample_weight=weight)
     assert found == pytest.approx(theirs)
     assert found == pytest.approx(sklearn.metrics.roc_auc_score(labels.positive[repeated], answers.score[repeated]))
