@@ -124,7 +124,17 @@ class Encode(_Section):
     min_count: PositiveInt = 1
     max_vocabulary: PositiveInt | None = None
     oov_buckets: PositiveInt = 1
+    oov_hashes: PositiveInt = 1
     shared: StrictBool = False
+
+    @pydantic.model_validator(mode="after")
+    def _hashes_that_differ(self) -> Encode:
+        if self.oov_hashes > self.oov_buckets:
+            raise ValueError(
+                f"encode.oov_hashes: at most encode.oov_buckets, the rows they choose from (got {self.oov_hashes} with "
+                f"{self.oov_buckets}); raise oov_buckets, to the number of rare ids or a tenth of it"
+            )
+        return self
 
 
 class Score(_Section):
@@ -335,6 +345,13 @@ class PipelineConfig(_Section):
             raise ValueError(f"train.als.copies: for model.objective regression only (got {copies} with ials)")
         if copies > self.model.dimension:
             raise ValueError(f"train.als.copies: at most model.dimension, which they share (got {copies})")
+        hashes = self.encode.oov_hashes
+        if hashes > 1:
+            raise ValueError(
+                "encode.oov_hashes: 1 with train.optimizer als, which solves for each row alone and not for means of rows "
+                f"(got {hashes}); leave it out, or use adagrad, adam or sgd"
+                + (" with model.objective softmax, pairwise or logistic" if objective == "ials" else "")
+            )
         for key, wrong, why in (
             ("encode.shared", self.encode.shared, "it holds one side's table fixed to solve for the other's"),
             ("model.normalize", self.model.normalize, "its rows have the length that the least squares give them"),

@@ -105,9 +105,9 @@ class Descent:
 
 def _batch_maker(pairs: TrainingPairs, sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> BatchMaker:
     """How batches of `pairs` are made for the objective; with a score, `logistic` learns from labels."""
-    _, right = pairs.occurrences((sizes.left, sizes.right))
+    _, right = pairs.occurrences(sizes.entities)
     sampler = NegativeSampler.of(right, model) if pairs.positives_only or model.objective != "logistic" else None
-    return BatchMaker(settings.batch_size, settings.seed, sizes.right, pairs.weighted, sampler)
+    return BatchMaker(settings.batch_size, settings.seed, len(right), pairs.weighted, sampler)
 
 
 def _distributed(

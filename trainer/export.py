@@ -66,10 +66,14 @@ class _Table:
 
 
 class _Side(tf.Module):
-    """One side of the model: the table of its entities, which the sides may share, and its biases."""
+    """One side of the model: the table of its entities, which the sides may share, and its biases.
 
-    def __init__(self, name: str, table: _Table, bias: np.ndarray) -> None:
+    Ids come as rows `[n, hashes]`: a known id's one row, repeated; those that an unknown id is the mean of.
+    """
+
+    def __init__(self, name: str, table: _Table, bias: np.ndarray, normalized: bool) -> None:
         super().__init__(name=name)
+        self._normalized = normalized
         # Attributes of its own, so that a warm start finds them in the checkpoint as `left/vectors` and so on.
         self.ids, self.vectors = table.ids, table.vectors
         self.inverse_lengths = table.inverse_lengths
@@ -77,16 +81,36 @@ class _Side(tf.Module):
         self.count = table.count
 
     def known(self, rows: tf.Tensor) -> tf.Tensor:
-        """Whether rows `[n]` are of the vocabulary, not out-of-vocabulary buckets; bool `[n]`."""
-        return rows < self.count
+        """Whether rows `[n, hashes]` are of the vocabulary, not out-of-vocabulary buckets; bool `[n]`."""
+        return rows[:, 0] < self.count
 
     def vectors_of(self, rows: tf.Tensor) -> tf.Tensor:
-        """Vectors `[n, d]` of rows `[n]`."""
-        return tf.gather(self.vectors.read_value(), rows)
+        """Vectors `[n, d]` of rows `[n, hashes]`."""
+        return self._mean(self.vectors.read_value(), rows, self._normalized)
 
     def biases_of(self, rows: tf.Tensor) -> tf.Tensor:
-        """Biases `[n]` of rows `[n]`."""
-        return tf.gather(self.bias.read_value(), rows)
+        """Biases `[n]` of rows `[n, hashes]`."""
+        return self._mean(self.bias.read_value(), rows, False)
+
+    def directions_of(self, rows: tf.Tensor) -> tf.Tensor:
+        """Vectors `[n, d]` of rows `[n, hashes]`, divided by their lengths; zero stays zero."""
+        vectors = self.vectors_of(rows)
+        inverse = tf.gather(self.inverse_lengths.read_value(), rows[:, 0])
+        if rows.shape[1] > 1:
+            of_means = tf.math.reciprocal_no_nan(tf.norm(vectors, axis=1))
+            inverse = tf.where(self.known(rows), inverse, of_means)
+        return vectors * inverse[:, None]
+
+    def _mean(self, table: tf.Tensor, rows: tf.Tensor, normalized: bool) -> tf.Tensor:
+        """What `table` `[rows, ...]` has for known ids as it is, for unknown ones its mean; `[n, ...]`."""
+        first = tf.gather(table, rows[:, 0])
+        if rows.shape[1] == 1:
+            return first
+        mean = tf.reduce_mean(tf.gather(table, rows), axis=1)
+        if normalized:
+            mean = tf.math.l2_normalize(mean, axis=-1)
+        known = tf.reshape(self.known(rows), [-1] + [1] * (len(table.shape) - 1))
+        return tf.where(known, first, mean)
 
     def products(self, queries: tf.Tensor) -> tf.Tensor:
         """Dot products `[n, count]` of `queries` `[n, d]` with every known entity."""
@@ -105,31 +129,41 @@ class _Side(tf.Module):
 class PublishedModel(tf.Module):
     """Embedding tables and vocabularies with the signatures of a published model."""
 
-    def __init__(self, network: keras.Model, transform: tft.TFTransformOutput, shared: bool) -> None:
+    def __init__(
+        self, network: keras.Model, transform: tft.TFTransformOutput, shared: bool, hashes: int = 1
+    ) -> None:
         super().__init__(name="published_model")
         self._encode = transform.transform_features_layer()
+        self._hashes = hashes
         left_name, right_name = features.vocabulary_names(shared)
-        left = _Table(_ids(transform, left_name), _vectors(network, LEFT_VECTORS))
-        right = left if shared else _Table(_ids(transform, right_name), _vectors(network, RIGHT_VECTORS))
-        self.left = _Side("left", left, _bias(network, LEFT_BIAS, left))
-        self.right = _Side("right", right, _bias(network, RIGHT_BIAS, right))
+        left = _table_of(network, LEFT_VECTORS, _ids(transform, left_name), hashes)
+        right = left if shared else _table_of(network, RIGHT_VECTORS, _ids(transform, right_name), hashes)
+        normalized = _normalized(network)
+        self.left = _Side("left", left, _bias(network, LEFT_BIAS, left), normalized)
+        self.right = _Side("right", right, _bias(network, RIGHT_BIAS, right), normalized)
         offset = network.get_layer(GLOBAL_BIAS).get_weights()[0] if _has(network, GLOBAL_BIAS) else np.float32(0)
         self.offset = tf.Variable(offset, trainable=False, name="offset")
         unit = unit_of(transform)
         # Variables, so that a warm start finds them beside the tables.
         self.center = tf.Variable(unit.center, trainable=False, dtype=tf.float32, name="center")
         self.scale = tf.Variable(unit.scale, trainable=False, dtype=tf.float32, name="scale")
+        # These too: who reads the tables from the variables alone needs them for unknown ids.
+        self.hashes = tf.Variable(hashes, trainable=False, dtype=tf.int32, name="hashes")
+        self.normalized = tf.Variable(normalized, trainable=False, dtype=tf.bool, name="normalized")
 
     def left_rows(self, ids: tf.Tensor) -> tf.Tensor:
-        """Table rows int64 `[n]` of left ids string `[n]`."""
-        return self._encode({features.LEFT_ID: ids[:, None]})[features.LEFT][:, 0]
+        """Table rows int64 `[n, hashes]` of left ids string `[n]`."""
+        return self._rows(self._encode({features.LEFT_ID: ids[:, None]})[features.LEFT])
 
     def right_rows(self, ids: tf.Tensor) -> tf.Tensor:
-        """Table rows int64 `[n]` of right ids string `[n]`."""
-        return self._encode({features.RIGHT_ID: ids[:, None]})[features.RIGHT][:, 0]
+        """Table rows int64 `[n, hashes]` of right ids string `[n]`."""
+        return self._rows(self._encode({features.RIGHT_ID: ids[:, None]})[features.RIGHT])
+
+    def _rows(self, encoded: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(encoded, [None, self._hashes])
 
     def pair_scores(self, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-        """score float `[n]` = dot + biases for table rows `[n]` of either side."""
+        """score float `[n]` = dot + biases for table rows `[n, hashes]` of either side."""
         dot = tf.reduce_sum(self.left.vectors_of(left) * self.right.vectors_of(right), axis=1)
         return dot + self.left.biases_of(left) + self.right.biases_of(right) + self.offset
 
@@ -223,7 +257,7 @@ def _allowed(side: _Side, exclude: tf.Tensor, candidates: tf.Tensor) -> tf.Tenso
     """bool `[count]`: which known rows may be answered; without candidates all but the excluded."""
 
     def mask(rows: tf.Tensor) -> tf.Tensor:
-        known = tf.boolean_mask(rows, side.known(rows))
+        known = tf.boolean_mask(rows[:, 0], side.known(rows))
         hits = tf.math.unsorted_segment_sum(tf.ones_like(known), known, side.count)
         return hits > 0
 
@@ -233,10 +267,8 @@ def _allowed(side: _Side, exclude: tf.Tensor, candidates: tf.Tensor) -> tf.Tenso
 
 def _neighbors(side: _Side, rows: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Nearest rows of the same table by cosine, without the query itself; a zero vector is at cosine 0 from all."""
-    inverse = side.inverse_lengths.read_value()
-    queries = side.vectors_of(rows) * tf.gather(inverse, rows)[:, None]
-    cosines = side.products(queries) * inverse[: side.count]
-    itself = tf.one_hot(rows, side.count, on_value=True, off_value=False, dtype=tf.bool)
+    cosines = side.products(side.directions_of(rows)) * side.inverse_lengths.read_value()[: side.count]
+    itself = tf.one_hot(rows[:, 0], side.count, on_value=True, off_value=False, dtype=tf.bool)
     best, values = side.nearest(tf.where(itself, -float("inf"), cosines), k, side.count - 1)
     return side.ids_of(best), values
 
@@ -271,9 +303,11 @@ def _named(name: str, spec: tf.TensorSpec) -> tf.TensorSpec:
     return tf.TensorSpec(spec.shape, spec.dtype, name=name)
 
 
-def export(network: keras.Model, transform: tft.TFTransformOutput, shared: bool, directory: str) -> None:
+def export(
+    network: keras.Model, transform: tft.TFTransformOutput, shared: bool, directory: str, hashes: int = 1
+) -> None:
     """Writes `network` with the vocabularies of `transform` as a SavedModel with every signature."""
-    model = PublishedModel(network, transform, shared)
+    model = PublishedModel(network, transform, shared, hashes)
     concrete = {name: function.get_concrete_function() for name, function in signatures(model).items()}
     tf.saved_model.save(model, directory, signatures=concrete)
     some_id = [side.ids[:1].numpy().tolist() for side in (model.left, model.right)]
@@ -292,12 +326,18 @@ def _table(network: keras.Model, layer: str) -> np.ndarray:
     return np.asarray(network.get_layer(layer).get_weights()[0])
 
 
-def _vectors(network: keras.Model, layer: str) -> np.ndarray:
-    """Vectors `[rows, d]`, divided by their lengths where the network does that before it multiplies them."""
+def _normalized(network: keras.Model) -> bool:
+    """Whether the network divides vectors by their lengths before it multiplies them."""
+    return any(isinstance(layer, Direction) for layer in network.layers)
+
+
+def _table_of(network: keras.Model, layer: str, ids: list[bytes], hashes: int) -> _Table:
+    """The table of `layer`, its vectors normalised where the network does that; rows that means are taken of are not."""
     vectors = _table(network, layer)
-    if any(isinstance(other, Direction) for other in network.layers):
-        return np.asarray(tf.math.l2_normalize(vectors, axis=-1))
-    return vectors
+    if _normalized(network):
+        normal = len(ids) if hashes > 1 else len(vectors)
+        vectors = np.concatenate([np.asarray(tf.math.l2_normalize(vectors[:normal], axis=-1)), vectors[normal:]])
+    return _Table(ids, vectors)
 
 
 def _bias(network: keras.Model, layer: str, table: _Table) -> np.ndarray:

@@ -7,10 +7,13 @@ import os
 import psutil
 
 from trainer.errors import TrainingTooLarge
+from trainer.hashing import Numbering
 from trainer.model import TableSizes
 from trainer.settings import ModelSettings, TrainSettings
 
 _FLOAT = 4
+# Of a dictionary of bytes, beside the bytes: their header, the number, and the places of both.
+_ENTRY = 160
 # Copies of a table's numbers that an optimizer keeps beside it.
 _SLOTS = {"adam": 2.0, "sgd": 0.0}
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -20,20 +23,27 @@ def needed(sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> 
     """Bytes by what needs them: the tables, the optimizer's state, the batch, and publishing.
 
     A batch needs its rows, their gradients and the sums of these by row, a handful of copies; softmax also the scores
-    of each pair with each candidate, their gradients and masks. Publishing holds the tables twice more.
+    of each pair with each candidate, their gradients and masks. With several hashes, an unknown id has so many rows, and
+    each has a number that knows them. Publishing holds the tables twice more.
     """
     entities = sizes.left if sizes.shared else sizes.left + sizes.right
     tables = entities * (model.dimension + model.bias) * _FLOAT
     slots = _SLOTS.get(settings.optimizer, 1 / model.dimension)
     negatives = 0 if model.objective in ("regression", "ials") else model.negatives.count
-    rows = settings.batch_size * (2 + negatives)
+    rows = settings.batch_size * (2 + negatives) * sizes.hashes
     batch = 6 * rows * model.dimension * _FLOAT
     if model.objective == "softmax":
         batch = 6 * settings.batch_size * (settings.batch_size + negatives) * _FLOAT
+    numbers = {} if sizes.numberings is None else {"hashes": sum(map(_numbering, set(sizes.numberings)))}
     optimizer = int(tables * slots)
     if settings.optimizer == "als":
         optimizer, batch = _least_squares(sizes, model, settings.als.copies)
-    return {"tables": tables, "optimizer": optimizer, "batch": batch, "publishing": 2 * tables}
+    return {"tables": tables, "optimizer": optimizer, "batch": batch, "publishing": 2 * tables} | numbers
+
+
+def _numbering(numbering: Numbering) -> int:
+    """Bytes of the rows of unknown ids, as keys of a dictionary and as a table."""
+    return (len(numbering) - numbering.known) * (_ENTRY + 2 * 4 * numbering.hashes)
 
 
 def _least_squares(sizes: TableSizes, model: ModelSettings, copies: int) -> tuple[int, int]:

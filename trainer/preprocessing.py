@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from trainer import features
+from trainer import features, hashing
 from trainer.settings import EncodeSettings, ScoreSettings, transform_settings
 
 
@@ -19,11 +19,12 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
       custom_config: sections `encode` and `score` of the pipeline file (`trainer.settings`).
 
     Returns:
-      `left`, `right` int64 `[n, 1]` in `[0, vocabulary + oov_buckets)`; `label` float32 `[n, 1]`, 1 for a positive.
+      `left`, `right` int64 `[n, oov_hashes]` in `[0, vocabulary + oov_buckets)`, for a known id its one row as often as
+      there are hashes; `label` float32 `[n, 1]`, 1 for a positive.
     """
     encode, score = transform_settings(custom_config)
     left, right = _encode(inputs[features.LEFT_ID], inputs[features.RIGHT_ID], encode)
-    label = _label(inputs[features.SCORE], score) if features.SCORE in inputs else tf.ones_like(left, tf.float32)
+    label = _label(inputs[features.SCORE], score) if features.SCORE in inputs else tf.ones_like(left[:, :1], tf.float32)
     return {features.LEFT: left, features.RIGHT: right, features.LABEL: label}
 
 
@@ -47,7 +48,12 @@ def _vocabulary(ids: tf.Tensor, name: str, encode: EncodeSettings) -> tf.Tensor:
 
 
 def _rows(ids: tf.Tensor, vocabulary: tf.Tensor, encode: EncodeSettings) -> tf.Tensor:
-    return tft.apply_vocabulary(ids, vocabulary, num_oov_buckets=encode.oov_buckets)
+    rows = tft.apply_vocabulary(ids, vocabulary, num_oov_buckets=encode.oov_buckets)
+    if encode.oov_hashes == 1:
+        return rows
+    known = tft.get_num_buckets_for_transformed_feature(rows) - encode.oov_buckets
+    hashed = known + hashing.hash_buckets(ids[:, 0], encode.oov_buckets, encode.oov_hashes)
+    return tf.where(rows < known, rows, hashed)
 
 
 def _label(score: tf.Tensor, settings: ScoreSettings) -> tf.Tensor:

@@ -13,7 +13,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from trainer import dataset, export, features, projector, training, warm_start
+from trainer import dataset, export, features, hashing, projector, training, warm_start
 from trainer.model import TableSizes
 from trainer.settings import EncodeSettings, training_settings, with_values
 
@@ -40,11 +40,11 @@ def run_fn(fn_args: FnArgs) -> None:
     unfinished = _unfinished(fn_args)
     places = training.Places(epochs=os.path.join(unfinished, _digest(fn_args)), curves=fn_args.model_run_dir)
     with tempfile.TemporaryDirectory(prefix="kindred-pairs-") as directory:
-        encoder = transform.transform_features_layer()
+        encoder = hashing.numbered(transform.transform_features_layer(), sizes.numberings)
         scored = features.SCORE in transform.raw_feature_spec()
         pairs = dataset.load(fn_args.train_files, encoder, train.data_memory_mb << 20, directory, scored)
         network, history = training.fit(pairs, sizes, model, train, places, start)
-    export.export(network, transform, encode.shared, fn_args.serving_model_dir)
+    export.export(network, transform, encode.shared, fn_args.serving_model_dir, encode.oov_hashes)
     _write_json(fn_args.model_run_dir, HISTORY_FILE, history)
     projector.write(network, transform, encode.shared, fn_args.model_run_dir)
     if tf.io.gfile.exists(unfinished):
@@ -65,11 +65,13 @@ def _digest(fn_args: FnArgs) -> str:
 
 def table_sizes(transform: tft.TFTransformOutput, encode: EncodeSettings) -> TableSizes:
     """Rows of each table: one for every vocabulary entry, then the out-of-vocabulary buckets."""
-    left, right = (
-        transform.vocabulary_size_by_name(name) + encode.oov_buckets
-        for name in features.vocabulary_names(encode.shared)
-    )
-    return TableSizes(left, right, encode.shared)
+    left, right = (transform.vocabulary_size_by_name(name) for name in features.vocabulary_names(encode.shared))
+    buckets, hashes = encode.oov_buckets, encode.oov_hashes
+    numberings = None
+    if hashes > 1:
+        of_left = hashing.Numbering(left, hashes)
+        numberings = (of_left, of_left if encode.shared else hashing.Numbering(right, hashes))
+    return TableSizes(left + buckets, right + buckets, encode.shared, numberings)
 
 
 def _write_json(directory: str, name: str, content: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ class EncodeSettings:
     min_count: int = 1
     max_vocabulary: int | None = None
     oov_buckets: int = 1
+    oov_hashes: int = 1
     shared: bool = False
 
 

@@ -122,7 +122,7 @@ def _clear_untouched_rows(
     Such a row still holds its random start, and an id that was never seen should say "no opinion" (its partner's bias
     and no more), not a random one. Biases start at zero and stay there.
     """
-    left, right = (occurrences > 0 for occurrences in seen.occurrences((sizes.left, sizes.right)))
+    left, right = sizes.touched(*(occurrences > 0 for occurrences in seen.occurrences(sizes.entities)))
     touched = {LEFT_VECTORS: left | right} if sizes.shared else {LEFT_VECTORS: left, RIGHT_VECTORS: right}
     for name, rows in touched.items():
         if start:

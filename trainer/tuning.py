@@ -18,7 +18,7 @@ from keras_tuner.engine import base_tuner
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
-from trainer import dataset, features, training
+from trainer import dataset, features, hashing, training
 from trainer.errors import TrainingDiverged, TrainingError
 from trainer.model import TableSizes
 from trainer.pairs import TrainingPairs
@@ -86,14 +86,15 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     """A tuner of the settings that `custom_config["tune"]` names, and what it is to search with."""
     encode, model, train = training_settings(fn_args.custom_config)
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
+    sizes = table_sizes(transform, encode)
 
     def load(directory: str) -> TrainingPairs:
-        encoder = transform.transform_features_layer()
+        encoder = hashing.numbered(transform.transform_features_layer(), sizes.numberings)
         scored = features.SCORE in transform.raw_feature_spec()
         return dataset.load(fn_args.train_files, encoder, train.data_memory_mb << 20, directory, scored)
 
     tuner = build_tuner(fn_args.custom_config, training.monitored(model), _directory(fn_args))
-    return TunerFnResult(tuner=tuner, fit_kwargs={"load": load, "sizes": table_sizes(transform, encode)})
+    return TunerFnResult(tuner=tuner, fit_kwargs={"load": load, "sizes": sizes})
 
 
 def build_tuner(custom_config: dict[str, Any], measure: str, directory: str) -> SettingsTuner:

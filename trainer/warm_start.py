@@ -2,7 +2,7 @@
 
 Ids are aligned through both vocabularies, all of a side at once. Known ids keep their vector and bias; new ids start as
 in any training; ids that are gone take what was learned about them with them. Out-of-vocabulary rows are kept where
-their number is the same, for then the same ids share them.
+their number and that of the hashes are the same, for then the same ids share them.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class BaseModel:
     right: Side
     offset: float
     unit: Unit
+    hashes: int = 1
 
     @property
     def shared(self) -> bool:
@@ -149,7 +150,7 @@ def from_published(
             raise ColdStart(NO_BASE)
         left, right = (read_vocabulary(file) for file in files)
         base = read_model(directory)
-        start = prepare(base, (left, right), (sizes.left, sizes.right), sizes.shared, model, unit_of(transform))
+        start = prepare(base, (left, right), (sizes.left, sizes.right), sizes.shared, model, unit_of(transform), sizes.hashes)
     except ColdStart as reason:
         return None, {"base_model": directory, "cold": str(reason)}
     sides = {"left": start.left, "right": start.right}
@@ -159,7 +160,7 @@ def from_published(
 
 def prepare(
     base: BaseModel, vocabularies: tuple[pa.Array, pa.Array], rows: tuple[int, int], shared: bool, model: ModelSettings,
-    unit: Unit,
+    unit: Unit, hashes: int = 1,
 ) -> WarmStart:  # fmt: skip
     """Aligns `base` with new vocabularies (left, right; the same twice where `shared`) and tables of `rows`.
 
@@ -174,19 +175,20 @@ def prepare(
     if base.shared != shared:
         tables = ("two tables", "one table for both sides")
         raise ColdStart(f"the base model has {tables[base.shared]}, and encode.shared asks for {tables[shared]}")
-    left = align(base.left, vocabularies[0], rows[0])
-    right = left if shared else align(base.right, vocabularies[1], rows[1])
+    same = base.hashes == hashes
+    left = align(base.left, vocabularies[0], rows[0], same)
+    right = left if shared else align(base.right, vocabularies[1], rows[1], same)
     return WarmStart(base, left, right, model.objective, unit)
 
 
-def align(side: Side, ids: pa.Array, rows: int) -> Alignment:
+def align(side: Side, ids: pa.Array, rows: int, same_hashes: bool = True) -> Alignment:
     """Finds each of `ids` (large_binary `[v]`) of a new table of `rows` rows among those of `side`."""
     found = pc.index_in(ids, value_set=side.ids)
     old = np.full(rows, _FRESH, np.int64)
     old[: len(ids)] = found.fill_null(_FRESH).to_numpy()
     kept = len(ids) - found.null_count
     buckets = rows - len(ids)
-    if buckets == len(side.vectors) - len(side.ids):
+    if same_hashes and buckets == len(side.vectors) - len(side.ids):
         old[len(ids) :] = np.arange(len(side.ids), len(side.vectors))
     return Alignment(old, Counts(kept, found.null_count, len(side.ids) - kept))
 
@@ -217,7 +219,9 @@ def read_model(directory: str) -> BaseModel:
         return Side(ids, read(f"{table}/vectors"), read(f"{name}/bias"))
 
     unit = Unit(float(read("center")), float(read("scale")))
-    return BaseModel(side("left"), side("right"), float(read("offset")), unit)
+    # Models of before there could be several have no number of them.
+    hashes = int(read("hashes")) if reader.has_tensor(key("hashes")) else 1
+    return BaseModel(side("left"), side("right"), float(read("offset")), unit, hashes)
 
 
 def read_vocabulary(file: str) -> pa.Array:

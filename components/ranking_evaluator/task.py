@@ -69,13 +69,11 @@ class Ranker:
 
 def of_tables(tables: Tables, pairs: CodedPairs, task: Task) -> Ranker:
     """The ranker of a published model, which lists what `similar_right` would."""
-    rows = tables.right.rows_of(pairs.right_ids)
-    left = tables.left.rows_of(pairs.left_ids.take(pa.array(task.left)))
     return Ranker(
-        tables.left.vectors[left],
+        tables.left.vectors_of(pairs.left_ids.take(pa.array(task.left))),
         tables.right.vectors[: tables.right.known],
         tables.right.bias[: tables.right.known],
-        np.where(rows < tables.right.known, rows, -1),
+        tables.right.rows_of(pairs.right_ids),
     )
 
 
