@@ -131,8 +131,8 @@ class Encode(_Section):
     def _hashes_that_differ(self) -> Encode:
         if self.oov_hashes > self.oov_buckets:
             raise ValueError(
-                f"encode.oov_hashes: at most encode.oov_buckets, the rows they choose from (got {self.oov_hashes} with "
-                f"{self.oov_buckets}); raise oov_buckets, to the number of rare ids or a tenth of it"
+                f"oov_hashes: at most oov_buckets, the rows they choose from (got {self.oov_hashes} with "
+                f"{self.oov_buckets}); raise oov_buckets, best to about the number of ids out of the vocabulary"
             )
         return self
 

@@ -72,6 +72,7 @@ class HashedRows(Rows):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Numbers int `[...]` -> vectors `[..., width]`."""
+        inputs = tf.cast(inputs, tf.int32)
         table, known = self.embeddings.value, inputs < self._known
         hashed = tf.gather(self._of_unknown, tf.maximum(inputs - self._known, 0))
         first = tf.gather(table, tf.where(known, inputs, hashed[..., 0]))

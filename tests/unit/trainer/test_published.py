@@ -29,7 +29,8 @@ def test_tables_score_as_the_model_does(planted: Planted) -> None:
     )
     np.testing.assert_allclose(scores, planted.scores(), rtol=1e-5, atol=1e-6)
     asked = pa.array([RIGHT[3], b"never seen", RIGHT[0]], pa.binary())
-    assert tables.right.rows_of(asked).tolist() == [3, len(RIGHT), 0]
+    assert tables.right.rows_of(asked).tolist() == [3, -1, 0]
+    np.testing.assert_array_equal(tables.right.vectors_of(asked), tables.right.vectors[[3, len(RIGHT), 0]])
 
 
 def test_predictions_are_those_of_the_score_signature(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -243,8 +243,8 @@ def test_run_fn_loads_fits_exports_and_leaves_a_record(monkeypatch: pytest.Monke
             model_run_dir=str(run_dir),
         )
     )
-    ((network, transform, shared, directory),) = exported
-    assert (transform, shared, directory) == (graph, False, "model")
+    ((network, transform, shared, directory, hashes),) = exported
+    assert (transform, shared, directory, hashes) == (graph, False, "model", 1)
     assert _tables(network)[LEFT_VECTORS].shape == (LEFTS + 2, 5)
     assert _tables(network)[RIGHT_VECTORS].shape == (RIGHTS + 2, 5)
     assert len(json.loads((run_dir / run_fn.HISTORY_FILE).read_text())["loss"]) == 3

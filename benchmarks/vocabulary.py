@@ -1,0 +1,95 @@
+"""Transform on entities by the million: seconds and peak memory of its process as pairs and entities grow alike.
+
+    python -m benchmarks.vocabulary [--rows 1000000 3000000] [--entities-per-row 0.3]
+
+Every size is ingested, then transformed with `encode.min_count: 2` and `encode.max_vocabulary` of a third of the entities
+of a side, in a process of its own. `exponent` is that of the growth of seconds from the smallest size to the largest: 1
+is linear.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.harness import measured_run
+from benchmarks.synthetic import Planted, write_csv
+
+
+def main() -> None:
+    """Measures every size, or with `--data` is the measured run of one."""
+    arguments = _arguments()
+    if arguments.data:
+        print(json.dumps(_run(Path(arguments.data), arguments.most)))
+        return
+    found = {rows: _measure(rows, arguments) for rows in sorted(arguments.rows)}
+    for rows, run in found.items():
+        print(f"{rows:,} pairs: " + ", ".join(f"{name} {value:,.4g}" for name, value in run.items()))
+    (first, least), *_, (last, most) = [*found.items()] * (1 if len(found) > 1 else 2)
+    growth = math.log(most["seconds"] / least["seconds"]) / math.log(last / first) if last > first else None
+    result = {"benchmark": "vocabulary", "exponent": growth and round(growth, 2), "seconds": round(most["seconds"], 1)}
+    print(json.dumps(result | {"unit": "s", "peak_mb": round(most["peak_mb"]), "n": last, "vocabulary": most["left"]}))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.vocabulary", description=str(__doc__).splitlines()[0])
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 3_000_000])
+    parser.add_argument("--entities-per-row", type=float, default=0.3, help="both sides together")
+    parser.add_argument("--cache", default="build/bench", help="where the made files are kept")
+    parser.add_argument("--data", help=argparse.SUPPRESS)
+    parser.add_argument("--most", type=int, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _measure(rows: int, arguments: argparse.Namespace) -> dict[str, float]:
+    entities = round(rows * arguments.entities_per_row / 2)
+    folder = Path(arguments.cache) / f"vocabulary-{rows}-{entities}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "pairs.csv").exists():
+        # A flat law, so that nearly every entity is there.
+        write_csv(Planted(rows, entities, entities, dimension=2, exponent=0.3), folder / "pairs.csv")
+    return measured_run("vocabulary", "--data", str(folder), "--most", str(entities // 3))
+
+
+def _run(data: Path, most: int) -> dict[str, float]:
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    import tensorflow_transform as tft
+    from tfx.orchestration import metadata
+
+    from pipeline import graph, nodes
+    from pipeline.beam_startup import remember_signatures
+    from pipeline.config import PipelineConfig
+    from pipeline.root import Root
+
+    encode = {"min_count": 2, "max_vocabulary": most, "oov_buckets": 1000, "oov_hashes": 2}
+    config = PipelineConfig.model_validate({"name": "bench", "data": {"path": str(data)}, "encode": encode})
+    with tempfile.TemporaryDirectory() as folder:
+        root = Root(Path(folder))
+        remember_signatures()
+        compiled = graph.compile_graph(graph.create_pipeline(config, root), "run")
+        runner = nodes.NodeRunner(compiled, metadata.sqlite_metadata_connection_config(str(root.metadata)))
+        for entry in compiled.nodes:
+            node_id = entry.pipeline_node.node_info.id
+            before, started = _peak(), time.monotonic()
+            done = runner.run(entry.pipeline_node)
+            if node_id == "Transform":
+                break
+        seconds = time.monotonic() - started
+        transform = tft.TFTransformOutput(done.uri("transform_graph"))
+        left = transform.vocabulary_size_by_name("left")
+    return {"seconds": round(seconds, 2), "peak_mb": _peak(), "peak_before_mb": before, "left": left}
+
+
+def _peak() -> float:
+    """The largest memory of this process so far, in megabytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()
