@@ -2,9 +2,9 @@
 
     python -m benchmarks.vocabulary [--rows 1000000 3000000] [--entities-per-row 0.3]
 
-Every size is ingested, then transformed with `encode.min_count: 2` and `encode.max_vocabulary` of a third of the entities
-of a side, in a process of its own. `exponent` is that of the growth of seconds from the smallest size to the largest: 1
-is linear.
+Every size is ingested, then transformed with `encode.min_count: 2` and `encode.max_vocabulary` of a third of the
+entities of a side, in a process of its own. `exponent` is that of the growth of seconds from the smallest size to the
+largest: 1 is linear.
 """
 
 from __future__ import annotations

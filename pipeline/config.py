@@ -347,10 +347,10 @@ class PipelineConfig(_Section):
             raise ValueError(f"train.als.copies: at most model.dimension, which they share (got {copies})")
         hashes = self.encode.oov_hashes
         if hashes > 1:
+            instead = " with model.objective softmax, pairwise or logistic" if objective == "ials" else ""
             raise ValueError(
-                "encode.oov_hashes: 1 with train.optimizer als, which solves for each row alone and not for means of rows "
-                f"(got {hashes}); leave it out, or use adagrad, adam or sgd"
-                + (" with model.objective softmax, pairwise or logistic" if objective == "ials" else "")
+                f"encode.oov_hashes: 1 with train.optimizer als, which solves for single rows and not for means of "
+                f"rows (got {hashes}); leave it out, or use adagrad, adam or sgd{instead}"
             )
         for key, wrong, why in (
             ("encode.shared", self.encode.shared, "it holds one side's table fixed to solve for the other's"),

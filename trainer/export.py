@@ -129,9 +129,7 @@ class _Side(tf.Module):
 class PublishedModel(tf.Module):
     """Embedding tables and vocabularies with the signatures of a published model."""
 
-    def __init__(
-        self, network: keras.Model, transform: tft.TFTransformOutput, shared: bool, hashes: int = 1
-    ) -> None:
+    def __init__(self, network: keras.Model, transform: tft.TFTransformOutput, shared: bool, hashes: int = 1) -> None:
         super().__init__(name="published_model")
         self._encode = transform.transform_features_layer()
         self._hashes = hashes
@@ -332,7 +330,7 @@ def _normalized(network: keras.Model) -> bool:
 
 
 def _table_of(network: keras.Model, layer: str, ids: list[bytes], hashes: int) -> _Table:
-    """The table of `layer`, its vectors normalised where the network does that; rows that means are taken of are not."""
+    """The table of `layer`, normalised where the network does that; rows that means are taken of are not."""
     vectors = _table(network, layer)
     if _normalized(network):
         normal = len(ids) if hashes > 1 else len(vectors)

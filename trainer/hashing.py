@@ -1,15 +1,19 @@
-"""Ids outside the vocabulary: each hashed to several rows of a few that they share, so that few ids share them all.
+"""Ids outside the vocabulary: each hashed to several of a few rows that they share, so that few ids share them all.
 
-With H hashes and B bucket rows, the vector of an unknown id is the mean of H rows, and its bias the mean of their biases
-(Svenstrup, Hansen & Winther 2017, "Hash embeddings for efficient word representations", with equal importances; Serra &
-Karatzoglou 2017, "Getting deep recommenders fit: Bloom embeddings"). Two ids have the same vector if their hashes hit the
-same rows in any order, of which the chance is at most H!/B^H, in place of 1/B with one hash. So a given one of n unknown
-ids has its vector to itself with a chance of at least 1 - (n - 1) H!/B^H: for a million ids and 100,000 rows it shares it
-with 10 others for H = 1, and for H = 2 with none, but for one id in 5,000.
+With H hashes and B bucket rows, the vector of an unknown id is the mean of H rows, its bias the mean of their biases
+(Svenstrup, Hansen & Winther 2017, "Hash embeddings for efficient word representations", with equal importances; Serra
+& Karatzoglou 2017, "Getting deep recommenders fit: Bloom embeddings for sparse binary input/output networks").
 
-The mean, not the sum: every optimizer that divides a row's gradient by its own size (Adagrad, Adam) then moves the
-vector of an unknown id as far in a step as that of a known one. The mean of H independent rows has 1/H of their
-variance, so bucket rows start longer than others by the root of H, and the vectors of all ids start alike.
+Two ids have the same vector if their hashes hit the same rows in any order: a chance of at most H!/B^H, in place of
+1/B. Of a million unknown ids and B = 100,000, an id shares its vector with 10 others where H = 1; where H = 2, one in
+5,000 shares it with another. Vectors that differ need not be free: B rows hold B independent vectors at most. But while
+unknown ids, or those of them that have most of the pairs, are fewer than about B/2 for H = 2 and 0.9 B for H = 3,
+nearly all can be given a row of their own among theirs (cuckoo hashing: Pagh & Rodler 2004; Fotakis et al. 2005), and
+are free; with H = 1 two in five of B/2 ids share one.
+
+The mean, not the sum: an optimizer that divides a row's gradient by its own size (Adagrad, Adam) then moves the vector
+of an unknown id as far in a step as that of a known one. The mean of H independent rows has 1/H of their variance, so
+bucket rows start longer than others by the root of H, and the vectors of all ids start alike.
 
 Training knows an id by its number: a known one by its row, an unknown one by the order in which its hashes were first
 seen. All that counts, draws and compares entities works on numbers; only the look-up knows of hashes.
@@ -33,8 +37,8 @@ _KEY = 0x6B696E64726564
 def hash_buckets(ids: tf.Tensor, buckets: int, hashes: int) -> tf.Tensor:
     """The buckets of `ids` string `[...]` by independent hashes: int64 `[..., hashes]`, each in `[0, buckets)`.
 
-    The first is Fingerprint64, as in `tf.lookup.StaticVocabularyTable`; the others are SipHash with a key each. Both are
-    kernels of stock TensorFlow Serving, and the same on every machine.
+    The first is Fingerprint64, as in `tf.lookup.StaticVocabularyTable`; the others are SipHash with a key each. Both
+    are kernels of stock TensorFlow Serving, and the same on every machine.
     """
     first = tf.strings.to_hash_bucket_fast(ids, buckets)
     others = [tf.strings.to_hash_bucket_strong(ids, buckets, key=[_KEY, number]) for number in range(1, hashes)]
@@ -79,7 +83,7 @@ class Numbering:
 
 
 def numbered(encode: Encoder, numberings: tuple[Numbering, Numbering] | None) -> Encoder:
-    """`encode` with `left` and `right` `[n, 1]` as numbers in place of rows `[n, hashes]`; None: one hash, they agree."""
+    """`encode` with `left`, `right` `[n, 1]` as numbers in place of rows `[n, hashes]`; None: one hash, they agree."""
     if numberings is None:
         return encode
 

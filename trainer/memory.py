@@ -23,8 +23,8 @@ def needed(sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> 
     """Bytes by what needs them: the tables, the optimizer's state, the batch, and publishing.
 
     A batch needs its rows, their gradients and the sums of these by row, a handful of copies; softmax also the scores
-    of each pair with each candidate, their gradients and masks. With several hashes, an unknown id has so many rows, and
-    each has a number that knows them. Publishing holds the tables twice more.
+    of each pair with each candidate, their gradients and masks. With several hashes, an unknown id has so many rows,
+    and a number that knows them. Publishing holds the tables twice more.
     """
     entities = sizes.left if sizes.shared else sizes.left + sizes.right
     tables = entities * (model.dimension + model.bias) * _FLOAT

@@ -23,8 +23,8 @@ _ABSOLUTE_OBJECTIVES = ("regression", "logistic")
 class TableSizes:
     """Rows of each embedding table: vocabulary plus out-of-vocabulary buckets, as the transform graph counts them.
 
-    With several hashes, `numberings` of the left and the right ids (the same one where the sides share a table); without,
-    an id's number is its row.
+    With several hashes, `numberings` of the left and the right ids (the same one where the sides share a table);
+    without, an id's number is its row.
     """
 
     left: int

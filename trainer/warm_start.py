@@ -150,7 +150,9 @@ def from_published(
             raise ColdStart(NO_BASE)
         left, right = (read_vocabulary(file) for file in files)
         base = read_model(directory)
-        start = prepare(base, (left, right), (sizes.left, sizes.right), sizes.shared, model, unit_of(transform), sizes.hashes)
+        start = prepare(
+            base, (left, right), (sizes.left, sizes.right), sizes.shared, model, unit_of(transform), sizes.hashes
+        )
     except ColdStart as reason:
         return None, {"base_model": directory, "cold": str(reason)}
     sides = {"left": start.left, "right": start.right}

@@ -274,6 +274,32 @@ def test_objectives_that_overlook_scores_are_refused_with_them(tmp_path: Path, o
     assert f"model.objective: {objective} takes every pair for a positive" in _refusal(tmp_path, tree)
 
 
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        (
+            {"encode": {"oov_hashes": 2}},
+            "encode: oov_hashes: at most oov_buckets, the rows they choose from (got 2 with 1)",
+        ),
+        (
+            {"encode": {"oov_hashes": 2, "oov_buckets": 9}, "train": {"optimizer": "als"}},
+            "encode.oov_hashes: 1 with train.optimizer als, which solves for single rows and not for means of rows (got "
+            "2); leave it out, or use adagrad, adam or sgd",
+        ),
+    ],
+)
+def test_hashes_that_cannot_be_are_refused(tmp_path: Path, sections: dict[str, Any], words: str) -> None:
+    assert words in _refusal(tmp_path, {"name": "films", "data": {"path": "/d.csv"}} | sections)
+
+
+def test_positives_with_several_hashes_are_told_which_objectives_can(tmp_path: Path) -> None:
+    encode = {"oov_hashes": 2, "oov_buckets": 9}
+    refusal = _refusal(tmp_path, _positives(encode=encode))
+    assert refusal.endswith("use adagrad, adam or sgd with model.objective softmax, pairwise or logistic")
+    config = load_config(_write(tmp_path, _positives(encode=encode, model={"objective": "softmax"})))
+    assert config.encode.oov_hashes == 2
+
+
 def test_the_table_above_holds_every_key_there_is() -> None:
     def keys(tree: dict[str, Any], prefix: str) -> set[str]:
         found = set()
@@ -512,7 +538,11 @@ TREES = st.fixed_dictionaries(
     },
     optional={
         "encode": _section(
-            min_count=WHOLE, max_vocabulary=WHOLE | st.none(), oov_buckets=WHOLE, shared=st.booleans()
+            min_count=WHOLE,
+            max_vocabulary=WHOLE | st.none(),
+            oov_buckets=WHOLE,
+            oov_hashes=st.just(1),
+            shared=st.booleans(),
         ),
         "score": _section(
             center=st.sampled_from(["mean", "midpoint", "none"]), scale=st.sampled_from(["std", "none"])
