@@ -137,7 +137,7 @@ def _theirs(inputs: dict[str, Any], outputs: dict[str, Any]) -> float:
         metrics_specs=[config_pb2.MetricsSpec(metrics=[config_pb2.MetricConfig(class_name="MeanSquaredError")])],
     )
     properties = {"eval_config": proto_utils.proto_to_json(config), "example_splits": '["eval"]'}
-    executor = Executor(BaseBeamExecutor.Context(beam_pipeline_args=beam.options("local")))
+    executor = Executor(BaseBeamExecutor.Context(beam_pipeline_args=beam.options(beam.Beam())))
     given = {"examples": inputs["examples"], "model": inputs["model"]}
     return _timed(lambda: executor.Do(given, outputs, properties))
 

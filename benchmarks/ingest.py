@@ -82,7 +82,7 @@ def _run_component(component: str, data: Path) -> dict[str, float]:
             metadata_connection_config=metadata.sqlite_metadata_connection_config(
                 os.path.join(root, "metadata.sqlite")
             ),
-            beam_pipeline_args=beam.options("local"),
+            beam_pipeline_args=beam.options(beam.Beam()),
         )
         started = time.monotonic()
         LocalDagRunner().run(graph)

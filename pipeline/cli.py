@@ -37,6 +37,10 @@ EndpointOption = Annotated[
         "--endpoint", metavar="URL", help="A served model: http://HOST:PORT/v1/models/NAME, grpc://HOST:PORT/NAME."
     ),
 ]
+BeamOption = Annotated[
+    str | None,
+    typer.Option(metavar="PROFILE", help="Where rows are read: local, flink, spark or dataflow; default: beam.profile."),
+]
 RootOption = Annotated[Path, typer.Option(help="The root of a pipeline's runs, such as build/NAME.")]
 
 
@@ -46,24 +50,22 @@ def run(
     data: Annotated[str | None, typer.Option(help="Replaces data.path.")] = None,
     root: Annotated[Path | None, typer.Option(help="Where everything is kept; default: build/NAME.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
-    beam: Annotated[str, typer.Option(help="The Beam profile.")] = "local",
+    beam: BeamOption = None,
     accept_anomalies: Annotated[
         str | None, typer.Option(metavar="REASON", help="Overrule the data gate, this once; REASON is recorded.")
     ] = None,
 ) -> None:
     """Run a pipeline on this machine: validate, train, evaluate, publish."""
-    from pipeline import beam as beam_profiles
     from pipeline import conclusion, local
     from pipeline.config import load_config
     from pipeline.options import RunOptions
     from pipeline.preflight import check_inputs
     from pipeline.root import Root
 
-    beam_profiles.options(beam)
-    pipeline_config = load_config(config, set_ or (), data)
+    pipeline_config = load_config(config, set_ or (), data, beam)
     check_inputs(pipeline_config)
     place = Root((root or Path("build", pipeline_config.name)).absolute())
-    outcome = local.run(pipeline_config, place, RunOptions(beam, accept_anomalies))
+    outcome = local.run(pipeline_config, place, RunOptions(accept_anomalies))
     typer.echo(conclusion.describe(outcome, place), err=outcome.exit_code != 0)
     raise typer.Exit(outcome.exit_code)
 
@@ -75,21 +77,19 @@ def tune(
     data: Annotated[str | None, typer.Option(help="Replaces data.path.")] = None,
     root: Annotated[Path | None, typer.Option(help="Where everything is kept; default: build/NAME.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
-    beam: Annotated[str, typer.Option(help="The Beam profile.")] = "local",
+    beam: BeamOption = None,
 ) -> None:
     """Search for better settings: run a pipeline up to its Tuner, and print what the trials found."""
-    from pipeline import beam as beam_profiles
     from pipeline import conclusion, local
     from pipeline import trials as tried
     from pipeline.options import RunOptions
     from pipeline.preflight import check_inputs
     from pipeline.root import Root
 
-    beam_profiles.options(beam)
-    pipeline_config = tried.load_config_to_tune(config, set_ or (), data, trials)
+    pipeline_config = tried.load_config_to_tune(config, set_ or (), data, trials, beam)
     check_inputs(pipeline_config)
     place = Root((root or Path("build", pipeline_config.name)).absolute())
-    outcome = local.run(pipeline_config, place, RunOptions(beam, until="Tuner"))
+    outcome = local.run(pipeline_config, place, RunOptions(until="Tuner"))
     typer.echo(conclusion.describe(outcome, place), err=True)
     if outcome.record.tuning:
         typer.echo(tried.describe(outcome.record.tuning))

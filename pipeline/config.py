@@ -19,6 +19,7 @@ from components.evaluator.slices import SLICES
 from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.source import Layout, Settings
 from pipeline import yaml_file
+from pipeline.beam import Beam, with_profile
 from pipeline.errors import ConfigError
 from pipeline.kubeflow.settings import Kubeflow
 from pipeline.tuning import Tune
@@ -329,6 +330,7 @@ class PipelineConfig(_Section):
     tune: Tune | None = None
     evaluate: Evaluate = Evaluate()
     publish: Publish = Publish()
+    beam: Beam = Beam()
     kubeflow: Kubeflow = Kubeflow()
 
     @pydantic.model_validator(mode="after")
@@ -441,13 +443,16 @@ def candidates_layout(config: PipelineConfig) -> Layout:
     return Layout("auto", columns.left, columns.right, quoting=config.data.quoting)
 
 
-def load_config(path: Path, overrides: Sequence[str] = (), data_path: str | None = None) -> PipelineConfig:
+def load_config(
+    path: Path, overrides: Sequence[str] = (), data_path: str | None = None, beam_profile: str | None = None
+) -> PipelineConfig:
     """Reads and validates a pipeline file.
 
     Args:
       path: the YAML file; relative paths in it are relative to its folder.
       overrides: `a.b=value` each, applied on top of the file; the value is read as YAML.
       data_path: replaces `data.path`; relative to the working directory, as a shell user means it.
+      beam_profile: replaces `beam.profile`.
 
     Raises:
       ConfigError: the file cannot be read, is not YAML, or breaks a rule; every fault is listed with its key, the rule
@@ -457,7 +462,8 @@ def load_config(path: Path, overrides: Sequence[str] = (), data_path: str | None
     for override in overrides:
         _apply(tree, override)
     _resolve_paths(tree, path.parent, data_path)
-    return _validate(tree, str(path))
+    config = _validate(tree, str(path))
+    return config.model_copy(update={"beam": with_profile(config.beam, beam_profile)})
 
 
 def build_config(tree: dict[str, Any], overrides: Sequence[str], source: str) -> PipelineConfig:

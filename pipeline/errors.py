@@ -6,6 +6,7 @@ PipelineError
 ├── ReportError           there is no such run, or nothing to say about it
 ├── RollbackError         there is no version to go back to
 ├── ServiceUnavailable    a service that a run needs does not answer
+├── EngineError           Flink, Spark or Dataflow did not do a job
 └── ClusterRefused        Kubeflow's API does not do what it is asked
 """
 
@@ -44,6 +45,10 @@ class RollbackError(PipelineError):
 
 class ServiceUnavailable(PipelineError):
     """A service that a run needs does not answer."""
+
+
+class EngineError(PipelineError):
+    """Flink, Spark or Dataflow did not do a job."""
 
 
 class ClusterRefused(PipelineError):

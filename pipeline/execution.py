@@ -28,7 +28,7 @@ def run_nodes(config: PipelineConfig, root: Root, options: RunOptions, record: R
     absl.logging.set_verbosity(absl.logging.INFO)
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
     remember_signatures()
-    graph = compile_graph(create_pipeline(config, root, options.beam_profile, options.accept_reason), record.run_id)
+    graph = compile_graph(create_pipeline(config, root, options.accept_reason), record.run_id)
     runner = NodeRunner(graph, metadata.sqlite_metadata_connection_config(str(root.metadata)))
     for entry in graph.nodes:
         node_id = entry.pipeline_node.node_info.id

@@ -64,7 +64,7 @@ BASE_MODEL, TUNER = "BaseModel", "Tuner"
 
 
 def create_pipeline(
-    config: PipelineConfig, root: Root, beam_profile: str = "local", accept_reason: str | None = None
+    config: PipelineConfig, root: Root, accept_reason: str | None = None
 ) -> Pipeline:
     """The whole graph of `config`, keeping its artifacts below `root`; `accept_reason` overrules the gate.
 
@@ -90,7 +90,7 @@ def create_pipeline(
             *filter(None, (ranking,)), evaluator, canary, pusher,
         ],
         enable_cache=True,
-        beam_pipeline_args=beam.options(beam_profile),
+        beam_pipeline_args=beam.options(config.beam),
     )  # fmt: skip
 
 

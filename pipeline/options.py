@@ -9,7 +9,6 @@ import dataclasses
 class RunOptions:
     """Options of one run."""
 
-    beam_profile: str = "local"
     accept_reason: str | None = None
     """Why the gate is overruled, this once; None: it is not."""
     until: str | None = None

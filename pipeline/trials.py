@@ -13,7 +13,11 @@ from pipeline.config import PipelineConfig, load_config
 
 
 def load_config_to_tune(
-    path: Path, overrides: Sequence[str], data_path: str | None, trials: int | None
+    path: Path,
+    overrides: Sequence[str],
+    data_path: str | None,
+    trials: int | None,
+    beam_profile: str | None = None,
 ) -> PipelineConfig:
     """The pipeline file with a section `tune`, of defaults if it has none; `trials` replaces `tune.trials`.
 
@@ -21,8 +25,8 @@ def load_config_to_tune(
       ConfigError: as `load_config` does.
     """
     asked = [*overrides, *([f"tune.trials={trials}"] if trials else [])]
-    config = load_config(path, asked, data_path)
-    return config if config.tune else load_config(path, [*asked, "tune={}"], data_path)
+    config = load_config(path, asked, data_path, beam_profile)
+    return config if config.tune else load_config(path, [*asked, "tune={}"], data_path, beam_profile)
 
 
 def describe(tuning: dict[str, Any]) -> str:

@@ -45,7 +45,7 @@ def compile_(
     output: Annotated[Path, typer.Option(help="Where the package goes; a .yaml file.")],
     data: Data = None,
     set_: Set = None,
-    beam: Annotated[str, typer.Option(help="The Beam profile.")] = "local",
+    beam: Annotated[str | None, typer.Option(metavar="PROFILE", help="Replaces beam.profile.")] = None,
     target: Annotated[str, typer.Option(help="kubeflow, or vertex.")] = "kubeflow",
 ) -> None:
     """Compile a pipeline into a package for Kubeflow Pipelines."""
@@ -161,21 +161,21 @@ _changing("resume", "resumed", "Start runs again.")
 _changing("delete", "deleted", "Remove a schedule; runs that it started stay.")
 
 
-def _compile(config: Path, data: str | None, overrides: Sequence[str], beam: str, target: str) -> str:
+def _compile(config: Path, data: str | None, overrides: Sequence[str], beam: str | None, target: str) -> str:
     from pipeline.config import load_config
     from pipeline.console import library_chatter_to
 
-    pipeline_config = load_config(config, overrides, data)
+    pipeline_config = load_config(config, overrides, data, beam)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # What these import (TFX, the kfp SDK) costs seconds that a wrong option does not, and prints pages.
     with library_chatter_to(Path(os.devnull)):
         if target == "vertex":
             from pipeline.kubeflow.vertex import compile_job
 
-            return compile_job(pipeline_config, beam)
+            return compile_job(pipeline_config)
         from pipeline.kubeflow.compiler import compile_package
 
-        return compile_package(pipeline_config, beam)
+        return compile_package(pipeline_config)
 
 
 def _package(
@@ -201,7 +201,7 @@ def _package(
     plain = load_config(config, (), data)
     into_run = [setting for setting in settings if is_parameter(plain, setting.partition("=")[0])]
     into_package = [setting for setting in settings if setting not in into_run]
-    compiled = read_package(_compile(config, data, into_package, "local", "kubeflow"), str(config))
+    compiled = read_package(_compile(config, data, into_package, None, "kubeflow"), str(config))
     return compiled, account, run_values(compiled, into_run)
 
 

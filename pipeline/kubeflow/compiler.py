@@ -16,7 +16,6 @@ from typing import Any
 from kfp import compiler, dsl
 
 from components.pair_example_gen.files import is_remote
-from pipeline import beam
 from pipeline.config import SCHEMA, SCHEMA_OF_POSITIVES, PipelineConfig
 from pipeline.errors import ConfigError
 from pipeline.kubeflow import parameters as run
@@ -31,19 +30,18 @@ _COMMAND = ["python", "-m", "pipeline.kubeflow.node"]
 _OPTIONS = {run.DATA_PATH: "--data", run.SPAN: "--span", run.ROOT: "--root", run.ACCEPT: "--accept-anomalies"}
 
 
-def compile_package(config: PipelineConfig, beam_profile: str = "local") -> str:
+def compile_package(config: PipelineConfig) -> str:
     """The package of the graph of `config`, as YAML; the same configuration gives the same bytes.
 
     Raises:
       ConfigError: the cluster, or a task there, would refuse it; says the key and what to change.
     """
-    beam.options(beam_profile)
     root = checked_root(config)
     _check_data(config)
     shape = shape_of_config(config, Path(root))
     _check_components(config, list(shape))
     parameters = run.run_parameters(config, root)
-    constants = [*_constants(config), "--graph", digest(shape), "--beam", beam_profile, *metadata_arguments(config)]
+    constants = [*_constants(config), "--graph", digest(shape), *metadata_arguments(config)]
 
     def graph(*values: Any) -> None:
         tasks: dict[str, Any] = {}

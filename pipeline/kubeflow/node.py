@@ -36,7 +36,6 @@ class Job:
     root: Root
     graph: str
     metadata: Metadata
-    beam_profile: str
     accept_reason: str | None
     summary: Path
 
@@ -71,7 +70,6 @@ def read_job(arguments: Sequence[str]) -> Job:
         root=root,
         graph=told.graph,
         metadata=Metadata.model_validate_json(told.metadata),
-        beam_profile=told.beam,
         accept_reason=told.accept_anomalies or None,
         summary=Path(told.summary),
     )
@@ -94,7 +92,7 @@ def run(job: Job) -> int:
     from pipeline.nodes import NodeRunner
 
     remember_signatures()
-    graph = compile_graph(create_pipeline(job.config, job.root, job.beam_profile, job.accept_reason), job.run_id)
+    graph = compile_graph(create_pipeline(job.config, job.root, job.accept_reason), job.run_id)
     nodes = {entry.pipeline_node.node_info.id: entry.pipeline_node for entry in graph.nodes}
     if digest(shape_of(graph)) != job.graph:
         raise ConfigError(
@@ -128,7 +126,7 @@ def _write_schema(root: Root, text: str) -> Path:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pipeline.kubeflow.node", allow_abbrev=False)
-    for name in ("node", "run-id", "data", "span", "root", "config", "graph", "beam", "metadata", "summary"):
+    for name in ("node", "run-id", "data", "span", "root", "config", "graph", "metadata", "summary"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--accept-anomalies", default="")
     parser.add_argument("--schema")

@@ -22,13 +22,13 @@ from pipeline.root import Root
 _STRATEGIES = (LatestArtifactStrategy, LatestBlessedModelStrategy)
 
 
-def compile_job(config: PipelineConfig, beam_profile: str = "local") -> str:
+def compile_job(config: PipelineConfig) -> str:
     """The job of the graph of `config`, as JSON; where its artifacts go is said when it is submitted.
 
     Raises:
       ConfigError: Vertex cannot express a part of the graph; names each node and the reason.
     """
-    return job_of(create_pipeline(config, Root(Path("/", config.name)), beam_profile), config.kubeflow.image)
+    return job_of(create_pipeline(config, Root(Path("/", config.name))), config.kubeflow.image)
 
 
 def job_of(pipeline: Pipeline, image: str) -> str:

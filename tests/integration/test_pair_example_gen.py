@@ -153,7 +153,7 @@ def graph(root: Path, path: str, **changes: object) -> Pipeline:
         pipeline_root=str(root),
         components=[node, StatisticsGen(examples=node.outputs["examples"])],
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(root / "metadata.sqlite")),
-        beam_pipeline_args=beam.options("local"),
+        beam_pipeline_args=beam.options(beam.Beam()),
     )
 
 

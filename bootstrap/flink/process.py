@@ -1,0 +1,93 @@
+"""A process that outlives the command that starts it: its pid file, its log, and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import psutil
+
+_TERM_SECONDS = 15
+_LAST_BYTES = 64 << 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Process:
+    """One process of the cluster below `folder`."""
+
+    name: str
+    folder: Path
+
+    @property
+    def pid_file(self) -> Path:
+        """Holds the pid and the time of the start: a pid alone may be somebody else's by now."""
+        return self.folder / "run" / f"{self.name}.pid"
+
+    @property
+    def log(self) -> Path:
+        """All that it said since it was started last."""
+        return self.folder / "log" / f"{self.name}.log"
+
+    def start(self, command: list[str], environment: dict[str, str] | None = None) -> None:
+        """Starts `command` in a session of its own, unless it runs already."""
+        if self.running() is not None:
+            return
+        for place in (self.pid_file, self.log):
+            place.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("wb") as log:
+            started = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
+                env=environment, cwd=self.folder,
+            )  # fmt: skip
+        born = psutil.Process(started.pid).create_time()
+        staged = self.pid_file.with_suffix(".staged")
+        staged.write_text(f"{started.pid} {born}\n", encoding="utf-8")
+        staged.rename(self.pid_file)
+
+    def running(self) -> psutil.Process | None:
+        """The process, if it is there."""
+        try:
+            pid, born = self.pid_file.read_text(encoding="utf-8").split()
+            found = psutil.Process(int(pid))
+            alive = abs(found.create_time() - float(born)) < 1 and found.status() != psutil.STATUS_ZOMBIE
+        except (OSError, ValueError, psutil.NoSuchProcess):
+            return None
+        return found if alive else None
+
+    def stop(self) -> bool:
+        """Ends the process and its children; whether there was one."""
+        found = self.running()
+        if found is not None:
+            end = [found, *found.children(recursive=True)]
+            for each in end:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.send_signal(signal.SIGTERM)
+            _, left = psutil.wait_procs(end, timeout=_TERM_SECONDS)
+            for each in left:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
+            psutil.wait_procs(left, timeout=_TERM_SECONDS)
+        self.pid_file.unlink(missing_ok=True)
+        return found is not None
+
+    def last_words(self, lines: int = 5) -> str:
+        """The end of the log."""
+        try:
+            with self.log.open("rb") as log:
+                log.seek(max(0, os.fstat(log.fileno()).st_size - _LAST_BYTES))
+                said = log.read().decode(errors="replace").splitlines()
+        except OSError:
+            return ""
+        return "\n".join(line for line in said if line.strip()[-1:])[-2000:] if lines < 0 else "\n".join(said[-lines:])
+
+
+def is_taken(port: int) -> bool:
+    """Whether something listens on a port of this machine."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.settimeout(2)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
