@@ -36,7 +36,9 @@ Endpoint = Annotated[StrictStr, _matching(rf"^{_HOST}:[0-9]{{1,5}}$", "HOST:PORT
 FlinkMaster = Annotated[StrictStr, _matching(rf"^(https?://)?{_HOST}(:[0-9]{{1,5}})?(/[^?#]*)?$", "HOST:PORT or a URL")]
 SparkMaster = Annotated[
     StrictStr,
-    _matching(r"^(local(\[(\d+|\*)\])?|(spark|k8s|mesos)://\S+|yarn)$", "spark://HOST:PORT, yarn, k8s://URL or local[N]"),
+    _matching(
+        r"^(local(\[(\d+|\*)\])?|(spark|k8s|mesos)://\S+|yarn)$", "spark://HOST:PORT, yarn, k8s://URL or local[N]"
+    ),
 ]
 Bucket = Annotated[StrictStr, _matching(r"^gs://[a-z0-9][a-z0-9._-]+(/.*)?$", "gs://BUCKET/PATH")]
 
@@ -59,7 +61,9 @@ class Dataflow(_Section):
     machine_type: Text | None = None
     max_workers: PositiveInt | None = None
     disk_gb: PositiveInt | None = None
-    service_account: Annotated[StrictStr, _matching(r"^[^@\s]+@[^@\s]+$", "NAME@PROJECT.iam.gserviceaccount.com")] | None = None
+    service_account: (
+        Annotated[StrictStr, _matching(r"^[^@\s]+@[^@\s]+$", "NAME@PROJECT.iam.gserviceaccount.com")] | None
+    ) = None
     subnetwork: Text | None = None
     public_ips: pydantic.StrictBool = True
     labels: dict[Text, StrictStr] = {}
@@ -102,7 +106,9 @@ class Beam(_Section):
         if self.profile == "spark" and self.spark_master is None and self.job_endpoint is None:
             raise ValueError("profile: spark needs spark_master, or job_endpoint where Beam's job server runs already")
         if self.profile == "dataflow" and self.dataflow is None:
-            raise ValueError("profile: dataflow needs the section beam.dataflow with project, region, temp_location, image")
+            raise ValueError(
+                "profile: dataflow needs the section beam.dataflow with project, region, temp_location, image"
+            )
         return self
 
     @property
@@ -158,24 +164,24 @@ def with_profile(settings: Beam, profile: str | None) -> Beam:
         raise ConfigError(f"--beam {profile}: beam.{fault}; see docs/beam.md") from None
 
 
-def options(settings: Beam, data_bytes: int | None = None) -> list[str]:
-    """Beam's command line; `data_bytes` is the size of the input, where it is known.
+def options(settings: Beam, shared: str = "") -> list[str]:
+    """Beam's command line; `shared` is the folder of a run that workers elsewhere must see.
 
     Raises:
       ConfigError: what the profile needs is not installed.
     """
     if settings.profile == "local":
-        return _local(data_bytes)
+        return _local()
     if settings.profile == "dataflow":
         return _dataflow(settings)
-    return _engine(settings)
+    return _engine(settings, shared)
 
 
-def _local(data_bytes: int | None) -> list[str]:
+def _local() -> list[str]:
     return ["--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1", _HAVE_TFX]
 
 
-def _engine(settings: Beam) -> list[str]:
+def _engine(settings: Beam, shared: str) -> list[str]:
     """A job server that runs already, or the one that Beam's FlinkRunner or SparkRunner brings."""
     found = [f"--runner=pipeline.beam_runner.{_RUNNERS[settings.profile if settings.jobs_at is None else 'portable']}"]
     if settings.jobs_at is not None:
@@ -191,9 +197,12 @@ def _engine(settings: Beam) -> list[str]:
     found.append(f"--environment_type={settings.environment.upper()}")
     if settings.workers_at:
         found.append(f"--environment_config={settings.workers_at}")
-    # Between two stages of a job nobody uses its workers for a moment: without this each stage starts new ones.
+    # Between two stages nobody uses a job's workers for a moment: without this each stage starts new ones.
     found.append(f"--environment_cache_millis={_KEEP_WORKERS_MS}")
     found += [f"--parallelism={settings.parallelism}", f"--kindred_job_seconds={settings.job_seconds}"]
+    found += [f"--kindred_start_seconds={settings.start_seconds}", f"--kindred_shared={shared}"]
+    if settings.flink_url is not None:
+        found.append(f"--kindred_flink_url={settings.flink_url}")
     return [*found, f"--job_server_timeout={settings.start_seconds}", _HAVE_TFX]
 
 
@@ -204,8 +213,8 @@ _RUNNERS = {"portable": "PortableRunner", "flink": "FlinkRunner", "spark": "Spar
 def _dataflow(settings: Beam) -> list[str]:
     if not _is_installed("google.cloud.dataflow"):
         raise ConfigError(
-            "beam.profile: dataflow needs Beam's Google Cloud client, which a plain installation leaves out; install it "
-            "with `uv sync --extra cloud` (Python 3.11 or newer)"
+            "beam.profile: dataflow needs Beam's Google Cloud client, which a plain installation leaves out; install "
+            "it with `uv sync --extra cloud` (Python 3.11 or newer)"
         )
     assert settings.dataflow
     job = settings.dataflow

@@ -83,7 +83,7 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
     def _start(self, key: tuple[str, str], control: str) -> str:
         """Why the worker has not started; empty if it has."""
         ready, signal_ready = os.pipe()
-        said = tempfile.TemporaryFile()
+        said = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the worker
         command = [self._python, "-c", _WORKER, control, key[1], str(signal_ready)]
         try:
             worker = subprocess.Popen(
@@ -102,7 +102,6 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
         words = _last_words(said)
         said.close()
         return f"it was not ready after {self._start_seconds:g} s: {words}" if timed_out else words
-
 
     def _keep(self, key: tuple[str, str], worker: subprocess.Popen[bytes], said: IO[bytes]) -> None:
         """Notes a worker that has started, and forgets those that have ended by themselves."""

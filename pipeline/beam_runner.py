@@ -1,14 +1,22 @@
-"""Beam's runners of engines elsewhere, whose jobs have an end: a deadline, a cancel, and the reason of a failure."""
+"""Beam's runners of engines elsewhere: workers are tried before the first job, and every job has an end."""
 
 from __future__ import annotations
 
+import copy
+import json
+import os
 import re
+import shutil
+import uuid
 from typing import Any
 
-from apache_beam.options.pipeline_options import PipelineOptions
+import apache_beam as beam
+import grpc
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, PortableOptions
 from apache_beam.runners.portability import flink_runner, portable_runner, spark_runner
 from apache_beam.runners.runner import PipelineState
 
+from pipeline import beam_probe, flink_rest
 from pipeline.errors import EngineError
 
 _MOST_WORDS = 600
@@ -20,6 +28,9 @@ class JobOptions(PipelineOptions):
     @classmethod
     def _add_argparse_args(cls, parser: Any) -> None:
         parser.add_argument("--kindred_job_seconds", type=int, default=0, help="what a job may take; 0: any time")
+        parser.add_argument("--kindred_start_seconds", type=int, default=60, help="within which a worker must answer")
+        parser.add_argument("--kindred_shared", default="", help="a folder that workers must see")
+        parser.add_argument("--kindred_flink_url", default="", help="Flink's REST interface, if it is known")
 
 
 class _Result:
@@ -33,29 +44,32 @@ class _Result:
         """Waits for the end; `duration` in milliseconds is the caller's own patience.
 
         Raises:
-          EngineError: the job failed, was cancelled, or is not done in time; it does not go on.
+          EngineError: the job failed or was cancelled.
+          NotInTime: it is not done; it has been cancelled.
         """
         milliseconds = min(filter(None, (duration, self._seconds * 1000)), default=None)
         try:
             state = self._job.wait_until_finish(milliseconds)
+        except grpc.RpcError as error:
+            raise EngineError(f"a Beam job was lost: the job server no longer answers ({_status(error)})") from error
         except RuntimeError as error:
             raise EngineError(f"a Beam job failed: {reason(str(error))}") from error
         except BaseException:
-            # Ctrl-C, or the job server is gone: nobody would look after the job.
+            # Ctrl-C: nobody would look after the job.
             self._cancel()
             raise
         if not PipelineState.is_terminal(state):
             self._cancel()
-            raise EngineError(
-                f"a Beam job was not done after {(milliseconds or 0) / 1000:,.0f} s (beam.job_seconds) and has been "
-                "cancelled; look at the engine for what it waits for, or raise beam.job_seconds"
+            raise NotInTime(
+                f"a Beam job was not done after {(milliseconds or 0) / 1000:,.0f} s and has been cancelled; see what "
+                "the engine waits for, or raise beam.job_seconds"
             )
         return str(state)
 
     def _cancel(self) -> None:
         try:
             self._job.cancel()
-        except Exception:
+        except (grpc.RpcError, RuntimeError):
             # The first error is the one to see.
             return
 
@@ -63,13 +77,35 @@ class _Result:
         return getattr(self._job, name)
 
 
+class NotInTime(EngineError):
+    """A job is not done when it must be."""
+
+
 class _Watched:
-    """Makes every job of a runner one that ends."""
+    """Makes every job of a runner one that ends, and tries the workers before the first."""
+
+    _tried: set[str] = set()
 
     def run_portable_pipeline(self, pipeline: Any, options: PipelineOptions) -> Any:
-        """Submits the pipeline."""
-        job = super().run_portable_pipeline(pipeline, options)  # type: ignore[misc]
-        return _Result(job, options.view_as(JobOptions).kindred_job_seconds)
+        """Submits the pipeline.
+
+        Raises:
+          EngineError: there is no job server, or no worker that could do it.
+        """
+        told = options.view_as(JobOptions)
+        tried = str(options.get_all_options(drop_default=True).get("environment_config"))
+        if told.kindred_shared and tried not in self._tried:
+            _try_workers(type(self), options)
+            self._tried.add(tried)
+        try:
+            job = super().run_portable_pipeline(pipeline, options)  # type: ignore[misc]
+        except grpc.FutureTimeoutError:
+            raise EngineError(f"Beam's job server does not answer: {_job_server(options)}") from None
+        except grpc.RpcError as error:
+            raise EngineError(f"Beam's job server refuses a job: {reason(_status(error))}") from error
+        except (OSError, RuntimeError, ValueError) as error:
+            raise EngineError(f"Beam's job server could not be started: {reason(str(error))}") from error
+        return _Result(job, told.kindred_job_seconds)
 
 
 class PortableRunner(_Watched, portable_runner.PortableRunner):
@@ -84,6 +120,63 @@ class SparkRunner(_Watched, spark_runner.SparkRunner):
     """Starts Beam's own job server for a Spark cluster."""
 
 
+def _try_workers(runner: type, options: PipelineOptions) -> None:
+    """Lets workers say what they are, in a job of their own that must be done soon.
+
+    Raises:
+      EngineError: none starts, or it does not see the run's files, or has other packages than this process.
+    """
+    trial = copy.deepcopy(options)
+    told, place = trial.view_as(JobOptions), trial.view_as(PortableOptions)
+    folder = os.path.join(told.kindred_shared, f".beam-check-{uuid.uuid4().hex}")
+    told.kindred_job_seconds, told.kindred_shared = told.kindred_start_seconds, ""
+    name = f"kindred-check-{uuid.uuid4().hex[:8]}"
+    trial.view_as(GoogleCloudOptions).job_name = name
+    count = int(trial.get_all_options().get("parallelism") or 1)
+    who = f"the Beam workers ({place.environment_type.lower()} {place.environment_config or ''}".rstrip() + ")"
+    os.makedirs(folder)
+    try:
+        with beam.Pipeline(runner=runner(), options=trial) as pipeline:
+            looked = pipeline | beam.Create(range(count)) | beam.Reshuffle()
+            _ = looked | beam.Map(beam_probe.look, folder)
+        _compare(who, folder)
+    except NotInTime:
+        why = flink_rest.last_error(told.kindred_flink_url, name) if told.kindred_flink_url else ""
+        said = reason(why) if why else "see the logs of the engine's task managers and of the workers"
+        raise EngineError(f"{who} did not start within {told.kindred_start_seconds} s: {said}") from None
+    except EngineError as error:
+        raise EngineError(f"{who} cannot be used: {error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _compare(who: str, folder: str) -> None:
+    """Compares what the workers wrote with what is here."""
+    here, files = beam_probe.versions(), [name for name in os.listdir(folder) if name.endswith(".json")]
+    if not files:
+        raise EngineError(f"what they write to {folder} is not seen here; put --root on a volume of both")
+    for name in files:
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            there = json.load(file)
+        for package, version in here.items():
+            if there.get(package) != version:
+                raise EngineError(
+                    f"{who} have {package} {there.get(package, 'not at all')}, and this process has {version}: give "
+                    "them the environment of the same lock"
+                )
+
+
+def _job_server(options: PipelineOptions) -> str:
+    endpoint = options.view_as(PortableOptions).job_endpoint
+    return f"{endpoint} (beam.job_endpoint)" if endpoint else "the one that Beam starts here"
+
+
+def _status(error: grpc.RpcError) -> str:
+    """The words of a gRPC error."""
+    details = getattr(error, "details", None)
+    return str(details() if callable(details) else error) or type(error).__name__
+
+
 _PYTHON_ERROR = re.compile(r"^(\w+(?:\.\w+)*(?:Error|Exception|Refused|Interrupt)\b.*)$", re.MULTILINE)
 _WORKER_START = re.compile(r"a Beam worker could not start: .*")
 
@@ -91,7 +184,7 @@ _WORKER_START = re.compile(r"a Beam worker could not start: .*")
 def reason(text: str) -> str:
     """What an engine's chain of Java exceptions comes down to: the worker's own error where there is one."""
     if found := _WORKER_START.search(text):
-        return found.group(0)[:_MOST_WORDS]
+        return found.group(0)[:_MOST_WORDS].strip()
     if "Traceback (most recent call last)" in text:
         python = text[text.rindex("Traceback (most recent call last)") :]
         if errors := _PYTHON_ERROR.findall(python):

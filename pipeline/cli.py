@@ -39,7 +39,9 @@ EndpointOption = Annotated[
 ]
 BeamOption = Annotated[
     str | None,
-    typer.Option(metavar="PROFILE", help="Where rows are read: local, flink, spark or dataflow; default: beam.profile."),
+    typer.Option(
+        metavar="PROFILE", help="Where rows are read: local, flink, spark or dataflow; default: beam.profile."
+    ),
 ]
 RootOption = Annotated[Path, typer.Option(help="The root of a pipeline's runs, such as build/NAME.")]
 
@@ -57,6 +59,7 @@ def run(
 ) -> None:
     """Run a pipeline on this machine: validate, train, evaluate, publish."""
     from pipeline import conclusion, local
+    from pipeline.beam_engine import check_engine
     from pipeline.config import load_config
     from pipeline.options import RunOptions
     from pipeline.preflight import check_inputs
@@ -65,6 +68,7 @@ def run(
     pipeline_config = load_config(config, set_ or (), data, beam)
     check_inputs(pipeline_config)
     place = Root((root or Path("build", pipeline_config.name)).absolute())
+    check_engine(pipeline_config.beam, str(place.path))
     outcome = local.run(pipeline_config, place, RunOptions(accept_anomalies))
     typer.echo(conclusion.describe(outcome, place), err=outcome.exit_code != 0)
     raise typer.Exit(outcome.exit_code)
@@ -82,6 +86,7 @@ def tune(
     """Search for better settings: run a pipeline up to its Tuner, and print what the trials found."""
     from pipeline import conclusion, local
     from pipeline import trials as tried
+    from pipeline.beam_engine import check_engine
     from pipeline.options import RunOptions
     from pipeline.preflight import check_inputs
     from pipeline.root import Root
@@ -89,6 +94,7 @@ def tune(
     pipeline_config = tried.load_config_to_tune(config, set_ or (), data, trials, beam)
     check_inputs(pipeline_config)
     place = Root((root or Path("build", pipeline_config.name)).absolute())
+    check_engine(pipeline_config.beam, str(place.path))
     outcome = local.run(pipeline_config, place, RunOptions(until="Tuner"))
     typer.echo(conclusion.describe(outcome, place), err=True)
     if outcome.record.tuning:

@@ -63,9 +63,7 @@ EXAMPLE_GEN, STATISTICS_GEN, LAST_ACCEPTED, GATE, TRANSFORM, TRAINER, RESOLVER, 
 BASE_MODEL, TUNER = "BaseModel", "Tuner"
 
 
-def create_pipeline(
-    config: PipelineConfig, root: Root, accept_reason: str | None = None
-) -> Pipeline:
+def create_pipeline(config: PipelineConfig, root: Root, accept_reason: str | None = None) -> Pipeline:
     """The whole graph of `config`, keeping its artifacts below `root`; `accept_reason` overrules the gate.
 
     It holds no connection to ML Metadata: where that is, the runner says.
@@ -90,7 +88,7 @@ def create_pipeline(
             *filter(None, (ranking,)), evaluator, canary, pusher,
         ],
         enable_cache=True,
-        beam_pipeline_args=beam.options(config.beam),
+        beam_pipeline_args=beam.options(config.beam, str(root.artifacts)),
     )  # fmt: skip
 
 

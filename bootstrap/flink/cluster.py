@@ -118,7 +118,8 @@ class Cluster:
         self.job_server.start([*_JAVA, *memory, "-cp", f"{jars}/*", driver, *server, *ports, artifacts])
         everything = TASK_MANAGERS * SLOTS
         self._wait("Flink", lambda: int((self._overview() or {}).get("slots-total", 0)) >= everything)
-        say(f"Flink            {time.monotonic() - since:5.1f} s  http://localhost:{self.ports.rest}, {everything} slots")
+        seconds = time.monotonic() - since
+        say(f"Flink            {seconds:5.1f} s  http://localhost:{self.ports.rest}, {everything} slots")
         self._wait("the worker pool", lambda: is_taken(self.ports.workers))
         self._wait("the job server", lambda: is_taken(self.ports.jobs) and is_taken(self.ports.artifacts))
         say(f"Beam's services  {time.monotonic() - since:5.1f} s  jobs at localhost:{self.ports.jobs}, "
@@ -126,8 +127,8 @@ class Cluster:
 
     def _start_flink(self, flink: Path, jars: Path) -> None:
         logging = [f"-Dlog4j.configurationFile=file:{self.folder / 'conf' / 'log4j-console.properties'}"]
-        # With Beam among the task managers' own classes, a job keeps its Python workers from one stage to the next; with
-        # Beam from the job's jars, every stage starts new ones.
+        # With Beam among the task managers' own classes, a job keeps its Python workers from one stage to the next (as
+        # long as --environment_cache_millis says); with Beam from the job's jars, every stage starts new ones.
         path = ["-cp", f"{flink}/lib/*:{jars}/*"]
         entry = {
             "JM": "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
@@ -142,7 +143,9 @@ class Cluster:
                 process.start([*_JAVA, *memory, *logging, *path, entry[kind], *configuration])
 
     def _lacks(self, kind: str) -> bool:
-        return any(process.running() is None for process in ([self.job_manager] if kind == "JM" else self.task_managers))
+        return any(
+            process.running() is None for process in ([self.job_manager] if kind == "JM" else self.task_managers)
+        )
 
     def _resources(self, flink: Path, kind: str) -> tuple[list[str], list[str]]:
         """Options of the Java machine, and settings, as Flink's own start scripts ask for them."""

@@ -83,7 +83,7 @@ class Process:
                 said = log.read().decode(errors="replace").splitlines()
         except OSError:
             return ""
-        return "\n".join(line for line in said if line.strip()[-1:])[-2000:] if lines < 0 else "\n".join(said[-lines:])
+        return "\n".join(said[-lines:])
 
 
 def is_taken(port: int) -> bool:

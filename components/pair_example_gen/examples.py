@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pyarrow as pa
 import tensorflow as tf
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
+from components.pair_example_gen import files
 from components.pair_example_gen.rules import TIME
 from components.pair_example_gen.split import in_eval
 
@@ -31,11 +33,13 @@ def split_directory(examples: str, split: str) -> str:
 class SplitWriter:
     """Writes the train and eval rows of one piece of work, a shard of each for every million rows."""
 
-    def __init__(self, examples: str, name: str) -> None:
+    def __init__(self, examples: str, name: str, staging: str | None = None) -> None:
         self.rows: Counter[str] = Counter(dict.fromkeys(SPLITS, 0))
         self._examples = examples
         self._name = name
+        self._staging = staging
         self._writers: dict[str, tf.io.TFRecordWriter] = {}
+        self._shards: dict[str, contextlib.ExitStack] = {}
 
     def __enter__(self) -> SplitWriter:
         return self
@@ -43,8 +47,10 @@ class SplitWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for writer in self._writers.values():
-            writer.close()
+        shards = contextlib.ExitStack()
+        for shard in self._shards.values():
+            shards.push(shard)
+        shards.__exit__(kind, error, trace)
 
     def write(self, pairs: pa.Table, is_eval: np.ndarray) -> None:
         """Writes rows, `is_eval` bool `[n]` to the eval split."""
@@ -56,9 +62,12 @@ class SplitWriter:
     def _write(self, split: str, pairs: pa.Table) -> None:
         shard = self.rows[split] // _SHARD_ROWS
         if split in self._writers and self.rows[split] % _SHARD_ROWS == 0:
-            self._writers.pop(split).close()
+            del self._writers[split]
+            self._shards.pop(split).close()
         if split not in self._writers:
-            self._writers[split] = open_shard(self._examples, split, f"{self._name}-{shard:05d}")
+            opened = shard_writer(self._examples, split, f"{self._name}-{shard:05d}", self._staging)
+            self._shards[split] = contextlib.ExitStack()
+            self._writers[split] = self._shards[split].enter_context(opened)
         room = _SHARD_ROWS - self.rows[split] % _SHARD_ROWS
         write = self._writers[split].write
         for example in encode(pairs[:room]):
@@ -68,9 +77,12 @@ class SplitWriter:
             self._write(split, pairs[room:])
 
 
-def open_shard(examples: str, split: str, name: str) -> tf.io.TFRecordWriter:
-    """A new file of a split."""
-    return tf.io.TFRecordWriter(os.path.join(split_directory(examples, split), f"pairs-{name}.gz"), _OPTIONS)
+@contextlib.contextmanager
+def shard_writer(examples: str, split: str, name: str, staging: str | None = None) -> Iterator[tf.io.TFRecordWriter]:
+    """Writes a file of a split, which appears whole or not at all."""
+    path = os.path.join(split_directory(examples, split), f"pairs-{name}.gz")
+    with files.whole(path, staging) as staged, tf.io.TFRecordWriter(staged, _OPTIONS) as writer:
+        yield writer
 
 
 def hashed_split(pairs: pa.Table, by: str, eval_fraction: float) -> np.ndarray:

@@ -21,7 +21,7 @@ from tfx.utils import proto_utils
 from components.errors import DataRefused, InputError
 from components.pair_example_gen import files, quarantine, spill
 from components.pair_example_gen.cutoff import find_cutoff
-from components.pair_example_gen.examples import EVAL, SPLITS, TRAIN, open_shard, split_directory
+from components.pair_example_gen.examples import EVAL, SPLITS, TRAIN, shard_writer, split_directory
 from components.pair_example_gen.reports import Report, Totals, read_reports
 from components.pair_example_gen.rules import TIME
 from components.pair_example_gen.source import Settings, find_files
@@ -73,7 +73,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         for split in SPLITS:
             if not totals.rows[split]:
                 # What reads the split expects a file.
-                open_shard(examples, split, "none").close()
+                with shard_writer(examples, split, "none"):
+                    pass
         return totals
 
     def _read(self, found: list[str], settings: Settings, places: Places) -> Totals:

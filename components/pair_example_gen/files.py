@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import uuid
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -87,10 +88,28 @@ def random_access(file: str) -> Iterator[pa.NativeFile]:
 
 
 @contextlib.contextmanager
-def writable(file: str) -> Iterator[pa.NativeFile]:
-    """A new file."""
+def whole(file: str, staging: str | None = None) -> Iterator[str]:
+    """Where to write `file` so that it appears whole or not at all; `staging` is a directory of the same file system.
+
+    A worker may be lost, and its work done again while it still writes. In a bucket an object is whole in any case.
+    """
+    if is_remote(file):
+        yield file
+        return
+    staged = os.path.join(staging or os.path.dirname(file), f"{uuid.uuid4().hex}.staged")
+    try:
+        yield staged
+        os.replace(staged, file)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(staged)
+
+
+@contextlib.contextmanager
+def writable(file: str, staging: str | None = None) -> Iterator[pa.NativeFile]:
+    """A new file, which appears whole or not at all."""
     if not is_remote(file):
-        with pa.OSFile(file, "wb") as local:
+        with whole(file, staging) as staged, pa.OSFile(staged, "wb") as local:
             yield local
         return
     from apache_beam.io.filesystem import CompressionTypes

@@ -25,8 +25,9 @@ _SHOWN_REASONS = 20
 class QuarantineWriter:
     """Writes the bad rows of one piece of work; no file where there are none."""
 
-    def __init__(self, directory: str, name: str) -> None:
+    def __init__(self, directory: str, name: str, staging: str | None = None) -> None:
         self.reasons: Counter[str] = Counter()
+        self._staging = staging
         self._path = os.path.join(directory, _FILE.format(name))
         self._out = contextlib.ExitStack()
         self._writer: Any = None
@@ -37,16 +38,15 @@ class QuarantineWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._out.close()
+        self._out.__exit__(kind, error, trace)
 
     def write(self, bad: pa.Table) -> None:
         """Adds rows after schema QUARANTINE."""
         if not bad.num_rows:
             return
         if self._writer is None:
-            self._writer = pa.parquet.ParquetWriter(self._out.enter_context(files.writable(self._path)), QUARANTINE)
+            file = self._out.enter_context(files.writable(self._path, self._staging))
+            self._writer = self._out.enter_context(pa.parquet.ParquetWriter(file, QUARANTINE))
         self._writer.write_table(bad)
         counts = bad["reason"].combine_chunks().value_counts()
         self.reasons.update({row["values"]: row["counts"] for row in counts.to_pylist()})

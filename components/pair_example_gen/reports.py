@@ -9,6 +9,8 @@ import os
 
 import tensorflow as tf
 
+from components.pair_example_gen import files
+
 
 @dataclasses.dataclass
 class Report:
@@ -26,7 +28,8 @@ class Report:
 
     def write(self, directory: str, name: str) -> None:
         """Writes the report, over an earlier one of the same work."""
-        with tf.io.gfile.GFile(os.path.join(directory, f"{name}.json"), "w") as out:
+        path = os.path.join(directory, f"{name}.json")
+        with files.whole(path) as staged, tf.io.gfile.GFile(staged, "w") as out:
             json.dump(dataclasses.asdict(self), out)
 
 

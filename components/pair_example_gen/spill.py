@@ -48,7 +48,7 @@ class SpillWriter:
         self._parts = parts
         self._schema = schema
         self._file = contextlib.ExitStack()
-        self._writer = pa.ipc.new_file(self._file.enter_context(files.writable(path)), schema)
+        self._writer = self._file.enter_context(pa.ipc.new_file(self._file.enter_context(files.writable(path)), schema))
 
     def __enter__(self) -> SpillWriter:
         return self
@@ -56,8 +56,7 @@ class SpillWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
-        self._file.close()
+        self._file.__exit__(kind, error, trace)
 
     def write(self, pairs: pa.Table) -> None:
         """Sets down a block of rows, in their order within each part."""

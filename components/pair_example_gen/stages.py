@@ -84,7 +84,7 @@ class ReadChunk(beam.DoFn):
 
     def _read(self, chunk: Chunk, report: Report) -> None:
         rules = RowRules(self._settings)
-        with QuarantineWriter(self._places.quarantine, chunk.name) as quarantine:
+        with QuarantineWriter(self._places.quarantine, chunk.name, self._places.work) as quarantine:
             write = self._spill if self._places.parts else self._write
             report.rows = write(chunk, self._checked(chunk, rules, quarantine, report))
         report.reasons = dict(quarantine.reasons)
@@ -102,7 +102,7 @@ class ReadChunk(beam.DoFn):
             yield checked
 
     def _write(self, chunk: Chunk, blocks: Iterator[Checked]) -> dict[str, int]:
-        with SplitWriter(self._places.examples, chunk.name) as writer:
+        with SplitWriter(self._places.examples, chunk.name, self._places.work) as writer:
             for block in blocks:
                 pairs = block.pairs.combine_chunks()
                 writer.write(pairs, hashed_split(pairs, self._settings.split_by, self._settings.eval_fraction))
@@ -159,7 +159,7 @@ class JudgePart(beam.DoFn):
             with files.writable(self._places.whole(part)) as file, pa.ipc.new_file(file, pairs.schema) as out:
                 out.write_table(pairs)
             return {READ_ROWS: pairs.num_rows}
-        with SplitWriter(self._places.examples, f"{part:05d}") as writer:
+        with SplitWriter(self._places.examples, f"{part:05d}", self._places.work) as writer:
             writer.write(pairs, hashed_split(pairs, self._settings.split_by, self._settings.eval_fraction))
         return dict(writer.rows)
 
@@ -179,7 +179,7 @@ class SplitPart(beam.DoFn):
     def process(self, part: int) -> Iterator[None]:
         """Writes the rows of a part, and a report."""
         pairs = spill.read_part([self._places.whole(part)], 0, 1)
-        with SplitWriter(self._places.examples, f"{part:05d}") as writer:
+        with SplitWriter(self._places.examples, f"{part:05d}", self._places.work) as writer:
             writer.write(pairs, timed_split(pairs, self._cutoff))
         Report(rows=dict(writer.rows)).write(self._places.reports("split"), f"{part:05d}")
         return iter(())

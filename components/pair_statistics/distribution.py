@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 import tensorflow as tf
 
+from components.pair_example_gen import files
 from trainer import features
 
 COUNTS = pa.schema([("id", pa.binary()), ("count", pa.int64())])
@@ -74,7 +75,7 @@ def write(distribution: Distribution, directory: str) -> None:
     for name, table in tables.items():
         buffer = pa.BufferOutputStream()
         pa.parquet.write_table(table, buffer)
-        with tf.io.gfile.GFile(os.path.join(directory, _FILES[name]), "wb") as out:
+        with files.whole(os.path.join(directory, _FILES[name])) as staged, tf.io.gfile.GFile(staged, "wb") as out:
             out.write(buffer.getvalue().to_pybytes())
 
 

@@ -15,6 +15,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
 from components.examples import read_batches, split_files
+from components.pair_example_gen import files
 from components.pair_example_gen.executor import ROWS_PROPERTY
 from components.pair_statistics import distribution
 from components.pair_statistics.distribution import Distribution
@@ -46,11 +47,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         for split in splits:
             # A split without a row has no file, and its statistics say so.
             write_split(distribution.empty(), statistics.uri, split)
-        files = [(split, file) for split in splits for file in split_files(examples.uri, split)]
+        shards = [(split, file) for split in splits for file in split_files(examples.uri, split)]
         with self._make_beam_pipeline() as pipeline:
             counted = (
                 pipeline
-                | "Files" >> beam.Create(files, reshuffle=True)
+                | "Files" >> beam.Create(shards, reshuffle=True)
                 | "Count" >> beam.MapTuple(lambda split, file: (split, count_file(file, fraction)))
                 | "Merge" >> beam.CombinePerKey(_merge)
             )
@@ -85,7 +86,7 @@ def write_split(found: Distribution, uri: str, split: str) -> None:
     distribution.write(found, os.path.join(uri, "distributions", split))
     directory = os.path.join(uri, f"Split-{split}")
     tf.io.gfile.makedirs(directory)
-    with tf.io.gfile.GFile(os.path.join(directory, STATISTICS_FILE), "wb") as out:
+    with files.whole(os.path.join(directory, STATISTICS_FILE)) as staged, tf.io.gfile.GFile(staged, "wb") as out:
         out.write(statistics_of(found).SerializeToString(deterministic=True))
 
 
