@@ -21,7 +21,7 @@ IMAGE ?= kindred:0.1.0
 PACKAGE ?= build/package.yaml
 DOCKER ?= $(or $(firstword $(shell command -v docker podman)),docker)
 
-.PHONY: help run-local serve test lint doctor bench compile submit image check-fresh clean always
+.PHONY: help run-local serve test lint doctor bench flink-up flink-down compile submit image check-fresh clean always
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -58,10 +58,17 @@ doctor: $(VENV) ## Check that everything a run needs is here, and say how to men
 bench: $(VENV) ## Run a benchmark [BENCH=NAME] [ARGS="--rows 100000"]; without BENCH: list them
 	@if [ -n '$(BENCH)' ]; then .venv/bin/python -m benchmarks.$(BENCH) $(ARGS); else .venv/bin/python -m benchmarks; fi
 
+flink-up: $(VENV) ## Start Flink with Beam's services on loopback, for --beam flink (needs Java and Maven)
+	@.venv/bin/python -m bootstrap.flink up
+
+flink-down: ## Stop what flink-up started
+	@if [ -x .venv/bin/python ]; then .venv/bin/python -m bootstrap.flink down; fi
+
 check-fresh: $(VENV) ## Prove the set-up on bare machines and every Python here [ONLY=bookworm] [FULL=1] (root)
 	@.venv/bin/python -m bootstrap.check_fresh $(ONLY) $(if $(FULL),--full)
 
 clean: ## Remove build/ (runs, made data, logs) and the tools' caches; .venv stays
+	@if [ -d build/flink/run ]; then $(MAKE) flink-down; fi
 	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 

@@ -89,6 +89,10 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
             worker = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, pass_fds=(signal_ready,)
             )
+        except OSError:
+            os.close(ready)
+            said.close()
+            raise
         finally:
             os.close(signal_ready)
         with os.fdopen(ready, "rb", buffering=0) as reader:

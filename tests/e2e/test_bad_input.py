@@ -77,7 +77,9 @@ def test_bad_pipeline_file(config: Path, override: str, words: str) -> None:
 
 
 def test_unknown_beam_profile(config: Path) -> None:
-    assert "--beam cluster: no such profile; there is local" in refuse(config, "--beam", "cluster")
+    assert "--beam cluster: no such profile; there is local, flink, spark, dataflow" in refuse(
+        config, "--beam", "cluster"
+    )
 
 
 def test_root_is_a_file(config: Path) -> None:

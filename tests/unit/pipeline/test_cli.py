@@ -149,7 +149,7 @@ def test_a_wrong_command_line_is_exit_2_and_says_which_word(said, model: list, a
     ("arguments", "sentence"),
     [
         (["--config", "none.yaml"], "none.yaml: no such pipeline file; give an existing one with --config"),
-        (["--beam", "moon"], "--beam moon: no such profile; there is local"),
+        (["--beam", "moon"], "--beam moon: no such profile; there is local, flink, spark, dataflow"),
         (["--set", "x"], "--set 'x': must have the form section.key=value, such as train.epochs=5"),
         (["--set", "train.epochs=0"], "c.yaml: train.epochs: must be greater than 0 (got 0)"),
         (["--set", "schema=s"], "s: no such file; leave `schema` out for the curated one"),

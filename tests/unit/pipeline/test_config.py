@@ -142,9 +142,9 @@ def _write(folder: Path, tree: object) -> Path:
 
 
 def _full_tree() -> dict[str, Any]:
-    """A file with every key, at its default; section `kubeflow` has tests of its own."""
+    """A file with every key, at its default; sections `kubeflow` and `beam` have tests of their own."""
     tree = PipelineConfig.model_validate({"name": "films", "data": {"path": "/d.csv"}}).to_json()
-    del tree["kubeflow"]
+    del tree["kubeflow"], tree["beam"]
     return tree
 
 

@@ -1,0 +1,136 @@
+"""Looking for an engine before a run: against a job server and a Flink that are made of sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from pipeline import beam, beam_engine, flink_rest
+from pipeline.beam import Beam
+from pipeline.beam_engine import check_engine
+from pipeline.errors import ConfigError, ServiceUnavailable
+
+ROOT = "/somewhere/build/films"
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@contextlib.contextmanager
+def answering(answers: dict[str, list[Any]]) -> Iterator[str]:
+    """A web server that gives the answers to each path in turn, and the last one from then on."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            waiting = answers.get(self.path.partition("?")[0])
+            self.send_response(200 if waiting else 404)
+            self.end_headers()
+            if waiting:
+                body = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+                self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"localhost:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def slots(available: int, total: int = 4) -> dict[str, int]:
+    return {"taskmanagers": 2, "slots-total": total, "slots-available": available}
+
+
+def closed_port() -> int:
+    with listening() as port:
+        return port
+
+
+def test_this_machine_needs_nothing() -> None:
+    check_engine(Beam(), ROOT)
+
+
+def test_no_job_server_is_refused_with_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = closed_port()
+    monkeypatch.setattr(beam, "LOOPBACK_JOBS", f"localhost:{port}")
+    with pytest.raises(ServiceUnavailable, match=rf"localhost:{port} does not answer .*`make flink-up`"):
+        check_engine(Beam(profile="flink"), ROOT)
+    with pytest.raises(ServiceUnavailable, match="start it, or correct the key"):
+        check_engine(Beam(profile="flink", job_endpoint=f"localhost:{port}"), ROOT)
+
+
+def test_enough_slots_pass_and_too_few_are_refused_with_the_figures() -> None:
+    with listening() as jobs, answering({"/overview": [slots(3)]}) as flink:
+        settings = Beam(profile="flink", flink_master=flink, job_endpoint=f"localhost:{jobs}", parallelism=3)
+        check_engine(settings, ROOT)
+        with pytest.raises(
+            ServiceUnavailable, match=r"beam.parallelism: 5 slots are needed, and 3 of the 4 .* are free"
+        ):
+            check_engine(settings.model_copy(update={"parallelism": 5}), ROOT)
+
+
+def test_slots_that_the_job_before_gives_back_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening() as jobs, answering({"/overview": [slots(0), slots(1), slots(2)]}) as flink:
+        settings = Beam(profile="flink", flink_master=flink, job_endpoint=f"localhost:{jobs}")
+        check_engine(settings, ROOT)
+    monkeypatch.setattr(beam_engine, "_SLOTS_SECONDS", 0.6)
+    with listening() as jobs, answering({"/overview": [slots(0)]}) as flink:
+        settings = Beam(profile="flink", flink_master=flink, job_endpoint=f"localhost:{jobs}")
+        with pytest.raises(ServiceUnavailable, match="wait for other jobs"):
+            check_engine(settings, ROOT)
+
+
+@pytest.mark.parametrize("answer", [b"<html>", {"other": 1}, [1]])
+def test_what_is_not_flink_is_refused(answer: Any) -> None:
+    with listening() as jobs, answering({"/overview": [answer]}) as flink:
+        settings = Beam(profile="flink", flink_master=flink, job_endpoint=f"localhost:{jobs}")
+        with pytest.raises(ServiceUnavailable, match=f"Flink at http://{flink} does not answer as Flink does"):
+            check_engine(settings, ROOT)
+
+
+def test_a_job_server_to_be_started_needs_java(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Beam(profile="flink", flink_master="flink.example:8081")
+    monkeypatch.setattr(beam_engine.shutil, "which", lambda program: None)
+    with pytest.raises(ConfigError, match="no `java` on PATH"):
+        check_engine(settings, ROOT)
+    monkeypatch.setattr(beam_engine.shutil, "which", lambda program: "/usr/bin/java")
+    check_engine(settings, ROOT)
+
+
+def test_dataflow_cannot_see_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beam, "_is_installed", lambda module: True)
+    job = {
+        "project": "kind-red-1",
+        "region": "europe-west4",
+        "temp_location": "gs://bucket/temp",
+        "image": "r/kindred:1",
+    }
+    with pytest.raises(ConfigError, match=rf"see gs:// alone, and the artifacts of this run go to {ROOT}"):
+        check_engine(Beam(profile="dataflow", dataflow=job), ROOT)
+
+
+def test_the_last_error_of_a_job_is_found_by_its_name() -> None:
+    jobs = {"jobs": [{"jid": "1", "name": "other"}, {"jid": "2", "name": "kindred-check-a"}]}
+    said = {
+        "root-exception": "old",
+        "exceptionHistory": {"entries": [{"stacktrace": "a Beam worker could not start: x"}]},
+    }
+    with answering({"/jobs/overview": [jobs], "/jobs/2/exceptions": [said], "/jobs/1/exceptions": [{}]}) as flink:
+        url = f"http://{flink}"
+        assert flink_rest.last_error(url, "kindred-check-a") == "a Beam worker could not start: x"
+        assert flink_rest.last_error(url, "other") == flink_rest.last_error(url, "none") == ""
+    assert flink_rest.last_error(url, "kindred-check-a") == ""

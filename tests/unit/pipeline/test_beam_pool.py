@@ -1,0 +1,93 @@
+"""The pool of workers: one that starts, one that cannot, two of the same id, over gRPC as a task manager asks."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import psutil
+import pytest
+from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc, endpoints_pb2
+
+from pipeline import beam_pool
+from pipeline.beam_pool import WorkerPool, serve
+
+pytestmark = pytest.mark.tensorflow
+
+STARTS = "import os, sys, time; os.write(int(sys.argv[3]), b'.'); time.sleep(60)"
+
+
+def asks(port: int) -> beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolStub:
+    """A task manager, with a connection of its own."""
+    channel = grpc.insecure_channel(f"localhost:{port}", [("grpc.use_local_subchannel_pool", 1)])
+    return beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolStub(channel)
+
+
+def start(worker: str) -> beam_fn_api_pb2.StartWorkerRequest:
+    control = endpoints_pb2.ApiServiceDescriptor(url="localhost:1")
+    return beam_fn_api_pb2.StartWorkerRequest(worker_id=worker, control_endpoint=control)
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setattr(beam_pool, "_WORKER", STARTS)
+    pool = WorkerPool(start_seconds=20)
+    server, port = serve("localhost", 0, pool)
+    yield port
+    server.stop(0)
+    pool.stop_all()
+
+
+def workers() -> set[int]:
+    return {child.pid for child in psutil.Process().children() if "os.write" in " ".join(child.cmdline())}
+
+
+def test_workers_of_the_same_id_for_two_task_managers_are_two(port: int) -> None:
+    one, other = asks(port), asks(port)
+    assert one.StartWorker(start("1-1")).error == ""
+    first = workers()
+    assert other.StartWorker(start("1-1")).error == ""
+    (second,) = workers() - first
+    one.StopWorker(beam_fn_api_pb2.StopWorkerRequest(worker_id="1-1"))
+    assert workers() == {second}, "the other's went on"
+    other.StopWorker(beam_fn_api_pb2.StopWorkerRequest(worker_id="1-1"))
+    assert workers() == set()
+
+
+def test_stopping_a_worker_that_nobody_knows_is_nothing(port: int) -> None:
+    asks(port).StopWorker(beam_fn_api_pb2.StopWorkerRequest(worker_id="9-9"))
+
+
+def test_a_worker_that_cannot_import_answers_with_its_error(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beam_pool, "_WORKER", "import no_such_module_of_ours")
+    error = asks(port).StartWorker(start("1-1")).error
+    assert error == "a Beam worker could not start: ModuleNotFoundError: No module named 'no_such_module_of_ours'"
+
+
+def test_a_worker_that_says_nothing_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beam_pool, "_WORKER", "import time; print('loading', flush=True); time.sleep(60)")
+    pool, since = WorkerPool(start_seconds=1.5), time.monotonic()
+    server, port = serve("localhost", 0, pool)
+    try:
+        error = asks(port).StartWorker(start("1-1")).error
+    finally:
+        server.stop(0)
+    assert error == "a Beam worker could not start: it was not ready after 1.5 s: loading"
+    assert time.monotonic() - since < 15
+
+
+def test_a_python_that_is_not_there_is_an_error_and_no_wait(tmp_path: Path) -> None:
+    pool = WorkerPool(python=str(tmp_path / "python"))
+    server, port = serve("localhost", 0, pool)
+    try:
+        error = asks(port).StartWorker(start("1-1")).error
+    finally:
+        server.stop(0)
+    assert "cannot be run" in error and str(tmp_path / "python") in error
+
+
+def test_the_pool_starts_the_python_that_it_runs_on() -> None:
+    assert WorkerPool()._python == sys.executable
