@@ -73,6 +73,7 @@ class Beam(_Section):
     """Where the components that read every row run: on this machine, or on the workers of an engine."""
 
     profile: Profile = "local"
+    direct_workers: PositiveInt = 1
     flink_master: FlinkMaster | None = None
     flink_version: Literal["1.19", "1.20", "2.0", "2.1", "2.2"] = "1.19"
     spark_master: SparkMaster | None = None
@@ -171,14 +172,17 @@ def options(settings: Beam, shared: str = "") -> list[str]:
       ConfigError: what the profile needs is not installed.
     """
     if settings.profile == "local":
-        return _local()
+        return _local(settings)
     if settings.profile == "dataflow":
         return _dataflow(settings)
     return _engine(settings, shared)
 
 
-def _local() -> list[str]:
-    return ["--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1", _HAVE_TFX]
+def _local(settings: Beam) -> list[str]:
+    """One process, or as many as are asked for: each begins by importing TFX, for every job."""
+    mode = "in_memory" if settings.direct_workers == 1 else "multi_processing"
+    workers = f"--direct_num_workers={settings.direct_workers}"
+    return ["--runner=DirectRunner", f"--direct_running_mode={mode}", workers, _HAVE_TFX]
 
 
 def _engine(settings: Beam, shared: str) -> list[str]:

@@ -28,11 +28,12 @@ _FLOORS = ("unit", "integration", "e2e")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Plain Python first, then what imports TensorFlow, then whole components, then whole runs."""
+    """Plain Python first, then what imports TensorFlow, then whole components, then whole runs, then Flink."""
 
-    def rank(item: pytest.Item) -> tuple[int, bool]:
+    def rank(item: pytest.Item) -> tuple[int, bool, bool]:
         floor = item.path.relative_to(item.config.rootpath / "tests").parts[0]
-        return _FLOORS.index(floor), item.get_closest_marker("tensorflow") is not None
+        marked = (item.get_closest_marker(name) is not None for name in ("flink", "tensorflow"))
+        return _FLOORS.index(floor), *marked
 
     items.sort(key=rank)
 

@@ -1,0 +1,151 @@
+"""The components that run on Beam, by profile: seconds of each, and whether all give the same results.
+
+    python -m benchmarks.beam [--rows 1000000] [--kinds local flink] [--runs 1] [--whole]
+
+Kinds: `local`, `processes` (profile local with beam.direct_workers 2) and `flink` (the cluster of `make flink-up`,
+which must be up). Planted pairs, a root of its own for each run. With `--whole` the model is trained (3 epochs),
+evaluated and published too, and its metrics are compared. The ratio is the second kind's seconds by the first's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import measured_run, pairs_of
+
+_NODES = ("PairExampleGen", "StatisticsGen", "Transform")
+_KINDS = {"local": (), "processes": ("beam.direct_workers=2",), "flink": ("beam.profile=flink",)}
+
+
+def main() -> None:
+    """Measures, or with `--kind` is one of the measured runs."""
+    told = _arguments()
+    if told.kind:
+        print(json.dumps(_run(told.kind, Path(told.data), told.whole)))
+        return
+    data = pairs_of(Path(told.cache), told.rows)
+    found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in told.kinds}
+    for number in range(told.runs):
+        for kind in told.kinds:
+            whole = ["--whole"] if told.whole else []
+            found[kind].append(measured_run("beam", "--kind", kind, "--data", str(data), *whole))
+            print(f"run {number + 1}: {kind}: {_words(found[kind][-1])}", flush=True)
+    print(json.dumps(_result(found, told.rows, told.runs)))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.beam", description=str(__doc__).splitlines()[0])
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--kinds", nargs=2, choices=_KINDS, default=("local", "flink"))
+    parser.add_argument("--whole", action="store_true", help="train and evaluate too")
+    parser.add_argument("--cache", default="build/bench", help="where the made files are kept")
+    parser.add_argument("--kind", choices=_KINDS, help=argparse.SUPPRESS)
+    parser.add_argument("--data", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _run(kind: str, data: Path, whole: bool) -> dict[str, Any]:
+    """Seconds by node, digests of what they made, and the metrics of the model if there is one."""
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    from pipeline import local
+    from pipeline.beam_engine import check_engine
+    from pipeline.config import load_config
+    from pipeline.options import RunOptions
+    from pipeline.root import Root
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "pipeline.yaml")
+        file.write_text(json.dumps(_PIPELINE | {"data": {"path": str(data.absolute())}}))
+        config = load_config(file, _KINDS[kind])
+        check_engine(config.beam, folder)
+        outcome = local.run(config, Root(Path(folder, "root")), RunOptions(until=None if whole else _NODES[-1]))
+        if outcome.exit_code:
+            sys.exit(outcome.record.error or "the run was refused")
+        seconds = {entry["id"]: entry["seconds"] for entry in outcome.record.components}
+        nodes = {node: seconds[node] for node in _NODES}
+        return {"seconds": nodes, "results": _digests(folder), "metrics": outcome.record.metrics}
+
+
+_PIPELINE = {
+    "name": "bench",
+    "model": {"dimension": 32},
+    "train": {"epochs": 3, "batch_size": 4096},
+    "evaluate": {"bless": [{"metric": "rmse", "above": 0}]},
+}
+
+
+def _digests(folder: str) -> dict[str, str]:
+    """What each component made, in a digest that does not depend on the order of rows or of features in a row."""
+    artifacts = Path(folder, "root", "pipeline")
+    statistics_files = artifacts.glob("StatisticsGen/statistics/*/*/*")
+    vocabularies = artifacts.glob("Transform/transform_graph/*/transform_fn/assets/*")
+    return {
+        "examples": _rows(artifacts),
+        "statistics": _digest(sorted(path.read_bytes() for path in statistics_files if path.is_file())),
+        "vocabulary": _digest([path.read_bytes() for path in sorted(vocabularies)]),
+    }
+
+
+def _rows(artifacts: Path) -> str:
+    """Adds up a hash of every row, so that no rows have to be sorted."""
+    import numpy as np
+    import tensorflow as tf
+
+    from components.examples import read_batches
+    from trainer import features
+
+    total, count = np.uint64(0), 0
+    for file in sorted(artifacts.glob("PairExampleGen/examples/*/Split-*/*")):
+        for batch in read_batches(str(file)):
+            names = (features.LEFT_ID, features.RIGHT_ID, features.SCORE)
+            columns = [batch.column(batch.schema.get_field_index(name)) for name in names]
+            texts = [tf.constant(column.to_numpy(zero_copy_only=False)) for column in columns[:2]]
+            key = tf.strings.join([*texts, tf.as_string(columns[2].to_numpy()), file.parent.name], "\0")
+            hashed = tf.strings.to_hash_bucket_fast(key, 2**63 - 1).numpy().astype(np.uint64)
+            with np.errstate(over="ignore"):
+                total = total + hashed.sum(dtype=np.uint64)
+            count += batch.num_rows
+    return f"{count}-{int(total):016x}"
+
+
+def _digest(parts: list[bytes]) -> str:
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(len(part).to_bytes(8, "big") + part)
+    return whole.hexdigest()[:16]
+
+
+def _result(found: dict[str, list[dict[str, Any]]], rows: int, runs: int) -> dict[str, Any]:
+    first, second = found
+    medians = {kind: statistics.median(sum(run["seconds"].values()) for run in found[kind]) for kind in found}
+    everything = [run for kind in found for run in found[kind]]
+    return {
+        "benchmark": "beam",
+        "ratio": round(medians[second] / medians[first], 2),
+        "ours": round(medians[second], 2),
+        "theirs": round(medians[first], 2),
+        "unit": "s",
+        "n": rows,
+        "runs": runs,
+        "kinds": {kind: found[kind][-1]["seconds"] for kind in found},
+        "same_results": all(run["results"] == everything[0]["results"] for run in everything),
+        "metrics": {kind: found[kind][-1]["metrics"] for kind in found},
+    }
+
+
+def _words(run: dict[str, Any]) -> str:
+    nodes = ", ".join(f"{node} {seconds:.1f}" for node, seconds in run["seconds"].items())
+    return f"{sum(run['seconds'].values()):.1f} s: {nodes}; {run['results']}"
+
+
+if __name__ == "__main__":
+    main()

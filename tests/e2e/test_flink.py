@@ -1,0 +1,200 @@
+"""Flink on this machine, for real: the same results as here, a worker that cannot start, a task manager that is lost.
+
+One cluster for the module, on free ports; its packages are kept in build/flink, as `make flink-up` keeps them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bootstrap.flink.__main__ import FOLDER
+from bootstrap.flink.cluster import Cluster, Ports
+from bootstrap.flink.errors import StepFailed
+from pipeline import flink_rest
+from pipeline.config import load_config
+from tests.e2e.command import kindred, last_summary, states
+
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.flink,
+    pytest.mark.skipif(shutil.which("java") is None, reason="there is no Java here: Flink needs a JRE"),
+    pytest.mark.skipif(shutil.which("mvn") is None, reason="there is no Maven here: Beam's job server comes from it"),
+]
+WORDS = Path(__file__).parents[2] / "examples" / "word_pairs" / "pipeline.yaml"
+BEAM_NODES = ("PairExampleGen", "StatisticsGen", "Transform")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of its own; skipped where its packages cannot be had."""
+    with contextlib.ExitStack() as probes:
+        servers = [probes.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(5)]
+        ports = Ports(*(server.getsockname()[1] for server in servers))
+    started = Cluster(tmp_path_factory.mktemp("flink"), ports, fetched=FOLDER)
+    try:
+        started.up(print)
+    except StepFailed as error:
+        if "could not be fetched" in str(error):
+            pytest.skip(f"the packages of Flink cannot be had here: {error}")
+        raise
+    yield started
+    started.down()
+    assert [process.name for process in started.processes if process.running()] == []
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The words example's pairs, and the roots of its runs."""
+    place = tmp_path_factory.mktemp("words")
+    command = [sys.executable, "-m", "examples.word_pairs.make_pairs", "--output", str(place / "pairs.csv")]
+    subprocess.run(command, check=True, capture_output=True, cwd=WORDS.parents[2])
+    return place
+
+
+def settings(ports: Ports, **changes: Any) -> list[str]:
+    told = {
+        "job_endpoint": f"localhost:{ports.jobs}",
+        "flink_master": f"localhost:{ports.rest}",
+        "environment_config": f"localhost:{ports.workers}",
+    }
+    return [f"beam.{key}={value}" for key, value in (told | changes).items()]
+
+
+def run(folder: Path, root: str, *more: object) -> tuple[int, str]:
+    few = ("--set", "train.epochs=3", "--set", "evaluate.bless=[{metric: rmse, better_than: baseline}]")
+    done = kindred("run", "--config", WORDS, "--data", folder / "pairs.csv", "--root", folder / root, *few, *more)
+    return done.returncode, done.stderr
+
+
+def test_flink_gives_what_this_machine_gives(cluster: Cluster, folder: Path) -> None:
+    told = [word for setting in settings(cluster.ports) for word in ("--set", setting)]
+    for root, more in (("here", ()), ("flink", ("--beam", "flink", *told))):
+        code, said = run(folder, root, *more)
+        assert code == 0, said
+    here, there = (last_summary(folder / root) for root in ("here", "flink"))
+    assert states(there) == states(here)
+    assert {states(there)[node] for node in BEAM_NODES} == {"executed"}
+    assert there["config"]["beam"]["profile"] == "flink"
+    for split in ("train", "eval"):
+        assert _examples(folder / "flink", split) == _examples(folder / "here", split)
+    assert _files(folder / "flink", "StatisticsGen/statistics") == _files(folder / "here", "StatisticsGen/statistics")
+    assert _vocabularies(folder / "flink") == _vocabularies(folder / "here")
+    assert there["data"] == here["data"]
+    assert there["metrics"] == pytest.approx(here["metrics"], rel=1e-6)
+    finished = [name for name in _finished_jobs(cluster) if not name.startswith("kindred-check")]
+    assert len(finished) == len(BEAM_NODES), "each component was a job of Flink's"
+
+
+def test_a_worker_that_cannot_start_fails_the_run_with_its_own_error(
+    cluster: Cluster, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "components").mkdir()
+    (tmp_path / "components" / "__init__.py").write_text("raise ImportError('no components for this worker')")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    broken = os.environ | {"PYTHONPATH": str(tmp_path)}
+    pool = subprocess.Popen([sys.executable, "-m", "pipeline.beam_pool", f"--port={port}"], env=broken, cwd=tmp_path)
+    told = settings(cluster.ports, environment_config=f"localhost:{port}")
+    try:
+        since = time.monotonic()
+        code, said = run(folder, "broken", "--beam", "flink", *(w for setting in told for w in ("--set", setting)))
+        seconds = time.monotonic() - since
+    finally:
+        pool.terminate()
+        pool.wait()
+    assert code == 1
+    assert "a Beam worker could not start: ImportError: no components for this worker" in said
+    assert states(last_summary(folder / "broken")) == {"ImportSchemaGen": "executed", "PairExampleGen": "failed"}
+    # A minute for the worker, beside what importing TFX takes.
+    assert seconds < 60 + 30
+
+
+def test_a_lost_task_manager_costs_time_and_nothing_else(cluster: Cluster, folder: Path) -> None:
+    from pipeline import local
+    from pipeline.options import RunOptions
+    from pipeline.root import Root
+
+    (folder / "half").mkdir(exist_ok=True)
+    told = settings(cluster.ports)
+    config = load_config(WORDS, told, str(folder / "pairs.csv"), "flink")
+    lost = threading.Thread(target=_kill_in_mid_job, args=(cluster,))
+    lost.start()
+    outcome = local.run(config, Root(folder / "lost"), RunOptions(until="StatisticsGen"))
+    lost.join()
+    assert cluster.task_managers[0].running() is None
+    if outcome.exit_code:
+        # It may fail, if clearly: then the same command goes on.
+        assert outcome.record.error and "Beam" in outcome.record.error
+        cluster.up(print)
+        outcome = local.run(config, Root(folder / "lost"), RunOptions(until="StatisticsGen"))
+    assert outcome.exit_code == 0, outcome.record.error
+    for split in ("train", "eval"):
+        assert _examples(folder / "lost", split) == _examples(folder / "here", split)
+    assert _files(folder / "lost", "StatisticsGen/statistics") == _files(folder / "here", "StatisticsGen/statistics")
+    left = [path for path in (folder / "lost" / "pipeline").rglob("*") if path.name.endswith((".staged", "work"))]
+    assert left == []
+    cluster.up(print)
+    assert cluster.slots() >= 2, "what is left of a cluster is made whole by the command that starts one"
+
+
+def _kill_in_mid_job(cluster: Cluster) -> None:
+    """Kills a task manager, with no warning, while a job that is no check runs."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        jobs = flink_rest._get(f"http://localhost:{cluster.ports.rest}", "/jobs/overview")["jobs"]
+        if any(job["state"] == "RUNNING" and not job["name"].startswith("kindred-check") for job in jobs):
+            victim = cluster.task_managers[0].running()
+            assert victim is not None
+            victim.send_signal(signal.SIGKILL)
+            return
+        time.sleep(0.2)
+
+
+def _finished_jobs(cluster: Cluster) -> list[str]:
+    jobs = flink_rest._get(f"http://localhost:{cluster.ports.rest}", "/jobs/overview")["jobs"]
+    return [job["name"] for job in jobs if job["state"] == "FINISHED"]
+
+
+def _artifact(root: Path, output: str) -> Path:
+    (only,) = (root / "pipeline" / output).iterdir()
+    return only
+
+
+def _examples(root: Path, split: str) -> Counter[tuple[bytes, bytes, float]]:
+    """How often each row is in a split; of its bytes, protobuf leaves the order of the features open."""
+    import tensorflow as tf
+
+    files = sorted(map(str, (_artifact(root, "PairExampleGen/examples") / f"Split-{split}").iterdir()))
+    kinds = {"left_id": tf.string, "right_id": tf.string, "score": tf.float32}
+    wanted = {name: tf.io.FixedLenFeature([], kind) for name, kind in kinds.items()}
+    found: Counter[tuple[bytes, bytes, float]] = Counter()
+    for batch in tf.data.TFRecordDataset(files, "GZIP").batch(65_536):
+        rows = tf.io.parse_example(batch, wanted)
+        found.update(zip(*(rows[name].numpy().tolist() for name in kinds), strict=True))
+    return found
+
+
+def _files(root: Path, output: str) -> dict[str, bytes]:
+    place = _artifact(root, output)
+    return {str(path.relative_to(place)): path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()}
+
+
+def _vocabularies(root: Path) -> dict[str, bytes]:
+    found = _files(root, "Transform/transform_graph")
+    words = {name: content for name, content in found.items() if name.startswith("transform_fn/assets/")}
+    assert len(words) >= 2
+    return words

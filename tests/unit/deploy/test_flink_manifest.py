@@ -1,0 +1,95 @@
+"""deploy/flink: valid as far as Kubernetes knows it, and agreeing with what the profile `flink` asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from bootstrap.flink import cluster
+from bootstrap.flink.packages import REQUIREMENTS
+from pipeline.beam import Beam, options
+from pipeline.kubeflow.settings import Kubeflow
+
+FILE = Path(__file__).resolve().parents[3] / "deploy" / "flink" / "cluster.yaml"
+FLINK, JOBS, SERVICE = yaml.safe_load_all(FILE.read_text(encoding="utf-8"))
+TEMPLATE = FLINK["spec"]["taskManager"]["podTemplate"]
+MAIN, WORKERS = TEMPLATE["spec"]["containers"]
+SERVER = JOBS["spec"]["template"]["spec"]["containers"][0]
+# The fields of FlinkDeployment's specification, from the operator's reference of custom resources.
+OF_CLUSTER = {
+    "flinkVersion", "flinkConfiguration", "image", "imagePullPolicy", "ingress", "job", "jobManager",
+    "logConfiguration", "mode", "podTemplate", "restartNonce", "serviceAccount", "taskManager",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("document", [JOBS, SERVICE], ids=lambda document: document["kind"])
+@pytest.mark.parametrize("version", ["1.29", "1.33"])
+def test_what_kubernetes_knows_is_valid(document: dict[str, Any], version: str) -> None:
+    kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_the_task_managers_pod_is_valid_once_the_operator_has_filled_it_in() -> None:
+    pod = yaml.safe_load(yaml.safe_dump(TEMPLATE))
+    assert pod["spec"]["containers"][0]["name"] == "flink-main-container", "the name by which the operator knows it"
+    pod["spec"]["containers"][0]["image"] = FLINK["spec"]["image"]
+    kubernetes_validate.validate(pod, "1.33", strict=True)
+
+
+def test_the_cluster_has_the_fields_of_the_operator() -> None:
+    assert (FLINK["apiVersion"], FLINK["kind"]) == ("flink.apache.org/v1beta1", "FlinkDeployment")
+    assert set(FLINK["spec"]) <= OF_CLUSTER and "job" not in FLINK["spec"], "a session cluster: jobs come from Beam"
+    for part in ("jobManager", "taskManager"):
+        assert set(FLINK["spec"][part]) <= {"resource", "replicas", "podTemplate"}
+    assert all(isinstance(value, str) for value in FLINK["spec"]["flinkConfiguration"].values())
+
+
+def test_versions_are_those_that_are_tested() -> None:
+    flink = FLINK["spec"]["image"].partition(":")[2]
+    assert f"=={flink} " in REQUIREMENTS.read_text(encoding="utf-8")
+    minor = ".".join(flink.split(".")[:2])
+    assert minor == Beam().flink_version and FLINK["spec"]["flinkVersion"] == f"v{minor.replace('.', '_')}"
+    assert SERVER["image"].startswith(f"apache/beam_flink{minor}_job_server:")
+
+
+def test_the_settings_that_jobs_need_are_those_of_the_cluster_that_tests_run_on() -> None:
+    tested = yaml.safe_load(cluster._SETTINGS.format(rest=1, rpc=2, slots=2, tmp="x"))
+    for key, value in FLINK["spec"]["flinkConfiguration"].items():
+        assert str(tested[key]) == value, key
+
+
+def test_workers_are_at_the_task_managers_side_and_see_what_tasks_see() -> None:
+    assert WORKERS["command"] == ["python", "-m", "pipeline.beam_pool", "--port=50000"]
+    assert Beam(profile="flink").workers_at == "localhost:50000"
+    (volume,) = Kubeflow().volumes
+    assert WORKERS["volumeMounts"] == [{"name": "kindred", "mountPath": volume.mount}]
+    assert TEMPLATE["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] == volume.claim
+    assert WORKERS["image"] == Kubeflow().image
+
+
+def test_the_section_of_the_guide_reaches_the_services() -> None:
+    guide = (FILE.parents[2] / "docs" / "beam.md").read_text(encoding="utf-8")
+    section = yaml.safe_load(guide.split("<!-- kubernetes -->\n```yaml\n")[1].split("```")[0])["beam"]
+    found = options(Beam.model_validate(section))
+    ports = {port["name"]: port["port"] for port in SERVICE["spec"]["ports"]}
+    name = SERVICE["metadata"]["name"]
+    assert f"--job_endpoint={name}:{ports['jobs']}" in found
+    assert f"--artifact_endpoint={name}:{ports['artifacts']}" in found
+    # The operator names the service of Flink's REST interface after the cluster.
+    rest = f"{FLINK['metadata']['name']}-rest:8081"
+    assert f"--flink-master={rest}" in SERVER["args"] and f"--kindred_flink_url=http://{rest}" in found
+    slots = FLINK["spec"]["taskManager"]["replicas"] * int(
+        FLINK["spec"]["flinkConfiguration"]["taskmanager.numberOfTaskSlots"]
+    )
+    assert section["parallelism"] == slots
+
+
+def test_no_container_is_root_or_may_become_it() -> None:
+    for spec in (TEMPLATE["spec"], JOBS["spec"]["template"]["spec"]):
+        assert spec["securityContext"]["runAsNonRoot"]
+        for container in spec["containers"]:
+            context = container["securityContext"]
+            assert not context["allowPrivilegeEscalation"] and context["capabilities"] == {"drop": ["ALL"]}
