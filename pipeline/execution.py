@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 
 import absl.logging
 from tfx.orchestration import metadata
+from tfx.proto.orchestration import pipeline_pb2
 
+from components.serving_canary.server import started_ahead
 from pipeline.beam_startup import remember_signatures
 from pipeline.config import PipelineConfig
 from pipeline.console import RunConsole
 from pipeline.findings import note
-from pipeline.graph import compile_graph, create_pipeline
+from pipeline.graph import TRAINER, compile_graph, create_pipeline
 from pipeline.nodes import NodeRunner
 from pipeline.options import RunOptions
 from pipeline.record import RunRecord
@@ -30,20 +33,39 @@ def run_nodes(config: PipelineConfig, root: Root, options: RunOptions, record: R
     remember_signatures()
     graph = compile_graph(create_pipeline(config, root, options.accept_reason), record.run_id)
     runner = NodeRunner(graph, metadata.sqlite_metadata_connection_config(str(root.metadata)))
-    for entry in graph.nodes:
-        node_id = entry.pipeline_node.node_info.id
-        started = time.monotonic()
-        try:
-            with console.component(node_id):
-                result = runner.run(entry.pipeline_node)
-                state, detail = note(record, config, root, node_id, result)
-        except BaseException:
-            _close(record, console, node_id, "failed", started, "")
-            raise
-        _close(record, console, node_id, state, started, detail)
-        if node_id == options.until:
-            record.status = "tuned"
-            break
+    with contextlib.ExitStack() as canary:
+        for entry in graph.nodes:
+            node_id = entry.pipeline_node.node_info.id
+            if node_id == TRAINER:
+                canary.enter_context(started_ahead())
+            state = _run_node(entry.pipeline_node, runner, config, root, record, console)
+            if node_id == TRAINER and state != "executed":
+                canary.close()  # the same model as before, which was tried before
+            if node_id == options.until:
+                record.status = "tuned"
+                break
+
+
+def _run_node(
+    node: pipeline_pb2.PipelineNode,
+    runner: NodeRunner,
+    config: PipelineConfig,
+    root: Root,
+    record: RunRecord,
+    console: RunConsole,
+) -> str:
+    """Runs `node`, and notes what it did; its state."""
+    node_id = node.node_info.id
+    started = time.monotonic()
+    try:
+        with console.component(node_id):
+            result = runner.run(node)
+            state, detail = note(record, config, root, node_id, result)
+    except BaseException:
+        _close(record, console, node_id, "failed", started, "")
+        raise
+    _close(record, console, node_id, state, started, detail)
+    return state
 
 
 def _close(record: RunRecord, console: RunConsole, node_id: str, state: str, started: float, detail: str) -> None:

@@ -14,6 +14,7 @@ from pipeline.errors import PipelineError
 from pipeline.options import RunOptions
 from pipeline.record import EXIT_CODES, RunRecord
 from pipeline.root import Root
+from serving.quick_import import import_tensorflow
 from trainer.errors import TrainingError
 
 SUMMARY, LOG = "summary.json", "run.log"
@@ -57,6 +58,7 @@ def _execute(config: PipelineConfig, root: Root, options: RunOptions, record: Ru
         console.say(f"{config.name}: {config.data.path} -> {root.path}")
         with console.component("starting TFX"):
             # Importing TFX costs seconds and prints pages: not before the log is open and the person sees why.
+            import_tensorflow()
             from pipeline import execution
         execution.run_nodes(config, root, options, record, console)
     except KeyboardInterrupt:

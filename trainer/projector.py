@@ -9,6 +9,9 @@ import os
 from collections.abc import Iterable
 
 import keras
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
 import tensorflow as tf
 import tensorflow_transform as tft
 
@@ -32,7 +35,7 @@ def write(network: keras.Model, transform: tft.TFTransformOutput, shared: bool, 
         ids = transform.vocabulary_by_name(vocabulary)
         shown = min(len(ids), MAX_ROWS)
         vectors = network.get_layer(layer).embeddings.value[:shown].numpy()
-        _write_lines(directory, f"{table}_vectors.tsv", ("\t".join(map(repr, row)) for row in vectors.tolist()))
+        _write_vectors(directory, f"{table}_vectors.tsv", vectors)
         _write_lines(directory, f"{table}_ids.tsv", map(_printable, ids[:shown]))
         entries.append(_entry(table, shown, len(ids), vectors.shape[1]))
     _write_lines(directory, CONFIG_FILE, entries)
@@ -57,6 +60,14 @@ def _entry(table: str, shown: int, of: int, dimension: int) -> str:
 def _printable(name: bytes) -> str:
     """An id as a cell of a TSV file of text."""
     return name.decode("utf-8", "backslashreplace").replace("\t", "\\t")
+
+
+def _write_vectors(directory: str, name: str, vectors: np.ndarray) -> None:
+    table = pa.table(list(vectors.T.copy()), [str(column) for column in range(vectors.shape[1])])
+    buffer = pa.BufferOutputStream()
+    pa.csv.write_csv(table, buffer, pa.csv.WriteOptions(include_header=False, delimiter="\t"))
+    with tf.io.gfile.GFile(os.path.join(directory, name), "wb") as file:
+        file.write(buffer.getvalue().to_pybytes())
 
 
 def _write_lines(directory: str, name: str, lines: Iterable[str]) -> None:

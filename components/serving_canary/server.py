@@ -20,6 +20,7 @@ from typing import Any
 import tensorflow as tf
 
 NAME = "candidate"
+_OWN_BINARY = "kindred-model-server"
 _LAST_WORDS = 2000
 
 
@@ -29,7 +30,7 @@ class ServerFailed(Exception):
 
 def serving_binary() -> str:
     """TensorFlow Serving where it is on PATH, else Kindred's own server, which is installed beside this Python."""
-    return shutil.which("tensorflow_model_server") or str(Path(sys.executable).with_name("kindred-model-server"))
+    return shutil.which("tensorflow_model_server") or str(Path(sys.executable).with_name(_OWN_BINARY))
 
 
 class Server:
@@ -93,6 +94,64 @@ def _encoded(value: Any) -> Any:
     return {"b64": base64.b64encode(value).decode("ascii")} if isinstance(value, bytes) else value
 
 
+class _Process:
+    """The binary, started on a folder that has no version of the model yet: it looks for one until there is one."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.mkdtemp(prefix="kindred-canary-")
+        self._versions = os.path.join(self._folder, "versions")
+        os.mkdir(self._versions)
+        self.rest_port, grpc_port = _free_port(), _free_port()
+        command = [serving_binary(), f"--port={grpc_port}", f"--rest_api_port={self.rest_port}"]
+        command += [f"--model_name={NAME}", f"--model_base_path={self._versions}", "--max_num_load_retries=0"]
+        if os.path.basename(command[0]) == _OWN_BINARY:
+            command.append("--file_system_poll_wait_seconds=0.1")  # TensorFlow Serving's flag takes whole seconds
+        with open(os.path.join(self._folder, "log"), "wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll()
+
+    @property
+    def last_words(self) -> str:
+        """The end of what it said."""
+        return Path(self._folder, "log").read_bytes()[-_LAST_WORDS:].decode(errors="replace").strip()
+
+    def give(self, model: str) -> None:
+        """Makes `model` the version that it finds: a link to a local one, a copy of a remote one, whole at once."""
+        staged = os.path.join(self._folder, "staged")
+        if "://" in model:
+            _copy(model, staged)
+        else:
+            os.symlink(os.path.abspath(model), staged)
+        os.rename(staged, os.path.join(self._versions, "1"))
+
+    def stop(self) -> None:
+        """Ends it at once, as nobody else asks it anything, and removes what it was given."""
+        self._process.kill()
+        self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+# Started before its model was there, and not yet taken.
+_ahead: list[_Process] = []
+
+
+@contextlib.contextmanager
+def started_ahead() -> Iterator[None]:
+    """Starts a server now, for the next `serving` of this process: it starts for seconds while others compute."""
+    process = _Process()
+    _ahead.append(process)
+    try:
+        yield
+    finally:
+        if process in _ahead:
+            _ahead.remove(process)
+            process.stop()
+
+
 @contextlib.contextmanager
 def serving(model: str, start_seconds: float) -> Iterator[Server]:
     """A server of the SavedModel `model`, once it serves it.
@@ -100,52 +159,36 @@ def serving(model: str, start_seconds: float) -> Iterator[Server]:
     Raises:
       ServerFailed: the binary ended, or the model did not become available in time.
     """
-    rest_port, grpc_port = _free_port(), _free_port()
-    with tempfile.TemporaryDirectory(prefix="kindred-canary-") as folder:
-        _link(model, os.path.join(folder, "versions", "1"))
-        command = [serving_binary(), f"--port={grpc_port}", f"--rest_api_port={rest_port}", f"--model_name={NAME}"]
-        command += [f"--model_base_path={folder}/versions", "--max_num_load_retries=0"]
-        with (
-            open(os.path.join(folder, "log"), "w+b") as log,
-            subprocess.Popen(command, stdout=log, stderr=log) as process,
-        ):
-            server = Server(rest_port)
-            try:
-                _wait(server, process, start_seconds, Path(folder, "log"))
-                yield server
-            finally:
-                server.close()
-                process.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(10)
-                process.kill()
+    process = _ahead.pop() if _ahead else _Process()
+    server = Server(process.rest_port)
+    try:
+        process.give(model)
+        _wait(server, process, start_seconds)
+        yield server
+    finally:
+        server.close()
+        process.stop()
 
 
-def _wait(server: Server, process: subprocess.Popen[bytes], seconds: float, log: Path) -> None:
+def _wait(server: Server, process: _Process, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while server.signatures() is None:
         why = server.failure()
-        if process.poll() is not None:
-            why = f"it ended with exit code {process.returncode}"
+        if process.exit_code is not None:
+            why = f"it ended with exit code {process.exit_code}"
         elif why is None and time.monotonic() > deadline:
             why = f"it did not serve the model within {seconds:g} s"
         if why is not None:
-            said = log.read_bytes()[-_LAST_WORDS:].decode(errors="replace").strip()
-            raise ServerFailed(f"{why}\n{said}".strip())
+            raise ServerFailed(f"{why}\n{process.last_words}".strip())
         time.sleep(0.05)
 
 
-def _link(model: str, version: str) -> None:
-    """Makes `model` a version: a link to a local one, a copy of a remote one."""
-    os.makedirs(os.path.dirname(version))
-    if "://" not in model:
-        os.symlink(os.path.abspath(model), version)
-        return
-    for folder, _, names in tf.io.gfile.walk(model):
-        target = os.path.normpath(os.path.join(version, os.path.relpath(folder, model)))
-        os.makedirs(target, exist_ok=True)
+def _copy(source: str, target: str) -> None:
+    for folder, _, names in tf.io.gfile.walk(source):
+        copied = os.path.normpath(os.path.join(target, os.path.relpath(folder, source)))
+        os.makedirs(copied, exist_ok=True)
         for name in names:
-            tf.io.gfile.copy(os.path.join(folder, name), os.path.join(target, name))
+            tf.io.gfile.copy(os.path.join(folder, name), os.path.join(copied, name))
 
 
 def _free_port() -> int:
