@@ -158,6 +158,8 @@ def _transform(
         disable_statistics=True,
         # Training encodes the examples itself (trainer/dataset.py): writing them and reading them back costs more.
         materialize=False,
+        # Nothing reads it: the next run's examples are others.
+        disable_analyzer_cache=True,
     )
     transform.add_upstream_node(gate)
     return transform.with_id(TRANSFORM)

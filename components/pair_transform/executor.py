@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -16,6 +17,9 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 from tfx_bsl.tfxio import tensor_representation_util, tf_example_record, tfxio
 
 from components.examples import serialized_batches
+from components.pair_transform import vocabulary
+
+_IN_PROCESS = {"--runner=DirectRunner", "--direct_running_mode=in_memory"}
 
 
 class Executor(executor.Executor):
@@ -29,8 +33,13 @@ class Executor(executor.Executor):
     ) -> None:
         """Analyses the examples and writes the transform graph, as TFX does."""
         # TFX names the class of its processor in the middle of `Do`, and offers no other way in.
-        with mock.patch.object(executor, "TransformProcessor", Processor):
+        with mock.patch.object(executor, "TransformProcessor", Processor), self._vocabularies():
             super().Do(input_dict, output_dict, exec_properties)
+
+    def _vocabularies(self) -> contextlib.AbstractContextManager[None]:
+        """How vocabularies are made: by Arrow in this process; on other runners by Beam, which deals them out."""
+        here = _IN_PROCESS.issubset(self._beam_pipeline_args or [])
+        return vocabulary.counted_by_arrow() if here else contextlib.nullcontext()
 
 
 class Processor(executor.TransformProcessor):
