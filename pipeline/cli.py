@@ -44,6 +44,10 @@ BeamOption = Annotated[
     ),
 ]
 RootOption = Annotated[Path, typer.Option(help="The root of a pipeline's runs, such as build/NAME.")]
+RunArgument = Annotated[
+    str, typer.Argument(metavar="[RUN]", help="A run's id, or its folder ROOT/runs/RUN; default: the latest.")
+]
+RunRootOption = Annotated[Path | None, typer.Option("--root", help="Where the run is; default: any root in build/.")]
 
 
 @app.command()
@@ -171,17 +175,44 @@ def rollback(
 
 @app.command()
 def report(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its folder ROOT/runs/RUN.")],
-    root: Annotated[Path | None, typer.Option(help="Where the run is; default: any root in build/.")] = None,
-    why: Annotated[bool, typer.Option("--why", help="Why its model was published, or was not.")] = False,
+    run: RunArgument = "latest",
+    root: RunRootOption = None,
+    why: Annotated[bool, typer.Option("--why", help="Print why its model was published, or was not.")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
 ) -> None:
-    """Look at a run: where its record is, or why its model was blessed or refused."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from pipeline.why import explain, find_run
+    """Look at a run: its report, or why its model was blessed or refused."""
+    from pipeline.find_run import find_run
 
     folder = find_run(run, root)
-    for line in explain(folder) if why else (str(folder / "summary.json"),):
-        typer.echo(os.fsencode(line))
+    if why:
+        from pipeline.why import explain
+
+        for line in explain(folder):
+            typer.echo(os.fsencode(line))
+        return
+    path = folder / "report.html"
+    if not path.is_file():
+        from pipeline.console import library_chatter_to
+
+        with library_chatter_to(folder / "run.log"):
+            from pipeline.report.write import write_report
+
+            write_report(folder)
+    typer.echo(os.fsencode(path))
+    if open_:
+        typer.launch(path.absolute().as_uri())
+
+
+@app.command()
+def lineage(
+    run: RunArgument = "latest",
+    root: RunRootOption = None,
+    json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Which data, code, configuration and parent made the model of a run."""
+    from pipeline.lineage_tree import print_lineage
+
+    print_lineage(run, root, json_)
 
 
 @app.command()

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from components.pair_example_gen.files import is_remote
-from pipeline.local import LOG, SUMMARY, RunOutcome
+from pipeline.local import LOG, REPORT, SUMMARY, RunOutcome
 from pipeline.record import RunRecord
 from pipeline.root import Root
 
@@ -26,12 +26,15 @@ def describe(outcome: RunOutcome, root: Root) -> str:
     headline = f"\n{_HEADLINES[record.status]} after {record.seconds:.1f} s (exit code {outcome.exit_code})"
     lines = [headline, *_figures(record)]
     if record.published:
-        lines += _next_steps(record, root)
+        lines += _next_steps(outcome, root)
     elif outcome.exit_code != 0:
         lines += [
             record.error or "no reason was given",
+            *(f"The report: {_short(path)}" for path in _reports(outcome)),
             f"Open {_short(outcome.folder / LOG)} for everything that was said.",
         ]
+    else:
+        lines += [f"  report    {_short(path)}" for path in _reports(outcome)]
     return "\n".join(lines)
 
 
@@ -57,15 +60,23 @@ def _figures(record: RunRecord) -> list[str]:
     return lines
 
 
-def _next_steps(record: RunRecord, root: Root) -> list[str]:
+def _reports(outcome: RunOutcome) -> list[Path]:
+    """The report, if it could be written."""
+    return [path for path in [outcome.folder / REPORT] if path.is_file()]
+
+
+def _next_steps(outcome: RunOutcome, root: Root) -> list[str]:
+    record = outcome.record
     published = str(record.published)
+    files = [f"  record    {_short(outcome.folder / SUMMARY)}"]
+    files += [f"  report    {_short(path)}" for path in _reports(outcome)]
     if is_remote(published):
-        return [f"  model     {published}", f"  record    {_short(root.runs / record.run_id / SUMMARY)}"]
+        return [f"  model     {published}", *files]
     serving = shlex.quote(_short((root.path / published).parent))
     left, right = map(shlex.quote, record.frequent_pair)
     return [
         f"  model     {_short(root.path / published)}",
-        f"  record    {_short(root.runs / record.run_id / SUMMARY)}",
+        *files,
         "",
         "Next:",
         f"  .venv/bin/kindred score --model {serving} {left} {right}",

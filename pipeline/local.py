@@ -17,7 +17,7 @@ from pipeline.root import Root
 from serving.quick_import import import_tensorflow
 from trainer.errors import TrainingError
 
-SUMMARY, LOG = "summary.json", "run.log"
+SUMMARY, LOG, REPORT = "summary.json", "run.log", "report.html"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +45,12 @@ def run(config: PipelineConfig, root: Root, options: RunOptions) -> RunOutcome:
         record = RunRecord.begin(config, run_id)
         with library_chatter_to(folder / LOG) as terminal:
             record.write(folder / SUMMARY, since)
+            console = RunConsole(terminal)
             try:
-                exit_code = _execute(config, root, options, record, RunConsole(terminal))
+                exit_code = _execute(config, root, options, record, console)
             finally:
                 record.write(folder / SUMMARY, since)
+            _report(folder, console)
     return RunOutcome(record, exit_code, folder)
 
 
@@ -68,6 +70,17 @@ def _execute(config: PipelineConfig, root: Root, options: RunOptions, record: Ru
         traceback.print_exc()
         return judge(error, record)
     return EXIT_CODES[record.status]
+
+
+def _report(folder: Path, console: RunConsole) -> None:
+    """Writes the report; a run is what it is, whether it can be told or not."""
+    try:
+        from pipeline.report.write import write_report
+
+        write_report(folder)
+    except Exception:
+        traceback.print_exc()
+        console.say(f"The report could not be written; {folder / LOG} says why.", "yellow")
 
 
 def judge(error: Exception, record: RunRecord) -> int:

@@ -17,23 +17,6 @@ from pipeline.errors import ReportError
 _SHOWN_PAIRS = 10
 
 
-def find_run(run: str, root: Path | None) -> Path:
-    """The folder of a run: a path to it, or its id below `root`, or below any root in `build`.
-
-    Raises:
-      ReportError: there is none, or several.
-    """
-    if Path(run, "summary.json").is_file():
-        return Path(run)
-    roots = [root] if root else sorted(Path("build").glob("*"))
-    found = [place / "runs" / run for place in roots if Path(place, "runs", run, "summary.json").is_file()]
-    if len(found) != 1:
-        where = str(root) if root else "build/*"
-        what = "several runs are" if found else "no run is"
-        raise ReportError(f"{run}: {what} called so below {where}; give the run's folder, ROOT/runs/RUN")
-    return found[0]
-
-
 def explain(folder: Path) -> Iterator[str]:
     """Lines about the run in `folder`.
 

@@ -60,10 +60,12 @@ class Check:
     ok: bool
     words: str
     rows: Rows | None = None
+    about: str = ""
 
     def record(self) -> dict[str, Any]:
-        """The check as machines read it."""
-        return {"rule": self.rule, "value": self.value, "bound": self.bound, "ok": self.ok}
+        """The check as machines read it; `about` where there is one of the same rule for each column."""
+        about = {"about": self.about} if self.about else {}
+        return {"rule": self.rule, **about, "value": self.value, "bound": self.bound, "ok": self.ok}
 
 
 def check_splits(splits: Mapping[str, Distribution], settings: GateSettings) -> Iterator[Check]:
@@ -79,7 +81,7 @@ def check_splits(splits: Mapping[str, Distribution], settings: GateSettings) -> 
     if not train.rows:
         return
     for side in ("left", "right"):
-        yield from _entity_checks(side, train, settings)
+        yield from _about(side, _entity_checks(side, train, settings))
     if not train.has_scores:
         return
     lowest, highest = float(train.scores[0]), float(train.scores[-1])
@@ -128,7 +130,7 @@ def check_drift(
     """How far the data are from those that were accepted last, all splits together."""
     current, accepted = merge(list(splits.values())), merge(list(reference.values()))
     for side in ("left", "right"):
-        yield from _entity_drift(side, current.entities(side), accepted.entities(side), settings)
+        yield from _about(side, _entity_drift(side, current.entities(side), accepted.entities(side), settings))
     if settings.max_score_divergence is not None and current.has_scores and accepted.has_scores:
         value = drift.score_divergence(current.scores, accepted.scores)
         words = f"score: distributed unlike the last accepted data: Jensen-Shannon divergence {value:.3f}"
@@ -146,6 +148,10 @@ def _entity_drift(side: str, current: pa.Table, accepted: pa.Table, settings: Ga
         value = drift.entity_distance(current, accepted)
         words = f"{column}: the share of one entity differs by {value:.1%} from the last accepted data"
         yield _at_most("validate.max_entity_distance", value, settings.max_entity_distance, words)
+
+
+def _about(side: str, checks: Iterator[Check]) -> Iterator[Check]:
+    return (dataclasses.replace(check, about=f"{side}_id") for check in checks)
 
 
 def _at_least(rule: str, value: int, bound: int, words: str) -> Check:

@@ -1,4 +1,7 @@
-"""What the Evaluator found: figures, the table of rules, and whether the model is blessed."""
+"""What the Evaluator found: figures, the table of rules, and whether the model is blessed.
+
+Nothing here imports TensorFlow: people ask for it, and do not want to wait.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ import dataclasses
 import json
 import os
 from typing import Any
-
-import tensorflow as tf
 
 from components.evaluator.figures import Figure, dump, from_tree, to_tree
 from components.evaluator.rules import RuleResult
@@ -41,13 +42,13 @@ def write_verdict(verdict: Verdict, evaluation: str) -> None:
         "figures": to_tree(verdict.figures),
         **verdict.facts,
     }
-    with tf.io.gfile.GFile(os.path.join(evaluation, VERDICT_FILE), "w") as out:
+    with open(os.path.join(evaluation, VERDICT_FILE), "w", encoding="utf-8") as out:
         out.write(dump(tree))
 
 
 def read_verdict(evaluation: str) -> Verdict:
     """Reads what `write_verdict` wrote."""
-    with tf.io.gfile.GFile(os.path.join(evaluation, VERDICT_FILE)) as source:
+    with open(os.path.join(evaluation, VERDICT_FILE), encoding="utf-8") as source:
         tree = json.loads(source.read())
     rules = [
         RuleResult(**(rule | {"interval": tuple(rule["interval"]), "difference": tuple(rule["difference"])}))

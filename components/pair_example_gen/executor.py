@@ -19,7 +19,7 @@ from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
 from components.errors import DataRefused, InputError
-from components.pair_example_gen import files, quarantine, spill
+from components.pair_example_gen import files, inputs, quarantine, spill
 from components.pair_example_gen.cutoff import find_cutoff
 from components.pair_example_gen.examples import EVAL, SPLITS, TRAIN, shard_writer, split_directory
 from components.pair_example_gen.reports import Report, Totals, read_reports
@@ -66,6 +66,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         with _directories(places):
             with _unchanged(dict(zip(found, (fingerprint for fingerprint, _ in sizes), strict=True))):
                 totals = self._read(found, settings, places)
+                inputs.write(found, examples)
             read = totals.good
             if parts:
                 totals = Totals(self._see_pairs_whole(found, settings, places), totals.reasons)

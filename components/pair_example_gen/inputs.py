@@ -1,0 +1,55 @@
+"""Which files a data set was read from, with a digest of each: what lineage says about the data."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from typing import BinaryIO
+
+from components.pair_example_gen import files
+
+INPUTS_FILE = "inputs.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class InputFile:
+    """One file that was read: its path, its size in bytes, and `sha256:...`, or what a remote file system gives."""
+
+    path: str
+    bytes: int
+    digest: str
+
+
+def write(paths: list[str], examples_uri: str) -> None:
+    """Writes `inputs.json` about the files `paths` beside the splits of an examples artifact."""
+    described = [dataclasses.asdict(_describe(path)) for path in paths]
+    with open(os.path.join(examples_uri, INPUTS_FILE), "w", encoding="utf-8") as out:
+        json.dump(described, out, indent=1)
+
+
+def read(examples_uri: str) -> list[InputFile]:
+    """Reads what `write` wrote; nothing where examples were made before there was such a file."""
+    path = os.path.join(examples_uri, INPUTS_FILE)
+    if not os.path.isfile(path):
+        return []
+    with open(path, encoding="utf-8") as source:
+        return [InputFile(**file) for file in json.load(source)]
+
+
+def _describe(path: str) -> InputFile:
+    size, _ = files.fingerprint(path)
+    if files.is_remote(path):
+        from apache_beam.io.filesystems import FileSystems
+
+        return InputFile(path, size, f"checksum:{FileSystems.checksum(path)}")
+    with files.readable(path), open(path, "rb") as source:
+        return InputFile(path, size, f"sha256:{_sha256(source)}")
+
+
+def _sha256(source: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while block := source.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()

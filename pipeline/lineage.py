@@ -1,0 +1,161 @@
+"""Which data, code, configuration and parent made the model of a run, as ML Metadata have it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from components.pair_example_gen.inputs import InputFile, read
+from pipeline.executions import Artifact, Execution, Executions
+
+_DEEPEST = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What was read, and where its examples are. `span` is None where the path has none."""
+
+    made_in: str
+    path: str
+    span: int | None
+    fingerprint: str
+    files: list[InputFile]
+    rows: dict[str, int]
+    settings: dict[str, Any]
+    examples: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A step of the making: the digest of its code, its settings, and where its result is."""
+
+    made_in: str
+    code: str
+    settings: dict[str, Any]
+    uri: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Lineage:
+    """The making of one model, or as much of it as a run got to; `parent` is what a warm start went on from."""
+
+    pipeline: str
+    run: str
+    data: Data | None = None
+    schema: str | None = None
+    preprocessing: Step | None = None
+    model: Step | None = None
+    tuned: dict[str, Any] | None = None
+    published: list[str] = dataclasses.field(default_factory=list)
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    parent: Lineage | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return dataclasses.asdict(self)
+
+
+def trace(executions: Executions, summary: dict[str, Any], runs: Path) -> Lineage:
+    """The lineage of the run that `summary` (of `summary.json`) describes, with the records of others in `runs`."""
+    nodes = executions.of_run(summary["run_id"])
+    model = _output(nodes.get("Trainer"), "model")
+    if model is not None:
+        return _of_model(executions, model, summary["pipeline"], runs, _DEEPEST)
+    examples = _output(nodes.get("PairExampleGen"), "examples")
+    return Lineage(
+        summary["pipeline"],
+        summary["run_id"],
+        data=_data(executions, examples, runs),
+        schema=_schema(executions, _output(nodes.get("ImportSchemaGen"), "schema")),
+        preprocessing=_step(executions, _output(nodes.get("Transform"), "transform_graph")),
+        versions=summary.get("versions", {}),
+    )
+
+
+def _of_model(executions: Executions, model: Artifact, pipeline: str, runs: Path, depth: int) -> Lineage:
+    made = executions.maker(model)
+    assert made, "an artifact has a maker"
+    graph = made.input("transform_graph")
+    transform = executions.maker(graph) if graph else None
+    base, best = made.input("base_model"), made.input("hyperparameters")
+    return Lineage(
+        pipeline,
+        made.run_id,
+        data=_data(executions, made.input("examples"), runs),
+        schema=_schema(executions, transform.input("schema") if transform else None),
+        preprocessing=_step(executions, graph),
+        model=_step(executions, model),
+        tuned=_tuned(best) if best else None,
+        published=sorted(set(_published(executions, runs, model))),
+        versions=_record(runs, made.run_id).get("versions", {}),
+        parent=_of_model(executions, base, pipeline, runs, depth - 1) if base and depth else None,
+    )
+
+
+def _output(execution: Execution | None, key: str) -> Artifact | None:
+    return execution.output(key) if execution else None
+
+
+def _data(executions: Executions, examples: Artifact | None, runs: Path) -> Data | None:
+    made = executions.maker(examples) if examples else None
+    if examples is None or made is None:
+        return None
+    pattern = json.loads(made.properties["input_config"])["splits"][0]["pattern"]
+    return Data(
+        made_in=made.run_id,
+        path=os.path.join(made.properties["input_base"], pattern),
+        span=int(made.properties["span"]) if _has_span(runs, made) else None,
+        fingerprint=str(made.properties.get("input_fingerprint", "")),
+        files=read(examples.uri),
+        rows={name: int(examples.properties[f"rows_{name}"]) for name in ("read", "train", "eval")},
+        settings=json.loads(made.properties["settings"]),
+        examples=examples.uri,
+    )
+
+
+def _has_span(runs: Path, made: Execution) -> bool:
+    """Whether the path had a span: TFX's driver notes span 0 where there is none."""
+    path = _record(runs, made.run_id).get("config", {}).get("data", {}).get("path", "")
+    return "{" in path or int(made.properties["span"]) > 0
+
+
+def _schema(executions: Executions, schema: Artifact | None) -> str | None:
+    made = executions.maker(schema) if schema else None
+    return str(made.properties["schema_file"]) if made else None
+
+
+def _step(executions: Executions, artifact: Artifact | None) -> Step | None:
+    made = executions.maker(artifact) if artifact else None
+    if artifact is None or made is None:
+        return None
+    settings = json.loads(made.properties["custom_config"])
+    return Step(made.run_id, settings.pop("code"), settings, artifact.uri)
+
+
+def _tuned(best: Artifact) -> dict[str, Any] | None:
+    """The settings that the trials found best."""
+    for path in sorted(Path(best.uri).glob("*.txt")):
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")).get("values", {})
+        return values
+    return None
+
+
+def _published(executions: Executions, runs: Path, model: Artifact) -> Iterator[str]:
+    """Every version that was published from `model`."""
+    for pushed in executions.made_from(model, "pushed_model"):
+        if pushed.properties.get("pushed"):
+            destination = str(pushed.properties["pushed_destination"])
+            relative = os.path.relpath(destination, runs.parent) if "://" not in destination else destination
+            yield destination if relative.startswith("..") else relative
+
+
+def _record(runs: Path, run_id: str) -> dict[str, Any]:
+    path = runs / run_id / "summary.json"
+    if not path.is_file():
+        return {}
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record

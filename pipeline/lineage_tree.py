@@ -1,0 +1,105 @@
+"""`kindred lineage`: the lineage of a run's model as a tree for people, or as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.tree import Tree
+
+from pipeline.errors import ReportError
+from pipeline.executions import Executions
+from pipeline.find_run import find_run, read_summary
+from pipeline.lineage import Data, Lineage, trace
+
+_SHOWN_FILES = 20
+_NO_WIDTH = 100_000
+
+
+def print_lineage(run: str, root: Path | None, as_json: bool) -> None:
+    """Prints the lineage of the model of `run` to stdout.
+
+    Raises:
+      ReportError: there is no such run, or no ML Metadata beside it.
+    """
+    folder = find_run(run, root)
+    metadata = folder.absolute().parents[1] / "metadata.sqlite"
+    if not metadata.is_file():
+        raise ReportError(f"{folder}: there is no ML Metadata at {metadata}; a run on Kubeflow keeps its own elsewhere")
+    summary = read_summary(folder)
+    lineage = trace(Executions.in_file(metadata), summary, folder.absolute().parent)
+    if as_json:
+        print(json.dumps(lineage.to_json(), indent=2, ensure_ascii=False))
+    else:
+        # A terminal wraps what is too long for it; a file has a line for each branch.
+        width = None if sys.stdout.isatty() else _NO_WIDTH
+        Console(file=sys.stdout, width=width, highlight=False).print(as_tree(lineage, summary))
+
+
+def as_tree(lineage: Lineage, summary: dict[str, Any]) -> Tree:
+    """The tree of `lineage`, which is that of the run of `summary`."""
+    run = summary["run_id"]
+    what = "what the run got to" if lineage.model is None else "the model"
+    reused = f", made before by run {lineage.run}" if lineage.run != run else ""
+    tree = Tree(
+        f"[bold]{escape(summary['pipeline'])}[/] run {run} ({summary['status'].replace('_', ' ')}): {what}{reused}"
+    )
+    _grow(tree, lineage)
+    return tree
+
+
+def _grow(tree: Tree, lineage: Lineage) -> None:
+    if lineage.data:
+        _data(tree, lineage.data)
+    if lineage.schema:
+        tree.add(f"[bold]schema[/] {escape(lineage.schema)}")
+    if lineage.preprocessing:
+        step = tree.add(f"[bold]preprocessing[/] code {lineage.preprocessing.code}")
+        _settings(step, lineage.preprocessing.settings)
+    if lineage.model:
+        step = tree.add(f"[bold]training[/] code {lineage.model.code}")
+        _settings(step, lineage.model.settings)
+        if lineage.tuned:
+            step.add(f"the Tuner chose {_listed(lineage.tuned)}")
+    if lineage.versions:
+        tree.add(f"[bold]versions[/] {_listed(lineage.versions)}")
+    if lineage.model:
+        model = tree.add(f"[bold]model[/] {escape(lineage.model.uri)}")
+        model.add(f"published as {', '.join(lineage.published)}" if lineage.published else "not published")
+    if lineage.parent:
+        _grow(
+            tree.add(f"[bold]parent[/] the model of run {lineage.parent.run}, which a warm start went on from"),
+            lineage.parent,
+        )
+
+
+def _data(tree: Tree, data: Data) -> None:
+    span = "" if data.span is None else f", span {data.span}"
+    rows = ", ".join(f"{count:,} {name}" for name, count in data.rows.items())
+    grown = tree.add(f"[bold]data[/] {escape(data.path)}{span} ({rows}; read by run {data.made_in})")
+    for file in data.files[:_SHOWN_FILES]:
+        grown.add(f"{escape(file.path)}  {file.bytes:,} bytes  {file.digest}")
+    if len(data.files) > _SHOWN_FILES:
+        grown.add(f"and {len(data.files) - _SHOWN_FILES:,} more files; --json has them all")
+    if not data.files:
+        grown.add(f"fingerprint {escape(data.fingerprint)}")
+    _settings(grown, {"ingest": data.settings})
+
+
+def _settings(tree: Tree, sections: dict[str, Any]) -> None:
+    for name, section in sections.items():
+        tree.add(f"{name}: {_listed(section)}")
+
+
+def _listed(section: dict[str, Any]) -> str:
+    """`key value` pairs in one line, those of inner sections in braces."""
+    told = (f"{key} {{{_listed(v)}}}" if isinstance(v, dict) else f"{key} {_plain(v)}" for key, v in section.items())
+    return escape(", ".join(told))
+
+
+def _plain(value: object) -> str:
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,204 @@
+"""Charts as SVG: drawn here, coloured by the stylesheet, so that they follow light, dark and paper.
+
+Every chart has a name and a description in words for those who do not see it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Sequence
+
+from markupsafe import Markup, escape
+
+from pipeline.report import words
+from pipeline.report.scales import Scale, linear, logarithmic
+
+_WIDTH, _HEIGHT = 400, 240
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 10, 26, 40
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """A named row of points; `style` is a class of the stylesheet."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    style: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """What stands at an axis, and whether it is logarithmic; a linear one may have to `hold` a number."""
+
+    title: str
+    log: bool = False
+    hold: tuple[float, ...] = ()
+
+
+def lines(
+    name: str, described: str, series: Sequence[Series], x: Axis, y: Axis, marks: Sequence[Series] = ()
+) -> Markup:
+    """Lines through the points of each series, and `marks`, single points with their own words."""
+    points = [point for one in (*series, *marks) for point in one.points]
+    x_scale, y_scale = _scales(points, x, y)
+    parts = [_axes(x_scale, y_scale, x, y)]
+    for one in series:
+        path = " ".join(f"{x_scale(a)},{y_scale(b)}" for a, b in one.points)
+        parts.append(Markup('<polyline class="line {}" points="{}"/>').format(one.style, path))
+        if len(one.points) == 1:
+            parts.append(_mark(x_scale(one.points[0][0]), y_scale(one.points[0][1]), one.style))
+    for mark in marks:
+        for a, b in mark.points:
+            parts.append(_mark(x_scale(a), y_scale(b), mark.style))
+            anchor = "end" if x_scale(a) > (_WIDTH + _LEFT) / 2 else "start"
+            parts.append(_text(x_scale(a), y_scale(b) - 9, mark.name, "note", anchor))
+    return _figure(name, described, parts)
+
+
+def histogram(name: str, described: str, edges: Sequence[float], series: Sequence[Series], x: Axis, y: Axis) -> Markup:
+    """Steps: the points of a series are (edge, height of the bin that begins there); the first is filled."""
+    heights = [height for one in series for _, height in one.points]
+    x_scale = linear(min((*edges, *x.hold)), max((*edges, *x.hold)), _LEFT, _WIDTH - _RIGHT)
+    y_scale = linear(0, max(heights, default=0) or 1, _HEIGHT - _BOTTOM, _TOP)
+    parts = [_axes(x_scale, y_scale, x, y)]
+    parts += [_line(x_scale(held), _TOP, x_scale(held), _HEIGHT - _BOTTOM, "reference") for held in x.hold]
+    for one in series:
+        steps = [(edges[0], 0.0)]
+        for (start, height), end in zip(one.points, edges[1:], strict=True):
+            steps += [(start, height), (end, height)]
+        path = " ".join(f"{x_scale(a)},{y_scale(b)}" for a, b in (*steps, (edges[-1], 0.0)))
+        parts.append(Markup('<polyline class="step {}" points="{}"/>').format(one.style, path))
+    return _figure(name, described, parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dot:
+    """A value in a row of a dot plot, with its interval if it has one; `style` tells whose it is."""
+
+    value: float
+    style: str
+    low: float | None = None
+    high: float | None = None
+
+
+def dots(name: str, described: str, rows: Sequence[tuple[str, Sequence[Dot]]], x: Axis) -> Markup:
+    """A row per label; its dots on a common scale."""
+    label, row, top = 118, 22, 6
+    height = top + row * len(rows) + _BOTTOM
+    values = [v for _, found in rows for dot in found for v in (dot.value, dot.low, dot.high) if v is not None]
+    scale = linear(min((*values, *x.hold)), max((*values, *x.hold)), label, _WIDTH - _RIGHT)
+    bottom = height - _BOTTOM
+    parts = [
+        *_x_ticks(scale, top, bottom),
+        _text((label + _WIDTH - _RIGHT) / 2, height - 6, x.title, "title", "middle"),
+    ]
+    for number, (words_, found) in enumerate(rows):
+        y = top + row * (number + 0.5)
+        parts.append(_line(label, y, _WIDTH - _RIGHT, y, "grid"))
+        parts.append(_text(label - 8, y + 4, words_, "label", "end"))
+        # What is compared with lies below what it is about.
+        for dot in sorted(found, key=lambda dot: dot.style == "candidate"):
+            if dot.low is not None and dot.high is not None:
+                parts.append(_line(scale(dot.low), y, scale(dot.high), y, f"interval {dot.style}"))
+            parts.append(_mark(scale(dot.value), y, dot.style))
+    return _figure(name, described, parts, height)
+
+
+def interval(described: str, value: float, low: float | None, high: float | None, bound: float | None) -> Markup:
+    """A value with its interval against a bound: a strip for a cell of a table."""
+    known = [v for v in (value, low, high, bound) if v is not None]
+    room = (max(known) - min(known)) * 0.12 or abs(value) * 0.1 or 1.0
+    scale = Scale(min(known) - room, max(known) + room, 6, 154)
+    parts = [_line(4, 12, 156, 12, "grid")]
+    if low is not None and high is not None:
+        parts.append(_line(scale(low), 12, scale(high), 12, "interval candidate"))
+    if bound is not None:
+        parts.append(_line(scale(bound), 2, scale(bound), 22, "bound"))
+    parts.append(_mark(scale(value), 12, "candidate"))
+    body = Markup("").join(parts)
+    return Markup('<svg class="strip" viewBox="0 0 160 24" role="img" aria-label="{}">{}</svg>').format(described, body)
+
+
+def _scales(points: Sequence[tuple[float, float]], x: Axis, y: Axis) -> tuple[Scale, Scale]:
+    xs, ys = [a for a, _ in points] + list(x.hold), [b for _, b in points] + list(y.hold)
+    x_scale = _scale(x, xs, _LEFT, _WIDTH - _RIGHT)
+    return x_scale, _scale(y, ys, _HEIGHT - _BOTTOM, _TOP)
+
+
+def _scale(axis: Axis, values: Sequence[float], start: float, end: float) -> Scale:
+    return (logarithmic if axis.log else linear)(min(values), max(values), start, end)
+
+
+def _axes(x_scale: Scale, y_scale: Scale, x: Axis, y: Axis) -> Markup:
+    bottom = _HEIGHT - _BOTTOM
+    parts = []
+    for place, said in y_scale.ticks:
+        parts += [_line(_LEFT, place, _WIDTH - _RIGHT, place, "grid"), _text(_LEFT - 7, place + 4, said, "tick", "end")]
+    parts += [*_x_ticks(x_scale, bottom, bottom + 4), _line(_LEFT, bottom, _WIDTH - _RIGHT, bottom, "axis")]
+    parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 5, x.title, "title", "middle"))
+    parts.append(_text(0, 11, y.title, "title", "start"))
+    return Markup("").join(parts)
+
+
+def _x_ticks(scale: Scale, top: float, bottom: float) -> Iterable[Markup]:
+    end = max(bottom, top) + (0 if bottom - top < 10 else 4)
+    for place, said in scale.ticks:
+        yield _line(place, top, place, end, "grid")
+        yield _text(place, end + 13, said, "tick", "middle")
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, style: str) -> Markup:
+    return Markup('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(style, x1, y1, x2, y2)
+
+
+def _mark(x: float, y: float, style: str) -> Markup:
+    """A dot; what is compared with is hollow or has another shape, so that colour is not all that tells."""
+    if style == "mean":
+        return Markup('<path class="mark mean" d="M{},{} l0,-10"/>').format(x, y + 5)
+    if style == "biases":
+        return Markup('<path class="mark biases" d="M{},{} l5,5 l-5,5 l-5,-5 z"/>').format(x, y - 5)
+    if style == "last_blessed":
+        return Markup('<rect class="mark last_blessed" x="{}" y="{}" width="8" height="8"/>').format(x - 4, y - 4)
+    if style == "popularity":
+        return Markup('<path class="mark popularity" d="M{},{} l5,9 l-10,0 z"/>').format(x, y - 5)
+    return Markup('<circle class="mark {}" cx="{}" cy="{}" r="4.5"/>').format(style, x, y)
+
+
+def _text(x: float, y: float, said: str, style: str, anchor: str) -> Markup:
+    return Markup('<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>').format(style, x, y, anchor, said)
+
+
+def _figure(name: str, described: str, parts: Iterable[Markup], height: int = _HEIGHT) -> Markup:
+    key = re.sub(r"\W+", "-", name.lower())
+    return Markup(
+        '<svg class="chart" viewBox="0 0 {w} {h}" role="img" aria-labelledby="chart-{key} about-{key}">'
+        '<title id="chart-{key}">{name}</title><desc id="about-{key}">{desc}</desc>{parts}</svg>'
+    ).format(w=_WIDTH, h=height, key=key, name=name, desc=described, parts=Markup("").join(parts))
+
+
+def legend(entries: Sequence[tuple[str, str]]) -> Markup:
+    """What each style is: (style, words)."""
+    items = []
+    for style, said in entries:
+        drawn = (
+            _mark(10, 7, style)
+            if style in ("candidate", "mean", "biases", "last_blessed", "popularity")
+            else Markup('<line class="line {}" x1="1" y1="7" x2="19" y2="7"/>').format(style)
+        )
+        items.append(
+            Markup('<li><svg class="key" viewBox="0 0 20 14" aria-hidden="true">{}</svg>{}</li>').format(
+                drawn, escape(said)
+            )
+        )
+    return Markup('<ul class="legend">{}</ul>').format(Markup("").join(items))
+
+
+def described(series: Sequence[Series]) -> str:
+    """The first, the last and the extreme points of each series in words."""
+    told = []
+    for one in series:
+        if one.points:
+            (x1, y1), (x2, y2) = one.points[0], one.points[-1]
+            told.append(f"{one.name}: {words.short(y1)} at {words.short(x1)}, {words.short(y2)} at {words.short(x2)}.")
+    return " ".join(told)

@@ -1,0 +1,205 @@
+"""What came in: rows, files, what was set aside, how it compares with the last accepted data, and its distributions."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+from markupsafe import Markup
+
+from components.pair_example_gen import inputs
+from components.pair_example_gen.inputs import InputFile
+from components.pair_example_gen.rows import describe_place
+from components.pair_statistics.distribution import Distribution, merge
+from pipeline.report import charts, words
+from pipeline.report.charts import Axis, Series
+from pipeline.report.sources import EXAMPLE_GEN, Absent, Run
+
+_BINS, _RANKS, _SHOWN_ROWS, _SHOWN_REASONS, _SHOWN_FILES, _SHOWN_BYTES = 48, 160, 3, 12, 20, 160
+
+
+@dataclasses.dataclass(frozen=True)
+class Arrived:
+    """The files, and the table of figures: a row per figure, a column per split and for the last accepted data."""
+
+    path: str
+    files: Sequence[InputFile]
+    more_files: int
+    columns: Sequence[str]
+    figures: Sequence[tuple[str, Sequence[str]]]
+    dropped: int
+    sample: float | None
+
+
+def arrived(run: Run) -> Arrived:
+    """What was read."""
+    found = inputs.read(run.uri(EXAMPLE_GEN, "examples"))
+    data = run.summary["data"]
+    try:
+        columns, figures = _figures(run)
+    except Absent:
+        columns, figures = _counts(data["splits"])
+    kept = sum(data["splits"].values())
+    return Arrived(
+        path=run.config["data"]["path"],
+        files=found[:_SHOWN_FILES],
+        more_files=max(len(found) - _SHOWN_FILES, 0),
+        columns=columns,
+        figures=figures,
+        dropped=data["rows"] - data["quarantined"] - kept,
+        sample=data.get("statistics_sample"),
+    )
+
+
+_MOMENTS: dict[str, Callable[[np.ndarray], Any]] = {
+    "mean score": np.mean,
+    "standard deviation": np.std,
+    "lowest": np.min,
+    "highest": np.max,
+}
+
+
+def _counts(splits: dict[str, int]) -> tuple[list[str], list[tuple[str, Sequence[str]]]]:
+    return list(splits), [("pairs", [words.count(rows) for rows in splits.values()])]
+
+
+def _figures(run: Run) -> tuple[list[str], list[tuple[str, Sequence[str]]]]:
+    parts = dict(run.splits)
+    if run.last_accepted:
+        parts |= {"all": merge(list(run.splits.values())), "last accepted": merge(list(run.last_accepted.values()))}
+    rows: list[tuple[str, Sequence[str]]] = [
+        ("pairs", [words.count(part.rows) for part in parts.values()]),
+        ("left entities", [words.count(part.left.num_rows) for part in parts.values()]),
+        ("right entities", [words.count(part.right.num_rows) for part in parts.values()]),
+    ]
+    if any(part.has_scores for part in parts.values()):
+        for name, of in _MOMENTS.items():
+            values = (float(of(part.scores.astype(np.float64))) if part.has_scores else None for part in parts.values())
+            rows.append((name, [words.figure(value) for value in values]))
+    return list(parts), rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Reason:
+    """A rule that rows broke: how many, and the first of them with their places."""
+
+    words: str
+    rows: int
+    examples: Sequence[tuple[str, str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class SetAside:
+    """The rows in the quarantine, most frequent reason first."""
+
+    rows: int
+    reasons: Sequence[Reason]
+    more_reasons: int
+    folder: str
+
+
+def set_aside(run: Run) -> SetAside:
+    """What is in the quarantine; that of a refused run is kept beside the artifacts."""
+    node = run.nodes.get(EXAMPLE_GEN)
+    if node is None:
+        raise Absent(run.why_not(EXAMPLE_GEN))
+    artifact = node.output("quarantine")
+    folder = Path(artifact.uri) if artifact else run.root / "pipeline" / EXAMPLE_GEN / "refused" / str(node.id)
+    counts: Counter[str] = Counter()
+    first: dict[str, list[tuple[str, str]]] = {}
+    for batch in _batches(folder):
+        found = batch.column("reason").value_counts()
+        counts.update({entry["values"]: entry["counts"] for entry in found.to_pylist()})
+        for reason in found.field("values").to_pylist():
+            missing = _SHOWN_ROWS - len(first.setdefault(reason, []))
+            if missing > 0:
+                rows = batch.filter(pc.equal(batch.column("reason"), reason)).slice(0, missing)
+                first[reason] += map(_row, rows.to_pylist())
+    if not counts and artifact is None:
+        raise Absent(run.why_not(EXAMPLE_GEN))
+    shown = [Reason(reason, rows, first[reason]) for reason, rows in counts.most_common(_SHOWN_REASONS)]
+    return SetAside(counts.total(), shown, max(len(counts) - _SHOWN_REASONS, 0), str(folder))
+
+
+def _batches(folder: Path) -> Iterator[pa.RecordBatch]:
+    for path in sorted(folder.glob("*.parquet")):
+        yield from pa.parquet.ParquetFile(path).iter_batches()
+
+
+def _row(row: dict[str, Any]) -> tuple[str, str]:
+    place = describe_place(os.path.basename(row["file"]), row["line"], row["row_group"], row["row"])
+    return place, words.readable_id(row["raw"][:_SHOWN_BYTES])
+
+
+@dataclasses.dataclass(frozen=True)
+class Distributions:
+    """Charts of what the data are like, and a sentence about each."""
+
+    charts: Sequence[tuple[str, Markup, Markup, str]]  # title, chart, legend, what to see
+
+
+def distributions(run: Run) -> Distributions:
+    """How scores are distributed, and how often entities occur."""
+    splits = {name: split for name, split in run.splits.items() if split.rows}
+    if not splits:
+        raise Absent("No pair was left to count.")
+    drawn = [_scores(run, splits)] if all(split.has_scores for split in splits.values()) else []
+    return Distributions([*drawn, _popularity(next(iter(splits.values())))])
+
+
+def _scores(run: Run, splits: dict[str, Distribution]) -> tuple[str, Markup, Markup, str]:
+    """Each split's share of pairs per bin; the bins leave out the outermost thousandth on either side."""
+    everything = np.concatenate([split.scores for split in splits.values()])
+    low, high = (float(v) for v in np.quantile(everything, [0.001, 0.999]))
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    distinct = np.unique(everything[(everything >= low) & (everything <= high)])
+    if len(distinct) <= _BINS // 2:  # such as stars
+        half = float(np.diff(distinct).min()) / 2 if len(distinct) > 1 else 0.5
+        edges = np.sort(np.concatenate([distinct - half, distinct + half]).round(6))
+        edges = np.unique(edges)
+    else:
+        edges = np.linspace(low, high, _BINS + 1)
+    series = []
+    for name, split in splits.items():
+        heights = np.histogram(split.scores, edges)[0] / max(len(split.scores), 1)
+        series.append(Series(name, list(zip(edges[:-1].tolist(), heights.tolist(), strict=True)), f"split-{name}"))
+    told = "; ".join(
+        f"{name}: mean {words.short(float(split.scores.mean()))}, middle half {words.short(float(q[0]))} to "
+        f"{words.short(float(q[1]))}"
+        for name, split in splits.items()
+        for q in [np.quantile(split.scores, [0.25, 0.75])]
+    )
+    chart = charts.histogram(
+        "Scores", told, edges.tolist(), series, Axis("score, as in the data"), Axis("share of pairs")
+    )
+    key = charts.legend([(f"split-{name}", name) for name in splits])
+    return "Scores", chart, key, f"{told}. The outermost thousandth on either side is not drawn."
+
+
+def _popularity(train: Distribution) -> tuple[str, Markup, Markup, str]:
+    """How often the entity of each rank occurs, on logarithmic axes (Zipf's plot)."""
+    series, told = [], []
+    for side in ("left", "right"):
+        counts = train.entities(side)["count"].to_numpy()
+        ranks = np.unique(np.geomspace(1, len(counts), _RANKS).round().astype(np.int64))
+        series.append(Series(side, [(float(rank), float(counts[rank - 1])) for rank in ranks], f"side-{side}"))
+        top = max(1, round(len(counts) / 100))
+        share = counts[:top].sum() / counts.sum()
+        told.append(
+            f"{side}: the most frequent {words.count(top)} of {words.count(len(counts))} hold {words.share(share)} "
+            f"of the pairs, the median entity has {words.count(float(np.median(counts)))}"
+        )
+    name = "Popularity of entities"
+    chart = charts.lines(
+        name, "; ".join(told), series, Axis("rank, most frequent first", log=True), Axis("training pairs", log=True)
+    )
+    return name, chart, charts.legend([("side-left", "left"), ("side-right", "right")]), "; ".join(told) + "."

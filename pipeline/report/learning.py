@@ -1,0 +1,124 @@
+"""How training went: what it minimised, epoch by epoch, what it started from, and which trials came before."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from pipeline.report import charts, words
+from pipeline.report.charts import Axis, Series
+from pipeline.report.sources import TRAINER, Absent, Run
+
+_HISTORY = "history.json"  # trainer.run_fn.HISTORY_FILE
+_HELD_OUT = "val_"
+_TITLES = {"loss": "Loss", "rmse": "RMSE"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Learning:
+    """The curves, and sentences about them."""
+
+    charts: Sequence[tuple[str, Markup, Markup]]  # title, chart, legend
+    sentences: Sequence[str]
+
+
+def learning(run: Run) -> Learning:
+    """The learning curves of the model of this run, also where it came from the cache."""
+    path = Path(run.uri(TRAINER, "model_run"), _HISTORY)
+    history: dict[str, list[float]] = json.loads(path.read_text(encoding="utf-8"))
+    names = [name for name in history if not name.startswith(_HELD_OUT) and history[name]]
+    if not names:
+        raise Absent("Training kept no figures of its epochs.")
+    monitored = next((name for name in ("rmse", "loss") if name in names), names[0])
+    best = _best(history.get(_HELD_OUT + monitored, []))
+    drawn = [_curve(name, history, best if name == monitored else None) for name in dict.fromkeys([monitored, *names])]
+    return Learning(drawn, list(_sentences(run, history, monitored, best)))
+
+
+def _curve(name: str, history: dict[str, list[float]], best: int | None) -> tuple[str, Markup, Markup]:
+    series = [Series("training pairs", _points(history[name]), "train")]
+    held_out = history.get(_HELD_OUT + name)
+    if held_out:
+        series.append(Series("held-out pairs", _points(held_out), "held-out"))
+    marks = []
+    if best and held_out:
+        marks = [Series(f"best: {words.short(held_out[best - 1])}", [(best, held_out[best - 1])], "held-out")]
+    title = _TITLES.get(name, name)
+    chart = charts.lines(f"{title} by epoch", charts.described(series), series, Axis("epoch"), Axis(title), marks)
+    key = charts.legend([(one.style, f"{one.name}, {words.figure(one.points[-1][1])} at the end") for one in series])
+    return title, chart, key
+
+
+def _points(values: Sequence[float]) -> list[tuple[float, float]]:
+    return [(float(epoch), value) for epoch, value in enumerate(values, start=1)]
+
+
+def _best(held_out: Sequence[float]) -> int | None:
+    return held_out.index(min(held_out)) + 1 if held_out else None
+
+
+def _sentences(run: Run, history: dict[str, list[float]], monitored: str, best: int | None) -> Sequence[str]:
+    model, train = run.config["model"], run.config["train"]
+    done, stopping = len(history[monitored]), train["early_stopping"]
+    told = [
+        f"{done} of at most {train['epochs']} epochs, by {train['optimizer']}, objective {model['objective']}, "
+        f"{model['dimension']} dimensions."
+    ]
+    if best and stopping:
+        held = words.share(stopping["validation_fraction"])
+        told.append(
+            f"{held} of the training pairs were held out to choose the epoch: that of number {best} is the model"
+            + (f", as {stopping['patience']} after it were no better." if done < train["epochs"] else ".")
+        )
+    warm: dict[str, Any] | None = run.summary.get("warm_start")
+    if warm:
+        told.append(_warm_start(warm))
+    return told
+
+
+def _warm_start(found: dict[str, Any]) -> str:
+    if "cold" in found:
+        return f"A warm start was asked for; it was a cold one: {found['cold']}."
+    sides = (
+        f"of the {side} entities {words.count(found[side]['kept'])} kept what the parent knew, "
+        f"{words.count(found[side]['new'])} are new, {words.count(found[side]['vanished'])} vanished"
+        for side in ("left", "right")
+    )
+    return f"A warm start: {'; '.join(sides)}."
+
+
+@dataclasses.dataclass(frozen=True)
+class Trials:
+    """The trials of the Tuner, best first: the score and the settings of each, in the order of `keys`."""
+
+    measure: str
+    asked: int
+    keys: Sequence[str]
+    rows: Sequence[tuple[int, str, Sequence[str]]]
+
+
+def trials(run: Run) -> Trials:
+    """What the Tuner tried."""
+    tuning = run.summary.get("tuning")
+    if not tuning:
+        raise Absent(
+            "The pipeline file asks for no trials (section tune)."
+            if not run.config.get("tune")
+            else run.why_not("Tuner")
+        )
+    found = tuning["trials"]
+    keys = list(found[0]["settings"]) if found else []
+    rows = [
+        (trial["trial"], words.figure(trial["score"]), [_setting(trial["settings"][key]) for key in keys])
+        for trial in found
+    ]
+    return Trials(tuning["measure"], tuning["asked"], keys, rows)
+
+
+def _setting(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

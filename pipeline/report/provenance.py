@@ -1,0 +1,86 @@
+"""How long the components took, and what the model was made of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from pipeline.lineage import Lineage, trace
+from pipeline.report import words
+from pipeline.report.sources import Absent, Run
+
+_LONGEST_LINEAGE = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """A component: what became of it, its seconds, and where its bar begins and ends, in percent of the whole."""
+
+    id: str
+    state: str
+    seconds: str
+    start: float
+    width: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Timings:
+    """Every component in the order in which they ran."""
+
+    total: str
+    other: str
+    rows: Sequence[Timing]
+
+
+def timings(run: Run) -> Timings:
+    """Seconds of each component."""
+    components = run.summary["components"]
+    if not components:
+        raise Absent("No component was started.")
+    whole = max(sum(component["seconds"] for component in components), 1e-9)
+    rows, start = [], 0.0
+    for component in components:
+        part = 100 * component["seconds"] / whole
+        rows.append(
+            Timing(
+                component["id"],
+                component["state"],
+                words.seconds(component["seconds"]),
+                round(start, 2),
+                round(part, 2),
+            )
+        )
+        start += part
+    rest = max(run.summary["seconds"] - whole, 0.0)
+    return Timings(words.seconds(run.summary["seconds"]), words.seconds(rest), rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class Provenance:
+    """The model, then its parent and the parent's parent; and the whole configuration of this run."""
+
+    generations: Sequence[Lineage]
+    reused: bool
+    config: str
+
+
+def provenance(run: Run) -> Provenance:
+    """The lineage of the model, or of as much as there is."""
+    if run.executions is None:
+        raise Absent(f"There is no ML Metadata at {run.root}.")
+    newest = trace(run.executions, run.summary, run.folder.parent)
+    generations: list[Lineage] = []
+    current: Lineage | None = newest
+    while current is not None and len(generations) < _LONGEST_LINEAGE:
+        generations.append(current)
+        current = current.parent
+    return Provenance(generations, newest.run != run.summary["run_id"], _as_yaml(run.config))
+
+
+def _as_yaml(config: dict[str, Any]) -> str:
+    """The configuration as a pipeline file has it, without what only a cluster reads."""
+    told = {key: value for key, value in config.items() if key != "kubeflow"}
+    return yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=100)

@@ -1,0 +1,296 @@
+"""How good the model is: figures beside those of others, slices, the blessing, and the pairs it is most wrong about."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+from markupsafe import Markup
+
+from components.evaluator.figures import BIASES, LAST_BLESSED, MEAN, POPULARITY, Figure
+from components.evaluator.names import ERRORS, is_ranking
+from components.evaluator.rules import RuleResult
+from components.evaluator.verdict import WORST_FILE
+from pipeline.report import charts, words
+from pipeline.report.charts import Axis, Dot
+from pipeline.report.sources import EVALUATOR, Absent, Run
+
+OTHERS = {
+    MEAN: "constant mean",
+    BIASES: "biases alone",
+    POPULARITY: "popularity",
+    LAST_BLESSED: "last blessed",
+}
+MEANINGS = {
+    "rmse": "root of the mean squared error, in the unit of the data",
+    "mae": "mean absolute error, in the unit of the data",
+    "auc": "how often a pair above the centre scores higher than one below",
+    "sign_accuracy": "how often the sign of the score is right",
+    "spearman": "whether pairs are in the right order",
+    "calibration": "how far the mean answer is from the mean truth, over ten groups",
+    "recall": "how many of the held-out partners are among the first K",
+    "ndcg": "the same, with more for those further up",
+    "hit_rate": "for how many entities there is any among the first K",
+    "mrr": "one over the rank of the first held-out partner",
+    "map": "precision, averaged over the ranks of held-out partners",
+    "coverage": "how much of the catalogue is among the first K of anybody",
+}
+SLICES = {
+    "left_head": "left: head", "left_middle": "left: middle", "left_tail": "left: tail",
+    "right_head": "right: head", "right_middle": "right: middle", "right_tail": "right: tail",
+    "known": "both ids known", "unknown": "an id unknown", "positive": "label positive", "negative": "label negative",
+}  # fmt: skip
+_SHOWN_PAIRS = 20
+# Slices of fewer rows say nothing by themselves.
+_FEW = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A metric, or a slice, with the value, its interval, and the values of others in the order of the columns."""
+
+    name: str
+    meaning: str
+    count: str
+    value: str
+    interval: str
+    others: Sequence[str]
+    difference: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Metrics:
+    """Metrics of one kind on all rows, and by slice; `worst` says in words where it is weakest."""
+
+    others: Sequence[str]
+    rows: Sequence[Row]
+    compared: str | None
+    slice_metrics: Sequence[str]
+    slice_rows: Sequence[tuple[str, str, Sequence[str]]]
+    chart: Markup | None
+    legend: Markup | None
+    chart_title: str
+    worst: str | None
+    facts: Sequence[str]
+
+
+def scores(run: Run) -> Metrics:
+    """Metrics of scores."""
+    found = [figure for figure in run.verdict.figures if not is_ranking(figure.metric)]
+    if not found:
+        raise Absent("The pairs have no score, so there are no errors of scores; see the ranking metrics.")
+    return _metrics(found, run, is_ranking_metric=False)
+
+
+def rankings(run: Run) -> Metrics:
+    """Ranking metrics."""
+    found = [figure for figure in run.verdict.figures if is_ranking(figure.metric)]
+    if not found:
+        raise Absent(
+            "The pipeline file asks for no ranking metric; name some under evaluate.metrics, such as recall@10."
+        )
+    return _metrics(found, run, is_ranking_metric=True)
+
+
+def _metrics(found: Sequence[Figure], run: Run, is_ranking_metric: bool) -> Metrics:
+    overall = [figure for figure in found if not figure.slice]
+    others = [name for name in OTHERS if any(name in figure.others for figure in overall)]
+    compared = LAST_BLESSED if LAST_BLESSED in others else next(iter(others), None)
+    deciding = _deciding(run, overall)
+    names = list(dict.fromkeys(figure.slice for figure in found if figure.slice))
+    metrics = [figure.metric for figure in overall if any(f.metric == figure.metric and f.slice for f in found)]
+    of = {(figure.metric, figure.slice): figure for figure in found}
+    slices = [
+        (SLICES.get(name, name), words.count(of[metrics[0], name].count), [_value(of[m, name]) for m in metrics])
+        for name in names
+    ]
+    chart, worst = _slice_chart([of[deciding, ""], *(of[deciding, n] for n in names if (deciding, n) in of)], others)
+    return Metrics(
+        others=[OTHERS[name] for name in others],
+        rows=[_row(figure, others, compared) for figure in overall],
+        compared=OTHERS[compared] if compared else None,
+        slice_metrics=metrics,
+        slice_rows=slices,
+        chart=chart if names else None,
+        legend=charts.legend([("candidate", "this model"), *((name, OTHERS[name]) for name in others)]),
+        chart_title=f"{deciding} by slice",
+        worst=worst if names else None,
+        facts=list(_facts(run, is_ranking_metric)),
+    )
+
+
+def _deciding(run: Run, overall: Sequence[Figure]) -> str:
+    """The metric of the first rule that does not hold, else of the first rule, if it is among these."""
+    known = {figure.metric for figure in overall}
+    rules = sorted(run.verdict.rules, key=lambda rule: rule.ok)
+    judged = (rule.rule.split()[0] for rule in rules)
+    return next((metric for metric in judged if metric in known), overall[0].metric)
+
+
+def _row(figure: Figure, others: Sequence[str], compared: str | None) -> Row:
+    other = figure.others.get(compared) if compared else None
+    return Row(
+        name=figure.metric,
+        meaning=MEANINGS.get(figure.metric.removeprefix("sampled_").split("@")[0], ""),
+        count=words.count(figure.count),
+        value=words.figure(figure.value),
+        interval=_interval(figure.low, figure.high),
+        others=[words.figure(figure.others[name].value) if name in figure.others else "–" for name in others],
+        difference=_difference(figure.metric, other.low, other.high) if other else "",
+    )
+
+
+def _difference(metric: str, low: float | None, high: float | None) -> str:
+    """Whether the interval of value minus the other's value says that one is better."""
+    if low is None or high is None:
+        return ""
+    said = f"{words.signed(low)} to {words.signed(high)}"
+    if low <= 0 <= high:
+        return f"{said}: no difference to be seen"
+    better = (high < 0) == (metric in ERRORS)
+    return f"{said}: {'better' if better else 'worse'}"
+
+
+def _value(figure: Figure) -> str:
+    return words.figure(figure.value) if figure.count else "no rows"
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{words.figure(low)} – {words.figure(high)}"
+
+
+def _slice_chart(figures: Sequence[Figure], others: Sequence[str]) -> tuple[Markup | None, str | None]:
+    """The figures of one metric: on all rows first, then on slices."""
+    rows, valued = [], []
+    for figure in figures:
+        if figure.value is None:
+            continue
+        dots = [Dot(figure.value, "candidate", figure.low, figure.high)]
+        dots += [
+            Dot(value, name)
+            for name in others
+            if name in figure.others and (value := figure.others[name].value) is not None
+        ]
+        few = figure.count < _FEW
+        rows.append((f"{_slice(figure)}{f', {figure.count} rows' if few else ''}", dots))
+        if figure.slice and not few:
+            valued.append(figure)
+    metric = figures[0].metric
+    if not valued:
+        return None, None
+    pick: Callable[..., Figure] = max if metric in ERRORS else min
+    worst = pick(valued, key=lambda figure: figure.value or 0.0)
+    told = f"Weakest by {metric}: {_slice(worst)}, {words.figure(worst.value)} on {worst.count:,}."
+    said = "; ".join(f"{name} {words.short(dots[0].value)}" for name, dots in rows)
+    return charts.dots(f"{metric} by slice", said, rows, Axis(metric)), told
+
+
+def _slice(figure: Figure) -> str:
+    return SLICES.get(figure.slice, figure.slice) or "all"
+
+
+def _facts(run: Run, is_ranking_metric: bool) -> Sequence[str]:
+    """What the figures are about."""
+    facts = run.verdict.facts
+    if is_ranking_metric:
+        ranked: dict[str, Any] = facts.get("ranking", {})
+        entities, pairs, all_ = (ranked.get(name) for name in ("left_entities", "relevant_pairs", "catalogue"))
+        return [
+            f"{words.count(entities)} left entities with {words.count(pairs)} held-out partners to find among "
+            f"{words.count(all_)}, what training has seen left out."
+        ]
+    cuts = facts.get("cuts", {})
+    return [
+        f"{side} head: at least {cut['head']:,} training pairs; middle: at least {cut['middle']:,}; tail: fewer."
+        for side, cut in cuts.items()
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """A rule of the blessing and how it was judged."""
+
+    rule: str
+    ok: bool
+    value: str
+    interval: str
+    bound: str
+    difference: str
+    strip: Markup | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Blessing:
+    """Every rule, not only the first that fails."""
+
+    blessed: bool
+    defaults: bool
+    rules: Sequence[Judged]
+    canary: Sequence[str]
+
+
+def blessing(run: Run) -> Blessing:
+    """The table of rules."""
+    verdict = run.verdict
+    return Blessing(
+        verdict.blessed, bool(verdict.facts.get("default_rules")), [_judged(rule) for rule in verdict.rules], []
+    )
+
+
+def _judged(rule: RuleResult) -> Judged:
+    strip = None
+    if rule.value is not None:
+        told = f"{words.figure(rule.value)} against a bound of {words.figure(rule.bound)}"
+        strip = charts.interval(told, rule.value, *rule.interval, rule.bound)
+    return Judged(
+        rule=rule.rule,
+        ok=rule.ok,
+        value="no rows" if rule.value is None else words.figure(rule.value),
+        interval=_interval(*rule.interval),
+        bound="nothing to compare with yet" if rule.bound is None else words.figure(rule.bound),
+        difference=_interval(*rule.difference),
+        strip=strip,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A held-out pair, and what the model says of it; `figures` in the order of the columns."""
+
+    left: str
+    right: str
+    figures: Sequence[str]
+    seen: tuple[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Worst:
+    """The pairs with the largest errors; of positives those with the lowest scores."""
+
+    scored: bool
+    columns: Sequence[str]
+    pairs: Sequence[Pair]
+
+
+def worst_pairs(run: Run) -> Worst:
+    """The pairs that the model is most wrong about."""
+    path = Path(run.uri(EVALUATOR, "evaluation"), WORST_FILE)
+    if not path.is_file():
+        raise Absent("The evaluation kept no pairs.")
+    table = pyarrow.parquet.read_table(path).slice(0, _SHOWN_PAIRS)
+    scored = "error" in table.column_names
+    columns = ("label", "value", "error") if scored else ("score", "rank")
+    told: dict[str, Callable[[Any], str]] = {"error": words.signed, "score": words.signed, "rank": words.count}
+    pairs = [
+        Pair(
+            words.readable_id(row["left_id"]),
+            words.readable_id(row["right_id"]),
+            [told.get(name, words.figure)(row[name]) for name in columns],
+            (words.count(row["left_pairs"]), words.count(row["right_pairs"])),
+        )
+        for row in table.to_pylist()
+    ]
+    return Worst(scored, columns, pairs)

@@ -1,0 +1,66 @@
+"""From numbers to places on a drawing, and the ticks that people read them by."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from pipeline.report import words
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """Maps `[low, high]` to `[start, end]` (user units of an SVG), by logarithms if `log`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def __call__(self, value: float) -> float:
+        """The place of `value`, rounded as a drawing needs it; values outside are put at the edge."""
+        low, high, at = (math.log10(v) if self.log else v for v in (self.low, self.high, max(value, self._least)))
+        part = (at - low) / (high - low) if high > low else 0.5
+        return round(self.start + min(max(part, 0.0), 1.0) * (self.end - self.start), 2)
+
+    @property
+    def _least(self) -> float:
+        return self.low if self.log else -math.inf
+
+    @property
+    def ticks(self) -> list[tuple[float, str]]:
+        """Round numbers within the scale with their words: whole powers of ten, or about five steps of 1, 2 or 5."""
+        found = _powers(self.low, self.high) if self.log else _steps(self.low, self.high)
+        return [(self(value), words.short(value)) for value in found]
+
+
+def linear(low: float, high: float, start: float, end: float) -> Scale:
+    """A linear scale from a round number at or below `low` to one at or above `high`."""
+    step = _step(low, high)
+    return Scale(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, start, end)
+
+
+def logarithmic(low: float, high: float, start: float, end: float) -> Scale:
+    """A logarithmic scale over whole powers of ten that hold `[low, high]`; both are positive."""
+    bottom, top = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
+    return Scale(10.0**bottom, 10.0 ** max(top, bottom + 1), start, end, log=True)
+
+
+def _step(low: float, high: float) -> float:
+    """A step of 1, 2 or 5 times a power of ten, of which about four fit."""
+    rough = (high - low) / 4 or abs(high) / 4 or 1.0
+    power: float = 10.0 ** math.floor(math.log10(rough))
+    return next((factor * power for factor in (1, 2, 5) if factor * power >= rough * 0.999), 10 * power)
+
+
+def _steps(low: float, high: float) -> list[float]:
+    step = _step(low, high)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(number * step, 12) for number in range(first, last + 1)]
+
+
+def _powers(low: float, high: float) -> list[float]:
+    first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
+    every = max(1, (last - first + 1) // 5)
+    return [10.0**power for power in range(first, last + 1, every)]

@@ -1,0 +1,136 @@
+"""The embeddings: a map of the most frequent entities, and the neighbours of a few well-known ones."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.report import words
+from pipeline.report.projection import nearest, project
+from pipeline.report.sources import Absent, Run
+from trainer import ranking
+from trainer.published import Side, Tables
+
+_SHOWN, _NEAREST, _KNOWN, _LISTED = 2000, 5, 6, 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Map:
+    """What the map draws, as JSON holds it, and what to know about it."""
+
+    data: dict[str, Any]
+    shown: Mapping[str, tuple[int, int]]  # by side: how many of how many
+    shares: tuple[str, str]
+
+
+def embedding_map(run: Run) -> Map:
+    """The most frequent entities of each side on the plane of their first two principal components."""
+    rows = _frequent_rows(run, _SHOWN)
+    tables = run.tables
+    sides = {name: _side(tables, name) for name in rows}
+    vectors = {name: sides[name].vectors[rows[name][0]] for name in rows}
+    plane = project(np.concatenate(list(vectors.values())))
+    # Whole numbers are shorter, and finer than any screen.
+    reach = float(np.abs(plane.places).max(initial=0.0)) or 1.0
+    places = np.rint(plane.places / reach * 10_000).astype(int)
+    drawn, start = [], 0
+    for name, (which, counts) in rows.items():
+        part = places[start : start + len(which)]
+        start += len(which)
+        near, _ = nearest(vectors[name], np.arange(len(which)), _NEAREST)
+        drawn.append(
+            {
+                "side": name,
+                "ids": _ids(sides[name], which),
+                "pairs": counts.tolist(),
+                "x": part[:, 0].tolist(),
+                "y": part[:, 1].tolist(),
+                "near": [[int(row) for row in found if row >= 0] for found in near],
+            }
+        )
+    return Map(
+        {"sides": drawn},
+        {name: (len(which), sides[name].known) for name, (which, _) in rows.items()},
+        (words.share(plane.shares[0]), words.share(plane.shares[1])),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """A frequent entity, those of its side nearest by cosine, and those of the other side that score highest."""
+
+    id: str
+    pairs: str
+    alike: Sequence[tuple[str, str]]
+    partners: Sequence[tuple[str, str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Neighbors:
+    """The most frequent entities of each side."""
+
+    sides: Mapping[str, Sequence[Known]]
+
+
+def neighbors(run: Run) -> Neighbors:
+    """Neighbours of the most frequent entities among all of either side."""
+    tables = run.tables
+    found = {}
+    for name, (rows, counts) in _frequent_rows(run, _KNOWN).items():
+        side, other = (tables.left, tables.right) if name == "left" else (tables.right, tables.left)
+        alike, cosines = nearest(side.vectors[: side.known], rows, _LISTED)
+        partners, scores = ranking.top_k(
+            side.vectors[rows], other.vectors[: other.known], _LISTED, other.bias[: other.known]
+        )
+        scores = scores + side.bias[rows][:, None] + tables.offset
+        found[name] = [
+            Known(
+                _ids(side, rows[i : i + 1])[0],
+                words.count(counts[i]),
+                _listed(side, alike[i], cosines[i]),
+                _listed(other, partners[i], scores[i]),
+            )
+            for i in range(len(rows))
+        ]
+    return Neighbors(found)
+
+
+def _side(tables: Tables, name: str) -> Side:
+    return tables.left if name == "left" else tables.right
+
+
+def _frequent_rows(run: Run, most: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By side the rows of the entities with the most training pairs, and how many pairs those are.
+
+    Of sides that share a table there is one.
+    """
+    tables, train = run.tables, run.splits["train"]
+    names = ["left"] if run.config["encode"]["shared"] else ["left", "right"]
+    found = {}
+    for name in names:
+        side = _side(tables, name)
+        counted = train.entities(name) if len(names) == 2 else pa.concat_tables([train.left, train.right])
+        if len(names) == 1:
+            summed = counted.group_by("id").aggregate([("count", "sum")])
+            counted = pa.table({"id": summed["id"], "count": summed["count_sum"]})
+            counted = counted.sort_by([("count", "descending"), ("id", "ascending")])
+        known = counted.filter(pc.is_in(counted["id"], value_set=side.ids)).slice(0, most)
+        found[name] = side.rows_of(known["id"].combine_chunks()), known["count"].to_numpy()
+    if not all(len(rows) for rows, _ in found.values()):
+        raise Absent("The model keeps no ids of its own, so that its vectors have no names.")
+    return found
+
+
+def _ids(side: Side, rows: np.ndarray) -> list[str]:
+    return [words.readable_id(raw) for raw in side.ids.take(pa.array(rows)).to_pylist()]
+
+
+def _listed(side: Side, rows: np.ndarray, figures: np.ndarray) -> list[tuple[str, str]]:
+    kept = rows >= 0
+    names = _ids(side, rows[kept].astype(np.int64))
+    return [(name, words.two_digits(float(figure))) for name, figure in zip(names, figures[kept], strict=True)]

@@ -1,0 +1,155 @@
+"""The first thing that a reader sees: what came of the run, in plain words, and its few most telling figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.evaluator.figures import MEAN, POPULARITY, Figure
+from components.evaluator.names import ERRORS, is_ranking
+from pipeline.report import words
+from pipeline.report.sources import CANARY, Absent, Run
+
+# Tone: a class of the stylesheet; the word beside it says the same.
+_TONES = {"published": "ok", "tuned": "ok", "data_refused": "bad", "model_refused": "bad", "failed": "bad"}
+_BADGES = {
+    "published": "Published",
+    "tuned": "Tuned",
+    "data_refused": "Data refused",
+    "model_refused": "Model refused",
+    "failed": "Failed",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """A figure with its name and a word about it."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """A badge, a headline, sentences, the reason of a refusal as the console said it, and tiles."""
+
+    tone: str
+    badge: str
+    headline: str
+    sentences: Sequence[str]
+    reason: str | None
+    tiles: Sequence[Tile]
+
+
+def verdict(run: Run) -> Verdict:
+    """What came of the run; needs nothing but its record."""
+    status = run.summary["status"]
+    return Verdict(
+        tone=_TONES[status],
+        badge=_BADGES[status],
+        headline=_headline(run),
+        sentences=list(_sentences(run)),
+        reason=run.summary.get("error"),
+        tiles=list(_tiles(run)),
+    )
+
+
+def _headline(run: Run) -> str:
+    summary = run.summary
+    if summary["status"] == "published":
+        return f"The model is published as {summary['published']}."
+    if summary["status"] == "tuned":
+        return "The search for settings is done."
+    if summary["status"] == "data_refused":
+        return "The data were refused; nothing was trained."
+    if summary["status"] == "model_refused":
+        return "The model was refused; what is served did not change."
+    where = f" in {run.failed_node}" if run.failed_node else ""
+    return f"The run failed{where}; what is served did not change."
+
+
+def _sentences(run: Run) -> Iterator[str]:
+    rules = run.summary["blessing"]
+    if rules:
+        held = sum(rule["ok"] for rule in rules)
+        if held == len(rules):
+            yield {1: "The rule of the blessing holds.", 2: "Both rules of the blessing hold."}.get(
+                held, f"All {held} rules of the blessing hold."
+            )
+        else:
+            broken = next(rule for rule in rules if not rule["ok"])
+            yield f"{len(rules) - held} of {len(rules)} rules of the blessing do not hold, the first: {broken['rule']}."
+    figure = headline_figure(run)
+    if figure is not None:
+        yield _against_baseline(figure)
+    tested = canary(run)
+    if tested and run.summary["status"] == "published":
+        yield (
+            f"Started as it will be served, by {tested['binary']}, it answered {len(tested['tested'])} checks as "
+            f"expected, 99 of 100 requests within {tested['latency_ms']['p99']:.1f} ms."
+        )
+
+
+def canary(run: Run) -> dict[str, Any] | None:
+    """What the serving canary tested; None where it did not get to the end."""
+    try:
+        path = Path(run.uri(CANARY, "blessing"), "canary.json")
+    except Absent:
+        return None
+    if not path.is_file():
+        return None
+    tested: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return tested
+
+
+def headline_figure(run: Run) -> Figure | None:
+    """The metric that the first rule judges on all rows, or the first that was asked for."""
+    try:
+        overall = {figure.metric: figure for figure in run.verdict.figures if not figure.slice}
+    except Absent:
+        return None
+    asked = [rule.rule.split()[0] for rule in run.verdict.rules] + list(run.summary["metrics"])
+    return next((overall[name] for name in asked if name in overall), None)
+
+
+def _against_baseline(figure: Figure) -> str:
+    said = f"On held-out pairs its {_name(figure.metric)} is {words.figure(figure.value)}"
+    if figure.low is not None and figure.high is not None:
+        said += f" (95 % interval {words.figure(figure.low)} to {words.figure(figure.high)})"
+    other = figure.others.get(POPULARITY if is_ranking(figure.metric) else MEAN)
+    if other is None or other.value is None or figure.value is None:
+        return said + "."
+    baseline = "listing what is popular" if is_ranking(figure.metric) else "always answering with the mean"
+    better = (figure.value < other.value) == (figure.metric in ERRORS)
+    return f"{said}; {baseline} reaches {words.figure(other.value)}, which is {'worse' if better else 'no worse'}."
+
+
+def _name(metric: str) -> str:
+    return metric.upper() if metric in ("rmse", "mae", "auc") else metric
+
+
+def _tiles(run: Run) -> Iterator[Tile]:
+    data = run.summary["data"]
+    if data:
+        set_aside = data["quarantined"]
+        yield Tile("pairs kept", words.count(sum(data["splits"].values())), f"{words.count(set_aside)} set aside")
+    if "left_entities" in data:
+        pairs = data["left_entities"] * data["right_entities"]
+        seen = sum(data["splits"].values()) / pairs if pairs else 0
+        value = f"{words.count(data['left_entities'])} × {words.count(data['right_entities'])}"
+        yield Tile("entities, left × right", value, f"{words.share(seen)} of all pairs are in the data")
+    figure = headline_figure(run)
+    if figure is not None and figure.value is not None:
+        other = figure.others.get(POPULARITY if is_ranking(figure.metric) else MEAN)
+        note = f"baseline {words.figure(other.value)}" if other else ""
+        yield Tile(f"{_name(figure.metric)} on held-out pairs", words.figure(figure.value), note)
+    rules = run.summary["blessing"]
+    if rules:
+        yield Tile("rules that hold", f"{sum(rule['ok'] for rule in rules)} of {len(rules)}")
+    components = run.summary["components"]
+    cached = sum(component["state"] == "cached" for component in components)
+    yield Tile("time", words.seconds(run.summary["seconds"]), f"{cached} of {len(components)} components from cache")

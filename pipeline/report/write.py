@@ -1,0 +1,28 @@
+"""Writing report.html beside summary.json."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+from pipeline.executions import Executions
+from pipeline.local import REPORT
+from pipeline.report.page import render
+from pipeline.report.sources import Run
+
+
+def write_report(folder: Path, executions: Executions | None = None) -> Path:
+    """Writes the report of the run whose record is in `folder`; it appears whole, or not at all.
+
+    Without `executions`, those of the root's metadata.sqlite are read, if there are any.
+    """
+    metadata = Path(folder).absolute().parents[1] / "metadata.sqlite"
+    if executions is None and metadata.is_file():
+        executions = Executions.in_file(metadata)
+    path = Path(folder, REPORT)
+    staged = path.with_suffix(f".{uuid.uuid4().hex}.staged")
+    # An id that is not valid Unicode was made readable; a path of the file system may still hold half a character.
+    staged.write_text(render(Run.of(Path(folder), executions)), encoding="utf-8", errors="backslashreplace")
+    os.replace(staged, path)
+    return path
