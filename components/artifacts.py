@@ -15,3 +15,9 @@ class GateDecision(artifact.Artifact):
     """What the data gate checked, as JSON."""
 
     TYPE_NAME = "GateDecision"
+
+
+class ModelCard(artifact.Artifact):
+    """What a model is, for those who are to use it: `model_card.md`."""
+
+    TYPE_NAME = "ModelCard"

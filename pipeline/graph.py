@@ -31,6 +31,8 @@ from components.evaluator.names import is_ranking
 from components.evaluator.rules import Rule
 from components.evaluator.settings import EvaluationSettings
 from components.latest_blessed.strategy import BLESSING, CANDIDATE, MODEL, LatestBlessedOtherModel
+from components.model_card.component import ModelCard
+from components.model_card.settings import CardSettings
 from components.pair_example_gen import files
 from components.pair_example_gen.component import PairExampleGen
 from components.pair_example_gen.domain import score_domain
@@ -78,14 +80,15 @@ def create_pipeline(config: PipelineConfig, root: Root, accept_reason: str | Non
     ranking = _ranking_evaluator(config, example_gen, transform, model_trainer, resolver)
     evaluator = _evaluator(config, example_gen, transform, model_trainer, resolver, ranking)
     canary = _canary(config, example_gen, model_trainer, evaluator)
-    pusher = _pusher(config, root, model_trainer, evaluator, canary)
+    card = _card(config, example_gen, statistics, model_trainer, evaluator, tuner)
+    pusher = _pusher(config, root, model_trainer, evaluator, canary, card)
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(root.artifacts),
         components=[
             example_gen, statistics, schema, validator, last_accepted, gate,
             transform, *filter(None, (base_model, tuner)), model_trainer, resolver,
-            *filter(None, (ranking,)), evaluator, canary, pusher,
+            *filter(None, (ranking,)), evaluator, canary, card, pusher,
         ],
         enable_cache=True,
         beam_pipeline_args=beam.options(config.beam, str(root.artifacts)),
@@ -290,13 +293,40 @@ def _canary(
     ).with_id(CANARY)
 
 
+def _card(
+    config: PipelineConfig,
+    example_gen: PairExampleGen,
+    statistics: PairStatisticsGen,
+    trained: Trainer,
+    evaluator: PairEvaluator,
+    tuner: Tuner | None,
+) -> ModelCard:
+    sections = ("data", "encode", "score", "model", "train")
+    return ModelCard(
+        examples=example_gen.outputs["examples"],
+        quarantine=example_gen.outputs["quarantine"],
+        statistics=statistics.outputs["statistics"],
+        model=trained.outputs["model"],
+        model_run=trained.outputs["model_run"],
+        evaluation=evaluator.outputs["evaluation"],
+        settings=CardSettings(config.name, **{name: getattr(config, name).model_dump() for name in sections}),
+        hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
+    )
+
+
 def _pusher(
-    config: PipelineConfig, root: Root, trained: Trainer, evaluator: PairEvaluator, canary: ServingCanary
+    config: PipelineConfig,
+    root: Root,
+    trained: Trainer,
+    evaluator: PairEvaluator,
+    canary: ServingCanary,
+    card: ModelCard,
 ) -> VersionPusher:
     return VersionPusher(
         model=trained.outputs["model"],
         blessing=evaluator.outputs["blessing"],
         canary=canary.outputs["blessing"],
+        card=card.outputs["card"],
         directory=root.serving(config),
         keep=config.publish.keep,
     ).with_id(PUSHER)

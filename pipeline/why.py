@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from components.evaluator.figures import Figure
 from components.evaluator.names import ERRORS
 from components.evaluator.verdict import VERDICT_FILE, WORST_FILE, Verdict, read_verdict
 from pipeline.errors import ReportError
+from pipeline.find_run import read_summary
 
 _SHOWN_PAIRS = 10
 
@@ -23,7 +23,7 @@ def explain(folder: Path) -> Iterator[str]:
     Raises:
       ReportError: the run has no findings of the Evaluator.
     """
-    summary = json.loads(Path(folder, "summary.json").read_text(encoding="utf-8"))
+    summary = read_summary(folder)
     yield f"{summary['pipeline']} {summary['run_id']}: {summary['status'].replace('_', ' ')}"
     evaluation = Path(folder).absolute().parents[1] / str(summary.get("evaluation"))
     if not Path(evaluation, VERDICT_FILE).is_file():
@@ -72,12 +72,15 @@ def _badness(figure: Figure) -> float:
 
 
 def _worst_pairs(file: Path) -> Iterator[str]:
+    """The pairs with the largest errors; of pairs without a score the held-out ones with the lowest."""
     pairs: list[dict[str, Any]] = pyarrow.parquet.read_table(file).slice(0, _SHOWN_PAIRS).to_pylist()
-    rows = [["left", "right", "label", "value", "error"]]
+    scored = "error" in pairs[0] if pairs else True
+    told = {"label": ".4g", "value": ".4g", "error": "+.4g"} if scored else {"score": "+.4g", "rank": ",d"}
+    rows = [["left", "right", *told]]
     for pair in pairs:
         ids = [pair[name].decode(errors="replace") for name in ("left_id", "right_id")]
-        rows.append([*ids, *(f"{pair[name]:.4g}" for name in ("label", "value")), f"{pair['error']:+.4g}"])
-    yield "\nPairs with the largest errors"
+        rows.append([*ids, *(format(pair[name], how) for name, how in told.items())])
+    yield "\nPairs with the largest errors" if scored else "\nHeld-out pairs with the lowest scores"
     yield from _columns(rows)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,10 @@ class Executor(base_executor.BaseExecutor):
     def Do(  # noqa: N802 - TFX's name
         self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]
     ) -> None:
-        """Writes `evaluation.json` and the pairs with the largest errors, and blesses the model if every rule holds."""
+        """Writes `evaluation.json` and the worst pairs, and blesses the model if every rule holds.
+
+        The worst pairs are those with the largest errors, or of positives those with the lowest scores.
+        """
         settings = EvaluationSettings.from_json(exec_properties["settings"])
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
         figures: list[Figure] = []
@@ -48,8 +52,11 @@ class Executor(base_executor.BaseExecutor):
         if settings.scored:
             figures, facts = _scores(input_dict, settings, evaluation, facts)
         if input_dict.get("ranking"):
-            ranked, facts["ranking"] = read_figures(artifact_utils.get_single_uri(input_dict["ranking"]))
+            ranking = artifact_utils.get_single_uri(input_dict["ranking"])
+            ranked, facts["ranking"] = read_figures(ranking)
             figures = [*figures, *ranked]
+            if not settings.scored:
+                shutil.copyfile(os.path.join(ranking, WORST_FILE), os.path.join(evaluation, WORST_FILE))
         verdict = Verdict(figures, judge(settings.rules, figures), facts)
         write_verdict(verdict, evaluation)
         write_tfma_files(verdict, settings.rules, evaluation)

@@ -7,6 +7,7 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.proto import pusher_pb2
 from tfx.types import component_spec, standard_artifacts
 
+from components.artifacts import ModelCard
 from components.pusher.executor import Executor
 
 
@@ -21,6 +22,7 @@ class VersionPusherSpec(types.ComponentSpec):
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
         "infra_blessing": component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing),
+        "card": component_spec.ChannelParameter(type=ModelCard, optional=True),
     }
     OUTPUTS = {"pushed_model": component_spec.ChannelParameter(type=standard_artifacts.PushedModel)}
 
@@ -36,16 +38,18 @@ class VersionPusher(base_component.BaseComponent):
         model: types.BaseChannel,
         blessing: types.BaseChannel,
         canary: types.BaseChannel,
+        card: types.BaseChannel,
         directory: str,
         keep: int,
     ) -> None:
-        """Publishes `model` below `directory` if the Evaluator's `blessing` and that of the `canary` say so."""
+        """Publishes `model` and its `card` below `directory` if the Evaluator's `blessing` and the `canary` say so."""
         filesystem = pusher_pb2.PushDestination.Filesystem(base_directory=directory)
         super().__init__(
             VersionPusherSpec(
                 model=model,
                 model_blessing=blessing,
                 infra_blessing=canary,
+                card=card,
                 push_destination=pusher_pb2.PushDestination(filesystem=filesystem),
                 keep=keep,
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),

@@ -12,6 +12,7 @@ from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
 from components.errors import ModelRefused
+from components.model_card.card import CARD_FILE
 from components.pusher import places
 
 PUSHED_PROPERTY = "pushed"
@@ -51,9 +52,16 @@ class Executor(executor.Executor):
         pushed_model.set_int_custom_property(REUSED_PROPERTY, int(version is not None))
         if version is None:
             _refuse_withdrawn(place.withdrawn_if_same(model, directory), directory)
-            version = place.publish(model, directory)
+            version = place.publish(model, directory, _card(input_dict))
             place.retire(directory, int(exec_properties["keep"]))
         self._MarkPushed(pushed_model, os.path.join(directory, str(version)), str(version))
+
+
+def _card(input_dict: dict[str, list[types.Artifact]]) -> str | None:
+    """The file of the model's card, if there is one."""
+    if not input_dict.get("card"):
+        return None
+    return os.path.join(artifact_utils.get_single_uri(input_dict["card"]), CARD_FILE)
 
 
 def _refuse_withdrawn(version: int | None, directory: str) -> None:

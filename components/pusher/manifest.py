@@ -1,4 +1,8 @@
-"""The manifest of a version: a digest of each of its files, by which a copy is checked and a model recognised."""
+"""The manifest of a version: a digest of each of its files, by which a copy is checked and a model recognised.
+
+The model's card lies beside it and is not in it: the card says what is known of the model, and the model is the same
+whatever that is.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,17 @@ import os
 
 # TensorFlow Serving passes over what it does not know in assets.extra.
 MANIFEST = os.path.join("assets.extra", "manifest.json")
+CARD = os.path.join("assets.extra", "model_card.md")
 
 
 def file_digests(model: str) -> dict[str, str]:
-    """SHA-256 of every file below `model` except a manifest, by relative path."""
+    """SHA-256 of every file below `model` except a manifest and a card, by relative path."""
     digests = {}
     for folder, _, names in os.walk(model):
         for name in names:
             path = os.path.join(folder, name)
             relative = os.path.relpath(path, model)
-            if relative != MANIFEST:
+            if relative not in (MANIFEST, CARD):
                 digests[relative] = _digest(path)
     return dict(sorted(digests.items()))
 

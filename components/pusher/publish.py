@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 
-from components.pusher.manifest import MANIFEST, check_copy, file_digests, read_manifest, write_manifest
+from components.pusher.manifest import CARD, MANIFEST, check_copy, file_digests, read_manifest, write_manifest
 
 _STAGING_PREFIX = ".staging-"
 _WITHDRAWN = re.compile(r"\.withdrawn-([0-9]+)")
@@ -38,8 +38,8 @@ def withdrawn(directory: str) -> list[int]:
     return sorted(int(match.group(1)) for match in found if match)
 
 
-def publish(model: str, directory: str) -> int:
-    """Copies SavedModel `model` into `directory` as the next version, which appears by one rename.
+def publish(model: str, directory: str, card: str | None = None) -> int:
+    """Copies SavedModel `model`, and the file `card` about it, into `directory` as the next version, by one rename.
 
     A poll at any moment sees a whole version or none; two publishers at once get different versions. What was copied
     is read back and compared with the digests of `model` first.
@@ -58,6 +58,8 @@ def publish(model: str, directory: str) -> int:
         shutil.copytree(model, staging, dirs_exist_ok=True)
         check_copy(staging, digests)
         write_manifest(staging, digests)
+        if card:
+            shutil.copyfile(card, os.path.join(staging, CARD))
         os.chmod(staging, 0o755)
         return _rename_to_next_version(staging, directory)
     finally:

@@ -16,7 +16,7 @@ import uuid
 
 import tensorflow as tf
 
-from components.pusher.manifest import MANIFEST, file_digests
+from components.pusher.manifest import CARD, MANIFEST, file_digests
 
 _GRAPH = "saved_model.pb"
 _WITHDRAWN = re.compile(r"\.withdrawn-([0-9]+)")
@@ -34,8 +34,8 @@ def withdrawn(directory: str) -> list[int]:
     return sorted(int(match.group(1)) for name in _names(directory) if (match := _WITHDRAWN.fullmatch(name)))
 
 
-def publish(model: str, directory: str) -> int:
-    """Copies the local SavedModel `model` into `directory` as the next version.
+def publish(model: str, directory: str, card: str | None = None) -> int:
+    """Copies the local SavedModel `model`, and the local file `card` about it, into `directory` as the next version.
 
     Returns:
       The version.
@@ -51,6 +51,8 @@ def publish(model: str, directory: str) -> int:
         for name in sorted(set(digests) - {_GRAPH}):
             _copy(os.path.join(model, name), tf.io.gfile.join(target, name))
         _write(tf.io.gfile.join(target, MANIFEST), json.dumps(digests, indent=1))
+        if card:
+            _copy(card, tf.io.gfile.join(target, CARD))
         _copy(os.path.join(model, _GRAPH), tf.io.gfile.join(target, _GRAPH))
     finally:
         tf.io.gfile.remove(claim)

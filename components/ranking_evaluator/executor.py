@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet
 import tensorflow_transform as tft
 from tfx import types
 from tfx.dsl.components.base import base_executor
@@ -11,15 +14,18 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components import coded_pairs
-from components.coded_pairs import CodedPairs
 from components.evaluator import slices
 from components.evaluator.figures import LAST_BLESSED, POPULARITY
+from components.evaluator.verdict import WORST_FILE
 from components.ranking_evaluator.figures_file import write_figures
 from components.ranking_evaluator.measure import measure
 from components.ranking_evaluator.settings import RankingSettings
 from components.ranking_evaluator.task import Ranker, Task, of_popularity, of_tables
+from components.ranking_evaluator.worst import lowest
 from trainer.export import unit_of
-from trainer.published import read_tables
+from trainer.published import Tables, read_tables
+
+_WORST = 100
 
 
 class Executor(base_executor.BaseExecutor):
@@ -39,21 +45,26 @@ class Executor(base_executor.BaseExecutor):
             transform = tft.TFTransformOutput(artifact_utils.get_single_uri(input_dict["transform_graph"]))
             center = unit_of(transform).center
         task = Task.of(pairs, center, settings.candidates)
-        candidate = _ranker(input_dict["model"], pairs, task)
+        tables = _tables(input_dict["model"])
+        candidate = of_tables(tables, pairs, task)
         others = {POPULARITY: of_popularity(pairs, task)}
         if input_dict.get("baseline_model"):
-            others[LAST_BLESSED] = _ranker(input_dict["baseline_model"], pairs, task)
+            others[LAST_BLESSED] = of_tables(_tables(input_dict["baseline_model"]), pairs, task)
         counts = pairs.counts("left")
         cuts = slices.Cuts.of(counts)
         masks = slices.popularity(slices.LEFT, counts[task.left], cuts)
         masks = {name: mask for name, mask in masks.items() if name in settings.slices}
         figures = measure(settings.metrics, candidate, others, task, masks)
-        write_figures(figures, _facts(task, candidate, cuts), artifact_utils.get_single_uri(output_dict["evaluation"]))
+        evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
+        write_figures(figures, _facts(task, candidate, cuts), evaluation)
+        if pairs.eval.score is None:
+            # Of pairs with a score the Evaluator knows the errors.
+            shift = tables.left.bias[tables.left.rows_of(pairs.left_ids.take(pa.array(task.left)))] + tables.offset
+            pa.parquet.write_table(lowest(candidate, shift, task, pairs, _WORST), os.path.join(evaluation, WORST_FILE))
 
 
-def _ranker(models: list[types.Artifact], pairs: CodedPairs, task: Task) -> Ranker:
-    directory = path_utils.serving_model_path(artifact_utils.get_single_uri(models))
-    return of_tables(read_tables(directory), pairs, task)
+def _tables(models: list[types.Artifact]) -> Tables:
+    return read_tables(path_utils.serving_model_path(artifact_utils.get_single_uri(models)))
 
 
 def _facts(task: Task, candidate: Ranker, cuts: slices.Cuts) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class Dot:
 
 def dots(name: str, described: str, rows: Sequence[tuple[str, Sequence[Dot]]], x: Axis) -> Markup:
     """A row per label; its dots on a common scale."""
-    label, row, top = 118, 22, 6
+    label, row, top = 136, 22, 6
     height = top + row * len(rows) + _BOTTOM
     values = [v for _, found in rows for dot in found for v in (dot.value, dot.low, dot.high) if v is not None]
     scale = linear(min((*values, *x.hold)), max((*values, *x.hold)), label, _WIDTH - _RIGHT)

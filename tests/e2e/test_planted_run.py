@@ -21,6 +21,7 @@ NODES = [
     "Trainer",
     "LatestBlessedModel",
     "Evaluator",
+    "ModelCard",
     "ServingCanary",
     "Pusher",
 ]
@@ -107,7 +108,9 @@ def test_changed_hyperparameter_runs_trainer_and_what_follows(place: Path) -> No
     assert code == 0, said
     summary = last_summary(place / "root")
     expected = dict.fromkeys(NODES, "cached") | ALWAYS_EXECUTED
-    assert states(summary) == expected | dict.fromkeys(("Trainer", "Evaluator", "ServingCanary", "Pusher"), "executed")
+    assert states(summary) == expected | dict.fromkeys(
+        ("Trainer", "Evaluator", "ServingCanary", "ModelCard", "Pusher"), "executed"
+    )
     assert published(place) == ["1", "2"]
     against_last = summary["blessing"][1]
     assert against_last["bound"] == pytest.approx(against_last["value"], abs=0.4), "judged against the first model"

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.tensorflow
 # By layers, each in the order of the alphabet: the schema waits for nothing.
 ORDER = [
     "ImportSchemaGen", "PairExampleGen", "StatisticsGen", "ExampleValidator", "LastAcceptedData", "DataGate",
-    "Transform", "Trainer", "LatestBlessedModel", "Evaluator", "ServingCanary", "Pusher",
+    "Transform", "Trainer", "LatestBlessedModel", "Evaluator", "ModelCard", "ServingCanary", "Pusher",
 ]  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def test_nothing_is_transformed_before_the_gate(nodes: dict[str, Any]) -> None:
 
 
 def test_nothing_is_published_without_the_evaluators_blessing(nodes: dict[str, Any]) -> None:
-    assert set(nodes["Pusher"].upstream_nodes) == {"Trainer", "Evaluator", "ServingCanary"}
+    assert set(nodes["Pusher"].upstream_nodes) == {"Trainer", "Evaluator", "ServingCanary", "ModelCard"}
     assert set(nodes["ServingCanary"].upstream_nodes) == {"PairExampleGen", "Trainer", "Evaluator"}
     assert set(nodes["Evaluator"].upstream_nodes) == {
         "PairExampleGen",
@@ -74,6 +74,7 @@ def test_nothing_is_published_without_the_evaluators_blessing(nodes: dict[str, A
         "model": "Trainer",
         "model_blessing": "Evaluator",
         "infra_blessing": "ServingCanary",
+        "card": "ModelCard",
     }
 
 
@@ -132,7 +133,8 @@ def _changed(root: Root, **sections: Any) -> set[str]:
     ids=str,
 )
 def test_a_change_changes_only_the_node_that_it_is_about(root: Root, sections: dict, changed: set[str]) -> None:
-    assert _changed(root, **sections) == changed
+    told_on_the_card = {"data", "encode", "score", "model", "train"} & sections.keys()
+    assert _changed(root, **sections) == changed | ({"ModelCard"} if told_on_the_card else set())
 
 
 def test_another_schema_is_another_schema_and_its_bounds_are_ingests(root: Root, tmp_path: Path) -> None:
@@ -174,7 +176,7 @@ def test_rules_are_handed_on_as_they_stand() -> None:
 def test_rankings_are_measured_before_they_are_judged(root: Root) -> None:
     positives = {"columns": {"left": "u", "right": "f"}}
     nodes = _compile(root, data=positives)
-    assert list(nodes) == [*ORDER[:-3], "RankingEvaluator", *ORDER[-3:]]
+    assert list(nodes) == [*ORDER[:-4], "RankingEvaluator", *ORDER[-4:]]
     assert "RankingEvaluator" in nodes["Evaluator"].upstream_nodes
     assert "DataGate" in _upstream(nodes, "RankingEvaluator")
     scored = _compile(root, evaluate={"metrics": ["rmse", "recall@5"]})

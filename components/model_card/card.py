@@ -1,0 +1,88 @@
+"""From facts about a model to its card."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+
+from components.evaluator.figures import Figure
+from components.evaluator.names import ERRORS
+from components.evaluator.verdict import Verdict
+from components.model_card.settings import CardSettings
+
+CARD_FILE = "model_card.md"
+# Slices of fewer rows say nothing by themselves.
+_FEW = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What the card is made of.
+
+    `rows` and `entities` are by split and by side, `history` the measures of each epoch, `warm_start` what the Trainer
+    noted of it, if anything.
+    """
+
+    settings: CardSettings
+    rows: Mapping[str, int]
+    quarantined: int
+    entities: Mapping[str, int]
+    span: int | None
+    files: Sequence[tuple[str, str]]  # path, digest
+    history: Mapping[str, Sequence[float]]
+    warm_start: Mapping[str, Any] | None
+    verdict: Verdict
+    versions: Mapping[str, str]
+
+    @property
+    def scored(self) -> bool:
+        """Whether the pairs have scores; else they are positives."""
+        return self.settings.data["columns"]["score"] is not None
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs were trained."""
+        return max(map(len, self.history.values()), default=0)
+
+    @property
+    def overall(self) -> list[Figure]:
+        """Figures on all held-out rows."""
+        return [figure for figure in self.verdict.figures if not figure.slice]
+
+    @property
+    def weak_slices(self) -> list[Figure]:
+        """The figures of the first rule's metric, or of the first metric, on slices: worst first."""
+        judged = [rule.rule.split()[0] for rule in self.verdict.rules] + [figure.metric for figure in self.overall]
+        metric = judged[0] if judged else ""
+        sliced = [f for f in self.verdict.figures if f.metric == metric and f.slice and f.value is not None]
+        told = [figure for figure in sliced if figure.count >= _FEW]
+        return sorted(told, key=lambda figure: figure.value or 0.0, reverse=metric in ERRORS)
+
+
+def render(facts: Facts) -> str:
+    """The card in Markdown."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("components.model_card", ""),
+        autoescape=False,  # it is no HTML; what is not ours stands in code spans
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": _number, "count": "{:,}".format, "code": _code}
+    return environment.get_template("model_card.md.jinja").render(facts=facts, settings=facts.settings)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _code(text: object) -> str:
+    """A code span for any text: its fence is longer than any run of backticks inside, and no cell ends in it."""
+    said = str(text).replace("\n", " ").replace("|", "\\|")
+    fence = "`"
+    while fence in said:
+        fence += "`"
+    return f"{fence} {said} {fence}" if "`" in said else f"`{said}`"

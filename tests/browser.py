@@ -1,0 +1,158 @@
+"""A headless Chromium that says what a page did, by Chrome's DevTools protocol."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import websocket
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+_SECONDS = 30
+
+
+def find_chromium() -> str | None:
+    """The program, if there is one here."""
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+class Page:
+    """One tab. `said` collects console messages and exceptions, `asked` the URLs of every request."""
+
+    def __init__(self, socket: websocket.WebSocket) -> None:
+        self._socket = socket
+        self._number = 0
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Calls a method of the protocol; its result."""
+        self._number += 1
+        self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(self._socket.recv())
+            if message.get("id") == self._number:
+                assert "error" not in message, message
+                return message["result"]
+            self._note(message)
+
+    def _note(self, event: dict[str, Any]) -> None:
+        about = event.get("params", {})
+        if event["method"] == "Network.requestWillBeSent":
+            self.asked.append(about["request"]["url"])
+        elif event["method"] in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
+            self.said.append(json.dumps(about))
+
+    def open(self, file: Path) -> None:
+        """Loads a file, and waits until it is there and has drawn itself."""
+        self.call("Page.navigate", url=file.absolute().as_uri())
+        self.wait_for("document.readyState === 'complete'")
+        self.settle()
+
+    def run(self, script: str) -> Any:
+        """The value of an expression of JavaScript, of a promise when it is kept."""
+        result = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        return result["result"].get("value")
+
+    def settle(self) -> None:
+        """Waits for two frames, so that what was asked for is drawn."""
+        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
+
+    def wait_for(self, condition: str) -> None:
+        """Waits until an expression is true."""
+        deadline = time.monotonic() + _SECONDS
+        while not self.run(f"Boolean({condition})"):
+            assert time.monotonic() < deadline, condition
+            time.sleep(0.02)
+
+    def press(self, key: str, text: str = "") -> None:
+        """Presses a key, as the keyboard does; `text` is the character that it types."""
+        code = {"Enter": 13, "Tab": 9, "Escape": 27}.get(key, 0)
+        common = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **common)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **common)
+
+    def type(self, text: str) -> None:
+        """Types into what has the focus."""
+        self.call("Input.insertText", text=text)
+
+    def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
+        """A mouse event of `kind` (mousePressed, mouseMoved, mouseReleased, mouseWheel)."""
+        self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
+
+    def show_as(self, width: int, height: int, scheme: str = "light", motion: str = "reduce", media: str = "") -> None:
+        """The size of the window, the colour scheme, and whether people want motion."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        features = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
+        self.call(
+            "Emulation.setEmulatedMedia",
+            media=media,
+            features=[{"name": name, "value": value} for name, value in features.items()],
+        )
+        self.settle()
+
+    def screenshot(self, path: Path) -> None:
+        """The window as a picture (PNG)."""
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+
+    def print_to(self, path: Path) -> None:
+        """The page on paper (PDF)."""
+        path.write_bytes(base64.b64decode(self.call("Page.printToPDF", printBackground=True)["data"]))
+
+
+@contextlib.contextmanager
+def open_browser(folder: Path) -> Iterator[Page]:
+    """A browser with its profile in `folder`."""
+    program = find_chromium()
+    assert program, "there is no Chromium here"
+    # As root, and in most containers, Chromium's own sandbox cannot be set up; what is opened is a file of ours.
+    command = [
+        program,
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--hide-scrollbars",
+    ]
+    command += ["--no-first-run", "--remote-debugging-port=0", "--remote-allow-origins=*", f"--user-data-dir={folder}"]
+    with (folder / "chromium.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "about:blank"], stdout=log, stderr=log, env=os.environ | {"HOME": str(folder)}
+        )
+    try:
+        port = _port(folder / "DevToolsActivePort", process)
+        yield Page(websocket.create_connection(_address_of_page(port), timeout=_SECONDS))
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _port(file: Path, process: subprocess.Popen[bytes]) -> int:
+    deadline = time.monotonic() + _SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if file.is_file() and (lines := file.read_text(encoding="utf-8").splitlines()):
+            return int(lines[0])
+        time.sleep(0.05)
+    raise AssertionError((file.parent / "chromium.log").read_text(encoding="utf-8", errors="replace"))
+
+
+def _address_of_page(port: int) -> str:
+    import urllib.request
+
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=_SECONDS) as answer:
+        targets = json.load(answer)
+    return next(target["webSocketDebuggerUrl"] for target in targets if target["type"] == "page")
