@@ -36,8 +36,10 @@ class Scale:
 
 
 def linear(low: float, high: float, start: float, end: float) -> Scale:
-    """A linear scale from a round number at or below `low` to one at or above `high`."""
+    """A linear scale from a round number at or below `low` to one at or above `high`, with room around a single one."""
     step = _step(low, high)
+    if low == high:
+        low, high = low - step, high + step
     return Scale(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, start, end)
 
 

@@ -82,7 +82,8 @@ def _sentences(run: Run) -> Iterator[str]:
             )
         else:
             broken = next(rule for rule in rules if not rule["ok"])
-            yield f"{len(rules) - held} of {len(rules)} rules of the blessing do not hold, the first: {broken['rule']}."
+            verb = "does" if len(rules) - held == 1 else "do"
+            yield f"{len(rules) - held} of {len(rules)} rules of the blessing {verb} not hold: {broken['rule']}."
     figure = headline_figure(run)
     if figure is not None:
         yield _against_baseline(figure)

@@ -1,0 +1,183 @@
+"""The report in a headless Chromium: silent, self-contained, and a map that answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.report.page import render
+from tests.browser import Page, find_chromium, open_browser
+from tests.unit.pipeline.report.planted_report import HOSTILE, run_with
+
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium here to open the report with"),
+]
+
+WORDS = [f"word {number:03d}".encode() for number in range(300)]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with open_browser(tmp_path_factory.mktemp("chromium")) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    path = folder / "report.html"
+    path.write_text(render(run_with(folder, [*WORDS, *HOSTILE], [*HOSTILE, *WORDS])), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def page(browser: Page, report: Path) -> Page:
+    browser.said.clear()
+    browser.asked.clear()
+    browser.show_as(1280, 900)
+    browser.open(report)
+    return browser
+
+
+def _map(page: Page, name: str) -> str:
+    return page.run(f"document.getElementById('embedding-map').dataset.{name} ?? ''")
+
+
+def test_it_says_nothing_on_the_console_and_asks_nobody_for_anything(page: Page, report: Path) -> None:
+    assert page.said == []
+    assert page.asked == [report.as_uri()]
+    assert page.run("window.hacked ?? 0") == 0
+    assert page.run("document.querySelectorAll('main section').length") == 13
+    assert page.run("[...document.querySelectorAll('main section')].every(s => s.offsetHeight > 60)")
+
+
+@pytest.mark.parametrize("width", [360, 390, 1280])
+def test_nothing_is_wider_than_the_window(page: Page, width: int) -> None:
+    page.show_as(width, 800)
+    assert page.run("document.documentElement.scrollWidth") == width
+
+
+def test_a_search_finds_lights_and_centres(page: Page) -> None:
+    page.run("document.getElementById('map-search').focus()")
+    page.type("word 04")
+    assert page.run("document.getElementById('map-found').textContent").startswith("20 found, the first 8")
+    assert page.run("document.querySelectorAll('#map-matches button').length") == 8
+    page.press("Enter", "\r")
+    page.settle()
+    assert _map(page, "chosen") == "word 040"
+    assert float(_map(page, "zoom")) == 6
+    said = page.run("document.querySelector('.chosen').innerText")
+    assert said.startswith("word 040 left") and "training pairs" in said
+    nearest = page.run("document.querySelectorAll('.chosen button').length")
+    assert nearest == 5
+    page.run("document.querySelector('.chosen button').click()")
+    assert _map(page, "chosen") not in ("", "word 040"), "a neighbour was chosen"
+    page.run("document.getElementById('map-search').select()")
+    page.type("nowhere")
+    assert "None of the entities" in page.run("document.getElementById('map-found').textContent")
+
+
+def test_ids_that_would_be_markup_are_found_and_chosen_as_text(page: Page) -> None:
+    page.run("document.getElementById('map-search').focus()")
+    page.type("</script>")
+    page.press("Enter", "\r")
+    page.settle()
+    assert _map(page, "chosen") == HOSTILE[0].decode()
+    assert page.run("window.hacked ?? 0") == 0 and page.said == []
+
+
+def _drawn(page: Page) -> str:
+    return page.run("document.querySelector('canvas').toDataURL()")
+
+
+def test_buttons_keys_and_the_wheel_zoom_and_move(page: Page) -> None:
+    first = _drawn(page)
+    page.run("document.querySelector('[data-do=in]').click()")
+    page.settle()
+    assert float(_map(page, "zoom")) == pytest.approx(1.6) and _drawn(page) != first
+    page.run("document.querySelector('[data-do=all]').click()")
+    page.settle()
+    assert float(_map(page, "zoom")) == 1 and _drawn(page) == first
+    page.run("document.querySelector('canvas').focus()")
+    page.press("+", "+")
+    page.settle()
+    zoomed = _drawn(page)
+    page.press("ArrowLeft")
+    page.settle()
+    assert float(_map(page, "zoom")) == pytest.approx(1.6) and _drawn(page) != zoomed
+    page.press("0", "0")
+    page.settle()
+    page.run("document.querySelector('canvas').scrollIntoView({block: 'center'})")
+    x, y = page.run(
+        "(e => [e.x + e.width / 3, e.y + e.height / 3])(document.querySelector('canvas').getBoundingClientRect())"
+    )
+    page.mouse("mouseWheel", x, y, deltaX=0, deltaY=-300)
+    page.wait_for("Number(document.getElementById('embedding-map').dataset.zoom) > 1.5")
+    page.mouse("mousePressed", x, y, button="left", clickCount=1)
+    before = _drawn(page)
+    page.mouse("mouseMoved", x + 80, y + 30, button="left", buttons=1)
+    page.mouse("mouseReleased", x + 80, y + 30, button="left", clickCount=1)
+    page.settle()
+    assert _drawn(page) != before
+
+
+def test_the_wheel_scrolls_the_page_until_the_map_has_the_focus(page: Page) -> None:
+    page.run("document.querySelector('canvas').scrollIntoView({block: 'center'})")
+    page.run("document.activeElement.blur()")
+    top = page.run("scrollY")
+    x, y = page.run("(e => [e.x + 50, e.y + 50])(document.querySelector('canvas').getBoundingClientRect())")
+    page.mouse("mouseWheel", x, y, deltaX=0, deltaY=200)
+    page.wait_for(f"scrollY > {top}")
+    assert float(_map(page, "zoom")) == 1
+
+
+def test_a_side_can_be_hidden(page: Page) -> None:
+    both = _drawn(page)
+    page.run("document.querySelector('[data-side=\"1\"]').click()")
+    page.settle()
+    assert _drawn(page) != both
+
+
+def test_everything_that_can_be_used_is_reached_by_the_keyboard(page: Page) -> None:
+    page.run("document.body.focus()")
+    reached, first = [], None
+    for _ in range(80):
+        page.press("Tab")
+        told = "[e.tagName, e.className, e.id, e.dataset.do ?? '', getComputedStyle(e).outlineStyle]"
+        here = page.run(f"(e => {told})(document.activeElement)")
+        assert here[4] != "none" or here[0] in ("BODY", "INPUT"), f"{here} shows no focus"
+        if here == first or here[0] == "BODY":
+            break
+        first = first or here
+        reached.append(here)
+    assert reached[0][1] == "skip", "what comes first leads past the navigation"
+    names = {tuple(one[:1]) for one in reached}
+    assert {("A",), ("INPUT",), ("BUTTON",), ("CANVAS",), ("SUMMARY",), ("DIV",)} <= names
+    assert {"in", "out", "all"} <= {one[3] for one in reached}
+
+
+def test_dark_and_light_are_both_drawn(page: Page) -> None:
+    def ground() -> str:
+        return page.run("getComputedStyle(document.body).backgroundColor")
+
+    light, drawn = ground(), _drawn(page)
+    page.show_as(1280, 900, scheme="dark")
+    assert ground() != light
+    assert _drawn(page) != drawn, "the map follows"
+    page.show_as(1280, 900, scheme="dark", media="print")
+    assert page.run("getComputedStyle(document.body).color") == "rgb(26, 29, 35)", "paper is light"
+
+
+def test_on_paper_all_is_open_and_what_only_works_on_a_screen_is_gone(page: Page, tmp_path: Path) -> None:
+    page.print_to(tmp_path / "report.pdf")
+    assert (tmp_path / "report.pdf").read_bytes()[:5] == b"%PDF-"
+    assert page.run("[...document.querySelectorAll('details')].every(one => one.open)")
+    page.show_as(900, 900, media="print")
+    shown = "selector => getComputedStyle(document.querySelector(selector)).display !== 'none'"
+    assert [page.run(f"({shown})('{selector}')") for selector in ("nav", ".tools", "canvas", "main")] == [
+        False, False, True, True,
+    ]  # fmt: skip
+    assert page.said == []

@@ -1,0 +1,79 @@
+"""What is drawn where."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from pipeline.report import charts
+from pipeline.report.charts import Axis, Dot, Series
+
+_SVG = "{http://www.w3.org/2000/svg}"
+
+
+def _read(markup: str) -> ElementTree.Element:
+    return ElementTree.fromstring(str(markup).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1))
+
+
+def _points(drawing: ElementTree.Element, style: str) -> list[tuple[float, float]]:
+    (line,) = (one for one in drawing.iter(f"{_SVG}polyline") if one.get("class", "").endswith(style))
+    return [tuple(map(float, point.split(","))) for point in line.get("points", "").split()]  # type: ignore[misc]
+
+
+def test_lines_go_through_their_points_on_a_common_scale() -> None:
+    series = [Series("a", [(1, 0), (2, 10)], "train"), Series("b", [(1, 10), (2, 0)], "held-out")]
+    drawing = _read(charts.lines("x", "", series, Axis("epoch"), Axis("loss")))
+    (x1, y1), (x2, y2) = _points(drawing, " train")
+    assert x1 < x2 and y1 > y2, "higher is further up"
+    assert _points(drawing, " held-out") == [(x1, y2), (x2, y1)]
+
+
+def test_a_straight_line_in_the_logarithms_is_drawn_straight() -> None:
+    power_law = [(10.0**i, 10.0 ** (6 - 2 * i)) for i in range(4)]
+    axis = Axis("", log=True)
+    points = _points(_read(charts.lines("zipf", "", [Series("a", power_law, "train")], axis, axis)), " train")
+    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in itertools.pairwise(points)]
+    assert max(slopes) == pytest.approx(min(slopes), rel=1e-3)
+
+
+def test_a_histogram_has_a_step_for_each_bin_and_ends_on_the_ground() -> None:
+    series = [Series("train", [(0.0, 0.25), (1.0, 0.75)], "split-train")]
+    drawing = _read(charts.histogram("scores", "", [0, 1, 2], series, Axis("score"), Axis("share")))
+    points = _points(drawing, "split-train")
+    assert len(points) == 6
+    assert points[0][1] == points[-1][1] == max(y for _, y in points)
+    heights = [points[0][1] - y for _, y in points[1:-1]]
+    assert heights[2] == pytest.approx(3 * heights[0], abs=0.05)
+
+
+def test_intervals_and_the_dots_of_others_are_on_the_scale_of_the_value() -> None:
+    dots = [Dot(0.5, "candidate", 0.4, 0.6), Dot(1.0, "mean")]
+    drawing = _read(charts.dots("rmse", "", [("all", dots)], Axis("rmse")))
+    (interval,) = (one for one in drawing.iter(f"{_SVG}line") if one.get("class") == "interval candidate")
+    (circle,) = drawing.iter(f"{_SVG}circle")
+    (mean,) = (one for one in drawing.iter(f"{_SVG}path") if one.get("class") == "mark mean")
+    low, high, at = float(interval.get("x1", 0)), float(interval.get("x2", 0)), float(circle.get("cx", 0))
+    assert at == pytest.approx((low + high) / 2, abs=0.02)
+    beyond = float(re.match(r"M([\d.]+)", mean.get("d", "")).group(1))  # type: ignore[union-attr]
+    assert (beyond - at) / (high - low) == pytest.approx(2.5, abs=0.01)
+
+
+@pytest.mark.parametrize("bound", [None, 0.5, -3.0])
+def test_a_strip_draws_the_bound_where_there_is_one(bound: float | None) -> None:
+    drawing = _read(charts.interval("said", 0.5, 0.4, 0.6, bound))
+    drawn = [one for one in drawing.iter(f"{_SVG}line") if one.get("class") == "bound"]
+    assert len(drawn) == (bound is not None)
+    assert all(0 <= float(one.get("x1", -1)) <= 160 for one in drawn)
+    assert drawing.get("aria-label") == "said"
+
+
+def test_words_in_a_chart_are_text() -> None:
+    told = '<script>"&'
+    series = [Series(told, [(1, 1)], "train")]
+    drawing = _read(charts.lines(told, told, series, Axis(told), Axis(told), [Series(told, [(1, 1)], "train")]))
+    assert told in [text.text for text in drawing.iter(f"{_SVG}text")]
+    assert not list(drawing.iter(f"{_SVG}script"))
+    assert "<script>" not in charts.legend([("train", told)])

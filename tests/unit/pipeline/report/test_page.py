@@ -1,0 +1,212 @@
+"""The whole file: every section, what is absent and why, and ids that would like to be markup."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html.parser
+import itertools
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline.report import page
+from pipeline.report.page import SECTIONS, as_data, render
+from tests.unit.pipeline.report.planted_report import HOSTILE, empty_run, run_with
+
+pytestmark = pytest.mark.tensorflow
+
+ALWAYS = [section.id for section in SECTIONS if section.id != "tuning"]
+_VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class _Reader(html.parser.HTMLParser):
+    """Checks that elements are closed in order, and collects them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.text.append(data)
+
+    def attributes(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return render(run_with(tmp_path_factory.mktemp("hostile"), HOSTILE, HOSTILE[::-1]))
+
+
+def _data_of(text: str) -> dict:
+    (found,) = re.findall(r'<script type="application/json" id="map-data">(.*?)</script>', text, re.DOTALL)
+    return json.loads(found)
+
+
+def test_every_section_is_there_in_order_and_none_is_empty(tmp_path: Path) -> None:
+    text = render(run_with(tmp_path, [b"a", b"b", b"c"], [b"d", b"e", b"f", b"g"]))
+    read = _Reader(text)
+    assert [attributes["id"] for attributes in read.attributes("section")] == ALWAYS
+    assert re.findall('class="nothing">(.*?)<', text) == [f"There is no ML Metadata at {tmp_path}."]
+    headings = [int(tag[1]) for tag, _ in read.elements if re.fullmatch("h[1-6]", tag)]
+    assert headings[0] == 1 and headings.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(headings))
+    links = {attributes["href"] for attributes in read.attributes("a")}
+    assert {f"#{name}" for name in ALWAYS} <= links
+
+
+def test_figures_and_tables_are_described_to_those_who_do_not_see_them(tmp_path: Path) -> None:
+    text = render(run_with(tmp_path, [b"a", b"b", b"c"], [b"d", b"e", b"f", b"g"]))
+    read = _Reader(text)
+    ids = [attributes["id"] for _, attributes in read.elements if attributes.get("id")]
+    assert len(ids) == len(set(ids))
+    drawings = [one for one in read.attributes("svg") if "aria-hidden" not in one]
+    assert len(drawings) >= 6
+    for drawing in drawings:
+        assert drawing["role"] == "img"
+        labels = (drawing.get("aria-labelledby") or "").split()
+        assert drawing.get("aria-label") or (labels and set(labels) <= set(ids))
+    tables = text.count("<table")
+    assert tables == text.count("<caption>") > 5
+    assert all(attributes.get("scope") in ("row", "col") for attributes in read.attributes("th"))
+    (language,) = read.attributes("html")
+    assert language["lang"] == "en"
+    assert {"main", "nav", "header", "footer"} <= {tag for tag, _ in read.elements}
+
+
+def test_ids_are_text_wherever_they_stand(hostile: str) -> None:
+    read = _Reader(hostile)
+    assert not read.attributes("img")
+    kinds = [attributes.get("type") for attributes in read.attributes("script")]
+    assert kinds == ["application/json", None]
+    assert not [name for _, attributes in read.elements for name in attributes if name.startswith("on")]
+    said = "".join(read.text)
+    assert said.count("</script><script>window.hacked=1</script>") >= 4, "in the table, the quarantine, the neighbours"
+    assert said.count("{{7*7}}{% raw %}") >= 4
+    assert "\u202e" not in hostile and "\x00" not in hostile and "\\u202egnp.exe" in said
+
+
+def test_the_map_has_every_id_as_it_is(hostile: str) -> None:
+    data = _data_of(hostile)
+    left, right = data["sides"]
+    assert left["ids"] == [*right["ids"]][::-1]
+    assert "</script><script>window.hacked=1</script>" in left["ids"]
+    assert "naïve 語 🐙" in left["ids"]
+    assert left["pairs"] == sorted(left["pairs"], reverse=True)
+    for side in (left, right):
+        assert {len(side[name]) for name in ("ids", "pairs", "x", "y", "near")} == {len(HOSTILE)}
+        assert all(row not in near and len(near) == 5 for row, near in enumerate(side["near"]))
+
+
+@pytest.mark.parametrize("value", ["</script>", "<!--", "]]>", "a\u2028b", 'quo"te\\', "\x00"])
+def test_data_cannot_end_its_element_and_comes_back(value: str) -> None:
+    text = str(as_data({"id": value}))
+    assert not set(text) & set("<>&\u2028\u2029\x00")
+    assert json.loads(text) == {"id": value}
+
+
+def test_no_request_is_possible_and_no_other_script_may_run(hostile: str) -> None:
+    policy = next(
+        attributes["content"] or ""
+        for attributes in _Reader(hostile).attributes("meta")
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy.startswith("default-src 'none'") and "http" not in policy
+    (script,) = re.findall(r"<script>(.*?)</script>", hostile.rpartition("</main>")[2], re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert not re.search(r"""(src|href)=["'](?!#|data:)""", hostile)
+    assert "@import" not in hostile and "url(" not in hostile
+
+
+@pytest.mark.parametrize(
+    ("summary", "headline", "why"),
+    [
+        (
+            {
+                "status": "data_refused", "error": "data.max_quarantined_fraction: <9> of 10 rows are bad",
+                "components": [{"id": "PairExampleGen", "state": "failed", "seconds": 0.1}],
+            },
+            "The data were refused; nothing was trained.",
+            "The run ended at PairExampleGen, before Trainer.",
+        ),
+        (
+            {
+                "status": "failed", "error": "train: the loss became nan",
+                "components": [{"id": "Trainer", "state": "failed", "seconds": 0.1}],
+            },
+            "The run failed in Trainer; what is served did not change.",
+            "Trainer did not get to the end.",
+        ),
+        ({}, "The run failed; what is served did not change.", "No component was started."),
+        ({"status": "tuned"}, "The search for settings is done.", "and did not go on to Trainer"),
+    ],
+)  # fmt: skip
+def test_a_run_that_ended_early_says_so_section_by_section(
+    tmp_path: Path, summary: dict, headline: str, why: str
+) -> None:
+    text = render(empty_run(tmp_path, **summary))
+    read = _Reader(text)
+    said = " ".join(" ".join(read.text).split())
+    assert headline in said and why in said
+    assert [attributes["id"] for attributes in read.attributes("section")] == ALWAYS
+    if "error" in summary:
+        assert summary["error"] in said
+    assert "map-data" not in text.rpartition("</main>")[0]
+
+
+def test_a_section_that_cannot_be_made_says_so_and_the_others_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = run_with(tmp_path, [b"a", b"b"], [b"c", b"d"])
+    history = Path(run.uri("Trainer", "model_run"), "history.json")
+    history.write_text("{ half")
+    parts = {part.section.id: part for part in page.parts(run)}
+    assert parts["learning"].content is None and "JSONDecodeError" in (parts["learning"].absent or "")
+    assert "Traceback" in capsys.readouterr().err
+    assert all(part.content is not None for name, part in parts.items() if name not in ("learning", "lineage"))
+    assert "JSONDecodeError" in render(run)
+
+
+def test_trials_are_shown_where_there_are_any(tmp_path: Path) -> None:
+    trials = [{"trial": 1, "score": 0.25, "settings": {"train.learning_rate": 0.01}}]
+    tuning = {"measure": "val_rmse", "asked": 2, "trials": trials}
+    config = empty_run(tmp_path).config | {"tune": {"trials": 2}}
+    text = render(empty_run(tmp_path, status="tuned", tuning=tuning, config=config))
+    assert 'id="tuning"' in text and "train.learning_rate" in text and "0.2500" in text
+
+
+def test_pairs_without_a_score_have_their_lowest_scores_and_no_errors(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    run = run_with(tmp_path, [b"a", b"b"], [b"c", b"d"])
+    table = pa.table(
+        {
+            "left_id": pa.array([b"a"]), "right_id": pa.array([b"d"]), "score": [-0.5], "rank": [1234],
+            "left_pairs": [3], "right_pairs": [4],
+        }
+    )  # fmt: skip
+    pa.parquet.write_table(table, Path(run.uri("Evaluator", "evaluation"), "worst_pairs.parquet"))
+    text = render(run)
+    assert "Held-out pairs with the lowest scores" in text and "1,234" in text and "−0.5000" in text
