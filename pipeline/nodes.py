@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ml_metadata as mlmd
@@ -14,6 +15,7 @@ from tfx.orchestration.portable.launcher import Launcher
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
+from pipeline.executions import Executions
 from pipeline.record import State
 
 _Execution = metadata_store_pb2.Execution
@@ -91,6 +93,12 @@ class NodeRunner:
             if state is None:
                 raise NodeFailed(_failure(node_id, execution))
             return NodeResult(state, _outputs(handle.store, launched.execution_id))
+
+    @contextlib.contextmanager
+    def executions(self) -> Iterator[Executions]:
+        """All that the metadata store knows of executions."""
+        with self._metadata as handle:
+            yield Executions(handle.store)
 
     def recorded(self, node: pipeline_pb2.PipelineNode) -> Recorded | None:
         """What `node` did in this run as ML Metadata have it; None if it has not ended well (yet)."""

@@ -18,6 +18,7 @@ from kfp import compiler, dsl
 from components.pair_example_gen.files import is_remote
 from pipeline.config import SCHEMA, SCHEMA_OF_POSITIVES, PipelineConfig
 from pipeline.errors import ConfigError
+from pipeline.graph import PUSHER
 from pipeline.kubeflow import parameters as run
 from pipeline.kubeflow.equipment import equip, metadata_arguments
 from pipeline.kubeflow.parameters import RunParameter
@@ -120,20 +121,30 @@ def _json(value: Any) -> str:
 
 
 def _component(node_id: str, image: str, constants: list[str], parameters: list[RunParameter]) -> Any:
-    """The component of one node. Its id stands in its arguments, as KFP lets equal containers share one."""
+    """The component of one node. Its id stands in its arguments, as KFP lets equal containers share one.
+
+    Each has a summary for people; that which comes last has the report of the run, too.
+    """
+    outputs: dict[str, Any] = {"summary": dsl.Output[dsl.Markdown]}
+    if node_id == PUSHER:
+        outputs["report"] = dsl.Output[dsl.HTML]
 
     def task(*values: Any) -> dsl.ContainerSpec:
-        *inputs, summary = values
+        inputs, places = values[: len(parameters)], values[len(parameters) :]
         arguments: list[Any] = ["--node", node_id, "--run-id", dsl.PIPELINE_JOB_ID_PLACEHOLDER]
         for parameter, value in zip(parameters, inputs, strict=True):
             option = _OPTIONS.get(parameter.name)
             arguments += [option, value] if option else ["--set", parameter.key, value]
-        arguments += ["--summary", summary.path]
+        for name, place in zip(outputs, places, strict=True):
+            arguments += [f"--{name}", place.path]
         return dsl.ContainerSpec(image=image, command=_COMMAND, args=[*arguments, *constants])
 
     task.__name__ = node_id
-    output = inspect.Parameter("summary", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=dsl.Output[dsl.Markdown])
-    return dsl.container_component(_signed(task, parameters, more=[output]))
+    more = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=kind)
+        for name, kind in outputs.items()
+    ]
+    return dsl.container_component(_signed(task, parameters, more=more))
 
 
 def _signed(

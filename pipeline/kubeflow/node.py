@@ -38,6 +38,7 @@ class Job:
     metadata: Metadata
     accept_reason: str | None
     summary: Path
+    report: Path | None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,6 +73,7 @@ def read_job(arguments: Sequence[str]) -> Job:
         metadata=Metadata.model_validate_json(told.metadata),
         accept_reason=told.accept_anomalies or None,
         summary=Path(told.summary),
+        report=Path(told.report) if told.report else None,
     )
 
 
@@ -109,6 +111,8 @@ def run(job: Job) -> int:
     record = TaskRecord(job.config, job.root, job.run_id, job.node_id)
     exit_code = record.bring_up_to_date(runner, nodes, result, fault, time.monotonic() - since)
     record.write_markdown(job.summary)
+    if job.report:
+        record.copy_report(job.report)
     print(record.last_words, file=sys.stderr, flush=True)
     return exit_code
 
@@ -130,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--accept-anomalies", default="")
     parser.add_argument("--schema")
+    parser.add_argument("--report")
     parser.add_argument("--set", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"))
     return parser
 

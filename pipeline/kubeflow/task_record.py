@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import shutil
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,9 +17,10 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from pipeline.config import PipelineConfig
 from pipeline.findings import note
-from pipeline.local import SUMMARY, judge
+from pipeline.local import REPORT, SUMMARY, judge
 from pipeline.nodes import NodeResult, NodeRunner, Recorded
 from pipeline.record import EXIT_CODES, RunRecord, State
+from pipeline.report.write import write_report
 from pipeline.root import Root
 
 _LOCK_SECONDS = 120
@@ -42,7 +45,7 @@ class TaskRecord:
         fault: Exception | None,
         seconds: float,
     ) -> int:
-        """Writes summary.json with all that this run's nodes have done so far; the exit code of this task.
+        """Writes summary.json and the report with all that this run's nodes have done; the exit code of this task.
 
         Tasks that end at the same time take turns, so that the last to write has seen the others.
 
@@ -63,6 +66,7 @@ class TaskRecord:
                     self._note_other(node_id, recorded)
             self._record.started = datetime.fromtimestamp(began, timezone.utc).isoformat(timespec="seconds")
             self._record.write(self._folder / SUMMARY, time.monotonic() - (time.time() - began))
+            self._report(runner)
         return exit_code
 
     @property
@@ -88,6 +92,21 @@ class TaskRecord:
             lines += ["```", str(error), "```", ""]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(lines), encoding="utf-8")
+
+    def copy_report(self, path: Path) -> None:
+        """Puts the report of the run so far where Kubeflow takes it from, if it could be written."""
+        report = self._folder / REPORT
+        if report.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(report, path)
+
+    def _report(self, runner: NodeRunner) -> None:
+        """Writes the report of the run so far; a task is what it is, whether it can be told or not."""
+        try:
+            with runner.executions() as executions:
+                write_report(self._folder, executions)
+        except Exception:
+            traceback.print_exc()
 
     def _note_own(self, result: NodeResult | None, fault: Exception | None, seconds: float) -> int:
         before = self._snapshot()

@@ -72,3 +72,7 @@ def test_a_worse_one_is_refused_with_the_reason_and_serving_is_untouched(place: 
     why = kindred("report", "--why", place / "root" / "runs" / summary["run_id"]).stdout
     assert "ndcg@10 at most 0.15 worse than last blessed model: " in why and "NOT MET" in why
     assert "Worst slice by ndcg@10: left_" in why
+    head, *rows = why.split("Held-out pairs with the lowest scores\n")[1].splitlines()
+    assert head.split() == ["left", "right", "score", "rank"]
+    scores = [float(row.split()[-2]) for row in rows[:10]]
+    assert len(scores) == 10 and scores == sorted(scores)

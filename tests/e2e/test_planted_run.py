@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -80,6 +82,37 @@ def test_the_record_has_the_fields_of_the_contract(place: Path) -> None:
     assert (place / "root" / "runs" / summary["run_id"] / "run.log").stat().st_size > 0
 
 
+def test_the_run_left_a_report_and_the_model_a_card(place: Path) -> None:
+    summary = last_summary(place / "root")
+    report = place / "root" / "runs" / summary["run_id"] / "report.html"
+    text = report.read_text(encoding="utf-8")
+    assert "The model is published as serving/1." in text
+    assert 'class="nothing"' in text and text.count('class="nothing"') == 1, (
+        "all but rankings, which were not asked for"
+    )
+    assert "score is not a number" in text and "left 00,right-00 é,a lot" in text
+    assert kindred("report", "--root", place / "root").stdout.strip() == str(report)
+    card = (place / "root" / "serving" / "1" / "assets.extra" / "model_card.md").read_text(encoding="utf-8")
+    assert f"| rmse | {summary['metrics']['rmse']:.4f} |" in card and "Not blessed" not in card
+    assert f"{planted.LEFT} left, {planted.RIGHT} right" in card and "1 set aside as bad" in card
+
+
+def test_lineage_names_data_code_settings_and_what_was_published(place: Path) -> None:
+    summary = last_summary(place / "root")
+    found = json.loads(kindred("lineage", "--root", place / "root", "--json").stdout)
+    digest = hashlib.sha256((place / "pairs.csv").read_bytes()).hexdigest()
+    (file,) = found["data"]["files"]
+    assert file == {
+        "path": str(place / "pairs.csv"), "bytes": (place / "pairs.csv").stat().st_size, "digest": f"sha256:{digest}"
+    }  # fmt: skip
+    assert found["run"] == found["data"]["made_in"] == summary["run_id"]
+    assert found["data"]["rows"] == {"read": 2164, **summary["data"]["splits"]} and found["data"]["span"] is None
+    assert found["model"]["settings"]["train"]["epochs"] == 60 and len(found["model"]["code"]) == 16
+    assert (found["published"], found["parent"]) == (["serving/1"], None)
+    tree = kindred("lineage", summary["run_id"], "--root", place / "root")
+    assert digest in tree.stdout and "published as serving/1" in tree.stdout and tree.stderr == ""
+
+
 def test_published_model_knows_the_planted_neighbours(place: Path) -> None:
     serving = place / "root" / "serving"
     for i in (0, 13, 59):
@@ -149,7 +182,9 @@ def test_model_below_threshold_is_refused_and_serving_untouched(place: Path) -> 
     assert [rule["ok"] for rule in summary["blessing"]] == [False, True]
     assert "rmse below 0.001" in said
     assert published(place) == ["1", "2"]
-    why = kindred("report", "--why", summary["run_id"], "--root", place / "root").stdout
+    told = kindred("report", "--why", summary["run_id"], "--root", place / "root")
+    assert told.stderr == ""
+    why = told.stdout
     assert "rmse below 0.001: 0.1" in why and "bound 0.0010: NOT MET" in why
     assert "mae below 9: 0.0" in why and ": ok" in why
     assert "Worst slice by rmse: " in why
@@ -163,6 +198,7 @@ def test_diverging_training_says_what_to_change(place: Path) -> None:
     assert "train.learning_rate" in said
     assert "try 1e+08" in said
     summary = last_summary(place / "root")
+    assert "The run failed in Trainer" in (place / "root" / "runs" / summary["run_id"] / "report.html").read_text()
     assert summary["status"] == "failed"
     assert list(states(summary).items())[-1] == ("Trainer", "failed")
     assert published(place) == ["1", "2"]

@@ -71,6 +71,10 @@ def test_first_run_publishes_although_a_task_is_killed(place: Path, package: Int
     assert sorted(path.name for path in (place / "planted" / "serving").iterdir()) == ["1"]
     assert "rmse better than constant-mean baseline" in tasks["Evaluator"].summary
     assert "| rmse |" in tasks["Evaluator"].summary
+    shown = (place / "kfp" / "run-1" / "pusher" / "report").read_text(encoding="utf-8")
+    assert "The model is published as serving/1." in shown and "map-data" in shown
+    assert shown == (place / "planted" / "runs" / "run-1" / "report.html").read_text(encoding="utf-8")
+    assert (place / "planted" / "serving" / "1" / "assets.extra" / "model_card.md").is_file()
 
 
 def test_second_run_comes_from_cache(place: Path, package: Interpreter) -> None:
@@ -90,6 +94,8 @@ def test_a_refused_gate_fails_its_task_and_stops_what_follows(place: Path, packa
     assert {name for name, task in tasks.items() if task.state == "SKIPPED"} == package.after("DataGate")
     assert {name for name, task in tasks.items() if task.state == "FAILED"} == {"DataGate"}
     assert summary(place, "run-3")["status"] == "data_refused"
+    told = (place / "planted" / "runs" / "run-3" / "report.html").read_text(encoding="utf-8")
+    assert "The data were refused; nothing was trained." in told
 
 
 def test_a_hyperparameter_of_the_run_trains_anew_and_a_refused_model_is_not_published(

@@ -137,16 +137,27 @@ def test_a_task_takes_the_parameters_of_its_run(spec: dict[str, Any], tmp_path: 
         "train_learning_rate": 1e-7, "train_epochs": 3.0, "model_bias": False, "span": "12", "pipeline_root": "/other",
         "data_path": "/kindred/new/{SPAN:3}/*", "accept_anomalies": "moved", "train_optimizer": "sgd",
     }  # fmt: skip
-    words = [fill_in(word, "r", inputs, {"summary": tmp_path / "s"}) for word in container(spec, "pusher")["args"]]
+    places = {"summary": tmp_path / "s", "report": tmp_path / "r.html"}
+    words = [fill_in(word, "r", inputs, places) for word in container(spec, "pusher")["args"]]
     job = read_job(words)
     assert (job.config.train.learning_rate, job.config.train.epochs, job.config.model.bias) == (1e-7, 3, False)
     assert (job.config.train.optimizer, job.config.data.path) == ("sgd", "/kindred/new/012/*")
     assert (job.root.path, job.accept_reason) == (Path("/other"), "moved")
+    assert (job.summary, job.report) == (places["summary"], places["report"])
+
+
+def test_every_task_shows_a_summary_and_the_last_one_the_report(spec: dict[str, Any]) -> None:
+    outputs = {name: c["outputDefinitions"]["artifacts"] for name, c in spec["components"].items()}
+    kinds = {name: {key: kind["artifactType"]["schemaTitle"] for key, kind in o.items()} for name, o in outputs.items()}
+    last = {"summary": "system.Markdown", "report": "system.HTML"}
+    assert kinds.pop("comp-pusher") == last
+    assert set(map(str, kinds.values())) == {str({"summary": "system.Markdown"})}
 
 
 def test_an_image_of_another_version_is_refused_before_anything_runs(spec: dict[str, Any], tmp_path: Path) -> None:
     inputs = {name: d["defaultValue"] for name, d in spec["root"]["inputDefinitions"]["parameters"].items()}
-    words = [fill_in(word, "r", inputs, {"summary": tmp_path / "s"}) for word in container(spec, "pusher")["args"]]
+    places = {"summary": tmp_path / "s", "report": tmp_path / "r.html"}
+    words = [fill_in(word, "r", inputs, places) for word in container(spec, "pusher")["args"]]
     words[words.index("--graph") + 1] = "another"
     with pytest.raises(ConfigError, match="the graph of this image is not the graph of the package"):
         run(read_job(words))
