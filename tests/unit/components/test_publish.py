@@ -51,6 +51,19 @@ def test_versions_count_up_and_hold_the_models_files(model: Path, serving: Path)
     assert sorted(os.listdir(serving)) == ["1", "2", "3"]
 
 
+def test_the_card_goes_with_the_version_and_is_no_part_of_what_the_model_is(
+    model: Path, serving: Path, tmp_path: Path
+) -> None:
+    card = tmp_path / "card.md"
+    card.write_text("# a model")
+    assert publish(str(model), str(serving), str(card)) == 1
+    published = serving / "1" / module.CARD
+    assert published.read_text() == "# a model"
+    assert module.CARD not in module.read_manifest(str(serving / "1"))
+    published.write_text("# the same model, of which more is known")
+    assert newest_if_same(str(model), str(serving)) == 1
+
+
 def test_the_next_version_follows_the_newest_number_whatever_else_lies_there(model: Path, serving: Path) -> None:
     for name in ("9", "10", "2", "readme", "11.old", "-12", ".staging-99", "1e3"):
         (serving / name).mkdir(parents=True)

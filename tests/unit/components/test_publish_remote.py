@@ -54,6 +54,13 @@ def test_versions_count_up_and_hold_the_models_files(model: Path, directory: str
     assert not [name for name in tf.io.gfile.listdir(directory) if name.startswith(".claim")]
 
 
+def test_the_card_goes_with_the_version(model: Path, directory: str, tmp_path: Path) -> None:
+    (tmp_path / "card.md").write_text("# a model")
+    assert remote.publish(str(model), directory, str(tmp_path / "card.md")) == 1
+    assert _files(f"{directory}/1")["assets.extra/model_card.md"] == b"# a model"
+    assert remote.newest_if_same(str(model), directory) == 1
+
+
 def test_a_version_has_no_graph_before_everything_else_is_there(
     model: Path, directory: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,53 @@
+"""Writing the report: whole or not at all, and never at the cost of the run."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from pipeline import local
+from pipeline.console import RunConsole
+from pipeline.report import write
+from tests.unit.pipeline.report.planted_report import empty_run
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    run = empty_run(tmp_path)
+    run.folder.mkdir(parents=True)
+    (run.folder / "summary.json").write_text(json.dumps(run.summary))
+    return run.folder
+
+
+def test_a_run_without_metadata_has_a_report_all_the_same(folder: Path) -> None:
+    path = write.write_report(folder)
+    assert path == folder / "report.html" and "The run failed" in path.read_text(encoding="utf-8")
+    assert sorted(os.listdir(folder)) == ["report.html", "summary.json"]
+
+
+def test_an_error_leaves_the_report_before_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = write.write_report(folder).read_bytes()
+    (folder / "summary.json").write_text("{ half")
+    with pytest.raises(json.JSONDecodeError):
+        write.write_report(folder)
+    assert (folder / "report.html").read_bytes() == before
+
+
+def test_a_report_that_cannot_be_written_is_a_line_on_the_console_and_no_more(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(write, "write_report", broken)
+    out = io.StringIO()
+    local._report(folder, RunConsole(Console(file=out, width=200)))
+    assert out.getvalue() == f"The report could not be written; {folder / 'run.log'} says why.\n"
+    assert "the disk is full" in capsys.readouterr().err
