@@ -39,10 +39,23 @@ class Side:
         vectors = self.vectors[rows]
         unknown = np.flatnonzero(rows < 0)
         if len(unknown):
-            names = tf.constant(ids.take(pa.array(unknown)).to_numpy(zero_copy_only=False), tf.string)
-            hashed = hashing.hash_buckets(names, len(self.vectors) - self.known, self.hashes).numpy()
-            vectors[unknown] = self._means(self.known + hashed)
+            vectors[unknown] = self._means(self._hashed(ids.take(pa.array(unknown))))
         return vectors
+
+    def biases_of(self, ids: pa.Array) -> np.ndarray:
+        """The bias of each of `ids` `[m]`, known or not, as the model's signatures have it; float32 `[m]`."""
+        rows = self.rows_of(ids)
+        biases = self.bias[rows]
+        unknown = np.flatnonzero(rows < 0)
+        if len(unknown):
+            biases[unknown] = self.bias[self._hashed(ids.take(pa.array(unknown)))].mean(axis=1)
+        return biases
+
+    def _hashed(self, ids: pa.Array) -> np.ndarray:
+        """The rows of unknown ids `[m]`; int64 `[m, hashes]`."""
+        names = tf.constant(ids.to_numpy(zero_copy_only=False), tf.string)
+        hashed = hashing.hash_buckets(names, len(self.vectors) - self.known, self.hashes)
+        return np.asarray(self.known + hashed.numpy())
 
     def _means(self, rows: np.ndarray) -> np.ndarray:
         """Means of rows `[m, hashes]`; float32 `[m, d]`."""

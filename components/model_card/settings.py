@@ -27,8 +27,7 @@ class CardSettings:
 
     def with_values(self, values: Mapping[str, Any]) -> CardSettings:
         """With other settings at the dotted keys of `values`, such as `train.learning_rate`."""
-        changed = with_values({"model": self.model, "train": self.train}, values)
-        return dataclasses.replace(self, model=changed["model"], train=changed["train"])
+        return CardSettings(**with_values(dataclasses.asdict(self), values))
 
     @classmethod
     def from_json(cls, text: str) -> CardSettings:

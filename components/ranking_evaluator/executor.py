@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import tensorflow_transform as tft
@@ -59,7 +60,7 @@ class Executor(base_executor.BaseExecutor):
         write_figures(figures, _facts(task, candidate, cuts), evaluation)
         if pairs.eval.score is None:
             # Of pairs with a score the Evaluator knows the errors.
-            shift = tables.left.bias[tables.left.rows_of(pairs.left_ids.take(pa.array(task.left)))] + tables.offset
+            shift = tables.left.biases_of(pairs.left_ids.take(pa.array(task.left))) + np.float32(tables.offset)
             pa.parquet.write_table(lowest(candidate, shift, task, pairs, _WORST), os.path.join(evaluation, WORST_FILE))
 
 

@@ -31,6 +31,7 @@ def test_tables_score_as_the_model_does(planted: Planted) -> None:
     asked = pa.array([RIGHT[3], b"never seen", RIGHT[0]], pa.binary())
     assert tables.right.rows_of(asked).tolist() == [3, -1, 0]
     np.testing.assert_array_equal(tables.right.vectors_of(asked), tables.right.vectors[[3, len(RIGHT), 0]])
+    np.testing.assert_array_equal(tables.right.biases_of(asked), tables.right.bias[[3, len(RIGHT), 0]])
 
 
 def test_predictions_are_those_of_the_score_signature(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:

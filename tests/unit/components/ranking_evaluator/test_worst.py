@@ -37,7 +37,7 @@ def test_lowest_first_with_true_scores_and_ranks_among_what_was_not_seen() -> No
     pairs = CodedPairs(_ids("l", LEFT), _ids("r", RIGHT), *columns)
     model = _model(draw, RIGHT - 1)  # the last right id is unknown to it
     task = Task.of(pairs, 0.0, None)
-    shift = model.left.bias[model.left.rows_of(pairs.left_ids.take(pa.array(task.left)))] + np.float32(model.offset)
+    shift = model.left.biases_of(pairs.left_ids.take(pa.array(task.left))) + np.float32(model.offset)
     found = lowest(of_tables(model, pairs, task), shift, task, pairs, 7).to_pylist()
 
     def score(left: int, right: int) -> float:
