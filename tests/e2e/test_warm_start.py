@@ -77,6 +77,30 @@ def test_the_second_span_starts_from_the_model_of_the_first_with_the_better_sett
     assert summary["metrics"]["rmse"] < 0.3
 
 
+def test_lineage_goes_back_to_the_first_span_and_the_card_tells_of_it(place: Path) -> None:
+    first, second = sorted(path.name for path in (place / "root" / "runs").iterdir())
+    found = json.loads(kindred("lineage", "latest", "--root", place / "root", "--json").stdout)
+    assert (found["run"], found["data"]["span"], found["published"]) == (second, 2, ["serving/2"])
+    assert found["tuned"] == {"train.learning_rate": 0.02}
+    parent = found["parent"]
+    assert (parent["run"], parent["data"]["span"], parent["published"], parent["parent"]) == (
+        first,
+        1,
+        ["serving/1"],
+        None,
+    )
+    assert [file["path"] for file in parent["data"]["files"]] == [str(place / "data" / "span-1" / "pairs.csv")]
+    assert parent["data"]["files"][0]["digest"] != found["data"]["files"][0]["digest"]
+    card = (place / "root" / "serving" / "2" / "assets.extra" / "model_card.md").read_text(encoding="utf-8")
+    assert "learning rate 0.02," in card and "warm, from the last blessed model" in card and ", span 2 |" in card
+    report = (place / "root" / "runs" / second / "report.html").read_text(encoding="utf-8")
+    assert (
+        f"Its parent: the model of run <code>{first}</code>" in report
+        and "A warm start: of the left entities 59" in report
+    )
+    assert "2 of 2 trials ended well" in report and "last accepted" in report
+
+
 def test_an_unchanged_span_starts_from_the_same_model_and_comes_from_cache(place: Path) -> None:
     first = last_summary(place / "root")
     code, said, _ = call(place, "run")
