@@ -203,6 +203,14 @@
     items.append(...list.map((point) => {
       const item = document.createElement("li"), button = document.createElement("button");
       button.type = "button";
+      if (sides.length > 1) {
+        const mark = document.createElement("span");
+        mark.className = `mark-${sides[point.side].side}`;
+        mark.textContent = point.side ? "◆ " : "● ";
+        mark.setAttribute("aria-hidden", "true");
+        button.setAttribute("aria-label", `${point.id}, ${sides[point.side].side}`);
+        button.append(mark);
+      }
       button.append(isolated(point.id));
       button.addEventListener("click", () => { choose(point, true); });
       item.append(button);
