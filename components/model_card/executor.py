@@ -9,6 +9,7 @@ import os
 from typing import Any
 
 from tfx import types
+from tfx.components.example_gen.utils import SPAN_PROPERTY_NAME
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
@@ -47,7 +48,8 @@ class Executor(base_executor.BaseExecutor):
                 QUARANTINED_PROPERTY
             ),
             entities={"left": train.left.num_rows, "right": train.right.num_rows},
-            span=examples.span if "{" in settings.data["path"] else None,
+            # The driver notes it as a custom property; the property of that name stays 0.
+            span=int(examples.get_custom_property(SPAN_PROPERTY_NAME)) if "{" in settings.data["path"] else None,
             files=[(file.path, file.digest) for file in inputs.read(examples.uri)],
             history=_read(os.path.join(uris["model_run"], HISTORY_FILE)) or {},
             warm_start=_read(os.path.join(uris["model_run"], WARM_START_FILE)),

@@ -157,32 +157,39 @@ def distributions(run: Run) -> Distributions:
 
 def _scores(run: Run, splits: dict[str, Distribution]) -> tuple[str, Markup, Markup, str]:
     """Each split's share of pairs per bin; the bins leave out the outermost thousandth on either side."""
-    everything = np.concatenate([split.scores for split in splits.values()])
-    low, high = (float(v) for v in np.quantile(everything, [0.001, 0.999]))
-    if low == high:
-        low, high = low - 0.5, high + 0.5
-    distinct = np.unique(everything[(everything >= low) & (everything <= high)])
-    if len(distinct) <= _BINS // 2:  # such as stars
-        half = float(np.diff(distinct).min()) / 2 if len(distinct) > 1 else 0.5
-        edges = np.sort(np.concatenate([distinct - half, distinct + half]).round(6))
-        edges = np.unique(edges)
-    else:
-        edges = np.linspace(low, high, _BINS + 1)
+    edges = _edges([split.scores for split in splits.values()])
     series = []
     for name, split in splits.items():
-        heights = np.histogram(split.scores, edges)[0] / max(len(split.scores), 1)
+        heights = np.diff(np.searchsorted(split.scores, edges)) / len(split.scores)
         series.append(Series(name, list(zip(edges[:-1].tolist(), heights.tolist(), strict=True)), f"split-{name}"))
-    told = "; ".join(
-        f"{name}: mean {words.short(float(split.scores.mean()))}, middle half {words.short(float(q[0]))} to "
-        f"{words.short(float(q[1]))}"
-        for name, split in splits.items()
-        for q in [np.quantile(split.scores, [0.25, 0.75])]
-    )
+    told = "; ".join(f"{name}: {_spread(split.scores)}" for name, split in splits.items())
     chart = charts.histogram(
         "Scores", told, edges.tolist(), series, Axis("score, as in the data"), Axis("share of pairs")
     )
     key = charts.legend([(f"split-{name}", name) for name in splits])
     return "Scores", chart, key, f"{told}. The outermost thousandth on either side is not drawn."
+
+
+def _spread(ordered: np.ndarray) -> str:
+    first, third = (float(ordered[part * len(ordered) // 4]) for part in (1, 3))
+    mean = float(ordered.mean(dtype=np.float64))
+    return f"mean {words.short(mean)}, middle half {words.short(first)} to {words.short(third)}"
+
+
+def _edges(samples: Sequence[np.ndarray]) -> np.ndarray:
+    """Edges of equal bins for sorted samples; where there are few distinct values, such as stars, one around each."""
+    low = min(float(sample[len(sample) // 1000]) for sample in samples)
+    high = max(float(sample[-1 - len(sample) // 1000]) for sample in samples)
+    distinct = np.unique(np.concatenate([_distinct(sample) for sample in samples]))
+    distinct = distinct[(distinct >= low) & (distinct <= high)].astype(np.float64)
+    if len(distinct) > _BINS // 2:
+        return np.linspace(low, high, _BINS + 1)
+    half = float(np.diff(distinct).min()) / 2 if len(distinct) > 1 else 0.5
+    return np.unique(np.concatenate([distinct - half, distinct + half]).round(9))
+
+
+def _distinct(ordered: np.ndarray) -> np.ndarray:
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
 
 
 def _popularity(train: Distribution) -> tuple[str, Markup, Markup, str]:

@@ -46,7 +46,7 @@ def nearest(vectors: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarra
       Rows int32 and cosines float32, both `[q, k]`, nearest first; of equal ones the lower row first; row -1 where
       there are no more.
     """
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    units = np.divide(vectors, lengths, out=np.zeros(vectors.shape), where=lengths > 0).astype(np.float32)
+    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))[:, None]
+    units = np.divide(vectors, lengths, out=np.zeros(vectors.shape, np.float32), where=lengths > 0)
     itself = Lists(np.arange(len(queries) + 1), queries.astype(np.int32))
     return ranking.top_k(units[queries], units, k, seen=itself)

@@ -6,10 +6,13 @@ import itertools
 import re
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
-from pipeline.report import charts
+from pipeline.report import charts, data
 from pipeline.report.charts import Axis, Dot, Series
+
+pytestmark = pytest.mark.tensorflow
 
 _SVG = "{http://www.w3.org/2000/svg}"
 
@@ -77,3 +80,31 @@ def test_words_in_a_chart_are_text() -> None:
     assert told in [text.text for text in drawing.iter(f"{_SVG}text")]
     assert not list(drawing.iter(f"{_SVG}script"))
     assert "<script>" not in charts.legend([("train", told)])
+
+
+def _histogram(scores: dict[str, list[float]]) -> tuple[np.ndarray, dict[str, list[float]]]:
+    """Edges and heights of the bins that are drawn for these scores."""
+    edges = data._edges([np.sort(np.array(one, np.float32)) for one in scores.values()])
+    return edges, {name: np.histogram(one, edges)[0].tolist() for name, one in scores.items()}
+
+
+def test_stars_have_a_bin_each_with_the_star_in_its_middle() -> None:
+    edges, heights = _histogram({"train": [1, 2, 2, 3, 5, 5, 5], "eval": [2, 4]})
+    assert edges.tolist() == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
+    assert heights == {"train": [1, 2, 1, 0, 3], "eval": [0, 1, 0, 1, 0]}
+
+
+def test_many_values_have_equal_bins_and_outliers_do_not_stretch_them() -> None:
+    draw = np.random.default_rng(1)
+    edges, heights = _histogram(
+        {"train": [*draw.normal(size=9_990), *[1e6] * 5], "eval": draw.normal(size=500).tolist()}
+    )
+    assert len(edges) == 49 and -5 < edges[0] < -2 and 2 < edges[-1] < 5
+    assert np.allclose(np.diff(edges), np.diff(edges)[0])
+    assert sum(heights["train"]) >= 9_990 * 0.997
+
+
+@pytest.mark.parametrize("scores", [[0.0], [2.5] * 7])
+def test_a_single_value_has_a_bin(scores: list[float]) -> None:
+    edges, heights = _histogram({"train": scores})
+    assert edges.tolist() == [scores[0] - 0.5, scores[0] + 0.5] and heights["train"] == [len(scores)]
