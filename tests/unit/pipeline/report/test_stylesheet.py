@@ -59,3 +59,7 @@ def test_both_schemes_have_the_same_names_and_every_name_is_there() -> None:
     script = (Path(pipeline.report.__file__).parent / "templates" / "map.js").read_text(encoding="utf-8")
     used = set(re.findall(r"var\(--([\w-]+)\)", CSS)) | set(re.findall(r'of\("--([\w-]+)"\)', script))
     assert used - light.keys() <= {"c", "tone", "tone-ground"}
+
+
+def test_no_text_is_faded() -> None:
+    assert [rule.strip() for rule in re.findall(r"([^{}]+)\{[^}]*[\s;]opacity:", CSS)] == [".interval"]
