@@ -105,6 +105,13 @@ def _drawn(page: Page) -> str:
     return page.run("document.querySelector('canvas').toDataURL()")
 
 
+def _on_the_map(page: Page, part: float) -> tuple[float, float]:
+    """A place in the window: such a part of the map to the right, and down."""
+    box = "document.querySelector('canvas').getBoundingClientRect()"
+    x, y = page.run(f"(e => [e.x + e.width * {part}, e.y + e.height * {part}])({box})")
+    return x, y
+
+
 def test_buttons_keys_and_the_wheel_zoom_and_move(page: Page) -> None:
     first = _drawn(page)
     page.run("document.querySelector('[data-do=in]').click()")
@@ -123,9 +130,7 @@ def test_buttons_keys_and_the_wheel_zoom_and_move(page: Page) -> None:
     page.press("0", "0")
     page.settle()
     page.run("document.querySelector('canvas').scrollIntoView({block: 'center'})")
-    x, y = page.run(
-        "(e => [e.x + e.width / 3, e.y + e.height / 3])(document.querySelector('canvas').getBoundingClientRect())"
-    )
+    x, y = _on_the_map(page, 1 / 3)
     page.mouse("mouseWheel", x, y, deltaX=0, deltaY=-300)
     page.wait_for("Number(document.getElementById('embedding-map').dataset.zoom) > 1.5")
     page.mouse("mousePressed", x, y, button="left", clickCount=1)
@@ -140,10 +145,35 @@ def test_the_wheel_scrolls_the_page_until_the_map_has_the_focus(page: Page) -> N
     page.run("document.querySelector('canvas').scrollIntoView({block: 'center'})")
     page.run("document.activeElement.blur()")
     top = page.run("scrollY")
-    x, y = page.run("(e => [e.x + 50, e.y + 50])(document.querySelector('canvas').getBoundingClientRect())")
+    x, y = _on_the_map(page, 1 / 4)
     page.mouse("mouseWheel", x, y, deltaX=0, deltaY=200)
     page.wait_for(f"scrollY > {top}")
     assert float(_map(page, "zoom")) == 1
+
+
+def test_two_fingers_zoom_and_one_scrolls_past_the_map(page: Page) -> None:
+    def touch(kind: str, *fingers: tuple[float, float]) -> None:
+        points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(fingers)]
+        page.call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+
+    page.call("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=2)
+    page.show_as(390, 800)
+    page.run("document.querySelector('canvas').scrollIntoView({block: 'center'})")
+    x, y = _on_the_map(page, 1 / 2)
+    top = page.run("scrollY")
+    touch("touchStart", (x, y))
+    for step in range(10, 150, 10):
+        touch("touchMove", (x, y - step))
+    touch("touchEnd")
+    page.wait_for(f"scrollY > {top}")
+    assert float(_map(page, "zoom")) == 1
+    touch("touchStart", (x, y - 30), (x, y + 30))
+    for step in range(35, 65, 5):
+        touch("touchMove", (x, y - step), (x, y + step))
+    touch("touchEnd")
+    page.settle()
+    assert float(_map(page, "zoom")) == pytest.approx(2)
+    page.call("Emulation.setTouchEmulationEnabled", enabled=False)
 
 
 def test_a_side_can_be_hidden(page: Page) -> None:
