@@ -22,7 +22,11 @@ from typing import Any
 from benchmarks.harness import measured_run, pairs_of
 
 _NODES = ("PairExampleGen", "StatisticsGen", "Transform")
-_KINDS = {"local": (), "processes": ("beam.direct_workers=2",), "flink": ("beam.profile=flink",)}
+_KINDS = {
+    "local": ("beam.direct_workers=1",),
+    "processes": ("beam.direct_workers=2",),
+    "flink": ("beam.profile=flink",),
+}
 
 
 def main() -> None:

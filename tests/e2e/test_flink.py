@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import pytest
 from bootstrap.flink.__main__ import FOLDER
 from bootstrap.flink.cluster import Cluster, Ports
 from bootstrap.flink.errors import StepFailed
+from bootstrap.flink.process import Process
 from pipeline import flink_rest
 from pipeline.config import load_config
 from tests.e2e.command import kindred, last_summary, states
@@ -39,7 +41,23 @@ BEAM_NODES = ("PairExampleGen", "StatisticsGen", "Transform")
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The words example's pairs, and the roots of its runs."""
+    place = tmp_path_factory.mktemp("words")
+    command = [sys.executable, "-m", "examples.word_pairs.make_pairs", "--output", str(place / "pairs.csv")]
+    subprocess.run(command, check=True, capture_output=True, cwd=WORDS.parents[2])
+    return place
+
+
+@pytest.fixture(scope="module")
+def here(folder: Path) -> Iterator[Future[tuple[int, str]]]:
+    """The run on this machine, beside the cluster's downloads and start, which wait most of the time."""
+    with ThreadPoolExecutor(1) as beside:
+        yield beside.submit(run, folder, "here")
+
+
+@pytest.fixture(scope="module")
+def cluster(here: Future[tuple[int, str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster of its own; skipped where its packages cannot be had."""
     with contextlib.ExitStack() as probes:
         servers = [probes.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(5)]
@@ -54,15 +72,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     yield started
     started.down()
     assert [process.name for process in started.processes if process.running()] == []
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The words example's pairs, and the roots of its runs."""
-    place = tmp_path_factory.mktemp("words")
-    command = [sys.executable, "-m", "examples.word_pairs.make_pairs", "--output", str(place / "pairs.csv")]
-    subprocess.run(command, check=True, capture_output=True, cwd=WORDS.parents[2])
-    return place
 
 
 def settings(ports: Ports, **changes: Any) -> list[str]:
@@ -80,21 +89,20 @@ def run(folder: Path, root: str, *more: object) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-def test_flink_gives_what_this_machine_gives(cluster: Cluster, folder: Path) -> None:
+def test_flink_gives_what_this_machine_gives(cluster: Cluster, folder: Path, here: Future[tuple[int, str]]) -> None:
     told = [word for setting in settings(cluster.ports) for word in ("--set", setting)]
-    for root, more in (("here", ()), ("flink", ("--beam", "flink", *told))):
-        code, said = run(folder, root, *more)
+    for code, said in (here.result(), run(folder, "flink", "--beam", "flink", *told)):
         assert code == 0, said
-    here, there = (last_summary(folder / root) for root in ("here", "flink"))
-    assert states(there) == states(here)
+    this, there = (last_summary(folder / root) for root in ("here", "flink"))
+    assert states(there) == states(this)
     assert {states(there)[node] for node in BEAM_NODES} == {"executed"}
     assert there["config"]["beam"]["profile"] == "flink"
     for split in ("train", "eval"):
         assert _examples(folder / "flink", split) == _examples(folder / "here", split)
     assert _files(folder / "flink", "StatisticsGen/statistics") == _files(folder / "here", "StatisticsGen/statistics")
     assert _vocabularies(folder / "flink") == _vocabularies(folder / "here")
-    assert there["data"] == here["data"]
-    assert there["metrics"] == pytest.approx(here["metrics"], rel=1e-6)
+    assert there["data"] == this["data"]
+    assert there["metrics"] == pytest.approx(this["metrics"], rel=1e-6)
     finished = [name for name in _finished_jobs(cluster) if not name.startswith("kindred-check")]
     assert len(finished) == len(BEAM_NODES), "each component was a job of Flink's"
 
@@ -123,19 +131,25 @@ def test_a_worker_that_cannot_start_fails_the_run_with_its_own_error(
     assert seconds < 60 + 30
 
 
-def test_a_lost_task_manager_costs_time_and_nothing_else(cluster: Cluster, folder: Path) -> None:
+def test_a_lost_task_manager_costs_time_and_nothing_else(
+    cluster: Cluster, folder: Path, here: Future[tuple[int, str]]
+) -> None:
     from pipeline import local
     from pipeline.options import RunOptions
     from pipeline.root import Root
 
-    (folder / "half").mkdir(exist_ok=True)
     told = settings(cluster.ports)
     config = load_config(WORDS, told, str(folder / "pairs.csv"), "flink")
-    lost = threading.Thread(target=_kill_in_mid_job, args=(cluster,))
-    lost.start()
+    here.result()
+    killed: list[Any] = []
+    killer = threading.Thread(target=_kill_in_mid_job, args=(cluster, killed))
+    killer.start()
     outcome = local.run(config, Root(folder / "lost"), RunOptions(until="StatisticsGen"))
-    lost.join()
-    assert cluster.task_managers[0].running() is None
+    killer.join()
+    victim, job = killed
+    assert victim.running() is None
+    said = flink_rest._get(f"http://localhost:{cluster.ports.rest}", f"/jobs/{job}/exceptions")
+    assert said["exceptionHistory"]["entries"], "the job noticed"
     if outcome.exit_code:
         # It may fail, if clearly: then the same command goes on.
         assert outcome.record.error and "Beam" in outcome.record.error
@@ -151,17 +165,28 @@ def test_a_lost_task_manager_costs_time_and_nothing_else(cluster: Cluster, folde
     assert cluster.slots() >= 2, "what is left of a cluster is made whole by the command that starts one"
 
 
-def _kill_in_mid_job(cluster: Cluster) -> None:
-    """Kills a task manager, with no warning, while a job that is no check runs."""
-    deadline = time.monotonic() + 120
+def _kill_in_mid_job(cluster: Cluster, killed: list[Any]) -> None:
+    """Kills a task manager that a job has slots of, with no warning; notes the process and the job."""
+    url, deadline = f"http://localhost:{cluster.ports.rest}", time.monotonic() + 150
     while time.monotonic() < deadline:
-        jobs = flink_rest._get(f"http://localhost:{cluster.ports.rest}", "/jobs/overview")["jobs"]
-        if any(job["state"] == "RUNNING" and not job["name"].startswith("kindred-check") for job in jobs):
-            victim = cluster.task_managers[0].running()
-            assert victim is not None
-            victim.send_signal(signal.SIGKILL)
-            return
-        time.sleep(0.2)
+        jobs = [job for job in flink_rest._get(url, "/jobs/overview")["jobs"] if job["state"] == "RUNNING"]
+        at_work = [job["jid"] for job in jobs if not job["name"].startswith("kindred-check")]
+        managers = flink_rest._get(url, "/taskmanagers")["taskmanagers"] if at_work else []
+        for manager in managers:
+            if manager["freeSlots"] < manager["slotsNumber"]:
+                port = int(manager["id"].split(":")[1].split("-")[0])
+                (victim,) = [process for process in cluster.task_managers if port in _ports(process)]
+                found = victim.running()
+                assert found is not None
+                found.send_signal(signal.SIGKILL)
+                killed += [victim, at_work[0]]
+                return
+        time.sleep(0.1)
+
+
+def _ports(process: Process) -> set[int]:
+    found = process.running()
+    return set() if found is None else {at.laddr.port for at in found.net_connections("tcp") if at.status == "LISTEN"}
 
 
 def _finished_jobs(cluster: Cluster) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,17 @@ from pipeline.beam_pool import WorkerPool, serve
 
 pytestmark = pytest.mark.tensorflow
 
-STARTS = "import os, sys, time; os.write(int(sys.argv[3]), b'.'); time.sleep(60)"
+# Forks workers that only sleep.
+STARTS = """
+import os, sys, time
+answers = os.fdopen(int(sys.argv[1]), "w", buffering=1)
+print("ready", file=answers)
+for line in sys.stdin:
+    pid = os.fork()
+    if not pid:
+        time.sleep(60)
+    print(pid, file=answers)
+"""
 
 
 def asks(port: int) -> beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolStub:
@@ -42,7 +51,8 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 
 def workers() -> set[int]:
-    return {child.pid for child in psutil.Process().children() if "os.write" in " ".join(child.cmdline())}
+    (template,) = [child for child in psutil.Process().children() if "answers" in " ".join(child.cmdline())]
+    return {child.pid for child in template.children() if child.status() != psutil.STATUS_ZOMBIE}
 
 
 def test_workers_of_the_same_id_for_two_task_managers_are_two(port: int) -> None:
@@ -79,6 +89,25 @@ def test_a_worker_that_says_nothing_is_given_up_in_time(monkeypatch: pytest.Monk
     assert time.monotonic() - since < 15
 
 
+def test_what_is_mended_works_without_a_new_pool(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beam_pool, "_WORKER", "raise SystemExit('not today')")
+    assert asks(port).StartWorker(start("1-1")).error == "a Beam worker could not start: not today"
+    monkeypatch.setattr(beam_pool, "_WORKER", STARTS)
+    assert asks(port).StartWorker(start("1-1")).error == ""
+    assert len(workers()) == 1
+
+
+def test_a_lost_template_is_started_anew_and_its_workers_go_on(port: int) -> None:
+    assert asks(port).StartWorker(start("1-1")).error == ""
+    (first,) = workers()
+    (template,) = [child for child in psutil.Process().children() if "answers" in " ".join(child.cmdline())]
+    template.kill()
+    template.wait()
+    assert psutil.Process(first).is_running()
+    assert asks(port).StartWorker(start("1-2")).error == ""
+    assert len(workers()) == 1 and first not in workers()
+
+
 def test_a_python_that_is_not_there_is_an_error_and_no_wait(tmp_path: Path) -> None:
     pool = WorkerPool(python=str(tmp_path / "python"))
     server, port = serve("localhost", 0, pool)
@@ -87,7 +116,3 @@ def test_a_python_that_is_not_there_is_an_error_and_no_wait(tmp_path: Path) -> N
     finally:
         server.stop(0)
     assert "cannot be run" in error and str(tmp_path / "python") in error
-
-
-def test_the_pool_starts_the_python_that_it_runs_on() -> None:
-    assert WorkerPool()._python == sys.executable

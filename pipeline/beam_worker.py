@@ -1,0 +1,58 @@
+"""Beam workers that start in a moment: one process imports everything, and each worker is a fork of it.
+
+The pool (`pipeline.beam_pool`) runs this, and writes a line of JSON for each worker that it wants: `id`, `control` (the
+task manager's address) and `log` (a file for what it says). The answer is a line with its pid.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+
+# What our components' steps are made of. It is imported once, here, and no thread may be started meanwhile: a fork has
+# only the thread that forks.
+import apache_beam.runners.worker.sdk_worker as sdk_worker
+
+import components.pair_example_gen.stages
+import components.pair_statistics.executor
+import components.pair_transform.executor  # noqa: F401
+
+
+def main() -> None:
+    """Forks workers until there are no more lines."""
+    answers = os.fdopen(int(sys.argv[1]), "w", buffering=1)
+    # The system forgets ended children by itself.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    print("ready", file=answers)
+    for line in sys.stdin:
+        wanted = json.loads(line)
+        pid = os.fork()
+        if not pid:
+            answers.close()
+            _work(wanted["id"], wanted["control"], wanted["log"])
+        print(pid, file=answers)
+
+
+def _work(worker_id: str, control: str, log: str) -> None:
+    """Is a worker, until the task manager closes the connection; does not return."""
+    code = 1
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.dup2(said, 1)
+        os.dup2(said, 2)
+        sdk_worker.SdkHarness(control, worker_id=worker_id, state_cache_size=0, data_buffer_time_limit_ms=-1).run()
+        code = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
