@@ -23,7 +23,7 @@ from benchmarks.harness import measured_run, pairs_of
 
 _NODES = ("PairExampleGen", "StatisticsGen", "Transform")
 _KINDS = {
-    "local": ("beam.direct_workers=1",),
+    "local": (),
     "processes": ("beam.direct_workers=2",),
     "flink": ("beam.profile=flink",),
 }

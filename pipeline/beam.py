@@ -73,7 +73,7 @@ class Beam(_Section):
     """Where the components that read every row run: on this machine, or on the workers of an engine."""
 
     profile: Profile = "local"
-    direct_workers: PositiveInt | None = None
+    direct_workers: PositiveInt = 1
     flink_master: FlinkMaster | None = None
     flink_version: Literal["1.19", "1.20", "2.0", "2.1", "2.2"] = "1.19"
     spark_master: SparkMaster | None = None
@@ -180,25 +180,9 @@ def options(settings: Beam, shared: str = "") -> list[str]:
 
 def _local(settings: Beam) -> list[str]:
     """One process, or as many as are asked for: each begins by importing TFX, for every job."""
-    workers = settings.direct_workers or 1
+    workers = settings.direct_workers
     mode = "in_memory" if workers == 1 else "multi_processing"
     return ["--runner=DirectRunner", f"--direct_running_mode={mode}", f"--direct_num_workers={workers}", _HAVE_TFX]
-
-
-def workers_for(data_bytes: int, cores: int, memory: int) -> int:
-    """How many processes of this machine read files of that size fastest (benchmarks.beam, docs/performance.md).
-
-    The machine's memory, and not what is free of it: the number is part of TFX's cache key.
-    """
-    if data_bytes < SHARED_BYTES:
-        return 1
-    return max(1, min(cores, memory // _WORKER_BYTES, _MOST_WORKERS))
-
-
-SHARED_BYTES = 128 << 20
-"""Below so many bytes of input, processes cost more in imports than they save."""
-
-_WORKER_BYTES, _MOST_WORKERS = 3 << 30, 8
 
 
 def _engine(settings: Beam, shared: str) -> list[str]:

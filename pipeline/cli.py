@@ -66,12 +66,11 @@ def run(
     from pipeline.beam_engine import check_engine
     from pipeline.config import load_config
     from pipeline.options import RunOptions
-    from pipeline.preflight import check_inputs, with_workers
+    from pipeline.preflight import check_inputs
     from pipeline.root import Root
 
     pipeline_config = load_config(config, set_ or (), data, beam)
     check_inputs(pipeline_config)
-    pipeline_config = with_workers(pipeline_config)
     place = Root((root or Path("build", pipeline_config.name)).absolute())
     check_engine(pipeline_config.beam, str(place.path))
     outcome = local.run(pipeline_config, place, RunOptions(accept_anomalies))
@@ -93,12 +92,11 @@ def tune(
     from pipeline import trials as tried
     from pipeline.beam_engine import check_engine
     from pipeline.options import RunOptions
-    from pipeline.preflight import check_inputs, with_workers
+    from pipeline.preflight import check_inputs
     from pipeline.root import Root
 
     pipeline_config = tried.load_config_to_tune(config, set_ or (), data, trials, beam)
     check_inputs(pipeline_config)
-    pipeline_config = with_workers(pipeline_config)
     place = Root((root or Path("build", pipeline_config.name)).absolute())
     check_engine(pipeline_config.beam, str(place.path))
     outcome = local.run(pipeline_config, place, RunOptions(until="Tuner"))

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-import psutil
-
 from components.pair_example_gen.chunks import check_head
-from components.pair_example_gen.files import fingerprint, is_remote
+from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.source import check_span, find_files, has_span, split_path
-from pipeline import beam
 from pipeline.config import PipelineConfig, candidates_layout, ingest_settings
 from pipeline.errors import ConfigError
-
-
-def with_workers(config: PipelineConfig) -> PipelineConfig:
-    """`config` with the number of processes that is fastest here for its files; of spans the size is not known yet."""
-    if config.beam.profile != "local" or config.beam.direct_workers is not None or is_remote(config.data.path):
-        return config
-    base, pattern = split_path(config.data.path)
-    size = 0 if has_span(pattern) else sum(fingerprint(file)[0] for file in find_files(base, pattern))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = beam.workers_for(size, cores, psutil.virtual_memory().total)
-    return config.model_copy(update={"beam": config.beam.model_copy(update={"direct_workers": workers})})
 
 
 def check_inputs(config: PipelineConfig) -> None:

@@ -220,41 +220,6 @@ def test_the_section_survives_the_way_into_a_task() -> None:
     assert Beam.model_validate(json.loads(settings.model_dump_json())) == settings
 
 
-@pytest.mark.parametrize(
-    ("data_bytes", "cores", "memory_gib", "workers"),
-    [
-        (0, 8, 64, 1),
-        ((128 << 20) - 1, 8, 64, 1),
-        (128 << 20, 2, 64, 2),
-        (1 << 40, 64, 512, 8),
-        (1 << 40, 8, 8, 2),
-        (1 << 40, 1, 1, 1),
-    ],
-)
-def test_processes_of_this_machine_by_the_size_of_the_data(
-    data_bytes: int, cores: int, memory_gib: int, workers: int
-) -> None:
-    assert beam.workers_for(data_bytes, cores, memory_gib << 30) == workers
-
-
-def test_the_number_is_that_of_the_file_or_of_the_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.preflight import with_workers
-
-    (tmp_path / "pairs.csv").write_text("left_id,right_id,score\n")
-    seen: list[int] = []
-    monkeypatch.setattr(beam, "workers_for", lambda size, cores, memory: seen.append(size) or 5)
-
-    def chosen(path: str, **section: Any) -> int | None:
-        file = tmp_path / "pipeline.yaml"
-        file.write_text(yaml.safe_dump({"name": "films", "data": {"path": path}, "beam": section}))
-        return with_workers(load_config(file)).beam.direct_workers
-
-    assert chosen("pairs.csv") == 5 and chosen("span-{SPAN}/*") == 5 and seen == [23, 0]
-    assert chosen("pairs.csv", direct_workers=3) == 3
-    assert chosen("pairs.csv", profile="flink") is None
-    assert chosen("gs://bucket/pairs.csv") is None
-
-
 def test_more_processes_than_one_are_processes() -> None:
     found = flags(Beam(direct_workers=3))
     assert (found["direct_running_mode"], found["direct_num_workers"]) == ("multi_processing", "3")
