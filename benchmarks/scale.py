@@ -1,0 +1,136 @@
+"""Growth: seconds and peak memory of every component from one million pairs to thirty, with more entities the more pairs.
+
+    python -m benchmarks.scale [--rows 1000000 3000000 10000000 30000000] [--epochs 1]
+
+Planted pairs, streamed from the generator to disk: a twentieth as many left entities as pairs and as many right ones,
+at most 1.5 million a side. Each size is one `kindred run` in a root of its own. `exponent` is the slope of log(seconds)
+over log(rows), fitted by least squares; memory is the most that any process of the run held at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from benchmarks.synthetic import Planted, write_csv
+
+_DIMENSION, _BATCH = 32, 8192
+_PAIRS_OF_AN_ENTITY, _MOST_ENTITIES = 20, 1_500_000
+_LOOK_EVERY = 0.2
+
+
+def main() -> None:
+    """Measures, and prints a table a size and one line for all."""
+    arguments = _arguments()
+    cache = Path(arguments.cache)
+    sizes = [_run(rows, _data(cache, rows), cache, arguments.epochs) for rows in sorted(arguments.rows)]
+    rows, seconds = ([size[key] for size in sizes] for key in ("rows", "seconds"))
+    result: dict[str, Any] = {"benchmark": "scale", "unit": "s", "n": rows[-1], "runs": 1, "ours": seconds[-1]}
+    if len(sizes) > 1:
+        result["exponent"] = round(_slope(rows, seconds), 3)
+    print(json.dumps(result | {"peak_mib": max(size["peak_mib"] for size in sizes), "sizes": sizes}))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=str(__doc__).splitlines()[0])
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 3_000_000, 10_000_000, 30_000_000])
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--cache", default="build/bench", help="where the made files are kept")
+    return parser.parse_args()
+
+
+def _data(cache: Path, rows: int) -> Path:
+    """A folder with one CSV file, made where it is not there."""
+    entities = min(rows // _PAIRS_OF_AN_ENTITY, _MOST_ENTITIES)
+    file = cache / f"scale-{rows}" / "pairs.csv"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        write_csv(Planted(rows, left_entities=entities, right_entities=entities), file)
+    return file.parent
+
+
+def _run(rows: int, data: Path, cache: Path, epochs: int) -> dict[str, Any]:
+    """Seconds and MiB of one run, whole and by component.
+
+    Raises:
+      SystemExit: the run failed; shows the end of what it said.
+    """
+    config = cache / "scale.yaml"
+    train = {"epochs": epochs, "batch_size": _BATCH, "early_stopping": None}
+    tree = {"name": "scale", "data": {"path": str(data.resolve())}, "model": {"dimension": _DIMENSION}, "train": train}
+    config.write_text(json.dumps(tree))
+    with tempfile.TemporaryDirectory(dir=cache) as root:
+        kindred = str(Path(sys.executable).with_name("kindred"))
+        since = time.monotonic()
+        environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+        with (
+            open(Path(root, "said"), "w+b") as said,
+            subprocess.Popen(
+                [kindred, "run", "--config", str(config), "--root", f"{root}/run"], stdout=said, stderr=said,
+                env=environment,
+            ) as process,
+        ):  # fmt: skip
+            memory = _Memory(process.pid)
+            process.wait()
+            seconds = time.monotonic() - since
+            memory.end()
+            if process.returncode not in (0, 4):  # 4: refused, by the Evaluator, which then measured it too
+                sys.exit(Path(root, "said").read_text(errors="replace")[-4000:])
+        (summary,) = Path(root, "run", "runs").glob("*/summary.json")
+        components = json.loads(summary.read_text())["components"]
+    print(f"{rows:,} pairs: {seconds:.1f} s, {memory.peak() / 2**20:,.0f} MiB", flush=True)
+    ends = since + seconds - sum(component["seconds"] for component in components)
+    found = {}
+    for component in components:
+        begins, ends = ends, ends + component["seconds"]
+        peak = memory.peak(begins, ends) / 2**20
+        found[component["id"]] = {"seconds": round(component["seconds"], 1), "peak_mib": round(peak)}
+        print(f"  {component['id']:<20} {component['seconds']:8.1f} s {peak:8,.0f} MiB", flush=True)
+    size = {"rows": rows, "seconds": round(seconds, 1), "peak_mib": round(memory.peak() / 2**20)}
+    return size | {"components": found}
+
+
+class _Memory:
+    """What the largest process of a tree holds, looked at again and again in a thread until `end`."""
+
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
+        self._seen: list[tuple[float, int]] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Ends the looking."""
+        self._ended.set()
+        self._thread.join()
+
+    def peak(self, begins: float = 0.0, ends: float = float("inf")) -> int:
+        """The most bytes that any process held between two moments of the monotonic clock."""
+        return max((held for when, held in self._seen if begins <= when <= ends), default=0)
+
+    def _look(self) -> None:
+        while not self._ended.wait(_LOOK_EVERY):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                processes = [self._process, *self._process.children(recursive=True)]
+                self._seen.append((time.monotonic(), max(process.memory_info().rss for process in processes)))
+
+
+def _slope(rows: list[int], seconds: list[float]) -> float:
+    return float(np.polyfit(np.log(rows), np.log(seconds), 1)[0])
+
+
+if __name__ == "__main__":
+    main()
