@@ -1,4 +1,4 @@
-"""Growth: seconds and peak memory of each component from one million pairs to thirty, with more entities the more pairs.
+"""Growth: seconds and peak memory of each component from one million pairs to thirty, more entities the more pairs.
 
     python -m benchmarks.scale [--rows 1000000 3000000 10000000 30000000] [--epochs 1]
 
