@@ -18,7 +18,8 @@ def keep_freed_memory() -> bool:
 
     A step of training makes and frees some twenty buffers of a few megabytes. glibc gives such memory back to the
     system at once, and the system clears each page anew when it is asked for again: half of the time of a training
-    went there. Elsewhere (macOS, musl) nothing changes.
+    went there. Least squares, whose threads hold arrays for longer, is slowed down by it and does without. Elsewhere
+    (macOS, musl) nothing changes.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:
