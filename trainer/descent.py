@@ -9,7 +9,6 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from trainer import allocator
 from trainer.batches import ALONE, BatchMaker, NegativeSampler
 from trainer.epochs import Epochs
 from trainer.errors import TrainingDiverged
@@ -80,7 +79,6 @@ class Descent:
         """
         if epochs.over or epochs.done >= self._settings.epochs:
             return
-        allocator.keep_freed_memory()
         self._learner.fit(
             _distributed(
                 self._strategy, lambda replicas, of: self._maker.training(self._pairs, epochs.done, replicas, of)

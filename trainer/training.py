@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer import calibration, devices, memory
+from trainer import allocator, calibration, devices, memory
 from trainer.alternation import Alternation
 from trainer.descent import Descent, diverged
 from trainer.epochs import Epochs, History
@@ -58,6 +58,8 @@ def fit(
       TrainingDiverged: the loss or a weight became infinite or NaN.
     """
     memory.check(sizes, model, settings)
+    if settings.optimizer != "als":
+        allocator.keep_freed_memory()
     keras.utils.set_random_seed(settings.seed)
     kept, validation = _with_validation(train, settings)
     strategy = devices.strategy_of(settings.devices)

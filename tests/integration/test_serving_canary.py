@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -13,7 +14,7 @@ from tfx.types import standard_artifacts
 
 from components.errors import ModelRefused
 from components.serving_canary import executor as module
-from components.serving_canary import probe
+from components.serving_canary import probe, server
 from components.serving_canary.executor import Executor, eval_rows
 from components.serving_canary.probe import Rows
 from components.serving_canary.server import ServerFailed
@@ -116,6 +117,26 @@ def test_a_server_that_cannot_be_started_is_refused(
     monkeypatch.setattr("components.serving_canary.server.serving_binary", lambda: binary)
     with pytest.raises(ModelRefused, match=words):
         run()
+
+
+def test_a_server_started_ahead_is_the_one_that_serves(planted: Planted) -> None:
+    with server.started_ahead():
+        (process,) = server._ahead
+        with server.serving(str(planted.model), 60) as served:
+            assert served.signatures()
+            assert not server._ahead
+            assert process.exit_code is None
+    assert process.exit_code is not None
+    assert not Path(process._folder).exists()
+
+
+def test_a_server_started_ahead_for_nothing_is_stopped() -> None:
+    with contextlib.suppress(KeyboardInterrupt), server.started_ahead():
+        (process,) = server._ahead
+        raise KeyboardInterrupt
+    assert process.exit_code is not None
+    assert not server._ahead
+    assert not Path(process._folder).exists()
 
 
 def test_nothing_to_ask_with_is_no_pass(run, monkeypatch: pytest.MonkeyPatch) -> None:
