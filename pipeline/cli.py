@@ -167,6 +167,9 @@ def rollback(
     reason: Annotated[str, typer.Option(help="Why; recorded.")] = "",
 ) -> None:
     """Serve the version before the newest again; recorded in the root's metadata."""
+    from serving.quick_import import import_tensorflow
+
+    import_tensorflow()  # quietly, before anything else does
     from pipeline.rollback import roll_back
     from pipeline.root import Root
 
