@@ -11,7 +11,7 @@ def main() -> None:
     for path in sorted(Path(__file__).parent.glob("*.py")):
         text = path.read_text(encoding="utf-8")
         if path.name != "__main__.py" and 'if __name__ == "__main__":' in text:
-            print(f"{path.stem:<10} {str(ast.get_docstring(ast.parse(text))).splitlines()[0]}")
+            print(f"{path.stem:<16} {str(ast.get_docstring(ast.parse(text))).splitlines()[0]}")
 
 
 if __name__ == "__main__":
