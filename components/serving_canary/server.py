@@ -95,9 +95,15 @@ def _encoded(value: Any) -> Any:
 
 
 class _Process:
-    """The binary, started on a folder that has no version of the model yet: it looks for one until there is one."""
+    """The binary, started on a folder that has no version of the model yet: it looks for one until there is one.
+
+    Raises:
+      ServerFailed: there is no such program.
+    """
 
     def __init__(self) -> None:
+        if shutil.which(serving_binary()) is None:
+            raise ServerFailed(f"{serving_binary()} is not there, or cannot be run")
         self._folder = tempfile.mkdtemp(prefix="kindred-canary-")
         self._versions = os.path.join(self._folder, "versions")
         os.mkdir(self._versions)
@@ -107,7 +113,7 @@ class _Process:
         if os.path.basename(command[0]) == _OWN_BINARY:
             command.append("--file_system_poll_wait_seconds=0.1")  # TensorFlow Serving's flag takes whole seconds
         with open(os.path.join(self._folder, "log"), "wb") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+            self._process = subprocess.Popen([*_tie(), *command], stdout=log, stderr=log)
 
     @property
     def exit_code(self) -> int | None:
@@ -141,8 +147,18 @@ _ahead: list[_Process] = []
 
 @contextlib.contextmanager
 def started_ahead() -> Iterator[None]:
-    """Starts a server now, for the next `serving` of this process: it starts for seconds while others compute."""
-    process = _Process()
+    """Starts a server now, for the next `serving` of this process: it starts for seconds while others compute.
+
+    Not where it would outlive a killed run, nor where it cannot start: then `serving` does, and says what is wrong.
+    """
+    if not _tie():
+        yield
+        return
+    try:
+        process = _Process()
+    except (ServerFailed, OSError):
+        yield
+        return
     _ahead.append(process)
     try:
         yield
@@ -159,7 +175,7 @@ def serving(model: str, start_seconds: float) -> Iterator[Server]:
     Raises:
       ServerFailed: the binary ended, or the model did not become available in time.
     """
-    process = _ahead.pop() if _ahead else _Process()
+    process = _taken() or _Process()
     server = Server(process.rest_port)
     try:
         process.give(model)
@@ -168,6 +184,21 @@ def serving(model: str, start_seconds: float) -> Iterator[Server]:
     finally:
         server.close()
         process.stop()
+
+
+def _taken() -> _Process | None:
+    """The server that was started ahead, if it runs still."""
+    process = _ahead.pop() if _ahead else None
+    if process and process.exit_code is not None:
+        process.stop()
+        return None
+    return process
+
+
+def _tie() -> list[str]:
+    """The program of util-linux by which a command ends when this process does, even by SIGKILL; [] without it."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
 
 
 def _wait(server: Server, process: _Process, seconds: float) -> None:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import tensorflow as tf
 from tfx.types import standard_artifacts
@@ -22,6 +27,7 @@ from components.serving_canary.settings import CanarySettings
 from tests.unit.trainer.planted_model import LEFT, RIGHT, Planted
 
 pytestmark = pytest.mark.tensorflow
+AHEAD = pytest.mark.skipif(not server._tie(), reason="there is no setpriv here: no server is started ahead")
 
 ROWS = [(left, right, 1.0) for left in LEFT[:3] for right in RIGHT[:2]]
 
@@ -119,6 +125,7 @@ def test_a_server_that_cannot_be_started_is_refused(
         run()
 
 
+@AHEAD
 def test_a_server_started_ahead_is_the_one_that_serves(planted: Planted) -> None:
     with server.started_ahead():
         (process,) = server._ahead
@@ -130,6 +137,7 @@ def test_a_server_started_ahead_is_the_one_that_serves(planted: Planted) -> None
     assert not Path(process._folder).exists()
 
 
+@AHEAD
 def test_a_server_started_ahead_for_nothing_is_stopped() -> None:
     with contextlib.suppress(KeyboardInterrupt), server.started_ahead():
         (process,) = server._ahead
@@ -137,6 +145,43 @@ def test_a_server_started_ahead_for_nothing_is_stopped() -> None:
     assert process.exit_code is not None
     assert not server._ahead
     assert not Path(process._folder).exists()
+
+
+@AHEAD
+def test_a_server_does_not_outlive_a_killed_run() -> None:
+    script = (
+        "import os, psutil, signal, time\n"
+        "from components.serving_canary import server\n"
+        "with server.started_ahead():\n"
+        "    while 'setpriv' in psutil.Process(server._ahead[0]._process.pid).cmdline()[0]: time.sleep(0.01)\n"
+        "    print(server._ahead[0]._process.pid, server._ahead[0]._folder, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    pid, folder = killed.stdout.split()
+    shutil.rmtree(folder)
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(int(pid)) and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, "the server still runs"
+        time.sleep(0.05)
+
+
+@AHEAD
+def test_a_server_that_ended_ahead_is_started_anew(planted: Planted) -> None:
+    with server.started_ahead():
+        (process,) = server._ahead
+        process._process.kill()
+        process._process.wait()
+        with server.serving(str(planted.model), 60) as served:
+            assert served.signatures()
+    assert not Path(process._folder).exists()
+
+
+def test_a_binary_that_is_not_there_fails_nothing_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.serving_canary.server.serving_binary", lambda: "/no/such/server")
+    with server.started_ahead():
+        assert not server._ahead
 
 
 def test_nothing_to_ask_with_is_no_pass(run, monkeypatch: pytest.MonkeyPatch) -> None:
