@@ -104,5 +104,10 @@ def _run(what: str, command: list[str], log: Path) -> None:
     except subprocess.TimeoutExpired:
         raise StepFailed(f"{what} could not be fetched within {_SECONDS // 60} minutes; see {log}") from None
     except (OSError, subprocess.CalledProcessError):
-        last = next((line for line in reversed(log.read_text(errors="replace").splitlines()) if line.strip()), "")
+        said = log.read_text(errors="replace")
+        if "hash mismatch" in said.lower():
+            raise StepFailed(
+                f"{what} is not what is pinned: its checksum is another one. Do not run it; see {log}"
+            ) from None
+        last = next((line for line in reversed(said.splitlines()) if line.strip()), "")
         raise StepFailed(f"{what} could not be fetched: {last.strip()[:300]}; see {log}") from None

@@ -82,6 +82,17 @@ def test_packages_that_are_refused_are_not_there_for_the_next_try(
     assert len(tries) == 3, "fetched anew where another version is pinned"
 
 
+def test_another_checksum_is_no_failure_to_fetch(tmp_path: Path) -> None:
+    """Tests skip where packages cannot be fetched: never where they are others than the pinned ones."""
+    for said, words in (
+        ("error: Hash mismatch for `flink==1`\nExpected: ...", "not what is pinned"),
+        ("error: no route to host", "could not be fetched: error: no route to host"),
+    ):
+        with pytest.raises(StepFailed, match=words) as refused:
+            packages._run("Flink", ["sh", "-c", f"printf '%s' '{said}'; exit 1"], tmp_path / "log")
+        assert ("could not be fetched" in str(refused.value)) == ("route" in said)
+
+
 def test_everything_is_pinned_with_a_checksum_and_no_registry_is_named() -> None:
     for file in (packages.REQUIREMENTS, packages.BUILD_REQUIREMENTS):
         (line,) = [line for line in file.read_text().splitlines() if line and not line.startswith("#")]
