@@ -7,8 +7,8 @@ from typing import Any
 from kfp import kubernetes
 
 from pipeline.config import PipelineConfig
+from pipeline.config.sections.kubeflow import Kubeflow, Task
 from pipeline.kubeflow.metadata import PASSWORD_VARIABLE
-from pipeline.kubeflow.settings import Kubeflow, Task
 
 
 def equip(task: Any, kubeflow: Kubeflow, node_id: str) -> Any:

@@ -20,9 +20,9 @@ import grpc
 from ml_metadata.metadata_store.pywrap.metadata_store_extension import metadata_store as store_extension
 from ml_metadata.proto import metadata_store_pb2, metadata_store_service_pb2
 
+from pipeline.config.sections.kubeflow import Metadata, Mysql
 from pipeline.errors import PipelineError
 from pipeline.kubeflow.metadata import connection, wait_for
-from pipeline.kubeflow.settings import Metadata, Mysql
 
 _SERVICE = "ml_metadata.MetadataStoreService"
 _MESSAGE_BYTES = 256 << 20

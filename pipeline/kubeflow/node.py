@@ -20,9 +20,9 @@ from pathlib import Path
 
 from components.errors import ComponentError
 from pipeline.config import PipelineConfig, build_config
+from pipeline.config.sections.kubeflow import Metadata
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.kubeflow.parameters import at_span
-from pipeline.kubeflow.settings import Metadata
 from pipeline.root import Root
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
+from pipeline.config.sections.kubeflow import Grpc, Metadata, Mysql
 from pipeline.errors import ServiceUnavailable
 from pipeline.kubeflow import metadata, metadata_service
-from pipeline.kubeflow.settings import Grpc, Metadata, Mysql
 
 pytestmark = [
     pytest.mark.tensorflow,

@@ -14,7 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from pipeline.kubeflow.settings import Kubeflow
+from pipeline.config.sections.kubeflow import Kubeflow
 from pipeline.kubeflow.submission import Package
 
 ROOT = Path(__file__).parents[3]

@@ -12,7 +12,7 @@ import yaml
 from bootstrap.flink import cluster
 from bootstrap.flink.packages import REQUIREMENTS
 from pipeline.beam import Beam, options
-from pipeline.kubeflow.settings import Kubeflow
+from pipeline.config.sections.kubeflow import Kubeflow
 
 FILE = Path(__file__).resolve().parents[3] / "deploy" / "flink" / "cluster.yaml"
 FLINK, JOBS, SERVICE = yaml.safe_load_all(FILE.read_text(encoding="utf-8"))

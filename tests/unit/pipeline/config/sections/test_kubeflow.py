@@ -1,17 +1,14 @@
-"""Section `kubeflow`, and the parameters of runs."""
+"""Section `kubeflow`: what may stand in it, and how it survives the way to the tasks."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import hypothesis
 import pytest
-from hypothesis import strategies as st
 
 from pipeline.config import PipelineConfig, build_config
+from pipeline.config.sections.kubeflow import Kubeflow
 from pipeline.errors import ConfigError
-from pipeline.kubeflow.parameters import LATEST, at_span, is_parameter, run_parameters
-from pipeline.kubeflow.settings import Kubeflow
 
 
 def config(kubeflow: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -59,43 +56,6 @@ def test_a_component_overrides_only_what_it_sets() -> None:
     trainer = kubeflow.task_of("Trainer")
     assert (trainer.cpu, trainer.memory, trainer.retries) == ("1", "8Gi", 5), "set to the default is set"
     assert kubeflow.task_of("Pusher") == kubeflow.task
-
-
-def test_parameters_are_the_values_of_the_sections_and_never_null() -> None:
-    parameters = {p.name: p.default for p in run_parameters(PipelineConfig.model_validate(config()), "/kindred/films")}
-    assert parameters["train_early_stopping_patience"] == 2
-    assert parameters["pipeline_root"] == "/kindred/films" and parameters["span"] == LATEST
-    assert "encode_max_vocabulary" not in parameters and None not in parameters.values()
-    only = PipelineConfig.model_validate(config({"parameters": ["validate.min_rows"]}))
-    assert is_parameter(only, "validate.min_rows") and not is_parameter(only, "train.epochs")
-
-
-@pytest.mark.parametrize(
-    ("path", "span", "expected"),
-    [
-        ("/d/span-{SPAN}/*", LATEST, "/d/span-{SPAN}/*"),
-        ("/d/span-{SPAN}/*", "7", "/d/span-7/*"),
-        ("/d/span-{SPAN:4}/*", "7", "/d/span-0007/*"),
-        ("/d/{YYYY}/{MM}-{DD}.csv", "2026-11-05", "/d/2026/11-05.csv"),
-        ("/d/a.csv", LATEST, "/d/a.csv"),
-    ],
-)
-def test_a_span_is_filled_in(path: str, span: str, expected: str) -> None:
-    assert at_span(path, span) == expected
-
-
-@pytest.mark.parametrize(
-    ("path", "span"), [("/d/{SPAN}", "seven"), ("/d/{SPAN}", "-1"), ("/d/{YYYY}{MM}{DD}", "7"), ("/d/a.csv", "7")]
-)
-def test_a_span_that_cannot_be_is_refused(path: str, span: str) -> None:
-    with pytest.raises(ConfigError, match="span: "):
-        at_span(path, span)
-
-
-@hypothesis.given(st.integers(0, 10**9), st.integers(1, 12))
-def test_a_span_has_at_least_its_width_and_is_its_number(span: int, width: int) -> None:
-    found = at_span(f"/d/{{SPAN:{width}}}", str(span)).removeprefix("/d/")
-    assert int(found) == span and len(found) == max(width, len(str(span)))
 
 
 @pytest.mark.parametrize(

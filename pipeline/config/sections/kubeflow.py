@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import Field, StrictInt, StrictStr
 
-PositiveInt = Annotated[StrictInt, Field(gt=0)]
-NonNegativeInt = Annotated[StrictInt, Field(ge=0)]
-Text = Annotated[StrictStr, Field(min_length=1)]
+from pipeline.config.sections.base import NonNegativeInt, PositiveInt, Section, Text
+
 # Names of objects in Kubernetes: RFC 1123.
 Name = Annotated[StrictStr, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 AbsolutePath = Annotated[StrictStr, Field(pattern=r"^/[^/].*$")]
@@ -19,18 +18,14 @@ Cpu = Annotated[StrictStr, Field(pattern=r"^[0-9]+(\.[0-9]+)?m?$")]
 Memory = Annotated[StrictStr, Field(pattern=r"^[0-9]+(\.[0-9]+)?(E|Ei|P|Pi|T|Ti|G|Gi|M|Mi|K|Ki)?$")]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Volume(_Section):
+class Volume(Section):
     """A persistent volume claim, and where every task mounts it."""
 
     claim: Name
     mount: AbsolutePath
 
 
-class Injected(_Section):
+class Injected(Section):
     """A secret or a config map, as environment variables (`env`: key to variable) or as files below `mount`."""
 
     name: Name
@@ -44,7 +39,7 @@ class Injected(_Section):
         return self
 
 
-class Toleration(_Section):
+class Toleration(Section):
     """A taint that tasks bear; as in a pod's `tolerations`."""
 
     key: Text | None = None
@@ -53,7 +48,7 @@ class Toleration(_Section):
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
 
 
-class Task(_Section):
+class Task(Section):
     """What one task asks of the cluster; under `components`, what is set there replaces what is set for all."""
 
     cpu: Cpu = "1"
@@ -68,14 +63,14 @@ class Task(_Section):
     retry_seconds: NonNegativeInt = 30
 
 
-class Grpc(_Section):
+class Grpc(Section):
     """An ML Metadata service; the default is the one of deploy/kubeflow."""
 
     host: Host = "kindred-metadata"
     port: Annotated[StrictInt, Field(gt=0, lt=65536)] = 8080
 
 
-class Mysql(_Section):
+class Mysql(Section):
     """ML Metadata straight in MySQL or MariaDB; the password comes from a key of a secret."""
 
     host: Host
@@ -86,7 +81,7 @@ class Mysql(_Section):
     key: Text = "password"
 
 
-class Metadata(_Section):
+class Metadata(Section):
     """Where ML Metadata is: a service, MySQL, or a SQLite file on a volume (null: none of it)."""
 
     grpc: Grpc | None = None
@@ -114,7 +109,7 @@ def _distinct_mounts(volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
     return volumes
 
 
-class Kubeflow(_Section):
+class Kubeflow(Section):
     """How the graph runs on Kubeflow Pipelines. `kindred run` takes no notice of it."""
 
     image: Text = "kindred:latest"
@@ -142,5 +137,5 @@ class Kubeflow(_Section):
         return any(path == volume.mount or path.startswith(volume.mount.rstrip("/") + "/") for volume in self.volumes)
 
 
-def _set_fields(section: BaseModel) -> dict[str, object]:
+def _set_fields(section: Section) -> dict[str, object]:
     return {name: getattr(section, name) for name in section.model_fields_set}

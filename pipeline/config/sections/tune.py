@@ -7,17 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    StrictInt,
-    StrictStr,
-    Tag,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, StrictInt, StrictStr, Tag
+
+from pipeline.config import faults
+from pipeline.config.sections.base import PositiveInt, Section
 
 # Settings between which the validation measure may choose: it means the same whatever their value.
 TUNABLE = (
@@ -45,11 +38,7 @@ def _kind(value: Any) -> str | None:
     return "choices" if isinstance(value, list | tuple) else None
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Range(_Section):
+class Range(Section):
     """Every number from `min` to `max`; on the scale `log` as likely between 1 and 10 as between 10 and 100."""
 
     min: Annotated[Any, BeforeValidator(_number)]
@@ -80,10 +69,10 @@ Parameter = Annotated[
 ]
 
 
-class Tune(_Section):
+class Tune(Section):
     """How many settings are tried, how the next ones are chosen, and among which."""
 
-    trials: Annotated[StrictInt, Field(gt=0)] = 20
+    trials: PositiveInt = 20
     search: Literal["bayesian", "random"] = "bayesian"
     # KerasTuner takes 0 for "any".
     seed: Annotated[StrictInt, Field(gt=0, lt=2**32)] = 1
@@ -95,11 +84,11 @@ class Tune(_Section):
         Raises:
           ValueError: says which may not, by which rule.
         """
-        faults = list(_faults(self.parameters or {}, {"model": model, "train": train}))
+        found = list(_faults(self.parameters or {}, {"model": model, "train": train}))
         if getattr(train, "early_stopping", None) is None:
-            faults.append("tune: needs train.early_stopping: settings are compared on the rows that it holds out")
-        if faults:
-            raise ValueError("; ".join(faults))
+            found.append("tune: needs train.early_stopping: settings are compared on the rows that it holds out")
+        if found:
+            raise ValueError("; ".join(found))
 
     def space(self, model: BaseModel, train: BaseModel) -> dict[str, dict[str, Any]]:
         """By dotted key what is searched, as `trainer.tuning` takes it; default ranges where none are given."""
@@ -191,5 +180,4 @@ def _broken_rules(key: str, value: Any, sections: Mapping[str, BaseModel]) -> It
     try:
         type(given).model_validate({**given.model_dump(), name: value})
     except pydantic.ValidationError as error:
-        message = error.errors()[0]["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-        yield f"{message} (got {value!r})"
+        yield f"{faults.rule(error.errors()[0])} (got {value!r})"

@@ -1,0 +1,43 @@
+"""Defaults that one section has from another: which schema, objective, solver and rules go with which labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.sections.evaluate import default_rules
+
+# The curated schemas: of pairs with a score, and of pairs that are positives.
+SCHEMA, SCHEMA_OF_POSITIVES = (
+    Path(__file__).parents[2] / "schemas" / name for name in ("pairs.pbtxt", "positives.pbtxt")
+)
+
+_POSITIVES = {
+    "score": {"center": "none", "scale": "none"},
+    "model": {"objective": "ials"},
+    "evaluate": {
+        "metrics": ["recall@10", "ndcg@10", "hit_rate@10", "mrr@10", "map@10", "coverage@10"],
+        "bless": [rule.model_dump() for rule in default_rules("ndcg@10")],
+    },
+}
+_LOGISTIC = {"evaluate": {"bless": [rule.model_dump() for rule in default_rules("auc")]}}
+
+
+def by_labels(tree: Any) -> Any:
+    """`tree`, not yet validated, with what follows from whether pairs have a score, and its size or sign is learned."""
+    columns = _get(_get(tree, "data"), "columns")
+    defaults: dict[str, Any] = {}
+    if columns is not None and _get(columns, "score") is None:
+        defaults, tree = _POSITIVES, {"schema": str(SCHEMA_OF_POSITIVES)} | tree
+    elif _get(_get(tree, "model"), "objective") == "logistic":
+        defaults = _LOGISTIC
+    objective = _get(_get(tree, "model"), "objective") or defaults.get("model", {}).get("objective")
+    if objective == "ials":
+        defaults = defaults | {"train": {"optimizer": "als"}}
+    held = {key: tree.get(key, {}) for key in defaults}
+    return tree | {key: defaults[key] | value for key, value in held.items() if isinstance(value, dict)}
+
+
+def _get(section: Any, key: str) -> Any:
+    """`key` of a section that may be a mapping, a model, or something that will be refused."""
+    return section.get(key) if isinstance(section, dict) else getattr(section, key, None)

@@ -1,0 +1,111 @@
+"""Reads pipeline files, and puts on top what the command line says."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from components.pair_example_gen.files import is_remote
+from pipeline import yaml_file
+from pipeline.beam import with_profile
+from pipeline.config import faults
+from pipeline.config.pipeline_file import PipelineConfig
+from pipeline.errors import ConfigError
+
+
+def load_config(
+    path: Path, overrides: Sequence[str] = (), data_path: str | None = None, beam_profile: str | None = None
+) -> PipelineConfig:
+    """Reads and validates a pipeline file.
+
+    Args:
+      path: the YAML file; relative paths in it are relative to its folder.
+      overrides: `a.b=value` each, applied on top of the file; the value is read as YAML.
+      data_path: replaces `data.path`; relative to the working directory, as a shell user means it.
+      beam_profile: replaces `beam.profile`.
+
+    Raises:
+      ConfigError: the file cannot be read, is not YAML, or breaks a rule; every fault is listed with its key, the rule
+        and the value received.
+    """
+    tree = _read(path)
+    for override in overrides:
+        _apply(tree, override)
+    _resolve_paths(tree, path.parent, data_path)
+    config = _validate(tree, str(path))
+    return config.model_copy(update={"beam": with_profile(config.beam, beam_profile)})
+
+
+def build_config(tree: dict[str, Any], overrides: Sequence[str], source: str) -> PipelineConfig:
+    """The configuration that `tree` holds, as `PipelineConfig.to_json` gave it, with overrides as in `load_config`.
+
+    Raises:
+      ConfigError: an override breaks a rule; `source` names the configuration.
+    """
+    tree = copy.deepcopy(tree)
+    for override in overrides:
+        _apply(tree, override)
+    return _validate(tree, source)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such pipeline file; give an existing one with --config") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: the pipeline file cannot be read: {error}") from None
+    tree = yaml_file.parse(text, str(path))
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: a pipeline file is a mapping with at least `name` and `data.path`")
+    return tree
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    """Puts one `a.b=value` into the tree."""
+    key, equals, text = override.partition("=")
+    parts = key.split(".")
+    if not equals or not all(parts):
+        raise ConfigError(f"--set {override!r}: must have the form section.key=value, such as train.epochs=5")
+    for part in parts[:-1]:
+        if tree.get(part) is None:
+            tree[part] = {}
+        tree = tree[part]
+        if not isinstance(tree, dict):
+            raise ConfigError(f"--set {override!r}: {part!r} is not a section")
+    tree[parts[-1]] = yaml_file.parse(text, f"--set {override!r}")
+
+
+def _resolve_paths(tree: dict[str, Any], base: Path, data_path: str | None) -> None:
+    """Makes `data.path`, `schema` and `evaluate.candidates` absolute."""
+    if isinstance(tree.get("schema"), str):
+        tree["schema"] = _absolute(base, tree["schema"])
+    evaluate = tree.get("evaluate")
+    if isinstance(evaluate, dict) and isinstance(evaluate.get("candidates"), str):
+        evaluate["candidates"] = _absolute(base, evaluate["candidates"])
+    if tree.get("data") is None and data_path is not None:
+        tree["data"] = {}
+    data = tree.setdefault("data", {})
+    if isinstance(data, dict):
+        if data_path is not None:
+            data["path"] = _absolute(Path.cwd(), data_path)
+        elif isinstance(data.get("path"), str) and data["path"]:
+            data["path"] = _absolute(base, data["path"])
+
+
+def _absolute(base: Path, path: str) -> str:
+    """`path` seen from `base`; a URL stays as it is."""
+    return path if is_remote(path) else os.path.normpath(Path(base.resolve(), path))
+
+
+def _validate(tree: dict[str, Any], source: str) -> PipelineConfig:
+    try:
+        return PipelineConfig.model_validate(tree)
+    except pydantic.ValidationError as error:
+        found = dict.fromkeys(faults.describe(fault) for fault in error.errors())
+        raise ConfigError("\n".join(f"{source}: {fault}" for fault in found)) from None

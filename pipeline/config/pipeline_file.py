@@ -1,0 +1,58 @@
+"""A pipeline file as a whole: its sections, with the defaults and the rules that reach across them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import Field, StrictStr
+
+from pipeline.beam import Beam
+from pipeline.config import defaults, rules
+from pipeline.config.sections.base import Section
+from pipeline.config.sections.data import Data
+from pipeline.config.sections.encode import Encode
+from pipeline.config.sections.evaluate import Evaluate
+from pipeline.config.sections.kubeflow import Kubeflow
+from pipeline.config.sections.model import Model
+from pipeline.config.sections.publish import Publish
+from pipeline.config.sections.score import Score
+from pipeline.config.sections.train import Train
+from pipeline.config.sections.tune import Tune
+from pipeline.config.sections.validate import Validate
+
+
+class PipelineConfig(Section):
+    """A pipeline file. Pydantic keeps the names `schema` and `validate` for itself: they are aliases here."""
+
+    name: Annotated[StrictStr, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+    data: Data
+    schema_path: Annotated[StrictStr, Field(alias="schema")] = str(defaults.SCHEMA)
+    validate_: Annotated[Validate, Field(alias="validate")] = Validate()
+    encode: Encode = Encode()
+    score: Score = Score()
+    model: Model = Model()
+    train: Train = Train()
+    tune: Tune | None = None
+    evaluate: Evaluate = Evaluate()
+    publish: Publish = Publish()
+    beam: Beam = Beam()
+    kubeflow: Kubeflow = Kubeflow()
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, tree: Any) -> Any:
+        return defaults.by_labels(tree)
+
+    @pydantic.model_validator(mode="after")
+    def _rules(self) -> PipelineConfig:
+        rules.what_least_squares_can(self.encode, self.model, self.train)
+        if self.tune:
+            self.tune.check(self.model, self.train)
+        rules.objective_of_labels(self.data.columns, self.score, self.model)
+        rules.metrics_of_labels(self.data.columns, self.evaluate)
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """The configuration as a pipeline file would hold it, every default filled in."""
+        return self.model_dump(mode="json", by_alias=True)

@@ -1,0 +1,65 @@
+"""Rules that reach across sections: each takes those that it looks at, and raises ValueError with the keys it names."""
+
+from __future__ import annotations
+
+from components.evaluator.names import is_ranking
+from pipeline.config.sections.data import Columns
+from pipeline.config.sections.encode import Encode
+from pipeline.config.sections.evaluate import Evaluate
+from pipeline.config.sections.model import Model
+from pipeline.config.sections.score import Score
+from pipeline.config.sections.train import Train
+
+
+def what_least_squares_can(encode: Encode, model: Model, train: Train) -> None:
+    """Alternating least squares solves two objectives, and some settings are not for it."""
+    objective, als = model.objective, train.optimizer == "als"
+    if objective == "ials" and not als:
+        raise ValueError(f"train.optimizer: model.objective ials is solved by als (got {train.optimizer!r})")
+    if not als:
+        return
+    if objective not in ("regression", "ials"):
+        raise ValueError(f"train.optimizer: als solves regression and ials, not {objective}; use adagrad or adam")
+    copies = train.als.copies
+    if copies > 1 and objective == "ials":
+        raise ValueError(f"train.als.copies: for model.objective regression only (got {copies} with ials)")
+    if copies > model.dimension:
+        raise ValueError(f"train.als.copies: at most model.dimension, which they share (got {copies})")
+    hashes = encode.oov_hashes
+    if hashes > 1:
+        instead = " with model.objective softmax, pairwise or logistic" if objective == "ials" else ""
+        raise ValueError(
+            f"encode.oov_hashes: 1 with train.optimizer als, which solves for single rows and not for means of "
+            f"rows (got {hashes}); leave it out, or use adagrad, adam or sgd{instead}"
+        )
+    for key, wrong, why in (
+        ("encode.shared", encode.shared, "it holds one side's table fixed to solve for the other's"),
+        ("model.normalize", model.normalize, "its rows have the length that the least squares give them"),
+        ("train.devices", train.devices != "one", "it runs on one machine's cores"),
+    ):
+        if wrong:
+            raise ValueError(f"{key}: not with train.optimizer als: {why}")
+
+
+def objective_of_labels(columns: Columns, score: Score, model: Model) -> None:
+    """Some objectives need scores, the others take every pair for a positive."""
+    objective, scored = model.objective, columns.score is not None
+    if not scored and objective == "regression":
+        raise ValueError(
+            "model.objective: regression needs data.columns.score, numbers to come close to: name the column, or "
+            "use ials, softmax, pairwise or logistic, which tell the pairs there are from those there are not"
+        )
+    if scored and objective in ("softmax", "pairwise", "ials"):
+        raise ValueError(
+            f"model.objective: {objective} takes every pair for a positive, whatever its score: leave "
+            "data.columns.score out (confidences go to data.columns.weight), or use regression or logistic"
+        )
+    if not scored and score != Score(center="none", scale="none"):
+        raise ValueError("score: without data.columns.score there is nothing to center or scale; leave it out")
+
+
+def metrics_of_labels(columns: Columns, evaluate: Evaluate) -> None:
+    """Without scores there are rankings alone to measure."""
+    of_scores = [metric for metric in evaluate.all_metrics if not is_ranking(metric)]
+    if of_scores and columns.score is None:
+        raise ValueError(f"evaluate: {of_scores[0]} needs data.columns.score; without it, use recall@10, ndcg@10, ...")

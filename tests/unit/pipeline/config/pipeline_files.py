@@ -1,0 +1,43 @@
+"""Pipeline files of tests, and what is said when one is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.config import PipelineConfig, load_config
+from pipeline.errors import ConfigError
+
+
+def write(folder: Path, tree: object) -> Path:
+    path = folder / "pipeline.yaml"
+    path.write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8")
+    return path
+
+
+def full_tree() -> dict[str, Any]:
+    """A file with every key, at its default; sections `kubeflow` and `beam` have tests of their own."""
+    tree = PipelineConfig.model_validate({"name": "films", "data": {"path": "/d.csv"}}).to_json()
+    del tree["kubeflow"], tree["beam"]
+    return tree
+
+
+def positives(**sections: Any) -> dict[str, Any]:
+    return {"name": "films", "data": {"path": "/d.csv", "columns": {"left": "u", "right": "f"}}, **sections}
+
+
+def put(tree: Any, key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for part in parents:
+        tree = tree[int(part) if isinstance(tree, list) else part]
+    tree[int(last) if isinstance(tree, list) else last] = value
+
+
+def refusal(folder: Path, tree: object) -> str:
+    with pytest.raises(ConfigError) as refused:
+        load_config(write(folder, tree))
+    assert refused.value.exit_code == 2
+    return str(refused.value)

@@ -1,0 +1,54 @@
+"""What a pipeline file means where it says little."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.config import SCHEMA, SCHEMA_OF_POSITIVES, default_rules, ingest_settings, load_config
+from tests.unit.pipeline.config.pipeline_files import positives, write
+
+FIVE_LINES = """\
+name: films
+data:
+  path: ratings.csv
+train:
+  epochs: 3
+"""
+
+
+def test_five_lines_are_enough_and_the_rest_has_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(FIVE_LINES)
+    config = load_config(path)
+    assert config.name == "films"
+    assert config.data.path == str(tmp_path / "ratings.csv")
+    assert config.train.epochs == 3
+    assert (config.data.columns.left, config.data.columns.right, config.data.columns.score) == (
+        "left_id",
+        "right_id",
+        "score",
+    )
+    assert config.schema_path == str(SCHEMA) and SCHEMA.is_file()
+    assert config.evaluate.has_default_rules
+    assert list(map(str, config.evaluate.bless)) == ["rmse better than baseline", "rmse better than last_blessed"]
+    assert config.evaluate.bless == default_rules("rmse")
+
+
+def test_without_a_score_pairs_are_positives(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, positives(model={"dimension": 8})))
+    assert config.data.columns.score is None
+    assert (config.model.objective, config.model.dimension) == ("ials", 8)
+    assert config.schema_path == str(SCHEMA_OF_POSITIVES) and SCHEMA_OF_POSITIVES.is_file()
+    assert (config.score.center, config.score.scale) == ("none", "none")
+    assert config.evaluate.bless == default_rules("ndcg@10") and config.evaluate.has_default_rules
+    assert "recall@10" in config.evaluate.metrics
+    assert ingest_settings(config).layout.columns == {"left": "u", "right": "f"}
+    assert load_config(write(tmp_path, config.to_json())) == config
+
+
+def test_a_model_of_signs_is_judged_by_them(tmp_path: Path) -> None:
+    tree = {"name": "films", "data": {"path": "/d.csv"}, "model": {"objective": "logistic"}}
+    config = load_config(write(tmp_path, tree))
+    assert config.evaluate.bless == default_rules("auc") and config.evaluate.has_default_rules
+    tree["evaluate"] = {"bless": [{"metric": "rmse", "below": 1}]}
+    assert list(map(str, load_config(write(tmp_path, tree)).evaluate.bless)) == ["rmse below 1"]

@@ -1,0 +1,123 @@
+"""Where a pipeline file is read, and what the command line puts on top."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config import load_config
+from pipeline.errors import ConfigError
+from tests.unit.pipeline.config.pipeline_files import write
+
+
+@pytest.mark.parametrize(
+    ("override", "section", "key", "value"),
+    [
+        ("train.epochs=5", "train", "epochs", 5),
+        ("train.learning_rate=1e-3", "train", "learning_rate", 0.001),
+        ("train.early_stopping=null", "train", "early_stopping", None),
+        ("train.early_stopping=", "train", "early_stopping", None),
+        ("model.bias=false", "model", "bias", False),
+        ("publish.to=a=b", "publish", "to", "a=b"),
+        ("evaluate.bless=[{metric: rmse, below: 2}]", "evaluate", "bless", None),
+    ],
+)
+def test_an_override_goes_on_top_of_the_file(tmp_path: Path, override: str, section: str, key: str, value: Any) -> None:
+    tree = {"name": "films", "data": {"path": "d"}, "train": {"epochs": 9, "seed": 4}}
+    config = load_config(write(tmp_path, tree), [override])
+    if key == "bless":
+        assert [rule.below for rule in config.evaluate.bless] == [2]
+    else:
+        assert getattr(getattr(config, section), key) == value
+    assert config.train.seed == 4
+
+
+def test_later_overrides_win_and_may_start_a_section(tmp_path: Path) -> None:
+    path = write(tmp_path, {"name": "films", "data": {"path": "d"}, "train": {"early_stopping": None}})
+    config = load_config(path, ["train.epochs=5", "train.epochs=6", "train.early_stopping.patience=7"])
+    assert config.train.epochs == 6
+    assert config.train.early_stopping is not None and config.train.early_stopping.patience == 7
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["train.epochs", "=5", "train.=5", ".epochs=5", "train..epochs=5", "", "name.x=1", "evaluate.bless.0.below=1"],
+)
+def test_an_override_of_no_such_form_is_refused(tmp_path: Path, override: str) -> None:
+    path = write(tmp_path, {"name": "films", "data": {"path": "d"}, "evaluate": {"bless": []}})
+    with pytest.raises(ConfigError) as refused:
+        load_config(path, [override])
+    assert str(refused.value).startswith(f"--set {override!r}: ")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("train.epochs=many", "train.epochs: must be a valid integer (got 'many')"),
+        ("train.epoch=5", "train.epoch: unknown key"),
+        ("train.epochs=[1", "not valid YAML"),
+    ],
+)
+def test_an_override_is_validated_like_the_file(tmp_path: Path, override: str, said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_config(write(tmp_path, {"name": "films", "data": {"path": "d"}}), [override])
+    assert said in str(refused.value)
+
+
+def test_relative_paths_are_relative_to_the_file_and_data_to_the_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "shell").mkdir()
+    monkeypatch.chdir(tmp_path / "shell")
+    tree = {"name": "films", "data": {"path": "../d/*.csv"}, "schema": "s.pbtxt"}
+    path = write(tmp_path / "files", tree).relative_to(tmp_path)
+    for given_path in (tmp_path / path, Path("..") / path):
+        config = load_config(given_path)
+        assert Path(config.data.path).is_absolute()
+        assert Path(config.data.path).resolve() == tmp_path / "d" / "*.csv"
+        assert config.schema_path == str(tmp_path / "files" / "s.pbtxt")
+    assert load_config(tmp_path / path, data_path="x.csv").data.path == str(tmp_path / "shell" / "x.csv")
+    assert load_config(tmp_path / path, ["data.path=o.csv"]).data.path == str(tmp_path / "files" / "o.csv")
+    assert load_config(tmp_path / path, ["data.path=/o.csv"]).data.path == "/o.csv"
+
+
+def test_urls_are_not_made_absolute(tmp_path: Path) -> None:
+    path = write(tmp_path, {"name": "films", "data": {"path": "gs://b/../d/*.csv"}, "schema": "gs://b/s.pbtxt"})
+    config = load_config(path)
+    assert (config.data.path, config.schema_path) == ("gs://b/../d/*.csv", "gs://b/s.pbtxt")
+    assert load_config(path, data_path="s3://b/x.csv").data.path == "s3://b/x.csv"
+
+
+def test_data_on_the_command_line_needs_none_in_the_file(tmp_path: Path) -> None:
+    for tree in ({"name": "films"}, {"name": "films", "data": {}}, {"name": "films", "data": None}):
+        assert load_config(write(tmp_path, tree), data_path="/x.csv").data.path == "/x.csv"
+
+
+@pytest.mark.parametrize("text", ["", "- name", "name", "3", "null"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"p\.yaml: a pipeline file is a mapping"):
+        load_config(path)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9")
+    for path, said in (
+        (tmp_path / "none.yaml", "no such pipeline file"),
+        (tmp_path, "cannot be read"),
+        (tmp_path / "latin.yaml", "cannot be read"),
+    ):
+        with pytest.raises(ConfigError, match=said) as refused:
+            load_config(path)
+        assert str(refused.value).startswith(f"{path}: ")
+
+
+def test_a_file_is_judged_without_the_seconds_that_tensorflow_takes_to_import() -> None:
+    program = "import pipeline.config, sys; print(*{'tensorflow', 'tfx', 'keras', 'apache_beam'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "\n"

@@ -1,0 +1,116 @@
+"""A pipeline file as a whole: it reads as it says, and what was read can be written."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config import SCHEMA, PipelineConfig, load_config
+from tests.unit.pipeline.config.pipeline_files import full_tree, write
+
+
+@pytest.mark.parametrize("example", ["word_pairs", "movielens"])
+def test_the_examples_own_files_are_valid(example: str) -> None:
+    load_config(SCHEMA.parent.parent / "examples" / example / "pipeline.yaml")
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+WHOLE = st.integers(1, 10**9)
+POSITIVE = st.floats(0, exclude_min=True, allow_infinity=False, allow_nan=False)
+FRACTION = st.floats(0, 1, exclude_min=True, exclude_max=True)
+NAMES = st.text(min_size=1, max_size=6)
+
+
+def _section(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """A mapping in which every key may be absent."""
+    return st.fixed_dictionaries({}, optional=keys)
+
+
+COLUMNS = st.one_of(
+    st.lists(names, min_size=3, max_size=5, unique=True)
+    .map(lambda names: dict(zip(("left", "right", "score", "weight", "time"), names)))  # noqa: B905
+    for names in (NAMES, st.integers(0, 99))
+)  # fmt: skip
+RULE = st.one_of(
+    st.fixed_dictionaries({"below": FINITE}),
+    st.fixed_dictionaries({"above": FINITE}),
+    st.fixed_dictionaries(
+        {"better_than": st.sampled_from(["baseline", "last_blessed"])}, optional={"margin": FINITE | st.none()}
+    ),
+)
+TREES = st.fixed_dictionaries(
+    {
+        "name": st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True),
+        "data": st.fixed_dictionaries(
+            {"path": st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), min_size=1)},
+            optional={
+                "format": st.sampled_from(["auto", "csv", "tsv", "parquet", "tfrecord"]),
+                "quoting": st.sampled_from(["auto", "double", "none"]),
+                "duplicates": st.sampled_from(["keep", "last", "mean", "refuse"]),
+                "max_id_bytes": WHOLE,
+                "columns": COLUMNS,
+                "split": _section(by=st.sampled_from(["pair", "left"]), eval_fraction=FRACTION),
+                "max_quarantined_fraction": st.floats(0, 1) | st.sampled_from([0, 1]),
+            },
+        ),
+    },
+    optional={
+        "encode": _section(
+            min_count=WHOLE,
+            max_vocabulary=WHOLE | st.none(),
+            oov_buckets=WHOLE,
+            oov_hashes=st.just(1),
+            shared=st.booleans(),
+        ),
+        "score": _section(
+            center=st.sampled_from(["mean", "midpoint", "none"]), scale=st.sampled_from(["std", "none"])
+        ),
+        "model": _section(
+            dimension=WHOLE, bias=st.booleans(), regularization=st.just(0) | POSITIVE, initial_scale=POSITIVE
+        ),
+        "train": _section(
+            epochs=WHOLE,
+            batch_size=WHOLE,
+            optimizer=st.sampled_from(["adagrad", "adam", "sgd"]),
+            learning_rate=POSITIVE | WHOLE,
+            seed=st.integers(0, 2**32 - 1),
+            warm_start=st.booleans(),
+            early_stopping=st.none() | _section(validation_fraction=FRACTION, patience=WHOLE, min_delta=POSITIVE),
+        ),
+        "evaluate": _section(
+            metrics=st.lists(st.sampled_from(["rmse", "mae"]), max_size=2, unique=True),
+            bless=RULE.map(lambda rule: [{"metric": "rmse", **rule}, {"metric": "mae", **rule}]),
+        ),
+        "publish": _section(to=NAMES, keep=WHOLE),
+    },
+)  # fmt: skip
+
+
+@given(TREES)
+def test_any_valid_file_reads_as_it_says_and_round_trips(folder: Path, tree: dict[str, Any]) -> None:
+    config = load_config(write(folder, tree))
+    whole = config.to_json()
+    assert json.loads(json.dumps(whole)) == whole
+
+    def says(said: Any, read: Any) -> bool:
+        if isinstance(said, dict):
+            return all(key == "path" or says(value, read[key]) for key, value in said.items())
+        if isinstance(said, list):
+            return len(said) == len(read) and all(map(says, said, read))
+        return bool(said == read)
+
+    assert says(tree, whole)
+    assert PipelineConfig.model_validate(copy.deepcopy(whole)) == config
+    assert load_config(write(folder, whole)) == config
+
+
+def test_a_configuration_is_frozen(folder: Path) -> None:
+    config = load_config(write(folder, full_tree()))
+    with pytest.raises(ValueError, match="frozen"):
+        config.train.epochs = 7  # type: ignore[misc]

@@ -1,0 +1,239 @@
+"""Every key of a pipeline file: what it may hold, and how another value is refused."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config import load_config
+from tests.unit.pipeline.config.pipeline_files import full_tree, put, refusal, write
+
+# Every key of a pipeline file, with what it holds: written down here, not read from the code.
+KEYS = {
+    "name": "text",
+    "data": "section",
+    "data.path": "text",
+    "data.format": "choice",
+    "data.quoting": "choice",
+    "data.columns": "section",
+    "data.columns.left": "column",
+    "data.columns.right": "column",
+    "data.columns.score": "column?",
+    "data.columns.weight": "column?",
+    "data.columns.time": "column?",
+    "data.split": "section",
+    "data.split.by": "choice",
+    "data.split.eval_fraction": "number",
+    "data.duplicates": "choice",
+    "data.max_id_bytes": "whole",
+    "data.max_quarantined_fraction": "number",
+    "schema": "text",
+    "validate": "section",
+    "validate.min_rows": "whole",
+    "validate.min_entities": "whole",
+    "validate.max_entity_share": "number?",
+    "validate.max_score_skew": "number?",
+    "validate.max_unseen_share": "number?",
+    "validate.max_entity_distance": "number?",
+    "validate.max_score_divergence": "number?",
+    "validate.max_statistics_rows": "whole",
+    "encode": "section",
+    "encode.min_count": "whole",
+    "encode.max_vocabulary": "whole?",
+    "encode.oov_buckets": "whole",
+    "encode.oov_hashes": "whole",
+    "encode.shared": "switch",
+    "score": "section",
+    "score.center": "choice",
+    "score.scale": "choice",
+    "model": "section",
+    "model.dimension": "whole",
+    "model.bias": "switch",
+    "model.objective": "choice",
+    "model.regularization": "number",
+    "model.initial_scale": "number",
+    "model.normalize": "switch",
+    "model.temperature": "number",
+    "model.unobserved_weight": "number",
+    "model.negatives": "section",
+    "model.negatives.count": "whole",
+    "model.negatives.sampling": "choice",
+    "train": "section",
+    "train.epochs": "whole",
+    "train.batch_size": "whole",
+    "train.optimizer": "choice",
+    "train.learning_rate": "number",
+    "train.early_stopping": "section?",
+    "train.early_stopping.validation_fraction": "number",
+    "train.early_stopping.patience": "whole",
+    "train.early_stopping.min_delta": "number",
+    "train.seed": "whole",
+    "train.data_memory_mb": "whole",
+    "train.devices": "choice",
+    "train.als": "section",
+    "train.als.copies": "whole",
+    "train.als.ridge": "number?",
+    "train.als.frequency_exponent": "number",
+    "train.warm_start": "switch",
+    "tune": "absent section",
+    "evaluate": "section",
+    "evaluate.metrics": "list",
+    "evaluate.bless": "list",
+    "evaluate.slices": "list",
+    "evaluate.candidates": "text?",
+    "evaluate.bless.0.metric": "choice",
+    "evaluate.bless.0.slice": "choice?",
+    "evaluate.bless.0.better_than": "choice?",
+    "evaluate.bless.0.margin": "number?",
+    "publish": "section",
+    "publish.to": "text",
+    "publish.keep": "whole",
+    "publish.canary": "section",
+    "publish.canary.rows": "whole",
+    "publish.canary.max_p99_ms": "number?",
+    "publish.canary.start_seconds": "number",
+}
+WRONG: dict[str, list[Any]] = {
+    "text": [1, 1.5, True, None, [], {}],
+    "choice": ["no-such", "", 1, True, None, [], {}],
+    "column": [True, 1.5, None, -1, [], {}],
+    "number": [True, False, "0.5", "20", None, [], {}, math.nan, math.inf, -math.inf],
+    "whole": [True, "20", 1.5, 1.0, None, -1, [], {}],
+    "switch": ["true", "yes", 0, 1, None, [], {}],
+    "section": ["words", 1, True, None, [], ["a"]],
+    "list": ["rmse", 1, None, {}],
+    "absent section": ["words", 1, True, [], ["a"]],
+}
+WRONG["column?"] = [value for value in WRONG["column"] if value is not None]
+WRONG |= {
+    f"{kind}?": [value for value in WRONG[kind] if value is not None]
+    for kind in ("whole", "section", "number", "choice", "column", "text")
+}
+SECTIONS = [key for key, kind in KEYS.items() if kind.startswith("section")] + ["evaluate.bless.0"]
+
+
+def test_the_table_above_holds_every_key_there_is() -> None:
+    def keys(tree: dict[str, Any], prefix: str) -> set[str]:
+        found = set()
+        for name, value in tree.items():
+            found |= {prefix + name} | (keys(value, f"{prefix}{name}.") if isinstance(value, dict) else set())
+        return found
+
+    assert keys(full_tree(), "") == {key for key in KEYS if ".0." not in key}
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, kind in KEYS.items() for value in WRONG[kind]])
+def test_a_value_of_the_wrong_kind_is_refused_with_its_key_and_itself(folder: Path, key: str, value: Any) -> None:
+    tree = full_tree()
+    put(tree, key, value)
+    message = refusal(folder, tree)
+    # `faults` of a union name its member too; none may name another key.
+    assert all(line.startswith(f"{folder / 'pipeline.yaml'}: {key}") for line in message.splitlines()), message
+    if not isinstance(value, list | dict):
+        assert f"(got {value!r})" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("data.split.eval_fraction", 0),
+        ("data.split.eval_fraction", 1),
+        ("data.split.eval_fraction", -0.1),
+        ("data.split.eval_fraction", 1.0000001),
+        ("data.max_quarantined_fraction", -1e-9),
+        ("data.max_quarantined_fraction", 1.1),
+        ("encode.min_count", 0),
+        ("encode.max_vocabulary", 0),
+        ("encode.oov_buckets", 0),
+        ("encode.oov_hashes", 0),
+        ("model.dimension", 0),
+        ("model.regularization", -0.01),
+        ("model.initial_scale", 0),
+        ("model.initial_scale", 10**400),
+        ("train.epochs", 0),
+        ("train.batch_size", 0),
+        ("train.learning_rate", 0),
+        ("train.learning_rate", -0.1),
+        ("train.seed", 2**32),
+        ("train.early_stopping.validation_fraction", 0),
+        ("train.early_stopping.validation_fraction", 1),
+        ("train.early_stopping.patience", 0),
+        ("train.early_stopping.min_delta", -1),
+        ("evaluate.bless", []),
+        ("publish.to", ""),
+        ("publish.keep", 0),
+        ("publish.canary", None),
+        ("publish.canary.rows", 0),
+        ("publish.canary.max_p99_ms", 0),
+        ("publish.canary.start_seconds", 0),
+        ("data.path", ""),
+        ("name", ""),
+        ("name", "Films"),
+        ("name", "-films"),
+        ("name", "films-"),
+        ("name", "films\n"),
+        ("name", "fílms"),
+        ("name", "a/b"),
+        ("name", "a" * 64),
+    ],
+)
+def test_an_impossible_value_is_refused_with_its_key(folder: Path, key: str, value: Any) -> None:
+    tree = full_tree()
+    put(tree, key, value)
+    message = refusal(folder, tree)
+    assert message.startswith(f"{folder / 'pipeline.yaml'}: {key}: ")
+    assert isinstance(value, list) or "(got " in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("data.split.eval_fraction", 1e-9),
+        ("data.split.eval_fraction", 0.999),
+        ("data.max_quarantined_fraction", 0),
+        ("data.max_quarantined_fraction", 1),
+        ("encode.max_vocabulary", None),
+        ("model.regularization", 0),
+        ("train.seed", 0),
+        ("train.seed", 2**32 - 1),
+        ("train.early_stopping", None),
+        ("train.early_stopping.min_delta", 0),
+        ("publish.keep", 1),
+        ("name", "a"),
+        ("name", "0-9"),
+        ("name", "a" * 63),
+        ("evaluate.bless.0.margin", -0.5),
+    ],
+)
+def test_the_edges_of_what_is_possible_are_taken(folder: Path, key: str, value: Any) -> None:
+    tree = full_tree()
+    put(tree, key, value)
+    read: Any = load_config(write(folder, tree)).to_json()
+    for part in key.split("."):
+        read = read[int(part) if isinstance(read, list) else part]
+    assert read == value
+
+
+@given(
+    section=st.sampled_from(["", *SECTIONS]),
+    unknown=st.sampled_from(["str", "int", "constrained-int", "epoch", "Name", "seeds", "x y", "schema_path", "0"])
+    | st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, blacklist_characters="."), min_size=1, max_size=9),
+)
+def test_an_unknown_key_is_refused_with_its_full_path(folder: Path, section: str, unknown: str) -> None:
+    tree = full_tree()
+    key = f"{section}.{unknown}".removeprefix(".")
+    if key in KEYS or key in ("evaluate.bless.0.below", "evaluate.bless.0.above"):
+        return
+    put(tree, key, 1)
+    assert f"{folder / 'pipeline.yaml'}: {key}: unknown key" in refusal(folder, tree)
+
+
+def test_a_key_that_is_no_word_is_refused(folder: Path) -> None:
+    tree = full_tree()
+    tree["train"][7] = 1
+    assert "train.7" in refusal(folder, tree)

@@ -1,0 +1,49 @@
+"""The parameters of runs."""
+
+from __future__ import annotations
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from pipeline.config import PipelineConfig
+from pipeline.errors import ConfigError
+from pipeline.kubeflow.parameters import LATEST, at_span, is_parameter, run_parameters
+
+
+def test_parameters_are_the_values_of_the_sections_and_never_null() -> None:
+    tree = {"name": "films", "data": {"path": "/kindred/a.csv"}}
+    parameters = {p.name: p.default for p in run_parameters(PipelineConfig.model_validate(tree), "/kindred/films")}
+    assert parameters["train_early_stopping_patience"] == 2
+    assert parameters["pipeline_root"] == "/kindred/films" and parameters["span"] == LATEST
+    assert "encode_max_vocabulary" not in parameters and None not in parameters.values()
+    only = PipelineConfig.model_validate(tree | {"kubeflow": {"parameters": ["validate.min_rows"]}})
+    assert is_parameter(only, "validate.min_rows") and not is_parameter(only, "train.epochs")
+
+
+@pytest.mark.parametrize(
+    ("path", "span", "expected"),
+    [
+        ("/d/span-{SPAN}/*", LATEST, "/d/span-{SPAN}/*"),
+        ("/d/span-{SPAN}/*", "7", "/d/span-7/*"),
+        ("/d/span-{SPAN:4}/*", "7", "/d/span-0007/*"),
+        ("/d/{YYYY}/{MM}-{DD}.csv", "2026-11-05", "/d/2026/11-05.csv"),
+        ("/d/a.csv", LATEST, "/d/a.csv"),
+    ],
+)
+def test_a_span_is_filled_in(path: str, span: str, expected: str) -> None:
+    assert at_span(path, span) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "span"), [("/d/{SPAN}", "seven"), ("/d/{SPAN}", "-1"), ("/d/{YYYY}{MM}{DD}", "7"), ("/d/a.csv", "7")]
+)
+def test_a_span_that_cannot_be_is_refused(path: str, span: str) -> None:
+    with pytest.raises(ConfigError, match="span: "):
+        at_span(path, span)
+
+
+@hypothesis.given(st.integers(0, 10**9), st.integers(1, 12))
+def test_a_span_has_at_least_its_width_and_is_its_number(span: int, width: int) -> None:
+    found = at_span(f"/d/{{SPAN:{width}}}", str(span)).removeprefix("/d/")
+    assert int(found) == span and len(found) == max(width, len(str(span)))
