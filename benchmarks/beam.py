@@ -61,7 +61,7 @@ def _run(kind: str, data: Path, whole: bool) -> dict[str, Any]:
     """Seconds by node, digests of what they made, and the metrics of the model if there is one."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     from pipeline import local
-    from pipeline.beam_engine import check_engine
+    from pipeline.beam.engine import check_engine
     from pipeline.config import load_config
     from pipeline.options import RunOptions
     from pipeline.root import Root

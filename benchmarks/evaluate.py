@@ -129,7 +129,8 @@ def _theirs(inputs: dict[str, Any], outputs: dict[str, Any]) -> float:
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
     from tfx.utils import proto_utils
 
-    from pipeline import beam
+    from pipeline.beam import profiles
+    from pipeline.config.sections.beam import Beam
 
     config = config_pb2.EvalConfig(
         model_specs=[config_pb2.ModelSpec(signature_name="serving_default", label_key="score")],
@@ -137,7 +138,7 @@ def _theirs(inputs: dict[str, Any], outputs: dict[str, Any]) -> float:
         metrics_specs=[config_pb2.MetricsSpec(metrics=[config_pb2.MetricConfig(class_name="MeanSquaredError")])],
     )
     properties = {"eval_config": proto_utils.proto_to_json(config), "example_splits": '["eval"]'}
-    executor = Executor(BaseBeamExecutor.Context(beam_pipeline_args=beam.options(beam.Beam())))
+    executor = Executor(BaseBeamExecutor.Context(beam_pipeline_args=profiles.options(Beam())))
     given = {"examples": inputs["examples"], "model": inputs["model"]}
     return _timed(lambda: executor.Do(given, outputs, properties))
 

@@ -70,7 +70,8 @@ def _run_component(component: str, data: Path) -> dict[str, float]:
 
     from components.pair_example_gen.component import PairExampleGen
     from components.pair_example_gen.source import Layout, Settings
-    from pipeline import beam
+    from pipeline.beam import profiles
+    from pipeline.config.sections.beam import Beam
 
     settings = Settings(Layout("csv", "left_id", "right_id", "score"), "pair", 0.1, 0.0)
     with tempfile.TemporaryDirectory() as root:
@@ -82,7 +83,7 @@ def _run_component(component: str, data: Path) -> dict[str, float]:
             metadata_connection_config=metadata.sqlite_metadata_connection_config(
                 os.path.join(root, "metadata.sqlite")
             ),
-            beam_pipeline_args=beam.options(beam.Beam()),
+            beam_pipeline_args=profiles.options(Beam()),
         )
         started = time.monotonic()
         LocalDagRunner().run(graph)

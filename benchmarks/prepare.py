@@ -64,7 +64,7 @@ def _run(kind: str, data: Path) -> dict[str, float]:
 
     from benchmarks import stock
     from pipeline import graph, nodes
-    from pipeline.beam_startup import remember_signatures
+    from pipeline.beam.startup import remember_signatures
     from pipeline.config import PipelineConfig
     from pipeline.root import Root
 

@@ -63,7 +63,7 @@ def _run(data: Path, most: int) -> dict[str, float]:
     from tfx.orchestration import metadata
 
     from pipeline import graph, nodes
-    from pipeline.beam_startup import remember_signatures
+    from pipeline.beam.startup import remember_signatures
     from pipeline.config import PipelineConfig
     from pipeline.root import Root
 

@@ -63,7 +63,7 @@ def run(
 ) -> None:
     """Run a pipeline on this machine: validate, train, evaluate, publish."""
     from pipeline import conclusion, local
-    from pipeline.beam_engine import check_engine
+    from pipeline.beam.engine import check_engine
     from pipeline.config import load_config
     from pipeline.options import RunOptions
     from pipeline.preflight import check_inputs
@@ -90,7 +90,7 @@ def tune(
     """Search for better settings: run a pipeline up to its Tuner, and print what the trials found."""
     from pipeline import conclusion, local
     from pipeline import trials as tried
-    from pipeline.beam_engine import check_engine
+    from pipeline.beam.engine import check_engine
     from pipeline.options import RunOptions
     from pipeline.preflight import check_inputs
     from pipeline.root import Root

@@ -11,7 +11,7 @@ from tfx.orchestration import metadata
 from tfx.proto.orchestration import pipeline_pb2
 
 from components.serving_canary.server import started_ahead
-from pipeline.beam_startup import remember_signatures
+from pipeline.beam.startup import remember_signatures
 from pipeline.config import PipelineConfig
 from pipeline.console import RunConsole
 from pipeline.findings import note

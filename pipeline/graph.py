@@ -44,7 +44,7 @@ from components.ranking_evaluator.component import RankingEvaluator
 from components.ranking_evaluator.settings import Candidates, RankingSettings
 from components.serving_canary.component import ServingCanary
 from components.serving_canary.settings import CanarySettings
-from pipeline import beam
+from pipeline.beam import profiles
 from pipeline.config import BlessingRule, PipelineConfig, candidates_layout, ingest_settings
 from pipeline.root import Root
 
@@ -91,7 +91,7 @@ def create_pipeline(config: PipelineConfig, root: Root, accept_reason: str | Non
             *filter(None, (ranking,)), evaluator, canary, card, pusher,
         ],
         enable_cache=True,
-        beam_pipeline_args=beam.options(config.beam, str(root.artifacts)),
+        beam_pipeline_args=profiles.options(config.beam, str(root.artifacts)),
     )  # fmt: skip
 
 

@@ -108,7 +108,7 @@ class Cluster:
         self._configure()
         since = time.monotonic()
         self._start_flink(flink, jars)
-        pool = [sys.executable, "-m", "pipeline.beam_pool", f"--port={self.ports.workers}"]
+        pool = [sys.executable, "-m", "pipeline.beam.pool", f"--port={self.ports.workers}"]
         self.worker_pool.start(pool, os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
         driver = "org.apache.beam.runners.flink.FlinkJobServerDriver"
         server = [f"--flink-master=localhost:{self.ports.rest}", "--job-host=localhost", "--clean-artifacts-per-job"]

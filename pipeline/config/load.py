@@ -12,9 +12,9 @@ import pydantic
 
 from components.pair_example_gen.files import is_remote
 from pipeline import yaml_file
-from pipeline.beam import with_profile
 from pipeline.config import faults
 from pipeline.config.pipeline_file import PipelineConfig
+from pipeline.config.sections.beam import PROFILES, Beam
 from pipeline.errors import ConfigError
 
 
@@ -38,7 +38,7 @@ def load_config(
         _apply(tree, override)
     _resolve_paths(tree, path.parent, data_path)
     config = _validate(tree, str(path))
-    return config.model_copy(update={"beam": with_profile(config.beam, beam_profile)})
+    return config.model_copy(update={"beam": _with_profile(config.beam, beam_profile)})
 
 
 def build_config(tree: dict[str, Any], overrides: Sequence[str], source: str) -> PipelineConfig:
@@ -101,6 +101,22 @@ def _resolve_paths(tree: dict[str, Any], base: Path, data_path: str | None) -> N
 def _absolute(base: Path, path: str) -> str:
     """`path` seen from `base`; a URL stays as it is."""
     return path if is_remote(path) else os.path.normpath(Path(base.resolve(), path))
+
+
+def _with_profile(settings: Beam, profile: str | None) -> Beam:
+    """`settings` with the profile that the command line names; None: the one they name themselves.
+
+    Raises:
+      ConfigError: there is no such profile, or the section lacks what it needs.
+    """
+    if profile is None:
+        return settings
+    if profile not in PROFILES:
+        raise ConfigError(f"--beam {profile}: no such profile; there is {', '.join(PROFILES)}")
+    try:
+        return Beam.model_validate(settings.model_dump(exclude_unset=True) | {"profile": profile})
+    except pydantic.ValidationError as error:
+        raise ConfigError(f"--beam {profile}: beam.{faults.rule(error.errors()[0])}; see docs/beam.md") from None
 
 
 def _validate(tree: dict[str, Any], source: str) -> PipelineConfig:

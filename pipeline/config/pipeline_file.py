@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import Field, StrictStr
 
-from pipeline.beam import Beam
 from pipeline.config import defaults, rules
 from pipeline.config.sections.base import Section
+from pipeline.config.sections.beam import Beam
 from pipeline.config.sections.data import Data
 from pipeline.config.sections.encode import Encode
 from pipeline.config.sections.evaluate import Evaluate

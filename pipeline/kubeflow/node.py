@@ -86,7 +86,7 @@ def run(job: Job) -> int:
     """
     logging.basicConfig(level=logging.INFO)
     # Importing TFX costs seconds, which an argument that is wrong does not cost.
-    from pipeline.beam_startup import remember_signatures
+    from pipeline.beam.startup import remember_signatures
     from pipeline.graph import compile_graph, create_pipeline
     from pipeline.kubeflow.metadata import PatientMetadata, wait_for
     from pipeline.kubeflow.shape import digest, shape_of

@@ -26,7 +26,7 @@ from bootstrap.flink.__main__ import FOLDER
 from bootstrap.flink.cluster import Cluster, Ports
 from bootstrap.flink.errors import StepFailed
 from bootstrap.flink.process import Process
-from pipeline import flink_rest
+from pipeline.beam import flink_rest
 from pipeline.config import load_config
 from tests.e2e.command import kindred, last_summary, states
 
@@ -115,7 +115,7 @@ def test_a_worker_that_cannot_start_fails_the_run_with_its_own_error(
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     broken = os.environ | {"PYTHONPATH": str(tmp_path)}
-    pool = subprocess.Popen([sys.executable, "-m", "pipeline.beam_pool", f"--port={port}"], env=broken, cwd=tmp_path)
+    pool = subprocess.Popen([sys.executable, "-m", "pipeline.beam.pool", f"--port={port}"], env=broken, cwd=tmp_path)
     told = settings(cluster.ports, environment_config=f"localhost:{port}")
     try:
         since = time.monotonic()

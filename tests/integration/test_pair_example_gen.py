@@ -17,7 +17,8 @@ from components.errors import DataRefused, InputError
 from components.pair_example_gen import stages
 from components.pair_example_gen.component import PairExampleGen
 from components.pair_example_gen.source import Layout, check_span, find_files, split_path
-from pipeline import beam
+from pipeline.beam import profiles
+from pipeline.config.sections.beam import Beam
 from tests.integration.ingesting import NAMES, ingest, read_quarantine, settings
 
 FULL = Layout("auto", "left", "right", "score", "weight", "time")
@@ -153,7 +154,7 @@ def graph(root: Path, path: str, **changes: object) -> Pipeline:
         pipeline_root=str(root),
         components=[node, StatisticsGen(examples=node.outputs["examples"])],
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(root / "metadata.sqlite")),
-        beam_pipeline_args=beam.options(beam.Beam()),
+        beam_pipeline_args=profiles.options(Beam()),
     )
 
 

@@ -11,7 +11,8 @@ import yaml
 
 from bootstrap.flink import cluster
 from bootstrap.flink.packages import REQUIREMENTS
-from pipeline.beam import Beam, options
+from pipeline.beam.profiles import options
+from pipeline.config.sections.beam import Beam
 from pipeline.config.sections.kubeflow import Kubeflow
 
 FILE = Path(__file__).resolve().parents[3] / "deploy" / "flink" / "cluster.yaml"
@@ -62,7 +63,7 @@ def test_the_settings_that_jobs_need_are_those_of_the_cluster_that_tests_run_on(
 
 
 def test_workers_are_at_the_task_managers_side_and_see_what_tasks_see() -> None:
-    assert WORKERS["command"] == ["python", "-m", "pipeline.beam_pool", "--port=50000"]
+    assert WORKERS["command"] == ["python", "-m", "pipeline.beam.pool", "--port=50000"]
     assert Beam(profile="flink").workers_at == "localhost:50000"
     (volume,) = Kubeflow().volumes
     assert WORKERS["volumeMounts"] == [{"name": "kindred", "mountPath": volume.mount}]

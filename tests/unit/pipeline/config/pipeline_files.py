@@ -11,6 +11,13 @@ import yaml
 from pipeline.config import PipelineConfig, load_config
 from pipeline.errors import ConfigError
 
+DATAFLOW = {
+    "project": "kind-red-1",
+    "region": "europe-west4",
+    "temp_location": "gs://bucket/temp",
+    "image": "r/kindred:1",
+}
+
 
 def write(folder: Path, tree: object) -> Path:
     path = folder / "pipeline.yaml"

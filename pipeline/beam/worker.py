@@ -1,6 +1,6 @@
 """Beam workers that start in a moment: one process imports everything, and each worker is a fork of it.
 
-The pool (`pipeline.beam_pool`) runs this, and writes a line of JSON for each worker that it wants: `id`, `control` (the
+The pool (`pipeline.beam.pool`) runs this, and writes a line of JSON for each worker that it wants: `id`, `control` (the
 task manager's address) and `log` (a file for what it says). The answer is a line with its pid.
 """
 

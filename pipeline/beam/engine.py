@@ -7,8 +7,8 @@ import socket
 import time
 
 from components.pair_example_gen.files import is_remote
-from pipeline import beam, flink_rest
-from pipeline.beam import Beam
+from pipeline.beam import flink_rest, profiles
+from pipeline.config.sections.beam import Beam
 from pipeline.errors import ConfigError, ServiceUnavailable
 
 _CONNECT_SECONDS = 5.0
@@ -22,7 +22,7 @@ def check_engine(settings: Beam, root: str) -> None:
       ConfigError: this machine lacks what the profile needs, or workers elsewhere could not see `root`.
       ServiceUnavailable: the engine does not answer, or has not enough slots.
     """
-    beam.options(settings)
+    profiles.options(settings)
     if settings.profile == "dataflow" and not is_remote(root):
         raise ConfigError(
             f"beam.profile: Dataflow's workers see gs:// alone, and the artifacts of this run go to {root}; use flink "

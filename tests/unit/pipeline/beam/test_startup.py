@@ -10,7 +10,7 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms import core
 
-from pipeline.beam_startup import _remembering, remember_signatures
+from pipeline.beam.startup import _remembering, remember_signatures
 
 pytestmark = pytest.mark.tensorflow
 

@@ -16,7 +16,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from apache_beam.runners.portability import flink_runner, portable_runner, spark_runner
 from apache_beam.runners.runner import PipelineState
 
-from pipeline import beam_probe, flink_rest
+from pipeline.beam import flink_rest, probe
 from pipeline.errors import EngineError
 
 _MOST_WORDS = 600
@@ -138,7 +138,7 @@ def _try_workers(runner: type, options: PipelineOptions) -> None:
     try:
         with beam.Pipeline(runner=runner(), options=trial) as pipeline:
             looked = pipeline | beam.Create(range(count)) | beam.Reshuffle()
-            _ = looked | beam.Map(beam_probe.look, folder)
+            _ = looked | beam.Map(probe.look, folder)
         _compare(who, folder)
     except NotInTime:
         why = flink_rest.last_error(told.kindred_flink_url, name) if told.kindred_flink_url else ""
@@ -152,7 +152,7 @@ def _try_workers(runner: type, options: PipelineOptions) -> None:
 
 def _compare(who: str, folder: str) -> None:
     """Compares what the workers wrote with what is here."""
-    here, files = beam_probe.versions(), [name for name in os.listdir(folder) if name.endswith(".json")]
+    here, files = probe.versions(), [name for name in os.listdir(folder) if name.endswith(".json")]
     if not files:
         raise EngineError(f"what they write to {folder} is not seen here; put --root on a volume of both")
     for name in files:

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from pipeline import beam, beam_engine, flink_rest
-from pipeline.beam import Beam
-from pipeline.beam_engine import check_engine
+from pipeline.beam import engine, flink_rest, profiles
+from pipeline.beam.engine import check_engine
+from pipeline.config.sections.beam import Beam
 from pipeline.errors import ConfigError, ServiceUnavailable
+from tests.unit.pipeline.config.pipeline_files import DATAFLOW
 
 ROOT = "/somewhere/build/films"
 
@@ -66,7 +67,7 @@ def test_this_machine_needs_nothing() -> None:
 
 def test_no_job_server_is_refused_with_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
     port = closed_port()
-    monkeypatch.setattr(beam, "LOOPBACK_JOBS", f"localhost:{port}")
+    monkeypatch.setattr("pipeline.config.sections.beam.LOOPBACK_JOBS", f"localhost:{port}")
     with pytest.raises(ServiceUnavailable, match=rf"localhost:{port} does not answer .*`make flink-up`"):
         check_engine(Beam(profile="flink"), ROOT)
     with pytest.raises(ServiceUnavailable, match="start it, or correct the key"):
@@ -87,7 +88,7 @@ def test_slots_that_the_job_before_gives_back_are_waited_for(monkeypatch: pytest
     with listening() as jobs, answering({"/overview": [slots(0), slots(1), slots(2)]}) as flink:
         settings = Beam(profile="flink", flink_master=flink, job_endpoint=f"localhost:{jobs}")
         check_engine(settings, ROOT)
-    monkeypatch.setattr(beam_engine, "_SLOTS_SECONDS", 0.6)
+    monkeypatch.setattr(engine, "_SLOTS_SECONDS", 0.6)
     with listening() as jobs, answering({"/overview": [slots(0)]}) as flink:
         settings = Beam(profile="flink", flink_master=flink, job_endpoint=f"localhost:{jobs}")
         with pytest.raises(ServiceUnavailable, match="wait for other jobs"):
@@ -104,23 +105,17 @@ def test_what_is_not_flink_is_refused(answer: Any) -> None:
 
 def test_a_job_server_to_be_started_needs_java(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Beam(profile="flink", flink_master="flink.example:8081")
-    monkeypatch.setattr(beam_engine.shutil, "which", lambda program: None)
+    monkeypatch.setattr(engine.shutil, "which", lambda program: None)
     with pytest.raises(ConfigError, match="no `java` on PATH"):
         check_engine(settings, ROOT)
-    monkeypatch.setattr(beam_engine.shutil, "which", lambda program: "/usr/bin/java")
+    monkeypatch.setattr(engine.shutil, "which", lambda program: "/usr/bin/java")
     check_engine(settings, ROOT)
 
 
 def test_dataflow_cannot_see_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beam, "_is_installed", lambda module: True)
-    job = {
-        "project": "kind-red-1",
-        "region": "europe-west4",
-        "temp_location": "gs://bucket/temp",
-        "image": "r/kindred:1",
-    }
+    monkeypatch.setattr(profiles, "_is_installed", lambda module: True)
     with pytest.raises(ConfigError, match=rf"see gs:// alone, and the artifacts of this run go to {ROOT}"):
-        check_engine(Beam(profile="dataflow", dataflow=job), ROOT)
+        check_engine(Beam(profile="dataflow", dataflow=DATAFLOW), ROOT)
 
 
 def test_the_last_error_of_a_job_is_found_by_its_name() -> None:

@@ -1,8 +1,8 @@
-"""A pool of Beam's Python workers that says so when one cannot start: `python -m pipeline.beam_pool --port 50000`.
+"""A pool of Beam's Python workers that says so when one cannot start: `python -m pipeline.beam.pool --port 50000`.
 
 Beam's own pool starts whatever `python` is on PATH and reports success before the worker has done anything; one that
 then fails to import leaves the engine waiting without end. This pool forks its workers from a process that has imported
-what our components need (`pipeline.beam_worker`); if that cannot be done, it answers with what was said, which the
+what our components need (`pipeline.beam.worker`); if that cannot be done, it answers with what was said, which the
 engine takes for the reason that its job fails.
 
 Task managers number their workers each for itself, so that two of them that share a pool give the same ids: a worker is
@@ -36,7 +36,7 @@ START_SECONDS = 50.0
 
 _STOP_SECONDS = 10.0
 _SAID_BYTES = 4096
-_WORKER = "import pipeline.beam_worker as worker; worker.main()"
+_WORKER = "import pipeline.beam.worker as worker; worker.main()"
 
 
 class CannotStart(Exception):
@@ -217,7 +217,7 @@ def serve(host: str, port: int, pool: WorkerPool) -> tuple[grpc.Server, int]:
 
 def main() -> None:
     """Serves until it is told to stop."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.beam_pool", description=str(__doc__).splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m pipeline.beam.pool", description=str(__doc__).splitlines()[0])
     parser.add_argument("--host", default="localhost", help="where to listen; localhost")
     parser.add_argument("--port", type=int, default=50000)
     told = parser.parse_args()

@@ -11,8 +11,7 @@ import psutil
 import pytest
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc, endpoints_pb2
 
-from pipeline import beam_pool
-from pipeline.beam_pool import WorkerPool, serve
+from pipeline.beam.pool import WorkerPool, serve
 
 pytestmark = pytest.mark.tensorflow
 
@@ -42,7 +41,7 @@ def start(worker: str) -> beam_fn_api_pb2.StartWorkerRequest:
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    monkeypatch.setattr(beam_pool, "_WORKER", STARTS)
+    monkeypatch.setattr("pipeline.beam.pool._WORKER", STARTS)
     pool = WorkerPool(start_seconds=20)
     server, port = serve("localhost", 0, pool)
     yield port
@@ -72,13 +71,13 @@ def test_stopping_a_worker_that_nobody_knows_is_nothing(port: int) -> None:
 
 
 def test_a_worker_that_cannot_import_answers_with_its_error(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beam_pool, "_WORKER", "import no_such_module_of_ours")
+    monkeypatch.setattr("pipeline.beam.pool._WORKER", "import no_such_module_of_ours")
     error = asks(port).StartWorker(start("1-1")).error
     assert error == "a Beam worker could not start: ModuleNotFoundError: No module named 'no_such_module_of_ours'"
 
 
 def test_a_worker_that_says_nothing_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beam_pool, "_WORKER", "import time; print('loading', flush=True); time.sleep(60)")
+    monkeypatch.setattr("pipeline.beam.pool._WORKER", "import time; print('loading', flush=True); time.sleep(60)")
     pool, since = WorkerPool(start_seconds=1.5), time.monotonic()
     server, port = serve("localhost", 0, pool)
     try:
@@ -90,9 +89,9 @@ def test_a_worker_that_says_nothing_is_given_up_in_time(monkeypatch: pytest.Monk
 
 
 def test_what_is_mended_works_without_a_new_pool(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beam_pool, "_WORKER", "raise SystemExit('not today')")
+    monkeypatch.setattr("pipeline.beam.pool._WORKER", "raise SystemExit('not today')")
     assert asks(port).StartWorker(start("1-1")).error == "a Beam worker could not start: not today"
-    monkeypatch.setattr(beam_pool, "_WORKER", STARTS)
+    monkeypatch.setattr("pipeline.beam.pool._WORKER", STARTS)
     assert asks(port).StartWorker(start("1-1")).error == ""
     assert len(workers()) == 1
 

@@ -12,8 +12,8 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.direct import direct_runner
 
-from pipeline import beam_probe, beam_runner, flink_rest
-from pipeline.beam_runner import JobOptions, NotInTime, _Result, reason
+from pipeline.beam import flink_rest, probe, runner
+from pipeline.beam.runner import JobOptions, NotInTime, _Result, reason
 from pipeline.errors import EngineError
 
 pytestmark = pytest.mark.tensorflow
@@ -115,7 +115,7 @@ def test_the_reason_is_the_innermost(text: str, words: str) -> None:
     assert "\n" not in reason(text)
 
 
-class Here(beam_runner._Watched, direct_runner.BundleBasedDirectRunner):
+class Here(runner._Watched, direct_runner.BundleBasedDirectRunner):
     """The trial of the workers, on this very process."""
 
     failure: EngineError | None = None
@@ -132,30 +132,30 @@ def trial(folder: Path) -> PipelineOptions:
 
 
 def test_workers_that_have_what_we_have_pass_and_leave_nothing(tmp_path: Path) -> None:
-    beam_runner._try_workers(Here, trial(tmp_path))
+    runner._try_workers(Here, trial(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_workers_with_another_version_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def look(number: int, folder: str) -> None:
-        Path(folder, f"{number}.json").write_text(json.dumps(beam_probe.versions() | {"apache-beam": "2.1"}))
+        Path(folder, f"{number}.json").write_text(json.dumps(probe.versions() | {"apache-beam": "2.1"}))
 
-    monkeypatch.setattr(beam_probe, "look", look)
+    monkeypatch.setattr(probe, "look", look)
     version = apache_beam.version.__version__
     words = rf"the Beam workers \(external pool:1\) .*have apache-beam 2.1, and this process has {version}"
     with pytest.raises(EngineError, match=words):
-        beam_runner._try_workers(Here, trial(tmp_path))
+        runner._try_workers(Here, trial(tmp_path))
 
 
 def test_workers_that_write_elsewhere_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beam_probe, "look", lambda number, folder: None)
+    monkeypatch.setattr(probe, "look", lambda number, folder: None)
     with pytest.raises(EngineError, match="is not seen here; put --root on a volume of both"):
-        beam_runner._try_workers(Here, trial(tmp_path))
+        runner._try_workers(Here, trial(tmp_path))
 
 
 def test_a_folder_that_is_not_there_for_a_worker_is_its_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="is not there for its workers; put --root on a volume of both"):
-        beam_probe.look(1, str(tmp_path / "gone"))
+        probe.look(1, str(tmp_path / "gone"))
 
 
 def test_workers_that_do_not_start_in_time_say_what_the_engine_knows(
@@ -166,7 +166,7 @@ def test_workers_that_do_not_start_in_time_say_what_the_engine_knows(
         flink_rest, "last_error", lambda url, name: f"{url} {name}: a Beam worker could not start: no tfx"
     )
     with pytest.raises(EngineError, match="did not start within 9 s: a Beam worker could not start: no tfx"):
-        beam_runner._try_workers(Here, trial(tmp_path))
+        runner._try_workers(Here, trial(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 

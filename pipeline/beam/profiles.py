@@ -1,0 +1,95 @@
+"""Named Beam profiles: what section `beam` of a pipeline file becomes on Beam's command line."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from pipeline.config.sections.beam import Beam
+from pipeline.errors import ConfigError
+
+# Workers elsewhere would need TFX sent to them, which TFX packs anew for each component, in a second or two; naming
+# a container that has it keeps TFX from that, and these runners start none.
+_HAVE_TFX = "--sdk_container_image=none"
+
+
+def options(settings: Beam, shared: str = "") -> list[str]:
+    """Beam's command line; `shared` is the folder of a run that workers elsewhere must see.
+
+    Raises:
+      ConfigError: what the profile needs is not installed.
+    """
+    if settings.profile == "local":
+        return _local(settings)
+    if settings.profile == "dataflow":
+        return _dataflow(settings)
+    return _engine(settings, shared)
+
+
+def _local(settings: Beam) -> list[str]:
+    """One process, or as many as are asked for: each begins by importing TFX, for every job."""
+    workers = settings.direct_workers
+    mode = "in_memory" if workers == 1 else "multi_processing"
+    return ["--runner=DirectRunner", f"--direct_running_mode={mode}", f"--direct_num_workers={workers}", _HAVE_TFX]
+
+
+def _engine(settings: Beam, shared: str) -> list[str]:
+    """A job server that runs already, or the one that Beam's FlinkRunner or SparkRunner brings."""
+    found = [f"--runner=pipeline.beam.runner.{_RUNNERS[settings.profile if settings.jobs_at is None else 'portable']}"]
+    if settings.jobs_at is not None:
+        found.append(f"--job_endpoint={settings.jobs_at}")
+        if settings.artifact_endpoint is not None:
+            found.append(f"--artifact_endpoint={settings.artifact_endpoint}")
+    elif settings.profile == "flink":
+        found += [f"--flink_master={settings.flink_master}", f"--flink_version={settings.flink_version}"]
+    else:
+        found.append(f"--spark_master_url={settings.spark_master}")
+    if settings.jobs_at is None and settings.job_server_jar is not None:
+        found.append(f"--{settings.profile}_job_server_jar={settings.job_server_jar}")
+    found.append(f"--environment_type={settings.environment.upper()}")
+    if settings.workers_at:
+        found.append(f"--environment_config={settings.workers_at}")
+    # Between two stages nobody uses a job's workers for a moment: without this each stage starts new ones.
+    found.append(f"--environment_cache_millis={_KEEP_WORKERS_MS}")
+    found += [f"--parallelism={settings.parallelism}", f"--kindred_job_seconds={settings.job_seconds}"]
+    found += [f"--kindred_start_seconds={settings.start_seconds}", f"--kindred_shared={shared}"]
+    if settings.flink_url is not None:
+        found.append(f"--kindred_flink_url={settings.flink_url}")
+    return [*found, f"--job_server_timeout={settings.start_seconds}", _HAVE_TFX]
+
+
+_KEEP_WORKERS_MS = 30_000
+_RUNNERS = {"portable": "PortableRunner", "flink": "FlinkRunner", "spark": "SparkRunner"}
+
+
+def _dataflow(settings: Beam) -> list[str]:
+    if not _is_installed("google.cloud.dataflow"):
+        raise ConfigError(
+            "beam.profile: dataflow needs Beam's Google Cloud client, which a plain installation leaves out; install "
+            "it with `uv sync --extra cloud` (Python 3.11 or newer)"
+        )
+    assert settings.dataflow
+    job = settings.dataflow
+    given = {
+        "project": job.project,
+        "region": job.region,
+        "temp_location": job.temp_location,
+        "staging_location": job.staging_location,
+        "sdk_container_image": job.image,
+        "worker_machine_type": job.machine_type,
+        "max_num_workers": job.max_workers,
+        "disk_size_gb": job.disk_gb,
+        "service_account_email": job.service_account,
+        "subnetwork": job.subnetwork,
+    }
+    found = ["--runner=DataflowRunner", *(f"--{key}={value}" for key, value in given.items() if value is not None)]
+    # The image has everything, at the versions of the lock: workers install nothing.
+    found += ["--sdk_location=container"]
+    found += [] if job.public_ips else ["--no_use_public_ips"]
+    return [*found, *(f"--labels={key}={value}" for key, value in job.labels.items())]
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False

@@ -1,0 +1,134 @@
+"""The command lines that profiles become."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.beam import profiles
+from pipeline.beam.profiles import options
+from pipeline.config.sections.beam import PROFILES, Beam
+from pipeline.errors import ConfigError
+from tests.unit.pipeline.config.pipeline_files import DATAFLOW
+
+
+def flags(settings: Beam, shared: str = "") -> dict[str, str | bool]:
+    pairs = (flag.removeprefix("--").partition("=") for flag in options(settings, shared))
+    return {name: value if equals else True for name, equals, value in pairs}
+
+
+def test_without_a_profile_jobs_run_here() -> None:
+    assert Beam().profile == "local"
+    assert flags(Beam()) == {
+        "runner": "DirectRunner",
+        "direct_running_mode": "in_memory",
+        "direct_num_workers": "1",
+        "sdk_container_image": "none",
+    }
+
+
+def test_flink_without_an_address_is_the_cluster_of_flink_up() -> None:
+    found = flags(Beam(profile="flink"), "/root/pipeline")
+    assert found == {
+        "runner": "pipeline.beam.runner.PortableRunner",
+        "job_endpoint": "localhost:8099",
+        "environment_type": "EXTERNAL",
+        "environment_config": "localhost:50000",
+        "environment_cache_millis": "30000",
+        "parallelism": "2",
+        "kindred_job_seconds": "21600",
+        "kindred_start_seconds": "60",
+        "kindred_shared": "/root/pipeline",
+        "kindred_flink_url": "http://localhost:8081",
+        "job_server_timeout": "60",
+        "sdk_container_image": "none",
+    }
+
+
+def test_flink_master_alone_lets_beam_bring_its_job_server() -> None:
+    found = flags(Beam(profile="flink", flink_master="flink.example:8081", flink_version="1.20", parallelism=16))
+    assert found["runner"] == "pipeline.beam.runner.FlinkRunner"
+    assert (found["flink_master"], found["flink_version"], found["parallelism"]) == ("flink.example:8081", "1.20", "16")
+    assert found["kindred_flink_url"] == "http://flink.example:8081"
+    assert "job_endpoint" not in found
+
+
+def test_a_job_server_that_runs_already_is_used() -> None:
+    section = {"flink_master": "https://flink.example/", "job_endpoint": "jobs:8099", "artifact_endpoint": "jobs:8098"}
+    found = flags(Beam(profile="flink", **section))
+    assert found["runner"] == "pipeline.beam.runner.PortableRunner"
+    assert (found["job_endpoint"], found["artifact_endpoint"]) == ("jobs:8099", "jobs:8098")
+    assert found["kindred_flink_url"] == "https://flink.example"
+    assert "flink_master" not in found
+
+
+def test_spark() -> None:
+    found = flags(Beam(profile="spark", spark_master="spark://spark.example:7077", job_server_jar="/j.jar"))
+    assert found["runner"] == "pipeline.beam.runner.SparkRunner"
+    assert (found["spark_master_url"], found["spark_job_server_jar"]) == ("spark://spark.example:7077", "/j.jar")
+    assert "kindred_flink_url" not in found
+
+
+@pytest.mark.parametrize(
+    ("section", "kind", "config"),
+    [
+        ({"environment": "docker", "environment_config": "r/kindred:1"}, "DOCKER", "r/kindred:1"),
+        ({"environment": "process", "environment_config": '{"command": "/boot"}'}, "PROCESS", '{"command": "/boot"}'),
+        ({"environment": "loopback"}, "LOOPBACK", None),
+        ({"environment_config": "pool:50001"}, "EXTERNAL", "pool:50001"),
+    ],
+)
+def test_environments(section: dict[str, Any], kind: str, config: str | None) -> None:
+    found = flags(Beam(profile="flink", **section))
+    assert (found["environment_type"], found.get("environment_config")) == (kind, config)
+
+
+def test_dataflow_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profiles, "_is_installed", lambda module: module == "google.cloud.dataflow")
+    more = {"staging_location": "gs://bucket/staging", "machine_type": "n2-standard-4", "max_workers": 8, "disk_gb": 50}
+    more |= {"service_account": "a@kind-red-1.iam.gserviceaccount.com", "subnetwork": "regions/r/subnetworks/s"}
+    more |= {"public_ips": False, "labels": {"team": "b"}}
+    found = flags(Beam(profile="dataflow", dataflow=DATAFLOW | more))
+    assert found == {
+        "runner": "DataflowRunner",
+        "project": "kind-red-1",
+        "region": "europe-west4",
+        "temp_location": "gs://bucket/temp",
+        "staging_location": "gs://bucket/staging",
+        "sdk_container_image": "r/kindred:1",
+        "worker_machine_type": "n2-standard-4",
+        "max_num_workers": "8",
+        "disk_size_gb": "50",
+        "service_account_email": "a@kind-red-1.iam.gserviceaccount.com",
+        "subnetwork": "regions/r/subnetworks/s",
+        "sdk_location": "container",
+        "no_use_public_ips": True,
+        "labels": "team=b",
+    }
+
+
+def test_dataflow_without_its_client_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profiles, "_is_installed", lambda module: False)
+    with pytest.raises(ConfigError, match="uv sync --extra cloud"):
+        options(Beam(profile="dataflow", dataflow=DATAFLOW))
+
+
+@pytest.mark.parametrize("profile", [*PROFILES])
+def test_beam_understands_every_option_of_ours(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    import pipeline.beam.runner  # noqa: F401 - defines options of ours
+
+    monkeypatch.setattr(profiles, "_is_installed", lambda module: True)
+    given_options = options(Beam(profile=profile, dataflow=DATAFLOW, spark_master="local[2]"))
+    found = PipelineOptions(given_options)
+    known = found.get_all_options()
+    for flag in given_options:
+        name = flag.removeprefix("--").partition("=")[0]
+        assert name in known, name
+
+
+def test_more_processes_than_one_are_processes() -> None:
+    found = flags(Beam(direct_workers=3))
+    assert (found["direct_running_mode"], found["direct_num_workers"]) == ("multi_processing", "3")
