@@ -32,13 +32,15 @@ def roll_back(root: Root, to: str, undo: bool, reason: str) -> str:
         raise RollbackError(f"--root {root.path}: no run was ever here; give the root of a pipeline with --root")
     directory = to if is_remote(to) else str(root.path / to)
     with root.locked():
-        place = places.at(directory)
+        versions = places.at(directory)
         try:
-            changed, other = place.restore(directory) if undo else place.withdraw(directory)
+            if undo:
+                changed = served = versions.restore()[0]
+            else:
+                changed, served = versions.withdraw()
         except LookupError as error:
             raise RollbackError(str(error)) from None
-        served = changed if undo else other
-        _record(root, directory, changed, {"served": int(served), "undo": int(undo), "reason": reason})
+        _record(root, directory, changed, {"served": served, "undo": int(undo), "reason": reason})
     if undo:
         return f"version {changed} of {directory} is served again"
     return f"version {changed} of {directory} is withdrawn; {served} is served. Bring it back with --undo."

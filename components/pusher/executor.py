@@ -46,14 +46,14 @@ class Executor(executor.Executor):
         destination = pusher_pb2.PushDestination()
         proto_utils.json_to_proto(exec_properties["push_destination"], destination)
         directory = destination.filesystem.base_directory
-        place = places.at(directory)
+        versions = places.at(directory)
         model = self.GetModelPath(input_dict)
-        version = place.newest_if_same(model, directory)
+        version = versions.newest_if_same(model)
         pushed_model.set_int_custom_property(REUSED_PROPERTY, int(version is not None))
         if version is None:
-            _refuse_withdrawn(place.withdrawn_if_same(model, directory), directory)
-            version = place.publish(model, directory, _card(input_dict))
-            place.retire(directory, int(exec_properties["keep"]))
+            _refuse_withdrawn(versions.withdrawn_if_same(model), directory)
+            version = versions.publish(model, _card(input_dict))
+            versions.retire(int(exec_properties["keep"]))
         self._MarkPushed(pushed_model, os.path.join(directory, str(version)), str(version))
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
-from components.pusher import publish, remote
+from components.pusher.local import LocalVersions
+from components.pusher.remote import RemoteVersions
+from components.pusher.versions import Versions
 
 
 def is_remote(directory: str) -> bool:
@@ -12,6 +12,6 @@ def is_remote(directory: str) -> bool:
     return "://" in directory
 
 
-def at(directory: str) -> ModuleType:
-    """The module whose functions publish to `directory`; both have the same ones."""
-    return remote if is_remote(directory) else publish
+def at(directory: str) -> Versions:
+    """The versions in `directory`."""
+    return RemoteVersions(directory) if is_remote(directory) else LocalVersions(directory)

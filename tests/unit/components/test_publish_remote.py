@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from components.pusher import places, publish, remote
+from components.pusher import places, remote
+from components.pusher.local import LocalVersions
+from components.pusher.remote import RemoteVersions
 
 pytestmark = pytest.mark.tensorflow
 
@@ -18,6 +20,11 @@ pytestmark = pytest.mark.tensorflow
 @pytest.fixture
 def directory() -> str:
     return f"ram://{uuid.uuid4().hex}/models"
+
+
+@pytest.fixture
+def versions(directory: str) -> RemoteVersions:
+    return RemoteVersions(directory)
 
 
 @pytest.fixture
@@ -38,46 +45,44 @@ def _files(folder: str) -> dict[str, bytes]:
 
 
 def test_a_place_is_chosen_by_its_scheme(directory: str) -> None:
-    assert places.at(directory) is remote
-    assert places.at("/models") is publish
-    shared = ("newest_if_same", "publish", "restore", "retire", "versions", "withdraw", "withdrawn_if_same")
-    assert all(hasattr(place, name) for place in (remote, publish) for name in shared)
+    assert [type(places.at(where)) for where in (directory, "/models")] == [RemoteVersions, LocalVersions]
+    assert places.at(directory).directory == directory
 
 
-def test_versions_count_up_and_hold_the_models_files(model: Path, directory: str) -> None:
-    assert remote.versions(directory) == []
-    assert [remote.publish(str(model), directory) for _ in range(2)] == [1, 2]
+def test_versions_count_up_and_hold_the_models_files(model: Path, versions: RemoteVersions, directory: str) -> None:
+    assert versions.published() == []
+    assert [versions.publish(str(model)) for _ in range(2)] == [1, 2]
     found = _files(f"{directory}/2")
     assert found.pop("assets.extra/manifest.json")
     assert found == {str(p.relative_to(model)): p.read_bytes() for p in model.rglob("*") if p.is_file()}
-    assert remote.versions(directory) == [1, 2]
+    assert versions.published() == [1, 2]
     assert not [name for name in tf.io.gfile.listdir(directory) if name.startswith(".claim")]
 
 
-def test_the_card_goes_with_the_version(model: Path, directory: str, tmp_path: Path) -> None:
+def test_the_card_goes_with_the_version(model: Path, versions: RemoteVersions, directory: str, tmp_path: Path) -> None:
     (tmp_path / "card.md").write_text("# a model")
-    assert remote.publish(str(model), directory, str(tmp_path / "card.md")) == 1
+    assert versions.publish(str(model), str(tmp_path / "card.md")) == 1
     assert _files(f"{directory}/1")["assets.extra/model_card.md"] == b"# a model"
-    assert remote.newest_if_same(str(model), directory) == 1
+    assert versions.newest_if_same(str(model)) == 1
 
 
 def test_a_version_has_no_graph_before_everything_else_is_there(
-    model: Path, directory: str, monkeypatch: pytest.MonkeyPatch
+    model: Path, versions: RemoteVersions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy, seen = remote._copy, []
 
     def watched(source: str, target: str) -> None:
         copy(source, target)
-        seen.append((Path(source).name, remote.versions(directory)))
+        seen.append((Path(source).name, versions.published()))
 
     monkeypatch.setattr(remote, "_copy", watched)
-    remote.publish(str(model), directory)
+    versions.publish(str(model))
     assert [name for name, _ in seen][-1] == "saved_model.pb"
     assert [versions for _, versions in seen] == [[], [], [1]]
 
 
 def test_an_interrupted_copy_is_no_version_and_its_number_is_not_given_again(
-    model: Path, directory: str, monkeypatch: pytest.MonkeyPatch
+    model: Path, versions: RemoteVersions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = remote._copy
 
@@ -88,55 +93,55 @@ def test_an_interrupted_copy_is_no_version_and_its_number_is_not_given_again(
 
     monkeypatch.setattr(remote, "_copy", interrupted)
     with pytest.raises(OSError, match="no network"):
-        remote.publish(str(model), directory)
-    assert remote.versions(directory) == []
+        versions.publish(str(model))
+    assert versions.published() == []
     monkeypatch.setattr(remote, "_copy", copy)
-    assert remote.publish(str(model), directory) == 2
-    assert remote.versions(directory) == [2]
+    assert versions.publish(str(model)) == 2
+    assert versions.published() == [2]
 
 
-def test_publishers_at_once_get_different_versions(model: Path, directory: str) -> None:
+def test_publishers_at_once_get_different_versions(model: Path, versions: RemoteVersions) -> None:
     start = threading.Barrier(3)
 
     def publish_one(_: int) -> int:
         start.wait()
-        return remote.publish(str(model), directory)
+        return versions.publish(str(model))
 
     with ThreadPoolExecutor(3) as pool:
         assert sorted(pool.map(publish_one, range(3))) == [1, 2, 3]
 
 
-def test_the_same_model_is_known_again(model: Path, directory: str) -> None:
-    assert remote.newest_if_same(str(model), directory) is None
-    remote.publish(str(model), directory)
-    assert remote.newest_if_same(str(model), directory) == 1
+def test_the_same_model_is_known_again(model: Path, versions: RemoteVersions) -> None:
+    assert versions.newest_if_same(str(model)) is None
+    versions.publish(str(model))
+    assert versions.newest_if_same(str(model)) == 1
     _change(model)
-    assert remote.newest_if_same(str(model), directory) is None
+    assert versions.newest_if_same(str(model)) is None
 
 
-def test_withdrawing_and_restoring(model: Path, directory: str) -> None:
+def test_withdrawing_and_restoring(model: Path, versions: RemoteVersions, directory: str) -> None:
     for _ in range(2):
         _change(model)
-        remote.publish(str(model), directory)
+        versions.publish(str(model))
     before = _files(f"{directory}/2")
-    assert remote.withdraw(directory) == (2, 1)
-    assert (remote.versions(directory), remote.withdrawn(directory)) == ([1], [2])
-    assert remote.withdrawn_if_same(str(model), directory) == 2
+    assert versions.withdraw() == (2, 1)
+    assert (versions.published(), versions.withdrawn()) == ([1], [2])
+    assert versions.withdrawn_if_same(str(model)) == 2
     with pytest.raises(LookupError, match="no earlier one"):
-        remote.withdraw(directory)
-    assert remote.restore(directory) == (2, 1)
+        versions.withdraw()
+    assert versions.restore() == (2, 1)
     assert _files(f"{directory}/2") == before
     with pytest.raises(LookupError, match="no version that was withdrawn"):
-        remote.restore(directory)
-    remote.withdraw(directory)
-    assert remote.publish(str(model), directory) == 3
+        versions.restore()
+    versions.withdraw()
+    assert versions.publish(str(model)) == 3
     with pytest.raises(LookupError, match="was published after 2 was withdrawn"):
-        remote.restore(directory)
+        versions.restore()
 
 
-def test_retention_keeps_the_newest(model: Path, directory: str) -> None:
+def test_retention_keeps_the_newest(model: Path, versions: RemoteVersions, directory: str) -> None:
     for _ in range(4):
-        remote.publish(str(model), directory)
-    remote.retire(directory, 2)
-    assert remote.versions(directory) == [3, 4]
+        versions.publish(str(model))
+    versions.retire(2)
+    assert versions.published() == [3, 4]
     assert sorted(name.rstrip("/") for name in tf.io.gfile.listdir(directory)) == ["3", "4"]

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.pusher import publish as module
-from components.pusher.publish import file_digests, newest_if_same, publish, retire, versions
+from components.pusher.local import LocalVersions
+from components.pusher.manifest import CARD, MANIFEST, file_digests, read_manifest
 
 
 @pytest.fixture
@@ -38,51 +38,58 @@ def serving(tmp_path: Path) -> Path:
     return tmp_path / "deep" / "serving"
 
 
+@pytest.fixture
+def versions(serving: Path) -> LocalVersions:
+    return LocalVersions(str(serving))
+
+
 def _files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_versions_count_up_and_hold_the_models_files(model: Path, serving: Path) -> None:
-    assert [publish(str(model), str(serving)) for _ in range(3)] == [1, 2, 3]
+def test_versions_count_up_and_hold_the_models_files(model: Path, versions: LocalVersions, serving: Path) -> None:
+    assert [versions.publish(str(model)) for _ in range(3)] == [1, 2, 3]
     for version in ("1", "2", "3"):
         published = _files(serving / version)
-        del published[module.MANIFEST]
+        del published[MANIFEST]
         assert published == _files(model)
     assert sorted(os.listdir(serving)) == ["1", "2", "3"]
 
 
 def test_the_card_goes_with_the_version_and_is_no_part_of_what_the_model_is(
-    model: Path, serving: Path, tmp_path: Path
+    model: Path, versions: LocalVersions, serving: Path, tmp_path: Path
 ) -> None:
     card = tmp_path / "card.md"
     card.write_text("# a model")
-    assert publish(str(model), str(serving), str(card)) == 1
-    published = serving / "1" / module.CARD
+    assert versions.publish(str(model), str(card)) == 1
+    published = serving / "1" / CARD
     assert published.read_text() == "# a model"
-    assert module.CARD not in module.read_manifest(str(serving / "1"))
+    assert CARD not in read_manifest(str(serving / "1"))
     published.write_text("# the same model, of which more is known")
-    assert newest_if_same(str(model), str(serving)) == 1
+    assert versions.newest_if_same(str(model)) == 1
 
 
-def test_the_next_version_follows_the_newest_number_whatever_else_lies_there(model: Path, serving: Path) -> None:
+def test_the_next_version_follows_the_newest_number_whatever_else_lies_there(
+    model: Path, versions: LocalVersions, serving: Path
+) -> None:
     for name in ("9", "10", "2", "readme", "11.old", "-12", ".staging-99", "1e3"):
         (serving / name).mkdir(parents=True)
-    assert versions(str(serving)) == [2, 9, 10]
-    assert publish(str(model), str(serving)) == 11
+    assert versions.published() == [2, 9, 10]
+    assert versions.publish(str(model)) == 11
 
 
 def test_no_directory_holds_no_version(tmp_path: Path) -> None:
-    assert versions(str(tmp_path / "none")) == []
+    assert LocalVersions(str(tmp_path / "none")).published() == []
 
 
-def test_others_may_read_what_was_published(model: Path, serving: Path) -> None:
-    publish(str(model), str(serving))
+def test_others_may_read_what_was_published(model: Path, versions: LocalVersions, serving: Path) -> None:
+    versions.publish(str(model))
     assert (serving / "1").stat().st_mode & 0o777 == 0o755
 
 
-def test_a_poll_never_sees_half_a_version(model: Path, serving: Path) -> None:
+def test_a_poll_never_sees_half_a_version(model: Path, versions: LocalVersions, serving: Path) -> None:
     serving.mkdir(parents=True)
-    complete = {*_files(model), module.MANIFEST}
+    complete = {*_files(model), MANIFEST}
     done = threading.Event()
     faults: list[tuple[str, set[str]]] = []
     polls = 0
@@ -101,24 +108,26 @@ def test_a_poll_never_sees_half_a_version(model: Path, serving: Path) -> None:
     poller.start()
     try:
         for _ in range(60):
-            publish(str(model), str(serving))
+            versions.publish(str(model))
     finally:
         done.set()
         poller.join()
     assert faults == []
     assert polls > 10
-    assert versions(str(serving)) == list(range(1, 61))
+    assert versions.published() == list(range(1, 61))
 
 
-def test_publishers_at_once_get_different_versions(model: Path, serving: Path) -> None:
+def test_publishers_at_once_get_different_versions(model: Path, versions: LocalVersions, serving: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
-        given_out = list(pool.map(lambda _: publish(str(model), str(serving)), range(24)))
+        given_out = list(pool.map(lambda _: versions.publish(str(model)), range(24)))
     assert sorted(given_out) == list(range(1, 25))
-    assert all(newest_if_same(str(model), str(serving)) == 24 for _ in range(1))
+    assert all(versions.newest_if_same(str(model)) == 24 for _ in range(1))
     assert all(_files(serving / str(version)).keys() > _files(model).keys() for version in given_out)
 
 
-def test_who_comes_second_takes_the_next_number(model: Path, serving: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_comes_second_takes_the_next_number(
+    model: Path, versions: LocalVersions, serving: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another publisher's version appears between the look at the directory and the rename."""
     rename = os.rename
 
@@ -128,16 +137,16 @@ def test_who_comes_second_takes_the_next_number(model: Path, serving: Path, monk
         rename(source, target)
 
     monkeypatch.setattr(os, "rename", overtaken)
-    assert publish(str(model), str(serving)) == 2
-    assert versions(str(serving)) == [1, 2]
-    assert not (serving / "1" / module.MANIFEST).exists()
+    assert versions.publish(str(model)) == 2
+    assert versions.published() == [1, 2]
+    assert not (serving / "1" / MANIFEST).exists()
 
 
 @pytest.mark.parametrize("interruption", [OSError("disk full"), KeyboardInterrupt()])
 def test_an_interrupted_copy_leaves_nothing(
-    model: Path, serving: Path, monkeypatch: pytest.MonkeyPatch, interruption: BaseException
+    model: Path, versions: LocalVersions, serving: Path, monkeypatch: pytest.MonkeyPatch, interruption: BaseException
 ) -> None:
-    publish(str(model), str(serving))
+    versions.publish(str(model))
     copy, copied = shutil.copyfile, []
 
     def interrupted(source: str, target: str, **options: bool) -> str:
@@ -148,21 +157,21 @@ def test_an_interrupted_copy_leaves_nothing(
 
     monkeypatch.setattr(shutil, "copyfile", interrupted)
     with pytest.raises(type(interruption)) as raised:
-        publish(str(model), str(serving))
+        versions.publish(str(model))
     assert len(copied) == 2
     assert raised.value is interruption or "disk full" in str(raised.value)
     assert os.listdir(serving) == ["1"]
 
 
 def test_a_rename_that_fails_for_good_is_raised_and_leaves_nothing(
-    model: Path, serving: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, versions: LocalVersions, serving: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(source: str, target: str) -> None:
         raise PermissionError("no")
 
     monkeypatch.setattr(os, "rename", refuse)
     with pytest.raises(PermissionError):
-        publish(str(model), str(serving))
+        versions.publish(str(model))
     assert os.listdir(serving) == []
 
 
@@ -173,57 +182,59 @@ def test_retention_keeps_the_newest(tmp_path_factory: pytest.TempPathFactory, nu
         (serving / str(number)).mkdir()
         (serving / str(number) / "saved_model.pb").touch()
     (serving / "notes").mkdir()
-    retire(str(serving), keep)
+    LocalVersions(str(serving)).retire(keep)
     assert set(os.listdir(serving)) == {"notes", *(str(number) for number in sorted(numbers)[-keep:])}
 
 
-def test_retention_at_once_is_no_fault(model: Path, serving: Path) -> None:
+def test_retention_at_once_is_no_fault(model: Path, versions: LocalVersions, serving: Path) -> None:
     for _ in range(30):
-        publish(str(model), str(serving))
+        versions.publish(str(model))
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: retire(str(serving), 2), range(4)))
+        list(pool.map(lambda _: versions.retire(2), range(4)))
     assert sorted(os.listdir(serving)) == ["29", "30"]
 
 
 def test_a_version_that_another_retired_first_is_no_fault(
-    model: Path, serving: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, versions: LocalVersions, serving: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(3):
-        publish(str(model), str(serving))
-    monkeypatch.setattr(module, "versions", lambda directory: [0, 1, 2, 3])  # 0 was there a moment ago
-    retire(str(serving), 1)
+        versions.publish(str(model))
+    monkeypatch.setattr(versions, "published", lambda: [0, 1, 2, 3])  # 0 was there a moment ago
+    versions.retire(1)
     assert os.listdir(serving) == ["3"]
 
 
-def test_the_newest_is_the_same_only_if_every_file_is(model: Path, serving: Path) -> None:
-    assert newest_if_same(str(model), str(serving)) is None
-    publish(str(model), str(serving))
-    assert newest_if_same(str(model), str(serving)) == 1
-    assert newest_if_same(str(serving / "1"), str(serving)) == 1  # its manifest is not part of a model
+def test_the_newest_is_the_same_only_if_every_file_is(model: Path, versions: LocalVersions, serving: Path) -> None:
+    assert versions.newest_if_same(str(model)) is None
+    versions.publish(str(model))
+    assert versions.newest_if_same(str(model)) == 1
+    assert versions.newest_if_same(str(serving / "1")) == 1  # its manifest is not part of a model
 
     changed = model / "assets" / "left"
     changed.write_bytes(b"xyz")
-    assert newest_if_same(str(model), str(serving)) is None
-    publish(str(model), str(serving))
-    assert newest_if_same(str(model), str(serving)) == 2
+    assert versions.newest_if_same(str(model)) is None
+    versions.publish(str(model))
+    assert versions.newest_if_same(str(model)) == 2
     changed.rename(changed.with_name("moved"))
-    assert newest_if_same(str(model), str(serving)) is None
+    assert versions.newest_if_same(str(model)) is None
 
 
-def test_an_older_version_that_is_the_same_does_not_count(model: Path, serving: Path) -> None:
-    publish(str(model), str(serving))
+def test_an_older_version_that_is_the_same_does_not_count(model: Path, versions: LocalVersions) -> None:
+    versions.publish(str(model))
     (model / "assets" / "left").write_bytes(b"xyz")
-    publish(str(model), str(serving))
+    versions.publish(str(model))
     (model / "assets" / "left").write_bytes(bytes(range(3)))
-    assert newest_if_same(str(model), str(serving)) is None
+    assert versions.newest_if_same(str(model)) is None
 
 
 @pytest.mark.parametrize("damage", ["{", "", None])
-def test_a_version_without_a_readable_manifest_is_not_the_same(model: Path, serving: Path, damage: str | None) -> None:
-    publish(str(model), str(serving))
-    manifest = serving / "1" / module.MANIFEST
+def test_a_version_without_a_readable_manifest_is_not_the_same(
+    model: Path, versions: LocalVersions, serving: Path, damage: str | None
+) -> None:
+    versions.publish(str(model))
+    manifest = serving / "1" / MANIFEST
     manifest.unlink() if damage is None else manifest.write_text(damage)
-    assert newest_if_same(str(model), str(serving)) is None
+    assert versions.newest_if_same(str(model)) is None
 
 
 def test_digests_are_those_of_sha256sum(tmp_path: Path) -> None:
@@ -237,7 +248,7 @@ def test_digests_are_those_of_sha256sum(tmp_path: Path) -> None:
 
 
 def test_a_copy_that_is_not_the_model_is_not_published(
-    model: Path, serving: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, versions: LocalVersions, serving: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = shutil.copyfile
 
@@ -249,56 +260,58 @@ def test_a_copy_that_is_not_the_model_is_not_published(
 
     monkeypatch.setattr(shutil, "copyfile", rotten)
     with pytest.raises(OSError, match=r"variables/variables.index is not what it was copied from"):
-        publish(str(model), str(serving))
+        versions.publish(str(model))
     assert os.listdir(serving) == []
 
 
-def test_what_a_killed_publisher_left_is_swept_and_what_another_writes_is_not(model: Path, serving: Path) -> None:
+def test_what_a_killed_publisher_left_is_swept_and_what_another_writes_is_not(
+    model: Path, versions: LocalVersions, serving: Path
+) -> None:
     old, young = serving / ".staging-old", serving / ".staging-young"
     for folder in (old, young):
         (folder / "variables").mkdir(parents=True)
     hours_ago = time.time() - 7200
     for folder in (old / "variables", old, young):
         os.utime(folder, (hours_ago, hours_ago))
-    publish(str(model), str(serving))
+    versions.publish(str(model))
     assert sorted(os.listdir(serving)) == [".staging-young", "1"]
 
 
-def test_a_withdrawn_version_is_out_of_the_way_and_comes_back(model: Path, serving: Path) -> None:
+def test_a_withdrawn_version_is_out_of_the_way_and_comes_back(model: Path, versions: LocalVersions) -> None:
     for size in (3, 4, 5):
         (model / "assets" / "left").write_bytes(bytes(range(size)))
-        publish(str(model), str(serving))
-    assert module.withdraw(str(serving)) == (3, 2)
-    assert versions(str(serving)) == [1, 2]
-    assert module.withdrawn_if_same(str(model), str(serving)) == 3
-    assert module.withdraw(str(serving)) == (2, 1)
-    assert module.withdrawn(str(serving)) == [2, 3]
+        versions.publish(str(model))
+    assert versions.withdraw() == (3, 2)
+    assert versions.published() == [1, 2]
+    assert versions.withdrawn_if_same(str(model)) == 3
+    assert versions.withdraw() == (2, 1)
+    assert versions.withdrawn() == [2, 3]
     with pytest.raises(LookupError, match=r"holds 1 version\(s\); there is no earlier one"):
-        module.withdraw(str(serving))
-    assert module.restore(str(serving)) == (2, 1)
-    assert module.restore(str(serving)) == (3, 2)
+        versions.withdraw()
+    assert versions.restore() == (2, 1)
+    assert versions.restore() == (3, 2)
     with pytest.raises(LookupError, match="holds no version that was withdrawn"):
-        module.restore(str(serving))
-    assert newest_if_same(str(model), str(serving)) == 3
+        versions.restore()
+    assert versions.newest_if_same(str(model)) == 3
 
 
-def test_a_withdrawn_number_is_never_given_again(model: Path, serving: Path) -> None:
+def test_a_withdrawn_number_is_never_given_again(model: Path, versions: LocalVersions) -> None:
     for _ in range(3):
-        publish(str(model), str(serving))
-    module.withdraw(str(serving))
-    assert publish(str(model), str(serving)) == 4
+        versions.publish(str(model))
+    versions.withdraw()
+    assert versions.publish(str(model)) == 4
     with pytest.raises(LookupError, match="version 4 was published after 3 was withdrawn"):
-        module.restore(str(serving))
-    assert versions(str(serving)) == [1, 2, 4]
+        versions.restore()
+    assert versions.published() == [1, 2, 4]
 
 
-def test_withdrawn_versions_go_with_their_time(model: Path, serving: Path) -> None:
+def test_withdrawn_versions_go_with_their_time(model: Path, versions: LocalVersions, serving: Path) -> None:
     for _ in range(3):
-        publish(str(model), str(serving))
-    module.withdraw(str(serving))
+        versions.publish(str(model))
+    versions.withdraw()
     for _ in range(3):
-        publish(str(model), str(serving))
-    retire(str(serving), 4)
+        versions.publish(str(model))
+    versions.retire(4)
     assert sorted(os.listdir(serving)) == [".withdrawn-3", "2", "4", "5", "6"]
-    retire(str(serving), 3)
+    versions.retire(3)
     assert sorted(os.listdir(serving)) == ["4", "5", "6"]
