@@ -43,6 +43,8 @@ BeamOption = Annotated[
         metavar="PROFILE", help="Where rows are read: local, flink, spark or dataflow; default: beam.profile."
     ),
 ]
+DataOption = Annotated[str | None, typer.Option(help="Replaces data.path.")]
+NewRootOption = Annotated[Path | None, typer.Option(help="Where everything is kept; default: build/NAME.")]
 RootOption = Annotated[Path, typer.Option(help="The root of a pipeline's runs, such as build/NAME.")]
 RunArgument = Annotated[
     str, typer.Argument(metavar="[RUN]", help="A run's id, or its folder ROOT/runs/RUN; default: the latest.")
@@ -53,9 +55,9 @@ RunRootOption = Annotated[Path | None, typer.Option("--root", help="Where the ru
 @app.command()
 def run(
     config: Annotated[Path, typer.Option(help="The pipeline file.")],
-    data: Annotated[str | None, typer.Option(help="Replaces data.path.")] = None,
-    root: Annotated[Path | None, typer.Option(help="Where everything is kept; default: build/NAME.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
+    data: DataOption = None,
+    root: NewRootOption = None,
+    set_: kubeflow.Set = None,
     beam: BeamOption = None,
     accept_anomalies: Annotated[
         str | None, typer.Option(metavar="REASON", help="Overrule the data gate, this once; REASON is recorded.")
@@ -82,9 +84,9 @@ def run(
 def tune(
     config: Annotated[Path, typer.Option(help="The pipeline file; without a section `tune`, default ranges.")],
     trials: Annotated[int | None, typer.Option(min=1, help="Replaces tune.trials.")] = None,
-    data: Annotated[str | None, typer.Option(help="Replaces data.path.")] = None,
-    root: Annotated[Path | None, typer.Option(help="Where everything is kept; default: build/NAME.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
+    data: DataOption = None,
+    root: NewRootOption = None,
+    set_: kubeflow.Set = None,
     beam: BeamOption = None,
 ) -> None:
     """Search for better settings: run a pipeline up to its Tuner, and print what the trials found."""

@@ -35,6 +35,7 @@ Kubeconfig = Annotated[Path | None, typer.Option(help="Whose current context to 
 Certificate = Annotated[
     Path | None, typer.Option("--ca-certificate", envvar="KINDRED_KFP_CA", help="PEM file to verify the server with.")
 ]
+ServiceAccount = Annotated[str | None, typer.Option(help="Default: kubeflow.service_account.")]
 Experiment = Annotated[str | None, typer.Option(help="Default: the pipeline's name.")]
 
 schedules = typer.Typer(no_args_is_help=True, help="Recurring runs on Kubeflow Pipelines.")
@@ -69,7 +70,7 @@ def submit(
     experiment: Experiment = None,
     data: Data = None,
     set_: Set = None,
-    service_account: Annotated[str | None, typer.Option(help="Default: kubeflow.service_account.")] = None,
+    service_account: ServiceAccount = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Start the run and leave it.")] = False,
 ) -> None:
     """Run a pipeline on Kubeflow: upload it once, start a run, follow it; the last line is the run's id."""
@@ -107,7 +108,7 @@ def create(
     experiment: Experiment = None,
     data: Data = None,
     set_: Set = None,
-    service_account: Annotated[str | None, typer.Option(help="Default: kubeflow.service_account.")] = None,
+    service_account: ServiceAccount = None,
     max_concurrency: Annotated[int, typer.Option(min=1, max=10, help="Runs at the same time.")] = 1,
 ) -> None:
     """Run a pipeline again and again, by cron; what was missed is not caught up on."""
