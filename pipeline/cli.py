@@ -187,6 +187,7 @@ def report(
 ) -> None:
     """Look at a run: its report, or why its model was blessed or refused."""
     from pipeline.find_run import find_run
+    from pipeline.progress import headline, may_have_changed
 
     folder = find_run(run, root)
     if why:
@@ -196,7 +197,10 @@ def report(
             typer.echo(os.fsencode(line))
         return
     path = folder / "report.html"
-    if not path.is_file():
+    unfinished = may_have_changed(folder)
+    if unfinished:
+        typer.echo(headline(folder), err=True)
+    if unfinished or not path.is_file():
         from pipeline.console import library_chatter_to
 
         with library_chatter_to(folder / "run.log"):

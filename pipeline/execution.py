@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections.abc import Callable
 
 import absl.logging
 from tfx.orchestration import metadata
@@ -22,8 +23,15 @@ from pipeline.record import RunRecord
 from pipeline.root import Root
 
 
-def run_nodes(config: PipelineConfig, root: Root, options: RunOptions, record: RunRecord, console: RunConsole) -> None:
-    """Runs every node in order until one fails; `record` and `console` learn of each as it ends.
+def run_nodes(
+    config: PipelineConfig,
+    root: Root,
+    options: RunOptions,
+    record: RunRecord,
+    console: RunConsole,
+    save: Callable[[], None],
+) -> None:
+    """Runs every node in order until one fails; `record`, which `save` keeps, and `console` learn of each as it ends.
 
     Raises:
       Exception: whatever a node's executor raised; its state is in the record by then.
@@ -39,6 +47,7 @@ def run_nodes(config: PipelineConfig, root: Root, options: RunOptions, record: R
             if node_id == TRAINER:
                 canary.enter_context(started_ahead())
             state = _run_node(entry.pipeline_node, runner, config, root, record, console)
+            save()
             if node_id == TRAINER and state != "executed":
                 canary.close()  # the same model as before, which was tried before
             if node_id == options.until:

@@ -36,6 +36,9 @@ class Execution:
     properties: dict[str, Any]
     inputs: dict[str, list[Artifact]]
     outputs: dict[str, list[Artifact]]
+    running: bool = False
+    began: float = 0.0
+    """Seconds since the epoch."""
 
     def input(self, key: str) -> Artifact | None:
         """The first artifact of input `key`, if there is one."""
@@ -100,6 +103,8 @@ class Executions:
             properties=_values(execution),
             inputs=inputs,
             outputs=outputs,
+            running=execution.last_known_state == _Execution.RUNNING,
+            began=execution.create_time_since_epoch / 1000,
         )
 
 

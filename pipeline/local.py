@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from components.errors import ComponentError, DataRefused, ModelRefused
@@ -12,6 +14,7 @@ from pipeline.config import PipelineConfig
 from pipeline.console import RunConsole, library_chatter_to
 from pipeline.errors import PipelineError
 from pipeline.options import RunOptions
+from pipeline.progress import going_on
 from pipeline.record import EXIT_CODES, RunRecord
 from pipeline.root import Root
 from serving.quick_import import import_tensorflow
@@ -43,18 +46,26 @@ def run(config: PipelineConfig, root: Root, options: RunOptions) -> RunOutcome:
         run_id = root.new_run()
         folder = root.runs / run_id
         record = RunRecord.begin(config, run_id)
-        with library_chatter_to(folder / LOG) as terminal:
-            record.write(folder / SUMMARY, since)
+        save = functools.partial(record.write, folder / SUMMARY, since)
+        with going_on(folder), library_chatter_to(folder / LOG) as terminal:
+            save()
             console = RunConsole(terminal)
             try:
-                exit_code = _execute(config, root, options, record, console)
+                exit_code = _execute(config, root, options, record, console, save)
             finally:
-                record.write(folder / SUMMARY, since)
+                save()
             _report(folder, console)
     return RunOutcome(record, exit_code, folder)
 
 
-def _execute(config: PipelineConfig, root: Root, options: RunOptions, record: RunRecord, console: RunConsole) -> int:
+def _execute(
+    config: PipelineConfig,
+    root: Root,
+    options: RunOptions,
+    record: RunRecord,
+    console: RunConsole,
+    save: Callable[[], None],
+) -> int:
     """Runs every node; the exit code. The reason of a failure goes into `record`, its traceback into the log."""
     try:
         console.say(f"{config.name}: {config.data.path} -> {root.path}")
@@ -62,7 +73,7 @@ def _execute(config: PipelineConfig, root: Root, options: RunOptions, record: Ru
             # Importing TFX costs seconds and prints pages: not before the log is open and the person sees why.
             import_tensorflow()
             from pipeline import execution
-        execution.run_nodes(config, root, options, record, console)
+        execution.run_nodes(config, root, options, record, console, save)
     except KeyboardInterrupt:
         record.error = "interrupted; the same command goes on with the components that are finished"
         return 1

@@ -43,6 +43,8 @@ def arrived(run: Run) -> Arrived:
     """What was read."""
     found = inputs.read(run.uri(EXAMPLE_GEN, "examples"))
     data = run.summary["data"]
+    if not data:
+        raise Absent(run.why_not(EXAMPLE_GEN))
     try:
         columns, figures = _figures(run)
     except Absent:

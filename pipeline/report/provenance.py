@@ -39,7 +39,7 @@ def timings(run: Run) -> Timings:
     """Seconds of each component."""
     components = run.summary["components"]
     if not components:
-        raise Absent("No component was started.")
+        raise Absent("No component has ended yet." if run.progress else "No component was started.")
     whole = max(sum(component["seconds"] for component in components), 1e-9)
     rows, start = [], 0.0
     for component in components:

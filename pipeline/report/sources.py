@@ -13,6 +13,7 @@ from components.evaluator.verdict import Verdict, read_verdict
 from components.pair_statistics import distribution
 from components.pair_statistics.distribution import Distribution
 from pipeline.executions import Execution, Executions
+from pipeline.progress import Progress, is_alive, progress_of
 from trainer.published import Tables, read_tables
 
 # As the graph calls them (pipeline.graph), whose import costs TFX.
@@ -34,18 +35,24 @@ class Absent(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run: `summary` is what summary.json says, `folder` where that is, `nodes` what ML Metadata say."""
+    """One run: `summary` is what summary.json says, `folder` where that is, `nodes` what ML Metadata say.
+
+    `progress` is None once the run has ended.
+    """
 
     summary: dict[str, Any]
     folder: Path
     executions: Executions | None
     nodes: dict[str, Execution]
+    progress: Progress | None = None
 
     @classmethod
     def of(cls, folder: Path, executions: Executions | None) -> Run:
         """The run whose record is in `folder`."""
+        alive = is_alive(folder)
         summary = json.loads(Path(folder, "summary.json").read_text(encoding="utf-8"))
-        return cls(summary, folder, executions, executions.of_run(summary["run_id"]) if executions else {})
+        nodes = executions.of_run(summary["run_id"]) if executions else {}
+        return cls(summary, folder, executions, nodes, progress_of(summary, alive, nodes))
 
     @property
     def root(self) -> Path:
@@ -61,6 +68,8 @@ class Run:
     @property
     def failed_node(self) -> str | None:
         """Where the run ended early; None if it did not, or not in a node."""
+        if self.progress:
+            return self.progress.node if self.progress.alive is False else None
         components = self.summary["components"]
         return components[-1]["id"] if components and components[-1]["state"] == "failed" else None
 
@@ -80,6 +89,9 @@ class Run:
 
     def why_not(self, node_id: str) -> str:
         """Why there is nothing of a node."""
+        if self.progress and self.progress.alive is not False:
+            at_it = self.progress.node == node_id
+            return f"{node_id} has not ended yet." if at_it else f"The run has not got to the end of {node_id} yet."
         if self.failed_node == node_id:
             return f"{node_id} did not get to the end."
         if self.failed_node:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from components.evaluator.figures import MEAN, POPULARITY, Figure
 from components.evaluator.names import ERRORS, is_ranking
+from pipeline.progress import Progress, moment
 from pipeline.report import words
 from pipeline.report.sources import CANARY, Absent, Run
 
@@ -22,6 +24,8 @@ _BADGES = {
     "model_refused": "Model refused",
     "failed": "Failed",
 }
+# The same of a run that has not ended, by whether it is alive.
+_UNENDED = {True: ("busy", "Running"), False: ("bad", "Killed"), None: ("busy", "Not ended")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +52,10 @@ class Verdict:
 def verdict(run: Run) -> Verdict:
     """What came of the run; needs nothing but its record."""
     status = run.summary["status"]
+    tone, badge = _UNENDED[run.progress.alive] if run.progress else (_TONES[status], _BADGES[status])
     return Verdict(
-        tone=_TONES[status],
-        badge=_BADGES[status],
+        tone=tone,
+        badge=badge,
         headline=_headline(run),
         sentences=list(_sentences(run)),
         reason=run.summary.get("error"),
@@ -60,6 +65,8 @@ def verdict(run: Run) -> Verdict:
 
 def _headline(run: Run) -> str:
     summary = run.summary
+    if run.progress:
+        return _so_far(run.progress)
     if summary["status"] == "published":
         return f"The model is published as {summary['published']}."
     if summary["status"] == "tuned":
@@ -72,7 +79,22 @@ def _headline(run: Run) -> str:
     return f"The run failed{where}; what is served did not change."
 
 
+def _so_far(progress: Progress) -> str:
+    """Of a run that has not said how it ended; what is said of one that goes on is true of when it is said."""
+    if progress.alive:
+        return f"The run goes on, {progress.place}."
+    at = f" at {progress.node}" if progress.node else ""
+    if progress.alive is None:
+        return f"The run had not ended when this was written{at and f'; it was{at}'}."
+    return f"The run was killed{at}, or its machine went down."
+
+
 def _sentences(run: Run) -> Iterator[str]:
+    if run.progress and run.progress.alive:
+        now = moment(datetime.now(timezone.utc))
+        yield f"That was at {now}; kindred report {run.summary['run_id']} looks again."
+    elif run.progress and run.progress.alive is False:
+        yield "The same command goes on with the components that are finished."
     rules = run.summary["blessing"]
     if rules:
         held = sum(rule["ok"] for rule in rules)
@@ -153,4 +175,8 @@ def _tiles(run: Run) -> Iterator[Tile]:
         yield Tile("rules that hold", f"{sum(rule['ok'] for rule in rules)} of {len(rules)}")
     components = run.summary["components"]
     cached = sum(component["state"] == "cached" for component in components)
-    yield Tile("time", words.seconds(run.summary["seconds"]), f"{cached} of {len(components)} components from cache")
+    yield Tile(
+        "time so far" if run.progress else "time",
+        words.seconds(run.summary["seconds"]),
+        f"{cached} of {len(components)} components from cache",
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.executions import Executions
 from pipeline.local import REPORT
+from pipeline.progress import is_alive
 from pipeline.report.page import render
 from pipeline.report.sources import Run
 
@@ -20,9 +21,18 @@ def write_report(folder: Path, executions: Executions | None = None) -> Path:
     metadata = Path(folder).absolute().parents[1] / "metadata.sqlite"
     if executions is None and metadata.is_file():
         executions = Executions.in_file(metadata)
-    path = Path(folder, REPORT)
+    run = Run.of(Path(folder), executions)
+    path = _write(run)
+    if run.progress and run.progress.alive and not is_alive(folder):
+        # It has ended meanwhile, and what it says of itself may just have been replaced.
+        return _write(Run.of(Path(folder), executions))
+    return path
+
+
+def _write(run: Run) -> Path:
+    path = Path(run.folder, REPORT)
     staged = path.with_suffix(f".{uuid.uuid4().hex}.staged")
     # An id that is not valid Unicode was made readable; a path of the file system may still hold half a character.
-    staged.write_text(render(Run.of(Path(folder), executions)), encoding="utf-8", errors="backslashreplace")
+    staged.write_text(render(run), encoding="utf-8", errors="backslashreplace")
     os.replace(staged, path)
     return path

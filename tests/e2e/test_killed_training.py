@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -33,9 +34,12 @@ def test_a_killed_training_goes_on_in_the_next_run(tmp_path: Path) -> None:
     arguments = ["run", "--config", config, "--root", root, *(part for key in changed for part in ("--set", key))]
     process = subprocess.Popen([KINDRED, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     done = _wait_for_epochs(root, 2, process)
+    process.send_signal(signal.SIGSTOP)  # so that it does not get on while it is looked at
+    _assert_told(root, "running, at Trainer since ", "The run goes on, at Trainer since ")
     process.kill()
     process.wait()
     assert done < EPOCHS
+    _assert_told(root, "killed at Trainer, or its machine", "The run was killed at Trainer, or its machine went down.")
 
     finished = kindred(*arguments)
     assert finished.returncode == 0, finished.stderr
@@ -47,3 +51,13 @@ def test_a_killed_training_goes_on_in_the_next_run(tmp_path: Path) -> None:
     (history,) = root.glob("pipeline/Trainer/model_run/*/history.json")
     assert len(json.loads(history.read_text())["loss"]) == EPOCHS
     assert not (root / "pipeline" / "Trainer" / "unfinished").exists()
+
+
+def _assert_told(root: Path, words: str, headline: str) -> None:
+    """What `kindred report` says of the only run; the components that have ended are in its record and report."""
+    summary = last_summary(root)
+    assert states(summary)["Transform"] == "executed" and "Trainer" not in states(summary)
+    told = kindred("report", "--root", root)
+    assert told.returncode == 0 and told.stderr.startswith(f"planted {summary['run_id']}: {words}")
+    text = Path(told.stdout.strip()).read_text(encoding="utf-8")
+    assert headline in text and "could not be made" not in text and "ailed" not in text

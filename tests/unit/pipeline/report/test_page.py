@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import html.parser
 import itertools
 import json
 import re
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
+from pipeline.progress import Progress
 from pipeline.report import page
 from pipeline.report.page import SECTIONS, as_data, render
 from tests.unit.pipeline.report.planted_report import HOSTILE, empty_run, run_with
@@ -158,7 +161,10 @@ def test_no_request_is_possible_and_no_other_script_may_run(hostile: str) -> Non
             "The run failed in Trainer; what is served did not change.",
             "Trainer did not get to the end.",
         ),
-        ({}, "The run failed; what is served did not change.", "No component was started."),
+        (
+            {"error": "RuntimeError: no"}, "The run failed; what is served did not change.",
+            "No component was started.",
+        ),
         ({"status": "tuned"}, "The search for settings is done.", "and did not go on to Trainer"),
     ],
 )  # fmt: skip
@@ -173,6 +179,44 @@ def test_a_run_that_ended_early_says_so_section_by_section(
     if "error" in summary:
         assert summary["error"] in said
     assert "map-data" not in text.rpartition("</main>")[0]
+
+
+SINCE = datetime(2026, 11, 25, 22, 8, tzinfo=timezone.utc)
+DONE = [{"id": "PairExampleGen", "state": "executed", "seconds": 1.0}]
+
+
+@pytest.mark.parametrize(
+    ("progress", "badge", "headline", "why"),
+    [
+        (
+            Progress(True, "Trainer", SINCE), "Running",
+            "The run goes on, at Trainer since 2026-11-25 22:08:00 UTC.", "Trainer has not ended yet.",
+        ),
+        (
+            Progress(True, None, SINCE), "Running",
+            "The run goes on, begun 2026-11-25 22:08:00 UTC, at no component just now.",
+            "The run has not got to the end of Trainer yet.",
+        ),
+        (
+            Progress(False, "Transform", SINCE), "Killed", "The run was killed at Transform, or its machine went down.",
+            "The run ended at Transform, before Trainer.",
+        ),
+        (
+            Progress(None, "Trainer", SINCE), "Not ended",
+            "The run had not ended when this was written; it was at Trainer.", "Trainer has not ended yet.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_run_that_has_not_ended_is_not_said_to_have_failed(
+    tmp_path: Path, progress: Progress, badge: str, headline: str, why: str
+) -> None:
+    text = render(dataclasses.replace(empty_run(tmp_path, components=DONE), progress=progress))
+    said = " ".join(" ".join(_Reader(text).text).split())
+    assert badge in said and headline in said and why in said
+    assert ("kindred report run looks again" in said) is (progress.alive is True)
+    assert "ail" not in said.replace("available", ""), "fail, failed, failure"
+    assert "could not be made" not in said
+    assert ("✕" in said) is (progress.alive is False) and "✓ executed" in said
 
 
 def test_a_section_that_cannot_be_made_says_so_and_the_others_are_made(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -12,7 +13,9 @@ from rich.console import Console
 
 from pipeline import local
 from pipeline.console import RunConsole
+from pipeline.progress import going_on
 from pipeline.report import write
+from pipeline.report.sources import Run
 from tests.unit.pipeline.report.planted_report import empty_run
 
 pytestmark = pytest.mark.tensorflow
@@ -28,8 +31,27 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_run_without_metadata_has_a_report_all_the_same(folder: Path) -> None:
     path = write.write_report(folder)
-    assert path == folder / "report.html" and "The run failed" in path.read_text(encoding="utf-8")
+    assert path == folder / "report.html" and "The run had not ended" in path.read_text(encoding="utf-8")
     assert sorted(os.listdir(folder)) == ["report.html", "summary.json"]
+
+
+def test_a_run_that_ends_while_it_is_told_is_told_as_it_ended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run itself writes the report of its end; what was read before must not be what stays."""
+    with going_on(folder):
+        assert "The run goes on" in write.write_report(folder).read_text(encoding="utf-8")
+    render = write.render
+
+    def end_meanwhile(run: Run) -> str:
+        text = render(run)
+        if run.progress and run.progress.alive:
+            alive.close()
+            (folder / "summary.json").write_text(json.dumps(run.summary | {"status": "tuned"}))
+        return text
+
+    monkeypatch.setattr(write, "render", end_meanwhile)
+    with contextlib.ExitStack() as alive:
+        alive.enter_context(going_on(folder))
+        assert "The search for settings is done." in write.write_report(folder).read_text(encoding="utf-8")
 
 
 def test_an_error_leaves_the_report_before_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,118 @@
+"""A run that goes on, one that was killed, and one that has ended: nobody takes one for another."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import ReportError
+from pipeline.executions import Execution
+from pipeline.progress import has_ended, headline, is_alive, may_have_changed, progress_of
+from pipeline.why import explain
+
+# A run as far as its lock goes: it holds it until its input ends, and has a child that outlives it.
+RUN = """
+import subprocess, sys
+from pathlib import Path
+from pipeline.progress import going_on
+with going_on(Path(sys.argv[1])):
+    child = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL)
+    print(child.pid, flush=True)
+    sys.stdin.read()
+"""
+STARTED = "2026-11-25T22:07:01+00:00"
+UNENDED: dict[str, Any] = {
+    "pipeline": "films", "run_id": "1", "status": "failed", "started": STARTED, "components": [],
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "runs" / "1"
+    folder.mkdir(parents=True)
+    (folder / "summary.json").write_text(json.dumps(UNENDED))
+    return folder
+
+
+@contextlib.contextmanager
+def _run(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", RUN, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        child = int(process.stdout.readline())
+        try:
+            yield process
+        finally:
+            process.kill()
+            subprocess.run(["kill", str(child)], check=True)
+
+
+def test_a_run_is_alive_as_long_as_its_process(folder: Path) -> None:
+    assert is_alive(folder) is None
+    with _run(folder) as process:
+        with open(folder / ".running", "rb"):  # another who looks takes nothing from this one
+            assert is_alive(folder) is is_alive(folder) is True
+        assert headline(folder) == "films 1: running, begun 2026-11-25 22:07:01 UTC, at no component just now"
+        assert may_have_changed(folder)
+        with pytest.raises(ReportError, match="has not got to evaluation yet"):
+            list(explain(folder))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert is_alive(folder) is False, "its child holds nothing"
+        assert headline(folder) == "films 1: killed, or its machine went down"
+        assert may_have_changed(folder)
+        with pytest.raises(ReportError, match="did not get to evaluation"):
+            list(explain(folder))
+
+
+def test_a_run_that_has_ended_is_what_its_record_says(folder: Path) -> None:
+    with _run(folder) as process:
+        (folder / "summary.json").write_text(json.dumps(UNENDED | {"status": "data_refused"}))
+        assert headline(folder) == "films 1: data refused"
+        process.communicate()
+        assert process.returncode == 0 and is_alive(folder) is False
+    assert headline(folder) == "films 1: data refused" and not may_have_changed(folder)
+
+
+@pytest.mark.parametrize(
+    ("summary", "ended"),
+    [
+        ({}, False),
+        ({"components": [{"id": "Transform", "state": "cached"}]}, False),
+        ({"error": "interrupted"}, True),
+        ({"components": [{"id": "Trainer", "state": "failed"}]}, True),
+        ({"status": "published"}, True),
+        ({"status": "tuned"}, True),
+        ({"status": "model_refused"}, True),
+    ],
+)
+def test_a_run_ends_with_a_verdict_or_a_reason(summary: dict, ended: bool) -> None:
+    assert has_ended(UNENDED | summary) is ended
+    assert (progress_of(UNENDED | summary, True, {}) is None) is ended
+
+
+def _node(name: str, began: float, running: bool = True) -> Execution:
+    return Execution(1, "1", name, False, {}, {}, {}, running, began)
+
+
+@pytest.mark.parametrize(
+    ("alive", "told"),
+    [
+        (True, "running, at Trainer since 2026-11-25 22:08:00 UTC"),
+        (False, "killed at Trainer, or its machine went down"),
+        (None, "not ended, as far as its record goes; it was last at Trainer"),
+    ],
+)
+def test_a_run_is_at_the_component_that_began_last(alive: bool | None, told: str) -> None:
+    at = datetime(2026, 11, 25, 22, 8, tzinfo=timezone.utc).timestamp()
+    nodes = {"Tuner": _node("Tuner", at - 5), "Trainer": _node("Trainer", at), "Gate": _node("Gate", at + 5, False)}
+    assert str(progress_of(UNENDED, alive, nodes)) == told
