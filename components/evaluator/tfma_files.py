@@ -32,7 +32,9 @@ def write_tfma_files(verdict: Verdict, rules: Sequence[Rule], evaluation: str) -
     `rules` are those that `verdict.rules` are the results of, in that order.
     """
     slices = list(dict.fromkeys(figure.slice for figure in verdict.figures))
-    _write_records((_metrics(verdict.figures, name) for name in slices), os.path.join(evaluation, _METRICS_FILE))
+    # TFMA has None for the metrics of a slice without any, over which whoever reads them stumbles.
+    valued = dict.fromkeys(figure.slice for figure in verdict.figures if figure.value is not None)
+    _write_records((_metrics(verdict.figures, name) for name in valued), os.path.join(evaluation, _METRICS_FILE))
     _write_records([_validation(verdict, rules)], os.path.join(evaluation, _VALIDATIONS_FILE))
     with tf.io.gfile.GFile(os.path.join(evaluation, _RUN_FILE), "w") as out:
         out.write(json_format.MessageToJson(_run(verdict.figures, slices)))

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+from tensorflow_model_analysis.api.model_eval_lib import load_eval_result, load_validation_result
 
 from tests.e2e import planted
 from tests.e2e.command import kindred, last_summary, states
@@ -97,6 +98,30 @@ def test_the_run_left_a_report_and_the_model_a_card(place: Path) -> None:
     assert f"{planted.LEFT} left, {planted.RIGHT} right" in card and "1 set aside as bad" in card
 
 
+def test_tensorflow_model_analysis_reads_the_figures_of_the_run(place: Path) -> None:
+    summary = last_summary(place / "root")
+    evaluation = place / "root" / summary["evaluation"]
+    read = {slice_: found[""][""] for slice_, found in load_eval_result(str(evaluation)).slicing_metrics}
+    overall = {metric: _value(told) for metric, told in read[()].items()}
+    assert overall.items() >= {k: v for k, v in summary["metrics"].items() if not k.startswith("baseline_")}.items()
+    # Every figure of the Evaluator's own file, and no other.
+    verdict = json.loads((evaluation / "evaluation.json").read_text(encoding="utf-8"))
+    own = {(f["slice"], f["metric"]): f["value"] for f in verdict["figures"] if f["value"] is not None}
+    assert len({slice_ for slice_, _ in own}) > 5
+    assert {
+        (dict(slice_).get("slice", ""), metric): _value(told)
+        for slice_, metrics in read.items()
+        for metric, told in metrics.items()
+    } == own
+    validation = load_validation_result(str(evaluation))
+    assert validation.validation_ok and not validation.metric_validations_per_slice
+
+
+def _value(told: dict) -> float:
+    """A metric as TFMA has it, with an interval or without."""
+    return told["boundedValue"]["value"] if "boundedValue" in told else told["doubleValue"]
+
+
 def test_lineage_names_data_code_settings_and_what_was_published(place: Path) -> None:
     summary = last_summary(place / "root")
     found = json.loads(kindred("lineage", "--root", place / "root", "--json").stdout)
@@ -182,6 +207,11 @@ def test_model_below_threshold_is_refused_and_serving_untouched(place: Path) -> 
     assert [rule["ok"] for rule in summary["blessing"]] == [False, True]
     assert "rmse below 0.001" in said
     assert published(place) == ["1", "2"]
+    validation = load_validation_result(str(place / "root" / summary["evaluation"]))
+    assert not validation.validation_ok
+    ((failure,),) = (of_slice.failures for of_slice in validation.metric_validations_per_slice)
+    assert failure.metric_key.name == "rmse"
+    assert failure.metric_value.double_value.value == summary["blessing"][0]["value"]
     told = kindred("report", "--why", summary["run_id"], "--root", place / "root")
     assert told.stderr == ""
     why = told.stdout

@@ -17,6 +17,7 @@ _FIGURES = [
     Figure("auc", "", 90, 0.8),
     Figure("rmse", "unknown", 10, 0.9),
     Figure("auc", "unknown", 10, None),
+    Figure("rmse", "left_tail", 0, None),
     Figure("recall@10", "", 90, 0.25, 0.2, 0.3),
 ]
 _RULES = [
@@ -45,7 +46,9 @@ def test_metrics_of_every_slice_with_intervals(evaluation: str) -> None:
     }
     names = [metric.class_name for spec in result.config.metrics_specs for metric in spec.metrics]
     assert names == ["rmse", "auc", "recall@10"]
-    assert [dict(spec.feature_values) for spec in result.config.slicing_specs] == [{}, {"slice": "unknown"}]
+    assert [dict(spec.feature_values) for spec in result.config.slicing_specs] == [
+        {}, {"slice": "unknown"}, {"slice": "left_tail"}
+    ]  # fmt: skip
 
 
 def test_rules_that_do_not_hold(evaluation: str) -> None:
