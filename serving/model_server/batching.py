@@ -187,7 +187,7 @@ class Batcher:
             outputs = self._run(self._merged(tasks, padding), fetches)
             if any(not output.ndim or output.shape[0] != rows + padding for output in outputs):
                 raise Fault(Code.FAILED_PRECONDITION, "an output does not have the rows of the batch")
-        except Exception as error:
+        except Exception as error:  # whoever waits would wait for ever
             for task in tasks:
                 task.done.set_exception(fault_of(error))
             return

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import enum
+import logging
 from typing import Any
+
+log = logging.getLogger("kindred.model_server")
 
 
 class Code(enum.IntEnum):
@@ -65,10 +68,14 @@ def invalid(message: str) -> Fault:
 
 
 def fault_of(error: Exception) -> Fault:
-    """`error` as a fault: TensorFlow's errors keep their code, anything unforeseen is INTERNAL."""
+    """`error` as a fault: TensorFlow's errors keep their code; anything unforeseen is INTERNAL, and goes to the log.
+
+    Whoever catches everything, so that nobody waits for an answer in vain, calls this: an error of ours stays visible.
+    """
     if isinstance(error, Fault):
         return error
     code: Any = getattr(error, "error_code", None)
     if code is not None and code in Code.__members__.values():
         return Fault(Code(code), str(getattr(error, "message", error)))
+    log.error("unforeseen %s", type(error).__name__, exc_info=error)
     return Fault(Code.INTERNAL, f"{type(error).__name__}: {error}")

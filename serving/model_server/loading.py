@@ -38,7 +38,7 @@ class Loader:
         started, status = time.perf_counter(), Code.OK
         try:
             servable = self._load(name, version, path)
-        except Exception as error:
+        except Exception as error:  # a model may be broken in any way; it is counted, and told by its status
             fault = _as_load_fault(error, path)
             status = fault.code
             raise fault from None
@@ -52,7 +52,7 @@ class Loader:
         try:
             if self.warmup:
                 warm_up(servable, self.inference, self.metrics, self.warmup_iterations)
-        except BaseException:
+        except BaseException:  # and goes on, once the memory is free
             servable.close()
             raise
         if self.batching is not None:

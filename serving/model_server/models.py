@@ -14,8 +14,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from serving.model_server.faults import Code, Fault, fault_of
@@ -220,7 +220,7 @@ class ModelManager:
             self._wake.clear()
             try:
                 self._poll()
-            except Exception:
+            except Exception:  # without polling there would be no new version ever; the next look may be better
                 log.exception("polling failed")
             self._wake.wait(self._pause())
 
@@ -289,15 +289,19 @@ class ModelManager:
             due = entry.state is State.START or (entry.state is State.LOADING and now >= entry.next_attempt)
             if due and entry.wanted and not entry.busy:
                 entry.state, entry.busy = State.LOADING, True
-                self._pool.submit(self._load, name, entry)
+                self._in_background(self._load, name, entry)
             elif not entry.wanted and not entry.busy and entry.state in (State.START, State.LOADING):
                 entry.state = State.END
+
+    def _in_background(self, work: Callable[[str, Version], None], name: str, entry: Version) -> None:
+        """Runs `work` in the pool, which would keep to itself what that raises."""
+        self._pool.submit(work, name, entry).add_done_callback(_log_error)
 
     def _load(self, name: str, entry: Version) -> None:
         files = fingerprint(entry.path)
         try:
             servable = self._loader.load(name, entry.number, entry.path)
-        except Exception as error:
+        except Exception as error:  # one version that does not load is its own affair, and is told by its status
             self._failed(name, entry, fault_of(error), files)
         else:
             log.info("Successfully loaded servable version {name: %s version: %d}", name, entry.number)
@@ -325,7 +329,7 @@ class ModelManager:
         for entry in model.versions.values():
             if entry.state is State.UNLOADING and entry.leases == 0 and not entry.busy:
                 entry.busy = True
-                self._pool.submit(self._unload, name, entry)
+                self._in_background(self._unload, name, entry)
 
     def _unload(self, name: str, entry: Version) -> None:
         servable, entry.servable = entry.servable, None
@@ -347,6 +351,11 @@ class ModelManager:
             for entry in model.available():
                 assert entry.servable is not None
                 entry.servable.close()
+
+
+def _log_error(work: Future[None]) -> None:
+    if error := work.exception():
+        log.error("unforeseen %s", type(error).__name__, exc_info=error)
 
 
 def _why(model: _Model) -> str:

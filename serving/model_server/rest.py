@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from tensorflow_serving.apis import model_pb2
@@ -60,7 +60,7 @@ class RestApi:
             target = parse(request.method, path)
             with self._service.counted(target.spec.name, target.api, "REST"):
                 body = await self._content(request, target)
-        except Exception as error:
+        except Exception as error:  # a client is owed an answer, in JSON
             return self._response(fault_of(error))
         return self._response(body)
 
@@ -95,11 +95,14 @@ class RestApi:
         size = int(announced) if announced.isdecimal() else 0
         if size <= limit:
             size = 0
-            async for piece in request.stream():
-                size += len(piece)
-                if size > limit:
-                    break
-                pieces.append(piece)
+            try:
+                async for piece in request.stream():
+                    size += len(piece)
+                    if size > limit:
+                        break
+                    pieces.append(piece)
+            except ClientDisconnect:
+                raise Fault(Code.CANCELLED, "the client went away") from None
         if size > limit:
             raise BodyTooLarge(f"the body has more than {limit} bytes, which is --max_body_bytes")
         return b"".join(pieces)

@@ -62,7 +62,10 @@ class Servable:
         try:
             with self._session.graph.as_default():
                 meta_graph = tf.compat.v1.saved_model.loader.load(self._session, list(settings.tags), path)
-        except BaseException:
+        except RuntimeError as error:
+            self._session.close()
+            raise Fault(Code.NOT_FOUND, str(error)) from None  # no graph in it has the tags
+        except BaseException:  # and goes on, once the memory is free
             self._session.close()
             raise
         self.signatures: dict[str, Any] = dict(meta_graph.signature_def)

@@ -46,7 +46,7 @@ class Service:
         started = time.perf_counter()
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # a client is owed an answer, and the count every request
             fault = fault_of(error)
             self.metrics.requests.add(model, fault.code.name)
             raise fault from error

@@ -6,6 +6,7 @@ import os
 import time
 from typing import Any
 
+from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.model_server.faults import Code, Fault, fault_of, invalid
@@ -36,7 +37,7 @@ def warm_up(servable: Servable, inference: Inference, metrics: Metrics, iteratio
             count += 1
             for _ in range(max(iterations, 1)):
                 _replay(servable, inference, log)
-    except Exception as error:
+    except Exception as error:  # whatever a request fails by, the version must not serve
         fault = fault_of(error)
         status = fault.code
         raise Fault(fault.code, f"warm-up request {max(count, 1)} of {path}: {fault.message}") from None
@@ -52,7 +53,7 @@ def _read(path: str) -> list[Any]:
         log = prediction_log_pb2.PredictionLog()
         try:
             log.ParseFromString(record)
-        except Exception:
+        except DecodeError:
             raise invalid("Failed to parse warmup record") from None
         logs.append(log)
     if len(logs) > _MOST:

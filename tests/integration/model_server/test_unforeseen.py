@@ -1,0 +1,177 @@
+"""Errors of ours: whoever asked is answered, the server goes on, and the log has the traceback."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2
+
+from serving.model_server.batching import Batcher, BatchingSettings
+from serving.model_server.faults import Code, Fault, fault_of, invalid
+from serving.model_server.inference import Inference
+from serving.model_server.metrics import Metrics
+from serving.model_server.model_config import ModelSettings
+from serving.model_server.models import ModelManager, PollSettings, State
+from serving.model_server.rest import RestApi
+from serving.model_server.service import Limits, Service
+from tests.integration.model_server import running
+from tests.integration.model_server.saved_models import write_half
+
+QUICK = ("--file_system_poll_wait_seconds=0.05", "--max_num_load_retries=0")
+
+
+def _ours(*_: object, **__: object) -> Any:
+    raise KeyError("a slip of ours")
+
+
+def _errors(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """What the server logged; threads that other tests left behind may log as well."""
+    return [one for one in caplog.records if one.name == "kindred.model_server" and one.levelno >= logging.WARNING]
+
+
+def _tracebacks(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The names of the functions that the errors in the server's log were raised in."""
+    found = []
+    for record in _errors(caplog):
+        trace = record.exc_info[2] if record.exc_info else None
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        if trace is not None:
+            found.append(trace.tb_frame.f_code.co_name)
+    return found
+
+
+def test_only_what_nobody_foresaw_goes_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    foreseen = invalid("no")
+    assert fault_of(foreseen) is foreseen
+    refused = fault_of(tf.errors.OutOfRangeError(None, None, "too far"))
+    assert (refused.code, refused.message) == (Code.OUT_OF_RANGE, "too far")
+    assert _errors(caplog) == []
+    with pytest.raises(KeyError) as ours:
+        _ours()
+    assert fault_of(ours.value).code is Code.INTERNAL
+    assert _tracebacks(caplog) == ["_ours"]
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("half")
+    write_half(folder / "1")
+    return folder
+
+
+def test_a_request_that_meets_an_error_of_ours_is_answered(
+    half: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running.here(f"--model_base_path={half}", "--model_name=half", *QUICK) as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(Inference, "predict", _ours)
+            status, answer = client.post("half:predict", {"instances": [8]})
+            assert status == 500 and "a slip of ours" in answer["error"]
+            with pytest.raises(grpc.RpcError) as error:
+                client.prediction.Predict(predict_pb2.PredictRequest(model_spec={"name": "half"}))
+            assert error.value.code().name == "INTERNAL"
+        assert _tracebacks(caplog) == ["_ours", "_ours"]
+        assert client.post("half:predict", {"instances": [8]}) == (200, {"predictions": [6.0]})
+
+
+def test_those_who_wait_for_a_batch_that_fails_do_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    import numpy as np
+
+    batcher = Batcher(_ours, BatchingSettings(num_batch_threads=1), Metrics())
+    with pytest.raises(Fault, match="a slip of ours"):
+        batcher.run({"x": np.zeros(1, np.float32)}, ["y"])
+    batcher.close()
+    assert _tracebacks(caplog) == ["_ours"]
+
+
+def test_a_version_that_has_no_graph_with_the_tags_is_no_error_of_ours(
+    half: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    flags = (f"--model_base_path={half}", "--model_name=half", "--saved_model_tags=serve,gpu")
+    with running.here(*flags, *QUICK) as client:
+        (entry,) = client.get("/half")[1]["model_version_status"]
+    assert entry["state"] == "END" and entry["status"]["error_code"] == "NOT_FOUND"
+    assert "could not be found in SavedModel" in entry["status"]["error_message"]
+    assert _tracebacks(caplog) == []
+
+
+@pytest.mark.parametrize("broken", ["load", "close"])
+def test_an_error_of_ours_in_the_background_is_logged_and_others_go_on(
+    broken: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def load(name: str, number: int, path: str) -> SimpleNamespace:
+        if broken == "load" and name == "bad":
+            _ours()
+        return SimpleNamespace(close=_ours if name == "bad" else lambda: None)
+
+    for name in ("bad", "good"):
+        (tmp_path / name / "1").mkdir(parents=True)
+    models = [ModelSettings(name, str(tmp_path / name)) for name in ("bad", "good")]
+    manager = ModelManager(models, SimpleNamespace(load=load), PollSettings(0.02, max_retries=0))
+    manager.start()
+    assert manager.wait_until_settled(10)
+    with manager.lease("good"):
+        pass
+    if broken == "load":
+        (entry,) = manager.status("bad")
+        assert (entry.state, entry.fault.code) == (State.END, Code.INTERNAL)
+    else:
+        manager.reload(models[1:])
+        _until(lambda: _tracebacks(caplog))
+    manager.close()
+    assert _tracebacks(caplog) == ["_ours"]
+
+
+def test_polling_goes_on_after_an_error_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "1").mkdir()
+    loader = SimpleNamespace(load=lambda *_: SimpleNamespace(close=lambda: None))
+    manager = ModelManager([ModelSettings("half", str(tmp_path))], loader, PollSettings(0.02))
+    with monkeypatch.context() as patched:
+        patched.setattr(manager, "_look", _ours)
+        manager.start()
+        _until(lambda: len(_tracebacks(caplog)) > 1)
+    assert manager.wait_until_settled(10)
+    manager.close()
+    assert set(_tracebacks(caplog)) == {"_ours"}
+
+
+def _until(holds: Callable[[], object]) -> None:
+    async def wait() -> None:
+        while not holds():
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(wait(), 10))
+
+
+def test_a_client_that_goes_away_is_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    """Over ASGI itself: the first half of a body, and then the end of the connection."""
+    service = Service(SimpleNamespace(), SimpleNamespace(), Metrics(), Limits())
+    application = RestApi(service, SimpleNamespace(), None, False).application()
+    received = iter([{"type": "http.request", "body": b'{"inst', "more_body": True}, {"type": "http.disconnect"}])
+    sent: list[dict] = []
+
+    async def receive() -> dict:
+        return next(received)
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    path = "/v1/models/half:predict"
+    scope = {
+        "type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "headers": [], "query_string": b"",
+    }  # fmt: skip
+    asyncio.run(application(scope, receive, send))
+    assert sent[0]["status"] == 499 and b"went away" in sent[1]["body"]
+    assert service.metrics.page().count(b"CANCELLED") == 1
+    assert _errors(caplog) == []
