@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
 import tensorflow as tf
 
 
+# One for the process: TensorFlow (2.21) numbers the exchanges of each strategy from the same number on, and takes those
+# of a second one, whose tables may have other shapes, for those of the first (the Tuner's trials are such trainings).
+@functools.cache
 def strategy_of(devices: Literal["one", "all", "workers"]) -> tf.distribute.Strategy:
-    """TensorFlow's strategy for `train.devices`.
+    """TensorFlow's strategy for `train.devices`, the same for every training of this process.
 
     `one` is the default strategy; `all` mirrors the tables on every GPU of this machine (without one, on every logical
     CPU); `workers` on every worker that the variable TF_CONFIG names, which TensorFlow reads itself.

@@ -14,14 +14,16 @@ import pytest
 
 pytestmark = pytest.mark.tensorflow
 
-# One worker of a training: its tables go to the file it is told.
+# One worker of two trainings, whose tables have other shapes, in one process: they go to the file it is told.
 WORKER = """
 import sys
+import tempfile
 import numpy as np
 import tensorflow as tf
 from trainer import training
+from trainer.hashing import Numbering
 from trainer.model import TableSizes
-from trainer.pairs import Pairs
+from trainer.pairs import Pairs, collect
 from trainer.settings import EarlyStoppingSettings, ModelSettings, TrainSettings
 
 _, devices, objective, optimizer, file = sys.argv
@@ -31,13 +33,29 @@ if devices == "all":
 random = np.random.default_rng(1)
 left, right = (random.integers(0, size, 900).astype(np.int32) for size in (40, 30))
 label = random.normal(size=900) if objective == "regression" else np.ones(900)
-network, history = training.fit(
-    Pairs(left, right, label.astype(np.float32), random.random(900).astype(np.float32)),
-    TableSizes(41, 31),
-    ModelSettings(dimension=4, objective=objective, regularization=0.01, initial_scale=0.3),
-    TrainSettings(3, 64, optimizer, 0.05, EarlyStoppingSettings(0.1, 3), 7, devices=devices),
-)
-np.savez(file, *network.get_weights(), loss=history["loss"], val_loss=history["val_loss"])
+pairs = Pairs(left, right, label.astype(np.float32), random.random(900).astype(np.float32))
+# Ids from 10 on are unknown, and have two of eight rows each; the pairs are in shards on disk.
+numberings = Numbering(10, 2), Numbering(10, 2)
+for numbering in numberings:
+    numbering.number(random.integers(10, 18, (30, 2)))
+of_left, of_right = map(len, numberings)
+hashed = Pairs(left % of_left, right % of_right, pairs.label, pairs.weight)
+found = {}
+with tempfile.TemporaryDirectory() as directory:
+    kinds = {
+        "plain": (pairs, TableSizes(41, 31)),
+        "hashed": (collect(iter([hashed]), 100, directory), TableSizes(18, 18, False, numberings)),
+    }
+    for kind, (data, sizes) in kinds.items():
+        network, history = training.fit(
+            data,
+            sizes,
+            ModelSettings(dimension=4, objective=objective, regularization=0.01, initial_scale=0.3),
+            TrainSettings(3, 64, optimizer, 0.05, EarlyStoppingSettings(0.1, 3), 7, devices=devices),
+        )
+        found |= {f"{kind} {variable.path}": variable.numpy() for variable in network.variables}
+        found |= {f"{kind} {name}": np.array(history[name]) for name in ("loss", "val_loss")}
+np.savez(file, **found)
 """
 
 
@@ -57,7 +75,8 @@ def _finish(*processes: subprocess.Popen[str]) -> None:
 
 def _assert_same(one: Path, other: Path) -> None:
     first, second = np.load(one), np.load(other)
-    assert set(first) == set(second) and len(first) > 5
+    assert set(first) == set(second) and len(first) > 10
+    assert {name.split()[0] for name in first} == {"plain", "hashed"}
     for name in first:
         np.testing.assert_allclose(second[name], first[name], rtol=1e-4, atol=1e-5, err_msg=name)
 

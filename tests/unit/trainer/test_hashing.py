@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import types
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.unit.trainer.siphash import siphash
 from tests.unit.trainer.transforms import Row, analyze
-from trainer import export, hashing, run_fn, training
+from trainer import dataset, export, hashing, run_fn, training, tuning
 from trainer.hashing import Numbering, hash_buckets
 from trainer.model import (
     LEFT_BIAS,
@@ -26,10 +27,10 @@ from trainer.model import (
     TableSizes,
     build_model,
 )
-from trainer.pairs import Pairs
+from trainer.pairs import Pairs, ShardedPairs, TrainingPairs
 from trainer.published import read_tables
 from trainer.run_fn import table_sizes
-from trainer.settings import EncodeSettings, ModelSettings, TrainSettings
+from trainer.settings import EarlyStoppingSettings, EncodeSettings, ModelSettings, TrainSettings
 from trainer.warm_start import prepare, read_model, read_vocabulary
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:Even though the `tf.config")]
@@ -201,17 +202,47 @@ def test_a_warm_start_keeps_bucket_rows_while_the_hashes_are_the_same(learned, p
     assert start.left.kept.tolist() == [True] * len(OFTEN) + [kept] * BUCKETS
 
 
-def test_trained_pairs_are_served_as_they_were_trained(
-    learned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The whole Trainer, on examples of hostile ids: what is served for each is what the network ended with."""
-    with tf.io.TFRecordWriter(str(tmp_path / "examples")) as out:
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """`_rows` as ingest leaves them."""
+    path = str(tmp_path_factory.mktemp("examples") / "examples")
+    with tf.io.TFRecordWriter(path) as out:
         for left, right, score in _rows():
             example = tf.train.Example()
             example.features.feature["left_id"].bytes_list.value.append(left)
             example.features.feature["right_id"].bytes_list.value.append(right)
             example.features.feature["score"].float_list.value.append(score)
             out.write(example.SerializeToString())
+    return path
+
+
+def _config(**train: object) -> dict:
+    """The Trainer's `custom_config`."""
+    return {
+        "encode": dataclasses.asdict(ENCODE),
+        "model": dataclasses.asdict(ModelSettings(dimension=4, regularization=0.01)),
+        "train": dataclasses.asdict(TrainSettings(epochs=3, batch_size=64)) | train,
+    }
+
+
+def _train(learned, examples: str, folder: Path, config: dict, values: dict | None = None) -> None:
+    run_fn.run_fn(
+        types.SimpleNamespace(
+            custom_config=config,
+            transform_output=learned._transform_output_dir,
+            base_model=None,
+            hyperparameters={"values": values} if values else None,
+            train_files=[examples],
+            serving_model_dir=str(folder / "1"),
+            model_run_dir=str(folder / "run" / "1"),
+        )
+    )
+
+
+def test_trained_pairs_are_served_as_they_were_trained(
+    learned, examples: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole Trainer, on examples of hostile ids: what is served for each is what the network ended with."""
     fitted = []
     fit = training.fit
 
@@ -220,22 +251,7 @@ def test_trained_pairs_are_served_as_they_were_trained(
         return fitted[0][2]
 
     monkeypatch.setattr(run_fn.training, "fit", remembered)
-    config = {
-        "encode": dataclasses.asdict(ENCODE),
-        "model": dataclasses.asdict(ModelSettings(dimension=4, regularization=0.01)),
-        "train": dataclasses.asdict(TrainSettings(epochs=3, batch_size=64)),
-    }
-    run_fn.run_fn(
-        types.SimpleNamespace(
-            custom_config=config,
-            transform_output=learned._transform_output_dir,
-            base_model=None,
-            hyperparameters=None,
-            train_files=[str(tmp_path / "examples")],
-            serving_model_dir=str(tmp_path / "1"),
-            model_run_dir=str(tmp_path / "run" / "1"),
-        )
-    )
+    _train(learned, examples, tmp_path, _config())
     ((pairs, sizes, (network, _)),) = fitted
     assert sizes.left == table_sizes(learned, ENCODE).left == len(OFTEN) + BUCKETS
     assert sizes.entities[0] == len(np.unique(_expected_rows(learned, "left", HOSTILE), axis=0))
@@ -245,3 +261,75 @@ def test_trained_pairs_are_served_as_they_were_trained(
     trained = network([pairs.left[:, None], pairs.right[:, None]]).numpy()[:, 0]
     np.testing.assert_allclose(scores, trained, rtol=1e-5, atol=1e-6)
     assert np.abs(trained).max() > 0.1
+
+
+def _loaded(learned, examples: str, memory: int, folder: Path) -> tuple[TrainingPairs, TableSizes]:
+    sizes = table_sizes(learned, ENCODE)
+    encode = hashing.numbered(learned.transform_features_layer(), sizes.numberings)
+    folder.mkdir()
+    return dataset.load([examples], encode, memory, str(folder)), sizes
+
+
+def _columns(pairs: TrainingPairs) -> np.ndarray:
+    (whole,) = pairs.shuffled(np.random.default_rng(1), 10**6)
+    columns = np.stack([whole.left, whole.right, whole.label])
+    return columns[:, np.lexsort(columns)]
+
+
+def test_shards_on_disk_teach_the_rows_that_memory_does(
+    learned, examples: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one batch an epoch the order of the pairs is nothing, and both must end with the same tables."""
+    monkeypatch.setattr(dataset, "_PARSE_BATCH", 97)
+    held, sizes = _loaded(learned, examples, 1 << 30, tmp_path / "memory")
+    sharded, of_shards = _loaded(learned, examples, 0, tmp_path / "shards")
+    assert isinstance(held, Pairs) and isinstance(sharded, ShardedPairs)
+    assert sizes.entities == of_shards.entities and sizes.entities[0] > sizes.left
+    np.testing.assert_array_equal(_columns(held), _columns(sharded))
+    model = ModelSettings(dimension=4, regularization=0.01, initial_scale=0.3)
+    settings = TrainSettings(epochs=15, batch_size=10**4, early_stopping=None)
+    networks = [training.fit(*data, model, settings)[0] for data in ((held, sizes), (sharded, of_shards))]
+    for of_memory, of_disk in zip(*(network.get_weights() for network in networks), strict=True):
+        np.testing.assert_allclose(of_disk, of_memory, rtol=1e-3, atol=1e-5)
+
+
+def test_rows_that_only_held_out_shards_hash_to_are_zero(learned, examples: str, tmp_path: Path) -> None:
+    sharded, sizes = _loaded(learned, examples, 0, tmp_path / "shards")
+    stopping = EarlyStoppingSettings(validation_fraction=0.8)
+    settings = TrainSettings(epochs=1, early_stopping=stopping, seed=5)
+    network, history = training.fit(sharded, sizes, ModelSettings(dimension=4), settings)
+    assert len(history["val_rmse"]) == 1
+    kept = _columns(sharded.hold_out(0.8, 5)[0])
+    for seen, numbering, name in zip(kept, sizes.numberings or (), (LEFT_VECTORS, RIGHT_VECTORS), strict=False):
+        rows = {row for number in set(seen.astype(int)) for row in _rows_of(numbering, number)}
+        assert np.flatnonzero(network.get_layer(name).get_weights()[0].any(axis=1)).tolist() == sorted(rows)
+        assert len(rows) < len(OFTEN) + BUCKETS
+
+
+def _rows_of(numbering: Numbering, number: int) -> list[int]:
+    return [number] if number < numbering.known else numbering.rows[number - numbering.known].tolist()
+
+
+def test_a_trial_is_the_training_that_the_trainer_does_with_its_settings(
+    learned, examples: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trials share the pairs, which are in shards, and the numbers of the ids; each must be as if it were alone."""
+    for module, name in ((run_fn.export, "export"), (run_fn.projector, "write")):
+        monkeypatch.setattr(module, name, lambda *_: None)
+    space = {"train.learning_rate": {"choices": [0.01, 0.3]}}
+    config = _config(data_memory_mb=0) | {"tune": {"trials": 2, "search": "random", "seed": 1, "space": space}}
+    found = tuning.tuner_fn(
+        types.SimpleNamespace(
+            custom_config=config,
+            transform_graph_path=learned._transform_output_dir,
+            train_files=[examples],
+            working_dir=str(tmp_path / "Tuner" / ".system" / "1"),
+        )
+    )
+    found.tuner.search(**found.fit_kwargs)
+    trials = found.tuner.oracle.trials
+    assert len(trials) == 2 and len({trial.score for trial in trials.values()}) == 2
+    for name, trial in trials.items():
+        _train(learned, examples, tmp_path / name, config, trial.hyperparameters.values)
+        history = json.loads((tmp_path / name / "run" / "1" / run_fn.HISTORY_FILE).read_text())
+        assert trial.score == pytest.approx(min(history["val_rmse"]), rel=1e-6)
