@@ -72,8 +72,8 @@ def run(
     from pipeline.root import Root
 
     pipeline_config = load_config(config, set_ or (), data, beam)
+    place = Root.at(root, pipeline_config.name)
     check_inputs(pipeline_config)
-    place = Root((root or Path("build", pipeline_config.name)).absolute())
     check_engine(pipeline_config.beam, str(place.path))
     outcome = local.run(pipeline_config, place, RunOptions(accept_anomalies))
     typer.echo(conclusion.describe(outcome, place), err=outcome.exit_code != 0)
@@ -98,8 +98,8 @@ def tune(
     from pipeline.root import Root
 
     pipeline_config = tried.load_config_to_tune(config, set_ or (), data, trials, beam)
+    place = Root.at(root, pipeline_config.name)
     check_inputs(pipeline_config)
-    place = Root((root or Path("build", pipeline_config.name)).absolute())
     check_engine(pipeline_config.beam, str(place.path))
     outcome = local.run(pipeline_config, place, RunOptions(until="Tuner"))
     typer.echo(conclusion.describe(outcome, place), err=True)

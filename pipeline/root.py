@@ -22,6 +22,18 @@ class Root:
 
     path: Path
 
+    @classmethod
+    def at(cls, path: Path | None, name: str) -> Root:
+        """The root that `--root` names, else that of the pipeline `name` below `build`.
+
+        Raises:
+          RootError: it is a URL, which only `publish.to` may be.
+        """
+        # A path has lost one of the two slashes.
+        if path is not None and path.parts[:1] and path.parts[0].endswith(":"):
+            raise RootError(f"--root {path}: a root is a folder, and no URL; publish.to is what may be one")
+        return cls((path or Path("build", name)).absolute())
+
     @property
     def artifacts(self) -> Path:
         """TFX's artifacts."""

@@ -22,12 +22,8 @@ def check_engine(settings: Beam, root: str) -> None:
       ConfigError: this machine lacks what the profile needs, or workers elsewhere could not see `root`.
       ServiceUnavailable: the engine does not answer, or has not enough slots.
     """
+    check_root(settings, root)
     profiles.options(settings)
-    if settings.profile == "dataflow" and not is_remote(root):
-        raise ConfigError(
-            f"beam.profile: Dataflow's workers see gs:// alone, and the artifacts of this run go to {root}; use flink "
-            "or spark with a volume of both, or local"
-        )
     if not settings.is_engine:
         return
     if settings.jobs_at is None:
@@ -40,6 +36,19 @@ def check_engine(settings: Beam, root: str) -> None:
     _connect(settings, settings.jobs_at)
     if settings.flink_url is not None:
         _check_slots(settings, settings.flink_url)
+
+
+def check_root(settings: Beam, root: str) -> None:
+    """Looks whether workers could see `root`; asked first, as installing what else is missing would not help.
+
+    Raises:
+      ConfigError: they could not.
+    """
+    if settings.profile == "dataflow" and not is_remote(root):
+        raise ConfigError(
+            f"beam.profile: a run on Dataflow is not possible yet: its workers see gs:// alone, and a root is a folder "
+            f"({root}); use local, or flink with workers that see that folder (docs/beam.md)"
+        )
 
 
 def _connect(settings: Beam, endpoint: str) -> None:

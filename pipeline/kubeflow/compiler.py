@@ -16,6 +16,7 @@ from typing import Any
 from kfp import compiler, dsl
 
 from components.pair_example_gen.files import is_remote
+from pipeline.beam.engine import check_root
 from pipeline.config import SCHEMA, SCHEMA_OF_POSITIVES, PipelineConfig
 from pipeline.errors import ConfigError
 from pipeline.graph import PUSHER
@@ -38,6 +39,7 @@ def compile_package(config: PipelineConfig) -> str:
       ConfigError: the cluster, or a task there, would refuse it; says the key and what to change.
     """
     root = checked_root(config)
+    check_root(config.beam, root)
     _check_data(config)
     shape = shape_of_config(config, Path(root))
     _check_components(config, list(shape))

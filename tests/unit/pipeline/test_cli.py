@@ -153,6 +153,10 @@ def test_a_wrong_command_line_is_exit_2_and_says_which_word(said, model: list, a
         (["--set", "x"], "--set 'x': must have the form section.key=value, such as train.epochs=5"),
         (["--set", "train.epochs=0"], "c.yaml: train.epochs: must be greater than 0 (got 0)"),
         (["--set", "schema=s"], "s: no such file; leave `schema` out for the curated one"),
+        (
+            ["--root", "gs://bucket/films"],
+            "a root is a folder, and no URL; publish.to is what may be one",
+        ),
         ([], "no-such-pairs.csv: no such file; correct data.path in the pipeline file, or give --data PATH"),
     ],
 )

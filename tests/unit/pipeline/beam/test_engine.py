@@ -112,10 +112,16 @@ def test_a_job_server_to_be_started_needs_java(monkeypatch: pytest.MonkeyPatch) 
     check_engine(settings, ROOT)
 
 
-def test_dataflow_cannot_see_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(profiles, "_is_installed", lambda module: True)
-    with pytest.raises(ConfigError, match=rf"see gs:// alone, and the artifacts of this run go to {ROOT}"):
+@pytest.mark.parametrize("installed", [False, True])
+def test_dataflow_cannot_see_this_machine(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
+    """Nobody is sent to install a client that would not help."""
+    monkeypatch.setattr(profiles, "_is_installed", lambda module: installed)
+    with pytest.raises(ConfigError) as refused:
         check_engine(Beam(profile="dataflow", dataflow=DATAFLOW), ROOT)
+    assert str(refused.value) == (
+        "beam.profile: a run on Dataflow is not possible yet: its workers see gs:// alone, and a root is a folder "
+        f"({ROOT}); use local, or flink with workers that see that folder (docs/beam.md)"
+    )
 
 
 def test_the_last_error_of_a_job_is_found_by_its_name() -> None:

@@ -244,6 +244,18 @@ def test_what_the_cluster_would_refuse_is_refused_now(changes: dict[str, Any], w
     assert words in str(refused.value)
 
 
+def test_dataflow_would_not_see_the_volume() -> None:
+    job = {
+        "project": "kind-red-1",
+        "region": "europe-west4",
+        "temp_location": "gs://bucket/temp",
+        "image": "r/kindred:1",
+    }
+    settings = PipelineConfig.model_validate(tree() | {"beam": {"profile": "dataflow", "dataflow": job}})
+    with pytest.raises(ConfigError, match=r"not possible yet: .* a root is a folder \(/kindred/"):
+        compile_package(settings)
+
+
 def test_a_component_that_is_no_process_of_the_image_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     stranger = create_container_component(name="Stranger", image="stranger:1", command=["run"])
 
