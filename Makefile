@@ -15,7 +15,10 @@ CONFIG ?= $(WORDS_CONFIG)
 VENV := .venv/kindred.stamp
 WORDS_DATA := build/data/word_pairs/pairs.csv
 # The words example makes its own data; any other pipeline file names, or is given, data that exist.
-RUN_DATA := $(if $(DATA),,$(if $(filter $(WORDS_CONFIG),$(patsubst ./%,%,$(CONFIG))),$(WORDS_DATA)))
+IS_WORDS := $(filter $(WORDS_CONFIG),$(patsubst ./%,%,$(CONFIG)))
+RUN_DATA := $(if $(DATA),,$(if $(IS_WORDS),$(WORDS_DATA)))
+# Tasks of a cluster see what is on their volume (kubeflow.volumes), not what is made here.
+TASK_DATA := $(or $(DATA),$(if $(IS_WORDS),/kindred/word_pairs/pairs.csv))
 
 IMAGE ?= kindred:0.1.0
 PACKAGE ?= build/package.yaml
@@ -34,10 +37,10 @@ serve: $(VENV) ## Serve what a pipeline published, REST on 8501, gRPC on 8500 [R
 
 compile: $(VENV) ## Compile a pipeline for Kubeflow [CONFIG=FILE] [DATA=PATH] [PACKAGE=build/package.yaml]
 	@mkdir -p '$(dir $(PACKAGE))'
-	@.venv/bin/kindred compile --config '$(CONFIG)' $(if $(DATA),--data '$(DATA)') --output '$(PACKAGE)'
+	@.venv/bin/kindred compile --config '$(CONFIG)' $(if $(TASK_DATA),--data '$(TASK_DATA)') --output '$(PACKAGE)'
 
 submit: $(VENV) ## Run a pipeline on Kubeflow and follow it [HOST=URL] [CONFIG=FILE] [DATA=PATH]
-	@.venv/bin/kindred submit --config '$(CONFIG)' $(if $(DATA),--data '$(DATA)') $(if $(HOST),--host '$(HOST)')
+	@.venv/bin/kindred submit --config '$(CONFIG)' $(if $(TASK_DATA),--data '$(TASK_DATA)') $(if $(HOST),--host '$(HOST)')
 
 image: ## Build the image of every task [IMAGE=kindred:0.1.0]
 	@command -v '$(DOCKER)' >/dev/null || { echo 'There is no docker or podman here to build the image with.' >&2; exit 2; }

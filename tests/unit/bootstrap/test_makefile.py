@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config.sections.kubeflow import Kubeflow
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -49,6 +51,14 @@ def test_only_the_words_example_without_data_makes_its_own(arguments: tuple[str,
 def test_run_local_passes_its_variables_on() -> None:
     plan = _make("--dry-run", "run-local", "CONFIG=a b.yaml", "DATA=d.csv", "ROOT=build/x")
     assert plan.endswith(".venv/bin/kindred run --config 'a b.yaml' --data 'd.csv' --root 'build/x'\n")
+
+
+@pytest.mark.parametrize("target", ["compile", "submit"])
+def test_tasks_of_the_words_example_look_for_its_data_on_their_volume(target: str) -> None:
+    found = re.search(r"--data '([^']*)'", _make("--dry-run", target))
+    assert found and Kubeflow().is_mounted(found[1])
+    assert "--data 'd.csv'" in _make("--dry-run", target, "DATA=d.csv")
+    assert "--data" not in _make("--dry-run", target, "CONFIG=a.yaml")
 
 
 def test_a_chosen_python_is_passed_as_chosen() -> None:
