@@ -10,14 +10,16 @@ from collections.abc import Callable
 import absl.logging
 from tfx.orchestration import metadata
 from tfx.proto.orchestration import pipeline_pb2
+from tfx.types import standard_component_specs
+from tfx.utils import path_utils
 
 from components.serving_canary.server import started_ahead
-from pipeline.beam.startup import remember_signatures
+from pipeline.beam.startup import remember_inspections
 from pipeline.config import PipelineConfig
 from pipeline.console import RunConsole
 from pipeline.findings import note
 from pipeline.graph import TRAINER, compile_graph, create_pipeline
-from pipeline.nodes import NodeRunner
+from pipeline.nodes import NodeResult, NodeRunner
 from pipeline.options import RunOptions
 from pipeline.record import RunRecord
 from pipeline.root import Root
@@ -38,17 +40,19 @@ def run_nodes(
     """
     absl.logging.set_verbosity(absl.logging.INFO)
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
-    remember_signatures()
+    remember_inspections()
     graph = compile_graph(create_pipeline(config, root, options.accept_reason), record.run_id)
     runner = NodeRunner(graph, metadata.sqlite_metadata_connection_config(str(root.metadata)))
     with contextlib.ExitStack() as canary:
         for entry in graph.nodes:
             node_id = entry.pipeline_node.node_info.id
             if node_id == TRAINER:
-                canary.enter_context(started_ahead())
-            state = _run_node(entry.pipeline_node, runner, config, root, record, console)
+                give_model = canary.enter_context(started_ahead())
+            result = _run_node(entry.pipeline_node, runner, config, root, record, console)
             save()
-            if node_id == TRAINER and state != "executed":
+            if node_id == TRAINER and result.state == "executed":
+                give_model(path_utils.serving_model_path(result.uri(standard_component_specs.MODEL_KEY)))
+            elif node_id == TRAINER:
                 canary.close()  # the same model as before, which was tried before
             if node_id == options.until:
                 record.status = "tuned"
@@ -62,8 +66,8 @@ def _run_node(
     root: Root,
     record: RunRecord,
     console: RunConsole,
-) -> str:
-    """Runs `node`, and notes what it did; its state."""
+) -> NodeResult:
+    """Runs `node`, and notes what it did."""
     node_id = node.node_info.id
     started = time.monotonic()
     try:
@@ -74,7 +78,7 @@ def _run_node(
         _close(record, console, node_id, "failed", started, "")
         raise
     _close(record, console, node_id, state, started, detail)
-    return state
+    return result
 
 
 def _close(record: RunRecord, console: RunConsole, node_id: str, state: str, started: float, detail: str) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfx import types
 from tfx.components.example_validator.component import ExampleValidator
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.components.trainer.component import Trainer
-from tfx.components.tuner.component import Tuner
 from tfx.dsl.compiler import constants
 from tfx.dsl.compiler.compiler import Compiler
 from tfx.dsl.components.common.resolver import Resolver
@@ -47,6 +46,9 @@ from components.serving_canary.settings import CanarySettings
 from pipeline.beam import profiles
 from pipeline.config import BlessingRule, PipelineConfig, candidates_layout, ingest_settings
 from pipeline.root import Root
+
+if TYPE_CHECKING:
+    from tfx.components.tuner.component import Tuner
 
 # Ids of the nodes whose outputs the record of a run reads.
 EXAMPLE_GEN, STATISTICS_GEN, LAST_ACCEPTED, GATE, TRANSFORM, TRAINER, RESOLVER, EVALUATOR, CANARY, PUSHER = (
@@ -183,6 +185,9 @@ def _base_model(example_gen: PairExampleGen) -> Resolver:
 def _tuner(config: PipelineConfig, example_gen: PairExampleGen, transform: PairTransform) -> Tuner:
     """Trials of settings, the best of which the Trainer takes."""
     assert config.tune
+    # Here, as it imports Keras Tuner, which few runs need.
+    from tfx.components.tuner.component import Tuner
+
     tune = config.tune.model_dump(exclude={"parameters"}) | {"space": config.tune.space(config.model, config.train)}
     return Tuner(
         tuner_fn="trainer.tuning.tuner_fn",

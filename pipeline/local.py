@@ -15,9 +15,9 @@ from pipeline.console import RunConsole, library_chatter_to
 from pipeline.errors import PipelineError
 from pipeline.options import RunOptions
 from pipeline.progress import going_on
+from pipeline.quick_import import tfx_imported
 from pipeline.record import EXIT_CODES, RunRecord
 from pipeline.root import Root
-from serving.quick_import import import_tensorflow
 from trainer.errors import TrainingError
 
 SUMMARY, LOG, REPORT = "summary.json", "run.log", "report.html"
@@ -69,9 +69,8 @@ def _execute(
     """Runs every node; the exit code. The reason of a failure goes into `record`, its traceback into the log."""
     try:
         console.say(f"{config.name}: {config.data.path} -> {root.path}")
-        with console.component("starting TFX"):
-            # Importing TFX costs seconds and prints pages: not before the log is open and the person sees why.
-            import_tensorflow()
+        # Importing TFX costs seconds and prints pages: not before the log is open and the person sees why.
+        with console.component("starting TFX"), tfx_imported():
             from pipeline import execution
         execution.run_nodes(config, root, options, record, console, save)
     except KeyboardInterrupt:

@@ -13,10 +13,10 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_transform as tft
 
 from trainer import features, warmup
 from trainer.model import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, Direction
+from trainer.transform_graph import TransformGraph
 
 Outputs = dict[str, tf.Tensor]
 
@@ -33,7 +33,7 @@ class Unit:
     scale: float
 
 
-def unit_of(transform: tft.TFTransformOutput) -> Unit:
+def unit_of(transform: TransformGraph) -> Unit:
     """Reads centre and scale back from the transform graph, which alone knows them: transforms 0 and huge scores.
 
     Where pairs have no score, the model's own unit is the only one.
@@ -126,10 +126,14 @@ class _Side(tf.Module):
         return tf.gather(self.ids.read_value(), rows)
 
 
+# Every signature looks ids up: the transform graph is put into each as a call of one function, not anew.
+_traced_once = tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+
+
 class PublishedModel(tf.Module):
     """Embedding tables and vocabularies with the signatures of a published model."""
 
-    def __init__(self, network: keras.Model, transform: tft.TFTransformOutput, shared: bool, hashes: int = 1) -> None:
+    def __init__(self, network: keras.Model, transform: TransformGraph, shared: bool, hashes: int = 1) -> None:
         super().__init__(name="published_model")
         self._encode = transform.transform_features_layer()
         self._hashes = hashes
@@ -149,16 +153,15 @@ class PublishedModel(tf.Module):
         self.hashes = tf.Variable(hashes, trainable=False, dtype=tf.int32, name="hashes")
         self.normalized = tf.Variable(normalized, trainable=False, dtype=tf.bool, name="normalized")
 
+    @_traced_once
     def left_rows(self, ids: tf.Tensor) -> tf.Tensor:
         """Table rows int64 `[n, hashes]` of left ids string `[n]`."""
-        return self._rows(self._encode({features.LEFT_ID: ids[:, None]})[features.LEFT])
+        return tf.ensure_shape(self._encode({features.LEFT_ID: ids[:, None]})[features.LEFT], [None, self._hashes])
 
+    @_traced_once
     def right_rows(self, ids: tf.Tensor) -> tf.Tensor:
         """Table rows int64 `[n, hashes]` of right ids string `[n]`."""
-        return self._rows(self._encode({features.RIGHT_ID: ids[:, None]})[features.RIGHT])
-
-    def _rows(self, encoded: tf.Tensor) -> tf.Tensor:
-        return tf.ensure_shape(encoded, [None, self._hashes])
+        return tf.ensure_shape(self._encode({features.RIGHT_ID: ids[:, None]})[features.RIGHT], [None, self._hashes])
 
     def pair_scores(self, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
         """score float `[n]` = dot + biases for table rows `[n, hashes]` of either side."""
@@ -302,9 +305,7 @@ def _named(name: str, spec: tf.TensorSpec) -> tf.TensorSpec:
     return tf.TensorSpec(spec.shape, spec.dtype, name=name)
 
 
-def export(
-    network: keras.Model, transform: tft.TFTransformOutput, shared: bool, directory: str, hashes: int = 1
-) -> None:
+def export(network: keras.Model, transform: TransformGraph, shared: bool, directory: str, hashes: int = 1) -> None:
     """Writes `network` with the vocabularies of `transform` as a SavedModel with every signature."""
     model = PublishedModel(network, transform, shared, hashes)
     concrete = {name: function.get_concrete_function() for name, function in signatures(model).items()}
@@ -313,7 +314,7 @@ def export(
     warmup.write_requests(directory, *(ids[0] if ids else b"" for ids in some_id))
 
 
-def _ids(transform: tft.TFTransformOutput, vocabulary: str) -> list[bytes]:
+def _ids(transform: TransformGraph, vocabulary: str) -> list[bytes]:
     return list(transform.vocabulary_by_name(vocabulary))
 
 

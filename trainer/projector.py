@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import tensorflow as tf
-import tensorflow_transform as tft
 
 from trainer import features
 from trainer.model import LEFT_VECTORS, RIGHT_VECTORS
+from trainer.transform_graph import TransformGraph
 
 CONFIG_FILE = "projector_config.pbtxt"
 
@@ -24,7 +24,7 @@ CONFIG_FILE = "projector_config.pbtxt"
 MAX_ROWS = 10_000
 
 
-def write(network: keras.Model, transform: tft.TFTransformOutput, shared: bool, directory: str) -> None:
+def write(network: keras.Model, transform: TransformGraph, shared: bool, directory: str) -> None:
     """Writes the vectors of the most frequent entities of each table, at most `MAX_ROWS`, with their ids."""
     tf.io.gfile.makedirs(directory)
     tables = ["shared"] if shared else ["left", "right"]

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from trainer import dataset, export, features, hashing, projector, training, warm_start
 from trainer.model import TableSizes
 from trainer.settings import EncodeSettings, training_settings, with_values
+from trainer.transform_graph import TransformGraph
 
 HISTORY_FILE = "history.json"
 
@@ -31,7 +31,7 @@ def run_fn(fn_args: FnArgs) -> None:
     """
     tuned = (fn_args.hyperparameters or {}).get("values", {})
     encode, model, train = training_settings(with_values(fn_args.custom_config, tuned))
-    transform = tft.TFTransformOutput(fn_args.transform_output)
+    transform = TransformGraph(fn_args.transform_output)
     sizes = table_sizes(transform, encode)
     start = None
     if train.warm_start:
@@ -63,7 +63,7 @@ def _digest(fn_args: FnArgs) -> str:
     return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def table_sizes(transform: tft.TFTransformOutput, encode: EncodeSettings) -> TableSizes:
+def table_sizes(transform: TransformGraph, encode: EncodeSettings) -> TableSizes:
     """Rows of each table: one for every vocabulary entry, then the out-of-vocabulary buckets."""
     left, right = (transform.vocabulary_size_by_name(name) for name in features.vocabulary_names(encode.shared))
     buckets, hashes = encode.oov_buckets, encode.oov_hashes

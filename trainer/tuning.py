@@ -12,7 +12,6 @@ from typing import Any
 
 import keras_tuner
 import tensorflow as tf
-import tensorflow_transform as tft
 from absl import logging
 from keras_tuner.engine import base_tuner
 from tfx.components.trainer.fn_args_utils import FnArgs
@@ -24,6 +23,7 @@ from trainer.model import TableSizes
 from trainer.pairs import TrainingPairs
 from trainer.run_fn import table_sizes
 from trainer.settings import training_settings, with_values
+from trainer.transform_graph import TransformGraph
 
 _ORACLES = {
     "bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
@@ -85,7 +85,7 @@ class SettingsTuner(base_tuner.BaseTuner):
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     """A tuner of the settings that `custom_config["tune"]` names, and what it is to search with."""
     encode, model, train = training_settings(fn_args.custom_config)
-    transform = tft.TFTransformOutput(fn_args.transform_graph_path)
+    transform = TransformGraph(fn_args.transform_graph_path)
     sizes = table_sizes(transform, encode)
 
     def load(directory: str) -> TrainingPairs:

@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
-import tensorflow_transform as tft
 
 from trainer import features
 from trainer.export import Unit, unit_of
 from trainer.model import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, TableSizes
 from trainer.settings import ModelSettings
+from trainer.transform_graph import TransformGraph
 
 WARM_START_FILE = "warm_start.json"
 
@@ -137,7 +137,7 @@ def _put(layer: keras.layers.Layer, values: np.ndarray, alignment: Alignment, fa
 
 
 def from_published(
-    directory: str | None, transform: tft.TFTransformOutput, sizes: TableSizes, model: ModelSettings
+    directory: str | None, transform: TransformGraph, sizes: TableSizes, model: ModelSettings
 ) -> tuple[WarmStart | None, dict[str, Any]]:
     """A start from the model published in `directory` (None: there is none), and the record of it for people.
 

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import tensorflow as tf
-import tensorflow_transform as tft
 from tfx import types
 from tfx.components.evaluator import constants
 from tfx.dsl.components.base import base_executor
@@ -30,6 +29,7 @@ from components.evaluator.tfma_files import write_tfma_files
 from components.evaluator.verdict import WORST_FILE, Verdict, write_verdict
 from components.ranking_evaluator.figures_file import read_figures
 from trainer.export import unit_of
+from trainer.transform_graph import TransformGraph
 
 Artifacts = dict[str, list[types.Artifact]]
 _WORST = 100
@@ -67,7 +67,7 @@ def _scores(
     input_dict: Artifacts, settings: EvaluationSettings, evaluation: str, facts: dict[str, Any]
 ) -> tuple[list[Figure], dict[str, Any]]:
     pairs = coded_pairs.read(artifact_utils.get_single_uri(input_dict["examples"]))
-    unit = unit_of(tft.TFTransformOutput(artifact_utils.get_single_uri(input_dict["transform_graph"])))
+    unit = unit_of(TransformGraph(artifact_utils.get_single_uri(input_dict["transform_graph"])))
     candidate = predict(serving_model(input_dict["model"]), pairs)
     others = {name: _of_values(of(pairs), unit.center, unit.scale) for name, of in _BASELINES.items()}
     if input_dict.get("baseline_model"):

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-import tensorflow_transform as tft
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
@@ -25,6 +24,7 @@ from components.ranking_evaluator.task import Ranker, Task, of_popularity, of_ta
 from components.ranking_evaluator.worst import lowest
 from trainer.export import unit_of
 from trainer.published import Tables, read_tables
+from trainer.transform_graph import TransformGraph
 
 _WORST = 100
 
@@ -43,7 +43,7 @@ class Executor(base_executor.BaseExecutor):
         pairs = coded_pairs.read(artifact_utils.get_single_uri(input_dict["examples"]))
         center = 0.0
         if pairs.eval.score is not None:
-            transform = tft.TFTransformOutput(artifact_utils.get_single_uri(input_dict["transform_graph"]))
+            transform = TransformGraph(artifact_utils.get_single_uri(input_dict["transform_graph"]))
             center = unit_of(transform).center
         task = Task.of(pairs, center, settings.candidates)
         tables = _tables(input_dict["model"])

@@ -23,6 +23,7 @@ from pipeline.config import PipelineConfig, build_config
 from pipeline.config.sections.kubeflow import Metadata
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.kubeflow.parameters import at_span
+from pipeline.quick_import import tfx_imported
 from pipeline.root import Root
 
 
@@ -86,14 +87,15 @@ def run(job: Job) -> int:
     """
     logging.basicConfig(level=logging.INFO)
     # Importing TFX costs seconds, which an argument that is wrong does not cost.
-    from pipeline.beam.startup import remember_signatures
-    from pipeline.graph import compile_graph, create_pipeline
-    from pipeline.kubeflow.metadata import PatientMetadata, wait_for
-    from pipeline.kubeflow.shape import digest, shape_of
-    from pipeline.kubeflow.task_record import TaskRecord
-    from pipeline.nodes import NodeRunner
+    with tfx_imported():
+        from pipeline.beam.startup import remember_inspections
+        from pipeline.graph import compile_graph, create_pipeline
+        from pipeline.kubeflow.metadata import PatientMetadata, wait_for
+        from pipeline.kubeflow.shape import digest, shape_of
+        from pipeline.kubeflow.task_record import TaskRecord
+        from pipeline.nodes import NodeRunner
 
-    remember_signatures()
+    remember_inspections()
     graph = compile_graph(create_pipeline(job.config, job.root, job.accept_reason), job.run_id)
     nodes = {entry.pipeline_node.node_info.id: entry.pipeline_node for entry in graph.nodes}
     if digest(shape_of(graph)) != job.graph:

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_transform as tft
 
 from tests.unit.trainer.planted_model import DIMENSION, LEFT, RIGHT, Planted, Side
 from trainer import export, warmup
 from trainer.model import TableSizes, build_model
 from trainer.settings import ModelSettings
+from trainer.transform_graph import TransformGraph
 
 pytestmark = pytest.mark.tensorflow
 
@@ -320,7 +320,7 @@ def test_every_signature_but_that_of_the_evaluator_is_warmed_up(planted: Planted
 
 
 def test_a_network_that_divides_by_lengths_is_published_so(planted: Planted) -> None:
-    learned = tft.TFTransformOutput(str(planted.model.parent.parent / "transform"))
+    learned = TransformGraph(str(planted.model.parent.parent / "transform"))
     sizes = TableSizes(len(LEFT) + 1, len(RIGHT) + 1)
     network = build_model(sizes, ModelSettings(dimension=DIMENSION, bias=False, normalize=True), seed=1)
     model = export.PublishedModel(network, learned, shared=False)

@@ -215,7 +215,7 @@ def test_run_fn_loads_fits_exports_and_leaves_a_record(monkeypatch: pytest.Monke
         transform_features_layer=lambda: "encoder",
         raw_feature_spec=lambda: {"left_id": 1, "right_id": 1, "score": 1},
     )
-    monkeypatch.setattr(run_fn.tft, "TFTransformOutput", {"graph": graph}.__getitem__)
+    monkeypatch.setattr(run_fn, "TransformGraph", {"graph": graph}.__getitem__)
     monkeypatch.setattr(
         run_fn.dataset, "load", lambda *arguments: {("train", "encoder", 2048 << 20): known}[arguments[:3]]
     )

@@ -9,13 +9,13 @@ from pathlib import Path
 import apache_beam as beam
 import numpy as np
 import tensorflow as tf
-import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from trainer import features
 from trainer.preprocessing import preprocessing_fn
+from trainer.transform_graph import TransformGraph
 
 # Ids, and a score unless every row is a positive.
 Row = tuple[bytes, bytes, float] | tuple[bytes, bytes]
@@ -27,7 +27,7 @@ _SPEC = {
 }
 
 
-def analyze(rows: Sequence[Row], folder: Path, function=preprocessing_fn, **config) -> tft.TFTransformOutput:
+def analyze(rows: Sequence[Row], folder: Path, function=preprocessing_fn, **config) -> TransformGraph:
     """What Transform learns from `rows` under `config` (sections `encode` and `score`)."""
     output = folder / "transform"
     spec = dict(list(_SPEC.items())[: len(rows[0])])
@@ -38,10 +38,10 @@ def analyze(rows: Sequence[Row], folder: Path, function=preprocessing_fn, **conf
         learned = (data, metadata) | tft_beam.AnalyzeDataset(functools.partial(function, custom_config=config))
         _ = learned | tft_beam.WriteTransformFn(str(output))
         _ = metadata | tft_beam.WriteMetadata(str(output / "metadata"), pipeline)
-    return tft.TFTransformOutput(str(output))
+    return TransformGraph(str(output))
 
 
-def transform(learned: tft.TFTransformOutput, rows: Sequence[Row]) -> dict[str, np.ndarray]:
+def transform(learned: TransformGraph, rows: Sequence[Row]) -> dict[str, np.ndarray]:
     """`rows` as training sees them: each transformed feature as a column `[n]`."""
     columns = zip(_SPEC.items(), zip(*rows, strict=True), strict=False)
     inputs = {name: tf.constant(values, feature.dtype)[:, None] for (name, feature), values in columns}
