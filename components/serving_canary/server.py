@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,7 @@ class _Process:
     def __init__(self) -> None:
         if shutil.which(serving_binary()) is None:
             raise ServerFailed(f"{serving_binary()} is not there, or cannot be run")
+        self.model: str | None = None
         self._folder = tempfile.mkdtemp(prefix="kindred-canary-")
         self._versions = os.path.join(self._folder, "versions")
         os.mkdir(self._versions)
@@ -127,6 +128,7 @@ class _Process:
 
     def give(self, model: str) -> None:
         """Makes `model` the version that it finds: a link to a local one, a copy of a remote one, whole at once."""
+        self.model = model
         staged = os.path.join(self._folder, "staged")
         if "://" in model:
             _copy(model, staged)
@@ -141,31 +143,31 @@ class _Process:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-# Started before its model was there, and not yet taken.
+# Started before somebody asked for it, and not yet taken.
 _ahead: list[_Process] = []
 
 
 @contextlib.contextmanager
-def started_ahead() -> Iterator[None]:
+def started_ahead() -> Iterator[Callable[[str], None]]:
     """Starts a server now, for the next `serving` of this process: it starts for seconds while others compute.
 
-    Not where it would outlive a killed run, nor where it cannot start: then `serving` does, and says what is wrong.
+    Who learns which model that will be hands it to the function that this gives, and it is loaded in the meantime too.
+    Nothing is started where it would outlive a killed run, nor where it cannot start: then `serving` does, and says
+    what is wrong.
     """
-    if not _tie():
-        yield
-        return
+    with contextlib.suppress(ServerFailed, OSError):
+        if _tie():
+            _ahead.append(_Process())
     try:
-        process = _Process()
-    except (ServerFailed, OSError):
-        yield
-        return
-    _ahead.append(process)
-    try:
-        yield
+        yield _give_ahead
     finally:
-        if process in _ahead:
-            _ahead.remove(process)
-            process.stop()
+        while _ahead:
+            _ahead.pop().stop()
+
+
+def _give_ahead(model: str) -> None:
+    for process in _ahead:
+        process.give(model)
 
 
 @contextlib.contextmanager
@@ -175,10 +177,11 @@ def serving(model: str, start_seconds: float) -> Iterator[Server]:
     Raises:
       ServerFailed: the binary ended, or the model did not become available in time.
     """
-    process = _taken() or _Process()
+    process = _taken(model) or _Process()
     server = Server(process.rest_port)
     try:
-        process.give(model)
+        if process.model is None:
+            process.give(model)
         _wait(server, process, start_seconds)
         yield server
     finally:
@@ -186,10 +189,10 @@ def serving(model: str, start_seconds: float) -> Iterator[Server]:
         process.stop()
 
 
-def _taken() -> _Process | None:
-    """The server that was started ahead, if it runs still."""
+def _taken(model: str) -> _Process | None:
+    """The server that was started ahead, if it runs still and has no other model."""
     process = _ahead.pop() if _ahead else None
-    if process and process.exit_code is not None:
+    if process and (process.exit_code is not None or process.model not in (None, model)):
         process.stop()
         return None
     return process

@@ -138,6 +138,32 @@ def test_a_server_started_ahead_is_the_one_that_serves(planted: Planted) -> None
 
 
 @AHEAD
+def test_a_model_given_ahead_is_loaded_before_anybody_asks(planted: Planted) -> None:
+    with server.started_ahead() as give:
+        (process,) = server._ahead
+        give(str(planted.model))
+        asked = server.Server(process.rest_port)
+        deadline = time.monotonic() + 60
+        while asked.signatures() is None:
+            assert time.monotonic() < deadline, process.last_words
+            time.sleep(0.05)
+        asked.close()
+        with server.serving(str(planted.model), 60) as served:
+            assert served.signatures()
+            assert process.exit_code is None
+
+
+@AHEAD
+def test_a_server_with_another_model_is_not_the_one_that_serves(planted: Planted, tmp_path: Path) -> None:
+    with server.started_ahead() as give:
+        (process,) = server._ahead
+        give(str(tmp_path))
+        with server.serving(str(planted.model), 60) as served:
+            assert process.exit_code is not None
+            assert served.signatures()
+
+
+@AHEAD
 def test_a_server_started_ahead_for_nothing_is_stopped() -> None:
     with contextlib.suppress(KeyboardInterrupt), server.started_ahead():
         (process,) = server._ahead
@@ -180,8 +206,9 @@ def test_a_server_that_ended_ahead_is_started_anew(planted: Planted) -> None:
 
 def test_a_binary_that_is_not_there_fails_nothing_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("components.serving_canary.server.serving_binary", lambda: "/no/such/server")
-    with server.started_ahead():
+    with server.started_ahead() as give:
         assert not server._ahead
+        give("a model")
 
 
 def test_nothing_to_ask_with_is_no_pass(run, monkeypatch: pytest.MonkeyPatch) -> None:
