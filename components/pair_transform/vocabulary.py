@@ -23,7 +23,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from tensorflow_transform import analyzer_nodes, analyzers
 from tensorflow_transform.beam import common
 
-# Rows of counts that are gathered before they are added up.
+# Rows of counts that are gathered, at least, before they are added up.
 _FOLD_ROWS = 1 << 20
 _WRITE_ROWS = 1 << 16
 _SCHEMA = pa.schema([("token", pa.large_binary()), ("count", pa.int64())])
@@ -111,13 +111,16 @@ class _CountTokens(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._parts: list[pa.Table] = []
+        self._limit = _FOLD_ROWS
 
     def process(self, batch: tuple[np.ndarray, ...]) -> None:
         (tokens,) = batch
         counted = pa.array(tokens, pa.large_binary()).value_counts()
         self._parts.append(pa.table(counted.flatten(), schema=_SCHEMA))
-        if sum(map(len, self._parts)) >= _FOLD_ROWS and len(self._parts) > 1:
+        if sum(map(len, self._parts)) >= self._limit:
             self._parts = [_add(self._parts)]
+            # Twice as many as there are: where most tokens are distinct, each is added up a few times, not every time.
+            self._limit = max(_FOLD_ROWS, 2 * len(self._parts[0]))
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         yield WindowedValue(_add(self._parts), GlobalWindow().max_timestamp(), [GlobalWindow()])

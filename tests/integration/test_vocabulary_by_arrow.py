@@ -88,6 +88,21 @@ def test_counts_of_batches_add_up(batches: list[list[bytes]], fold: int) -> None
     assert written == sorted(expected, key=lambda token: (expected[token], token), reverse=True)
 
 
+def test_distinct_tokens_are_added_up_a_few_times_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    added: list[int] = []
+    add = vocabulary._add
+    monkeypatch.setattr(vocabulary, "_FOLD_ROWS", 100)
+    monkeypatch.setattr(vocabulary, "_add", lambda tables: (added.append(sum(map(len, tables))), add(tables))[1])
+    count = vocabulary._CountTokens()
+    count.start_bundle()
+    for start in range(0, 20_000, 50):
+        count.process((np.array([b"%d" % number for number in range(start, start + 50)], object),))
+    (found,) = count.finish_bundle()
+    assert len(found.value) == 20_000
+    # Each time twice as many as the time before: n + n/2 + n/4 ... and the last time all. Every 50 would be 4 million.
+    assert sum(added) <= 3 * 20_000
+
+
 def test_it_is_for_one_process_and_while_it_lasts() -> None:
     table = common._PTRANSFORM_BY_OPERATION_DEF_SUBCLASS
     before = dict(table)
