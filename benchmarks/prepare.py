@@ -64,7 +64,11 @@ def _run(kind: str, data: Path) -> dict[str, float]:
 
     from benchmarks import stock
     from pipeline import graph, nodes
+<<<<<<< HEAD
     from pipeline.beam.startup import remember_signatures
+=======
+    from pipeline.beam_startup import remember_inspections
+>>>>>>> 03d2c4d (Beam: what a DoFn keeps and what options say is looked up once)
     from pipeline.config import PipelineConfig
     from pipeline.root import Root
 
@@ -75,7 +79,7 @@ def _run(kind: str, data: Path) -> dict[str, float]:
         if kind == _THEIRS:
             pipeline.components = stock.prepare_nodes(config, data)
         else:
-            remember_signatures()
+            remember_inspections()
         compiled = graph.compile_graph(pipeline, "run")
         runner = nodes.NodeRunner(compiled, metadata.sqlite_metadata_connection_config(str(root.metadata)))
         seconds: dict[str, float] = {}

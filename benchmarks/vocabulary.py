@@ -63,7 +63,11 @@ def _run(data: Path, most: int) -> dict[str, float]:
     from tfx.orchestration import metadata
 
     from pipeline import graph, nodes
+<<<<<<< HEAD
     from pipeline.beam.startup import remember_signatures
+=======
+    from pipeline.beam_startup import remember_inspections
+>>>>>>> 03d2c4d (Beam: what a DoFn keeps and what options say is looked up once)
     from pipeline.config import PipelineConfig
     from pipeline.root import Root
 
@@ -71,7 +75,7 @@ def _run(data: Path, most: int) -> dict[str, float]:
     config = PipelineConfig.model_validate({"name": "bench", "data": {"path": str(data)}, "encode": encode})
     with tempfile.TemporaryDirectory() as folder:
         root = Root(Path(folder))
-        remember_signatures()
+        remember_inspections()
         compiled = graph.compile_graph(graph.create_pipeline(config, root), "run")
         runner = nodes.NodeRunner(compiled, metadata.sqlite_metadata_connection_config(str(root.metadata)))
         for entry in compiled.nodes:

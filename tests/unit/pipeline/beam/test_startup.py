@@ -1,4 +1,4 @@
-"""Remembered signatures are the very ones that Beam would find, and pipelines do what they did."""
+"""What is remembered is what Beam would find, and pipelines do what they did."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
 from apache_beam.testing.util import assert_that, equal_to
-from apache_beam.transforms import core
+from apache_beam.transforms import core, userstate
 
+<<<<<<< HEAD:tests/unit/pipeline/beam/test_startup.py
 from pipeline.beam.startup import _remembering, remember_signatures
+=======
+from pipeline.beam_startup import _remembering, _remembering_specs, _remembering_views, remember_inspections
+>>>>>>> 03d2c4d (Beam: what a DoFn keeps and what options say is looked up once):tests/unit/pipeline/test_beam_startup.py
 
 pytestmark = pytest.mark.tensorflow
 
@@ -18,6 +23,23 @@ pytestmark = pytest.mark.tensorflow
 class Adder(beam.DoFn):
     def process(self, element: int, amount: int = 1, window: Any = beam.DoFn.WindowParam) -> Any:
         yield element + amount
+
+
+class Summer(beam.DoFn):
+    """Has a state and a timer."""
+
+    SUM = userstate.CombiningValueStateSpec("sum", sum)
+    END = userstate.TimerSpec("end", beam.TimeDomain.WATERMARK)
+    sum_, end_ = beam.DoFn.StateParam(SUM), beam.DoFn.TimerParam(END)
+
+    def process(self, element: int, total: Any = sum_, end: Any = end_) -> None: ...
+
+
+class Equal(beam.DoFn):
+    """Cannot be a key: it is equal to others, and has no hash."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Equal)
 
 
 def plain(a: int, b: int = 2, *rest: int, c: int = 3) -> None: ...
@@ -47,14 +69,43 @@ def test_each_function_is_inspected_once_and_answers_are_copies() -> None:
 
 
 def test_bound_and_unbound_are_told_apart() -> None:
-    remember_signatures()
-    remember_signatures()
+    remember_inspections()
+    remember_inspections()
     assert core.get_function_args_defaults(Adder().process)[0] == ["element", "amount", "window"]
     assert core.get_function_args_defaults(Adder.process)[0] == ["self", "element", "amount", "window"]
 
 
+@pytest.mark.parametrize("dofn", [Adder(), Summer(), Equal()])
+def test_the_state_of_a_dofn_is_what_beam_finds(dofn: beam.DoFn) -> None:
+    inspect_dofn = getattr(userstate.get_dofn_specs, "__wrapped__", userstate.get_dofn_specs)
+    remembering = _remembering_specs(inspect_dofn)
+    for _ in range(2):
+        states, timers = remembering(dofn)
+        assert (states, timers) == inspect_dofn(dofn)
+        states.add("spoilt")
+
+
+def test_a_view_is_made_once_and_shares_values_with_the_options_it_is_of() -> None:
+    made: list[type] = []
+    view_as = getattr(PipelineOptions.view_as, "__wrapped__", PipelineOptions.view_as)
+
+    def counting(options: PipelineOptions, cls: type) -> Any:
+        made.append(cls)
+        return view_as(options, cls)
+
+    remembering = _remembering_views(counting)
+    options, others = PipelineOptions(["--streaming"]), PipelineOptions(["--no_streaming"])
+    assert remembering(options, StandardOptions).streaming is True
+    assert remembering(others, StandardOptions).streaming is False
+    remembering(options, StandardOptions).streaming = False
+    remembering(options, SetupOptions).save_main_session = True
+    assert view_as(options, StandardOptions).streaming is False
+    assert view_as(remembering(options, StandardOptions), SetupOptions).save_main_session is True
+    assert made == [StandardOptions, StandardOptions, SetupOptions]
+
+
 def test_a_pipeline_still_works() -> None:
-    remember_signatures()
+    remember_inspections()
     with beam.Pipeline() as pipeline:
         added = pipeline | beam.Create([1, 2]) | beam.ParDo(Adder(), 5)
         assert_that(added | beam.Map(lambda x, y=1: x * y), equal_to([6, 7]))
