@@ -24,6 +24,10 @@ from pipeline.options import RunOptions
 from pipeline.record import RunRecord
 from pipeline.root import Root
 
+# Rows times epochs that are trained in about the time in which a server starts. It does not wait for longer trainings,
+# some 300 MB in memory: then it starts while the Evaluator evaluates what was trained.
+_SHORT_TRAINING = 10_000_000
+
 
 def run_nodes(
     config: PipelineConfig,
@@ -46,11 +50,12 @@ def run_nodes(
     with contextlib.ExitStack() as canary:
         for entry in graph.nodes:
             node_id = entry.pipeline_node.node_info.id
-            if node_id == TRAINER:
-                give_model = canary.enter_context(started_ahead())
+            if node_id == TRAINER and record.data["splits"]["train"] * config.train.epochs <= _SHORT_TRAINING:
+                canary.enter_context(started_ahead())
             result = _run_node(entry.pipeline_node, runner, config, root, record, console)
             save()
             if node_id == TRAINER and result.state == "executed":
+                give_model = canary.enter_context(started_ahead())
                 give_model(path_utils.serving_model_path(result.uri(standard_component_specs.MODEL_KEY)))
             elif node_id == TRAINER:
                 canary.close()  # the same model as before, which was tried before

@@ -152,11 +152,11 @@ def started_ahead() -> Iterator[Callable[[str], None]]:
     """Starts a server now, for the next `serving` of this process: it starts for seconds while others compute.
 
     Who learns which model that will be hands it to the function that this gives, and it is loaded in the meantime too.
-    Nothing is started where it would outlive a killed run, nor where it cannot start: then `serving` does, and says
-    what is wrong.
+    One is enough. None is started where it would outlive a killed run, nor where it cannot start: then `serving` does,
+    and says what is wrong.
     """
     with contextlib.suppress(ServerFailed, OSError):
-        if _tie():
+        if _tie() and not _ahead:
             _ahead.append(_Process())
     try:
         yield _give_ahead

@@ -139,7 +139,7 @@ def test_a_server_started_ahead_is_the_one_that_serves(planted: Planted) -> None
 
 @AHEAD
 def test_a_model_given_ahead_is_loaded_before_anybody_asks(planted: Planted) -> None:
-    with server.started_ahead() as give:
+    with server.started_ahead(), server.started_ahead() as give:
         (process,) = server._ahead
         give(str(planted.model))
         asked = server.Server(process.rest_port)
