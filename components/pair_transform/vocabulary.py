@@ -24,7 +24,7 @@ from tensorflow_transform import analyzer_nodes, analyzers
 from tensorflow_transform.beam import common
 
 # Rows of counts that are gathered, at least, before they are added up.
-_FOLD_ROWS = 1 << 20
+_FOLD_ROWS = 1 << 22
 _WRITE_ROWS = 1 << 16
 _SCHEMA = pa.schema([("token", pa.large_binary()), ("count", pa.int64())])
 # Most frequent first; of equals the one that sorts last.
@@ -127,9 +127,13 @@ class _CountTokens(beam.DoFn):
 
 
 def _add(tables: Iterable[pa.Table]) -> pa.Table:
+    """One table of the tokens of all."""
+    # Not by Arrow's `group_by`, which takes four times as long on a million tokens.
     together = pa.concat_tables([_SCHEMA.empty_table(), *tables])
-    added = together.group_by("token").aggregate([("count", "sum")])
-    return pa.table([added["token"], added["count_sum"]], schema=_SCHEMA)
+    encoded = together["token"].combine_chunks().dictionary_encode()
+    counts = np.zeros(len(encoded.dictionary), np.int64)
+    np.add.at(counts, encoded.indices.to_numpy(), together["count"].to_numpy())
+    return pa.table([encoded.dictionary, counts], schema=_SCHEMA)
 
 
 def _prune(table: pa.Table, least: int | None, most: int | None) -> pa.Table:
