@@ -53,7 +53,8 @@ def read(examples_uri: str) -> CodedPairs:
             for name, held in ids.items():
                 held.append(batch.column(name).dictionary_encode())
             if features.SCORE in batch.schema.names:
-                scores.append(batch.column(features.SCORE).to_numpy(zero_copy_only=False))
+                # A copy: what is a view keeps the decoder's whole batch in memory, its ids too.
+                scores.append(np.array(batch.column(features.SCORE).to_numpy(zero_copy_only=False)))
         sizes.append(sum(map(len, ids[features.LEFT_ID])) - before)
     left_ids, left = _unified(ids[features.LEFT_ID])
     right_ids, right = _unified(ids[features.RIGHT_ID])
