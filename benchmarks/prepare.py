@@ -64,11 +64,7 @@ def _run(kind: str, data: Path) -> dict[str, float]:
 
     from benchmarks import stock
     from pipeline import graph, nodes
-<<<<<<< HEAD
-    from pipeline.beam.startup import remember_signatures
-=======
-    from pipeline.beam_startup import remember_inspections
->>>>>>> 03d2c4d (Beam: what a DoFn keeps and what options say is looked up once)
+    from pipeline.beam.startup import remember_inspections
     from pipeline.config import PipelineConfig
     from pipeline.root import Root
 

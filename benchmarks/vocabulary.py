@@ -63,11 +63,7 @@ def _run(data: Path, most: int) -> dict[str, float]:
     from tfx.orchestration import metadata
 
     from pipeline import graph, nodes
-<<<<<<< HEAD
-    from pipeline.beam.startup import remember_signatures
-=======
-    from pipeline.beam_startup import remember_inspections
->>>>>>> 03d2c4d (Beam: what a DoFn keeps and what options say is looked up once)
+    from pipeline.beam.startup import remember_inspections
     from pipeline.config import PipelineConfig
     from pipeline.root import Root
 

@@ -11,11 +11,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, 
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms import core, userstate
 
-<<<<<<< HEAD:tests/unit/pipeline/beam/test_startup.py
-from pipeline.beam.startup import _remembering, remember_signatures
-=======
-from pipeline.beam_startup import _remembering, _remembering_specs, _remembering_views, remember_inspections
->>>>>>> 03d2c4d (Beam: what a DoFn keeps and what options say is looked up once):tests/unit/pipeline/test_beam_startup.py
+from pipeline.beam.startup import _remembering, _remembering_specs, _remembering_views, remember_inspections
 
 pytestmark = pytest.mark.tensorflow
 
