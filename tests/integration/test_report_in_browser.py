@@ -172,7 +172,8 @@ def test_two_fingers_zoom_and_one_scrolls_past_the_map(page: Page) -> None:
         touch("touchMove", (x, y - step), (x, y + step))
     touch("touchEnd")
     page.settle()
-    assert float(_map(page, "zoom")) == pytest.approx(2)
+    # The browser moves touches to its frames: the last one may be up to a step before where the fingers were.
+    assert float(_map(page, "zoom")) == pytest.approx(2, rel=0.1)
     page.call("Emulation.setTouchEmulationEnabled", enabled=False)
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -70,7 +71,12 @@ class Fresh(NamedTuple):
         script = [str(self.root / "bootstrap" / "create_venv.py"), *arguments]
         command = [sys.executable, *(["-c", PRETEND, str(python)] if python else []), *script]
         environment = {"PATH": f"{self.bin}:/bin:/usr/bin", "HOME": str(self.root), **env}
-        return subprocess.run(command, capture_output=True, text=True, env=environment)
+        # Whoever runs the tests in the background ignores interrupts, and so would the program.
+        return subprocess.run(command, capture_output=True, text=True, env=environment, preexec_fn=_hear_interrupts)
+
+
+def _hear_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture

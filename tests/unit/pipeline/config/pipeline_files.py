@@ -21,7 +21,8 @@ DATAFLOW = {
 
 def write(folder: Path, tree: object) -> Path:
     path = folder / "pipeline.yaml"
-    path.write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8")
+    # In ASCII: of characters that YAML takes for line ends PyYAML writes what it does not read back.
+    path.write_text(yaml.safe_dump(tree), encoding="ascii")
     return path
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.config import SCHEMA, PipelineConfig, load_config
@@ -92,7 +92,15 @@ TREES = st.fixed_dictionaries(
 )  # fmt: skip
 
 
+def test_a_file_is_utf_8(folder: Path) -> None:
+    path = folder / "pipeline.yaml"
+    path.write_bytes("name: films\ndata: {path: ratings.csv, columns: {left: Größe, right: 映画}}\n".encode())
+    columns = load_config(path).data.columns
+    assert (columns.left, columns.right) == ("Größe", "映画")
+
+
 @given(TREES)
+@example({"name": "films", "data": {"path": "ratings.csv"}, "publish": {"to": "\x85"}})
 def test_any_valid_file_reads_as_it_says_and_round_trips(folder: Path, tree: dict[str, Any]) -> None:
     config = load_config(write(folder, tree))
     whole = config.to_json()
