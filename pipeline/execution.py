@@ -25,7 +25,7 @@ from pipeline.record import RunRecord
 from pipeline.root import Root
 
 # Rows times epochs that are trained in about the time in which a server starts. It does not wait for longer trainings,
-# 600 MB in memory: then it starts while the Evaluator evaluates what was trained.
+# hundreds of megabytes in memory: then it starts while the Evaluator evaluates what was trained.
 _SHORT_TRAINING = 10_000_000
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from types import ModuleType
 
-# TensorFlow, and Keras with it, look for these and do without where they are missing: half of the time of the import.
+# TensorFlow, and Keras with it, look for these and do without where they are missing.
 _UNNEEDED = ("pandas", "sklearn", "scipy", "IPython", "pydot", "googleapiclient")
 
 
@@ -38,7 +38,7 @@ def without(*names: str) -> Iterator[None]:
 def nothing_collected() -> Iterator[None]:
     """Does without garbage collection meanwhile, and for ever for what is there at its end.
 
-    Modules are not garbage, and a collection looks at all of them: that takes a quarter of the time of importing many.
+    Modules are not garbage, and a collection looks at all of them, again and again while many are imported.
     """
     enabled = gc.isenabled()
     gc.disable()

@@ -166,8 +166,12 @@ def started_ahead() -> Iterator[Callable[[str], None]]:
 
 
 def _give_ahead(model: str) -> None:
-    for process in _ahead:
-        process.give(model)
+    if not _ahead:
+        return
+    try:
+        _ahead[0].give(model)
+    except OSError:  # `serving` meets it again, in the canary, which says so
+        _ahead.pop().stop()
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 import weakref
 from collections.abc import Callable
@@ -21,10 +22,9 @@ def remember_inspections() -> None:
     and builds a parser of command lines whenever it looks at an option: tens of thousands of inspections and a thousand
     parsers in one Transform. None of the answers changes, so they are kept.
     """
-    if hasattr(core.get_function_args_defaults, "remembered"):
+    if hasattr(core.get_function_args_defaults, "__wrapped__"):
         return
     core.get_function_args_defaults = _remembering(core.get_function_args_defaults)
-    core.get_function_args_defaults.remembered = True
     userstate.get_dofn_specs = _remembering_specs(userstate.get_dofn_specs)
     PipelineOptions.view_as = _remembering_views(PipelineOptions.view_as)
 
@@ -34,6 +34,7 @@ def _remembering(inspect_arguments: Callable[[Any], _Arguments]) -> Callable[[An
     methods: weakref.WeakKeyDictionary[Any, _Arguments] = weakref.WeakKeyDictionary()
     functions: weakref.WeakKeyDictionary[Any, _Arguments] = weakref.WeakKeyDictionary()
 
+    @functools.wraps(inspect_arguments)
     def arguments(function: Any) -> _Arguments:
         if type(function) is types.MethodType:
             known, key = methods, function.__func__
@@ -53,6 +54,7 @@ def _remembering_specs(inspect_dofn: Callable[[Any], _Specs]) -> Callable[[Any],
     """Answers are kept by DoFn, where only itself is equal to it."""
     known: weakref.WeakKeyDictionary[Any, _Specs] = weakref.WeakKeyDictionary()
 
+    @functools.wraps(inspect_dofn)
     def specs(dofn: Any) -> _Specs:
         kind: Any = type(dofn)
         if kind.__hash__ is not object.__hash__:
@@ -69,6 +71,7 @@ def _remembering_views(view_as: Callable[[Any, Any], Any]) -> Callable[[Any, Any
     """Views are kept by the options that they are of: all of them share those options' values."""
     known: weakref.WeakKeyDictionary[Any, dict[Any, Any]] = weakref.WeakKeyDictionary()
 
+    @functools.wraps(view_as)
     def view(options: Any, cls: Any) -> Any:
         views = known.setdefault(options, {})
         if cls not in views:

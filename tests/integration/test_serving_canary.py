@@ -164,6 +164,23 @@ def test_a_server_with_another_model_is_not_the_one_that_serves(planted: Planted
 
 
 @AHEAD
+def test_a_model_that_cannot_be_given_ahead_is_given_to_a_server_of_its_own(
+    planted: Planted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: object, model: str) -> None:
+        raise OSError("no space left")
+
+    with server.started_ahead() as give:
+        (process,) = server._ahead
+        with monkeypatch.context() as patched:
+            patched.setattr(server._Process, "give", full)
+            give(str(planted.model))
+        assert process.exit_code is not None
+        with server.serving(str(planted.model), 60) as served:
+            assert served.signatures()
+
+
+@AHEAD
 def test_a_server_started_ahead_for_nothing_is_stopped() -> None:
     with contextlib.suppress(KeyboardInterrupt), server.started_ahead():
         (process,) = server._ahead
