@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
+from tfx.orchestration.portable import inputs_utils
+from tfx.orchestration.portable.input_resolution import exceptions
 from tfx.orchestration.portable.launcher import Launcher
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
-from pipeline.executions import Executions
 from pipeline.record import State
 
 _Execution = metadata_store_pb2.Execution
@@ -45,15 +45,6 @@ class NodeResult:
             return None
         value = artifact.custom_properties[name]
         return getattr(value, str(value.WhichOneof("value")))
-
-
-@dataclasses.dataclass(frozen=True)
-class Recorded:
-    """What a node did, read back: when it began (seconds since the epoch) and how many seconds it took."""
-
-    result: NodeResult
-    began: float
-    seconds: float
 
 
 class NodeRunner:
@@ -94,28 +85,53 @@ class NodeRunner:
                 raise NodeFailed(_failure(node_id, execution))
             return NodeResult(state, _outputs(handle.store, launched.execution_id))
 
-    @contextlib.contextmanager
-    def executions(self) -> Iterator[Executions]:
-        """All that the metadata store knows of executions."""
-        with self._metadata as handle:
-            yield Executions(handle.store)
+    def disagreement(self, node: pipeline_pb2.PipelineNode, is_resumed: bool) -> str | None:
+        """Why the execution that this run already has of `node` is not the one that is asked for; None if it may be.
 
-    def recorded(self, node: pipeline_pb2.PipelineNode) -> Recorded | None:
-        """What `node` did in this run as ML Metadata have it; None if it has not ended well (yet)."""
+        TFX takes a finished execution under the same run id as done, whatever it was for.
+
+        Args:
+          node: the node.
+          is_resumed: whether this submission began the node before.
+        """
         with self._metadata as handle:
-            contexts = [
-                handle.store.get_context_by_type_and_name(context.type.name, context.name.field_value.string_value)
-                for context in node.contexts.contexts
-            ]
-            if not all(contexts):
+            execution = self._last_execution(handle, node)
+            if execution is None:
                 return None
-            executions = execution_lib.get_executions_associated_with_all_contexts(handle, contexts)
-            for execution in executions:
-                if state := _SUCCESSFUL.get(execution.last_known_state):
-                    began, ended = execution.create_time_since_epoch, execution.last_update_time_since_epoch
-                    outputs = _outputs(handle.store, execution.id)
-                    return Recorded(NodeResult(state, outputs), began / 1000, (ended - began) / 1000)
+            node_id = node.node_info.id
+            if not is_resumed:
+                return f"ML Metadata already has execution {execution.id} of {node_id}, which this run did not begin"
+            if execution.last_known_state in _SUCCESSFUL and not self._has_same_inputs(handle, node, execution):
+                return f"execution {execution.id} of {node_id} is finished, but with other inputs than it has now"
         return None
+
+    def _last_execution(
+        self, handle: metadata.Metadata, node: pipeline_pb2.PipelineNode
+    ) -> metadata_store_pb2.Execution | None:
+        contexts = [
+            handle.store.get_context_by_type_and_name(context.type.name, context.name.field_value.string_value)
+            for context in node.contexts.contexts
+        ]
+        if not all(contexts):
+            return None
+        executions = execution_lib.get_executions_associated_with_all_contexts(handle, contexts)
+        return max(executions, key=lambda execution: execution.id, default=None)
+
+    def _has_same_inputs(
+        self, handle: metadata.Metadata, node: pipeline_pb2.PipelineNode, execution: metadata_store_pb2.Execution
+    ) -> bool:
+        """Whether `execution` read the artifacts that `node` would read now. Resolvers read nothing."""
+        if runner_utils.extract_executor_spec(self._deployment, node.node_info.id) is None:
+            return True
+        try:
+            resolved = inputs_utils.resolve_input_artifacts(pipeline_node=node, metadata_handle=handle)
+        except exceptions.InputResolutionError:
+            return True  # the launcher reports it
+        if isinstance(resolved, inputs_utils.Skip) or len(resolved) != 1:
+            return True
+        now = {artifact.id for artifacts in resolved[0].values() for artifact in artifacts}
+        events = handle.store.get_events_by_execution_ids([execution.id])
+        return now == {event.artifact_id for event in events if event.type == metadata_store_pb2.Event.INPUT}
 
 
 def _outputs(store: mlmd.MetadataStore, execution_id: int) -> dict[str, list[metadata_store_pb2.Artifact]]:

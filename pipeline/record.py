@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pipeline.config import PipelineConfig
 
-Status = Literal["published", "tuned", "data_refused", "model_refused", "failed"]
+Status = Literal["running", "published", "tuned", "data_refused", "model_refused", "failed"]
 State = Literal["executed", "cached", "skipped", "failed"]
 
 EXIT_CODES: dict[Status, int] = {"published": 0, "tuned": 0, "data_refused": 3, "model_refused": 4, "failed": 1}

@@ -1,15 +1,22 @@
-"""From the graph to a package of Kubeflow Pipelines (schema 2.1.0): one container task per node.
+"""From the graph to a package of Kubeflow Pipelines (schema 2.1.0): container tasks that run its nodes.
 
-A task is told the whole configuration and its own node id; it makes the graph again and runs its node. So a path is
-seen where the files are, and the code that the cache knows is the code that runs.
+A task gets the whole configuration and the ids of its nodes. It builds the graph again and runs them. So paths are
+resolved where the files are, and the code that the cache key names is the code that runs.
+
+    exit handler, followed by RunReport whatever happens
+      tasks up to the one that holds DataGate
+      if it says go:    the other tasks; if the last one says stop: Refused
+      if it says stop:  Refused
+
+A refusal is not an accident, so its task succeeds and says stop: Kubeflow repeats failed tasks as often as `retries`
+says, and cannot tell one exit code from another. Refused then fails the run, once, with the reason.
 """
 
 from __future__ import annotations
 
-import inspect
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +25,21 @@ from kfp import compiler, dsl
 from components.pair_example_gen.files import is_remote
 from pipeline.beam.engine import check_root
 from pipeline.config import SCHEMA, SCHEMA_OF_POSITIVES, PipelineConfig
+from pipeline.config.sections.kubeflow import Task
 from pipeline.errors import ConfigError
-from pipeline.graph import PUSHER
-from pipeline.kubeflow import parameters as run
+from pipeline.graph import GATE
+from pipeline.kubeflow import containers
+from pipeline.kubeflow.containers import GO, REFUSED, RUN_REPORT, STOP, VERDICT, signed
 from pipeline.kubeflow.equipment import equip, metadata_arguments
-from pipeline.kubeflow.parameters import RunParameter
+from pipeline.kubeflow.grouping import TaskGroup, group_nodes
+from pipeline.kubeflow.parameters import RunParameter, run_parameters
 from pipeline.kubeflow.shape import digest, shape_of_config
 
 MAX_ARGUMENT = 64 * 1024
 """Bytes. Linux refuses a single argument of 128 KiB."""
 
-_COMMAND = ["python", "-m", "pipeline.kubeflow.node"]
-_OPTIONS = {run.DATA_PATH: "--data", run.SPAN: "--span", run.ROOT: "--root", run.ACCEPT: "--accept-anomalies"}
+# It prints a reason, which does not change, however often it runs.
+_REFUSED_NEEDS = Task(cpu="100m", memory="256Mi", retries=0)
 
 
 def compile_package(config: PipelineConfig) -> str:
@@ -42,20 +52,63 @@ def compile_package(config: PipelineConfig) -> str:
     check_root(config.beam, root)
     _check_data(config)
     shape = shape_of_config(config, Path(root))
-    _check_components(config, list(shape))
-    parameters = run.run_parameters(config, root)
-    constants = [*_constants(config), "--graph", digest(shape), *metadata_arguments(config)]
+    _check_components(config, [*shape, RUN_REPORT])
+    constants = [*_constants(config), "--graph", digest(shape), "--all-nodes", ",".join(shape)]
+    constants += metadata_arguments(config)
+    builder = _PackageBuilder(config, constants, run_parameters(config, root))
+    return _yaml(builder.pipeline(group_nodes(shape, config.kubeflow)))
 
-    def graph(*values: Any) -> None:
-        tasks: dict[str, Any] = {}
-        for node_id, upstream in shape.items():
-            component = _component(node_id, config.kubeflow.image, constants, parameters)
-            task = component(**{p.name: value for p, value in zip(parameters, values, strict=True)})
-            # TFX has a cache of its own, which knows about spans and code.
-            task.set_display_name(node_id).set_caching_options(False).after(*(tasks[other] for other in upstream))
-            tasks[node_id] = equip(task, config.kubeflow, node_id)
 
-    return _yaml(dsl.pipeline(_signed(graph, parameters, defaults=True), name=config.name))
+class _PackageBuilder:
+    """Puts the tasks of one pipeline together with the kfp SDK."""
+
+    def __init__(self, config: PipelineConfig, constants: list[str], parameters: list[RunParameter]) -> None:
+        self._config, self._parameters = config, parameters
+        self._kubeflow = config.kubeflow.model_copy(
+            update={"components": {**config.kubeflow.components, REFUSED: _REFUSED_NEEDS}}
+        )
+        image = config.kubeflow.image
+        self._node_container: Callable[[TaskGroup], Any] = lambda group: containers.node_container(
+            group.name, group.node_ids, image, constants, parameters
+        )
+        self._report_container = containers.report_container(image, constants, parameters)
+        self._refusal_container = containers.refusal_container(image, parameters)
+
+    def pipeline(self, groups: Sequence[TaskGroup]) -> Any:
+        """The pipeline of the kfp SDK that has one task per group."""
+        gate = next(number for number, group in enumerate(groups) if GATE in group.node_ids)
+
+        def graph(*values: Any) -> None:
+            inputs = {p.name: value for p, value in zip(self._parameters, values, strict=True)}
+            tasks: dict[str, Any] = {}
+            with dsl.ExitHandler(self._task(self._report_container, RUN_REPORT, RUN_REPORT, inputs), name="run"):
+                self._run(groups[: gate + 1], inputs, tasks)
+                checked = tasks[groups[gate].name].outputs[VERDICT]
+                with dsl.If(checked == GO, name="data-accepted"):
+                    self._run(groups[gate + 1 :], inputs, tasks)
+                    with dsl.If(tasks[groups[-1].name].outputs[VERDICT] == STOP, name="model-refused"):
+                        self._refuse(inputs)
+                with dsl.If(checked == STOP, name="data-refused"):
+                    self._refuse(inputs)
+
+        return dsl.pipeline(signed(graph, self._parameters, defaults=True), name=self._config.name)
+
+    def _run(self, groups: Sequence[TaskGroup], inputs: Mapping[str, Any], tasks: dict[str, Any]) -> None:
+        """Adds the tasks of `groups` to `tasks`."""
+        for group in groups:
+            task = self._task(self._node_container(group), group.name, group.node_ids[0], inputs)
+            tasks[group.name] = task.after(*(tasks[other] for other in group.upstream))
+
+    def _refuse(self, inputs: Mapping[str, Any]) -> None:
+        root = {name: value for name, value in inputs.items() if name in self._refusal_container.component_spec.inputs}
+        self._task(self._refusal_container, REFUSED, REFUSED, root)
+
+    def _task(self, component: Any, name: str, node_id: str, inputs: Mapping[str, Any]) -> Any:
+        """One task, with what section `kubeflow` gives to node `node_id`."""
+        task = component(**{containers.RUN_ID: dsl.PIPELINE_JOB_ID_PLACEHOLDER}, **inputs)
+        # TFX has a cache of its own, which knows about spans and code.
+        task.set_display_name(name).set_caching_options(False)
+        return equip(task, self._kubeflow, node_id)
 
 
 def checked_root(config: PipelineConfig) -> str:
@@ -120,53 +173,6 @@ def _json(value: Any) -> str:
     They occur only inside strings, where the second may be an escape.
     """
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("{{", "{\\u007b")
-
-
-def _component(node_id: str, image: str, constants: list[str], parameters: list[RunParameter]) -> Any:
-    """The component of one node. Its id stands in its arguments, as KFP lets equal containers share one.
-
-    Each has a summary for people; that which comes last has the report of the run, too.
-    """
-    outputs: dict[str, Any] = {"summary": dsl.Output[dsl.Markdown]}
-    if node_id == PUSHER:
-        outputs["report"] = dsl.Output[dsl.HTML]
-
-    def task(*values: Any) -> dsl.ContainerSpec:
-        inputs, places = values[: len(parameters)], values[len(parameters) :]
-        arguments: list[Any] = ["--node", node_id, "--run-id", dsl.PIPELINE_JOB_ID_PLACEHOLDER]
-        for parameter, value in zip(parameters, inputs, strict=True):
-            option = _OPTIONS.get(parameter.name)
-            arguments += [option, value] if option else ["--set", parameter.key, value]
-        for name, place in zip(outputs, places, strict=True):
-            arguments += [f"--{name}", place.path]
-        return dsl.ContainerSpec(image=image, command=_COMMAND, args=[*arguments, *constants])
-
-    task.__name__ = node_id
-    more = [
-        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=kind)
-        for name, kind in outputs.items()
-    ]
-    return dsl.container_component(_signed(task, parameters, more=more))
-
-
-def _signed(
-    function: Callable[..., Any],
-    parameters: list[RunParameter],
-    defaults: bool = False,
-    more: Sequence[inspect.Parameter] = (),
-) -> Callable[..., Any]:
-    """`function` with the signature that the kfp SDK reads inputs from."""
-    signature = [
-        inspect.Parameter(
-            parameter.name,
-            inspect.Parameter.POSITIONAL_OR_KEYWORD,
-            annotation=type(parameter.default),
-            default=parameter.default if defaults else inspect.Parameter.empty,
-        )
-        for parameter in parameters
-    ]
-    function.__signature__ = inspect.Signature([*signature, *more])  # type: ignore[attr-defined]
-    return function
 
 
 def _yaml(pipeline: Any) -> str:

@@ -1,15 +1,13 @@
-"""What a container of a task runs: one node of the graph, as `python -m pipeline.kubeflow.node`.
+"""What a container of a task runs: nodes of the graph, one after the other, as `python -m pipeline.kubeflow.node`.
 
-The exit code is that of `kindred run`; the last lines on stderr say in plain words what was refused and why. A task
-that is killed and started again goes on where ML Metadata say that it was.
+The container fails only by accident: then Kubeflow starts it again, as `kubeflow.task.retries` says, and it resumes
+where ML Metadata says that it was. A refusal, or a mistake of the user, would only repeat itself. It is recorded, the
+container succeeds, and its output `verdict` stops the run.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import hashlib
-import json
 import logging
 import os
 import sys
@@ -17,128 +15,154 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from components.errors import ComponentError
-from pipeline.config import PipelineConfig, build_config
+from pipeline.config import PipelineConfig
 from pipeline.config.sections.kubeflow import Metadata
-from pipeline.errors import ConfigError, PipelineError
-from pipeline.kubeflow.parameters import at_span
+from pipeline.errors import ConfigError, EngineError, PipelineError, ServiceUnavailable
+from pipeline.kubeflow import arguments, markdown
+from pipeline.kubeflow.cluster_run import ClusterRun
+from pipeline.kubeflow.containers import GO, STOP
+from pipeline.kubeflow.node_records import NodeRecord
+from pipeline.kubeflow.run_identity import RunIdError, checked_run_id, submission_digest
+from pipeline.kubeflow.task_log import node_line
+from pipeline.local import judge
 from pipeline.quick_import import tfx_imported
 from pipeline.root import Root
+from trainer.errors import TrainingError
+
+if TYPE_CHECKING:
+    from pipeline.kubeflow.node_runs import NodeRuns
+
+_ACCIDENTS = (ServiceUnavailable, EngineError)
+"""Errors with a sentence that another attempt may not meet."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """What a task is told: which node of which graph, in which run, and where everything is."""
-
-    node_id: str
-    run_id: str
-    config: PipelineConfig
-    root: Root
-    graph: str
-    metadata: Metadata
-    accept_reason: str | None
-    summary: Path
-    report: Path | None
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the node that the command line names; the exit code."""
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs the nodes that the command line names; the exit code."""
+    # Files of one user must be writable by another one of the same group: clusters choose the user.
+    os.umask(0o002)
+    told = arguments.parser("pipeline.kubeflow.node", ["summary", "verdict"]).parse_args(words)
     try:
-        job = read_job(sys.argv[1:] if arguments is None else arguments)
-        return run(job)
-    except (ComponentError, PipelineError) as error:
+        run_id = checked_run_id(told.run_id)
+        root = arguments.checked_root(told.root)
+    except PipelineError as error:
+        # There is no place for a record. Task Refused finds the same and fails the run.
         print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        _write_outputs(told, STOP, str(error))
+        return 0
+    return _Task(told, root, run_id).run()
 
 
-def read_job(arguments: Sequence[str]) -> Job:
-    """Reads the arguments that `pipeline.kubeflow.compiler` wrote and Kubeflow filled in.
+class _Task:
+    """One attempt of one task."""
 
-    Raises:
-      ConfigError: a run parameter breaks a rule of the pipeline file.
-    """
-    told = _parser().parse_args(arguments)
-    root = Root(Path(told.root))
-    tree = json.loads(told.config)
-    tree["data"]["path"] = at_span(told.data, told.span)
-    if told.schema is not None:
-        tree["schema"] = str(_write_schema(root, json.loads(told.schema)))
-    config = build_config(tree, [f"{key}={value}" for key, value in told.set], "run parameters")
-    return Job(
-        node_id=told.node,
-        run_id=told.run_id,
-        config=config,
-        root=root,
-        graph=told.graph,
-        metadata=Metadata.model_validate_json(told.metadata),
-        accept_reason=told.accept_anomalies or None,
-        summary=Path(told.summary),
-        report=Path(told.report) if told.report else None,
-    )
+    def __init__(self, told: argparse.Namespace, root: Root, run_id: str) -> None:
+        self._told, self._root, self._run_id = told, root, run_id
+        self._node_ids: list[str] = told.nodes.split(",")
+        self._submission = submission_digest(arguments.facts(told))
+        self._done: list[NodeRecord] = []
 
+    def run(self) -> int:
+        """Runs the nodes in order until one fails; the exit code."""
+        config, fault = self._config()
+        empty = arguments.empty_record(self._told, self._run_id, config)
+        self._run = ClusterRun(self._root, empty, self._told.all_nodes.split(","))
+        if stopped := self._stopped_by():
+            _write_outputs(self._told, STOP, f"Not run: {stopped} stopped the run.")
+            return 0
+        try:
+            self._refuse_other_submissions()
+            if config is None:
+                raise fault or AssertionError
+            nodes = self._start(config)
+        except RunIdError as error:
+            # The records are another submission's, and stay as they are.
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except Exception as error:
+            return self._end(self._failed(self._node_ids[0], error, time.time()))
+        for node_id in self._node_ids:
+            if self._run_node(nodes, config, node_id).state == "failed":
+                break
+        return self._end(self._done[-1])
 
-def run(job: Job) -> int:
-    """Runs the node of `job`, brings the record of the run up to date and writes the task's summary; the exit code.
+    def _config(self) -> tuple[PipelineConfig | None, ConfigError | None]:
+        try:
+            return arguments.read_config(self._told, self._root), None
+        except ConfigError as error:
+            return None, error
 
-    Raises:
-      ConfigError: the image is not of the version that compiled the package.
-      ServiceUnavailable: ML Metadata does not answer.
-    """
-    logging.basicConfig(level=logging.INFO)
-    # Importing TFX costs seconds, which an argument that is wrong does not cost.
-    with tfx_imported():
-        from pipeline.beam.startup import remember_inspections
-        from pipeline.graph import compile_graph, create_pipeline
-        from pipeline.kubeflow.metadata import PatientMetadata, wait_for
-        from pipeline.kubeflow.shape import digest, shape_of
-        from pipeline.kubeflow.task_record import TaskRecord
-        from pipeline.nodes import NodeRunner
+    def _stopped_by(self) -> str | None:
+        """The node of an earlier task that stopped the run. This task's own ones are tried again."""
+        ended = (node for node in self._run.nodes.values() if node.id not in self._node_ids)
+        return next((node.id for node in ended if node.is_final), None)
 
-    remember_inspections()
-    graph = compile_graph(create_pipeline(job.config, job.root, job.accept_reason), job.run_id)
-    nodes = {entry.pipeline_node.node_info.id: entry.pipeline_node for entry in graph.nodes}
-    if digest(shape_of(graph)) != job.graph:
-        raise ConfigError(
-            "the graph of this image is not the graph of the package: they are of different versions, or a "
-            "run parameter changes which components there are; compile again with the version of kubeflow.image"
+    def _refuse_other_submissions(self) -> None:
+        for node in self._run.nodes.values():
+            if node.submission != self._submission:
+                raise RunIdError(
+                    f"run id {self._run_id}: {node.id} already ran under this id with other parameters or another "
+                    f"package (submission {node.submission}, this one is {self._submission}); start a new run"
+                )
+
+    def _start(self, config: PipelineConfig) -> NodeRuns:
+        """Imports TFX, which an argument that is wrong does not cost, and builds the graph."""
+        logging.basicConfig(level=logging.INFO)
+        with tfx_imported():
+            from pipeline.kubeflow.node_runs import NodeRuns
+        return NodeRuns.of(
+            config,
+            self._root,
+            self._run_id,
+            accept_reason=self._told.accept_anomalies or None,
+            graph_digest=self._told.graph,
+            metadata=Metadata.model_validate_json(self._told.metadata),
         )
-    runner = NodeRunner(graph, wait_for(job.metadata), PatientMetadata)
-    fault, result, since = None, None, time.monotonic()
-    try:
-        result = runner.run(nodes[job.node_id])
-    except Exception as error:
-        traceback.print_exc()
-        fault = error
-    record = TaskRecord(job.config, job.root, job.run_id, job.node_id)
-    exit_code = record.bring_up_to_date(runner, nodes, result, fault, time.monotonic() - since)
-    record.write_markdown(job.summary)
-    if job.report:
-        record.copy_report(job.report)
-    print(record.last_words, file=sys.stderr, flush=True)
-    return exit_code
+
+    def _run_node(self, nodes: NodeRuns, config: PipelineConfig, node_id: str) -> NodeRecord:
+        """Runs one node, and records what it did."""
+        began, is_resumed = time.time(), node_id in self._run.nodes
+        self._run.note(NodeRecord(node_id, self._submission, "running", began))
+        try:
+            state, detail, found = nodes.run(node_id, self._run.record, is_resumed)
+        except Exception as error:
+            return self._failed(node_id, error, began)
+        seconds = time.time() - began
+        return self._note(NodeRecord(node_id, self._submission, state, began, seconds, detail, found))
+
+    def _failed(self, node_id: str, error: Exception, began: float) -> NodeRecord:
+        record = self._run.record
+        judge(error, record)
+        found = {"status": record.status, "error": record.error}
+        is_final = isinstance(error, ComponentError | PipelineError | TrainingError)
+        is_final = is_final and not isinstance(error, _ACCIDENTS)
+        if not is_final:
+            traceback.print_exception(error)
+        seconds = time.time() - began
+        return self._note(
+            NodeRecord(node_id, self._submission, "failed", began, seconds, found=found, is_final=is_final)
+        )
+
+    def _note(self, node: NodeRecord) -> NodeRecord:
+        self._done.append(node)
+        self._run.note(node)
+        print(node_line(node.id, node.state, node.seconds, node.detail), flush=True)
+        if node.error:
+            print(node.error, file=sys.stderr, flush=True)
+        return node
+
+    def _end(self, last: NodeRecord) -> int:
+        """Writes the outputs of the task; its exit code."""
+        verdict = STOP if self._run.record.error else GO
+        _write_outputs(self._told, verdict, markdown.describe_nodes(self._done))
+        return 1 if last.state == "failed" and not last.is_final else 0
 
 
-def _write_schema(root: Root, text: str) -> Path:
-    """Puts the user's own schema where every task finds it; its name is its content's digest."""
-    path = root.path / "schemas" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.pbtxt"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged = path.with_suffix(f".{os.urandom(8).hex()}.staged")
-        staged.write_text(text, encoding="utf-8")
-        staged.rename(path)
-    return path
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pipeline.kubeflow.node", allow_abbrev=False)
-    for name in ("node", "run-id", "data", "span", "root", "config", "graph", "metadata", "summary"):
-        parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--accept-anomalies", default="")
-    parser.add_argument("--schema")
-    parser.add_argument("--report")
-    parser.add_argument("--set", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"))
-    return parser
+def _write_outputs(told: argparse.Namespace, verdict: str, summary: str) -> None:
+    markdown.write(Path(told.summary), summary)
+    markdown.write(Path(told.verdict), verdict)
 
 
 if __name__ == "__main__":

@@ -124,6 +124,7 @@ class Kubeflow(Section):
     secrets: tuple[Injected, ...] = ()
     config_maps: tuple[Injected, ...] = ()
     parameters: tuple[Text, ...] = ("encode", "score", "model", "train")
+    group: Literal["light", "none"] = "light"
     task: Task = Task()
     components: dict[Text, Task] = {}
 

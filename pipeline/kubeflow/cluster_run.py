@@ -1,0 +1,93 @@
+"""One run on a cluster as its tasks share it: its folder on the volume, what its nodes did, and summary.json."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import filelock
+
+from pipeline.kubeflow.node_records import NodeRecord, NodeRecords, merge
+from pipeline.local import SUMMARY
+from pipeline.record import RunRecord
+from pipeline.root import Root
+
+_LOCK_SECONDS = 120
+
+
+class ClusterRun:
+    """The record of one run, which several tasks write.
+
+    Args:
+      root: the root of the pipeline.
+      empty: the record of the run before any node has run.
+      node_ids: all nodes of the graph, in its order.
+    """
+
+    def __init__(self, root: Root, empty: RunRecord, node_ids: Sequence[str]) -> None:
+        self.root, self.node_ids = root, tuple(node_ids)
+        self.folder: Path = root.runs / empty.run_id
+        self._empty = empty
+        self._records = NodeRecords(self.folder)
+
+    @property
+    def nodes(self) -> dict[str, NodeRecord]:
+        """What the nodes did so far, by id."""
+        return self._records.read()
+
+    @property
+    def record(self) -> RunRecord:
+        """The record of the run as its nodes have it so far."""
+        return merge(self._empty, self.nodes, self.node_ids)
+
+    def note(self, node: NodeRecord) -> None:
+        """Records what a node did, and brings summary.json up to date."""
+        self._records.write(node)
+        # Tasks that end at the same time take turns, so that the last one to write has read the others.
+        with filelock.FileLock(self._lock(), timeout=_LOCK_SECONDS):
+            nodes = self.nodes
+            record = merge(self._empty, nodes, self.node_ids)
+            if record.status == "failed" and not any(other.is_final for other in nodes.values()):
+                # Kubeflow may start a failed task again. The last task says how the run ended.
+                record.status, record.error = "running", None
+            self._write(record)
+
+    def close(self) -> RunRecord:
+        """Ends the record of the run: nothing runs any more, and what has not ended is lost."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(self._lock(), timeout=_LOCK_SECONDS):
+            nodes = self.nodes
+            record = merge(self._empty, nodes, self.node_ids)
+            lost = [node for node in nodes.values() if node.state == "running"]
+            for node in lost:
+                record.components.append({"id": node.id, "state": "failed", "seconds": 0.0})
+            if record.status == "failed" and record.error is None:
+                record.error = _lost(lost, self.node_ids, nodes)
+            self._write(record)
+        return record
+
+    def _lock(self) -> Path:
+        return self.folder / ".lock"
+
+    def _write(self, record: RunRecord) -> None:
+        seconds = time.time() - datetime.fromisoformat(record.started).timestamp()
+        record.write(self.folder / SUMMARY, time.monotonic() - max(seconds, 0.0))
+
+
+def _lost(lost: Sequence[NodeRecord], node_ids: Sequence[str], nodes: dict[str, NodeRecord]) -> str:
+    """Why a run failed in which no node recorded a reason."""
+    if lost:
+        names = ", ".join(node.id for node in lost)
+        return (
+            f"{names} did not end: its pod was stopped from outside, for example at its memory limit "
+            "(kubeflow.task.memory_limit), by an eviction, or because the run was terminated. The pod's events say why."
+        )
+    missing = next((node_id for node_id in node_ids if node_id not in nodes), None)
+    if missing is None:
+        return "no task recorded a reason; the logs of the tasks say more"
+    return (
+        f"{missing} did not begin: its pod did not start, or could not reach the volume. "
+        "The pod's events and the log of its task say why."
+    )

@@ -1,0 +1,103 @@
+"""The three kinds of containers in a package: nodes of the graph, the task that fails a refused run, the run report.
+
+KFP's driver fills in the id of a run only where it is the constant of a task's input
+(backend/src/v2/driver/resolve.go, 2.16.1). Elsewhere it stays text, and all runs would share one id. So the id is an
+input of each task here, and the compiler gives it to the task.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from kfp import dsl
+
+from pipeline.kubeflow import parameters as run
+from pipeline.kubeflow.parameters import RunParameter
+
+RUN_ID = "run_id"
+VERDICT = "verdict"
+"""The output of a task that runs nodes: GO or STOP."""
+GO, STOP = "go", "stop"
+REFUSED, RUN_REPORT = "Refused", "RunReport"
+
+_OPTIONS = {run.DATA_PATH: "--data", run.SPAN: "--span", run.ROOT: "--root", run.ACCEPT: "--accept-anomalies"}
+
+
+def node_container(
+    name: str, node_ids: Sequence[str], image: str, constants: Sequence[str], parameters: Sequence[RunParameter]
+) -> Any:
+    """The component of a task that runs `node_ids` one after the other.
+
+    Args:
+      name: the name of the task. Components of different names have containers of their own.
+      node_ids: the nodes, in the order of the graph.
+      image: the image of every task.
+      constants: arguments that are the same in every task and run.
+      parameters: the parameters of a run, which become inputs next to the run's id.
+    """
+    outputs = {"summary": dsl.Output[dsl.Markdown], VERDICT: dsl.OutputPath(str)}
+    module = "pipeline.kubeflow.node"
+    return _component(name, module, ["--nodes", ",".join(node_ids)], image, constants, parameters, outputs)
+
+
+def report_container(image: str, constants: Sequence[str], parameters: Sequence[RunParameter]) -> Any:
+    """The component of the exit task: it ends the record of a run and writes its report."""
+    outputs = {
+        "summary": dsl.Output[dsl.Markdown],
+        "report": dsl.Output[dsl.HTML],
+        "record": dsl.Output[dsl.Artifact],
+    }
+    return _component(RUN_REPORT, "pipeline.kubeflow.run_report", [], image, constants, parameters, outputs)
+
+
+def refusal_container(image: str, parameters: Sequence[RunParameter]) -> Any:
+    """The component of the task that fails a refused run; its only parameter is the root."""
+    root = [parameter for parameter in parameters if parameter.name == run.ROOT]
+    return _component(REFUSED, "pipeline.kubeflow.refused", [], image, [], root, {})
+
+
+def signed(
+    function: Callable[..., Any],
+    parameters: Sequence[RunParameter],
+    first: Sequence[inspect.Parameter] = (),
+    last: Sequence[inspect.Parameter] = (),
+    defaults: bool = False,
+) -> Callable[..., Any]:
+    """`function` with the signature from which the kfp SDK reads inputs and outputs."""
+    inputs = [
+        _argument(parameter.name, type(parameter.default), parameter.default if defaults else inspect.Parameter.empty)
+        for parameter in parameters
+    ]
+    function.__signature__ = inspect.Signature([*first, *inputs, *last])  # type: ignore[attr-defined]
+    return function
+
+
+def _component(
+    name: str,
+    module: str,
+    arguments: Sequence[str],
+    image: str,
+    constants: Sequence[str],
+    parameters: Sequence[RunParameter],
+    outputs: dict[str, Any],
+) -> Any:
+    def task(run_id: Any, *values: Any) -> dsl.ContainerSpec:
+        inputs, places = values[: len(parameters)], values[len(parameters) :]
+        words: list[Any] = [*arguments, "--run-id", run_id]
+        for parameter, value in zip(parameters, inputs, strict=True):
+            option = _OPTIONS.get(parameter.name)
+            words += [option, value] if option else ["--set", parameter.key, value]
+        for output, place in zip(outputs, places, strict=True):
+            words += [f"--{output}", getattr(place, "path", place)]
+        return dsl.ContainerSpec(image=image, command=["python", "-m", module], args=[*words, *constants])
+
+    task.__name__ = name
+    first = [_argument(RUN_ID, str)]
+    last = [_argument(output, kind) for output, kind in outputs.items()]
+    return dsl.container_component(signed(task, parameters, first, last))
+
+
+def _argument(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=kind, default=default)

@@ -1,0 +1,121 @@
+"""What the tasks of a run recorded: one file per node in the folder of the run, merged into summary.json.
+
+A task cannot read another task's outcome from ML Metadata if that task failed. So each task writes what its nodes did
+to `runs/RUN/tasks/NODE.json`, and whoever writes last merges all files.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import os
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.record import RunRecord, State
+
+NodeState = Literal["running", "executed", "cached", "skipped", "failed"]
+
+_FOLDER = "tasks"
+_KEPT = ("pipeline", "run_id", "config", "started", "seconds", "components", "versions", "frequent_pair")
+"""Fields of a run's record that no node finds out."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeRecord:
+    """What one node did in a run.
+
+    Attributes:
+      id: the node.
+      submission: the digest of the submission that the node ran for.
+      state: how it ended; `running` until then, and for ever if its pod was ended from outside.
+      began: when it began, in seconds since the epoch.
+      seconds: how long it took.
+      detail: one line for people.
+      found: the fields of summary.json that the node adds or changes.
+      is_final: whether the failure is a refusal or a user's mistake, which another attempt would only repeat.
+    """
+
+    id: str
+    submission: str
+    state: NodeState
+    began: float
+    seconds: float = 0.0
+    detail: str = ""
+    found: dict[str, Any] = dataclasses.field(default_factory=dict)
+    is_final: bool = False
+
+    @property
+    def error(self) -> str | None:
+        """The reason of a failure or refusal, if there is one."""
+        return self.found.get("error")
+
+
+class NodeRecords:
+    """The records of the nodes of one run.
+
+    Args:
+      run_folder: the folder of the run.
+    """
+
+    def __init__(self, run_folder: Path) -> None:
+        self._folder = run_folder / _FOLDER
+
+    def read(self) -> dict[str, NodeRecord]:
+        """The records by node id; empty if no task has begun."""
+        files = sorted(self._folder.glob("*.json"))
+        records = (NodeRecord(**json.loads(file.read_text(encoding="utf-8"))) for file in files)
+        return {record.id: record for record in records}
+
+    def write(self, record: NodeRecord) -> None:
+        """Writes the record of one node; it appears whole or not at all."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # Process ids of two pods may be equal.
+        staged = self._folder / f".{record.id}.{uuid.uuid4().hex}"
+        staged.write_text(json.dumps(dataclasses.asdict(record)) + "\n", encoding="utf-8")
+        os.replace(staged, self._folder / f"{record.id}.json")
+
+
+def findings(before: RunRecord, after: RunRecord) -> dict[str, Any]:
+    """The fields of summary.json in which `after` differs from `before`; of `data`, the keys that differ."""
+    old, new = dataclasses.asdict(before), dataclasses.asdict(after)
+    found = {name: value for name, value in new.items() if name not in _KEPT and value != old[name]}
+    if "data" in found:
+        found["data"] = {key: value for key, value in new["data"].items() if old["data"].get(key) != value}
+    return found
+
+
+def merge(empty: RunRecord, records: Mapping[str, NodeRecord], node_ids: Sequence[str]) -> RunRecord:
+    """The record of a run from the records of its nodes.
+
+    Args:
+      empty: the record of a run that has done nothing.
+      records: what the nodes did. Nodes that did not run have none.
+      node_ids: all nodes in the order of the graph.
+    """
+    merged = copy.deepcopy(empty)
+    known = [records[node_id] for node_id in node_ids if node_id in records]
+    for record in known:
+        for name, value in record.found.items():
+            if name == "data":
+                merged.data.update(value)
+            else:
+                setattr(merged, name, value)
+    merged.components = [_component(record) for record in _failed_last(known) if record.state != "running"]
+    if known:
+        began = min(record.began for record in known)
+        merged.started = datetime.fromtimestamp(began, timezone.utc).isoformat(timespec="seconds")
+    return merged
+
+
+def _failed_last(records: Iterable[NodeRecord]) -> list[NodeRecord]:
+    """A run ends with the node that failed, as a local one does."""
+    return sorted(records, key=lambda record: record.state == "failed")
+
+
+def _component(record: NodeRecord) -> dict[str, State | float]:
+    return {"id": record.id, "state": record.state, "seconds": round(record.seconds, 3)}  # type: ignore[dict-item]

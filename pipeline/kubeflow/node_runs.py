@@ -1,0 +1,87 @@
+"""Running the nodes of one task with TFX's launcher. Importing this imports TFX."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from tfx.proto.orchestration import pipeline_pb2
+
+from pipeline.beam.startup import remember_inspections
+from pipeline.config import PipelineConfig
+from pipeline.config.sections.kubeflow import Metadata
+from pipeline.errors import ConfigError
+from pipeline.findings import note
+from pipeline.graph import compile_graph, create_pipeline
+from pipeline.kubeflow.metadata import PatientMetadata, wait_for
+from pipeline.kubeflow.node_records import findings
+from pipeline.kubeflow.run_identity import RunIdError
+from pipeline.kubeflow.shape import digest, shape_of
+from pipeline.nodes import NodeRunner
+from pipeline.record import RunRecord, State
+from pipeline.root import Root
+
+
+class NodeRuns:
+    """The nodes of the graph of one run."""
+
+    def __init__(self, config: PipelineConfig, root: Root, run_id: str, graph: pipeline_pb2.Pipeline, store: Any):
+        self._config, self._root, self._run_id = config, root, run_id
+        self._nodes = {entry.pipeline_node.node_info.id: entry.pipeline_node for entry in graph.nodes}
+        self._runner = NodeRunner(graph, store, PatientMetadata)
+
+    @classmethod
+    def of(
+        cls,
+        config: PipelineConfig,
+        root: Root,
+        run_id: str,
+        accept_reason: str | None,
+        graph_digest: str,
+        metadata: Metadata,
+    ) -> NodeRuns:
+        """The nodes of the graph of `config`, once ML Metadata answers.
+
+        Args:
+          config: the pipeline file with the parameters of the run.
+          root: where the run keeps its state.
+          run_id: the id of the run.
+          accept_reason: why the gate is overruled, if it is.
+          graph_digest: the digest of the graph for which the package was compiled.
+          metadata: where ML Metadata is.
+
+        Raises:
+          ConfigError: the image is not of the version that compiled the package.
+          ServiceUnavailable: ML Metadata does not answer.
+        """
+        remember_inspections()
+        graph = compile_graph(create_pipeline(config, root, accept_reason), run_id)
+        if digest(shape_of(graph)) != graph_digest:
+            raise ConfigError(
+                "the graph of this image is not the graph of the package: they are of different versions, or a run "
+                "parameter changes which components there are; compile again with the version of kubeflow.image"
+            )
+        return cls(config, root, run_id, graph, wait_for(metadata))
+
+    def run(self, node_id: str, record: RunRecord, is_resumed: bool) -> tuple[State, str, dict[str, Any]]:
+        """Runs a node.
+
+        Args:
+          node_id: the node.
+          record: the record of the run so far.
+          is_resumed: whether this submission began the node before, in another attempt.
+
+        Returns:
+          The state of the node, a line for people, and the fields of summary.json that it changes.
+
+        Raises:
+          RunIdError: ML Metadata has an execution of the node under this run's id that is not this submission's.
+          Exception: whatever the node's executor raised.
+        """
+        node = self._nodes[node_id]
+        if reason := self._runner.disagreement(node, is_resumed):
+            raise RunIdError(f"run id {self._run_id}: {reason}; start a new run")
+        result = self._runner.run(node)
+        after = copy.deepcopy(record)
+        state, detail = note(after, self._config, self._root, node_id, result)
+        return state, detail, findings(record, after)

@@ -1,0 +1,87 @@
+"""The exit task of a run, as `python -m pipeline.kubeflow.run_report`: it runs whatever happened to the other tasks.
+
+It ends summary.json, writes report.html, and hands both to Kubeflow, which takes nothing from a task that failed. So it
+succeeds where the run does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.config.sections.kubeflow import Metadata
+from pipeline.errors import ConfigError, PipelineError
+from pipeline.executions import Executions
+from pipeline.kubeflow import arguments, markdown
+from pipeline.kubeflow.cluster_run import ClusterRun
+from pipeline.kubeflow.run_identity import checked_run_id
+from pipeline.kubeflow.task_log import run_line
+from pipeline.local import REPORT, SUMMARY
+from pipeline.quick_import import tfx_imported
+from pipeline.record import RunRecord
+from pipeline.report.write import write_report
+from pipeline.root import Root
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Ends the record of a run; the exit code."""
+    os.umask(0o002)
+    told = arguments.parser("pipeline.kubeflow.run_report", ["summary", "report", "record"]).parse_args(words)
+    try:
+        run_id = checked_run_id(told.run_id)
+        root = arguments.checked_root(told.root)
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    run = ClusterRun(root, _empty_record(told, root, run_id), told.all_nodes.split(","))
+    record = run.close()
+    _report(run.folder, Metadata.model_validate_json(told.metadata))
+    _hand_over(told, run.folder, record)
+    print(run_line(record, str(root.path)), flush=True)
+    print(record.error or f"{record.status} {record.published or ''}".rstrip(), file=sys.stderr, flush=True)
+    return 0
+
+
+def _empty_record(told: argparse.Namespace, root: Root, run_id: str) -> RunRecord:
+    try:
+        return arguments.empty_record(told, run_id, arguments.read_config(told, root))
+    except ConfigError:
+        # The first task recorded what is wrong with the parameters.
+        return arguments.empty_record(told, run_id, None)
+
+
+def _report(folder: Path, metadata: Metadata) -> None:
+    """Writes the report. A report that cannot be written does not change how the run ended."""
+    try:
+        write_report(folder, _executions(metadata))
+    except Exception:
+        traceback.print_exc()
+
+
+def _executions(place: Metadata) -> Executions | None:
+    """What ML Metadata has; None where it does not answer, as the record alone makes a report, too."""
+    with tfx_imported():
+        from pipeline.kubeflow.metadata import open_store, wait_for
+    try:
+        return Executions(open_store(wait_for(place)))
+    except PipelineError as error:
+        print(f"The report goes without ML Metadata: {error}", file=sys.stderr)
+        return None
+
+
+def _hand_over(told: argparse.Namespace, folder: Path, record: RunRecord) -> None:
+    """Copies what Kubeflow takes from this task."""
+    markdown.write(Path(told.summary), markdown.describe_run(record))
+    for source, output in ((folder / SUMMARY, told.record), (folder / REPORT, told.report)):
+        if source.is_file():
+            Path(output).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, output)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
