@@ -36,7 +36,9 @@ def checked_root(text: str) -> Root:
       ConfigError: it is not an absolute path.
     """
     if not text.startswith("/"):
-        raise ConfigError(f"run parameter pipeline_root: must be an absolute path on a volume of the tasks (got {text!r})")
+        raise ConfigError(
+            f"run parameter pipeline_root: must be an absolute path on a volume of the tasks (got {text!r})"
+        )
     return Root(Path(text))
 
 

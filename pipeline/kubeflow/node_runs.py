@@ -25,7 +25,9 @@ from pipeline.root import Root
 class NodeRuns:
     """The nodes of the graph of one run."""
 
-    def __init__(self, config: PipelineConfig, root: Root, run_id: str, graph: pipeline_pb2.Pipeline, store: Any):
+    def __init__(
+        self, config: PipelineConfig, root: Root, run_id: str, graph: pipeline_pb2.Pipeline, store: Any
+    ) -> None:
         self._config, self._root, self._run_id = config, root, run_id
         self._nodes = {entry.pipeline_node.node_info.id: entry.pipeline_node for entry in graph.nodes}
         self._runner = NodeRunner(graph, store, PatientMetadata)

@@ -20,7 +20,7 @@ from pipeline.executions import Executions
 from pipeline.kubeflow import arguments, markdown
 from pipeline.kubeflow.cluster_run import ClusterRun
 from pipeline.kubeflow.run_identity import checked_run_id
-from pipeline.kubeflow.task_log import run_line
+from pipeline.kubeflow.task_log import NodeEnded, run_line
 from pipeline.local import REPORT, SUMMARY
 from pipeline.quick_import import tfx_imported
 from pipeline.record import RunRecord
@@ -42,9 +42,21 @@ def main(words: Sequence[str] | None = None) -> int:
     record = run.close()
     _report(run.folder, Metadata.model_validate_json(told.metadata))
     _hand_over(told, run.folder, record)
-    print(run_line(record, str(root.path)), flush=True)
+    print(_line(record, root), flush=True)
     print(record.error or f"{record.status} {record.published or ''}".rstrip(), file=sys.stderr, flush=True)
     return 0
+
+
+def _line(record: RunRecord, root: Root) -> str:
+    nodes = [NodeEnded(node["id"], node["state"], node["seconds"]) for node in record.components]
+    return run_line(
+        record.run_id,
+        record.status,
+        error=record.error,
+        components=nodes,
+        published=record.published,
+        root=str(root.path),
+    )
 
 
 def _empty_record(told: argparse.Namespace, root: Root, run_id: str) -> RunRecord:

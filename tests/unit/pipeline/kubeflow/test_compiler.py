@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import functools
 import json
 import os
 import subprocess
@@ -20,169 +18,178 @@ from tfx.orchestration.pipeline import Pipeline
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConfigError
 from pipeline.graph import compile_graph, create_pipeline
-from pipeline.kubeflow import compiler, shape
+from pipeline.kubeflow import arguments, compiler, shape
 from pipeline.kubeflow.compiler import MAX_ARGUMENT, compile_package
-from pipeline.kubeflow.node import read_job, run
 from pipeline.root import Root
-from tests.e2e.kubeflow.interpreter import fill_in
+from tests.unit.pipeline.kubeflow.films import RUN_ID, TREE, Package, config, tree
 
 pytestmark = pytest.mark.tensorflow
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "kubeflow" / "package.yaml"
-TREE: dict[str, Any] = {
-    "name": "films",
-    "data": {"path": "/kindred/data/span-{SPAN}/*.csv"},
-    "kubeflow": {
-        "image": "registry.example/kindred:1",
-        "secrets": [{"name": "cloud", "env": {"key": "CLOUD_KEY"}}, {"name": "ca", "mount": "/etc/ca"}],
-        "config_maps": [{"name": "proxy", "env": {"url": "HTTPS_PROXY"}}, {"name": "files", "mount": "/etc/files"}],
-        "image_pull_secret": "registry",
-        "task": {"node_selector": {"pool": "batch"}, "memory": "2Gi"},
-        "components": {
-            "Trainer": {
-                "cpu": "4", "memory": "16Gi", "memory_limit": "20Gi", "gpu": 1, "retries": 0,
-                "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}],
-            }
-        },
-    },
-}  # fmt: skip
-
-
-def tree(**changes: Any) -> dict[str, Any]:
-    changed = copy.deepcopy(TREE)
-    for key, value in changes.items():
-        changed["kubeflow"][key] = value
-    return changed
-
-
-def config(**changes: Any) -> PipelineConfig:
-    return PipelineConfig.model_validate(tree(**changes))
+OUTPUTS = {"summary": "/tmp/s", "verdict": "/tmp/v", "report": "/tmp/r.html", "record": "/tmp/record"}
 
 
 @pytest.fixture(scope="module")
-def package() -> str:
+def text() -> str:
     return compile_package(config())
 
 
 @pytest.fixture(scope="module")
-def spec(package: str) -> dict[str, Any]:
-    return parsed(package)[0]
+def package(text: str) -> Package:
+    return Package(text)
 
 
-@functools.cache
-def parsed(package: str) -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all(package))
+@pytest.fixture(scope="module")
+def ungrouped() -> Package:
+    return Package(compile_package(config(group="none")))
 
 
-def container(spec: dict[str, Any], task: str) -> dict[str, Any]:
-    return spec["deploymentSpec"]["executors"][f"exec-{task}"]["container"]
+def read(words: list[str]) -> Any:
+    return arguments.parser("node", ["summary", "verdict"]).parse_args(words)
 
 
-def platform(package: str, task: str) -> dict[str, Any]:
-    _, found = parsed(package)
-    return found["platforms"]["kubernetes"]["deploymentSpec"]["executors"][f"exec-{task}"]
-
-
-def test_the_package_is_the_golden_one_byte_for_byte(package: str) -> None:
+def test_the_package_is_the_golden_one_byte_for_byte(text: str) -> None:
     if os.environ.get("KINDRED_UPDATE_GOLDEN"):
-        GOLDEN.write_text(package, encoding="utf-8")
-    assert package == GOLDEN.read_text(encoding="utf-8"), (
+        GOLDEN.write_text(text, encoding="utf-8")
+    assert text == GOLDEN.read_text(encoding="utf-8"), (
         f"the package has changed; if that is meant: KINDRED_UPDATE_GOLDEN=1 python -m pytest {Path(__file__).name}"
     )
 
 
-def test_the_kfp_sdk_loads_it(package: str) -> None:
-    assert components.load_component_from_text(package).name == "films"
+def test_the_kfp_sdk_loads_it(text: str) -> None:
+    assert components.load_component_from_text(text).name == "films"
 
 
-def test_nodes_and_edges_are_those_of_the_local_runner(spec: dict[str, Any], tmp_path: Path) -> None:
+def test_ungrouped_tasks_and_edges_are_those_of_the_local_runner(ungrouped: Package, tmp_path: Path) -> None:
     graph = compile_graph(create_pipeline(config(), Root(tmp_path)), "r")
     local = {e.pipeline_node.node_info.id: set(e.pipeline_node.upstream_nodes) for e in graph.nodes}
-    tasks = spec["root"]["dag"]["tasks"]
-    names = {key: task["taskInfo"]["name"] for key, task in tasks.items()}
-    assert {
-        names[key]: {names[other] for other in task.get("dependentTasks", [])} for key, task in tasks.items()
-    } == local
+    nodes = {task.key: task for task in ungrouped.tasks if task.name in local}
+    before_gate = {task.name for task in nodes.values() if task.dag == "run"}
+    waits = {task.name: {nodes[key].name for key in task.spec.get("dependentTasks", [])} for task in nodes.values()}
+    # What the group of tasks waits for, each of its tasks waits for.
+    assert {n: waits[n] | (local[n] & before_gate if n not in before_gate else set()) for n in waits} == local
 
 
-def test_there_are_only_containers_and_every_argument_is_short(spec: dict[str, Any]) -> None:
-    assert spec["schemaVersion"] == "2.1.0"
-    for executor in spec["deploymentSpec"]["executors"].values():
-        assert executor.keys() == {"container"}
-        assert executor["container"]["image"] == "registry.example/kindred:1"
-        assert all(len(word.encode()) <= MAX_ARGUMENT for word in executor["container"]["args"])
-    assert all(task["cachingOptions"] == {} for task in spec["root"]["dag"]["tasks"].values()), "TFX has its own cache"
+def test_light_nodes_share_a_task(package: Package) -> None:
+    nodes = {t.name: t.container["args"][1].split(",") for t in package.tasks if t.container["args"][0] == "--nodes"}
+    assert sorted(nodes) == ["Data", "EvaluateAndPush", "Trainer"]
+    assert nodes["Trainer"] == ["Trainer"]
+    assert nodes["Data"][-2:] == ["DataGate", "Transform"]
+    assert nodes["EvaluateAndPush"] == [
+        "LatestBlessedModel", "Evaluator", "ModelCard", "ServingCanary", "Pusher",
+    ]  # fmt: skip
+    assert len({task.name for task in package.tasks}) <= 6
 
 
-def test_no_two_tasks_share_a_container(spec: dict[str, Any]) -> None:
-    labels = [component["executorLabel"] for component in spec["components"].values()]
-    assert len(set(labels)) == len(labels) == len(spec["root"]["dag"]["tasks"])
+def test_a_component_with_its_own_resources_has_its_own_task() -> None:
+    changed = config(components={"Transform": {"memory": "32Gi"}})
+    tasks = {task.name: task.container["args"] for task in Package(compile_package(changed)).tasks}
+    assert tasks["Transform"][1] == "Transform"
+    assert "Transform" not in tasks["Data"][1]
 
 
-def test_what_a_task_reads_back_is_the_configuration_that_was_compiled(spec: dict[str, Any], tmp_path: Path) -> None:
-    defaults = spec["root"]["inputDefinitions"]["parameters"]
-    inputs = {name: definition["defaultValue"] for name, definition in defaults.items()}
-    words = [fill_in(word, "run-7", inputs, {"summary": tmp_path / "s"}) for word in container(spec, "trainer")["args"]]
-    job = read_job(words)
-    assert (job.node_id, job.run_id, job.root.path) == ("Trainer", "run-7", Path("/kindred/films"))
-    assert job.accept_reason is None
-    expected = config().model_copy(update={"kubeflow": job.config.kubeflow})
-    assert job.config == expected
+def test_the_run_id_is_an_input_of_each_task(package: Package) -> None:
+    for task in package.tasks:
+        assert task.spec["inputs"]["parameters"]["run_id"] == {
+            "runtimeValue": {"constant": "{{$.pipeline_job_uuid}}"}
+        }, task.name
+        words = [*task.container["command"], *task.container["args"]]
+        assert words[words.index("--run-id") + 1] == "{{$.inputs.parameters['run_id']}}"
+        assert not any("pipeline_job" in word for word in words)
 
 
-def test_a_task_takes_the_parameters_of_its_run(spec: dict[str, Any], tmp_path: Path) -> None:
-    defaults = spec["root"]["inputDefinitions"]["parameters"]
-    inputs = {name: definition["defaultValue"] for name, definition in defaults.items()}
-    inputs |= {
+def test_what_follows_the_gate_waits_for_its_verdict(package: Package) -> None:
+    assert package.task("Data").dag == "run"
+    assert {task.dag for task in package.tasks if task.name in ("Trainer", "EvaluateAndPush")} == {"data-accepted"}
+    conditions = {name: dag.get("triggerPolicy", {}).get("condition") for name, dag in package.dags.items()}
+    assert conditions == {
+        "run": None,
+        "data-accepted": "inputs.parameter_values['pipelinechannel--data-verdict'] == 'go'",
+        "data-refused": "inputs.parameter_values['pipelinechannel--data-verdict'] == 'stop'",
+        "model-refused": "inputs.parameter_values['pipelinechannel--evaluateandpush-verdict'] == 'stop'",
+    }
+
+
+def test_a_refusal_fails_the_run_without_retries(package: Package) -> None:
+    refusals = [task for task in package.tasks if task.name == "Refused"]
+    assert sorted(task.dag for task in refusals) == ["data-refused", "model-refused"]
+    assert not any("retryPolicy" in task.spec for task in refusals)
+
+
+def test_the_report_runs_whatever_happens(package: Package) -> None:
+    report = package.task("RunReport")
+    assert report.dag == "root"
+    assert report.spec["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+
+
+def test_there_are_only_containers_and_every_argument_is_short(package: Package) -> None:
+    assert package.spec["schemaVersion"] == "2.1.0"
+    for task in package.tasks:
+        assert task.container["image"] == "registry.example/kindred:1"
+        assert all(len(word.encode()) <= MAX_ARGUMENT for word in task.container["args"])
+        assert task.spec["cachingOptions"] == {}, "TFX has its own cache"
+
+
+def test_no_two_tasks_share_a_container(package: Package) -> None:
+    labels = [task.component["executorLabel"] for task in package.tasks]
+    assert len(set(labels)) == len(labels)
+
+
+def test_what_a_task_reads_back_is_the_configuration_that_was_compiled(package: Package) -> None:
+    told = read(package.arguments("Trainer", OUTPUTS))
+    assert (told.nodes, told.run_id, told.root) == ("Trainer", RUN_ID, "/kindred/films")
+    assert told.accept_anomalies == ""
+    found = arguments.read_config(told, Root(Path(told.root)))
+    assert found == config().model_copy(update={"kubeflow": found.kubeflow})
+
+
+def test_a_task_takes_the_parameters_of_its_run(package: Package) -> None:
+    inputs = {
         "train_learning_rate": 1e-7, "train_epochs": 3.0, "model_bias": False, "span": "12", "pipeline_root": "/other",
         "data_path": "/kindred/new/{SPAN:3}/*", "accept_anomalies": "moved", "train_optimizer": "sgd",
     }  # fmt: skip
-    places = {"summary": tmp_path / "s", "report": tmp_path / "r.html"}
-    words = [fill_in(word, "r", inputs, places) for word in container(spec, "pusher")["args"]]
-    job = read_job(words)
-    assert (job.config.train.learning_rate, job.config.train.epochs, job.config.model.bias) == (1e-7, 3, False)
-    assert (job.config.train.optimizer, job.config.data.path) == ("sgd", "/kindred/new/012/*")
-    assert (job.root.path, job.accept_reason) == (Path("/other"), "moved")
-    assert (job.summary, job.report) == (places["summary"], places["report"])
+    told = read(package.arguments("EvaluateAndPush", OUTPUTS, **inputs))
+    found = arguments.read_config(told, Root(Path(told.root)))
+    assert (found.train.learning_rate, found.train.epochs, found.model.bias) == (1e-7, 3, False)
+    assert (found.train.optimizer, found.data.path) == ("sgd", "/kindred/new/012/*")
+    assert (told.root, told.accept_anomalies) == ("/other", "moved")
+    assert (told.summary, told.verdict) == (OUTPUTS["summary"], OUTPUTS["verdict"])
 
 
-def test_every_task_shows_a_summary_and_the_last_one_the_report(spec: dict[str, Any]) -> None:
-    outputs = {name: c["outputDefinitions"]["artifacts"] for name, c in spec["components"].items()}
-    kinds = {name: {key: kind["artifactType"]["schemaTitle"] for key, kind in o.items()} for name, o in outputs.items()}
-    last = {"summary": "system.Markdown", "report": "system.HTML"}
-    assert kinds.pop("comp-pusher") == last
+def test_every_task_shows_a_summary_and_the_last_one_the_report(package: Package) -> None:
+    kinds = {
+        task.name: {
+            name: output["artifactType"]["schemaTitle"]
+            for name, output in task.component["outputDefinitions"]["artifacts"].items()
+        }
+        for task in package.tasks
+        if task.name != "Refused"
+    }
+    assert kinds.pop("RunReport") == {
+        "summary": "system.Markdown", "report": "system.HTML", "record": "system.Artifact"
+    }  # fmt: skip
     assert set(map(str, kinds.values())) == {str({"summary": "system.Markdown"})}
 
 
-def test_an_image_of_another_version_is_refused_before_anything_runs(spec: dict[str, Any], tmp_path: Path) -> None:
-    inputs = {name: d["defaultValue"] for name, d in spec["root"]["inputDefinitions"]["parameters"].items()}
-    places = {"summary": tmp_path / "s", "report": tmp_path / "r.html"}
-    words = [fill_in(word, "r", inputs, places) for word in container(spec, "pusher")["args"]]
-    words[words.index("--graph") + 1] = "another"
-    with pytest.raises(ConfigError, match="the graph of this image is not the graph of the package"):
-        run(read_job(words))
-    assert not (tmp_path / "s").exists()
-
-
-def test_a_component_gets_what_is_set_for_it_and_the_rest_from_all(package: str, spec: dict[str, Any]) -> None:
-    trainer, other = container(spec, "trainer")["resources"], container(spec, "datagate")["resources"]
-    assert (trainer["resourceCpuRequest"], trainer["resourceMemoryRequest"]) == ("4", "16Gi")
-    assert trainer["resourceMemoryLimit"] == "20Gi"
-    assert trainer["accelerator"]["resourceType"] == "nvidia.com/gpu"
-    assert trainer["accelerator"]["resourceCount"] == "1"
-    assert (other["resourceCpuRequest"], other["resourceMemoryRequest"]) == ("1", "2Gi")
-    assert "accelerator" not in other
-    tasks = spec["root"]["dag"]["tasks"]
-    assert "retryPolicy" not in tasks["trainer"]
-    assert tasks["datagate"]["retryPolicy"]["maxRetryCount"] == 2
-    (toleration,) = platform(package, "trainer")["tolerations"]
+def test_a_component_gets_what_is_set_for_it_and_the_rest_from_all(package: Package) -> None:
+    trainer, other = package.task("Trainer"), package.task("Data")
+    own, common = trainer.container["resources"], other.container["resources"]
+    assert (own["resourceCpuRequest"], own["resourceMemoryRequest"]) == ("4", "16Gi")
+    assert own["resourceMemoryLimit"] == "20Gi"
+    assert own["accelerator"]["resourceType"] == "nvidia.com/gpu"
+    assert own["accelerator"]["resourceCount"] == "1"
+    assert (common["resourceCpuRequest"], common["resourceMemoryRequest"]) == ("1", "2Gi")
+    assert "accelerator" not in common
+    assert "retryPolicy" not in trainer.spec
+    assert other.spec["retryPolicy"]["maxRetryCount"] == 2
+    (toleration,) = trainer.platform["tolerations"]
     assert toleration == {"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}
-    assert platform(package, "trainer")["nodeSelector"] == {"labels": {"pool": "batch"}}
+    assert trainer.platform["nodeSelector"] == {"labels": {"pool": "batch"}}
 
 
-def test_every_task_has_volumes_secrets_and_config_maps(package: str, spec: dict[str, Any]) -> None:
-    for task in spec["root"]["dag"]["tasks"]:
-        given = platform(package, task)
+def test_every_task_has_volumes_secrets_and_config_maps(package: Package) -> None:
+    for task in package.tasks:
+        given = task.platform
         assert [(mount["constant"], mount["mountPath"]) for mount in given["pvcMount"]] == [("kindred", "/kindred")]
         assert given["imagePullPolicy"] == "IfNotPresent"
         assert given["imagePullSecret"][0]["secretName"] == "registry"
@@ -194,20 +201,20 @@ def test_every_task_has_volumes_secrets_and_config_maps(package: str, spec: dict
 
 def test_a_password_comes_from_a_secret_and_is_in_no_argument() -> None:
     mysql = {"host": "db", "secret": "kindred-metadata-db"}
-    package = compile_package(config(metadata={"mysql": mysql}, secrets=[]))
-    (secret,) = platform(package, "pusher")["secretAsEnv"]
+    compiled = Package(compile_package(config(metadata={"mysql": mysql}, secrets=[])))
+    (secret,) = compiled.task("Data").platform["secretAsEnv"]
     assert secret["secretName"] == "kindred-metadata-db"
     assert secret["keyToEnv"] == [{"secretKey": "password", "envVar": "KINDRED_METADATA_PASSWORD"}]
 
 
-def test_the_same_file_gives_the_same_bytes_in_another_process(package: str, tmp_path: Path) -> None:
+def test_the_same_file_gives_the_same_bytes_in_another_process(text: str, tmp_path: Path) -> None:
     (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(TREE))
     command = [str(Path(sys.executable).with_name("kindred")), "compile", "--config", str(tmp_path / "pipeline.yaml")]
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
     out = tmp_path / "package.yaml"
     done = subprocess.run([*command, "--output", str(out)], check=True, env=environment, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("", f"{out}: compiled for kubeflow\n")
-    assert out.read_text() == package
+    assert out.read_text() == text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["package.yaml", "pipeline.yaml"]
 
 
@@ -216,8 +223,7 @@ def test_a_schema_of_ones_own_goes_along_and_braces_are_no_placeholders(tmp_path
     (tmp_path / "own.pbtxt").write_text(text)
     changed = tree() | {"schema": str(tmp_path / "own.pbtxt")}
     changed["data"] = {"path": "/kindred/{{x}}.csv"}
-    compiled = next(yaml.safe_load_all(compile_package(PipelineConfig.model_validate(changed))))
-    words = container(compiled, "trainer")["args"]
+    words = Package(compile_package(PipelineConfig.model_validate(changed))).task("Trainer").container["args"]
     constants = [word for word in words if not word.startswith("{{$.")]
     assert not any("{{" in word for word in constants)
     assert json.loads(words[words.index("--config") + 1])["data"]["path"] == "/kindred/{{x}}.csv"
