@@ -1,0 +1,160 @@
+"""What a task refuses before it runs a node, and how it records that."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.kubeflow import node, refused, run_report
+from pipeline.kubeflow.node_records import NodeRecord, NodeRecords
+from pipeline.kubeflow.run_identity import RunIdError, checked_run_id
+from pipeline.kubeflow.task_log import RunEnded, read
+
+pytestmark = pytest.mark.tensorflow
+
+RUN_ID = "0b6d7a52-5a7b-4c0e-9a43-2f1f6f0c9b11"
+NODES = "ImportSchemaGen,PairExampleGen"
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+class Task:
+    """The arguments of a task on a volume of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.root = folder, folder / "films"
+        self.run_folder = self.root / "runs" / RUN_ID
+        self.words = {
+            "--run-id": RUN_ID, "--data": str(folder / "pairs.csv"), "--span": "latest", "--root": str(self.root),
+            "--config": json.dumps({"name": "films", "data": {"path": "/kindred/pairs.csv"}}), "--graph": "another",
+            "--all-nodes": f"{NODES},Trainer", "--metadata": json.dumps({"sqlite": str(folder / "mlmd.sqlite")}),
+            "--summary": str(folder / "out" / "summary"),
+        }  # fmt: skip
+
+    def run(self, **changes: str) -> tuple[int, str]:
+        """The exit code of a task that runs nodes, and its verdict."""
+        verdict = self.folder / "out" / "verdict"
+        words = {**self.words, "--nodes": NODES, "--verdict": str(verdict), **_options(changes)}
+        code = node.main([word for pair in words.items() for word in pair])
+        return code, verdict.read_text() if verdict.exists() else ""
+
+    def report(self, **changes: str) -> int:
+        outputs = {f"--{name}": str(self.folder / "out" / name) for name in ("report", "record")}
+        words = {**self.words, **outputs, **_options(changes)}
+        return run_report.main([word for pair in words.items() for word in pair])
+
+    def refuse(self, **changes: str) -> int:
+        words = {"--run-id": RUN_ID, "--root": str(self.root), **_options(changes)}
+        return refused.main([word for pair in words.items() for word in pair])
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return json.loads((self.run_folder / "summary.json").read_text(encoding="utf-8"))
+
+
+def _options(changes: dict[str, str]) -> dict[str, str]:
+    return {f"--{name.replace('_', '-')}": value for name, value in changes.items()}
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Task:
+    return Task(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("run_id", "words"),
+    [
+        ("{{$.pipeline_job_uuid}}", "Kubeflow did not fill in this placeholder"),
+        ("", "must be the UUID"),
+        ("run-1", "must be the UUID"),
+        (RUN_ID + "\n", "must be the UUID"),
+        (RUN_ID.upper(), "must be the UUID"),
+        (f"../{RUN_ID}", "must be the UUID"),
+    ],
+)
+def test_what_is_not_a_run_id_is_refused(run_id: str, words: str) -> None:
+    with pytest.raises(RunIdError, match=words):
+        checked_run_id(run_id)
+
+
+def test_a_run_without_an_id_touches_nothing_and_fails_once(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+    assert task.run(run_id="{{$.pipeline_job_uuid}}") == (0, "stop")
+    assert not task.root.exists()
+    assert task.refuse(run_id="{{$.pipeline_job_uuid}}") == 1
+    assert capsys.readouterr().err.count("Kubeflow did not fill in this placeholder") == 2
+    assert task.report(run_id="{{$.pipeline_job_uuid}}") == 1
+
+
+def test_a_root_that_is_no_path_is_refused(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+    assert task.run(root="films") == (0, "stop")
+    assert "pipeline_root: must be an absolute path on a volume of the tasks (got 'films')" in capsys.readouterr().err
+
+
+def test_a_wrong_parameter_stops_the_run_with_its_reason(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+    reason = "run parameters: model.dimension: must be greater than 0 (got 0)"
+    task.words["--config"] = json.dumps({"name": "films", "data": {"path": "/p.csv"}, "model": {"dimension": 0}})
+    assert task.run() == (0, "stop")
+    assert task.summary["status"] == "failed" and task.summary["error"].startswith(reason)
+    assert task.refuse() == 1
+    assert reason in capsys.readouterr().err
+    assert task.report() == 0
+    (ended,) = (record for record in read(capsys.readouterr().out) if isinstance(record, RunEnded))
+    assert (ended.status, ended.error) == ("failed", task.summary["error"])
+    assert json.loads((task.folder / "out" / "record").read_text()) == task.summary
+    assert reason in (task.folder / "out" / "summary").read_text()
+    assert reason in (task.folder / "out" / "report").read_text()
+
+
+def test_an_image_of_another_version_stops_the_run(task: Task) -> None:
+    assert task.run() == (0, "stop")
+    assert task.summary["error"].startswith("the graph of this image is not the graph of the package")
+    assert not (task.folder / "mlmd.sqlite").exists()
+
+
+def test_a_run_id_of_another_submission_is_refused(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+    assert task.run() == (0, "stop")
+    before = task.summary
+    (task.folder / "out" / "verdict").unlink()
+    assert task.run(data=str(task.folder / "other.csv")) == (1, "")
+    assert "already ran under this id with other parameters or another package" in capsys.readouterr().err
+    assert task.summary == before
+
+
+def test_a_task_after_a_stopped_one_does_nothing(task: Task) -> None:
+    assert task.run() == (0, "stop")
+    assert task.run(nodes="Trainer") == (0, "stop")
+    assert [component["id"] for component in task.summary["components"]] == ["ImportSchemaGen"]
+    assert "Not run: ImportSchemaGen stopped the run." in (task.folder / "out" / "summary").read_text()
+
+
+def test_a_node_whose_pod_vanished_is_named(task: Task) -> None:
+    records = NodeRecords(task.run_folder)
+    records.write(NodeRecord("ImportSchemaGen", "s", "executed", 1.0, 2.0))
+    records.write(NodeRecord("PairExampleGen", "s", "running", 3.0))
+    assert task.report() == 0
+    assert task.summary["status"] == "failed"
+    assert "PairExampleGen did not end: its pod was stopped from outside" in task.summary["error"]
+    states = {component["id"]: component["state"] for component in task.summary["components"]}
+    assert states == {"ImportSchemaGen": "executed", "PairExampleGen": "failed"}
+
+
+def test_a_run_that_never_began_says_so(task: Task) -> None:
+    assert task.report() == 0
+    assert task.summary["error"].startswith("ImportSchemaGen did not begin: its pod did not start")
+
+
+def test_an_accident_is_the_reason_if_no_attempt_gets_past_it(task: Task) -> None:
+    found = {"status": "failed", "error": "ML Metadata did not answer in 300 s"}
+    NodeRecords(task.run_folder).write(NodeRecord("ImportSchemaGen", "s", "failed", 1.0, 2.0, found=found))
+    assert task.report() == 0
+    assert task.summary["error"] == "ML Metadata did not answer in 300 s"
