@@ -58,8 +58,8 @@ class Executor(base_executor.BaseExecutor):
 
 
 _ADVICE = (
-    "\nMend the data, change the bound in the pipeline file, or accept them this once: "
-    "kindred run ... --accept-anomalies REASON"
+    "\nRepair the data, change the bound in the pipeline file, or accept them this once: "
+    "kindred run ... --accept-anomalies REASON (on Kubeflow: --set accept_anomalies=REASON)"
 )
 
 

@@ -38,6 +38,11 @@ from pipeline.kubeflow.shape import digest, shape_of_config
 MAX_ARGUMENT = 64 * 1024
 """Bytes. Linux refuses a single argument of 128 KiB."""
 
+# Argo starts no attempt, and ends one that runs, when this time is over since the first attempt began
+# (workflow/controller/operator.go, processNodeRetries, 3.7.8). The kfp SDK allows at most an hour
+# (kfp/dsl/structures.py, RetryPolicy, 2.16.1), which many trainings take. Kubeflow passes on what the package says.
+_RETRY_WINDOW = ("backoffMaxDuration: 3600s", f"backoffMaxDuration: {30 * 24 * 3600}s")
+
 # It prints a reason, which does not change, however often it runs.
 _REFUSED_NEEDS = Task(cpu="100m", memory="256Mi", retries=0)
 
@@ -168,15 +173,17 @@ def _constants(config: PipelineConfig) -> list[str]:
 
 
 def _json(value: Any) -> str:
-    """JSON without two opening braces in a row, which Kubeflow would read as a placeholder.
+    """JSON without `{{`, which Kubeflow would read as a placeholder, and `$`, which Kubernetes may expand.
 
-    They occur only inside strings, where the second may be an escape.
+    Kubernetes turns `$$` and `$(NAME)` in arguments into something else. Both signs occur only inside strings, where
+    escapes mean the same.
     """
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("{{", "{\\u007b")
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("{{", "{\\u007b").replace("$", "\\u0024")
 
 
 def _yaml(pipeline: Any) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "package.yaml")
         compiler.Compiler().compile(pipeline, str(path))
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8").replace(*_RETRY_WINDOW)

@@ -44,11 +44,23 @@ def run_parameters(config: PipelineConfig, root: str) -> list[RunParameter]:
     tree = config.to_json()
     for key in config.kubeflow.parameters:
         parameters += [RunParameter(leaf.replace(".", "_"), leaf, value) for leaf, value in _leaves(tree, key)]
+    for parameter in parameters:
+        check_value(parameter.name, parameter.default)
     names = [parameter.name for parameter in parameters]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ConfigError(f"kubeflow.parameters: {twice} stands there twice; name each section once")
     return parameters
+
+
+def check_value(name: str, value: Value) -> None:
+    """Checks that a value reaches a task as it is.
+
+    Raises:
+      ConfigError: Kubernetes would expand it, as it stands in the command of a pod.
+    """
+    if isinstance(value, str) and ("$$" in value or "$(" in value):
+        raise ConfigError(f"run parameter {name}: must not contain $$ or $(, which Kubernetes expands (got {value!r})")
 
 
 def _leaves(tree: dict[str, Any], key: str) -> Iterator[tuple[str, Value]]:

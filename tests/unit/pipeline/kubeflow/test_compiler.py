@@ -116,6 +116,13 @@ def test_a_refusal_fails_the_run_without_retries(package: Package) -> None:
     assert not any("retryPolicy" in task.spec for task in refusals)
 
 
+def test_a_task_is_retried_after_more_than_an_hour(package: Package) -> None:
+    policies = [task.spec["retryPolicy"] for task in package.tasks if "retryPolicy" in task.spec]
+    assert [policy["backoffMaxDuration"] for policy in policies] == ["2592000s"] * len(policies)
+    # Argo takes whole numbers only.
+    assert {policy["backoffFactor"] for policy in policies} == {2.0}
+
+
 def test_the_report_runs_whatever_happens(package: Package) -> None:
     report = package.task("RunReport")
     assert report.dag == "root"
@@ -219,13 +226,13 @@ def test_the_same_file_gives_the_same_bytes_in_another_process(text: str, tmp_pa
 
 
 def test_a_schema_of_ones_own_goes_along_and_braces_are_no_placeholders(tmp_path: Path) -> None:
-    text = 'feature { name: "left_id" annotation { tag: "{{$.x}}" } }\n'
+    text = 'feature { name: "left_id" annotation { tag: "{{$.x}}" tag: "$$ $(HOME)" } }\n'
     (tmp_path / "own.pbtxt").write_text(text)
     changed = tree() | {"schema": str(tmp_path / "own.pbtxt")}
     changed["data"] = {"path": "/kindred/{{x}}.csv"}
     words = Package(compile_package(PipelineConfig.model_validate(changed))).task("Trainer").container["args"]
     constants = [word for word in words if not word.startswith("{{$.")]
-    assert not any("{{" in word for word in constants)
+    assert not any("{{" in word or "$" in word for word in constants)
     assert json.loads(words[words.index("--config") + 1])["data"]["path"] == "/kindred/{{x}}.csv"
     assert json.loads(words[words.index("--schema") + 1]) == text
 
@@ -241,6 +248,7 @@ def test_a_schema_of_ones_own_goes_along_and_braces_are_no_placeholders(tmp_path
         ({"parameters": ["training"]}, "kubeflow.parameters: no such key of the pipeline file (got 'training')"),
         ({"parameters": ["kubeflow.image"]}, "decides how the package is made"),
         ({"parameters": ["train", "train.epochs"]}, "train_epochs stands there twice"),
+        ({"root": "/kindred/$(HOME)"}, "run parameter pipeline_root: must not contain $$ or $("),
     ],
     ids=str,
 )
