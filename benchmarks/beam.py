@@ -64,7 +64,7 @@ def _run(kind: str, data: Path, whole: bool) -> dict[str, Any]:
     from pipeline.beam.engine import check_engine
     from pipeline.config import load_config
     from pipeline.options import RunOptions
-    from pipeline.root import Root
+    from pipeline.records.root import Root
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "pipeline.yaml")

@@ -66,7 +66,7 @@ def _run(kind: str, data: Path) -> dict[str, float]:
     from pipeline import graph, nodes
     from pipeline.beam.startup import remember_inspections
     from pipeline.config import PipelineConfig
-    from pipeline.root import Root
+    from pipeline.records.root import Root
 
     config = PipelineConfig.model_validate({"name": "bench", "data": {"path": str(data)}})
     with tempfile.TemporaryDirectory() as folder:

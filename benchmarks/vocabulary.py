@@ -65,7 +65,7 @@ def _run(data: Path, most: int) -> dict[str, float]:
     from pipeline import graph, nodes
     from pipeline.beam.startup import remember_inspections
     from pipeline.config import PipelineConfig
-    from pipeline.root import Root
+    from pipeline.records.root import Root
 
     encode = {"min_count": 2, "max_vocabulary": most, "oov_buckets": 1000, "oov_hashes": 2}
     config = PipelineConfig.model_validate({"name": "bench", "data": {"path": str(data)}, "encode": encode})

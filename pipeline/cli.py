@@ -69,7 +69,7 @@ def run(
     from pipeline.config import load_config
     from pipeline.options import RunOptions
     from pipeline.preflight import check_inputs
-    from pipeline.root import Root
+    from pipeline.records.root import Root
 
     pipeline_config = load_config(config, set_ or (), data, beam)
     place = Root.at(root, pipeline_config.name)
@@ -95,7 +95,7 @@ def tune(
     from pipeline.beam.engine import check_engine
     from pipeline.options import RunOptions
     from pipeline.preflight import check_inputs
-    from pipeline.root import Root
+    from pipeline.records.root import Root
 
     pipeline_config = tried.load_config_to_tune(config, set_ or (), data, trials, beam)
     place = Root.at(root, pipeline_config.name)
@@ -172,8 +172,8 @@ def rollback(
     from serving.quick_import import import_tensorflow
 
     import_tensorflow()  # quietly, before anything else does
+    from pipeline.records.root import Root
     from pipeline.rollback import roll_back
-    from pipeline.root import Root
 
     typer.echo(roll_back(Root(root.absolute()), to, undo, reason))
 
@@ -186,8 +186,8 @@ def report(
     open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
 ) -> None:
     """Look at a run: its report, or why its model was blessed or refused."""
-    from pipeline.find_run import find_run
-    from pipeline.progress import headline, may_have_changed
+    from pipeline.records.find_run import find_run
+    from pipeline.records.progress import headline, may_have_changed
 
     folder = find_run(run, root)
     if why:
@@ -196,14 +196,14 @@ def report(
         for line in explain(folder):
             typer.echo(os.fsencode(line))
         return
-    path = folder / "report.html"
+    path = folder.report
     unfinished = may_have_changed(folder)
     if unfinished:
         typer.echo(headline(folder), err=True)
     if unfinished or not path.is_file():
         from pipeline.console import library_chatter_to
 
-        with library_chatter_to(folder / "run.log"):
+        with library_chatter_to(folder.log):
             from pipeline.report.write import write_report
 
             write_report(folder)

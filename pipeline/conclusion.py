@@ -7,9 +7,9 @@ import shlex
 from pathlib import Path
 
 from components.pair_example_gen.files import is_remote
-from pipeline.local import LOG, REPORT, SUMMARY, RunOutcome
-from pipeline.record import RunRecord
-from pipeline.root import Root
+from pipeline.local import RunOutcome
+from pipeline.records.root import Root
+from pipeline.records.run_record import RunRecord
 
 _HEADLINES = {
     "published": "Published",
@@ -31,7 +31,7 @@ def describe(outcome: RunOutcome, root: Root) -> str:
         lines += [
             record.error or "no reason was given",
             *(f"The report: {_short(path)}" for path in _reports(outcome)),
-            f"Open {_short(outcome.folder / LOG)} for everything that was said.",
+            f"Open {_short(outcome.folder.log)} for everything that was said.",
         ]
     else:
         lines += [f"  report    {_short(path)}" for path in _reports(outcome)]
@@ -62,13 +62,13 @@ def _figures(record: RunRecord) -> list[str]:
 
 def _reports(outcome: RunOutcome) -> list[Path]:
     """The report, if it could be written."""
-    return [path for path in [outcome.folder / REPORT] if path.is_file()]
+    return [path for path in [outcome.folder.report] if path.is_file()]
 
 
 def _next_steps(outcome: RunOutcome, root: Root) -> list[str]:
     record = outcome.record
     published = str(record.published)
-    files = [f"  record    {_short(outcome.folder / SUMMARY)}"]
+    files = [f"  record    {_short(outcome.folder.summary)}"]
     files += [f"  report    {_short(path)}" for path in _reports(outcome)]
     if is_remote(published):
         return [f"  model     {published}", *files]

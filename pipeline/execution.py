@@ -21,8 +21,8 @@ from pipeline.findings import note
 from pipeline.graph import TRAINER, compile_graph, create_pipeline
 from pipeline.nodes import NodeResult, NodeRunner
 from pipeline.options import RunOptions
-from pipeline.record import RunRecord
-from pipeline.root import Root
+from pipeline.records.root import Root
+from pipeline.records.run_record import RunRecord
 
 # Rows times epochs that are trained in about the time in which a server starts. It does not wait for longer trainings,
 # hundreds of megabytes in memory: then it starts while the Evaluator evaluates what was trained.

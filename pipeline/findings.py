@@ -24,8 +24,8 @@ from components.serving_canary.executor import BLESSED_PROPERTY, REPORT_FILE
 from pipeline import graph
 from pipeline.config import PipelineConfig
 from pipeline.nodes import NodeResult
-from pipeline.record import RunRecord, State
-from pipeline.root import Root
+from pipeline.records.root import Root
+from pipeline.records.run_record import RunRecord, State
 from trainer import features
 from trainer.run_fn import HISTORY_FILE
 from trainer.settings import ModelSettings

@@ -45,7 +45,7 @@ from components.serving_canary.component import ServingCanary
 from components.serving_canary.settings import CanarySettings
 from pipeline.beam import profiles
 from pipeline.config import BlessingRule, PipelineConfig, candidates_layout, ingest_settings
-from pipeline.root import Root
+from pipeline.records.root import Root
 
 if TYPE_CHECKING:
     from tfx.components.tuner.component import Tuner

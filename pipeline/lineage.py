@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from components.pair_example_gen.inputs import InputFile, read
-from pipeline.executions import Artifact, Execution, Executions
+from pipeline.records.executions import Artifact, Execution, Executions
+from pipeline.records.run_folder import RunFolder
 
 _DEEPEST = 50
 
@@ -154,8 +155,5 @@ def _published(executions: Executions, runs: Path, model: Artifact) -> Iterator[
 
 
 def _record(runs: Path, run_id: str) -> dict[str, Any]:
-    path = runs / run_id / "summary.json"
-    if not path.is_file():
-        return {}
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return record
+    folder = RunFolder(runs / run_id)
+    return folder.read_summary() if folder.is_recorded() else {}

@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from pipeline.errors import ReportError
-from pipeline.executions import Executions
-from pipeline.find_run import find_run, read_summary
 from pipeline.lineage import Data, Lineage, trace
+from pipeline.records.executions import Executions
+from pipeline.records.find_run import find_run
 
 _SHOWN_FILES = 20
 _NO_WIDTH = 100_000
@@ -27,11 +27,13 @@ def print_lineage(run: str, root: Path | None, as_json: bool) -> None:
       ReportError: there is no such run, or no ML Metadata beside it.
     """
     folder = find_run(run, root)
-    metadata = folder.absolute().parents[1] / "metadata.sqlite"
+    metadata = folder.root.metadata
     if not metadata.is_file():
-        raise ReportError(f"{folder}: there is no ML Metadata at {metadata}; a run on Kubeflow keeps its own elsewhere")
-    summary = read_summary(folder)
-    lineage = trace(Executions.in_file(metadata), summary, folder.absolute().parent)
+        raise ReportError(
+            f"{folder.path}: there is no ML Metadata at {metadata}; a run on Kubeflow keeps its own elsewhere"
+        )
+    summary = folder.read_summary()
+    lineage = trace(Executions.in_file(metadata), summary, folder.root.runs)
     if as_json:
         print(json.dumps(lineage.to_json(), indent=2, ensure_ascii=False))
     else:

@@ -7,20 +7,18 @@ import functools
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 
 from components.errors import ComponentError, DataRefused, ModelRefused
 from pipeline.config import PipelineConfig
 from pipeline.console import RunConsole, library_chatter_to
 from pipeline.errors import PipelineError
 from pipeline.options import RunOptions
-from pipeline.progress import going_on
 from pipeline.quick_import import tfx_imported
-from pipeline.record import EXIT_CODES, RunRecord
-from pipeline.root import Root
+from pipeline.records.progress import going_on
+from pipeline.records.root import Root
+from pipeline.records.run_folder import RunFolder
+from pipeline.records.run_record import EXIT_CODES, RunRecord
 from trainer.errors import TrainingError
-
-SUMMARY, LOG, REPORT = "summary.json", "run.log", "report.html"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +27,7 @@ class RunOutcome:
 
     record: RunRecord
     exit_code: int
-    folder: Path
+    folder: RunFolder
 
 
 def run(config: PipelineConfig, root: Root, options: RunOptions) -> RunOutcome:
@@ -44,10 +42,10 @@ def run(config: PipelineConfig, root: Root, options: RunOptions) -> RunOutcome:
     since = time.monotonic()
     with root.locked():
         run_id = root.new_run()
-        folder = root.runs / run_id
+        folder = RunFolder(root.runs / run_id)
         record = RunRecord.begin(config, run_id)
-        save = functools.partial(record.write, folder / SUMMARY, since)
-        with going_on(folder), library_chatter_to(folder / LOG) as terminal:
+        save = functools.partial(record.write, folder.summary, since)
+        with going_on(folder), library_chatter_to(folder.log) as terminal:
             save()
             console = RunConsole(terminal)
             try:
@@ -82,7 +80,7 @@ def _execute(
     return EXIT_CODES[record.status]
 
 
-def _report(folder: Path, console: RunConsole) -> None:
+def _report(folder: RunFolder, console: RunConsole) -> None:
     """Writes the report; a run is what it is, whether it can be told or not."""
     try:
         from pipeline.report.write import write_report
@@ -90,7 +88,7 @@ def _report(folder: Path, console: RunConsole) -> None:
         write_report(folder)
     except Exception:
         traceback.print_exc()
-        console.say(f"The report could not be written; {folder / LOG} says why.", "yellow")
+        console.say(f"The report could not be written; {folder.log} says why.", "yellow")
 
 
 def judge(error: Exception, record: RunRecord) -> int:

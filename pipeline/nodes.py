@@ -16,7 +16,7 @@ from tfx.orchestration.portable.launcher import Launcher
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
-from pipeline.record import State
+from pipeline.records.run_record import State
 
 _Execution = metadata_store_pb2.Execution
 _SUCCESSFUL: dict[int, State] = {_Execution.COMPLETE: "executed", _Execution.CACHED: "cached"}

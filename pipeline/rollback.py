@@ -11,7 +11,7 @@ from ml_metadata.proto import metadata_store_pb2
 from components.pair_example_gen.files import is_remote
 from components.pusher import places
 from pipeline.errors import RollbackError
-from pipeline.root import Root
+from pipeline.records.root import Root
 
 EXECUTION_TYPE = "kindred.Rollback"
 _PUSHED = "PushedModel"

@@ -12,27 +12,29 @@ from components.evaluator.figures import Figure
 from components.evaluator.names import ERRORS
 from components.evaluator.verdict import VERDICT_FILE, WORST_FILE, Verdict, read_verdict
 from pipeline.errors import ReportError
-from pipeline.find_run import read_summary
-from pipeline.progress import headline, is_alive
+from pipeline.records.progress import headline, is_alive
+from pipeline.records.run_folder import RunFolder
 
 _SHOWN_PAIRS = 10
 
 
-def explain(folder: Path) -> Iterator[str]:
+def explain(folder: RunFolder) -> Iterator[str]:
     """Lines about the run in `folder`.
 
     Raises:
       ReportError: the run has no findings of the Evaluator.
     """
     yield headline(folder)
-    summary = read_summary(folder)
-    evaluation = Path(folder).absolute().parents[1] / str(summary.get("evaluation"))
+    summary = folder.read_summary()
+    evaluation = folder.root.path / str(summary.get("evaluation"))
     if not Path(evaluation, VERDICT_FILE).is_file():
         if summary.get("error"):
             yield str(summary["error"])
         if is_alive(folder):
-            raise ReportError(f"{folder}: the run has not got to evaluation yet; ask again when it has")
-        raise ReportError(f"{folder}: the run did not get to evaluation, or its findings were removed ({evaluation})")
+            raise ReportError(f"{folder.path}: the run has not got to evaluation yet; ask again when it has")
+        raise ReportError(
+            f"{folder.path}: the run did not get to evaluation, or its findings were removed ({evaluation})"
+        )
     verdict = read_verdict(str(evaluation))
     yield from _rules(verdict)
     yield from _figures(verdict)

@@ -13,8 +13,8 @@ from typing import Any
 from pipeline.config import PipelineConfig, build_config
 from pipeline.errors import ConfigError
 from pipeline.kubeflow.parameters import at_span
-from pipeline.record import RunRecord
-from pipeline.root import Root
+from pipeline.records.root import Root
+from pipeline.records.run_record import RunRecord
 
 
 def parser(program: str, outputs: Sequence[str]) -> argparse.ArgumentParser:

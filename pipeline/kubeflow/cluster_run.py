@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 
 import filelock
 
 from pipeline.kubeflow.node_records import NodeRecord, NodeRecords, merge
-from pipeline.local import SUMMARY
-from pipeline.record import RunRecord
-from pipeline.root import Root
+from pipeline.records.root import Root
+from pipeline.records.run_folder import RunFolder
+from pipeline.records.run_record import RunRecord
 
 _LOCK_SECONDS = 120
 
@@ -28,7 +27,7 @@ class ClusterRun:
 
     def __init__(self, root: Root, empty: RunRecord, node_ids: Sequence[str]) -> None:
         self.root, self.node_ids = root, tuple(node_ids)
-        self.folder: Path = root.runs / empty.run_id
+        self.folder = RunFolder(root.runs / empty.run_id)
         self._empty = empty
         self._records = NodeRecords(self.folder)
 
@@ -46,7 +45,7 @@ class ClusterRun:
         """Records what a node did, and brings summary.json up to date."""
         self._records.write(node)
         # Tasks that end at the same time take turns, so that the last one to write has read the others.
-        with filelock.FileLock(self._lock(), timeout=_LOCK_SECONDS):
+        with filelock.FileLock(self.folder.lock, timeout=_LOCK_SECONDS):
             nodes = self.nodes
             record = merge(self._empty, nodes, self.node_ids)
             if record.status == "failed" and not any(other.is_final for other in nodes.values()):
@@ -56,8 +55,8 @@ class ClusterRun:
 
     def close(self) -> RunRecord:
         """Ends the record of the run: nothing runs any more, and what has not ended is lost."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(self._lock(), timeout=_LOCK_SECONDS):
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(self.folder.lock, timeout=_LOCK_SECONDS):
             nodes = self.nodes
             record = merge(self._empty, nodes, self.node_ids)
             lost = [node for node in nodes.values() if node.state == "running"]
@@ -68,12 +67,9 @@ class ClusterRun:
             self._write(record)
         return record
 
-    def _lock(self) -> Path:
-        return self.folder / ".lock"
-
     def _write(self, record: RunRecord) -> None:
         seconds = time.time() - datetime.fromisoformat(record.started).timestamp()
-        record.write(self.folder / SUMMARY, time.monotonic() - max(seconds, 0.0))
+        record.write(self.folder.summary, time.monotonic() - max(seconds, 0.0))
 
 
 def _lost(lost: Sequence[NodeRecord], node_ids: Sequence[str], nodes: dict[str, NodeRecord]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.kubeflow.node_records import NodeRecord
-from pipeline.record import RunRecord
+from pipeline.records.run_record import RunRecord
 
 
 def describe_nodes(nodes: Iterable[NodeRecord]) -> str:

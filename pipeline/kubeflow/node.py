@@ -29,7 +29,7 @@ from pipeline.kubeflow.run_identity import RunIdError, checked_run_id, submissio
 from pipeline.kubeflow.task_log import node_line
 from pipeline.local import judge
 from pipeline.quick_import import tfx_imported
-from pipeline.root import Root
+from pipeline.records.root import Root
 from trainer.errors import TrainingError
 
 if TYPE_CHECKING:

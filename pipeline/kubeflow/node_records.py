@@ -13,14 +13,13 @@ import os
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.record import RunRecord, State
+from pipeline.records.run_folder import RunFolder
+from pipeline.records.run_record import RunRecord, State
 
 NodeState = Literal["running", "executed", "cached", "skipped", "failed"]
 
-_FOLDER = "tasks"
 _KEPT = ("pipeline", "run_id", "config", "started", "seconds", "components", "versions", "frequent_pair")
 """Fields of a run's record that no node finds out."""
 
@@ -59,11 +58,11 @@ class NodeRecords:
     """The records of the nodes of one run.
 
     Args:
-      run_folder: the folder of the run.
+      folder: the folder of the run.
     """
 
-    def __init__(self, run_folder: Path) -> None:
-        self._folder = run_folder / _FOLDER
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder.tasks
 
     def read(self) -> dict[str, NodeRecord]:
         """The records by node id; empty if no task has begun."""

@@ -18,8 +18,8 @@ from pipeline.kubeflow.node_records import findings
 from pipeline.kubeflow.run_identity import RunIdError
 from pipeline.kubeflow.shape import digest, shape_of
 from pipeline.nodes import NodeRunner
-from pipeline.record import RunRecord, State
-from pipeline.root import Root
+from pipeline.records.root import Root
+from pipeline.records.run_record import RunRecord, State
 
 
 class NodeRuns:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import PipelineError
 from pipeline.kubeflow.run_identity import checked_run_id
+from pipeline.records.root import Root
+from pipeline.records.run_folder import RunFolder
 
 TERMINATION_LOG = Path("/dev/termination-log")
 """Kubernetes shows what a container writes there as its message, up to 4,096 bytes."""
@@ -30,13 +31,13 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _reason(told: argparse.Namespace) -> str:
     try:
-        summary = Path(told.root, "runs", checked_run_id(told.run_id), "summary.json")
-        error = json.loads(summary.read_text(encoding="utf-8")).get("error")
+        folder = RunFolder(Root(Path(told.root)).runs / checked_run_id(told.run_id))
+        error = folder.read_summary().get("error")
     except PipelineError as refused:
         return f"error: {refused}"
     except (OSError, ValueError) as unreadable:
         return f"The record of the run cannot be read ({unreadable}); the logs of the other tasks say why it stopped."
-    return str(error or f"{summary} gives no reason; the logs of the other tasks say why the run stopped.")
+    return str(error or f"{folder.summary} gives no reason; the logs of the other tasks say why the run stopped.")
 
 
 if __name__ == "__main__":

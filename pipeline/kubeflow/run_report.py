@@ -16,16 +16,16 @@ from pathlib import Path
 
 from pipeline.config.sections.kubeflow import Metadata
 from pipeline.errors import ConfigError, PipelineError
-from pipeline.executions import Executions
 from pipeline.kubeflow import arguments, markdown
 from pipeline.kubeflow.cluster_run import ClusterRun
 from pipeline.kubeflow.run_identity import checked_run_id
 from pipeline.kubeflow.task_log import NodeEnded, run_line
-from pipeline.local import REPORT, SUMMARY
 from pipeline.quick_import import tfx_imported
-from pipeline.record import RunRecord
+from pipeline.records.executions import Executions
+from pipeline.records.root import Root
+from pipeline.records.run_folder import RunFolder
+from pipeline.records.run_record import RunRecord
 from pipeline.report.write import write_report
-from pipeline.root import Root
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -67,7 +67,7 @@ def _empty_record(told: argparse.Namespace, root: Root, run_id: str) -> RunRecor
         return arguments.empty_record(told, run_id, None)
 
 
-def _report(folder: Path, metadata: Metadata) -> None:
+def _report(folder: RunFolder, metadata: Metadata) -> None:
     """Writes the report. A report that cannot be written does not change how the run ended."""
     try:
         write_report(folder, _executions(metadata))
@@ -86,10 +86,10 @@ def _executions(place: Metadata) -> Executions | None:
         return None
 
 
-def _hand_over(told: argparse.Namespace, folder: Path, record: RunRecord) -> None:
+def _hand_over(told: argparse.Namespace, folder: RunFolder, record: RunRecord) -> None:
     """Copies what Kubeflow takes from this task."""
     markdown.write(Path(told.summary), markdown.describe_run(record))
-    for source, output in ((folder / SUMMARY, told.record), (folder / REPORT, told.report)):
+    for source, output in ((folder.summary, told.record), (folder.report, told.report)):
         if source.is_file():
             Path(output).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, output)

@@ -12,7 +12,7 @@ from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConfigError
 from pipeline.graph import compile_graph, create_pipeline
-from pipeline.root import Root
+from pipeline.records.root import Root
 
 Shape = dict[str, list[str]]
 """Node ids in the order of the graph, each with the sorted ids of the nodes it waits for."""

@@ -17,7 +17,7 @@ from components.pusher.component import VersionPusher
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConfigError
 from pipeline.graph import create_pipeline
-from pipeline.root import Root
+from pipeline.records.root import Root
 
 _STRATEGIES = (LatestArtifactStrategy, LatestBlessedModelStrategy)
 

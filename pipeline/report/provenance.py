@@ -71,7 +71,7 @@ def provenance(run: Run) -> Provenance:
     """The lineage of the model, or of as much as there is."""
     if run.executions is None:
         raise Absent(f"There is no ML Metadata at {run.root}.")
-    newest = trace(run.executions, run.summary, run.folder.parent)
+    newest = trace(run.executions, run.summary, run.folder.root.runs)
     generations: list[Lineage] = []
     current: Lineage | None = newest
     while current is not None and len(generations) < _LONGEST_LINEAGE:

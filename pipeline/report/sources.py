@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ from typing import Any
 from components.evaluator.verdict import Verdict, read_verdict
 from components.pair_statistics import distribution
 from components.pair_statistics.distribution import Distribution
-from pipeline.executions import Execution, Executions
-from pipeline.progress import Progress, is_alive, progress_of
+from pipeline.records.executions import Execution, Executions
+from pipeline.records.progress import Progress, is_alive, progress_of
+from pipeline.records.run_folder import RunFolder
 from trainer.published import Tables, read_tables
 
 # As the graph calls them (pipeline.graph), whose import costs TFX.
@@ -41,23 +41,23 @@ class Run:
     """
 
     summary: dict[str, Any]
-    folder: Path
+    folder: RunFolder
     executions: Executions | None
     nodes: dict[str, Execution]
     progress: Progress | None = None
 
     @classmethod
-    def of(cls, folder: Path, executions: Executions | None) -> Run:
+    def of(cls, folder: RunFolder, executions: Executions | None) -> Run:
         """The run whose record is in `folder`."""
         alive = is_alive(folder)
-        summary = json.loads(Path(folder, "summary.json").read_text(encoding="utf-8"))
+        summary = folder.read_summary()
         nodes = executions.of_run(summary["run_id"]) if executions else {}
         return cls(summary, folder, executions, nodes, progress_of(summary, alive, nodes))
 
     @property
     def root(self) -> Path:
         """The root of the pipeline."""
-        return self.folder.absolute().parents[1]
+        return self.folder.root.path
 
     @property
     def config(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from components.evaluator.figures import MEAN, POPULARITY, Figure
 from components.evaluator.names import ERRORS, is_ranking
-from pipeline.progress import Progress, moment
+from pipeline.records.progress import Progress, moment
 from pipeline.report import words
 from pipeline.report.sources import CANARY, Absent, Run
 

@@ -136,7 +136,7 @@ def test_a_lost_task_manager_costs_time_and_nothing_else(
 ) -> None:
     from pipeline import local
     from pipeline.options import RunOptions
-    from pipeline.root import Root
+    from pipeline.records.root import Root
 
     told = settings(cluster.ports)
     config = load_config(WORDS, told, str(folder / "pairs.csv"), "flink")

@@ -12,7 +12,7 @@ from tfx.orchestration import metadata
 from pipeline.config import load_config
 from pipeline.graph import EXAMPLE_GEN, STATISTICS_GEN, compile_graph, create_pipeline
 from pipeline.nodes import NodeRunner
-from pipeline.root import Root
+from pipeline.records.root import Root
 from tests.e2e import planted
 
 pytestmark = pytest.mark.tensorflow

@@ -10,7 +10,7 @@ from google.protobuf import json_format
 
 from pipeline.config import SCHEMA, BlessingRule, PipelineConfig
 from pipeline.graph import blessing_rules, code_fingerprint, compile_graph, create_pipeline
-from pipeline.root import Root
+from pipeline.records.root import Root
 
 pytestmark = pytest.mark.tensorflow
 

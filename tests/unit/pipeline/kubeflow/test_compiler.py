@@ -20,7 +20,7 @@ from pipeline.errors import ConfigError
 from pipeline.graph import compile_graph, create_pipeline
 from pipeline.kubeflow import arguments, compiler, shape
 from pipeline.kubeflow.compiler import MAX_ARGUMENT, compile_package
-from pipeline.root import Root
+from pipeline.records.root import Root
 from tests.unit.pipeline.kubeflow.films import RUN_ID, TREE, Package, config, tree
 
 pytestmark = pytest.mark.tensorflow

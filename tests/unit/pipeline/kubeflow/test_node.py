@@ -14,6 +14,7 @@ from pipeline.kubeflow import node, refused, run_report
 from pipeline.kubeflow.node_records import NodeRecord, NodeRecords
 from pipeline.kubeflow.run_identity import RunIdError, checked_run_id
 from pipeline.kubeflow.task_log import RunEnded, read
+from pipeline.records.run_folder import RunFolder
 
 pytestmark = pytest.mark.tensorflow
 
@@ -33,7 +34,7 @@ class Task:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.root = folder, folder / "films"
-        self.run_folder = self.root / "runs" / RUN_ID
+        self.run_folder = RunFolder(self.root / "runs" / RUN_ID)
         self.words = {
             "--run-id": RUN_ID, "--data": str(folder / "pairs.csv"), "--span": "latest", "--root": str(self.root),
             "--config": json.dumps({"name": "films", "data": {"path": "/kindred/pairs.csv"}}), "--graph": "another",
@@ -59,7 +60,7 @@ class Task:
 
     @property
     def summary(self) -> dict[str, Any]:
-        return json.loads((self.run_folder / "summary.json").read_text(encoding="utf-8"))
+        return json.loads(self.run_folder.summary.read_text(encoding="utf-8"))
 
 
 def _options(changes: dict[str, str]) -> dict[str, str]:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.kubeflow.node_records import NodeRecord, NodeRecords, findings, merge
-from pipeline.record import RunRecord
+from pipeline.records.run_folder import RunFolder
+from pipeline.records.run_record import RunRecord
 
 NODES = ("A", "B", "C")
 
@@ -59,7 +60,7 @@ def test_the_failed_node_comes_last_and_a_running_one_not_at_all() -> None:
 
 
 def test_records_are_read_as_they_were_written(tmp_path: Path) -> None:
-    records = NodeRecords(tmp_path)
+    records = NodeRecords(RunFolder(tmp_path))
     assert records.read() == {}
     first = NodeRecord("A", "s", "running", 1.0)
     ended = dataclasses.replace(first, state="failed", found={"error": "é"}, is_final=True)
@@ -69,7 +70,7 @@ def test_records_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_a_half_written_record_is_not_read(tmp_path: Path) -> None:
-    records = NodeRecords(tmp_path)
+    records = NodeRecords(RunFolder(tmp_path))
     records.write(record("A"))
     (tmp_path / "tasks" / ".B.staged").write_text('{"id": "B", "sta')
     assert list(records.read()) == ["A"]

@@ -17,7 +17,8 @@ from components.pair_example_gen.rows import QUARANTINE
 from components.pair_statistics import distribution
 from components.pair_statistics.distribution import COUNTS, Distribution
 from pipeline.config import PipelineConfig
-from pipeline.executions import Artifact, Execution
+from pipeline.records.executions import Artifact, Execution
+from pipeline.records.run_folder import RunFolder
 from pipeline.report.sources import Run
 from trainer.published import Side, Tables
 
@@ -67,7 +68,7 @@ def run_with(folder: Path, left: list[bytes], right: list[bytes], **summary: Any
         "latency_ms": {"p50": 1.0, "p99": 2.0, "requests": 9},
     }
     (at["ServingCanary"]["blessing"] / "canary.json").write_text(json.dumps(tested))
-    run = Run(_summary(splits) | summary, folder / "runs" / "run", None, nodes)
+    run = Run(_summary(splits) | summary, RunFolder(folder / "runs" / "run"), None, nodes)
     vars(run)["tables"] = tables(left, right)
     return run
 
@@ -75,7 +76,7 @@ def run_with(folder: Path, left: list[bytes], right: list[bytes], **summary: Any
 def empty_run(folder: Path, **summary: Any) -> Run:
     """A run that ended before it did anything, or as `summary` says."""
     none = {"data": {}, "metrics": {}, "blessing": [], "components": [], "status": "failed", "published": None}
-    return Run(_summary({}) | none | summary, folder / "runs" / "run", None, {})
+    return Run(_summary({}) | none | summary, RunFolder(folder / "runs" / "run"), None, {})
 
 
 def tables(left: list[bytes], right: list[bytes]) -> Tables:

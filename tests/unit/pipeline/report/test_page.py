@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.progress import Progress
+from pipeline.records.progress import Progress
 from pipeline.report import page
 from pipeline.report.page import SECTIONS, as_data, render
 from tests.unit.pipeline.report.planted_report import HOSTILE, empty_run, run_with

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from pipeline import local
 from pipeline.console import RunConsole
-from pipeline.progress import going_on
+from pipeline.records.progress import going_on
+from pipeline.records.run_folder import RunFolder
 from pipeline.report import write
 from pipeline.report.sources import Run
 from tests.unit.pipeline.report.planted_report import empty_run
@@ -22,20 +23,22 @@ pytestmark = pytest.mark.tensorflow
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> RunFolder:
     run = empty_run(tmp_path)
-    run.folder.mkdir(parents=True)
-    (run.folder / "summary.json").write_text(json.dumps(run.summary))
+    run.folder.path.mkdir(parents=True)
+    run.folder.summary.write_text(json.dumps(run.summary))
     return run.folder
 
 
-def test_a_run_without_metadata_has_a_report_all_the_same(folder: Path) -> None:
+def test_a_run_without_metadata_has_a_report_all_the_same(folder: RunFolder) -> None:
     path = write.write_report(folder)
-    assert path == folder / "report.html" and "The run had not ended" in path.read_text(encoding="utf-8")
-    assert sorted(os.listdir(folder)) == ["report.html", "summary.json"]
+    assert path == folder.report and "The run had not ended" in path.read_text(encoding="utf-8")
+    assert sorted(os.listdir(folder.path)) == ["report.html", "summary.json"]
 
 
-def test_a_run_that_ends_while_it_is_told_is_told_as_it_ended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_ends_while_it_is_told_is_told_as_it_ended(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The run itself writes the report of its end; what was read before must not be what stays."""
     with going_on(folder):
         assert "The run goes on" in write.write_report(folder).read_text(encoding="utf-8")
@@ -45,7 +48,7 @@ def test_a_run_that_ends_while_it_is_told_is_told_as_it_ended(folder: Path, monk
         text = render(run)
         if run.progress and run.progress.alive:
             alive.close()
-            (folder / "summary.json").write_text(json.dumps(run.summary | {"status": "tuned"}))
+            folder.summary.write_text(json.dumps(run.summary | {"status": "tuned"}))
         return text
 
     monkeypatch.setattr(write, "render", end_meanwhile)
@@ -54,16 +57,16 @@ def test_a_run_that_ends_while_it_is_told_is_told_as_it_ended(folder: Path, monk
         assert "The search for settings is done." in write.write_report(folder).read_text(encoding="utf-8")
 
 
-def test_an_error_leaves_the_report_before_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_leaves_the_report_before_as_it_was(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     before = write.write_report(folder).read_bytes()
-    (folder / "summary.json").write_text("{ half")
+    folder.summary.write_text("{ half")
     with pytest.raises(json.JSONDecodeError):
         write.write_report(folder)
-    assert (folder / "report.html").read_bytes() == before
+    assert folder.report.read_bytes() == before
 
 
 def test_a_report_that_cannot_be_written_is_a_line_on_the_console_and_no_more(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*_: object) -> None:
         raise OSError("the disk is full")
@@ -71,5 +74,5 @@ def test_a_report_that_cannot_be_written_is_a_line_on_the_console_and_no_more(
     monkeypatch.setattr(write, "write_report", broken)
     out = io.StringIO()
     local._report(folder, RunConsole(Console(file=out, width=200)))
-    assert out.getvalue() == f"The report could not be written; {folder / 'run.log'} says why.\n"
+    assert out.getvalue() == f"The report could not be written; {folder.log} says why.\n"
     assert "the disk is full" in capsys.readouterr().err

@@ -11,17 +11,14 @@ import dataclasses
 import fcntl
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import filelock
 
-from pipeline.find_run import read_summary
+from pipeline.records.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from pipeline.executions import Execution
-
-_MARK = ".running"
+    from pipeline.records.executions import Execution
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,19 +56,19 @@ def moment(when: datetime) -> str:
 
 
 @contextlib.contextmanager
-def going_on(folder: Path) -> Iterator[None]:
+def going_on(folder: RunFolder) -> Iterator[None]:
     """Marks the run in `folder` as one that goes on; the mark goes with the process, however it ends."""
-    with filelock.FileLock(folder / _MARK, timeout=0):
+    with filelock.FileLock(folder.running_mark, timeout=0):
         yield
 
 
-def is_alive(folder: Path) -> bool | None:
+def is_alive(folder: RunFolder) -> bool | None:
     """Whether the process of the run in `folder` lives; None where there is no telling.
 
     To be asked before the record is read, or a run that ends in between passes for one that was killed.
     """
     try:
-        with open(folder / _MARK, "rb") as mark:
+        with open(folder.running_mark, "rb") as mark:
             # Shared, so that two who ask at once do not take each other for the run.
             fcntl.flock(mark, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -100,25 +97,25 @@ def _failed(components: list[dict[str, Any]]) -> bool:
     return any(component["state"] == "failed" for component in components)
 
 
-def may_have_changed(folder: Path) -> bool:
+def may_have_changed(folder: RunFolder) -> bool:
     """Whether the run in `folder` may have gone on, or been killed, since its report was written."""
-    return is_alive(folder) is not None and not has_ended(read_summary(folder))
+    return is_alive(folder) is not None and not has_ended(folder.read_summary())
 
 
-def headline(folder: Path) -> str:
+def headline(folder: RunFolder) -> str:
     """One line about the run in `folder`: its pipeline, its id, how it ended or how far it is."""
     alive = is_alive(folder)
-    summary = read_summary(folder)
+    summary = folder.read_summary()
     told = summary["status"].replace("_", " ")
     if not has_ended(summary):
         told = progress_of(summary, alive, _nodes(folder, summary["run_id"]))
     return f"{summary['pipeline']} {summary['run_id']}: {told}"
 
 
-def _nodes(folder: Path, run_id: str) -> dict[str, Execution]:
-    metadata = folder.absolute().parents[1] / "metadata.sqlite"
+def _nodes(folder: RunFolder, run_id: str) -> dict[str, Execution]:
+    metadata = folder.root.metadata
     if not metadata.is_file():
         return {}
-    from pipeline.executions import Executions
+    from pipeline.records.executions import Executions
 
     return Executions.in_file(metadata).of_run(run_id)

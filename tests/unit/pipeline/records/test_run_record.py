@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import PipelineConfig
-from pipeline.record import EXIT_CODES, RunRecord
+from pipeline.records.run_record import EXIT_CODES, RunRecord
 
 # The contract of docs: every key of summary.json.
 KEYS = {

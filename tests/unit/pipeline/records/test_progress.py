@@ -15,16 +15,18 @@ from typing import Any
 import pytest
 
 from pipeline.errors import ReportError
-from pipeline.executions import Execution
-from pipeline.progress import has_ended, headline, is_alive, may_have_changed, progress_of
+from pipeline.records.executions import Execution
+from pipeline.records.progress import has_ended, headline, is_alive, may_have_changed, progress_of
+from pipeline.records.run_folder import RunFolder
 from pipeline.why import explain
 
 # A run as far as its lock goes: it holds it until its input ends, and has a child that outlives it.
 RUN = """
 import subprocess, sys
 from pathlib import Path
-from pipeline.progress import going_on
-with going_on(Path(sys.argv[1])):
+from pipeline.records.progress import going_on
+from pipeline.records.run_folder import RunFolder
+with going_on(RunFolder(Path(sys.argv[1]))):
     child = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL)
     print(child.pid, flush=True)
     sys.stdin.read()
@@ -36,16 +38,16 @@ UNENDED: dict[str, Any] = {
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> RunFolder:
     folder = tmp_path / "runs" / "1"
     folder.mkdir(parents=True)
     (folder / "summary.json").write_text(json.dumps(UNENDED))
-    return folder
+    return RunFolder(folder)
 
 
 @contextlib.contextmanager
-def _run(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", RUN, str(folder)]
+def _run(folder: RunFolder) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", RUN, str(folder.path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         child = int(process.stdout.readline())
@@ -56,10 +58,10 @@ def _run(folder: Path) -> Iterator[subprocess.Popen[str]]:
             subprocess.run(["kill", str(child)], check=True)
 
 
-def test_a_run_is_alive_as_long_as_its_process(folder: Path) -> None:
+def test_a_run_is_alive_as_long_as_its_process(folder: RunFolder) -> None:
     assert is_alive(folder) is None
     with _run(folder) as process:
-        with open(folder / ".running", "rb"):  # another who looks takes nothing from this one
+        with open(folder.running_mark, "rb"):  # another who looks takes nothing from this one
             assert is_alive(folder) is is_alive(folder) is True
         assert headline(folder) == "films 1: running, begun 2026-11-25 22:07:01 UTC, at no component just now"
         assert may_have_changed(folder)
@@ -74,9 +76,9 @@ def test_a_run_is_alive_as_long_as_its_process(folder: Path) -> None:
             list(explain(folder))
 
 
-def test_a_run_that_has_ended_is_what_its_record_says(folder: Path) -> None:
+def test_a_run_that_has_ended_is_what_its_record_says(folder: RunFolder) -> None:
     with _run(folder) as process:
-        (folder / "summary.json").write_text(json.dumps(UNENDED | {"status": "data_refused"}))
+        (folder.summary).write_text(json.dumps(UNENDED | {"status": "data_refused"}))
         assert headline(folder) == "films 1: data refused"
         process.communicate()
         assert process.returncode == 0 and is_alive(folder) is False

@@ -7,25 +7,26 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ReportError
-from pipeline.find_run import find_run, read_summary
+from pipeline.records.find_run import find_run
+from pipeline.records.run_folder import RunFolder
 
 
-def _run(root: Path, name: str) -> Path:
+def _run(root: Path, name: str) -> RunFolder:
     folder = root / "runs" / name
     folder.mkdir(parents=True)
     (folder / "summary.json").write_text('{"run_id": "' + name + '"}')
-    return folder
+    return RunFolder(folder)
 
 
 def test_a_run_is_found_by_its_folder_its_id_and_as_the_latest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     older, newer = _run(Path("build/films"), "20260101-1"), _run(Path("build/words"), "20260102-1")
     (Path("build/films") / "runs" / "20260103-1").mkdir()  # it has only just begun
-    assert find_run(str(older), None) == older
+    assert find_run(str(older.path), None) == older
     assert find_run("20260101-1", None) == older
     assert find_run("latest", None) == newer
     assert find_run("latest", Path("build/films")) == older
-    assert read_summary(newer) == {"run_id": "20260102-1"}
+    assert newer.read_summary() == {"run_id": "20260102-1"}
 
 
 def test_what_is_not_there_or_is_there_twice_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,4 +38,4 @@ def test_what_is_not_there_or_is_there_twice_is_said(tmp_path: Path, monkeypatch
     _run(Path("build/films"), "20260101-1"), _run(Path("build/words"), "20260101-1")
     with pytest.raises(ReportError, match="several runs are called so"):
         find_run("20260101-1", None)
-    assert find_run("20260101-1", Path("build/words")) == Path("build/words/runs/20260101-1")
+    assert find_run("20260101-1", Path("build/words")) == RunFolder(Path("build/words/runs/20260101-1"))
