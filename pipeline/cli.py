@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from components.errors import ComponentError
-from pipeline.errors import PipelineError
+from errors import KindredError, ModelNotFound
 from pipeline.kubeflow import cli as kubeflow
-from serving.errors import ModelNotFound, ServingError
 
 if TYPE_CHECKING:
     from serving.answers import Model
@@ -267,6 +265,6 @@ def main() -> None:
     """Entry point: a user's mistake is a sentence on stderr and an exit code, never a traceback."""
     try:
         app()
-    except (ComponentError, PipelineError, ServingError) as error:
+    except KindredError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
-from pipeline.errors import ReportError
+from errors import ReportError
 from pipeline.lineage import Data, Lineage, trace
 from pipeline.records.executions import Executions
 from pipeline.records.find_run import find_run

@@ -8,17 +8,15 @@ import time
 import traceback
 from collections.abc import Callable
 
-from components.errors import ComponentError, DataRefused, ModelRefused
+from errors import DataRefused, KindredError, ModelRefused
 from pipeline.config import PipelineConfig
 from pipeline.console import RunConsole, library_chatter_to
-from pipeline.errors import PipelineError
 from pipeline.options import RunOptions
 from pipeline.quick_import import tfx_imported
 from pipeline.records.progress import going_on
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
 from pipeline.records.run_record import EXIT_CODES, RunRecord
-from trainer.errors import TrainingError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +95,7 @@ def judge(error: Exception, record: RunRecord) -> int:
         record.status = "data_refused"
     elif isinstance(error, ModelRefused):
         record.status = "model_refused"
-    if isinstance(error, ComponentError | PipelineError | TrainingError):
+    if isinstance(error, KindredError):
         record.error = str(error)
         return error.exit_code
     record.error = (

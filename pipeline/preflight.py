@@ -7,8 +7,8 @@ from pathlib import Path
 from components.pair_example_gen.chunks import check_head
 from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.source import check_span, find_files, has_span, split_path
+from errors import ConfigError
 from pipeline.config import PipelineConfig, candidates_layout, ingest_settings
-from pipeline.errors import ConfigError
 
 
 def check_inputs(config: PipelineConfig) -> None:

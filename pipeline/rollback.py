@@ -10,7 +10,7 @@ from ml_metadata.proto import metadata_store_pb2
 
 from components.pair_example_gen.files import is_remote
 from components.pusher import places
-from pipeline.errors import RollbackError
+from errors import RollbackError
 from pipeline.records.root import Root
 
 EXECUTION_TYPE = "kindred.Rollback"

@@ -11,7 +11,7 @@ import pyarrow.parquet
 from components.evaluator.figures import Figure
 from components.evaluator.names import ERRORS
 from components.evaluator.verdict import VERDICT_FILE, WORST_FILE, Verdict, read_verdict
-from pipeline.errors import ReportError
+from errors import ReportError
 from pipeline.records.progress import headline, is_alive
 from pipeline.records.run_folder import RunFolder
 

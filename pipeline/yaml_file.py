@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.errors import ConfigError
+from errors import ConfigError
 
 
 class _Loader(yaml.SafeLoader):

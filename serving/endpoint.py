@@ -13,8 +13,8 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
+from errors import EndpointError
 from serving.answers import Neighbor, PairScore
-from serving.errors import EndpointError
 
 _TIMEOUT = 30.0
 _DEFAULT_NAME = "default"

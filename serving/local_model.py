@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from errors import ModelNotFound
 from serving.answers import Neighbor, PairScore
-from serving.errors import ModelNotFound
 from serving.quick_import import import_tensorflow, silenced_stderr
 
 tf = import_tensorflow()

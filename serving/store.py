@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from serving.errors import ModelNotFound
+from errors import ModelNotFound
 
 
 def find_model(path: Path) -> Path:

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from absl import logging
 
+from errors import PairsTooMany
 from trainer.averaged_als import AveragedAls
 from trainer.epochs import Epochs
-from trainer.errors import PairsTooMany
 from trainer.implicit_als import ImplicitAls
 from trainer.model import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, TableSizes
 from trainer.pairs import Pairs, TrainingPairs

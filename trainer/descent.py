@@ -9,9 +9,9 @@ import keras
 import tensorflow as tf
 from absl import logging
 
+from errors import TrainingDiverged
 from trainer.batches import ALONE, BatchMaker, NegativeSampler
 from trainer.epochs import Epochs
-from trainer.errors import TrainingDiverged
 from trainer.learner import Learner
 from trainer.model import TableSizes
 from trainer.optimizers import build_optimizer

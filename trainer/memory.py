@@ -6,7 +6,7 @@ import os
 
 import psutil
 
-from trainer.errors import TrainingTooLarge
+from errors import TrainingTooLarge
 from trainer.hashing import Numbering
 from trainer.model import TableSizes
 from trainer.settings import ModelSettings, TrainSettings

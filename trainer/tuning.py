@@ -17,8 +17,8 @@ from keras_tuner.engine import base_tuner
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
+from errors import TrainingDiverged, TrainingError
 from trainer import dataset, features, hashing, training
-from trainer.errors import TrainingDiverged, TrainingError
 from trainer.model import TableSizes
 from trainer.pairs import TrainingPairs
 from trainer.run_fn import table_sizes

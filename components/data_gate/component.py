@@ -28,7 +28,7 @@ class DataGateSpec(types.ComponentSpec):
 
 
 class DataGate(base_component.BaseComponent):
-    """Stops the run (`components.errors.DataRefused`) on anomalies, degenerate data, skew and drift.
+    """Stops the run (`errors.DataRefused`) on anomalies, degenerate data, skew and drift.
 
     With an `accept_reason` it lets them pass, and records reason and checks in its decision.
     """

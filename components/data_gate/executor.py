@@ -15,10 +15,10 @@ from tfx.types import artifact_utils
 
 from components.data_gate import rules
 from components.data_gate.rules import Check, GateSettings
-from components.errors import DataRefused
 from components.examples import read_batches, split_files
 from components.pair_statistics.distribution import Distribution
 from components.pair_statistics.executor import read_split
+from errors import DataRefused
 
 DECISION_FILE = "decision.json"
 STATISTICS_PROPERTY = "statistics_uri"

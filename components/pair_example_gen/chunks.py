@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from components.errors import InputError
 from components.pair_example_gen import delimited, files, parquet
 from components.pair_example_gen.delimited import Dialect
 from components.pair_example_gen.rows import RawRows
 from components.pair_example_gen.source import Column, Format, Layout, format_of
+from errors import InputError
 
 CHUNK_BYTES = 32 << 20
 

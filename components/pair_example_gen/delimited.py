@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.errors import InputError
 from components.pair_example_gen import files
 from components.pair_example_gen.quoting import inside
 from components.pair_example_gen.records import BLOCK_BYTES, FAULTS, Block, Readable, read_blocks
 from components.pair_example_gen.rows import QUARANTINE, RAW_BYTES, Places, RawRows, quarantined
 from components.pair_example_gen.source import Format, Layout
+from errors import InputError
 
 _BOM = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")

@@ -18,7 +18,6 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
-from components.errors import DataRefused, InputError
 from components.pair_example_gen import files, inputs, quarantine, spill
 from components.pair_example_gen.cutoff import find_cutoff
 from components.pair_example_gen.examples import EVAL, SPLITS, TRAIN, shard_writer, split_directory
@@ -26,6 +25,7 @@ from components.pair_example_gen.reports import Report, Totals, read_reports
 from components.pair_example_gen.rules import TIME
 from components.pair_example_gen.source import Settings, find_files
 from components.pair_example_gen.stages import READ_ROWS, CutFile, JudgePart, Places, ReadChunk, SplitPart
+from errors import DataRefused, InputError
 
 ROWS_PROPERTY = "rows_{}"
 QUARANTINED_PROPERTY = "rows"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from components.errors import InputError
+from errors import InputError
 
 GZIP_MAGIC = b"\x1f\x8b"
 _SKIP_BYTES = 8 << 20

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from components.errors import InputError
 from components.pair_example_gen import files
 from components.pair_example_gen.rows import QUARANTINE, RAW_BYTES, Places, RawRows
+from errors import InputError
 
 _BATCH_ROWS = 65_536
 

@@ -9,8 +9,8 @@ import os
 import re
 from typing import Any, Literal
 
-from components.errors import InputError
 from components.pair_example_gen import files
+from errors import InputError
 
 Format = Literal["csv", "tsv", "parquet", "tfrecord"]
 Column = str | int

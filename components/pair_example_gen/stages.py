@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import apache_beam as beam
 import pyarrow as pa
 
-from components.errors import InputError
 from components.pair_example_gen import chunks, duplicates, files, spill
 from components.pair_example_gen.chunks import Chunk
 from components.pair_example_gen.examples import SplitWriter, hashed_split, timed_split
@@ -18,6 +17,7 @@ from components.pair_example_gen.reports import Report
 from components.pair_example_gen.rows import describe_place
 from components.pair_example_gen.rules import Checked, RowRules, pairs_schema
 from components.pair_example_gen.source import Settings
+from errors import InputError
 
 READ_ROWS = "read"
 _SHOWN_PAIRS = 3

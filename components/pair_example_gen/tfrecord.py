@@ -10,10 +10,10 @@ import pyarrow as pa
 import tensorflow as tf
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from components.errors import InputError
 from components.pair_example_gen import files
 from components.pair_example_gen.parquet import as_plain, is_id
 from components.pair_example_gen.rows import QUARANTINE, RAW_BYTES, Places, RawRows, quarantined
+from errors import InputError
 
 _BATCH_RECORDS = 8192
 _BLOCK_BYTES = 8 << 20

@@ -11,9 +11,9 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
-from components.errors import ModelRefused
 from components.model_card.card import CARD_FILE
 from components.pusher import places
+from errors import ModelRefused
 
 PUSHED_PROPERTY = "pushed"
 DESTINATION_PROPERTY = "pushed_destination"

@@ -23,7 +23,7 @@ class ServingCanarySpec(types.ComponentSpec):
 
 
 class ServingCanary(base_component.BaseComponent):
-    """Serves a blessed candidate and refuses it (`components.errors.ModelRefused`) where serving it goes wrong.
+    """Serves a blessed candidate and refuses it (`errors.ModelRefused`) where serving it goes wrong.
 
     In InfraValidator's place, which needs docker: its output is the same, and the Pusher reads it the same way.
     """

@@ -14,12 +14,12 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.errors import ModelRefused
 from components.examples import read_batches, split_files
 from components.serving_canary import probe
 from components.serving_canary.probe import Finding, Latency, Rows
 from components.serving_canary.server import ServerFailed, serving, serving_binary
 from components.serving_canary.settings import CanarySettings
+from errors import ModelRefused
 from trainer import features
 
 REPORT_FILE = "canary.json"

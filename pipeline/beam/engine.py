@@ -7,9 +7,9 @@ import socket
 import time
 
 from components.pair_example_gen.files import is_remote
+from errors import ConfigError, ServiceUnavailable
 from pipeline.beam import flink_rest, profiles
 from pipeline.config.sections.beam import Beam
-from pipeline.errors import ConfigError, ServiceUnavailable
 
 _CONNECT_SECONDS = 5.0
 _SLOTS_SECONDS = 15.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 
+from errors import ConfigError
 from pipeline.config.sections.beam import Beam
-from pipeline.errors import ConfigError
 
 # Workers elsewhere would need TFX sent to them, which TFX packs anew for each component, in a second or two; naming
 # a container that has it keeps TFX from that, and these runners start none.

@@ -16,8 +16,8 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from apache_beam.runners.portability import flink_runner, portable_runner, spark_runner
 from apache_beam.runners.runner import PipelineState
 
+from errors import EngineError
 from pipeline.beam import flink_rest, probe
-from pipeline.errors import EngineError
 
 _MOST_WORDS = 600
 

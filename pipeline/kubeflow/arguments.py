@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from errors import ConfigError
 from pipeline.config import PipelineConfig, build_config
-from pipeline.errors import ConfigError
 from pipeline.kubeflow.parameters import at_span
 from pipeline.records.root import Root
 from pipeline.records.run_record import RunRecord

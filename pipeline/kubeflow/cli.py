@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.errors import ConfigError
+from errors import ConfigError
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.client import Cluster

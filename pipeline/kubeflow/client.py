@@ -14,7 +14,7 @@ import kfp_server_api as api
 import urllib3
 from kfp_server_api.exceptions import ApiException, ApiTypeError, ApiValueError
 
-from pipeline.errors import ClusterRefused, ServiceUnavailable
+from errors import ClusterRefused, ServiceUnavailable
 
 _MAJOR = 2
 _PAGE = 100

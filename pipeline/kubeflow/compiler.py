@@ -23,10 +23,10 @@ from typing import Any
 from kfp import compiler, dsl
 
 from components.pair_example_gen.files import is_remote
+from errors import ConfigError
 from pipeline.beam.engine import check_root
 from pipeline.config import SCHEMA, SCHEMA_OF_POSITIVES, PipelineConfig
 from pipeline.config.sections.kubeflow import Task
-from pipeline.errors import ConfigError
 from pipeline.graph import GATE
 from pipeline.kubeflow import containers
 from pipeline.kubeflow.containers import GO, REFUSED, RUN_REPORT, STOP, VERDICT, signed

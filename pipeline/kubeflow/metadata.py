@@ -12,8 +12,8 @@ from ml_metadata import errors
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
+from errors import ServiceUnavailable
 from pipeline.config.sections.kubeflow import Metadata
-from pipeline.errors import ServiceUnavailable
 
 PASSWORD_VARIABLE = "KINDRED_METADATA_PASSWORD"
 """Set by the cluster from a secret; the only thing that a task does not learn from its arguments."""

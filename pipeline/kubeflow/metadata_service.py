@@ -20,8 +20,8 @@ import grpc
 from ml_metadata.metadata_store.pywrap.metadata_store_extension import metadata_store as store_extension
 from ml_metadata.proto import metadata_store_pb2, metadata_store_service_pb2
 
+from errors import KindredError
 from pipeline.config.sections.kubeflow import Metadata, Mysql
-from pipeline.errors import PipelineError
 from pipeline.kubeflow.metadata import connection, wait_for
 
 _SERVICE = "ml_metadata.MetadataStoreService"
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )  # fmt: skip
     try:
         server, port = serve(place, told.host, told.port)
-    except (PipelineError, OSError) as error:
+    except (KindredError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     stopped = threading.Event()

@@ -17,26 +17,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.errors import ComponentError
+from errors import ConfigError, KindredError, RunIdError, Unavailable
 from pipeline.config import PipelineConfig
 from pipeline.config.sections.kubeflow import Metadata
-from pipeline.errors import ConfigError, EngineError, PipelineError, ServiceUnavailable
 from pipeline.kubeflow import arguments, markdown
 from pipeline.kubeflow.cluster_run import ClusterRun
 from pipeline.kubeflow.containers import GO, STOP
 from pipeline.kubeflow.node_records import NodeRecord
-from pipeline.kubeflow.run_identity import RunIdError, checked_run_id, submission_digest
+from pipeline.kubeflow.run_identity import checked_run_id, submission_digest
 from pipeline.kubeflow.task_log import node_line
 from pipeline.local import judge
 from pipeline.quick_import import tfx_imported
 from pipeline.records.root import Root
-from trainer.errors import TrainingError
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.node_runs import NodeRuns
-
-_ACCIDENTS = (ServiceUnavailable, EngineError)
-"""Errors with a sentence that another attempt may not meet."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -47,7 +42,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         run_id = checked_run_id(told.run_id)
         root = arguments.checked_root(told.root)
-    except PipelineError as error:
+    except KindredError as error:
         # There is no place for a record. Task Refused finds the same and fails the run.
         print(f"error: {error}", file=sys.stderr)
         _write_outputs(told, STOP, str(error))
@@ -136,8 +131,7 @@ class _Task:
         record = self._run.record
         judge(error, record)
         found = {"status": record.status, "error": record.error}
-        is_final = isinstance(error, ComponentError | PipelineError | TrainingError)
-        is_final = is_final and not isinstance(error, _ACCIDENTS)
+        is_final = isinstance(error, KindredError) and not isinstance(error, Unavailable)
         if not is_final:
             traceback.print_exception(error)
         seconds = time.time() - began

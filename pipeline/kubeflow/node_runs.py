@@ -7,15 +7,14 @@ from typing import Any
 
 from tfx.proto.orchestration import pipeline_pb2
 
+from errors import ConfigError, RunIdError
 from pipeline.beam.startup import remember_inspections
 from pipeline.config import PipelineConfig
 from pipeline.config.sections.kubeflow import Metadata
-from pipeline.errors import ConfigError
 from pipeline.findings import note
 from pipeline.graph import compile_graph, create_pipeline
 from pipeline.kubeflow.metadata import PatientMetadata, wait_for
 from pipeline.kubeflow.node_records import findings
-from pipeline.kubeflow.run_identity import RunIdError
 from pipeline.kubeflow.shape import digest, shape_of
 from pipeline.nodes import NodeRunner
 from pipeline.records.root import Root

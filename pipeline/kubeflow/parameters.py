@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from errors import ConfigError
 from pipeline.config import PipelineConfig
-from pipeline.errors import ConfigError
 
 DATA_PATH, SPAN, ROOT, ACCEPT = "data_path", "span", "pipeline_root", "accept_anomalies"
 LATEST = "latest"

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.errors import PipelineError
+from errors import KindredError
 from pipeline.kubeflow.run_identity import checked_run_id
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
@@ -33,7 +33,7 @@ def _reason(told: argparse.Namespace) -> str:
     try:
         folder = RunFolder(Root(Path(told.root)).runs / checked_run_id(told.run_id))
         error = folder.read_summary().get("error")
-    except PipelineError as refused:
+    except KindredError as refused:
         return f"error: {refused}"
     except (OSError, ValueError) as unreadable:
         return f"The record of the run cannot be read ({unreadable}); the logs of the other tasks say why it stopped."

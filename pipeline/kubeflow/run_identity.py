@@ -7,14 +7,10 @@ import json
 import re
 from typing import Any
 
-from pipeline.errors import PipelineError
+from errors import RunIdError
 
 # Kubeflow's API server makes the id of a run with uuid.NewRandom (backend/src/common/util/uuid.go, 2.16.1).
 _RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-class RunIdError(PipelineError):
-    """A task has no usable run id, or one that belongs to another submission."""
 
 
 def checked_run_id(text: str) -> str:

@@ -14,8 +14,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from errors import ConfigError, KindredError
 from pipeline.config.sections.kubeflow import Metadata
-from pipeline.errors import ConfigError, PipelineError
 from pipeline.kubeflow import arguments, markdown
 from pipeline.kubeflow.cluster_run import ClusterRun
 from pipeline.kubeflow.run_identity import checked_run_id
@@ -35,7 +35,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         run_id = checked_run_id(told.run_id)
         root = arguments.checked_root(told.root)
-    except PipelineError as error:
+    except KindredError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     run = ClusterRun(root, _empty_record(told, root, run_id), told.all_nodes.split(","))
@@ -81,7 +81,7 @@ def _executions(place: Metadata) -> Executions | None:
         from pipeline.kubeflow.metadata import open_store, wait_for
     try:
         return Executions(open_store(wait_for(place)))
-    except PipelineError as error:
+    except KindredError as error:
         print(f"The report goes without ML Metadata: {error}", file=sys.stderr)
         return None
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import kfp_server_api as api
 
-from pipeline.errors import ClusterRefused, ConfigError
+from errors import ClusterRefused, ConfigError
 from pipeline.kubeflow.client import Cluster
 from pipeline.kubeflow.submission import Package, Version, experiment_id, reference
 

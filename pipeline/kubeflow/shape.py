@@ -9,8 +9,8 @@ from pathlib import Path
 from tfx.orchestration.local import runner_utils
 from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
+from errors import ConfigError
 from pipeline.config import PipelineConfig
-from pipeline.errors import ConfigError
 from pipeline.graph import compile_graph, create_pipeline
 from pipeline.records.root import Root
 

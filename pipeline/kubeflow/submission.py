@@ -14,9 +14,9 @@ from typing import Any
 import kfp_server_api as api
 import yaml
 
+from errors import ClusterRefused, ConfigError, ServiceUnavailable
 from pipeline import yaml_file
 from pipeline.console import RunConsole
-from pipeline.errors import ClusterRefused, ConfigError, ServiceUnavailable
 from pipeline.kubeflow.client import Cluster, status_of
 
 _ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")

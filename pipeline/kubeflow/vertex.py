@@ -14,8 +14,8 @@ from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 from tfx.orchestration.pipeline import Pipeline
 
 from components.pusher.component import VersionPusher
+from errors import ConfigError
 from pipeline.config import PipelineConfig
-from pipeline.errors import ConfigError
 from pipeline.graph import create_pipeline
 from pipeline.records.root import Root
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.errors import ReportError
+from errors import ReportError
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import filelock
 
 from components.pair_example_gen.files import is_remote
+from errors import RootError
 from pipeline.config import PipelineConfig
-from pipeline.errors import RootError
 
 
 @dataclasses.dataclass(frozen=True)

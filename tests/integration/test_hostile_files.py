@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.errors import InputError
 from components.pair_example_gen.source import Layout
+from errors import InputError
 from tests.integration.ingesting import NAMES, NUMBERS, example, ingest, settings, write_parquet, write_tfrecord
 
 HEADER = b"left,right,score\n"

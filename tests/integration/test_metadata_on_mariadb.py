@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
+from errors import ServiceUnavailable
 from pipeline.config.sections.kubeflow import Grpc, Metadata, Mysql
-from pipeline.errors import ServiceUnavailable
 from pipeline.kubeflow import metadata, metadata_service
 
 pytestmark = [

@@ -13,10 +13,10 @@ from tfx.orchestration import metadata
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.pipeline import Pipeline
 
-from components.errors import DataRefused, InputError
 from components.pair_example_gen import stages
 from components.pair_example_gen.component import PairExampleGen
 from components.pair_example_gen.source import Layout, check_span, find_files, split_path
+from errors import DataRefused, InputError
 from pipeline.beam import profiles
 from pipeline.config.sections.beam import Beam
 from tests.integration.ingesting import NAMES, ingest, read_quarantine, settings

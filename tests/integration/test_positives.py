@@ -8,10 +8,10 @@ import pytest
 
 from components.data_gate.executor import _first_rows
 from components.data_gate.rules import Rows
-from components.errors import DataRefused
 from components.examples import split_files
 from components.pair_example_gen.source import Layout
 from components.pair_statistics.executor import count_file
+from errors import DataRefused
 from tests.integration.ingesting import example, ingest, settings, write_parquet, write_tfrecord
 
 pytestmark = pytest.mark.tensorflow

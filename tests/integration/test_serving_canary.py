@@ -17,13 +17,13 @@ import pytest
 import tensorflow as tf
 from tfx.types import standard_artifacts
 
-from components.errors import ModelRefused
 from components.serving_canary import executor as module
 from components.serving_canary import probe, server
 from components.serving_canary.executor import Executor, eval_rows
 from components.serving_canary.probe import Rows
 from components.serving_canary.server import ServerFailed
 from components.serving_canary.settings import CanarySettings
+from errors import ModelRefused
 from tests.unit.trainer.planted_model import LEFT, RIGHT, Planted
 
 pytestmark = pytest.mark.tensorflow

@@ -15,9 +15,9 @@ import pytest
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
+from errors import EndpointError
 from pipeline import cli
 from serving.endpoint import Endpoint
-from serving.errors import EndpointError
 from serving.local_model import LocalModel
 from tests.integration.model_server import running
 from tests.integration.model_server.running import Client

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from errors import ModelNotFound
 from pipeline import cli
-from serving.errors import ModelNotFound
 
 KINDRED = Path(sys.executable).with_name("kindred")
 HEAVY = {"tensorflow", "tfx", "keras", "apache_beam", "numpy", "pyarrow", "pandas"}

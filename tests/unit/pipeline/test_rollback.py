@@ -8,7 +8,7 @@ import ml_metadata as mlmd
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
-from pipeline.errors import RollbackError, RootError
+from errors import RollbackError, RootError
 from pipeline.records.root import Root
 from pipeline.rollback import EXECUTION_TYPE, roll_back
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from serving.errors import ModelNotFound, ServingError
+from errors import KindredError, ModelNotFound
 from serving.local_model import LocalModel
 from serving.store import find_model
 from tests.unit.trainer.planted_model import LEFT, RIGHT, Planted
@@ -56,7 +56,7 @@ def test_a_directory_without_versions_is_refused(tmp_path: Path, names: tuple[st
     with pytest.raises(ModelNotFound) as refused:
         find_model(tmp_path)
     assert str(refused.value) == f"--model {tmp_path}: {said}; `kindred run` publishes to ROOT/serving"
-    assert isinstance(refused.value, ServingError) and refused.value.exit_code == 2
+    assert isinstance(refused.value, KindredError) and refused.value.exit_code == 2
 
 
 def test_no_directory_is_refused(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from errors import PairsTooMany, TrainingTooLarge
 from trainer import training
-from trainer.errors import PairsTooMany, TrainingTooLarge
 from trainer.implicit_als import ImplicitAls
 from trainer.interactions import Interactions
 from trainer.model import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, TableSizes

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from errors import TrainingTooLarge
 from trainer import memory
-from trainer.errors import TrainingTooLarge
 from trainer.model import TableSizes, build_model
 from trainer.optimizers import build_optimizer
 from trainer.settings import ModelSettings, TrainSettings

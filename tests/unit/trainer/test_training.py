@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from errors import TrainingDiverged, TrainingError, TrainingTooLarge
 from trainer import epochs, run_fn, training
-from trainer.errors import TrainingDiverged, TrainingError, TrainingTooLarge
 from trainer.model import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, TableSizes
 from trainer.pairs import Pairs, collect
 from trainer.settings import (

@@ -12,8 +12,8 @@ import keras_tuner
 import numpy as np
 import pytest
 
+from errors import TrainingDiverged, TrainingTooLarge
 from trainer import training, tuning
-from trainer.errors import TrainingDiverged, TrainingTooLarge
 from trainer.model import TableSizes
 from trainer.pairs import Pairs
 from trainer.settings import EncodeSettings, ModelSettings, TrainSettings, training_settings, with_values

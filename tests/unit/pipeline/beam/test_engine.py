@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from errors import ConfigError, ServiceUnavailable
 from pipeline.beam import engine, flink_rest, profiles
 from pipeline.beam.engine import check_engine
 from pipeline.config.sections.beam import Beam
-from pipeline.errors import ConfigError, ServiceUnavailable
 from tests.unit.pipeline.config.pipeline_files import DATAFLOW
 
 ROOT = "/somewhere/build/films"

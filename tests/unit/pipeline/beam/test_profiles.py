@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from errors import ConfigError
 from pipeline.beam import profiles
 from pipeline.beam.profiles import options
 from pipeline.config.sections.beam import PROFILES, Beam
-from pipeline.errors import ConfigError
 from tests.unit.pipeline.config.pipeline_files import DATAFLOW
 
 

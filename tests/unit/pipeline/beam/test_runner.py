@@ -12,9 +12,9 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.direct import direct_runner
 
+from errors import EngineError
 from pipeline.beam import flink_rest, probe, runner
 from pipeline.beam.runner import JobOptions, NotInTime, _Result, reason
-from pipeline.errors import EngineError
 
 pytestmark = pytest.mark.tensorflow
 

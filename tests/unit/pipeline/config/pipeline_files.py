@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from errors import ConfigError
 from pipeline.config import PipelineConfig, load_config
-from pipeline.errors import ConfigError
 
 DATAFLOW = {
     "project": "kind-red-1",

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from errors import ConfigError
 from pipeline.config import load_config
-from pipeline.errors import ConfigError
 from tests.unit.pipeline.config.pipeline_files import write
 
 

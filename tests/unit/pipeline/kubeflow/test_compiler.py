@@ -15,8 +15,8 @@ from kfp import components
 from tfx.dsl.component.experimental.container_component import create_container_component
 from tfx.orchestration.pipeline import Pipeline
 
+from errors import ConfigError
 from pipeline.config import PipelineConfig
-from pipeline.errors import ConfigError
 from pipeline.graph import compile_graph, create_pipeline
 from pipeline.kubeflow import arguments, compiler, shape
 from pipeline.kubeflow.compiler import MAX_ARGUMENT, compile_package

@@ -12,8 +12,8 @@ import pytest
 from ml_metadata import errors
 from ml_metadata.proto import metadata_store_pb2
 
+from errors import ServiceUnavailable
 from pipeline.config.sections.kubeflow import Grpc, Metadata
-from pipeline.errors import ServiceUnavailable
 from pipeline.kubeflow import metadata, metadata_service
 from pipeline.kubeflow.metadata_service import Store
 

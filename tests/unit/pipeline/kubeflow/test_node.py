@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from errors import RunIdError
 from pipeline.kubeflow import node, refused, run_report
 from pipeline.kubeflow.node_records import NodeRecord, NodeRecords
-from pipeline.kubeflow.run_identity import RunIdError, checked_run_id
+from pipeline.kubeflow.run_identity import checked_run_id
 from pipeline.kubeflow.task_log import RunEnded, read
 from pipeline.records.run_folder import RunFolder
 

@@ -6,8 +6,8 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
+from errors import ConfigError
 from pipeline.config import PipelineConfig
-from pipeline.errors import ConfigError
 from pipeline.kubeflow.parameters import LATEST, at_span, is_parameter, run_parameters
 
 

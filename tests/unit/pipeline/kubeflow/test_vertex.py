@@ -12,8 +12,8 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
 from components.pair_statistics.component import PairStatisticsGen
+from errors import ConfigError
 from pipeline.config import PipelineConfig
-from pipeline.errors import ConfigError
 from pipeline.graph import LAST_ACCEPTED, PUSHER, RESOLVER
 from pipeline.kubeflow.vertex import compile_job, job_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ReportError
+from errors import ReportError
 from pipeline.records.find_run import find_run
 from pipeline.records.run_folder import RunFolder
 

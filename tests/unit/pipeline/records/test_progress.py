@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import ReportError
+from errors import ReportError
 from pipeline.records.executions import Execution
 from pipeline.records.progress import has_ended, headline, is_alive, may_have_changed, progress_of
 from pipeline.records.run_folder import RunFolder

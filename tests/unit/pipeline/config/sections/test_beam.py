@@ -11,9 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from errors import ConfigError
 from pipeline.config import load_config
 from pipeline.config.sections.beam import Beam
-from pipeline.errors import ConfigError
 from tests.unit.pipeline.config.pipeline_files import DATAFLOW
 
 

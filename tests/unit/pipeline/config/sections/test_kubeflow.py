@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from errors import ConfigError
 from pipeline.config import PipelineConfig, build_config
 from pipeline.config.sections.kubeflow import Kubeflow
-from pipeline.errors import ConfigError
 
 
 def config(kubeflow: dict[str, Any] | None = None) -> dict[str, Any]:

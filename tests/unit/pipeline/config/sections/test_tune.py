@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from errors import ConfigError
 from pipeline.config import PipelineConfig, load_config
 from pipeline.config.sections.tune import TUNABLE
-from pipeline.errors import ConfigError
 from trainer.settings import with_values
 
 

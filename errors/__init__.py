@@ -1,0 +1,128 @@
+"""Every error that a user can fix. Its message says what is wrong and what to do next, and is shown as it is.
+
+KindredError
+├── ConfigError           the pipeline file or an option is wrong
+├── RootError             the root directory cannot be used
+├── ReportError           there is no such run, or nothing to report about it
+├── RollbackError         there is no version to go back to
+├── InputError            the input cannot be read as the pipeline file describes it
+├── DataRefused           the data break a rule of the gate
+├── ModelRefused          the model breaks a rule, or failed the serving canary
+├── TrainingError         training cannot produce a model
+│   ├── TrainingDiverged  the loss stopped being a finite number
+│   ├── TrainingTooLarge  the tables, their optimizer and a batch do not fit in memory
+│   └── PairsTooMany      a solver needs all pairs in memory, and they are on disk
+├── ModelNotFound         there is no published model where one was named
+├── EndpointError         an endpoint does not answer as a published model does
+├── ClusterRefused        Kubeflow's API refuses a request
+├── RunIdError            a task has no usable run id
+└── Unavailable           something outside does not answer now, and may later
+    ├── ServiceUnavailable    a service that a run needs
+    └── EngineError           Flink, Spark or Dataflow
+
+`exit_code` is the exit code of a command that ends with the error (docs/pipeline-file.md).
+"""
+
+from __future__ import annotations
+
+
+class KindredError(Exception):
+    """The base of all errors that a user can fix."""
+
+    exit_code = 1
+
+
+class ConfigError(KindredError):
+    """The pipeline file or an option is wrong."""
+
+    exit_code = 2
+
+
+class RootError(KindredError):
+    """The root directory cannot be used."""
+
+    exit_code = 2
+
+
+class ReportError(KindredError):
+    """There is no such run, or nothing to report about it."""
+
+    exit_code = 2
+
+
+class RollbackError(KindredError):
+    """There is no version to go back to."""
+
+    exit_code = 2
+
+
+class InputError(KindredError):
+    """The input cannot be read as the pipeline file describes it."""
+
+    exit_code = 2
+
+
+class DataRefused(KindredError):
+    """The data break a rule of the gate."""
+
+    exit_code = 3
+
+
+class ModelRefused(KindredError):
+    """The model was not blessed, or it failed the serving canary."""
+
+    exit_code = 4
+
+
+class TrainingError(KindredError):
+    """Training cannot produce a model."""
+
+
+class TrainingDiverged(TrainingError):
+    """The loss stopped being a finite number."""
+
+
+class TrainingTooLarge(TrainingError):
+    """The tables, their optimizer and a batch do not fit in memory."""
+
+    exit_code = 2
+
+
+class PairsTooMany(TrainingError):
+    """There are more pairs than fit in memory, and the solver needs them all."""
+
+    exit_code = 2
+
+
+class ModelNotFound(KindredError):
+    """There is no published model where one was named."""
+
+    exit_code = 2
+
+
+class EndpointError(KindredError):
+    """An endpoint does not answer as a published model does."""
+
+    exit_code = 2
+
+
+class ClusterRefused(KindredError):
+    """Kubeflow's API refuses a request: a wrong host, an expired token, a name taken."""
+
+    exit_code = 2
+
+
+class RunIdError(KindredError):
+    """A task has no usable run id, or one that belongs to another submission."""
+
+
+class Unavailable(KindredError):
+    """Something outside does not answer now. Another attempt may succeed."""
+
+
+class ServiceUnavailable(Unavailable):
+    """A service that a run needs does not answer."""
+
+
+class EngineError(Unavailable):
+    """Flink, Spark or Dataflow did not do a job."""
