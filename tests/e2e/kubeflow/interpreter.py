@@ -1,161 +1,164 @@
-"""Runs a compiled package as Kubeflow's driver and launcher do, with a process where they have a container.
+"""Runs a compiled package as Kubeflow Pipelines does, with a process where KFP has a container.
 
-Placeholders are filled in as backend/src/v2/component/launcher_v2.go does it: numbers without an exponent; what is no
-known placeholder stays. A task runs when all its `dependentTasks` have succeeded, beside others if it can; a failed
-one is tried again as its retry policy says; what follows a failed one does not run.
+It does what KFP's API server, driver and launcher (2.15.0 and 2.16.1) and Argo Workflows (3.7.8) do, as far as their
+sources say, and refuses everything else. Where the two releases of KFP differ, the stricter one counts. Each rule names
+its file where it stands.
+
+    checks.py, platform_spec.py   what a package may hold
+    placeholders.py, values.py    texts and values
+    driver.py, conditions.py      inputs of a task, whether it runs
+    dag.py, retries.py            in which order, and how often
+    launcher.py                   one attempt
+
+Not emulated: pods, volumes, secrets, resources, the cache, artifacts as inputs, loops, termination by a user, and the
+end of an attempt when the window of its retryPolicy is over.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
-import dataclasses
-import decimal
-import json
-import os
-import signal
-import subprocess
-import sys
+import re
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
 
-import yaml
+from tests.e2e.kubeflow.checks import read_package
+from tests.e2e.kubeflow.dag import Workflow
+from tests.e2e.kubeflow.driver import Run, Task, Values, root_inputs
+from tests.e2e.kubeflow.launcher import Launcher
+from tests.e2e.kubeflow.package import Spec, dependencies, display_name, is_exit_task
+from tests.e2e.kubeflow.processes import Processes
+from tests.e2e.kubeflow.results import FAILED, SUCCEEDED, RunResult, TaskRun
+from tests.e2e.kubeflow.retries import RetryPolicy
 
-from tests.e2e.kubeflow import warm
+__all__ = ["Interpreter", "RunResult", "TaskRun"]
 
 _PARALLEL = 4
-_KEYS = {"STRING": str, "BOOLEAN": bool, "NUMBER_INTEGER": (int, float), "NUMBER_DOUBLE": (int, float)}
-
-
-@dataclasses.dataclass
-class TaskRun:
-    """How a task ended: SUCCEEDED, FAILED or SKIPPED; each attempt's exit code; when it ran; what it said."""
-
-    state: str
-    codes: list[int] = dataclasses.field(default_factory=list)
-    began: float = 0.0
-    ended: float = 0.0
-    said: str = ""
-    summary: str = ""
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Interpreter:
-    """One package and the folder that stands for Kubeflow's own storage."""
+    """One package and the folder that stands for Kubeflow's own storage.
 
-    def __init__(self, package: str, folder: Path, environment: dict[str, str] | None = None) -> None:
-        self.spec, self.platform = yaml.safe_load_all(package)
-        assert self.spec["schemaVersion"] == "2.1.0"
-        self._folder = folder
-        self._environment = {**os.environ, **(environment or {})}
-        self._cold: set[str] = set()
-        self._kill: set[str] = set()
-        self._lock = threading.Lock()
+    Args:
+      package: the text of the package.
+      folder: where artifacts are kept, a folder per run.
+      environment: variables of all tasks, next to those of this process.
+      release: the release of KFP whose platform keys count: "2.15" or "2.16".
+      sleep: waits between two attempts. As it is, nothing waits; the waits are recorded.
 
-    def kill_once(self, task: str) -> None:
-        """The first attempt of `task` is killed, as a node of the cluster dies."""
-        self._kill.add(task)
+    Raises:
+      PackageError: the package is wrong, or holds what is not emulated.
+    """
 
-    def run(
-        self, run_id: str, parameters: dict[str, Any] | None = None, cold: Collection[str] = ()
-    ) -> dict[str, TaskRun]:
-        """Runs the package with `parameters`; how each task ended, by its display name.
+    def __init__(
+        self,
+        package: str,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        release: str = "2.15",
+        sleep: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
+        self._package = read_package(package, release)
+        self._folder, self._sleep = folder, sleep
+        self._processes = Processes(environment or {})
+        self._places = threading.BoundedSemaphore(_PARALLEL)
 
-        Each command is a process of its own: of the tasks in `cold` the very command of the container, of the others
-        a fork of a process that has imported TFX, which would cost 8 s a task.
+    def kill_once(self, task: str, when: str) -> None:
+        """Kills the first attempt of the task with display name `task` whose log contains `when`.
+
+        The signal is SIGKILL, as of a container that has too little memory. `run` fails if the text does not appear.
         """
-        self._cold = {*cold, *self._kill}
-        values = self._parameters(parameters or {})
-        tasks = self.spec["root"]["dag"]["tasks"]
-        ended: dict[str, TaskRun] = {}
-        running: dict[concurrent.futures.Future[TaskRun], str] = {}
-        with concurrent.futures.ThreadPoolExecutor(_PARALLEL) as pool:
-            while len(ended) < len(tasks):
-                for name, task in tasks.items():
-                    needed = task.get("dependentTasks", [])
-                    if name in ended or name in running.values() or not all(other in ended for other in needed):
-                        continue
-                    if any(ended[other].state != "SUCCEEDED" for other in needed):
-                        ended[name] = TaskRun("SKIPPED")
-                    else:
-                        running[pool.submit(self._run_task, name, task, run_id, values)] = name
-                done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
-                for future in done:
-                    ended[running.pop(future)] = future.result()
-        return {task["taskInfo"]["name"]: ended[name] for name, task in tasks.items()}
+        self._check_name(task)
+        self._processes.kill_once(task, when)
 
-    def after(self, display_name: str) -> set[str]:
-        """The display names of all tasks that wait for that one, however indirectly."""
-        tasks = self.spec["root"]["dag"]["tasks"]
-        found = {name for name, task in tasks.items() if task["taskInfo"]["name"] == display_name}
-        while more := {n for n, t in tasks.items() if found & set(t.get("dependentTasks", []))} - found:
-            found |= more
-        return {tasks[name]["taskInfo"]["name"] for name in found} - {display_name}
+    def run(self, run_id: str, parameters: Mapping[str, object] | None = None, cold: Collection[str] = ()) -> RunResult:
+        """Runs the package, and returns how it ended.
 
-    def _parameters(self, given: dict[str, Any]) -> dict[str, Any]:
-        defined = self.spec["root"]["inputDefinitions"]["parameters"]
-        assert given.keys() <= defined.keys(), given
-        values = {name: given.get(name, definition.get("defaultValue")) for name, definition in defined.items()}
-        for name, value in values.items():
-            assert isinstance(value, _KEYS[defined[name]["parameterType"]]), (name, value)
-        return values
+        Args:
+          run_id: a UUID, as KFP gives to each run.
+          parameters: the parameters of the run.
+          cold: display names of tasks that run as the very command of the container. The commands of others are, if
+            they are `python -m pipeline...`, forks of a process that has imported TFX, which would cost 8 s a task.
 
-    def _run_task(self, name: str, task: dict[str, Any], run_id: str, values: dict[str, Any]) -> TaskRun:
-        component = self.spec["components"][task["componentRef"]["name"]]
-        container = self.spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
-        inputs = {}
-        for key, source in task["inputs"]["parameters"].items():
-            inputs[key] = values[source["componentInputParameter"]]
-        assert inputs.keys() == component["inputDefinitions"]["parameters"].keys()
-        outputs = component["outputDefinitions"]["artifacts"]
-        places = {output: self._folder / run_id / name / output for output in outputs}
-        command = [fill_in(word, run_id, inputs, places) for word in [*container["command"], *container["args"]]]
-        assert command[0] == "python"
-        ended = TaskRun("FAILED", began=time.monotonic())
-        for _ in range(1 + task.get("retryPolicy", {}).get("maxRetryCount", 0)):
-            code, said = self._attempt(name, [sys.executable, *command[1:]])
-            ended.codes.append(code)
-            ended.said += said
-            if code == 0:
-                ended.state = "SUCCEEDED"
-                ended.summary = places["summary"].read_text(encoding="utf-8")
+        Raises:
+          PackageError: the package is wrong, or what its tasks pass on is.
+          RunParameterError: the API server would refuse the parameters.
+        """
+        if not _UUID.fullmatch(run_id):
+            raise ValueError(f"{run_id}: the id of a run is a UUID in lower case")
+        for name in cold:
+            self._check_name(name)
+        place = self._folder / run_id
+        # No run of KFP has the id of another one.
+        place.mkdir(parents=True)
+        inputs = root_inputs(self._package.root, parameters or {})
+        name = self._package.name
+        run = Run(run_id, f"{name} {run_id[:8]}", f"{name}-{run_id[-5:]}")
+
+        def run_container(task: Task, values: Values, record: TaskRun) -> None:
+            self._run_container(task, values, record, place, record.name in cold)
+
+        workflow = Workflow(self._package, run, run_container)
+        state = workflow.execute(inputs)
+        self._processes.check_killed()
+        return RunResult(state, workflow.tasks, workflow.dags)
+
+    def after(self, display: str) -> set[str]:
+        """The display names of all tasks that wait for that one, however indirectly. Exit tasks run anyway."""
+        self._check_name(display)
+        found: set[str] = set()
+        self._collect_after(self._package.root, display, found)
+        return found - {display}
+
+    def _run_container(self, task: Task, inputs: Values, record: TaskRun, place: Path, cold: bool) -> None:
+        """Attempts a task as often as its policy allows."""
+        policy = RetryPolicy.read(task.spec.get("retryPolicy"), task.path)
+        start = self._processes.starter(record.name, cold)
+        container = self._package.container(task.component)
+        launcher = Launcher(task, container, inputs, place / ".pods" / task.path, place / task.path, start)
+        record.began = time.monotonic()
+        while True:
+            with self._places:
+                attempt = launcher.attempt()
+            record.codes.append(attempt.code)
+            record.said += attempt.said
+            since_first = time.monotonic() - record.began + sum(record.waits)
+            wait = None if attempt.code == 0 else policy.wait_after(len(record.codes), since_first)
+            if wait is None:
                 break
-        ended.ended = time.monotonic()
-        return ended
+            record.waits.append(wait)
+            self._sleep(wait)
+        record.ended = time.monotonic()
+        record.state = SUCCEEDED if attempt.code == 0 else FAILED
+        record.parameters, record.artifacts = attempt.parameters, attempt.artifacts
 
-    def _attempt(self, name: str, command: list[str]) -> tuple[int, str]:
-        if name not in self._cold:
-            return warm.run(command)
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self._environment
-        )
-        with self._lock:
-            doomed = name in self._kill
-            self._kill.discard(name)
-        said = ""
-        for line in process.stdout or ():
-            said += line
-            # The executor has begun: ML Metadata has a running execution that nobody will end.
-            if doomed and "Going to run a new execution" in line:
-                process.send_signal(signal.SIGKILL)
-        return process.wait(300), said
+    def _collect_after(self, component: Spec, display: str, found: set[str]) -> bool:
+        """Adds to `found` what waits for task `display` in a DAG; whether the task is in it."""
+        tasks = {key: task for key, task in component["dag"]["tasks"].items() if not is_exit_task(task)}
+        holders = set()
+        for key, task in tasks.items():
+            inner = self._package.component(task)
+            is_it = "dag" not in inner and display_name(key, task) == display
+            if is_it or ("dag" in inner and self._collect_after(inner, display, found)):
+                holders.add(key)
+        waiting = set(holders)
+        while more := {key for key, task in tasks.items() if waiting & {*dependencies(task)}} - waiting:
+            waiting |= more
+        for key in waiting - holders:
+            found |= self._names(key, tasks[key])
+        return bool(holders)
 
+    def _names(self, key: str, task: Spec) -> set[str]:
+        """The display names of a task, or of those in its DAG."""
+        inner = self._package.component(task)
+        if "dag" not in inner:
+            return {display_name(key, task)}
+        return {name for item in inner["dag"]["tasks"].items() for name in self._names(*item)}
 
-def fill_in(word: str, run_id: str, inputs: dict[str, Any], outputs: dict[str, Path]) -> str:
-    """`word` with its placeholders filled in."""
-    if word == "{{$.pipeline_job_uuid}}":
-        return run_id
-    placeholders = {f"{{{{$.inputs.parameters['{key}']}}}}": _text(value) for key, value in inputs.items()}
-    placeholders |= {f"{{{{$.outputs.artifacts['{key}'].path}}}}": str(path) for key, path in outputs.items()}
-    for placeholder, value in placeholders.items():
-        word = word.replace(placeholder, value)
-    return word
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return format(decimal.Decimal(repr(value)), "f").removesuffix(".0")
-    return value if isinstance(value, str) else json.dumps(value)
+    def _check_name(self, name: str) -> None:
+        tasks = self._package.root["dag"]["tasks"]
+        names = {name for item in tasks.items() for name in self._names(*item)}
+        if name not in names:
+            raise KeyError(f"{name}: no such task; there is {', '.join(sorted(names))}")

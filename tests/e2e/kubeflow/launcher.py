@@ -1,0 +1,150 @@
+"""What KFP's launcher does in the pod of a task: fills in words, runs the command, takes over what it wrote.
+
+component/launcher_v2.go, 2.16.1; 2.15.0 does the same, except that it keeps no log of a failed task.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.e2e.kubeflow.driver import Task
+from tests.e2e.kubeflow.package import Spec, artifacts_out, parameters_in, parameters_out, words_of
+from tests.e2e.kubeflow.placeholders import (
+    artifact_path_placeholder,
+    input_placeholder,
+    output_file_placeholder,
+    substitute,
+)
+from tests.e2e.kubeflow.values import Value, text_of, value_from_text, value_of
+
+Start = Callable[[list[str], Mapping[str, str]], tuple[int, str]]
+"""Runs a command with variables: its exit code, negative for a signal, and what it printed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """How one pod of a task ended.
+
+    Attributes:
+      code: the exit code of the container, which is the launcher's: 0 or 1.
+      said: its log.
+      parameters, artifacts: the outputs, if the code is 0. An artifact that the command did not write has no path.
+    """
+
+    code: int
+    said: str
+    parameters: dict[str, Value] = dataclasses.field(default_factory=dict)
+    artifacts: dict[str, Path] = dataclasses.field(default_factory=dict)
+
+
+class Launcher:
+    """One task's container.
+
+    Args:
+      task: the task.
+      container: its container in the package.
+      inputs: what the driver resolved.
+      pod: the folder for the files of a pod. It is removed with the pod.
+      store: the folder for artifacts, in place of object storage.
+      start: runs a command.
+    """
+
+    def __init__(
+        self, task: Task, container: Spec, inputs: Mapping[str, Value], pod: Path, store: Path, start: Start
+    ) -> None:
+        self._task, self._container, self._start = task, container, start
+        self._pod, self._store = pod, store
+        # addDefaultParams: only the launcher knows the defaults of a container's parameters.
+        defaults = {
+            name: value_of(definition["defaultValue"])
+            for name, definition in parameters_in(task.component).items()
+            if definition.get("defaultValue") is not None
+        }
+        self._inputs = {**defaults, **inputs}
+        self._files = {name: pod / "tmp/kfp/outputs" / name for name in parameters_out(task.component)}
+        self._places = {name: pod / "artifacts" / name for name in artifacts_out(task.component)}
+
+    def words(self) -> list[str]:
+        """The command with its arguments as the launcher starts it.
+
+        compileCmdAndArgs: placeholders of inputs and outputs anywhere in a word; none in the first word.
+
+        Raises:
+          NotSubstituted: an optional input that has neither a value nor a default.
+        """
+        table = {input_placeholder(name): text_of(value) for name, value in self._inputs.items()}
+        table |= {output_file_placeholder(name): str(path) for name, path in self._files.items()}
+        table |= {artifact_path_placeholder(name): str(path) for name, path in self._places.items()}
+        (_, first), *words = words_of(self._container)
+        return [first, *(substitute(word, table, self._task.path, place) for place, word in words)]
+
+    def attempt(self) -> Attempt:
+        """One pod from its start to its end."""
+        words = self.words()
+        shutil.rmtree(self._pod, ignore_errors=True)
+        try:
+            # prepareOutputFolders: the folders around outputs are made, not the outputs.
+            for path in (*self._files.values(), *self._places.values()):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            code, said = self._execute(words)
+            if code != 0:
+                return Attempt(1, said)
+            try:
+                parameters = {name: self._output_parameter(name, path) for name, path in self._files.items()}
+            except ValueError as error:
+                return Attempt(1, said + f"failed to execute component: {error}\n")
+            artifacts, warnings = self._upload()
+            return Attempt(0, said + warnings, parameters, artifacts)
+        finally:
+            shutil.rmtree(self._pod, ignore_errors=True)
+
+    def _execute(self, words: list[str]) -> tuple[int, str]:
+        """execute: any other end of the command than 0 is an error; glog.Exit in cmd/launcher-v2/main.go makes 1 of it.
+
+        The exit code of the command stands in the log, and nowhere else.
+        """
+        variables = {variable["name"]: variable["value"] for variable in self._container.get("env", [])}
+        program = sys.executable if words[0] in ("python", "python3") else words[0]
+        if not shutil.which(program):
+            ended = f'exec: "{words[0]}": executable file not found in $PATH'
+            return 1, f"failed to execute component: {ended}\n"
+        code, said = self._start([program, *words[1:]], variables)
+        if code == 0:
+            return 0, said
+        ended = f"exit status {code}" if code > 0 else f"signal: {_SIGNALS.get(-code, -code)}"
+        if said and not said.endswith("\n"):
+            said += "\n"
+        return 1, said + f"failed to execute component: {ended}\n"
+
+    def _output_parameter(self, name: str, path: Path) -> Value:
+        """collectOutputParameters: a file that is missing, or no value of the type, is an error."""
+        kind = parameters_out(self._task.component)[name]["parameterType"]
+        try:
+            return value_from_text(path.read_bytes().decode("utf-8"), kind)
+        except (OSError, ValueError) as error:
+            raise ValueError(f'failed to read output parameter name="{name}" type="{kind}": {error}') from error
+
+    def _upload(self) -> tuple[dict[str, Path], str]:
+        """uploadOutputArtifacts: a file or a folder; "We allow components to not produce output files"."""
+        artifacts: dict[str, Path] = {}
+        warnings = ""
+        for name, path in self._places.items():
+            target = self._store / name
+            if path.is_dir():
+                shutil.copytree(path, target)
+            elif path.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+            else:
+                warnings += f'Local filepath "{path}" does not exist\n'
+                continue
+            artifacts[name] = target
+        return artifacts, warnings
+
+
+# As Go prints them (os.ProcessState).
+_SIGNALS = {2: "interrupt", 6: "aborted", 9: "killed", 11: "segmentation fault", 15: "terminated"}

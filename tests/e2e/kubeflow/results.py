@@ -1,0 +1,83 @@
+"""How a run and its tasks ended."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from tests.e2e.kubeflow.values import Value
+
+SUCCEEDED, FAILED, SKIPPED = "SUCCEEDED", "FAILED", "SKIPPED"
+
+
+@dataclasses.dataclass
+class TaskRun:
+    """How a task with a container ended.
+
+    Attributes:
+      name: its display name.
+      path: the keys of the DAGs around it, and its own, such as exit-handler-1/condition-2/trainer.
+      state: SUCCEEDED, FAILED or SKIPPED.
+      codes: the exit code of each attempt's container: 0 or 1. Empty if KFP's driver failed.
+      waits: the seconds that Argo would have waited between the attempts.
+      began, ended: by time.monotonic().
+      said: the log of all attempts, with the errors of the driver and the launcher.
+      parameters: the output parameters.
+      artifacts: the output artifacts that exist, by name.
+    """
+
+    name: str
+    path: str
+    state: str = SKIPPED
+    codes: list[int] = dataclasses.field(default_factory=list)
+    waits: list[float] = dataclasses.field(default_factory=list)
+    began: float = 0.0
+    ended: float = 0.0
+    said: str = ""
+    parameters: dict[str, Value] = dataclasses.field(default_factory=dict)
+    artifacts: dict[str, Path] = dataclasses.field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        """The text of the artifact `summary`; empty if there is none."""
+        place = self.artifacts.get("summary")
+        return place.read_text(encoding="utf-8") if place else ""
+
+
+@dataclasses.dataclass
+class RunResult:
+    """How a run ended. `result["Trainer"]` is how its only task of that name did.
+
+    Attributes:
+      state: SUCCEEDED, or FAILED if a task failed. An exit task that fails does not count.
+      tasks: all tasks with a container, those in skipped DAGs included.
+      dags: the states of the DAGs inside the root, by path.
+    """
+
+    state: str
+    tasks: list[TaskRun]
+    dags: dict[str, str]
+
+    def __getitem__(self, name: str) -> TaskRun:
+        found = self.all(name)
+        if len(found) != 1:
+            raise KeyError(f"{name}: {[task.path for task in found] or 'no such task'}")
+        return found[0]
+
+    def all(self, name: str) -> list[TaskRun]:
+        """All tasks of a display name, sorted by path."""
+        return sorted((task for task in self.tasks if task.name == name), key=lambda task: task.path)
+
+    @property
+    def states(self) -> dict[str, str | list[str]]:
+        """The states by display name; a list, sorted by path, where a name belongs to several tasks."""
+        found: dict[str, str | list[str]] = {}
+        for name in dict.fromkeys(task.name for task in self.tasks):
+            states = [task.state for task in self.all(name)]
+            found[name] = states[0] if len(states) == 1 else states
+        return found
+
+    @property
+    def log(self) -> str:
+        """What all tasks said, for the message of a failed assertion."""
+        return "\n".join(f"--- {task.path}: {task.state}\n{task.said[-4000:]}" for task in self.tasks)
