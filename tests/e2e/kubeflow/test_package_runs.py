@@ -3,137 +3,151 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.e2e import planted
 from tests.e2e.command import kindred, last_summary, states
-from tests.e2e.kubeflow.interpreter import Interpreter, TaskRun
+from tests.e2e.kubeflow.cluster import Volume, check_succeeded, metadata_service, new_run_id
+from tests.e2e.kubeflow.interpreter import Interpreter
 from tests.e2e.test_planted_run import ALWAYS_EXECUTED
 
+RUNS = {name: new_run_id() for name in ("first", "second", "again", "data", "model", "parameter", "apart")}
+
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The volume that all tasks mount, with the planted data."""
+def volume(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Volume]:
     folder = tmp_path_factory.mktemp("volume")
-    planted.write_pipeline(folder)
-    return folder
+    with metadata_service(folder) as port:
+        yield Volume(folder, {"grpc": {"host": "127.0.0.1", "port": port}})
 
 
 @pytest.fixture(scope="module")
-def service(place: Path) -> Iterator[int]:
-    """ML Metadata as deploy/kubeflow runs it, on SQLite; its port."""
-    command = [sys.executable, "-m", "pipeline.kubeflow.metadata_service", "--host", "127.0.0.1", "--port", "0"]
-    process = subprocess.Popen([*command, "--sqlite", place / "mlmd.sqlite"], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    yield int(process.stdout.readline().split()[-1])
-    process.terminate()
-    assert process.wait(20) == 0
+def package(volume: Volume) -> Interpreter:
+    return volume.package()
 
 
-@pytest.fixture(scope="module")
-def package(place: Path, service: int) -> Interpreter:
-    """The package of the planted pipeline, compiled by the command."""
-    kubeflow = {
-        "volumes": [{"claim": "kindred", "mount": str(place)}],
-        "metadata": {"grpc": {"host": "127.0.0.1", "port": service}},
-        "task": {"retries": 1},
-    }
-    config = place / "pipeline.yaml"
-    config.write_text(config.read_text() + f"kubeflow: {json.dumps(kubeflow)}\n")
-    done = kindred("compile", "--config", config, "--output", place / "package.yaml")
-    assert done.returncode == 0, done.stderr
-    return Interpreter((place / "package.yaml").read_text(), place / "kfp")
-
-
-def summary(place: Path, run_id: str) -> dict[str, Any]:
-    return json.loads((place / "planted" / "runs" / run_id / "summary.json").read_text(encoding="utf-8"))
-
-
-def ended(tasks: dict[str, TaskRun]) -> dict[str, str]:
-    return {name: task.state for name, task in tasks.items()}
-
-
-def test_first_run_publishes_although_a_task_is_killed(place: Path, package: Interpreter) -> None:
-    package.kill_once("transform")
-    tasks = package.run("run-1", cold=("pairexamplegen",))
-    assert ended(tasks) == dict.fromkeys(tasks, "SUCCEEDED"), "\n".join(task.said[-3000:] for task in tasks.values())
-    assert tasks["Transform"].codes == [-9, 0]
-    assert {task.codes[-1] for task in tasks.values()} == {0}
-    found = summary(place, "run-1")
+def test_first_run_publishes_although_its_pod_is_killed(volume: Volume, package: Interpreter) -> None:
+    package.kill_once("Data", when="Going to run a new execution 7")
+    result = package.run(RUNS["first"], cold=("Data",))
+    check_succeeded(result)
+    assert result["Data"].codes == [1, 0]
+    assert result["Data"].said.count('"id": "PairExampleGen"') == 2
+    found = volume.summary(RUNS["first"])
     assert found["status"] == "published" and found["blessed"] is True
-    assert states(found) == dict.fromkeys(tasks, "executed")
-    assert sorted(path.name for path in (place / "planted" / "serving").iterdir()) == ["1"]
-    assert "rmse better than constant-mean baseline" in tasks["Evaluator"].summary
-    assert "| rmse |" in tasks["Evaluator"].summary
-    shown = (place / "kfp" / "run-1" / "pusher" / "report").read_text(encoding="utf-8")
+    assert set(states(found).values()) == {"executed"} and len(states(found)) == 13
+    assert volume.published == ["1"]
+    assert "rmse better than constant-mean baseline" in result["EvaluateAndPush"].summary
+    assert "| rmse |" in result["EvaluateAndPush"].summary
+    assert {task.state for task in result.all("Refused")} == {"SKIPPED"}
+    assert (volume.root / "serving" / "1" / "assets.extra" / "model_card.md").is_file()
+
+
+def test_the_exit_task_carries_the_report_and_the_record(volume: Volume, package: Interpreter) -> None:
+    outputs = volume.path / "kfp" / RUNS["first"] / "runreport"
+    shown = (outputs / "report").read_text(encoding="utf-8")
     assert "The model is published as serving/1." in shown and "map-data" in shown
-    assert shown == (place / "planted" / "runs" / "run-1" / "report.html").read_text(encoding="utf-8")
-    assert (place / "planted" / "serving" / "1" / "assets.extra" / "model_card.md").is_file()
+    assert shown == volume.report(RUNS["first"])
+    assert json.loads((outputs / "record").read_text(encoding="utf-8")) == volume.summary(RUNS["first"])
 
 
-def test_second_run_comes_from_cache(place: Path, package: Interpreter) -> None:
-    tasks = package.run("run-2")
-    assert ended(tasks) == dict.fromkeys(tasks, "SUCCEEDED")
-    assert states(summary(place, "run-2")) == dict.fromkeys(tasks, "cached") | ALWAYS_EXECUTED
+def test_second_run_with_other_data_publishes_their_model(volume: Volume, package: Interpreter) -> None:
+    data = volume.write_pairs("more.csv", slice(0, 1800))
+    result = package.run(RUNS["second"], {"data_path": str(data)})
+    check_succeeded(result)
+    first, second = volume.summary(RUNS["first"]), volume.summary(RUNS["second"])
+    assert (first["data"]["rows"], second["data"]["rows"]) == (2165, 1800)
+    assert second["started"] > first["started"]
+    assert (second["status"], second["published"]) == ("published", "serving/2")
+    assert {states(second)[node] for node in ("PairExampleGen", "Transform", "Trainer", "Evaluator")} == {"executed"}
+    assert volume.published == ["1", "2"]
+
+
+def test_the_same_parameters_come_from_cache(volume: Volume, package: Interpreter) -> None:
+    result = package.run(RUNS["again"], {"data_path": str(volume.path / "more.csv")})
+    check_succeeded(result)
+    found = volume.summary(RUNS["again"])
+    assert states(found) == dict.fromkeys(states(found), "cached") | ALWAYS_EXECUTED
     for field in ("status", "published", "metrics", "blessing", "data"):
-        assert summary(place, "run-2")[field] == summary(place, "run-1")[field], field
+        assert found[field] == volume.summary(RUNS["second"])[field], field
+    assert volume.published == ["1", "2"]
 
 
-def test_a_refused_gate_fails_its_task_and_stops_what_follows(place: Path, package: Interpreter) -> None:
-    header, *rows = (place / "pairs.csv").read_text(encoding="utf-8").splitlines()
-    (place / "new.csv").write_text("\n".join([header, *(f"new {row}" for row in rows)]) + "\n", encoding="utf-8")
-    tasks = package.run("run-3", {"data_path": str(place / "new.csv")})
-    assert tasks["DataGate"].codes == [3, 3]
-    assert "left_id: 100.0% of the pairs" in tasks["DataGate"].said
-    assert {name for name, task in tasks.items() if task.state == "SKIPPED"} == package.after("DataGate")
-    assert {name for name, task in tasks.items() if task.state == "FAILED"} == {"DataGate"}
-    assert summary(place, "run-3")["status"] == "data_refused"
-    told = (place / "planted" / "runs" / "run-3" / "report.html").read_text(encoding="utf-8")
-    assert "The data were refused; nothing was trained." in told
+def test_a_refused_gate_fails_the_run_once_with_its_reason(volume: Volume, package: Interpreter) -> None:
+    result = package.run(RUNS["data"], {"data_path": str(volume.write_pairs("new.csv", prefix="new "))})
+    assert result.state == "FAILED"
+    reason = "left_id: 100.0% of the pairs"
+    assert (result["Data"].state, result["Data"].codes) == ("SUCCEEDED", [0])
+    assert result["Data"].said.count(reason) == 1
+    refused, skipped = sorted(result.all("Refused"), key=lambda task: task.state)
+    assert (refused.codes, refused.waits, skipped.state) == ([1], [], "SKIPPED")
+    assert reason in refused.said
+    assert {result[name].state for name in ("Trainer", "EvaluateAndPush")} == {"SKIPPED"}
+    found = volume.summary(RUNS["data"])
+    assert found["status"] == "data_refused" and reason in found["error"]
+    assert list(states(found).items())[-1] == ("DataGate", "failed")
+    assert reason in result["RunReport"].summary
+    assert "The data were refused; nothing was trained." in result["RunReport"].artifacts["report"].read_text()
+    assert volume.published == ["1", "2"]
 
 
-def test_a_hyperparameter_of_the_run_trains_anew_and_a_refused_model_is_not_published(
-    place: Path, package: Interpreter
+def test_a_hyperparameter_trains_anew_and_a_refused_model_is_not_published(
+    volume: Volume, package: Interpreter
 ) -> None:
-    tasks = package.run("run-4", {"train_epochs": 1, "train_learning_rate": 1e-5, "train_early_stopping_patience": 1})
-    assert summary(place, "run-4")["config"]["train"]["learning_rate"] == 1e-5
-    assert tasks["Evaluator"].codes == [4, 4]
-    assert tasks["Pusher"].state == "SKIPPED"
-    assert "the model is not blessed" in tasks["Evaluator"].said
-    found = summary(place, "run-4")
+    settings = {"train_epochs": 1, "train_learning_rate": 1e-5, "train_early_stopping_patience": 1}
+    result = package.run(RUNS["model"], {"data_path": str(volume.path / "more.csv"), **settings})
+    assert result.state == "FAILED"
+    found = volume.summary(RUNS["model"])
+    assert found["config"]["train"]["learning_rate"] == 1e-5
     assert found["status"] == "model_refused" and found["published"] is None
     assert states(found)["Trainer"] == "executed" and states(found)["Transform"] == "cached"
-    assert sorted(path.name for path in (place / "planted" / "serving").iterdir()) == ["1"]
+    assert states(found)["Pusher"] == "skipped"
+    assert {name: task.codes for name in ("Data", "Trainer", "EvaluateAndPush") for task in [result[name]]} == {
+        "Data": [0], "Trainer": [0], "EvaluateAndPush": [0]
+    }  # fmt: skip
+    assert [task.codes for task in result.all("Refused")] in ([[], [1]], [[1], []])
+    assert "the model is not blessed" in result["EvaluateAndPush"].said
+    assert "the model is not blessed" in result["RunReport"].summary
+    assert volume.published == ["1", "2"]
 
 
-def test_a_parameter_that_breaks_a_rule_fails_the_first_task_with_its_reason(package: Interpreter) -> None:
-    tasks = package.run("run-5", {"model_dimension": 0})
-    first = tasks["PairExampleGen"]
-    assert first.codes == [2, 2]
-    assert first.said.startswith("error: run parameters: model.dimension: must be greater than 0 (got 0)\n")
-    assert {task.state for task in tasks.values()} == {"FAILED", "SKIPPED"}
+def test_a_parameter_that_breaks_a_rule_fails_the_run_with_its_reason(volume: Volume, package: Interpreter) -> None:
+    result = package.run(RUNS["parameter"], {"model_dimension": 0})
+    assert result.state == "FAILED"
+    reason = "run parameters: model.dimension: must be greater than 0 (got 0)"
+    assert result["Data"].codes == [0] and reason in result["Data"].said
+    assert any(reason in task.said for task in result.all("Refused"))
+    found = volume.summary(RUNS["parameter"])
+    assert found["status"] == "failed" and found["error"].startswith(reason)
+    assert reason in result["RunReport"].summary
 
 
-def test_independent_tasks_run_at_the_same_time(package: Interpreter) -> None:
-    tasks = package.run("run-6")
-    first, second = tasks["ImportSchemaGen"], tasks["PairExampleGen"]
+def test_ungrouped_nodes_are_tasks_that_run_side_by_side(volume: Volume) -> None:
+    apart = volume.package("apart", group="none")
+    result = apart.run(RUNS["apart"], {"data_path": str(volume.path / "more.csv")})
+    check_succeeded(result)
+    first, second = result["ImportSchemaGen"], result["PairExampleGen"]
     assert max(first.began, second.began) < min(first.ended, second.ended)
+    found = volume.summary(RUNS["apart"])
+    assert {*states(found)} <= {task.name for task in result.tasks}
+    assert states(found) == dict.fromkeys(states(found), "cached") | ALWAYS_EXECUTED
 
 
-def test_the_published_model_is_the_one_of_a_local_run(place: Path) -> None:
-    done = kindred("run", "--config", place / "pipeline.yaml", "--root", place / "local")
+def test_the_published_model_is_the_one_of_a_local_run(volume: Volume, package: Interpreter) -> None:
+    done = kindred("run", "--config", volume.path / "package.yaml", "--root", volume.path / "local")
     assert done.returncode == 0, done.stderr
-    local, cluster = last_summary(place / "local"), summary(place, "run-1")
+    local, cluster = last_summary(volume.path / "local"), volume.summary(RUNS["first"])
     assert local["metrics"] == pytest.approx(cluster["metrics"], rel=1e-6)
     scores = [
-        kindred("score", "--model", place / root / "serving", planted.left_id(3), planted.right_id(7)).stdout
-        for root in ("local", "planted")
+        kindred("score", "--model", path, planted.left_id(3), planted.right_id(7)).stdout
+        for path in (volume.path / "local" / "serving", volume.root / "serving" / "1")
     ]
     assert scores[0] == scores[1]
     assert "similar" in scores[0]
+
+
+def test_no_half_written_file_stays(volume: Volume, package: Interpreter) -> None:
+    left = [path for path in Path(volume.root / "runs").rglob("*") if "staged" in path.name]
+    assert left == []
