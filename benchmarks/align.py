@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from trainer.warm_start import Side, align, read_vocabulary
+from trainer.training.warm_start import Side, align, read_vocabulary
 
 _DIMENSION = 16
 
@@ -63,7 +63,7 @@ def _measured(work: Callable[..., np.ndarray], *arguments: object) -> tuple[floa
 
 
 def _aligned(vocabulary: Path, side: Side) -> np.ndarray:
-    """The new table by `trainer.warm_start`; rows of new ids are zero."""
+    """The new table by `trainer.training.warm_start`; rows of new ids are zero."""
     ids = read_vocabulary(str(vocabulary))
     alignment = align(side, ids, len(ids) + 1)
     table = np.zeros((len(ids) + 1, _DIMENSION), np.float32)

@@ -12,10 +12,13 @@ from typing import Any
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from trainer import dataset, export, features, hashing, projector, training, warm_start
-from trainer.model import TableSizes
+from trainer import features
+from trainer.data import dataset, hashing
+from trainer.data.transform_graph import TransformGraph
+from trainer.export import projector, saved_model
+from trainer.model.network import TableSizes
 from trainer.settings import EncodeSettings, training_settings, with_values
-from trainer.transform_graph import TransformGraph
+from trainer.training import fitting, warm_start
 
 HISTORY_FILE = "history.json"
 
@@ -38,13 +41,13 @@ def run_fn(fn_args: FnArgs) -> None:
         start, record = warm_start.from_published(fn_args.base_model, transform, sizes, model)
         _write_json(fn_args.model_run_dir, warm_start.WARM_START_FILE, record)
     unfinished = _unfinished(fn_args)
-    places = training.Places(epochs=os.path.join(unfinished, _digest(fn_args)), curves=fn_args.model_run_dir)
+    places = fitting.Places(epochs=os.path.join(unfinished, _digest(fn_args)), curves=fn_args.model_run_dir)
     with tempfile.TemporaryDirectory(prefix="kindred-pairs-") as directory:
         encoder = hashing.numbered(transform.transform_features_layer(), sizes.numberings)
         scored = features.SCORE in transform.raw_feature_spec()
         pairs = dataset.load(fn_args.train_files, encoder, train.data_memory_mb << 20, directory, scored)
-        network, history = training.fit(pairs, sizes, model, train, places, start)
-    export.export(network, transform, encode.shared, fn_args.serving_model_dir, encode.oov_hashes)
+        network, history = fitting.fit(pairs, sizes, model, train, places, start)
+    saved_model.export(network, transform, encode.shared, fn_args.serving_model_dir, encode.oov_hashes)
     _write_json(fn_args.model_run_dir, HISTORY_FILE, history)
     projector.write(network, transform, encode.shared, fn_args.model_run_dir)
     if tf.io.gfile.exists(unfinished):

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.unit.trainer.transforms import Row, analyze
-from trainer import export
-from trainer.model import (
+from trainer.export import saved_model
+from trainer.model.network import (
     GLOBAL_BIAS,
     LEFT_BIAS,
     LEFT_VECTORS,
@@ -93,5 +93,5 @@ def publish(folder: Path) -> Planted:
     ):
         network.get_layer(layer).set_weights([weights])
     model = folder / "serving" / "1"
-    export.export(network, learned, shared=False, directory=str(model))
+    saved_model.export(network, learned, shared=False, directory=str(model))
     return Planted(left, right, 0.75, LABELS["center"], LABELS["scale"], model)

@@ -14,8 +14,8 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from trainer import features
+from trainer.data.transform_graph import TransformGraph
 from trainer.preprocessing import preprocessing_fn
-from trainer.transform_graph import TransformGraph
 
 # Ids, and a score unless every row is a positive.
 Row = tuple[bytes, bytes, float] | tuple[bytes, bytes]
