@@ -77,7 +77,7 @@ def _trained(name: str, left: np.ndarray, right: np.ndarray, label: np.ndarray, 
     """A model by the pipeline file `name`, of pairs by number."""
     from pipeline.config import load_config
     from trainer.data.pairs import Pairs
-    from trainer.model.network import TableSizes
+    from trainer.model.table_sizes import TableSizes
     from trainer.settings import training_settings
     from trainer.training import fitting
 
@@ -138,19 +138,21 @@ def _leave_last_out(name: str) -> dict[str, float]:
 
 
 def _full_catalogue(name: str) -> dict[str, float]:
-    from trainer.ranking import ranking_metrics, ranks
+    from trainer.ranking import ranking_metrics
+    from trainer.ranking.lists import Lists
+    from trainer.ranking.ranks import rank_catalogue
 
     data = research_data.lastfm()
     left, right, bias = fit_positives(name, data)
     users, items = data.sizes
-    relevant = ranks.Lists.of_pairs(data.test[:, 0], data.test[:, 1], users)
+    relevant = Lists.of_pairs(data.test[:, 0], data.test[:, 1], users)
     assert data.validation is not None
     # The figures of iALS leave out everything a user was known to have heard; those of LightGCN what was trained on.
     known = {"": np.concatenate([data.train, data.validation]), " (validation not left out)": data.train}
     measured = {}
     for suffix, pairs in known.items():
-        seen = ranks.Lists.of_pairs(pairs[:, 0], pairs[:, 1], users)
-        found = ranks.rank_catalogue(left[:users], right[:items], relevant, seen, depth=40, bias=bias)
+        seen = Lists.of_pairs(pairs[:, 0], pairs[:, 1], users)
+        found = rank_catalogue(left[:users], right[:items], relevant, seen, depth=40, bias=bias)
         for metric in ("recall@10", "ndcg@10", "recall@40", "ndcg@40"):
             measured[metric + suffix] = round(float(ranking_metrics.per_query(found, metric).mean()), 4)
     return measured

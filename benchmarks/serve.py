@@ -66,7 +66,9 @@ def _publish(entities: int, dimension: int, path: Path) -> None:
     import tensorflow as tf
 
     from trainer.export import saved_model
-    from trainer.model.network import TableSizes, build_model
+    from trainer.export.published_model import PublishedModel
+    from trainer.model.network import build_model
+    from trainer.model.table_sizes import TableSizes
     from trainer.settings import ModelSettings
 
     class Vocabularies(tf.Module):
@@ -94,7 +96,7 @@ def _publish(entities: int, dimension: int, path: Path) -> None:
 
     network = build_model(TableSizes(entities + 1, entities + 1), ModelSettings(dimension=dimension), seed=1)
     vocabularies = Vocabularies()
-    model = saved_model.PublishedModel(network, vocabularies, shared=False)
+    model = PublishedModel(network, vocabularies, shared=False)
     model.vocabularies = vocabularies  # for TensorFlow to save its table
     tf.saved_model.save(model, str(path), signatures=saved_model.signatures(model))
 

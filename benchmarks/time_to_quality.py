@@ -176,7 +176,7 @@ def _fit(
 ) -> tuple[float, Any]:
     """Seconds of `fitting.fit`, and its network."""
     from trainer.data.pairs import Pairs
-    from trainer.model.network import TableSizes
+    from trainer.model.table_sizes import TableSizes
     from trainer.settings import ModelSettings, TrainSettings
     from trainer.training import fitting
 

@@ -115,7 +115,7 @@ def _train(rows: int, entities: int, memory: int) -> dict[str, float]:
     """Our epoch: seconds of the fastest after the first, memory in bytes, bandwidth in bytes a second."""
     from trainer.data.pairs import collect
     from trainer.epochs import Epochs
-    from trainer.model.network import TableSizes
+    from trainer.model.table_sizes import TableSizes
     from trainer.settings import ModelSettings, TrainSettings
     from trainer.training import fitting
 

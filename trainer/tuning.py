@@ -22,8 +22,7 @@ from trainer.data import dataset, hashing
 from trainer.data.pairs import TrainingPairs
 from trainer.data.transform_graph import TransformGraph
 from trainer.errors import TrainingDiverged, TrainingError
-from trainer.model.network import TableSizes
-from trainer.run_fn import table_sizes
+from trainer.model.table_sizes import TableSizes, table_sizes
 from trainer.settings import training_settings, with_values
 from trainer.training import fitting
 

@@ -29,7 +29,7 @@ from components.evaluator.tfma_files import write_tfma_files
 from components.evaluator.verdict import WORST_FILE, Verdict, write_verdict
 from components.ranking_evaluator.figures_file import read_figures
 from trainer.data.transform_graph import TransformGraph
-from trainer.export.saved_model import unit_of
+from trainer.export.unit import unit_of
 
 Artifacts = dict[str, list[types.Artifact]]
 _WORST = 100

@@ -23,8 +23,8 @@ from components.ranking_evaluator.settings import RankingSettings
 from components.ranking_evaluator.task import Ranker, Task, of_popularity, of_tables
 from components.ranking_evaluator.worst import lowest
 from trainer.data.transform_graph import TransformGraph
-from trainer.export.saved_model import unit_of
 from trainer.export.tables import Tables, read_tables
+from trainer.export.unit import unit_of
 
 _WORST = 100
 

@@ -15,7 +15,7 @@ from trainer.errors import TrainingDiverged
 from trainer.gradient.batches import ALONE, BatchMaker, NegativeSampler
 from trainer.gradient.learner import Learner
 from trainer.gradient.optimizers import build_optimizer
-from trainer.model.network import TableSizes
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import ModelSettings, TrainSettings
 
 

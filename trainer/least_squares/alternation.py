@@ -12,7 +12,8 @@ from trainer.errors import PairsTooMany
 from trainer.least_squares.averaged_als import AveragedAls
 from trainer.least_squares.implicit_als import ImplicitAls
 from trainer.least_squares.variational_als import VariationalAls
-from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, TableSizes
+from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import ModelSettings, TrainSettings
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from trainer.data.pairs import Pairs
 from trainer.least_squares.variational_als import VariationalAls, errors_of
-from trainer.model.network import TableSizes
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import AlsSettings, ModelSettings
 
 

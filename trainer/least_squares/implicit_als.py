@@ -6,7 +6,7 @@ import numpy as np
 
 from trainer.data.pairs import Pairs
 from trainer.least_squares.interactions import Block, Interactions, in_parallel
-from trainer.model.network import TableSizes
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import AlsSettings, ModelSettings
 
 # Pairs that are scored at a time.

@@ -10,7 +10,7 @@ import scipy.sparse
 
 from trainer.data.pairs import Pairs
 from trainer.least_squares.interactions import in_parallel
-from trainer.model.network import TableSizes
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import AlsSettings, ModelSettings
 
 # Entities whose normal equations are held at a time.

@@ -16,16 +16,17 @@ from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.epochs import Epochs, History
 from trainer.gradient.descent import Descent, diverged
 from trainer.least_squares.alternation import Alternation
-from trainer.model.network import GLOBAL_BIAS, LEFT_VECTORS, RIGHT_VECTORS, TableSizes, build_model
+from trainer.model.network import GLOBAL_BIAS, LEFT_VECTORS, RIGHT_VECTORS, build_model
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import ModelSettings, TrainSettings
 from trainer.training import calibration, devices, memory
 from trainer.training.warm_start import WarmStart
 
-__all__ = ["History", "Places", "fit", "monitored"]
+__all__ = ["History", "TrainingFolders", "fit", "monitored"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Places:
+class TrainingFolders:
     """Where a training leaves what it knows after each epoch.
 
     `epochs`: from which a killed training goes on; the same place must mean the same training. `curves`: TensorBoard's
@@ -46,7 +47,7 @@ def fit(
     sizes: TableSizes,
     model: ModelSettings,
     settings: TrainSettings,
-    places: Places = Places(),
+    folders: TrainingFolders = TrainingFolders(),
     start: WarmStart | None = None,
 ) -> tuple[keras.Model, History]:
     """Trains a model on `train`, from `start` where it is given; the epoch with the best `monitored` measure is kept.
@@ -74,15 +75,15 @@ def fit(
     if start:
         start.apply(network)
         engine.start_from_network()
-    with _place_of_epochs(places, validation is not None) as directory:
+    with _epochs_folder(folders, validation is not None) as directory:
         epochs = Epochs(
             engine.variables,
             directory,
             settings.early_stopping if validation is not None else None,
             monitor=monitored(model),
-            curves=places.curves,
+            curves=folders.curves,
             # A place that several workers share is the chief's to write; one of its own is each worker's.
-            writes=devices.is_chief(strategy) or places.epochs is None,
+            writes=devices.is_chief(strategy) or folders.epochs is None,
         )
         engine.run(validation, epochs)
         # An epoch's loss is measured before its last step, and cannot tell what that did.
@@ -103,10 +104,10 @@ def _with_validation(train: TrainingPairs, settings: TrainSettings) -> tuple[Tra
 
 
 @contextlib.contextmanager
-def _place_of_epochs(places: Places, needed: bool) -> Iterator[str | None]:
+def _epochs_folder(folders: TrainingFolders, needed: bool) -> Iterator[str | None]:
     """Where epochs are kept: the given place, else one that goes with the training, if the best epoch must be found."""
-    if places.epochs or not needed:
-        yield places.epochs
+    if folders.epochs or not needed:
+        yield folders.epochs
     else:
         with tempfile.TemporaryDirectory(prefix="kindred-epochs-") as directory:
             yield directory

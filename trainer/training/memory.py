@@ -8,7 +8,7 @@ import psutil
 
 from trainer.data.hashing import Numbering
 from trainer.errors import TrainingTooLarge
-from trainer.model.network import TableSizes
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import ModelSettings, TrainSettings
 
 _FLOAT = 4

@@ -19,8 +19,9 @@ import tensorflow as tf
 
 from trainer import features
 from trainer.data.transform_graph import TransformGraph
-from trainer.export.saved_model import Unit, unit_of
-from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, TableSizes
+from trainer.export.unit import Unit, unit_of
+from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import ModelSettings
 
 WARM_START_FILE = "warm_start.json"
@@ -30,7 +31,7 @@ _FRESH = -1
 
 
 @dataclasses.dataclass(frozen=True)
-class Side:
+class BaseSide:
     """One side of a published model; its rows are those of its vocabulary, then the out-of-vocabulary buckets."""
 
     ids: pa.Array  # large_binary [v]
@@ -42,8 +43,8 @@ class Side:
 class BaseModel:
     """A published model as numbers."""
 
-    left: Side
-    right: Side
+    left: BaseSide
+    right: BaseSide
     offset: float
     unit: Unit
     hashes: int = 1
@@ -116,7 +117,7 @@ class WarmStart:
         """Which rows of the table of vectors `layer` are the base model's; bool `[rows]`."""
         return (self.left if layer == LEFT_VECTORS else self.right).kept
 
-    def _tables(self) -> tuple[tuple[str, Side, Alignment], ...]:
+    def _tables(self) -> tuple[tuple[str, BaseSide, Alignment], ...]:
         left, right = (self.base.left, self.left), (self.base.right, self.right)
         return (LEFT_VECTORS, *left), (RIGHT_VECTORS, *right), (LEFT_BIAS, *left), (RIGHT_BIAS, *right)
 
@@ -183,7 +184,7 @@ def prepare(
     return WarmStart(base, left, right, model.objective, unit)
 
 
-def align(side: Side, ids: pa.Array, rows: int, same_hashes: bool = True) -> Alignment:
+def align(side: BaseSide, ids: pa.Array, rows: int, same_hashes: bool = True) -> Alignment:
     """Finds each of `ids` (large_binary `[v]`) of a new table of `rows` rows among those of `side`."""
     found = pc.index_in(ids, value_set=side.ids)
     old = np.full(rows, _FRESH, np.int64)
@@ -214,11 +215,11 @@ def read_model(directory: str) -> BaseModel:
             raise ColdStart(f"the base model was published without {name}, by another version of Kindred")
         return reader.get_tensor(key(name))
 
-    def side(name: str) -> Side:
+    def side(name: str) -> BaseSide:
         # A table that the sides share is stored once, as the left side's.
         table = name if reader.has_tensor(key(f"{name}/vectors")) else "left"
         ids = pa.array(read(f"{table}/ids"), pa.large_binary())
-        return Side(ids, read(f"{table}/vectors"), read(f"{name}/bias"))
+        return BaseSide(ids, read(f"{table}/vectors"), read(f"{name}/bias"))
 
     unit = Unit(float(read("center")), float(read("scale")))
     # Models of before there could be several have no number of them.

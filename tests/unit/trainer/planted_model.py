@@ -9,15 +9,8 @@ import numpy as np
 
 from tests.unit.trainer.transforms import Row, analyze
 from trainer.export import saved_model
-from trainer.model.network import (
-    GLOBAL_BIAS,
-    LEFT_BIAS,
-    LEFT_VECTORS,
-    RIGHT_BIAS,
-    RIGHT_VECTORS,
-    TableSizes,
-    build_model,
-)
+from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, build_model
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import EncodeSettings, ModelSettings
 
 # Most frequent first: so are the rows of the tables.

@@ -15,7 +15,7 @@ import pytest
 from trainer import tuning
 from trainer.data.pairs import Pairs
 from trainer.errors import TrainingDiverged, TrainingTooLarge
-from trainer.model.network import TableSizes
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import EncodeSettings, ModelSettings, TrainSettings, training_settings, with_values
 from trainer.training import fitting
 

@@ -23,15 +23,8 @@ from trainer.data.hashing import Numbering, hash_buckets
 from trainer.data.pairs import Pairs, ShardedPairs, TrainingPairs
 from trainer.export import saved_model
 from trainer.export.tables import read_tables
-from trainer.model.network import (
-    LEFT_BIAS,
-    LEFT_VECTORS,
-    RIGHT_BIAS,
-    RIGHT_VECTORS,
-    TableSizes,
-    build_model,
-)
-from trainer.run_fn import table_sizes
+from trainer.model.network import LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, build_model
+from trainer.model.table_sizes import TableSizes, table_sizes
 from trainer.settings import EarlyStoppingSettings, EncodeSettings, ModelSettings, TrainSettings
 from trainer.training import fitting
 from trainer.training.warm_start import prepare, read_model, read_vocabulary

@@ -14,8 +14,10 @@ import tensorflow as tf
 
 from tests.unit.trainer.planted_model import DIMENSION, LEFT, RIGHT, Planted, Side
 from trainer.data.transform_graph import TransformGraph
-from trainer.export import saved_model, warmup
-from trainer.model.network import TableSizes, build_model
+from trainer.export import warmup
+from trainer.export.published_model import PublishedModel
+from trainer.model.network import build_model
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import ModelSettings
 
 pytestmark = pytest.mark.tensorflow
@@ -323,7 +325,7 @@ def test_a_network_that_divides_by_lengths_is_published_so(planted: Planted) -> 
     learned = TransformGraph(str(planted.model.parent.parent / "transform"))
     sizes = TableSizes(len(LEFT) + 1, len(RIGHT) + 1)
     network = build_model(sizes, ModelSettings(dimension=DIMENSION, bias=False, normalize=True), seed=1)
-    model = saved_model.PublishedModel(network, learned, shared=False)
+    model = PublishedModel(network, learned, shared=False)
     rows = np.arange(len(RIGHT))
     expected = network.predict([rows[:, None], rows[:, None]], verbose=0)[:, 0]
     answer = model.score(tf.constant(LEFT[: len(RIGHT)]), tf.constant(RIGHT))["score"].numpy()

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from trainer.export import projector
-from trainer.model.network import LEFT_VECTORS, RIGHT_VECTORS, TableSizes, build_model
+from trainer.model.network import LEFT_VECTORS, RIGHT_VECTORS, build_model
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import ModelSettings
 
 pytestmark = pytest.mark.tensorflow

@@ -9,8 +9,10 @@ import pytest
 import tensorflow as tf
 
 from trainer.export import saved_model
+from trainer.export.published_model import PublishedModel
 from trainer.export.tables import read_tables
-from trainer.model.network import TableSizes, build_model
+from trainer.model.network import build_model
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import ModelSettings
 from trainer.training.warm_start import read_model
 
@@ -43,7 +45,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarra
     sizes = TableSizes(len(IDS) + 1, len(IDS) + 1, shared=True)
     network = build_model(sizes, ModelSettings(dimension=3), seed=2)
     words = _Words()
-    model = saved_model.PublishedModel(network, words, shared=True)
+    model = PublishedModel(network, words, shared=True)
     model.words = words
     path = tmp_path_factory.mktemp("shared") / "1"
     tf.saved_model.save(model, str(path), signatures=saved_model.signatures(model))

@@ -11,7 +11,7 @@ import tensorflow as tf
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from trainer.export import saved_model
+from trainer.export.unit import Unit, unit_of
 
 pytestmark = pytest.mark.tensorflow
 
@@ -46,7 +46,7 @@ class _Graph:
 def test_unit_of_recovers_what_the_graph_does(center: float, scale: float) -> None:
     # Scores are float32, so that their deviation cannot be finer than their spacing, or is taken as 1.
     assume(scale > abs(center) * 1e-7)
-    unit = saved_model.unit_of(_Graph(center, scale))
+    unit = unit_of(_Graph(center, scale))
     assert math.isclose(unit.scale, scale, rel_tol=1e-6)
     # As exactly as float32 can write the label of a zero score.
     assert math.isclose(unit.center, center, rel_tol=1e-6, abs_tol=1e-30)
@@ -57,11 +57,11 @@ def test_positives_have_no_unit_but_the_models() -> None:
         def raw_feature_spec(self) -> dict[str, None]:
             return dict.fromkeys(("left_id", "right_id"))
 
-    assert saved_model.unit_of(Positives(3.5, 2.0)) == saved_model.Unit(0.0, 1.0)
+    assert unit_of(Positives(3.5, 2.0)) == Unit(0.0, 1.0)
 
 
 @pytest.mark.parametrize("center", [0.0, 3.53, -7.25, 1e6, 1_234_567.0])
 def test_without_a_scale_it_is_exactly_one(center: float) -> None:
-    unit = saved_model.unit_of(_Graph(center, 1.0))
+    unit = unit_of(_Graph(center, 1.0))
     assert unit.scale == 1.0
     assert unit.center == np.float32(center)

@@ -14,15 +14,8 @@ from trainer.gradient.batches import BatchMaker, NegativeSampler
 from trainer.gradient.learner import Learner
 from trainer.gradient.objectives import loss_of, softmax_loss
 from trainer.gradient.optimizers import SparseSGD
-from trainer.model.network import (
-    GLOBAL_BIAS,
-    LEFT_BIAS,
-    LEFT_VECTORS,
-    RIGHT_BIAS,
-    RIGHT_VECTORS,
-    TableSizes,
-    build_model,
-)
+from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, build_model
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import ModelSettings, NegativeSettings
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:Even though the `tf.config")]

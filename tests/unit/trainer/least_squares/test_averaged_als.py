@@ -9,7 +9,7 @@ import pytest
 
 from trainer.data.pairs import Pairs
 from trainer.least_squares.averaged_als import AveragedAls
-from trainer.model.network import TableSizes
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import AlsSettings, ModelSettings, TrainSettings
 from trainer.training import fitting, memory
 

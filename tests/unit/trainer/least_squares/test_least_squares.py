@@ -14,7 +14,8 @@ from trainer.errors import PairsTooMany, TrainingTooLarge
 from trainer.least_squares.implicit_als import ImplicitAls
 from trainer.least_squares.interactions import Interactions
 from trainer.least_squares.variational_als import VariationalAls
-from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, TableSizes
+from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import AlsSettings, EarlyStoppingSettings, ModelSettings, TrainSettings
 from trainer.training import fitting
 
@@ -185,7 +186,7 @@ def test_a_killed_alternation_goes_on_to_the_very_same_result(
     settings = dataclasses.replace(SETTINGS, early_stopping=EarlyStoppingSettings(0.1, 12))
 
     def fit(place: Path) -> tuple[list[np.ndarray], fitting.History]:
-        network, history = fitting.fit(pairs, SIZES, model, settings, fitting.Places(epochs=str(place)))
+        network, history = fitting.fit(pairs, SIZES, model, settings, fitting.TrainingFolders(epochs=str(place)))
         return network.get_weights(), history
 
     whole, history = fit(tmp_path / "whole")

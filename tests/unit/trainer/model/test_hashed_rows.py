@@ -14,14 +14,9 @@ from trainer.data.hashing import Numbering, hash_buckets, numbered
 from trainer.data.pairs import Pairs
 from trainer.gradient.batches import BatchMaker, NegativeSampler
 from trainer.gradient.objectives import Scorer, loss_of
-from trainer.model.network import (
-    LEFT_VECTORS,
-    RIGHT_VECTORS,
-    HashedRows,
-    Rows,
-    TableSizes,
-    build_model,
-)
+from trainer.model.layers import HashedRowEmbedding, RowEmbedding
+from trainer.model.network import LEFT_VECTORS, RIGHT_VECTORS, build_model
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import ModelSettings, NegativeSettings, TrainSettings
 from trainer.training import fitting, memory
 
@@ -90,7 +85,7 @@ def test_loss_and_gradient_are_those_of_a_table_with_a_row_for_every_id(kind: st
     mixing = {"left": _mixing(sizes.numberings[0], 7), "right": _mixing(sizes.numberings[1], 7)}
     random = np.random.default_rng(2)
     for layer in networks[0].layers:
-        if isinstance(layer, Rows):
+        if isinstance(layer, RowEmbedding):
             table = random.normal(size=layer.get_weights()[0].shape).astype(np.float32)
             layer.set_weights([table])
             networks[1].get_layer(layer.name).set_weights([mixing[layer.name.partition("_")[0]] @ table])
@@ -104,7 +99,7 @@ def test_loss_and_gradient_are_those_of_a_table_with_a_row_for_every_id(kind: st
 
 def _loss_and_gradient(network: keras.Model, settings: ModelSettings, batch: dict) -> tuple[float, dict]:
     tensors = {name: tf.constant(column) for name, column in batch.items()}
-    tables = {layer.name: layer.embeddings for layer in network.layers if isinstance(layer, Rows)}
+    tables = {layer.name: layer.embeddings for layer in network.layers if isinstance(layer, RowEmbedding)}
     scorer = Scorer(network, settings)
     with tf.GradientTape() as tape:
         losses = loss_of(settings.objective)(scorer, tensors, settings.temperature)
@@ -127,8 +122,8 @@ def test_the_vectors_of_all_ids_start_alike() -> None:
 def test_one_hash_is_the_plain_look_up() -> None:
     for sizes in (TableSizes(5, 5), TableSizes(5, 5, False, (Numbering(4, 2), Numbering(4, 2)))):
         layer = build_model(sizes, ModelSettings(dimension=3), seed=1).get_layer(LEFT_VECTORS)
-        assert type(layer) is Rows  # also where several hashes meet no unknown id
-    assert type(build_model(_sizes(), ModelSettings(dimension=3), 1).get_layer(LEFT_VECTORS)) is HashedRows
+        assert type(layer) is RowEmbedding  # also where several hashes meet no unknown id
+    assert type(build_model(_sizes(), ModelSettings(dimension=3), 1).get_layer(LEFT_VECTORS)) is HashedRowEmbedding
     encode = object()
     assert numbered(encode, None) is encode
 

@@ -6,15 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.model.network import (
-    GLOBAL_BIAS,
-    LEFT_BIAS,
-    LEFT_VECTORS,
-    RIGHT_BIAS,
-    RIGHT_VECTORS,
-    TableSizes,
-    build_model,
-)
+from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, build_model
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import ModelSettings
 
 pytestmark = pytest.mark.tensorflow

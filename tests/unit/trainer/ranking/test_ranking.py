@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import label_ranking_average_precision_score, ndcg_score
 
-from components import resampling
-from trainer.ranking import ranking_metrics, ranks
-from trainer.ranking.ranks import Lists
+from trainer.ranking import ranking_metrics
+from trainer.ranking.lists import Lists
+from trainer.ranking.ranks import rank_candidates, rank_catalogue
+from trainer.ranking.top_k import top_k
 
 NAMES = ("recall@2", "ndcg@2", "hit_rate@2", "mrr@2", "map@2", "recall@5", "ndcg@5", "mrr@5", "map@5", "mrr", "map")
 
@@ -68,7 +69,7 @@ def problems(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[
 @settings(max_examples=60, deadline=None)
 def test_top_k_is_what_sorting_gives_ties_by_the_lower_row(problem, k: int, block: int) -> None:
     left, right, bias, seen, _ = problem
-    rows, scores = ranks.top_k(left, right, k, bias, lists(seen), block)
+    rows, scores = top_k(left, right, k, bias, lists(seen), block)
     k = min(k, len(right))
     assert rows.shape == scores.shape == (len(left), k)
     for query in range(len(left)):
@@ -82,8 +83,8 @@ def test_top_k_is_what_sorting_gives_ties_by_the_lower_row(problem, k: int, bloc
 @settings(max_examples=60, deadline=None)
 def test_every_metric_is_that_of_plain_python(problem, block: int) -> None:
     left, right, bias, seen, relevant = problem
-    shallow = ranks.rank_catalogue(left, right, lists(relevant), lists(seen), 5, bias, block)
-    full = ranks.rank_catalogue(left, right, lists(relevant), lists(seen), None, bias, block)
+    shallow = rank_catalogue(left, right, lists(relevant), lists(seen), 5, bias, block)
+    full = rank_catalogue(left, right, lists(relevant), lists(seen), None, bias, block)
     to_find = [query for query in range(len(left)) if relevant[query] - seen[query]]
     for name in NAMES:
         found = ranking_metrics.per_query(shallow if "@" in name else full, name)
@@ -100,7 +101,7 @@ def test_every_metric_is_that_of_plain_python(problem, block: int) -> None:
 @settings(max_examples=60, deadline=None)
 def test_the_sampled_protocol_is_that_of_plain_python(problem) -> None:
     left, right, bias, candidates, relevant = problem
-    found = ranks.rank_candidates(left, right, lists(relevant), lists(candidates), bias, block_bytes=64)
+    found = rank_candidates(left, right, lists(relevant), lists(candidates), bias, block_bytes=64)
     for name in NAMES:
         expected = []
         for query in range(len(left)):
@@ -119,15 +120,15 @@ def test_a_planted_leak_is_seen_and_does_not_count() -> None:
         memory[query, list(rows)] = 1
     left, right = memory, np.eye(200, dtype=np.float32)
     leaked = [rows | {int(draw.integers(200))} for rows in seen]
-    honest = ranks.rank_catalogue(left, right, lists(leaked), lists(seen), 5)
+    honest = rank_catalogue(left, right, lists(leaked), lists(seen), 5)
     assert ranking_metrics.per_query(honest, "recall@5").mean() < 0.1
-    fooled = ranks.rank_catalogue(left, right, lists(seen), lists([set()] * 100), 5)
+    fooled = rank_catalogue(left, right, lists(seen), lists([set()] * 100), 5)
     assert ranking_metrics.per_query(fooled, "recall@5").tolist() == [1.0] * 100
 
 
 def _against_scikit_learn(left: np.ndarray, right: np.ndarray, relevant: Lists, seen: Lists) -> None:
-    shallow = ranks.rank_catalogue(left, right, relevant, seen, 10)
-    full = ranks.rank_catalogue(left, right, relevant, seen, None)
+    shallow = rank_catalogue(left, right, relevant, seen, 10)
+    full = rank_catalogue(left, right, relevant, seen, None)
     scores = (left @ right.T).astype(np.float64)
     scores[seen.owners, seen.rows] = -1e9
     labels = np.zeros(scores.shape, int)
@@ -179,7 +180,7 @@ def test_memory_is_that_of_some_blocks_not_of_all_scores() -> None:
     draw = np.random.default_rng(5)
     left, right = draw.standard_normal((20_000, 4)).astype("f"), draw.standard_normal((2_000, 4)).astype("f")
     tracemalloc.start()
-    ranks.top_k(left, right, 10, block_bytes=1 << 20)
+    top_k(left, right, 10, block_bytes=1 << 20)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20_000 * 2_000 * 4 / 4
@@ -194,23 +195,7 @@ def test_an_unknown_metric_is_refused(name: str) -> None:
 
 
 def test_a_metric_deeper_than_the_ranking_is_refused() -> None:
-    shallow = ranks.rank_catalogue(np.ones((1, 1), "f"), np.ones((9, 1), "f"), lists([{1}]), lists([set()]), 5)
+    shallow = rank_catalogue(np.ones((1, 1), "f"), np.ones((9, 1), "f"), lists([{1}]), lists([set()]), 5)
     for name in ("recall@6", "mrr", "coverage@5"):
         with pytest.raises(ValueError, match=r"beyond 5|all queries together"):
             ranking_metrics.per_query(shallow, name)
-
-
-def test_the_interval_of_a_mean_is_the_one_of_theory() -> None:
-    """Of 400 normal values the mean is within 1.96 standard errors in 95 of 100 cases."""
-    values = np.random.default_rng(6).normal(3, 2, 400)
-    low, high = resampling.mean_interval(values)
-    error = values.std() / 20
-    assert (low, high) == pytest.approx((values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.2 * error)
-    assert resampling.mean_interval(values).tolist() == [low, high]
-    assert np.isnan(resampling.mean_interval(np.zeros(0))).all()
-
-
-def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
-    draw = np.random.default_rng(7)
-    intervals = [resampling.mean_interval(draw.normal(1, 1, 60), seed=number) for number in range(200)]
-    assert 0.89 < np.mean([low <= 1 <= high for low, high in intervals]) < 0.99

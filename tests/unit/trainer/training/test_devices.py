@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 from trainer.training import fitting
 from trainer.data.hashing import Numbering
-from trainer.model.network import TableSizes
+from trainer.model.table_sizes import TableSizes
 from trainer.data.pairs import Pairs, collect
 from trainer.settings import EarlyStoppingSettings, ModelSettings, TrainSettings
 

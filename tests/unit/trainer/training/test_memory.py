@@ -8,7 +8,8 @@ import pytest
 
 from trainer.errors import TrainingTooLarge
 from trainer.gradient.optimizers import build_optimizer
-from trainer.model.network import TableSizes, build_model
+from trainer.model.network import build_model
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import ModelSettings, TrainSettings
 from trainer.training import memory
 

@@ -15,7 +15,8 @@ import tensorflow as tf
 from trainer import epochs, run_fn
 from trainer.data.pairs import Pairs, collect
 from trainer.errors import TrainingDiverged, TrainingError, TrainingTooLarge
-from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, TableSizes
+from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import (
     EarlyStoppingSettings,
     ModelSettings,
@@ -310,7 +311,7 @@ def test_a_killed_training_goes_on_to_the_very_same_result(
     settings = dataclasses.replace(QUICK, epochs=7, batch_size=64, optimizer=optimizer, early_stopping=stopping)
 
     def fit(place: Path) -> tuple[dict[str, np.ndarray], fitting.History]:
-        network, history = fitting.fit(known, SIZES, model, settings, fitting.Places(epochs=str(place)))
+        network, history = fitting.fit(known, SIZES, model, settings, fitting.TrainingFolders(epochs=str(place)))
         return _tables(network), history
 
     whole, history = fit(tmp_path / "whole")

@@ -15,19 +15,21 @@ from hypothesis import strategies as st
 
 from tests.unit.trainer.planted_model import DIMENSION, LABELS, Planted
 from trainer.data.pairs import Pairs
-from trainer.export.saved_model import Unit
-from trainer.model.network import (
-    GLOBAL_BIAS,
-    LEFT_BIAS,
-    LEFT_VECTORS,
-    RIGHT_BIAS,
-    RIGHT_VECTORS,
-    TableSizes,
-    build_model,
-)
+from trainer.export.unit import Unit
+from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, build_model
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import AlsSettings, EarlyStoppingSettings, ModelSettings, TrainSettings
 from trainer.training import fitting
-from trainer.training.warm_start import BaseModel, ColdStart, Counts, Side, align, prepare, read_model, read_vocabulary
+from trainer.training.warm_start import (
+    BaseModel,
+    BaseSide,
+    ColdStart,
+    Counts,
+    align,
+    prepare,
+    read_model,
+    read_vocabulary,
+)
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:Even though the `tf.config")]
 
@@ -39,14 +41,14 @@ def _array(ids: list[bytes]) -> pa.Array:
     return pa.array(ids, pa.large_binary())
 
 
-def _side(ids: list[bytes], buckets: int = 1, seed: int = 0) -> Side:
+def _side(ids: list[bytes], buckets: int = 1, seed: int = 0) -> BaseSide:
     random = np.random.default_rng(seed)
     rows = len(ids) + buckets
     vectors, bias = random.normal(size=(rows, DIMENSION)), random.normal(size=rows)
-    return Side(_array(ids), vectors.astype(np.float32), bias.astype(np.float32))
+    return BaseSide(_array(ids), vectors.astype(np.float32), bias.astype(np.float32))
 
 
-def _base(left: Side, right: Side, center: float = 0.0, scale: float = 1.0) -> BaseModel:
+def _base(left: BaseSide, right: BaseSide, center: float = 0.0, scale: float = 1.0) -> BaseModel:
     return BaseModel(left, right, 0.25, Unit(center, scale))
 
 
@@ -186,7 +188,7 @@ def _span(ids: list[bytes], seed: int) -> tuple[list[bytes], Pairs]:
 def _published(network, left: list[bytes], right: list[bytes]) -> BaseModel:
     tables = _tables(network)
     sides = [
-        Side(_array(ids), tables[vectors], tables[bias][:, 0])
+        BaseSide(_array(ids), tables[vectors], tables[bias][:, 0])
         for ids, vectors, bias in ((left, LEFT_VECTORS, LEFT_BIAS), (right, RIGHT_VECTORS, RIGHT_BIAS))
     ]
     return BaseModel(sides[0], sides[1], float(tables[GLOBAL_BIAS]), Unit(0.0, 1.0))
@@ -266,7 +268,7 @@ def test_implicit_least_squares_starts_from_the_span_before() -> None:
     network, _ = fitting.fit(pairs, sizes, model, dataclasses.replace(settings, epochs=15))
     tables = _tables(network)
     sides = [
-        Side(_array([b"%d" % i for i in range(rows - 1)]), tables[name], np.zeros(rows, np.float32))
+        BaseSide(_array([b"%d" % i for i in range(rows - 1)]), tables[name], np.zeros(rows, np.float32))
         for name, rows in ((LEFT_VECTORS, 61), (RIGHT_VECTORS, 41))
     ]
     base = BaseModel(sides[0], sides[1], 0.0, Unit(0.0, 1.0))
