@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer import features
-from trainer.data.pairs import Pairs, ShardedPairs, collect
+from trainer.data.pairs import NoRows, Pairs, ShardedPairs, collect
 
 _PARSE_BATCH = 65_536
 
@@ -39,7 +39,7 @@ def load(
         raise ValueError(f"no examples match {file_patterns}")
     try:
         return collect(_encoded(files, encode, scored), memory, directory)
-    except ValueError:
+    except NoRows:
         raise ValueError(f"the examples {file_patterns} hold no row") from None
 
 

@@ -150,11 +150,15 @@ class ShardedPairs:
         return Pairs(left, right, label, weight if self.weighted else None)
 
 
+class NoRows(ValueError):
+    """There is no row to train on."""
+
+
 def collect(batches: Iterator[Pairs], memory: int, directory: str) -> Pairs | ShardedPairs:
     """Puts `batches`, each with weights, together: in memory up to `memory` bytes, else in shards below `directory`.
 
     Raises:
-      ValueError: there is no row.
+      NoRows: there is no row.
     """
     held: list[Pairs] = []
     size = 0
@@ -164,7 +168,7 @@ def collect(batches: Iterator[Pairs], memory: int, directory: str) -> Pairs | Sh
         if size > memory:
             return _deal([*held], batches, directory)
     if not size:
-        raise ValueError("there is no row to train on")
+        raise NoRows("there is no row to train on")
     pairs = _concatenated(held)
     weighted = pairs.weight is not None and bool(np.any(pairs.weight != 1))
     return pairs if weighted else dataclasses.replace(pairs, weight=None)

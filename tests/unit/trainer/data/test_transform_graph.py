@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from tests.unit.trainer.planted_model import Planted
+from tests.unit.trainer.transforms import analyze
 from trainer.data.transform_graph import TransformGraph
+from trainer.settings import EncodeSettings, ScoreSettings
 
 pytestmark = pytest.mark.tensorflow
 
@@ -21,15 +24,36 @@ RAW = {
 }
 
 
+NAMES = [["left_id"], ["right_id"], ["score"], ["left_id", "right_id"], list(RAW)]
+
+
 def _directory(planted: Planted) -> str:
     return str(planted.model.parent.parent / "transform")
 
 
-@pytest.mark.parametrize("names", [["left_id"], ["right_id"], ["score"], ["left_id", "right_id"], list(RAW)])
+@pytest.fixture(scope="module")
+def weighted(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A graph whose input also has a sparse feature, as a schema with an optional weight makes it."""
+    rows = [(b"plain", b"lock", 1.0), (b"007", b"0", 2.0)]
+    settings = {"encode": dataclasses.asdict(EncodeSettings()), "score": dataclasses.asdict(ScoreSettings())}
+    graph = analyze(rows, tmp_path_factory.mktemp("weighted"), optional=["a_weight", "weight"], **settings)
+    return graph._transform_output_dir
+
+
+@pytest.mark.parametrize("names", NAMES)
 def test_it_answers_as_the_layer_of_tensorflow_transform(planted: Planted, names: list[str]) -> None:
+    _compare(_directory(planted), names)
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_absent_sparse_features_do_not_matter(weighted: str, names: list[str]) -> None:
+    _compare(weighted, names)
+
+
+def _compare(directory: str, names: list[str]) -> None:
     raw = {name: RAW[name] for name in names}
-    found = TransformGraph(_directory(planted)).transform_features_layer()(raw)
-    expected = tft.TFTransformOutput(_directory(planted)).transform_features_layer()(raw)
+    found = TransformGraph(directory).transform_features_layer()(raw)
+    expected = tft.TFTransformOutput(directory).transform_features_layer()(raw)
     assert found.keys() == expected.keys()
     assert found
     for name, values in expected.items():
