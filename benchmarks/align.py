@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from trainer.warm_start import Side, align, read_vocabulary
+from trainer.training.warm_start import BaseSide, align, read_vocabulary
 
 _DIMENSION = 16
 
@@ -34,7 +34,7 @@ def main() -> None:
     old = [b"entity-%d" % i for i in random.permutation(options.ids)]
     new = [b"entity-%d" % i for i in random.permutation(options.ids) + options.ids // 10]
     table = random.normal(size=(options.ids + 1, _DIMENSION)).astype(np.float32)
-    side = Side(pa.array(old, pa.large_binary()), table, table[:, 0])
+    side = BaseSide(pa.array(old, pa.large_binary()), table, table[:, 0])
     with tempfile.TemporaryDirectory() as folder:
         vocabulary = Path(folder, "vocabulary")
         vocabulary.write_bytes(b"\n".join(new) + b"\n")
@@ -62,8 +62,8 @@ def _measured(work: Callable[..., np.ndarray], *arguments: object) -> tuple[floa
     return time.perf_counter() - started, result
 
 
-def _aligned(vocabulary: Path, side: Side) -> np.ndarray:
-    """The new table by `trainer.warm_start`; rows of new ids are zero."""
+def _aligned(vocabulary: Path, side: BaseSide) -> np.ndarray:
+    """The new table by `trainer.training.warm_start`; rows of new ids are zero."""
     ids = read_vocabulary(str(vocabulary))
     alignment = align(side, ids, len(ids) + 1)
     table = np.zeros((len(ids) + 1, _DIMENSION), np.float32)

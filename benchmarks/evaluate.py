@@ -26,8 +26,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import measured_run, pairs_of
-from trainer import ranking, ranking_metrics
-from trainer.ranking import Lists
+from trainer.ranking import ranking_metrics
+from trainer.ranking.lists import Lists
+from trainer.ranking.ranks import rank_catalogue
 
 _DEPTH = 10
 _METRICS = tuple(f"{name}@{_DEPTH}" for name in ("recall", "ndcg", "hit_rate", "mrr", "map"))
@@ -152,7 +153,7 @@ def _rankings(runs: int) -> dict[str, Any]:
     )
 
     def ours() -> list[float]:
-        found = ranking.rank_catalogue(users, items, relevant, seen, _DEPTH)
+        found = rank_catalogue(users, items, relevant, seen, _DEPTH)
         values = [float(ranking_metrics.per_query(found, metric).mean()) for metric in _METRICS]
         return [*values, ranking_metrics.coverage(found)]
 

@@ -96,7 +96,7 @@ def _encode(outputs: dict[str, Any]) -> float:
     """What our Trainer does before it trains."""
     import tensorflow_transform as tft
 
-    from trainer import dataset
+    from trainer.data import dataset
 
     started = time.monotonic()
     transform = tft.TFTransformOutput(outputs["Transform"].uri("transform_graph"))

@@ -76,14 +76,14 @@ def _arguments() -> argparse.Namespace:
 def _trained(name: str, left: np.ndarray, right: np.ndarray, label: np.ndarray, sizes: tuple[int, int]) -> keras.Model:
     """A model by the pipeline file `name`, of pairs by number."""
     from pipeline.config import load_config
-    from trainer import training
-    from trainer.model import TableSizes
-    from trainer.pairs import Pairs
+    from trainer.data.pairs import Pairs
+    from trainer.model.table_sizes import TableSizes
     from trainer.settings import training_settings
+    from trainer.training import fitting
 
     config = load_config(_PIPELINES / f"{name}.yaml")
     _, model, train = training_settings({s: getattr(config, s).model_dump() for s in ("encode", "model", "train")})
-    return training.fit(Pairs(left, right, label.astype(np.float32)), TableSizes(*sizes), model, train)[0]
+    return fitting.fit(Pairs(left, right, label.astype(np.float32)), TableSizes(*sizes), model, train)[0]
 
 
 def fit_ratings(name: str, ratings: Ratings, test: np.ndarray) -> tuple[keras.Model, float]:
@@ -111,7 +111,7 @@ def _errors(name: str, folds_of: Callable[[], tuple[Ratings, list[np.ndarray]]])
 
 def fit_positives(name: str, data: Positives) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Left vectors, right vectors and right biases (of the order of right entities, all that a ranking needs)."""
-    from trainer.model import LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
+    from trainer.model.network import LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
 
     network = _trained(name, data.train[:, 0], data.train[:, 1], np.ones(len(data.train)), data.sizes)
     layers = {layer.name: layer for layer in network.layers}
@@ -138,19 +138,21 @@ def _leave_last_out(name: str) -> dict[str, float]:
 
 
 def _full_catalogue(name: str) -> dict[str, float]:
-    from trainer import ranking, ranking_metrics
+    from trainer.ranking import ranking_metrics
+    from trainer.ranking.lists import Lists
+    from trainer.ranking.ranks import rank_catalogue
 
     data = research_data.lastfm()
     left, right, bias = fit_positives(name, data)
     users, items = data.sizes
-    relevant = ranking.Lists.of_pairs(data.test[:, 0], data.test[:, 1], users)
+    relevant = Lists.of_pairs(data.test[:, 0], data.test[:, 1], users)
     assert data.validation is not None
     # The figures of iALS leave out everything a user was known to have heard; those of LightGCN what was trained on.
     known = {"": np.concatenate([data.train, data.validation]), " (validation not left out)": data.train}
     measured = {}
     for suffix, pairs in known.items():
-        seen = ranking.Lists.of_pairs(pairs[:, 0], pairs[:, 1], users)
-        found = ranking.rank_catalogue(left[:users], right[:items], relevant, seen, depth=40, bias=bias)
+        seen = Lists.of_pairs(pairs[:, 0], pairs[:, 1], users)
+        found = rank_catalogue(left[:users], right[:items], relevant, seen, depth=40, bias=bias)
         for metric in ("recall@10", "ndcg@10", "recall@40", "ndcg@40"):
             measured[metric + suffix] = round(float(ranking_metrics.per_query(found, metric).mean()), 4)
     return measured
@@ -160,7 +162,7 @@ def word_correlations(model: str) -> dict[str, float]:
     """Spearman's correlation of cosines with people's judgement, for each set of pairs, of the words that are known."""
     from scipy.stats import spearmanr
 
-    from trainer.warm_start import read_model
+    from trainer.training.warm_start import read_model
 
     words = read_model(model).left
     row = {word: number for number, word in enumerate(words.ids.to_pylist())}

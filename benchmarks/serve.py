@@ -65,8 +65,10 @@ def _publish(entities: int, dimension: int, path: Path) -> None:
     """A model of random rows, exported as the Trainer does."""
     import tensorflow as tf
 
-    from trainer import export
-    from trainer.model import TableSizes, build_model
+    from trainer.export import saved_model
+    from trainer.export.published_model import PublishedModel
+    from trainer.model.network import build_model
+    from trainer.model.table_sizes import TableSizes
     from trainer.settings import ModelSettings
 
     class Vocabularies(tf.Module):
@@ -94,9 +96,9 @@ def _publish(entities: int, dimension: int, path: Path) -> None:
 
     network = build_model(TableSizes(entities + 1, entities + 1), ModelSettings(dimension=dimension), seed=1)
     vocabularies = Vocabularies()
-    model = export.PublishedModel(network, vocabularies, shared=False)
+    model = PublishedModel(network, vocabularies, shared=False)
     model.vocabularies = vocabularies  # for TensorFlow to save its table
-    tf.saved_model.save(model, str(path), signatures=export.signatures(model))
+    tf.saved_model.save(model, str(path), signatures=saved_model.signatures(model))
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 from tfx_bsl.tfxio import dataset_options
 
 from pipeline.config import PipelineConfig
-from trainer.pairs import Pairs
+from trainer.data.pairs import Pairs
 
 
 def prepare_nodes(config: PipelineConfig, data: Path) -> list[BaseNode]:

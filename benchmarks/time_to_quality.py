@@ -3,9 +3,9 @@
     KINDRED_BENCH_DATA=FOLDER python -m benchmarks.time_to_quality [--runs 3]
 
 Each side trains anew with more and more epochs until its test figure is reached; what counts is the time of that
-training alone, from arrays in memory to a model (for ours all of `trainer.training.fit`). Where a side never gets there
-the time of its best training stands for it, and its figure says so. The peers come from PyPI into an environment of
-their own under `--cache`, since they are no part of this project.
+training alone, from arrays in memory to a model (for ours all of `trainer.training.fitting.fit`). Where a side never
+gets there the time of its best training stands for it, and its figure says so. The peers come from PyPI into an
+environment of their own under `--cache`, since they are no part of this project.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _ratings(peer: Path, directory: Path) -> tuple[Training, Training, str, floa
 def _positives(peer: Path, directory: Path) -> tuple[Training, Training, str, float]:
     """Leave-last-out among 99 others."""
     from benchmarks import quality, research_data
-    from trainer.model import LEFT_VECTORS, RIGHT_VECTORS
+    from trainer.model.network import LEFT_VECTORS, RIGHT_VECTORS
 
     data = research_data.ml_1m_leave_last_out()
     users, items = data.test.T
@@ -174,16 +174,16 @@ def _judged(run: tuple[float, np.ndarray], judge: Callable[[np.ndarray], float])
 def _fit(
     left: np.ndarray, right: np.ndarray, label: np.ndarray, sizes: tuple[int, int], model: dict[str, Any], epochs: int
 ) -> tuple[float, Any]:
-    """Seconds of `training.fit`, and its network."""
-    from trainer import training
-    from trainer.model import TableSizes
-    from trainer.pairs import Pairs
+    """Seconds of `fitting.fit`, and its network."""
+    from trainer.data.pairs import Pairs
+    from trainer.model.table_sizes import TableSizes
     from trainer.settings import ModelSettings, TrainSettings
+    from trainer.training import fitting
 
     pairs = Pairs(left.astype(np.int32), right.astype(np.int32), label.astype(np.float32))
     settings = TrainSettings(optimizer="als", epochs=epochs, early_stopping=None)
     since = time.perf_counter()
-    network, _ = training.fit(pairs, TableSizes(*sizes), ModelSettings(**model), settings)
+    network, _ = fitting.fit(pairs, TableSizes(*sizes), ModelSettings(**model), settings)
     return time.perf_counter() - since, network
 
 

@@ -28,7 +28,7 @@ import numpy as np
 from benchmarks.harness import measured_run
 
 if TYPE_CHECKING:
-    from trainer.pairs import Pairs
+    from trainer.data.pairs import Pairs
 
 _DIMENSION, _BATCH = 64, 8192
 _SMALL, _LARGE = 10_000, 1_200_000
@@ -101,7 +101,7 @@ def _bytes_that_move(rows: int) -> int:
 
 
 def _chunks(rows: int, entities: int, seed: int = 1) -> Iterator[Pairs]:
-    from trainer.pairs import Pairs
+    from trainer.data.pairs import Pairs
 
     draw = np.random.default_rng(seed)
     for start in range(0, rows, _CHUNK):
@@ -113,11 +113,11 @@ def _chunks(rows: int, entities: int, seed: int = 1) -> Iterator[Pairs]:
 
 def _train(rows: int, entities: int, memory: int) -> dict[str, float]:
     """Our epoch: seconds of the fastest after the first, memory in bytes, bandwidth in bytes a second."""
-    from trainer import training
+    from trainer.data.pairs import collect
     from trainer.epochs import Epochs
-    from trainer.model import TableSizes
-    from trainer.pairs import collect
+    from trainer.model.table_sizes import TableSizes
     from trainer.settings import ModelSettings, TrainSettings
+    from trainer.training import fitting
 
     ends: list[float] = []
     finish = Epochs.finish
@@ -132,7 +132,7 @@ def _train(rows: int, entities: int, memory: int) -> dict[str, float]:
         before = _resident()
         sizes = TableSizes(entities // 2, entities // 2)
         settings = TrainSettings(epochs=3, batch_size=_BATCH, early_stopping=None)
-        network, _ = training.fit(pairs, sizes, ModelSettings(dimension=_DIMENSION, bias=False), settings)
+        network, _ = fitting.fit(pairs, sizes, ModelSettings(dimension=_DIMENSION, bias=False), settings)
         peak = _peak()
     tables = sum(int(variable.numpy().nbytes) for variable in network.variables)
     state = tables + entities * _FLOAT  # an accumulator for each row

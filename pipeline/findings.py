@@ -29,8 +29,8 @@ from pipeline.records.run_record import RunRecord, State
 from trainer import features
 from trainer.run_fn import HISTORY_FILE
 from trainer.settings import ModelSettings
-from trainer.training import monitored
-from trainer.warm_start import WARM_START_FILE
+from trainer.training.fitting import monitored
+from trainer.training.warm_start import WARM_START_FILE
 
 Finding = tuple[State, str]
 

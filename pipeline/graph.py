@@ -157,11 +157,11 @@ def _transform(
         custom_config={
             "encode": config.encode.model_dump(),
             "score": config.score.model_dump(),
-            "code": code_fingerprint("features.py", "preprocessing.py", "settings.py"),
+            "code": code_fingerprint("features.py", "preprocessing.py", "settings.py", "data/hashing.py"),
         },
         # StatisticsGen has described the raw data, and the transformed are row numbers.
         disable_statistics=True,
-        # Training encodes the examples itself (trainer/dataset.py): writing them and reading them back costs more.
+        # Training encodes the examples itself (trainer/data/dataset.py): writing them and reading them back costs more.
         materialize=False,
         # Nothing reads it: the next run's examples are others.
         disable_analyzer_cache=True,
@@ -226,7 +226,7 @@ def _training_config(config: PipelineConfig) -> dict[str, Any]:
         "encode": config.encode.model_dump(),
         "model": config.model.model_dump(),
         "train": config.train.model_dump(),
-        "code": code_fingerprint("*.py"),
+        "code": code_fingerprint("**/*.py"),
     }
 
 

@@ -38,7 +38,7 @@ def tfx_imported() -> Iterator[None]:
 def _use_one_keras() -> None:
     """Gives TensorFlow Transform the Keras that is there: it imports a second one, for a layer that is not used here.
 
-    `trainer.transform_graph` applies the transform graph without that layer.
+    `trainer.data.transform_graph` applies the transform graph without that layer.
     """
     name = "tensorflow_transform.keras_lib"
     if name not in sys.modules:

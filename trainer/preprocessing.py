@@ -7,7 +7,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from trainer import features, hashing
+from trainer import features
+from trainer.data import hashing
 from trainer.settings import EncodeSettings, ScoreSettings, transform_settings
 
 

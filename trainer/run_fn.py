@@ -12,10 +12,13 @@ from typing import Any
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from trainer import dataset, export, features, hashing, projector, training, warm_start
-from trainer.model import TableSizes
-from trainer.settings import EncodeSettings, training_settings, with_values
-from trainer.transform_graph import TransformGraph
+from trainer import features
+from trainer.data import dataset, hashing
+from trainer.data.transform_graph import TransformGraph
+from trainer.export import projector, saved_model
+from trainer.model.table_sizes import table_sizes
+from trainer.settings import training_settings, with_values
+from trainer.training import fitting, warm_start
 
 HISTORY_FILE = "history.json"
 
@@ -38,13 +41,13 @@ def run_fn(fn_args: FnArgs) -> None:
         start, record = warm_start.from_published(fn_args.base_model, transform, sizes, model)
         _write_json(fn_args.model_run_dir, warm_start.WARM_START_FILE, record)
     unfinished = _unfinished(fn_args)
-    places = training.Places(epochs=os.path.join(unfinished, _digest(fn_args)), curves=fn_args.model_run_dir)
+    folders = fitting.TrainingFolders(epochs=os.path.join(unfinished, _digest(fn_args)), curves=fn_args.model_run_dir)
     with tempfile.TemporaryDirectory(prefix="kindred-pairs-") as directory:
         encoder = hashing.numbered(transform.transform_features_layer(), sizes.numberings)
         scored = features.SCORE in transform.raw_feature_spec()
         pairs = dataset.load(fn_args.train_files, encoder, train.data_memory_mb << 20, directory, scored)
-        network, history = training.fit(pairs, sizes, model, train, places, start)
-    export.export(network, transform, encode.shared, fn_args.serving_model_dir, encode.oov_hashes)
+        network, history = fitting.fit(pairs, sizes, model, train, folders, start)
+    saved_model.export(network, transform, encode.shared, fn_args.serving_model_dir, encode.oov_hashes)
     _write_json(fn_args.model_run_dir, HISTORY_FILE, history)
     projector.write(network, transform, encode.shared, fn_args.model_run_dir)
     if tf.io.gfile.exists(unfinished):
@@ -52,7 +55,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
 
 def _unfinished(fn_args: FnArgs) -> str:
-    """Where trainings leave their epochs until they are done: beside the places of all runs of this node."""
+    """Where trainings leave their epochs until they are done: next to the folders of all runs of this node."""
     return os.path.join(os.path.dirname(os.path.dirname(fn_args.model_run_dir.rstrip("/"))), "unfinished")
 
 
@@ -61,17 +64,6 @@ def _digest(fn_args: FnArgs) -> str:
     settings = [fn_args.custom_config, fn_args.hyperparameters]
     of = [*settings, fn_args.train_files, fn_args.transform_output, fn_args.base_model]
     return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def table_sizes(transform: TransformGraph, encode: EncodeSettings) -> TableSizes:
-    """Rows of each table: one for every vocabulary entry, then the out-of-vocabulary buckets."""
-    left, right = (transform.vocabulary_size_by_name(name) for name in features.vocabulary_names(encode.shared))
-    buckets, hashes = encode.oov_buckets, encode.oov_hashes
-    numberings = None
-    if hashes > 1:
-        of_left = hashing.Numbering(left, hashes)
-        numberings = (of_left, of_left if encode.shared else hashing.Numbering(right, hashes))
-    return TableSizes(left + buckets, right + buckets, encode.shared, numberings)
 
 
 def _write_json(directory: str, name: str, content: Mapping[str, Any]) -> None:

@@ -18,12 +18,13 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
 from errors import TrainingDiverged, TrainingError
-from trainer import dataset, features, hashing, training
-from trainer.model import TableSizes
-from trainer.pairs import TrainingPairs
-from trainer.run_fn import table_sizes
+from trainer import features
+from trainer.data import dataset, hashing
+from trainer.data.pairs import TrainingPairs
+from trainer.data.transform_graph import TransformGraph
+from trainer.model.table_sizes import TableSizes, table_sizes
 from trainer.settings import training_settings, with_values
-from trainer.transform_graph import TransformGraph
+from trainer.training import fitting
 
 _ORACLES = {
     "bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
@@ -33,7 +34,7 @@ _STATE = "search"
 
 
 class SettingsTuner(base_tuner.BaseTuner):
-    """Tries settings by `training.fit`.
+    """Tries settings by `fitting.fit`.
 
     A training that diverges, or does not fit in memory, is a failed trial and no more; anything else that is raised
     ends the search. Every trial is on disk as soon as it ends: a search that was killed goes on with the trial it was
@@ -52,7 +53,7 @@ class SettingsTuner(base_tuner.BaseTuner):
         _, model, train = training_settings(with_values(self._custom_config, values))
         measure = self.oracle.objective.name
         try:
-            _, history = training.fit(pairs, sizes, model, train)
+            _, history = fitting.fit(pairs, sizes, model, train)
         except TrainingError as error:
             logging.warning("trial %s, %s: %s", trial.trial_id, values, error)
             raise keras_tuner.errors.FailedTrialError(str(error)) from error
@@ -93,7 +94,7 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
         scored = features.SCORE in transform.raw_feature_spec()
         return dataset.load(fn_args.train_files, encoder, train.data_memory_mb << 20, directory, scored)
 
-    tuner = build_tuner(fn_args.custom_config, training.monitored(model), _directory(fn_args))
+    tuner = build_tuner(fn_args.custom_config, fitting.monitored(model), _directory(fn_args))
     return TunerFnResult(tuner=tuner, fit_kwargs={"load": load, "sizes": sizes})
 
 

@@ -28,8 +28,8 @@ from components.evaluator.settings import EvaluationSettings, wanted
 from components.evaluator.tfma_files import write_tfma_files
 from components.evaluator.verdict import WORST_FILE, Verdict, write_verdict
 from components.ranking_evaluator.figures_file import read_figures
-from trainer.export import unit_of
-from trainer.transform_graph import TransformGraph
+from trainer.data.transform_graph import TransformGraph
+from trainer.export.unit import unit_of
 
 Artifacts = dict[str, list[types.Artifact]]
 _WORST = 100

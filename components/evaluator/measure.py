@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from components import resampling
 from components.evaluator.figures import Comparison, Figure, number
 from components.evaluator.metrics import ADDITIVE, Answers, Labels, ranked
 from components.evaluator.names import SCORE_METRICS
 from components.evaluator.slices import OVERALL
-from trainer import bootstrap
 
 # (metric, slice) whose interval a rule needs, and the others whose difference it needs.
 Wanted = Mapping[tuple[str, str], frozenset[str]]
@@ -91,7 +91,7 @@ def _intervals(metric: str, rows: Measured, others: Sequence[str]) -> _Intervals
             drawn = [count[rows.entity].astype(np.float64) for count in counts]
             return _with_differences(np.array([[of(weights) for of in functions] for weights in drawn]))
 
-        found = bootstrap.interval(weighted, entities, 20 * len(rows.entity) * len(models))
+        found = resampling.interval(weighted, entities, 20 * len(rows.entity) * len(models))
     return found[:, 0], {other: found[:, 1 + place] for place, other in enumerate(others)}
 
 
@@ -109,7 +109,7 @@ def _by_sums(metric: str, rows: Measured, models: Sequence[Answers], entities: i
         means = drawn[:, :-1] / drawn[:, -1:]
         return _with_differences(additive.of_means(means.reshape(len(counts), *of_entities.shape[1:])))
 
-    return bootstrap.interval(resampled, entities, entities * flat.shape[1])
+    return resampling.interval(resampled, entities, entities * flat.shape[1])
 
 
 def _with_differences(values: np.ndarray) -> np.ndarray:

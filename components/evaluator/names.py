@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from components.evaluator.slices import LEFT, SLICES
-from trainer import ranking_metrics
+from trainer.ranking import ranking_metrics
 
 # Lower is better for these.
 ERRORS = ("rmse", "mae", "calibration")

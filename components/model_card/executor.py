@@ -21,7 +21,7 @@ from components.pair_example_gen.examples import SPLITS
 from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY
 from components.pair_statistics import distribution
 from trainer.run_fn import HISTORY_FILE
-from trainer.warm_start import WARM_START_FILE
+from trainer.training.warm_start import WARM_START_FILE
 
 _PACKAGES = ("kindred", "tensorflow", "keras", "tensorflow-transform", "tfx")
 

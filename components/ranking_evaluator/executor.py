@@ -22,9 +22,9 @@ from components.ranking_evaluator.measure import measure
 from components.ranking_evaluator.settings import RankingSettings
 from components.ranking_evaluator.task import Ranker, Task, of_popularity, of_tables
 from components.ranking_evaluator.worst import lowest
-from trainer.export import unit_of
-from trainer.published import Tables, read_tables
-from trainer.transform_graph import TransformGraph
+from trainer.data.transform_graph import TransformGraph
+from trainer.export.tables import Tables, read_tables
+from trainer.export.unit import unit_of
 
 _WORST = 100
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from components import resampling
 from components.evaluator.figures import Comparison, Figure, number
 from components.evaluator.names import SAMPLED
 from components.evaluator.slices import OVERALL
 from components.ranking_evaluator.task import Ranker, Task
-from trainer import bootstrap, ranking_metrics
-from trainer.ranking import Ranking
+from trainer.ranking import ranking_metrics
+from trainer.ranking.ranks import Ranking
 
 _CANDIDATE = "candidate"
 
@@ -60,7 +61,7 @@ def _figures(metrics: Sequence[str], name: str, values: Mapping[str, np.ndarray]
     mine = values[_CANDIDATE]
     others = [other for other in values if other != _CANDIDATE]
     columns = np.concatenate([mine, *(mine - values[other] for other in others)], axis=1)
-    low, high = bootstrap.mean_interval(columns).reshape(2, 1 + len(others), len(metrics))
+    low, high = resampling.mean_interval(columns).reshape(2, 1 + len(others), len(metrics))
     means = {model: _means(found) for model, found in values.items()}
     figures = []
     for place, metric in enumerate(metrics):

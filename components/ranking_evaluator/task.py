@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from components.coded_pairs import CodedPairs
 from components.pair_example_gen import chunks
 from components.ranking_evaluator.settings import Candidates
-from trainer import ranking
-from trainer.published import Tables
-from trainer.ranking import Lists, Ranking
+from trainer.export.tables import Tables
+from trainer.ranking.lists import Lists
+from trainer.ranking.ranks import Ranking, rank_candidates, rank_catalogue
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,14 +52,14 @@ class Ranker:
     def rank(self, task: Task, depth: int | None) -> Ranking:
         """Ranks the model's whole catalogue; what is to be found and not in it counts as not found."""
         relevant, seen = self._rows(task.relevant), self._rows(task.seen)
-        found = ranking.rank_catalogue(self.queries, self.catalogue, relevant, seen, depth, self.bias)
+        found = rank_catalogue(self.queries, self.catalogue, relevant, seen, depth, self.bias)
         return dataclasses.replace(found, relevant=task.relevant.counts)
 
     def rank_candidates(self, task: Task) -> Ranking:
         """Ranks the given candidates."""
         assert task.candidates is not None, "the sampled protocol needs candidates"
         relevant, candidates = self._rows(task.relevant), self._rows(task.candidates)
-        found = ranking.rank_candidates(self.queries, self.catalogue, relevant, candidates, self.bias)
+        found = rank_candidates(self.queries, self.catalogue, relevant, candidates, self.bias)
         return dataclasses.replace(found, relevant=task.relevant.counts)
 
     def _rows(self, lists: Lists) -> Lists:

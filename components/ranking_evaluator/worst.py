@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from components.coded_pairs import CodedPairs
 from components.ranking_evaluator.task import Ranker, Task
-from trainer import ranking
+from trainer.ranking.lists import Lists
+from trainer.ranking.ranks import rank_catalogue
 
 _BLOCK = 1 << 18
 
@@ -52,8 +53,8 @@ def _ranks(ranker: Ranker, task: Task, query: np.ndarray, row: np.ndarray) -> np
     """The rank of catalogue row `row[i]` for query `query[i]`, of which each pair is asked for by itself."""
     seen = task.seen.take(query)
     rows = ranker.row[seen.rows]
-    seen = ranking.Lists.of_pairs(seen.owners[rows >= 0], rows[rows >= 0], len(query))
-    alone = ranking.Lists(np.arange(len(query) + 1), row.astype(np.int32))
+    seen = Lists.of_pairs(seen.owners[rows >= 0], rows[rows >= 0], len(query))
+    alone = Lists(np.arange(len(query) + 1), row.astype(np.int32))
     asked = dataclasses.replace(ranker, queries=ranker.queries[query])
-    found = ranking.rank_catalogue(asked.queries, ranker.catalogue, alone, seen, None, ranker.bias)
+    found = rank_catalogue(asked.queries, ranker.catalogue, alone, seen, None, ranker.bias)
     return found.rank

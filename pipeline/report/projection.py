@@ -6,8 +6,8 @@ import dataclasses
 
 import numpy as np
 
-from trainer import ranking
-from trainer.ranking import Lists
+from trainer.ranking.lists import Lists
+from trainer.ranking.top_k import top_k
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,4 +49,4 @@ def nearest(vectors: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarra
     lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))[:, None]
     units = np.divide(vectors, lengths, out=np.zeros(vectors.shape, np.float32), where=lengths > 0)
     itself = Lists(np.arange(len(queries) + 1), queries.astype(np.int32))
-    return ranking.top_k(units[queries], units, k, seen=itself)
+    return top_k(units[queries], units, k, seen=itself)

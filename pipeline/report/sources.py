@@ -14,7 +14,7 @@ from components.pair_statistics.distribution import Distribution
 from pipeline.records.executions import Execution, Executions
 from pipeline.records.progress import Progress, is_alive, progress_of
 from pipeline.records.run_folder import RunFolder
-from trainer.published import Tables, read_tables
+from trainer.export.tables import Tables, read_tables
 
 # As the graph calls them (pipeline.graph), whose import costs TFX.
 EXAMPLE_GEN, STATISTICS, LAST_ACCEPTED, GATE, TRAINER, EVALUATOR, CANARY = (

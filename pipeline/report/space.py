@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from pipeline.report import words
 from pipeline.report.projection import nearest, project
 from pipeline.report.sources import Absent, Run
-from trainer import ranking
-from trainer.published import Side, Tables
+from trainer.export.tables import Side, Tables
+from trainer.ranking.top_k import top_k
 
 _SHOWN, _NEAREST, _KNOWN, _LISTED = 2000, 5, 6, 6
 
@@ -84,9 +84,7 @@ def neighbors(run: Run) -> Neighbors:
     for name, (rows, counts) in _frequent_rows(run, _KNOWN).items():
         side, other = (tables.left, tables.right) if name == "left" else (tables.right, tables.left)
         alike, cosines = nearest(side.vectors[: side.known], rows, _LISTED)
-        partners, scores = ranking.top_k(
-            side.vectors[rows], other.vectors[: other.known], _LISTED, other.bias[: other.known]
-        )
+        partners, scores = top_k(side.vectors[rows], other.vectors[: other.known], _LISTED, other.bias[: other.known])
         scores = scores + side.bias[rows][:, None] + tables.offset
         found[name] = [
             Known(

@@ -8,16 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from tests.unit.trainer.transforms import Row, analyze
-from trainer import export
-from trainer.model import (
-    GLOBAL_BIAS,
-    LEFT_BIAS,
-    LEFT_VECTORS,
-    RIGHT_BIAS,
-    RIGHT_VECTORS,
-    TableSizes,
-    build_model,
-)
+from trainer.export import saved_model
+from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, build_model
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import EncodeSettings, ModelSettings
 
 # Most frequent first: so are the rows of the tables.
@@ -93,5 +86,5 @@ def publish(folder: Path) -> Planted:
     ):
         network.get_layer(layer).set_weights([weights])
     model = folder / "serving" / "1"
-    export.export(network, learned, shared=False, directory=str(model))
+    saved_model.export(network, learned, shared=False, directory=str(model))
     return Planted(left, right, 0.75, LABELS["center"], LABELS["scale"], model)

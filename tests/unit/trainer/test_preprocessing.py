@@ -14,8 +14,9 @@ import tensorflow as tf
 from tests.unit.trainer import planted_model
 from tests.unit.trainer.planted_model import Planted
 from tests.unit.trainer.transforms import Row, analyze, transform
-from trainer import export, preprocessing
-from trainer.run_fn import table_sizes
+from trainer import preprocessing
+from trainer.export.unit import Unit, unit_of
+from trainer.model.table_sizes import table_sizes
 from trainer.settings import EncodeSettings, ScoreSettings
 
 pytestmark = pytest.mark.tensorflow
@@ -114,7 +115,7 @@ def test_mean_and_deviation_hold_far_from_zero(shared) -> None:
     np.testing.assert_allclose(
         transform(shared, ROWS_SHARED)["label"], (scores - scores.mean()) / scores.std(), rtol=1e-4
     )
-    unit = export.unit_of(shared)
+    unit = unit_of(shared)
     assert unit.scale == pytest.approx(scores.std(), rel=1e-5)
     assert unit.center == pytest.approx(scores.mean(), abs=0.07)  # the spacing of float32 at 1e6 is 0.0625
 
@@ -132,7 +133,7 @@ def test_rare_ids_and_those_beyond_the_most_frequent_are_cut(cut) -> None:
 def test_midpoint_is_halfway_between_the_extremes(cut) -> None:
     scores = np.array([score for _, _, score in ROWS_CUT])
     np.testing.assert_allclose(transform(cut, ROWS_CUT)["label"], scores - 24.0)
-    assert export.unit_of(cut) == export.Unit(center=24.0, scale=1.0)
+    assert unit_of(cut) == Unit(center=24.0, scale=1.0)
 
 
 def test_ids_are_encoded_byte_for_byte(planted: Planted) -> None:
@@ -159,4 +160,4 @@ def test_positives_have_label_one_and_the_published_model_their_unit(tmp_path_fa
     found = transform(learned, [(b"a", b"x"), (b"never", b"y")])
     assert found["label"].tolist() == [1.0, 1.0]
     assert found["left"].tolist() == [0, len({row[0] for row in ROWS_CUT})]
-    assert export.unit_of(learned) == export.Unit(0.0, 1.0)
+    assert unit_of(learned) == Unit(0.0, 1.0)

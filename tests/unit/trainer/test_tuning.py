@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from errors import TrainingDiverged, TrainingTooLarge
-from trainer import training, tuning
-from trainer.model import TableSizes
-from trainer.pairs import Pairs
+from trainer import tuning
+from trainer.data.pairs import Pairs
+from trainer.model.table_sizes import TableSizes
 from trainer.settings import EncodeSettings, ModelSettings, TrainSettings, training_settings, with_values
+from trainer.training import fitting
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
@@ -59,7 +60,7 @@ def _fitting(monkeypatch: pytest.MonkeyPatch, fit: Any) -> list[float]:
         asked.append(settings.learning_rate)
         return None, {MEASURE: [9.0, fit(settings.learning_rate), 8.0]}
 
-    monkeypatch.setattr(training, "fit", stand_in)
+    monkeypatch.setattr(fitting, "fit", stand_in)
     monkeypatch.setattr(tuning, "gc", types.SimpleNamespace(collect=lambda: None))  # there is nothing large
     return asked
 
@@ -77,7 +78,7 @@ def test_of_two_settings_the_better_is_found_and_the_pairs_are_loaded_once(tmp_p
     good, bad = (trial.score for trial in tuner.oracle.get_best_trials(2))
     assert good < 0.8 * bad
     _, model, settings = training_settings(with_values(config, best.values))
-    _, history = training.fit(_pairs(), SIZES, model, settings)
+    _, history = fitting.fit(_pairs(), SIZES, model, settings)
     assert min(history[MEASURE]) == good  # a trial is the training that the Trainer would do
 
 

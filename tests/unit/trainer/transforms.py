@@ -14,8 +14,8 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from trainer import features
+from trainer.data.transform_graph import TransformGraph
 from trainer.preprocessing import preprocessing_fn
-from trainer.transform_graph import TransformGraph
 
 # Ids, and a score unless every row is a positive.
 Row = tuple[bytes, bytes, float] | tuple[bytes, bytes]
@@ -27,11 +27,15 @@ _SPEC = {
 }
 
 
-def analyze(rows: Sequence[Row], folder: Path, function=preprocessing_fn, **config) -> TransformGraph:
-    """What Transform learns from `rows` under `config` (sections `encode` and `score`)."""
+def analyze(
+    rows: Sequence[Row], folder: Path, function=preprocessing_fn, optional: Sequence[str] = (), **config
+) -> TransformGraph:
+    """What Transform learns from `rows` under `config` (`encode` and `score`). No row has an `optional` feature."""
     output = folder / "transform"
     spec = dict(list(_SPEC.items())[: len(rows[0])])
-    instances = [{name: [value] for name, value in zip(spec, row, strict=True)} for row in rows]
+    absent: dict[str, list[float]] = {name: [] for name in optional}
+    instances = [{name: [value] for name, value in zip(spec, row, strict=True)} | absent for row in rows]
+    spec |= {name: tf.io.VarLenFeature(tf.float32) for name in optional}
     metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
     with tft_beam.Context(temp_dir=str(folder / "temp")), beam.Pipeline(runner=FnApiRunner()) as pipeline:
         data = pipeline | beam.Create(instances, reshuffle=False)

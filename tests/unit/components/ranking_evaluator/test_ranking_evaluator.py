@@ -16,7 +16,7 @@ from components.pair_example_gen.source import Layout
 from components.ranking_evaluator.measure import measure
 from components.ranking_evaluator.settings import Candidates, RankingSettings
 from components.ranking_evaluator.task import Task, of_popularity, of_tables
-from trainer.published import Side, Tables
+from trainer.export.tables import Side, Tables
 
 pytestmark = pytest.mark.tensorflow
 

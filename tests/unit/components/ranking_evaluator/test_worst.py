@@ -9,7 +9,7 @@ import pytest
 from components.coded_pairs import CodedPairs, Columns
 from components.ranking_evaluator.task import Task, of_tables
 from components.ranking_evaluator.worst import lowest
-from trainer.published import Side, Tables
+from trainer.export.tables import Side, Tables
 
 pytestmark = pytest.mark.tensorflow
 

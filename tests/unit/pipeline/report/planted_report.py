@@ -20,7 +20,7 @@ from pipeline.config import PipelineConfig
 from pipeline.records.executions import Artifact, Execution
 from pipeline.records.run_folder import RunFolder
 from pipeline.report.sources import Run
-from trainer.published import Side, Tables
+from trainer.export.tables import Side, Tables
 
 # Ids that would be markup, script, a template or an end of a text if nobody took care.
 HOSTILE = [

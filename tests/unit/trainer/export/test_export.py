@@ -1,0 +1,332 @@
+"""Every signature of a published model against plain NumPy."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.unit.trainer.planted_model import DIMENSION, LEFT, RIGHT, Planted, Side
+from trainer.data.transform_graph import TransformGraph
+from trainer.export import warmup
+from trainer.export.published_model import PublishedModel
+from trainer.model.network import build_model
+from trainer.model.table_sizes import TableSizes
+from trainer.settings import ModelSettings
+
+pytestmark = pytest.mark.tensorflow
+
+UNKNOWN = [b"never seen", b"", b" ", b"Plain", b"07", "🎬".encode()]
+SIGNATURES = {
+    "serving_default", "evaluate", "score", "similar_left", "similar_right", "neighbors_left", "neighbors_right",
+    "embed_left", "embed_right", "similar_left_filtered", "similar_right_filtered",
+}  # fmt: skip
+# What a client without anything of ours does: import TensorFlow, load, ask every signature.
+CLIENT = """
+import json, sys
+import tensorflow as tf
+served = tf.saved_model.load(sys.argv[1]).signatures
+ids, k = tf.constant([b"plain", b"007", b"never seen"]), tf.constant(3)
+right = tf.constant([b"lock", b"0", b"never seen"])
+example = tf.train.Example()
+example.features.feature["left_id"].bytes_list.value.append(b"plain")
+example.features.feature["right_id"].bytes_list.value.append(b"lock")
+examples = tf.constant([example.SerializeToString()])
+asked = {
+    "score": dict(left_id=ids, right_id=right), "serving_default": dict(examples=examples),
+    "evaluate": dict(examples=examples), "similar_right": dict(left_id=ids, k=k),
+    "similar_left": dict(right_id=right, k=k),
+    "similar_right_filtered": dict(left_id=ids, k=k, exclude=tf.constant([b"lock"]), candidates=right),
+    "similar_left_filtered": dict(right_id=right, k=k, exclude=tf.constant([], tf.string), candidates=ids),
+    "neighbors_left": dict(left_id=ids, k=k),
+    "neighbors_right": dict(right_id=right, k=k), "embed_left": dict(left_id=ids), "embed_right": dict(right_id=right),
+}
+answers = {}
+for name, inputs in asked.items():
+    found = {key: value.numpy().tolist() for key, value in served[name](**inputs).items()}
+    answers[name] = {k: [[i.decode() for i in row] for row in v] if k.endswith("_id") else v for k, v in found.items()}
+ours = {"tfx", "tensorflow_transform", "apache_beam", "trainer", "components", "pipeline", "serving"} & set(sys.modules)
+print(json.dumps({"answers": answers, "imported": sorted(ours), "signatures": sorted(served)}))
+"""
+
+
+@pytest.fixture(scope="module")
+def served(planted: Planted):
+    """Asks a signature; NumPy in, NumPy out."""
+    loaded = tf.saved_model.load(str(planted.model))
+
+    def ask(signature: str, **inputs: object) -> dict[str, np.ndarray]:
+        tensors = {name: tf.constant(value, tf.int32 if name == "k" else tf.string) for name, value in inputs.items()}
+        return {name: value.numpy() for name, value in loaded.signatures[signature](**tensors).items()}
+
+    ask.names = set(loaded.signatures)
+    ask.loaded = loaded
+    return ask
+
+
+@pytest.fixture(scope="module")
+def client(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """What the client above answers, run in a folder where nothing of ours can be imported."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [sys.executable, "-c", CLIENT, str(planted.model)]
+    folder = tmp_path_factory.mktemp("elsewhere")
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _every_pair() -> tuple[list[bytes], list[bytes]]:
+    pairs = [(left, right) for left in LEFT + UNKNOWN for right in RIGHT + UNKNOWN]
+    return [left for left, _ in pairs], [right for _, right in pairs]
+
+
+def _expected_scores(planted: Planted, left: list[bytes], right: list[bytes]) -> np.ndarray:
+    table = planted.scores()
+    return np.array([table[planted.left.row(p), planted.right.row(q)] for p, q in zip(left, right, strict=True)])
+
+
+def _example(left: bytes, right: bytes, **extra: float) -> bytes:
+    example = tf.train.Example()
+    example.features.feature["left_id"].bytes_list.value.append(left)
+    example.features.feature["right_id"].bytes_list.value.append(right)
+    for name, value in extra.items():
+        example.features.feature[name].float_list.value.append(value)
+    return example.SerializeToString()
+
+
+def _best(scores: np.ndarray, ids: list[bytes], k: int) -> list[bytes]:
+    """Highest first; of equals the earlier."""
+    return [ids[i] for i in sorted(range(len(ids)), key=lambda i: (-scores[i], i))[: max(k, 0)]]
+
+
+def test_the_signatures_are_those_of_the_contract(served) -> None:
+    assert served.names == SIGNATURES
+    loaded = served.loaded.signatures
+    shapes = {
+        name: {
+            key: (spec.dtype.name, spec.shape.rank) for key, spec in loaded[name].structured_input_signature[1].items()
+        }
+        for name in SIGNATURES
+    }
+    assert shapes["score"] == {"left_id": ("string", 1), "right_id": ("string", 1)}
+    assert shapes["similar_right"] == {"left_id": ("string", 1), "k": ("int32", 0)}
+    assert shapes["neighbors_left"] == {"left_id": ("string", 1), "k": ("int32", 0)}
+    assert shapes["serving_default"] == {"examples": ("string", 1)}
+
+
+def test_score_is_dot_plus_biases_and_value_is_in_the_labels_unit(planted: Planted, served) -> None:
+    left, right = _every_pair()
+    answer = served("score", left_id=left, right_id=right)
+    expected = _expected_scores(planted, left, right)
+    np.testing.assert_allclose(answer["score"], expected, atol=1e-5)
+    assert (answer["score"] > 0).any() and (answer["score"] < 0).any()
+    np.testing.assert_allclose(answer["strength"], np.abs(expected), atol=1e-5)
+    np.testing.assert_allclose(answer["value"], expected * 5.0 + 100.0, atol=1e-4)
+    assert answer["left_known"].tolist() == [name in LEFT for name in left]
+    assert answer["right_known"].tolist() == [name in RIGHT for name in right]
+
+
+def test_serving_default_scores_examples(planted: Planted, served) -> None:
+    left, right = _every_pair()
+    examples = [_example(p, q, score=3.0) for p, q in zip(left, right, strict=True)]
+    answer = served("serving_default", examples=examples)
+    assert set(answer) == {"score"}
+    np.testing.assert_allclose(answer["score"], _expected_scores(planted, left, right), atol=1e-5)
+
+
+def test_evaluate_answers_beside_the_constant_model(planted: Planted, served) -> None:
+    answer = served("evaluate", examples=[_example(LEFT[0], RIGHT[1]), _example(LEFT[3], b"?")])
+    expected = _expected_scores(planted, [LEFT[0], LEFT[3]], [RIGHT[1], b"?"]) * 5.0 + 100.0
+    np.testing.assert_allclose(answer["value"], expected, atol=1e-4)
+    assert answer["baseline"].tolist() == [100.0, 100.0]
+
+
+@pytest.mark.parametrize("k", [0, 1, 3, "n", "n+5", -1, -(2**31), 2**31 - 1])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_similar_ranks_the_whole_catalogue(planted: Planted, served, side: str, k: int | str) -> None:
+    candidates = planted.right.ids if side == "right" else planted.left.ids
+    wanted = {"n": len(candidates), "n+5": len(candidates) + 5}.get(k, k)
+    other = "left" if side == "right" else "right"
+    queries = (LEFT if other == "left" else RIGHT) + UNKNOWN
+    table = planted.scores() if side == "right" else planted.scores().T
+    answer = served(f"similar_{side}", k=wanted, **{f"{other}_id": queries})
+    assert set(answer) == {f"{side}_id", "score"}
+    for i, query in enumerate(queries):
+        scores = table[getattr(planted, other).row(query)][: len(candidates)].astype(np.float32)
+        if side == "right":
+            scores[6] = scores[2]  # equal rows: equal scores, whatever the summation
+        best = _best(scores, candidates, wanted)
+        assert answer[f"{side}_id"][i].tolist() == best
+        np.testing.assert_allclose(answer["score"][i], [scores[candidates.index(name)] for name in best], atol=1e-5)
+
+
+def test_a_tie_goes_to_the_more_frequent_id(served) -> None:
+    for ranking in served("similar_right", left_id=LEFT, k=len(RIGHT))["right_id"].tolist():
+        assert ranking.index(RIGHT[6]) == ranking.index(RIGHT[2]) + 1
+
+
+def _cosines(side: Side, query: int) -> np.ndarray:
+    vectors = side.vectors.astype(float)
+    lengths = np.sqrt((vectors**2).sum(axis=1))
+    products = lengths * lengths[query]
+    return np.divide(vectors @ vectors[query], products, out=np.zeros(len(vectors)), where=products > 0)
+
+
+@pytest.mark.parametrize("k", [0, 1, 4, "n", "n+5", -1])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_neighbors_are_the_nearest_by_cosine_without_itself(planted: Planted, served, side: str, k: int | str) -> None:
+    tables: Side = getattr(planted, side)
+    wanted = {"n": len(tables.ids), "n+5": len(tables.ids) + 5}.get(k, k)
+    answer = served(f"neighbors_{side}", k=wanted, **{f"{side}_id": tables.ids})
+    for query, name in enumerate(tables.ids):
+        cosines = _cosines(tables, query)[: len(tables.ids)].round(5)
+        ids = answer[f"{side}_id"][query].tolist()
+        assert name not in ids
+        assert len(ids) == min(max(wanted, 0), len(tables.ids) - 1)
+        others = [i for i in range(len(tables.ids)) if i != query]
+        expected = sorted((cosines[i] for i in others), reverse=True)[: len(ids)]
+        np.testing.assert_allclose(answer["score"][query], expected, atol=2e-5)
+        np.testing.assert_allclose([cosines[tables.ids.index(i)] for i in ids], expected, atol=2e-5)
+        assert len(set(ids)) == len(ids)
+
+
+def test_what_points_nowhere_is_at_cosine_zero(served) -> None:
+    answer = served("neighbors_left", left_id=[LEFT[4]], k=99)
+    assert answer["left_id"][0].tolist() == [name for name in LEFT if name != LEFT[4]]
+    assert answer["score"][0].tolist() == [0.0] * (len(LEFT) - 1)
+
+
+def test_an_unknown_id_has_neighbors_too(planted: Planted, served) -> None:
+    answer = served("neighbors_right", right_id=[b"never seen"], k=2)
+    cosines = _cosines(planted.right, len(RIGHT))[: len(RIGHT)].round(6)
+    assert answer["right_id"][0].tolist() == _best(cosines, RIGHT, 2)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_embed_gives_the_rows_of_the_table(planted: Planted, served, side: str) -> None:
+    tables: Side = getattr(planted, side)
+    queries = tables.ids + UNKNOWN
+    answer = served(f"embed_{side}", **{f"{side}_id": queries})
+    np.testing.assert_array_equal(answer["embedding"], tables.vectors[[tables.row(name) for name in queries]])
+    assert answer["known"].tolist() == [name in tables.ids for name in queries]
+
+
+@pytest.mark.parametrize(
+    ("signature", "inputs", "shapes"),
+    [
+        ("score", {"left_id": [], "right_id": []}, {"score": (0,), "left_known": (0,)}),
+        ("similar_right", {"left_id": [], "k": 3}, {"right_id": (0, 3), "score": (0, 3)}),
+        ("neighbors_left", {"left_id": [], "k": 3}, {"left_id": (0, 3)}),
+        ("embed_left", {"left_id": []}, {"embedding": (0, DIMENSION)}),
+    ],
+)
+def test_nothing_asked_is_nothing_answered(served, signature: str, inputs: dict, shapes: dict) -> None:
+    answer = served(signature, **inputs)
+    assert {name: answer[name].shape for name in shapes} == shapes
+
+
+def test_a_client_needs_nothing_but_tensorflow(client: dict, served) -> None:
+    assert client["imported"] == []
+    assert set(client["signatures"]) == SIGNATURES
+    here = served("score", left_id=[b"plain", b"007", b"?"], right_id=[b"lock", b"0", b"?"])
+    np.testing.assert_allclose(client["answers"]["score"]["score"], here["score"], atol=1e-6)
+    assert client["answers"]["score"]["left_known"] == [True, True, False]
+    similar = served("similar_right", left_id=[b"plain", b"007", b"?"], k=3)["right_id"]
+    assert client["answers"]["similar_right"]["right_id"] == [[name.decode() for name in row] for row in similar]
+    assert set(client["answers"]) == SIGNATURES
+
+
+def test_the_model_carries_its_files(planted: Planted) -> None:
+    assert (planted.model / "saved_model.pb").is_file()
+    assert {path.name for path in Path(planted.model, "assets").iterdir()} == {"left", "right"}
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("k", [0, 1, 3, 99, -1])
+@pytest.mark.parametrize(
+    ("exclude", "candidates"),
+    [
+        ([], []),
+        ([0, 2], []),
+        ([], [1, 3, 5]),
+        ([3], [5, 3, 1, 1]),
+        ([b"never seen", b""], []),
+        ([], [b"never seen", 4]),
+        ([], [b"never seen"]),
+        ([0, 1, 2, 3, 4, 5, 6, 7, 8], []),
+    ],
+    ids=str,
+)
+def test_a_filter_leaves_out_and_restricts(
+    planted: Planted, served, side: str, k: int, exclude: list, candidates: list
+) -> None:
+    catalogue = planted.right.ids if side == "right" else planted.left.ids
+    other = "left" if side == "right" else "right"
+    queries = (LEFT if other == "left" else RIGHT) + UNKNOWN
+    table = planted.scores() if side == "right" else planted.scores().T
+    left_out, ranked = (
+        [catalogue[i] if isinstance(i, int) else i for i in ids if isinstance(i, bytes) or i < len(catalogue)]
+        for ids in (exclude, candidates)
+    )
+    answer = served(f"similar_{side}_filtered", k=k, exclude=left_out, candidates=ranked, **{f"{other}_id": queries})
+    remaining = [i for i in catalogue if i not in left_out and (not ranked or i in ranked)]
+    for i, query in enumerate(queries):
+        scores = table[getattr(planted, other).row(query)][: len(catalogue)].astype(np.float32)
+        if side == "right":
+            scores[6] = scores[2]
+        best = _best([scores[catalogue.index(name)] for name in remaining], remaining, k)
+        assert answer[f"{side}_id"][i].tolist() == best
+        np.testing.assert_allclose(answer["score"][i], [scores[catalogue.index(name)] for name in best], atol=1e-5)
+
+
+def test_a_table_is_stored_once(planted: Planted, served) -> None:
+    """The variables of the checkpoint are the tables, the biases, the lengths and the ids, and nothing twice."""
+    shapes = [tuple(shape) for name, shape in tf.train.list_variables(str(planted.model / "variables" / "variables"))
+              if name.startswith(("left", "right", "offset"))]  # fmt: skip
+    left, right = len(LEFT), len(RIGHT)
+    expected = [(left + 1, DIMENSION), (right + 1, DIMENSION), (left + 1,), (left + 1,), (right + 1,), (right + 1,)]
+    assert sorted(shapes) == sorted([*expected, (left,), (right,), ()])
+
+
+def test_a_ranking_does_not_copy_the_table(served) -> None:
+    """No signature gathers from a variable: TensorFlow would copy a table so read at every dense read of it."""
+    kinds = {
+        node.op
+        for signature in SIGNATURES
+        for function in [served.loaded.signatures[signature]]
+        for graph in [function.graph.as_graph_def()]
+        for nodes in [graph.node, *(body.node_def for body in graph.library.function)]
+        for node in nodes
+    }
+    assert "ReadVariableOp" in kinds and "MatMul" in kinds
+    assert "ResourceGather" not in kinds
+
+
+def test_every_signature_but_that_of_the_evaluator_is_warmed_up(planted: Planted, served) -> None:
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    asked = set()
+    for record in tf.data.TFRecordDataset(str(planted.model / warmup.REQUESTS)).as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        name = request.model_spec.signature_name
+        inputs = {alias: tf.make_ndarray(proto) for alias, proto in request.inputs.items()}
+        assert served(name, **inputs), name
+        asked.add(name)
+    assert asked == SIGNATURES - {"evaluate"}
+
+
+def test_a_network_that_divides_by_lengths_is_published_so(planted: Planted) -> None:
+    learned = TransformGraph(str(planted.model.parent.parent / "transform"))
+    sizes = TableSizes(len(LEFT) + 1, len(RIGHT) + 1)
+    network = build_model(sizes, ModelSettings(dimension=DIMENSION, bias=False, normalize=True), seed=1)
+    model = PublishedModel(network, learned, shared=False)
+    rows = np.arange(len(RIGHT))
+    expected = network.predict([rows[:, None], rows[:, None]], verbose=0)[:, 0]
+    answer = model.score(tf.constant(LEFT[: len(RIGHT)]), tf.constant(RIGHT))["score"].numpy()
+    np.testing.assert_allclose(answer, expected, atol=1e-6)

@@ -1,0 +1,63 @@
+"""The memory that a training needs, told before it begins."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from errors import TrainingTooLarge
+from trainer.gradient.optimizers import build_optimizer
+from trainer.model.network import build_model
+from trainer.model.table_sizes import TableSizes
+from trainer.settings import ModelSettings, TrainSettings
+from trainer.training import memory
+
+pytestmark = pytest.mark.tensorflow
+
+SIZES = TableSizes(300, 200)
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "adam", "sgd"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_tables_and_optimizer_are_what_keras_allocates(optimizer: str, bias: bool) -> None:
+    model, settings = ModelSettings(dimension=16, bias=bias), TrainSettings(optimizer=optimizer)
+    network = build_model(SIZES, model, seed=1)
+    keras_optimizer = build_optimizer(settings)
+    keras_optimizer.build(network.trainable_variables)
+    parts = memory.needed(SIZES, model, settings)
+    tables = sum(int(variable.numpy().nbytes) for variable in network.variables)
+    slots = sum(int(v.numpy().nbytes) for v in keras_optimizer.variables if len(v.shape) == 2)
+    assert parts["tables"] == pytest.approx(tables, abs=8)
+    # Row-wise Adagrad keeps a number for each row of a bias too.
+    assert parts["optimizer"] == pytest.approx(slots, rel=0.01, abs=4 * 500)
+
+
+def test_a_shared_table_counts_once() -> None:
+    shared = memory.needed(TableSizes(300, 300, shared=True), ModelSettings(bias=False), TrainSettings())
+    apart = memory.needed(TableSizes(300, 300), ModelSettings(bias=False), TrainSettings())
+    assert 2 * shared["tables"] == apart["tables"]
+
+
+def test_what_cannot_fit_is_refused_with_the_figures_and_what_to_do() -> None:
+    sizes = TableSizes(10**10, 10**9)
+    with pytest.raises(TrainingTooLarge) as refused:
+        memory.check(sizes, ModelSettings(), TrainSettings(optimizer="adam"))
+    assert refused.value.exit_code == 2
+    message = str(refused.value)
+    assert "10,000,000,000 left and 1,000,000,000 right entities of model.dimension 64" in message
+    # 11e9 rows of 65 numbers of 4 bytes.
+    assert "tables 2,860.0 GB, optimizer 5,720.0 GB" in message
+    assert re.search(r"and [\d.]+ GB are free; lower model\.dimension", message)
+
+
+def test_a_container_may_allow_less_than_the_machine_has(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(memory, "_CGROUP_LIMITS", (str(tmp_path / "none"), str(limit)))
+    whole = memory.available()
+    limit.write_text("max\n")
+    assert memory.available() == pytest.approx(whole, rel=0.2)
+    limit.write_text(f"{10**12}\n")
+    assert memory.available() == pytest.approx(whole, rel=0.2)
+    limit.write_text("1000\n")
+    assert memory.available() < 1000

@@ -1,0 +1,214 @@
+"""Encoded pairs as columns: in memory, or in shards on disk where they are too many. Nothing here is a row's object."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+# Enough that a shard is a small part of the data, few enough that each is written in long runs.
+_SHARDS = 64
+# Rows that are gathered before they are dealt out to the shards.
+_DEAL_ROWS = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """Columns of one split; row i of each belongs to pair i."""
+
+    left: np.ndarray  # int32 [n]
+    right: np.ndarray  # int32 [n]
+    label: np.ndarray  # float32 [n]
+    weight: np.ndarray | None = None  # float32 [n]; None: every row counts the same
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the columns."""
+        return sum(column.nbytes for column in self._columns())
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows have weights."""
+        return self.weight is not None
+
+    @property
+    def positives_only(self) -> bool:
+        """Whether no row says that two entities are dissimilar: then negatives must be drawn."""
+        return bool((self.label > 0).all())
+
+    def take(self, rows: np.ndarray | slice) -> Pairs:
+        """The given rows, in the given order."""
+        return Pairs(*(column[rows] for column in self._columns()))
+
+    def hold_out(self, fraction: float, seed: int) -> tuple[Pairs, Pairs]:
+        """Splits off `fraction` of the rows, at least one on either side, drawn by `seed`: (kept, held out)."""
+        order = np.random.default_rng(seed).permutation(len(self))
+        held = min(max(round(len(self) * fraction), 1), len(self) - 1)
+        return self.take(np.sort(order[held:])), self.take(np.sort(order[:held]))
+
+    def shuffled(self, draw: np.random.Generator, batch_size: int) -> Iterator[Pairs]:
+        """One pass in a random order, every permutation being as likely; the last batch may be smaller."""
+        order = draw.permutation(len(self)).astype(np.int32 if len(self) < 2**31 else np.int64)
+        for start in range(0, len(self), batch_size):
+            yield self.take(order[start : start + batch_size])
+
+    def in_order(self, batch_size: int) -> Iterator[Pairs]:
+        """One pass in the order of the columns."""
+        for start in range(0, len(self), batch_size):
+            yield self.take(slice(start, start + batch_size))
+
+    def occurrences(self, sizes: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """How many pairs each left and each right entity has; int64 `[rows]` of tables of `sizes`."""
+        return np.bincount(self.left, minlength=sizes[0]), np.bincount(self.right, minlength=sizes[1])
+
+    def _columns(self) -> list[np.ndarray]:
+        return [self.left, self.right, self.label] + ([] if self.weight is None else [self.weight])
+
+
+class TrainingPairs(Protocol):
+    """What training needs of its pairs, wherever they are kept."""
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows have weights."""
+
+    @property
+    def positives_only(self) -> bool:
+        """Whether no row says that two entities are dissimilar: then negatives must be drawn."""
+
+    def __len__(self) -> int: ...
+
+    def hold_out(self, fraction: float, seed: int) -> tuple[TrainingPairs, Pairs]:
+        """Splits off about `fraction` of the rows, drawn by `seed`: (kept, held out)."""
+
+    def shuffled(self, draw: np.random.Generator, batch_size: int) -> Iterator[Pairs]:
+        """One pass in an order drawn by `draw`, in batches of which the last may be smaller."""
+
+    def occurrences(self, sizes: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """How many pairs each left and each right entity has; int64 `[rows]` of tables of `sizes`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardedPairs:
+    """Pairs dealt out at random to files on disk, each of which fits in memory.
+
+    A pass takes the shards in a random order and the rows of each in a random order: the external shuffle of Rao (1961)
+    and Sandelius (1962). Which rows share a shard was drawn once; the order within it is new in every pass.
+    """
+
+    files: tuple[str, ...]
+    counts: tuple[int, ...]
+    weighted: bool
+    positives_only: bool
+
+    def __len__(self) -> int:
+        return sum(self.counts)
+
+    def hold_out(self, fraction: float, seed: int) -> tuple[ShardedPairs, Pairs]:
+        """Whole shards, which are random samples, drawn by `seed` until they hold at least `fraction` of the rows."""
+        order = np.random.default_rng(seed).permutation(len(self.files)).tolist()
+        held = 1
+        while sum(self.counts[shard] for shard in order[:held]) < fraction * len(self) and held < len(order) - 1:
+            held += 1
+        return self._only(sorted(order[held:])), _concatenated([self._read(shard) for shard in sorted(order[:held])])
+
+    def shuffled(self, draw: np.random.Generator, batch_size: int) -> Iterator[Pairs]:
+        """One pass, a shard at a time; batches reach over the shards' ends."""
+        rest: list[Pairs] = []
+        for shard in draw.permutation(len(self.files)).tolist():
+            pairs = self._read(shard)
+            pairs = _concatenated([*rest, pairs.take(draw.permutation(len(pairs)))])
+            whole = len(pairs) - len(pairs) % batch_size
+            yield from pairs.take(slice(0, whole)).in_order(batch_size)
+            rest = [pairs.take(slice(whole, None))]
+        yield from (last for last in rest if len(last))
+
+    def occurrences(self, sizes: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """How many pairs each left and each right entity has; int64 `[rows]` of tables of `sizes`."""
+        left, right = (np.zeros(size, np.int64) for size in sizes)
+        for shard in range(len(self.files)):
+            of_left, of_right = self._read(shard).occurrences(sizes)
+            left += of_left
+            right += of_right
+        return left, right
+
+    def _only(self, shards: list[int]) -> ShardedPairs:
+        files = tuple(self.files[shard] for shard in shards)
+        return dataclasses.replace(self, files=files, counts=tuple(self.counts[shard] for shard in shards))
+
+    def _read(self, shard: int) -> Pairs:
+        with pa.memory_map(self.files[shard]) as source:
+            table = pa.ipc.open_file(source).read_all()
+            left, right, label, weight = (column.to_numpy() for column in table.columns)
+        return Pairs(left, right, label, weight if self.weighted else None)
+
+
+class NoRows(ValueError):
+    """There is no row to train on."""
+
+
+def collect(batches: Iterator[Pairs], memory: int, directory: str) -> Pairs | ShardedPairs:
+    """Puts `batches`, each with weights, together: in memory up to `memory` bytes, else in shards below `directory`.
+
+    Raises:
+      NoRows: there is no row.
+    """
+    held: list[Pairs] = []
+    size = 0
+    for batch in batches:
+        held.append(batch)
+        size += batch.nbytes
+        if size > memory:
+            return _deal([*held], batches, directory)
+    if not size:
+        raise NoRows("there is no row to train on")
+    pairs = _concatenated(held)
+    weighted = pairs.weight is not None and bool(np.any(pairs.weight != 1))
+    return pairs if weighted else dataclasses.replace(pairs, weight=None)
+
+
+def _deal(held: list[Pairs], batches: Iterator[Pairs], directory: str) -> ShardedPairs:
+    draw = np.random.default_rng(0)  # the seed of the shuffle is that of the pass
+    schema = pa.schema([("left", pa.int32()), ("right", pa.int32()), ("label", pa.float32()), ("weight", pa.float32())])
+    files = tuple(os.path.join(directory, f"pairs-{shard:02d}.arrow") for shard in range(_SHARDS))
+    writers = [pa.ipc.new_file(file, schema) for file in files]
+    counts = np.zeros(_SHARDS, np.int64)
+    weighted, positives_only = False, True
+    try:
+        for batch in _in_runs(held, batches):
+            weighted |= bool(np.any(batch.weight != 1))
+            positives_only &= batch.positives_only
+            shard = draw.integers(0, _SHARDS, len(batch), dtype=np.uint8)
+            dealt = batch.take(np.argsort(shard, kind="stable"))
+            ends = np.bincount(shard, minlength=_SHARDS).cumsum()
+            for number, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
+                writers[number].write(pa.record_batch([pa.array(c[start:end]) for c in dealt._columns()], schema))
+                counts[number] += end - start
+    finally:
+        for writer in writers:
+            writer.close()
+    return ShardedPairs(files, tuple(counts.tolist()), weighted, positives_only)
+
+
+def _in_runs(held: list[Pairs], batches: Iterator[Pairs]) -> Iterator[Pairs]:
+    """All batches, put together to at least `_DEAL_ROWS`; `held` is emptied on the way."""
+    for batch in batches:
+        if sum(map(len, held)) >= _DEAL_ROWS:
+            yield _concatenated(held)
+            held.clear()
+        held.append(batch)
+    yield _concatenated(held)
+
+
+def _concatenated(parts: list[Pairs]) -> Pairs:
+    if len(parts) == 1:
+        return parts[0]
+    columns = zip(*(part._columns() for part in parts), strict=True)
+    return Pairs(*(np.concatenate(column) for column in columns))

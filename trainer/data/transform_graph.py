@@ -1,0 +1,82 @@
+"""The transform graph as a function of raw features, by TensorFlow's public interface alone."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+
+class TransformGraph(tft.TFTransformOutput):
+    """The output of TensorFlow Transform, whose graph is applied by a `tf.Module`.
+
+    TensorFlow Transform's own layer does the same with Keras 2, a second Keras to import next to that of the model.
+    """
+
+    def transform_features_layer(self) -> TransformModule:
+        """The transform graph, loaded once."""
+        return self._module
+
+    @functools.cached_property
+    def _module(self) -> TransformModule:
+        return TransformModule(self.transform_savedmodel_dir)
+
+
+class TransformModule(tf.Module):
+    """Encodes raw features: those transformed features that depend on no others than the given ones.
+
+    Args:
+      directory: the SavedModel that TensorFlow Transform wrote, with its function `transform_fn`.
+
+    Example: `module({"left_id": tf.constant([["a"], ["b"]])})` returns `{"left": <int64 [2, 1]>}`.
+    """
+
+    def __init__(self, directory: str) -> None:
+        super().__init__(name="transform_graph")
+        # An attribute, so that a SavedModel of this module keeps the vocabularies.
+        self._loaded = tf.saved_model.load(directory)
+        (self._signature,), _ = self._loaded.transform_fn.structured_input_signature
+        self._sources = _sources(self._loaded.transform_fn, self._signature)
+
+    def __call__(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Applies the graph to `raw`, each `[n, 1]`.
+
+        Raises:
+          ValueError: a feature of another name.
+        """
+        if unexpected := raw.keys() - self._signature.keys():
+            raise ValueError(f"Unexpected inputs to the transform graph: {', '.join(sorted(unexpected))}")
+        rows = tf.shape(next(iter(raw.values())))[0]
+        missing = {name: _blank(spec, rows) for name, spec in self._signature.items() if name not in raw}
+        transformed = self._loaded.transform_fn({**raw, **missing})
+        return {name: values for name, values in transformed.items() if self._sources[name] <= raw.keys()}
+
+
+def _sources(
+    function: tf.types.experimental.ConcreteFunction, signature: Mapping[str, tf.TypeSpec]
+) -> dict[str, set[str]]:
+    """The names of the inputs in `signature` that each output of `function` is computed from."""
+    # A sparse input is several tensors. What the function takes after its inputs are constants and tables.
+    named = [name for name in sorted(signature) for _ in tf.nest.flatten(signature[name], expand_composites=True)]
+    names = {placeholder.op.name: name for placeholder, name in zip(function.inputs, named, strict=False)}
+    outputs = tf.nest.pack_sequence_as(function.structured_outputs, function.outputs)
+    found = {}
+    for output, tensor in outputs.items():
+        seen, ahead = {tensor.op.name}, [tensor.op]
+        while ahead:
+            before = {source.op.name: source.op for source in ahead.pop().inputs if source.op.name not in seen}
+            seen |= before.keys()
+            ahead += before.values()
+        found[output] = {names[name] for name in names.keys() & seen}
+    return found
+
+
+def _blank(spec: tf.TypeSpec, rows: tf.Tensor) -> tf.Tensor | tf.SparseTensor:
+    """Zeros or empty strings `[rows, ...]` of a dense `spec`; no values of a sparse one."""
+    if isinstance(spec, tf.SparseTensorSpec):
+        width = tf.zeros([spec.shape.rank - 1], tf.int64)
+        shape = tf.concat([tf.cast(rows, tf.int64)[None], width], axis=0)
+        return tf.SparseTensor(tf.zeros([0, spec.shape.rank], tf.int64), tf.zeros([0], spec.dtype), shape)
+    return tf.zeros([rows, *spec.shape[1:]], spec.dtype)

@@ -1,0 +1,1 @@
+"""The published model: written, read back, warmed up."""

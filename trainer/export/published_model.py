@@ -1,0 +1,171 @@
+"""The published model: string ids in, string ids out, stock TensorFlow ops only."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer import features
+from trainer.data.transform_graph import TransformGraph
+from trainer.export.sides import SideVariables, bias_of, has_layer, is_normalized, table_of
+from trainer.export.unit import unit_of
+from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
+
+Outputs = dict[str, tf.Tensor]
+
+# Every signature looks ids up: the transform graph is put into each as a call of one function, not anew.
+_traced_once = tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+
+
+class PublishedModel(tf.Module):
+    """Embedding tables and vocabularies with the signatures of a published model."""
+
+    def __init__(self, network: keras.Model, transform: TransformGraph, shared: bool, hashes: int = 1) -> None:
+        super().__init__(name="published_model")
+        self._encode = transform.transform_features_layer()
+        self._hashes = hashes
+        left_name, right_name = features.vocabulary_names(shared)
+        left = table_of(network, LEFT_VECTORS, _ids(transform, left_name), hashes)
+        right = left if shared else table_of(network, RIGHT_VECTORS, _ids(transform, right_name), hashes)
+        normalized = is_normalized(network)
+        self.left = SideVariables("left", left, bias_of(network, LEFT_BIAS, left), normalized)
+        self.right = SideVariables("right", right, bias_of(network, RIGHT_BIAS, right), normalized)
+        offset = network.get_layer(GLOBAL_BIAS).get_weights()[0] if has_layer(network, GLOBAL_BIAS) else np.float32(0)
+        self.offset = tf.Variable(offset, trainable=False, name="offset")
+        unit = unit_of(transform)
+        # Variables, so that a warm start finds them beside the tables.
+        self.center = tf.Variable(unit.center, trainable=False, dtype=tf.float32, name="center")
+        self.scale = tf.Variable(unit.scale, trainable=False, dtype=tf.float32, name="scale")
+        # These too: who reads the tables from the variables alone needs them for unknown ids.
+        self.hashes = tf.Variable(hashes, trainable=False, dtype=tf.int32, name="hashes")
+        self.normalized = tf.Variable(normalized, trainable=False, dtype=tf.bool, name="normalized")
+
+    @_traced_once
+    def left_rows(self, ids: tf.Tensor) -> tf.Tensor:
+        """Table rows int64 `[n, hashes]` of left ids string `[n]`."""
+        return tf.ensure_shape(self._encode({features.LEFT_ID: ids[:, None]})[features.LEFT], [None, self._hashes])
+
+    @_traced_once
+    def right_rows(self, ids: tf.Tensor) -> tf.Tensor:
+        """Table rows int64 `[n, hashes]` of right ids string `[n]`."""
+        return tf.ensure_shape(self._encode({features.RIGHT_ID: ids[:, None]})[features.RIGHT], [None, self._hashes])
+
+    def pair_scores(self, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+        """score float `[n]` = dot + biases for table rows `[n, hashes]` of either side."""
+        dot = tf.reduce_sum(self.left.vectors_of(left) * self.right.vectors_of(right), axis=1)
+        return dot + self.left.biases_of(left) + self.right.biases_of(right) + self.offset
+
+    def score(self, left_id: tf.Tensor, right_id: tf.Tensor) -> Outputs:
+        """Signed score, strength, value in the label's unit, and whether each id was in the vocabulary; all `[n]`."""
+        left, right = self.left_rows(left_id), self.right_rows(right_id)
+        score = self.pair_scores(left, right)
+        return {
+            "score": score,
+            "strength": tf.abs(score),
+            "value": score * self.scale + self.center,
+            "left_known": self.left.known(left),
+            "right_known": self.right.known(right),
+        }
+
+    def score_examples(self, examples: tf.Tensor) -> Outputs:
+        """score `[n]` for serialized tf.Examples string `[n]`."""
+        return {"score": self._score_parsed(examples)["score"]}
+
+    def evaluate_examples(self, examples: tf.Tensor) -> Outputs:
+        """For the Evaluator: `value` `[n]`, and `baseline` `[n]`, the value that a constant model would answer."""
+        value = self._score_parsed(examples)["value"]
+        return {"value": value, "baseline": tf.fill(tf.shape(value), self.center)}
+
+    def _score_parsed(self, examples: tf.Tensor) -> Outputs:
+        ids = {name: tf.io.FixedLenFeature([], tf.string) for name in (features.LEFT_ID, features.RIGHT_ID)}
+        parsed = tf.io.parse_example(examples, ids)
+        return self.score(parsed[features.LEFT_ID], parsed[features.RIGHT_ID])
+
+    def similar_right(self, left_id: tf.Tensor, k: tf.Tensor) -> Outputs:
+        """The `k` right entities with the highest score for each left id, best first; `[n, k]`."""
+        ids, scores = self._similar(self.left, self.left_rows(left_id), self.right, k)
+        return {"right_id": ids, "score": scores}
+
+    def similar_left(self, right_id: tf.Tensor, k: tf.Tensor) -> Outputs:
+        """The `k` left entities with the highest score for each right id, best first; `[n, k]`."""
+        ids, scores = self._similar(self.right, self.right_rows(right_id), self.left, k)
+        return {"left_id": ids, "score": scores}
+
+    def similar_right_filtered(
+        self, left_id: tf.Tensor, k: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
+    ) -> Outputs:
+        """As `similar_right`, without the ids `exclude` `[e]`, and among `candidates` `[c]` where there are any."""
+        allowed = _allowed(self.right, self.right_rows(exclude), self.right_rows(candidates))
+        ids, scores = self._similar(self.left, self.left_rows(left_id), self.right, k, allowed)
+        return {"right_id": ids, "score": scores}
+
+    def similar_left_filtered(
+        self, right_id: tf.Tensor, k: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
+    ) -> Outputs:
+        """As `similar_left`, without the ids `exclude` `[e]`, and among `candidates` `[c]` where there are any."""
+        allowed = _allowed(self.left, self.left_rows(exclude), self.left_rows(candidates))
+        ids, scores = self._similar(self.right, self.right_rows(right_id), self.left, k, allowed)
+        return {"left_id": ids, "score": scores}
+
+    def _similar(
+        self,
+        query: SideVariables,
+        rows: tf.Tensor,
+        candidates: SideVariables,
+        k: tf.Tensor,
+        allowed: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The best candidates, all of them or those of the mask `allowed` `[count]`."""
+        scores = candidates.products(query.vectors_of(rows)) + candidates.bias.read_value()[: candidates.count]
+        limit = candidates.count
+        if allowed is not None:
+            scores = tf.where(allowed, scores, -float("inf"))
+            limit = tf.math.count_nonzero(allowed, dtype=tf.int32)
+        best, values = candidates.nearest(scores, k, limit)
+        # The same for every candidate of a query: it changes no order.
+        return candidates.ids_of(best), values + (query.biases_of(rows) + self.offset)[:, None]
+
+    def neighbors_left(self, left_id: tf.Tensor, k: tf.Tensor) -> Outputs:
+        """The `k` other left entities nearest by cosine to each left id; `[n, k]`."""
+        ids, scores = _neighbors(self.left, self.left_rows(left_id), k)
+        return {"left_id": ids, "score": scores}
+
+    def neighbors_right(self, right_id: tf.Tensor, k: tf.Tensor) -> Outputs:
+        """The `k` other right entities nearest by cosine to each right id; `[n, k]`."""
+        ids, scores = _neighbors(self.right, self.right_rows(right_id), k)
+        return {"right_id": ids, "score": scores}
+
+    def embed_left(self, left_id: tf.Tensor) -> Outputs:
+        """`embedding` `[n, d]` and `known` `[n]` of left ids `[n]`."""
+        rows = self.left_rows(left_id)
+        return {"embedding": self.left.vectors_of(rows), "known": self.left.known(rows)}
+
+    def embed_right(self, right_id: tf.Tensor) -> Outputs:
+        """`embedding` `[n, d]` and `known` `[n]` of right ids `[n]`."""
+        rows = self.right_rows(right_id)
+        return {"embedding": self.right.vectors_of(rows), "known": self.right.known(rows)}
+
+
+def _allowed(side: SideVariables, exclude: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
+    """bool `[count]`: which known rows may be answered; without candidates all but the excluded."""
+
+    def mask(rows: tf.Tensor) -> tf.Tensor:
+        known = tf.boolean_mask(rows[:, 0], side.known(rows))
+        hits = tf.math.unsorted_segment_sum(tf.ones_like(known), known, side.count)
+        return hits > 0
+
+    every = tf.equal(tf.size(candidates), 0)
+    return tf.logical_and(tf.logical_or(every, mask(candidates)), tf.logical_not(mask(exclude)))
+
+
+def _neighbors(side: SideVariables, rows: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Nearest rows of the same table by cosine, without the query itself; a zero vector is at cosine 0 from all."""
+    cosines = side.products(side.directions_of(rows)) * side.inverse_lengths.read_value()[: side.count]
+    itself = tf.one_hot(rows[:, 0], side.count, on_value=True, off_value=False, dtype=tf.bool)
+    best, values = side.nearest(tf.where(itself, -float("inf"), cosines), k, side.count - 1)
+    return side.ids_of(best), values
+
+
+def _ids(transform: TransformGraph, vocabulary: str) -> list[bytes]:
+    return list(transform.vocabulary_by_name(vocabulary))

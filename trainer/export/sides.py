@@ -1,0 +1,116 @@
+"""The two sides of a published model: their ids, vectors and biases as TensorFlow variables."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer.model.layers import Direction
+
+
+class TableVariables:
+    """The entities of a vocabulary: their ids and vectors, in its order, out-of-vocabulary rows last.
+
+    Vectors are always read whole and gathered from what was read. Gathering from the variable itself would mark it as
+    sparsely read, and TensorFlow would then copy all of it for every ranking: 0.3 s where the matmul takes 0.02.
+    """
+
+    def __init__(self, ids: list[bytes], vectors: np.ndarray) -> None:
+        self.ids = tf.Variable(np.array(ids, dtype=object), dtype=tf.string, trainable=False, name="ids")
+        self.vectors = tf.Variable(vectors, trainable=False, name="vectors")
+        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        inverse = np.divide(1.0, lengths, out=np.zeros(len(vectors)), where=lengths > 0)
+        self.inverse_lengths = tf.Variable(inverse.astype(np.float32), trainable=False, name="inverse_lengths")
+        self.count = len(ids)
+
+
+class SideVariables(tf.Module):
+    """One side of the model: the table of its entities, which the sides may share, and its biases.
+
+    Ids come as rows `[n, hashes]`: a known id's one row, repeated; those that an unknown id is the mean of.
+    """
+
+    def __init__(self, name: str, table: TableVariables, bias: np.ndarray, normalized: bool) -> None:
+        super().__init__(name=name)
+        self._normalized = normalized
+        # Attributes of its own, so that a warm start finds them in the checkpoint as `left/vectors` and so on.
+        self.ids, self.vectors = table.ids, table.vectors
+        self.inverse_lengths = table.inverse_lengths
+        self.bias = tf.Variable(bias, trainable=False, name="bias")
+        self.count = table.count
+
+    def known(self, rows: tf.Tensor) -> tf.Tensor:
+        """Whether rows `[n, hashes]` are of the vocabulary, not out-of-vocabulary buckets; bool `[n]`."""
+        return rows[:, 0] < self.count
+
+    def vectors_of(self, rows: tf.Tensor) -> tf.Tensor:
+        """Vectors `[n, d]` of rows `[n, hashes]`."""
+        return self._mean(self.vectors.read_value(), rows, self._normalized)
+
+    def biases_of(self, rows: tf.Tensor) -> tf.Tensor:
+        """Biases `[n]` of rows `[n, hashes]`."""
+        return self._mean(self.bias.read_value(), rows, False)
+
+    def directions_of(self, rows: tf.Tensor) -> tf.Tensor:
+        """Vectors `[n, d]` of rows `[n, hashes]`, divided by their lengths; zero stays zero."""
+        vectors = self.vectors_of(rows)
+        inverse = tf.gather(self.inverse_lengths.read_value(), rows[:, 0])
+        if rows.shape[1] > 1:
+            of_means = tf.math.reciprocal_no_nan(tf.norm(vectors, axis=1))
+            inverse = tf.where(self.known(rows), inverse, of_means)
+        return vectors * inverse[:, None]
+
+    def _mean(self, table: tf.Tensor, rows: tf.Tensor, normalized: bool) -> tf.Tensor:
+        """What `table` `[rows, ...]` has for known ids as it is, for unknown ones its mean; `[n, ...]`."""
+        first = tf.gather(table, rows[:, 0])
+        if rows.shape[1] == 1:
+            return first
+        mean = tf.reduce_mean(tf.gather(table, rows), axis=1)
+        if normalized:
+            mean = tf.math.l2_normalize(mean, axis=-1)
+        known = tf.reshape(self.known(rows), [-1] + [1] * (len(table.shape) - 1))
+        return tf.where(known, first, mean)
+
+    def products(self, queries: tf.Tensor) -> tf.Tensor:
+        """Dot products `[n, count]` of `queries` `[n, d]` with every known entity."""
+        return tf.matmul(queries, self.vectors.read_value()[: self.count], transpose_b=True)
+
+    def nearest(self, scores: tf.Tensor, k: tf.Tensor, limit: tf.Tensor | int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Rows and scores of the `k` best of `[n, count]`; `k` is clipped to `[0, limit]`, ties go to the lower row."""
+        best = tf.math.top_k(scores, k=tf.clip_by_value(k, 0, limit))
+        return best.indices, best.values
+
+    def ids_of(self, rows: tf.Tensor) -> tf.Tensor:
+        """Ids, of the shape of `rows`."""
+        return tf.gather(self.ids.read_value(), rows)
+
+
+def table_of(network: keras.Model, layer: str, ids: list[bytes], hashes: int) -> TableVariables:
+    """The table of `layer`, normalised where the network does that; rows that means are taken of are not."""
+    vectors = _weights(network, layer)
+    if is_normalized(network):
+        normal = len(ids) if hashes > 1 else len(vectors)
+        vectors = np.concatenate([np.asarray(tf.math.l2_normalize(vectors[:normal], axis=-1)), vectors[normal:]])
+    return TableVariables(ids, vectors)
+
+
+def bias_of(network: keras.Model, layer: str, table: TableVariables) -> np.ndarray:
+    """Biases `[rows]` of a side, zero where the model has none."""
+    if has_layer(network, layer):
+        return _weights(network, layer)[:, 0]
+    return np.zeros(table.vectors.shape[0], np.float32)
+
+
+def is_normalized(network: keras.Model) -> bool:
+    """Whether the network divides vectors by their lengths before it multiplies them."""
+    return any(isinstance(layer, Direction) for layer in network.layers)
+
+
+def has_layer(network: keras.Model, layer: str) -> bool:
+    """Whether the network has a layer of that name."""
+    return any(candidate.name == layer for candidate in network.layers)
+
+
+def _weights(network: keras.Model, layer: str) -> np.ndarray:
+    return np.asarray(network.get_layer(layer).get_weights()[0])

@@ -1,0 +1,126 @@
+"""Training by gradient descent, with Keras's own `fit`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+from errors import TrainingDiverged
+from trainer.data.pairs import Pairs, TrainingPairs
+from trainer.epochs import Epochs
+from trainer.gradient.batches import ALONE, BatchMaker, NegativeSampler
+from trainer.gradient.learner import Learner
+from trainer.gradient.optimizers import build_optimizer
+from trainer.model.table_sizes import TableSizes
+from trainer.settings import ModelSettings, TrainSettings
+
+
+class _AfterEpoch(keras.callbacks.Callback):
+    """Notes each epoch, ends training when `epochs` says so, and refuses a loss that is not finite."""
+
+    def __init__(self, epochs: Epochs, learning_rate: float) -> None:
+        super().__init__()
+        self._epochs = epochs
+        self._learning_rate = learning_rate
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        measured = {name: float(value) for name, value in (logs or {}).items()}
+        logging.info("epoch %d: %s", epoch + 1, measured)
+        if not math.isfinite(measured["loss"]):
+            raise diverged(f"the loss became {measured['loss']}", epoch + 1, self._learning_rate)
+        self._epochs.finish(measured)
+        self.model.stop_training = self._epochs.over
+
+
+def diverged(what: str, epoch: int, learning_rate: float) -> TrainingDiverged:
+    """The error of a training whose numbers left the finite ones."""
+    return TrainingDiverged(
+        f"train: {what} in epoch {epoch} at train.learning_rate {learning_rate}; "
+        f"try {learning_rate / 10:g}, or raise model.regularization"
+    )
+
+
+class Descent:
+    """Trains `network` on `pairs` by gradients, on every device of `strategy`."""
+
+    def __init__(
+        self,
+        network: keras.Model,
+        pairs: TrainingPairs,
+        sizes: TableSizes,
+        model: ModelSettings,
+        settings: TrainSettings,
+        strategy: tf.distribute.Strategy,
+    ) -> None:
+        self._network, self._pairs, self._settings, self._strategy = network, pairs, settings, strategy
+        self._steps = -(-len(pairs) // settings.batch_size)
+        self._maker = _batch_maker(pairs, sizes, model, settings)
+        with strategy.scope():
+            self._learner = Learner(network, model)
+            optimizer = build_optimizer(settings)
+            optimizer.build(network.trainable_variables)
+            # An epoch in one call of TensorFlow; its loop cannot hold the steps of several replicas (Keras 3.15).
+            at_once = self._steps if strategy.num_replicas_in_sync == 1 else 1
+            self._learner.compile(optimizer=optimizer, steps_per_execution=at_once)
+        self.variables = [variable.value for variable in (*network.variables, *optimizer.variables)]
+
+    def start_from_network(self) -> None:
+        """Takes up the tables that the network has, which are those it trains."""
+
+    def run(self, validation: Pairs | None, epochs: Epochs) -> None:
+        """Trains until the epochs are done or over.
+
+        Raises:
+          TrainingDiverged: the loss became infinite or NaN.
+        """
+        if epochs.over or epochs.done >= self._settings.epochs:
+            return
+        self._learner.fit(
+            _distributed(
+                self._strategy, lambda replicas, of: self._maker.training(self._pairs, epochs.done, replicas, of)
+            ),
+            validation_data=None
+            if validation is None
+            else _distributed(self._strategy, lambda replicas, of: self._maker.validation(validation, replicas, of)),
+            initial_epoch=epochs.done,
+            epochs=self._settings.epochs,
+            steps_per_epoch=self._steps,
+            callbacks=[_AfterEpoch(epochs, self._settings.learning_rate)],
+            shuffle=False,  # the batches are
+            verbose=0,
+        )
+
+    @property
+    def finite(self) -> bool:
+        """Whether every number of the model is finite."""
+        return all(bool(tf.reduce_all(tf.math.is_finite(variable.value))) for variable in self._network.variables)
+
+    def settle(self) -> None:
+        """Puts the solution into the network, where it is."""
+
+
+def _batch_maker(pairs: TrainingPairs, sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> BatchMaker:
+    """How batches of `pairs` are made for the objective; with a score, `logistic` learns from labels."""
+    _, right = pairs.occurrences(sizes.entities)
+    sampler = NegativeSampler.of(right, model) if pairs.positives_only or model.objective != "logistic" else None
+    return BatchMaker(settings.batch_size, settings.seed, len(right), pairs.weighted, sampler)
+
+
+def _distributed(
+    strategy: tf.distribute.Strategy, batches: Callable[[range, int], tf.data.Dataset]
+) -> tf.data.Dataset | tf.distribute.DistributedDataset:
+    """Batches for each replica, by `batches(replicas, of)`: together those that one device would see."""
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return batches(ALONE, 1)
+
+    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        local = replicas // context.num_input_pipelines
+        first = context.input_pipeline_id * local
+        return batches(range(first, first + local), replicas)
+
+    return strategy.distribute_datasets_from_function(of_worker)

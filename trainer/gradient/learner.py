@@ -1,0 +1,69 @@
+"""One step of gradient descent: the loss of a batch by the objective, its gradient, the update."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from trainer.gradient.objectives import Batch, Scorer, loss_of
+from trainer.settings import ModelSettings
+
+
+class Learner(keras.Model):
+    """Trains `network` by Keras's own `fit`, on the batches of `trainer.gradient.batches`.
+
+    It reports `loss`, the mean over the pairs of weight times loss (without the penalty), and for regression `rmse`,
+    the root of the mean squared error, where every pair counts the same.
+    """
+
+    def __init__(self, network: keras.Model, settings: ModelSettings) -> None:
+        super().__init__(name="learner")
+        self.network = network
+        self._settings = settings
+        self._loss = loss_of(settings.objective)
+        self._losses = keras.metrics.Mean(name="mean_loss")
+        self._squares = keras.metrics.Mean(name="mean_square") if settings.objective == "regression" else None
+        self.built = True
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """What Keras sets back at the start of each epoch."""
+        return [self._losses] + ([self._squares] if self._squares else [])
+
+    def _maybe_symbolic_build(self, iterator: object = None, data_batch: object = None) -> None:
+        """Nothing: all is built. Keras (3.15) would build from a batch, and cannot when replicas share it."""
+
+    def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """Updates the rows that `batch` touches, by the mean over the whole batch of loss and penalty."""
+        scorer = Scorer(self.network, self._settings)
+        with tf.GradientTape() as tape:
+            losses = self._loss(scorer, batch, self._settings.temperature)
+            total = tf.reduce_sum(_weighted(losses, batch))
+            if self._settings.regularization:
+                total += self._settings.regularization * scorer.penalty()
+            objective = total / batch["rows"]
+        variables = self.network.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(objective, variables), variables, strict=True))
+        return self._measured(losses, batch)
+
+    def test_step(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """Measures the loss of `batch`."""
+        return self._measured(
+            self._loss(Scorer(self.network, self._settings), batch, self._settings.temperature), batch
+        )
+
+    def _measured(self, losses: tf.Tensor, batch: Batch) -> dict[str, tf.Tensor]:
+        self._losses.update_state(_weighted(losses, batch))
+        if self._squares:
+            self._squares.update_state(losses)
+        # Of shape [1], as Keras (3.15) averages over the first axis where there are several workers.
+        return {name: value[None] for name, value in self.get_metrics_result().items()}
+
+    def get_metrics_result(self) -> dict[str, tf.Tensor]:
+        """The measures of an epoch."""
+        measured = {"loss": self._losses.result()}
+        return measured | ({"rmse": tf.sqrt(self._squares.result())} if self._squares else {})
+
+
+def _weighted(losses: tf.Tensor, batch: Batch) -> tf.Tensor:
+    return losses * batch["weight"] if "weight" in batch else losses

@@ -1,0 +1,220 @@
+"""Least squares with biases for scored pairs, which finds its own regularisation: variational Bayes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import scipy.sparse
+
+from trainer.data.pairs import Pairs
+from trainer.least_squares.interactions import in_parallel
+from trainer.model.table_sizes import TableSizes
+from trainer.settings import AlsSettings, ModelSettings
+
+# Entities whose normal equations are held at a time.
+_BLOCK = 256
+# Pairs that are scored at a time.
+_PAIRS = 1 << 18
+_LEAST_VARIANCE = 1e-8
+# The first guess of the noise, as a share of the labels' variance.
+_FIRST_NOISE = 0.8
+_FIRST_DEVIATION = 0.1
+
+
+@dataclasses.dataclass
+class _Side:
+    """One side: its pairs, and the posterior of its rows.
+
+    `weights` and `labels` `[entities, others]` hold for each pair w and w (label - offset), at the same places. `mean`
+    float64 `[entities, k]` and `covariance` float32 `[entities, k, k]` are those of a row (vector, bias); `prior`
+    float64 `[k]` the variances that rows are drawn with.
+    """
+
+    weights: scipy.sparse.csr_matrix
+    labels: scipy.sparse.csr_matrix
+    mean: np.ndarray
+    covariance: np.ndarray
+    prior: np.ndarray
+
+    @property
+    def touched(self) -> np.ndarray:
+        """Which entities have a pair; bool `[entities]`."""
+        return np.diff(self.weights.indptr) > 0
+
+
+class VariationalAls:
+    """Biased matrix factorisation by variational Bayes, with a bias as one more number of each row.
+
+    After Lim & Teh 2007, "Variational Bayesian approach to movie rating prediction", section 3:
+
+    score = offset + p.q + b + c, with noise of variance s2, and rows drawn from N(0, diag(v)) of their side; offset is
+    the mean label. A row x = (p, b) has a normal posterior. With the other side's held fixed, z = (q, 1) and <> the
+    mean over that posterior:
+
+        covariance = (diag(1 / v) + sum over its pairs of w <z z'> / s2)^-1
+        mean = covariance sum over its pairs of w <(label - offset - c) z> / s2
+
+    and then v is the mean over the side of <x^2>, s2 the mean over the pairs of <(label - score)^2>. Rows that few
+    pairs touch are drawn to zero by their own uncertainty and their partners': there is nothing to tune but the
+    dimension. With `train.als.ridge` the variances of the vectors are not learned but s2 / ridge, as if each row had
+    `ridge` more pairs that pull it to zero. A sweep costs O(n d^2 + entities d^3), memory O(entities d^2).
+    """
+
+    def __init__(self, pairs: Pairs, sizes: TableSizes, model: ModelSettings, als: AlsSettings, seed: int) -> None:
+        random = np.random.default_rng(seed)
+        self._ridge = als.ridge
+        weight = np.ones(len(pairs), np.float64) if pairs.weight is None else pairs.weight.astype(np.float64)
+        label = pairs.label.astype(np.float64)
+        self._pairs = pairs
+        self._biased, self._d = model.bias, model.dimension
+        self._weight = float(weight.sum())
+        self.offset = float(weight @ label / self._weight) if model.bias else 0.0
+        label -= self.offset
+        self._squares = float(weight @ label**2)
+        variance = max(self._squares / self._weight, _LEAST_VARIANCE)
+        shape = (sizes.left, sizes.right)
+        of_left = [
+            scipy.sparse.csr_matrix((v, (pairs.left, pairs.right)), shape=shape) for v in (weight, weight * label)
+        ]
+        of_right = [matrix.T.tocsr() for matrix in of_left]
+        self._sides = [self._side(weights, labels, random, variance**0.5) for weights, labels in (of_left, of_right)]
+        self._noise = np.array(_FIRST_NOISE * variance)
+        if als.ridge is not None:
+            for side in self._sides:
+                side.prior[: self._d] = self._noise / als.ridge
+
+    def _side(
+        self,
+        weights: scipy.sparse.csr_matrix,
+        labels: scipy.sparse.csr_matrix,
+        random: np.random.Generator,
+        unit: float,
+    ) -> _Side:
+        entities, width = weights.shape[0], self._d + self._biased
+        mean = np.zeros((entities, width))
+        mean[:, : self._d] = random.standard_normal((entities, self._d)) * _FIRST_DEVIATION * unit**0.5
+        mean[np.diff(weights.indptr) == 0] = 0
+        covariance = np.zeros((entities, width, width), np.float32)
+        return _Side(weights.astype(np.float32), labels.astype(np.float32), mean, covariance, np.full(width, unit))
+
+    def start_from(self, tables: list[np.ndarray]) -> None:
+        """Begins with left and right vectors `[rows, d]` instead of random ones."""
+        for side, table in zip(self._sides, tables, strict=True):
+            side.mean[:, : self._d] = table
+
+    @property
+    def state(self) -> list[np.ndarray]:
+        """Everything that decides the next sweep, and the tables."""
+        left, right = self._sides
+        return [left.mean, right.mean, right.covariance, left.prior, right.prior, self._noise]
+
+    @property
+    def tables(self) -> list[np.ndarray]:
+        """Left and right vectors, float32 `[rows, d]`."""
+        return [side.mean[:, : self._d].astype(np.float32) for side in self._sides]
+
+    @property
+    def biases(self) -> list[np.ndarray] | None:
+        """Left and right biases, float32 `[rows]`; None: there are none."""
+        return [side.mean[:, self._d].astype(np.float32) for side in self._sides] if self._biased else None
+
+    def sweep(self) -> dict[str, float]:
+        """Solves for every left row, then for every right row; `loss` and `rmse` of the training pairs."""
+        self._solve(self._sides[0], self._sides[1])
+        expected = self._solve(self._sides[1], self._sides[0])
+        self._noise[...] = max(expected / self._weight, _LEAST_VARIANCE)
+        return self.measure(self._pairs)
+
+    def measure(self, pairs: Pairs) -> dict[str, float]:
+        """`loss`: the mean over `pairs` of w (label - score)^2; `rmse`: its root where every pair counts the same."""
+        (left, right), d = (side.mean for side in self._sides), self._d
+
+        def score(part: Pairs) -> np.ndarray:
+            scores = np.einsum("nd,nd->n", left[part.left, :d], right[part.right, :d]) + self.offset
+            return scores + left[part.left, d] + right[part.right, d] if self._biased else scores
+
+        return errors_of(score, pairs)
+
+    def _solve(self, own: _Side, other: _Side) -> float:
+        """Finds the posterior of `own`; the sum over the pairs of w <(label - score)^2>, with the new posterior."""
+        moments, bias_moments = self._moments(other)
+        residuals = np.zeros(len(own.mean))
+        noise = float(self._noise)
+
+        def solve(rows: slice) -> None:
+            weights, labels = own.weights[rows], own.labels[rows]
+            second = _unpacked(weights @ moments, own.mean.shape[1])  # sum of w <z z'>, [b, k, k]
+            first = (labels @ self._design(other) - weights @ bias_moments).astype(np.float64)  # sum of w <(l - c) z>
+            own.covariance[rows] = covariance = np.linalg.inv(second / noise + np.diag(1 / own.prior))
+            own.mean[rows] = mean = np.einsum("bij,bj->bi", covariance, first) / noise
+            outer = mean[:, :, None] * mean[:, None, :] + covariance
+            residuals[rows] = np.einsum("bij,bij->b", outer, second) - 2 * np.einsum("bi,bi->b", mean, first)
+
+        in_parallel(solve, _blocks(len(own.mean)))
+        touched = own.touched
+        spread = (own.mean[touched] ** 2).mean(axis=0)
+        spread += np.einsum("bii->bi", own.covariance)[touched].mean(axis=0, dtype=np.float64)
+        if self._ridge is not None:
+            spread[: self._d] = self._noise / self._ridge
+        own.prior[...] = np.maximum(spread, _LEAST_VARIANCE)
+        own.mean[~touched], own.covariance[~touched] = 0, np.diag(own.prior)
+        return float(residuals.sum()) + self._squares_less_bias(other)
+
+    def _design(self, side: _Side) -> np.ndarray:
+        """Means of z, float32 `[entities, k]`: the vectors, and 1 for the other side's bias."""
+        design = side.mean.astype(np.float32)
+        if self._biased:
+            design[:, self._d] = 1
+        return design
+
+    def _moments(self, side: _Side) -> tuple[np.ndarray, np.ndarray]:
+        """<z z'> of each entity, its upper triangle `[entities, k (k + 1) / 2]`; and <c z> `[entities, k]`."""
+        design = self._design(side)
+        d = self._d
+        row, column = np.triu_indices(design.shape[1])
+        packed = design[:, row] * design[:, column]
+        of_vectors = (row < d) & (column < d)
+        packed[:, of_vectors] += side.covariance[:, row[of_vectors], column[of_vectors]]
+        bias = np.zeros_like(design)
+        if self._biased:
+            bias += side.mean[:, d:].astype(np.float32) * design
+            bias[:, :d] += side.covariance[:, :d, d]
+        return packed, bias
+
+    def _squares_less_bias(self, other: _Side) -> float:
+        """The sum over the pairs of w <(label - offset - c)^2>."""
+        if not self._biased:
+            return self._squares
+        d = self._d
+        weights = np.asarray(other.weights.sum(axis=1, dtype=np.float64)).ravel()
+        labels = np.asarray(other.labels.sum(axis=1, dtype=np.float64)).ravel()
+        bias = other.mean[:, d]
+        return self._squares + float(weights @ (bias**2 + other.covariance[:, d, d]) - 2 * labels @ bias)
+
+
+def errors_of(score: Callable[[Pairs], np.ndarray], pairs: Pairs) -> dict[str, float]:
+    """`loss`: the mean over `pairs` of w (label - score)^2; `rmse`: its root where every pair counts the same.
+
+    `score` gives the scores `[b]` of some pairs.
+    """
+    squares = weighted = 0.0
+    for part in pairs.in_order(_PAIRS):
+        errors = (part.label - score(part)).astype(np.float64) ** 2
+        squares += float(errors.sum())
+        weighted += float(errors.sum() if part.weight is None else part.weight @ errors)
+    return {"loss": weighted / len(pairs), "rmse": (squares / len(pairs)) ** 0.5}
+
+
+def _blocks(entities: int) -> Iterator[slice]:
+    return (slice(start, min(start + _BLOCK, entities)) for start in range(0, entities, _BLOCK))
+
+
+def _unpacked(packed: np.ndarray, width: int) -> np.ndarray:
+    """Symmetric matrices float64 `[b, k, k]` from their upper triangles `[b, k (k + 1) / 2]`."""
+    row, column = np.triu_indices(width)
+    whole = np.empty((len(packed), width, width))
+    whole[:, row, column] = packed
+    whole[:, column, row] = packed
+    return whole

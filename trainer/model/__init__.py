@@ -1,0 +1,1 @@
+"""The Keras model: its layers, its tables and their sizes."""

@@ -1,0 +1,63 @@
+"""The model: two embedding layers, flatten, dot product, optional biases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from trainer.data.hashing import Numbering
+from trainer.model.layers import Direction, HashedRowEmbedding, LongerBuckets, Offset, RowEmbedding
+from trainer.model.table_sizes import TableSizes
+from trainer.settings import ModelSettings
+
+LEFT_VECTORS, RIGHT_VECTORS = "left_vectors", "right_vectors"
+LEFT_BIAS, RIGHT_BIAS, GLOBAL_BIAS = "left_bias", "right_bias", "global_bias"
+
+# Their losses say which scores are small or large; the others only which of two is the larger.
+_ABSOLUTE_OBJECTIVES = ("regression", "logistic")
+
+
+def build_model(sizes: TableSizes, settings: ModelSettings, seed: int) -> keras.Model:
+    """The Keras model `(left [b, 1], right [b, 1]) -> score [b, 1]` of the numbers of ids.
+
+    score = dot(left vector, right vector) + left bias + right bias + global bias (the biases where configured; with
+    `normalize` the dot product is the cosine).
+    """
+    left = keras.Input((1,), dtype="int32", name="left")
+    right = keras.Input((1,), dtype="int32", name="right")
+    of_left, of_right = sizes.numberings or (None, None)
+    left_vectors = _vectors(LEFT_VECTORS, sizes.left, settings, seed, of_left)
+    right_vectors = left_vectors if sizes.shared else _vectors(RIGHT_VECTORS, sizes.right, settings, seed + 1, of_right)
+    rows = [keras.layers.Flatten()(left_vectors(left)), keras.layers.Flatten()(right_vectors(right))]
+    if settings.normalize:
+        rows = [Direction()(side) for side in rows]
+    score = keras.layers.Dot(axes=1, name="dot")(rows)
+    # Least squares over all pairs, seen or not, has no biases: they would have to hold for the unseen ones too.
+    biased = settings.bias and settings.objective != "ials"
+    if biased:
+        tables = (
+            (_rows(LEFT_BIAS, sizes.left, 1, "zeros", of_left), left),
+            (_rows(RIGHT_BIAS, sizes.right, 1, "zeros", of_right), right),
+        )
+        score = keras.layers.Add(name="biases")([score, *(keras.layers.Flatten()(table(ids)) for table, ids in tables)])
+    if settings.bias or settings.objective != "regression":
+        # Where it is not learned it is found afterwards (trainer/training/calibration.py).
+        learned = biased and settings.objective in _ABSOLUTE_OBJECTIVES
+        score = Offset(name=GLOBAL_BIAS, trainable=learned)(score)
+    return keras.Model([left, right], score, name="pair_similarity")
+
+
+def _vectors(name: str, rows: int, settings: ModelSettings, seed: int, numbering: Numbering | None) -> RowEmbedding:
+    # Rows with this deviation have an expected length of `initial_scale`, whatever the dimension.
+    deviation = settings.initial_scale / settings.dimension**0.5
+    initializer = keras.initializers.RandomNormal(stddev=deviation, seed=seed)
+    if numbering:
+        initializer = LongerBuckets(initializer, numbering)
+    return _rows(name, rows, settings.dimension, initializer, numbering)
+
+
+def _rows(name: str, rows: int, width: int, initializer: Any, numbering: Numbering | None) -> RowEmbedding:
+    if numbering and len(numbering) > numbering.known:
+        return HashedRowEmbedding(rows, width, numbering, embeddings_initializer=initializer, name=name)
+    return RowEmbedding(rows, width, embeddings_initializer=initializer, name=name)

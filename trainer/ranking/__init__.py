@@ -1,0 +1,1 @@
+"""Exact ranking in NumPy, and its metrics."""

@@ -1,0 +1,1 @@
+"""Fitting a model: what every way to train it shares."""
