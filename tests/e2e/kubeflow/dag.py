@@ -77,8 +77,8 @@ class Workflow:
                 done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
                 for future in done:
                     ended[running.pop(future)] = future.result()
-        for key in exits.values():
-            if not any(record.path == f"{path}{key}" for record in self.tasks):
+        for followed, key in exits.items():
+            if not ended[followed].hooked:
                 self._skip(Task(key, f"{path}{key}", tasks[key], self._package.component(tasks[key]), dag_id))
         state = FAILED if any(task.state == FAILED for task in ended.values()) else SUCCEEDED
         return _Ended(state, dag_outputs(component, {key: task.outputs for key, task in ended.items()}))
