@@ -6,6 +6,7 @@ import os
 import shlex
 from pathlib import Path
 
+from components.evaluator.rules import RuleResult
 from components.pair_example_gen.files import is_remote
 from pipeline.local import RunOutcome
 from pipeline.records.root import Root
@@ -49,14 +50,7 @@ def _figures(record: RunRecord) -> list[str]:
         baselines = {name: value for name, value in record.metrics.items() if name.startswith("baseline_")}
         shown = (f"{name.removeprefix('baseline_')} {value:.4f}" for name, value in baselines.items())
         lines.append(f"  baseline  {', '.join(shown)}")
-    for rule in record.blessing:
-        if rule["value"] is None:
-            bound = "no rows"
-        elif rule["bound"] is None:
-            bound = "nothing to compare with yet"
-        else:
-            bound = f"{rule['value']:.4f} against {rule['bound']:.4f}"
-        lines.append(f"  {'ok      ' if rule['ok'] else 'NOT MET '}  {rule['rule']} ({bound})")
+    lines += [f"  rule      {RuleResult.of_summary(entry)}" for entry in record.blessing]
     return lines
 
 

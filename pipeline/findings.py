@@ -125,10 +125,7 @@ def _evaluation(record: RunRecord, config: PipelineConfig, root: Root, result: N
     record.evaluation = os.path.relpath(result.uri("evaluation"), root.path)
     record.metrics = _metrics(config, verdict)
     record.blessed = verdict.blessed
-    # Intervals are in the Evaluator's own file.
-    record.blessing = [
-        {"rule": rule.rule, "value": rule.value, "bound": rule.bound, "ok": rule.ok} for rule in verdict.rules
-    ]
+    record.blessing = [rule.to_summary() for rule in verdict.rules]
     if not verdict.blessed:
         record.status = "model_refused"
         record.error = _refusal(verdict, root.runs / record.run_id)

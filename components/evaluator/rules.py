@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from components.evaluator.figures import BIASES, LAST_BLESSED, MEAN, POPULARITY, Figure, find
 from components.evaluator.names import ERRORS, is_ranking
@@ -67,12 +67,46 @@ class RuleResult:
     interval: tuple[float | None, float | None] = (None, None)
     difference: tuple[float | None, float | None] = (None, None)
 
+    @classmethod
+    def of_summary(cls, entry: Mapping[str, Any]) -> RuleResult:
+        """The result that an entry of `blessing` in summary.json holds."""
+        return cls(entry["rule"], entry["value"], entry["bound"], entry["ok"])
+
+    def to_summary(self) -> dict[str, Any]:
+        """The entry of `blessing` in summary.json. Intervals are in the Evaluator's own file."""
+        return {"rule": self.rule, "value": self.value, "bound": self.bound, "ok": self.ok}
+
+    @property
+    def texts(self) -> RuleTexts:
+        """The result in words. Console, report, task summary and `--why` all show these."""
+        return RuleTexts(
+            value="no rows" if self.value is None else f"{self.value:.4f}",
+            interval=_interval_text(self.interval) if self.value is not None else "",
+            bound="nothing to compare with" if self.bound is None else f"{self.bound:.4f}",
+            difference=_interval_text(self.difference),
+            verdict="ok" if self.ok else "NOT MET",
+        )
+
     def __str__(self) -> str:
-        value = "no rows" if self.value is None else f"{self.value:.4f}"
-        if self.value is not None and None not in self.interval:
-            value += f" [{self.interval[0]:.4f}, {self.interval[1]:.4f}]"
-        bound = "nothing to compare with" if self.bound is None else f"bound {self.bound:.4f}"
-        return f"{self.rule}: {value}, {bound}: {'ok' if self.ok else 'NOT MET'}"
+        texts = self.texts
+        value = f"{texts.value} {texts.interval}".rstrip()
+        bound = texts.bound if self.bound is None else f"bound {texts.bound}"
+        return f"{self.rule}: {value}, {bound}: {texts.verdict}"
+
+
+class RuleTexts(NamedTuple):
+    """The parts of a rule's result in words. An interval that is not known is empty."""
+
+    value: str
+    interval: str
+    bound: str
+    difference: str
+    verdict: str
+
+
+def _interval_text(interval: tuple[float | None, float | None]) -> str:
+    low, high = interval
+    return "" if low is None or high is None else f"[{low:.4f}, {high:.4f}]"
 
 
 def judge(rules: Sequence[Rule], figures: Sequence[Figure]) -> list[RuleResult]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.evaluator.rules import RuleResult
 from pipeline.kubeflow.node_records import NodeRecord
 from pipeline.records.run_record import RunRecord
 
@@ -41,15 +42,13 @@ def _figures(found: dict[str, Any]) -> list[str]:
     if metrics := found.get("metrics"):
         lines += _table(("metric", "value"), [(name, f"{value:.4f}") for name, value in metrics.items()])
     if blessing := found.get("blessing"):
-        lines += _rules("blessing rule", blessing)
+        texts = [(entry["rule"], RuleResult.of_summary(entry).texts) for entry in blessing]
+        rows = [(rule, text.value, text.bound, text.verdict) for rule, text in texts]
+        lines += _table(("blessing rule", "value", "bound", "verdict"), rows)
     if checks := found.get("checks"):
-        lines += _rules("check of the data", checks)
+        rows = [(c["rule"], f"{c['value']:.4g}", _bound(c["bound"]), "ok" if c["ok"] else "NOT MET") for c in checks]
+        lines += _table(("check of the data", "value", "bound", "verdict"), rows)
     return lines
-
-
-def _rules(title: str, rules: Sequence[dict[str, Any]]) -> list[str]:
-    rows = [(r["rule"], _number(r["value"]), _number(r["bound"]), "ok" if r["ok"] else "NOT MET") for r in rules]
-    return _table((title, "value", "bound", ""), rows)
 
 
 def _reason(error: str | None) -> list[str]:
@@ -64,5 +63,5 @@ def _row(cells: tuple[str, ...]) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _number(value: float | None) -> str:
+def _bound(value: float | None) -> str:
     return "none yet" if value is None else f"{value:.4g}"

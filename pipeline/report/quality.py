@@ -210,25 +210,12 @@ def _facts(run: Run, is_ranking_metric: bool) -> Sequence[str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Judged:
-    """A rule of the blessing and how it was judged."""
-
-    rule: str
-    ok: bool
-    value: str
-    interval: str
-    bound: str
-    difference: str
-    strip: Markup | None
-
-
-@dataclasses.dataclass(frozen=True)
 class Blessing:
     """Every rule, not only the first that fails."""
 
     blessed: bool
     defaults: bool
-    rules: Sequence[Judged]
+    rules: Sequence[tuple[RuleResult, Markup | None]]
     canary: Sequence[str]
 
 
@@ -236,24 +223,16 @@ def blessing(run: Run) -> Blessing:
     """The table of rules."""
     verdict = run.verdict
     return Blessing(
-        verdict.blessed, bool(verdict.facts.get("default_rules")), [_judged(rule) for rule in verdict.rules], []
+        verdict.blessed, bool(verdict.facts.get("default_rules")), [(rule, _strip(rule)) for rule in verdict.rules], []
     )
 
 
-def _judged(rule: RuleResult) -> Judged:
-    strip = None
-    if rule.value is not None:
-        told = f"{words.figure(rule.value)} against a bound of {words.figure(rule.bound)}"
-        strip = charts.interval(told, rule.value, *rule.interval, rule.bound)
-    return Judged(
-        rule=rule.rule,
-        ok=rule.ok,
-        value="no rows" if rule.value is None else words.figure(rule.value),
-        interval=_interval(*rule.interval),
-        bound="nothing to compare with yet" if rule.bound is None else words.figure(rule.bound),
-        difference=_interval(*rule.difference),
-        strip=strip,
-    )
+def _strip(rule: RuleResult) -> Markup | None:
+    """A picture of the value with its interval and the bound."""
+    if rule.value is None:
+        return None
+    label = f"{rule.texts.value} against a bound of {rule.texts.bound}"
+    return charts.interval(label, rule.value, *rule.interval, rule.bound)
 
 
 @dataclasses.dataclass(frozen=True)
