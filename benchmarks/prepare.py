@@ -63,8 +63,8 @@ def _run(kind: str, data: Path) -> dict[str, float]:
     from tfx.orchestration import metadata
 
     from benchmarks import stock
+    from compat.apache_beam import remember_inspections
     from pipeline import graph, nodes
-    from pipeline.beam.startup import remember_inspections
     from pipeline.config import PipelineConfig
     from pipeline.records.root import Root
 

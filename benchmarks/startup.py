@@ -1,4 +1,4 @@
-"""The start of a run: what it imports by pipeline.quick_import against the same imports as they stand.
+"""The start of a run: what it imports by compat.process against the same imports as they stand.
 
     python -m benchmarks.startup [--runs 5]
 
@@ -21,7 +21,7 @@ import json, psutil, sys
 print(json.dumps({"modules": len(sys.modules), "mib": round(psutil.Process().memory_info().rss / 2**20)}))
 """
 _KINDS = {
-    "ours": "from pipeline.quick_import import tfx_imported\nwith tfx_imported():\n    from pipeline import execution",
+    "ours": "from compat.process import prepare\nprepare()\nfrom pipeline import execution",
     "theirs": "from pipeline import execution",
 }
 

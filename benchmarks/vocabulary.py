@@ -62,8 +62,8 @@ def _run(data: Path, most: int) -> dict[str, float]:
     import tensorflow_transform as tft
     from tfx.orchestration import metadata
 
+    from compat.apache_beam import remember_inspections
     from pipeline import graph, nodes
-    from pipeline.beam.startup import remember_inspections
     from pipeline.config import PipelineConfig
     from pipeline.records.root import Root
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from compat.process import prepare
 from errors import KindredError, ModelNotFound
 from pipeline.kubeflow import cli as kubeflow
 
@@ -167,9 +168,6 @@ def rollback(
     reason: Annotated[str, typer.Option(help="Why; recorded.")] = "",
 ) -> None:
     """Serve the version before the newest again; recorded in the root's metadata."""
-    from serving.quick_import import import_tensorflow
-
-    import_tensorflow()  # quietly, before anything else does
     from pipeline.records.root import Root
     from pipeline.rollback import roll_back
 
@@ -263,6 +261,7 @@ def _echo_columns(*rows: tuple[str, ...]) -> None:
 
 def main() -> None:
     """Entry point: a user's mistake is a sentence on stderr and an exit code, never a traceback."""
+    prepare()
     try:
         app()
     except KindredError as error:

@@ -14,7 +14,6 @@ from tfx.types import standard_component_specs
 from tfx.utils import path_utils
 
 from components.serving_canary.server import started_ahead
-from pipeline.beam.startup import remember_inspections
 from pipeline.config import PipelineConfig
 from pipeline.console import RunConsole
 from pipeline.findings import note
@@ -44,7 +43,6 @@ def run_nodes(
     """
     absl.logging.set_verbosity(absl.logging.INFO)
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
-    remember_inspections()
     graph = compile_graph(create_pipeline(config, root, options.accept_reason), record.run_id)
     runner = NodeRunner(graph, metadata.sqlite_metadata_connection_config(str(root.metadata)))
     with contextlib.ExitStack() as canary:

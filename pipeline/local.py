@@ -12,7 +12,6 @@ from errors import DataRefused, KindredError, ModelRefused
 from pipeline.config import PipelineConfig
 from pipeline.console import RunConsole, library_chatter_to
 from pipeline.options import RunOptions
-from pipeline.quick_import import tfx_imported
 from pipeline.records.progress import going_on
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
@@ -66,7 +65,7 @@ def _execute(
     try:
         console.say(f"{config.name}: {config.data.path} -> {root.path}")
         # Importing TFX costs seconds and prints pages: not before the log is open and the person sees why.
-        with console.component("starting TFX"), tfx_imported():
+        with console.component("starting TFX"):
             from pipeline import execution
         execution.run_nodes(config, root, options, record, console, save)
     except KeyboardInterrupt:

@@ -121,10 +121,8 @@ class _Grpc:
         self._url, self._address, self._name = url, address, name
 
     def __call__(self, signature: str, inputs: dict[str, Any]) -> dict[str, list[Any]]:
-        from serving.quick_import import import_tensorflow
-
-        tf = import_tensorflow()  # its messages are the protocol's
         import grpc
+        import tensorflow as tf  # whose messages are the protocol's
         from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
         request = predict_pb2.PredictRequest()

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
+from compat.tensorflow import silenced_stderr
 from errors import ModelNotFound
 from serving.answers import Neighbor, PairScore
-from serving.quick_import import import_tensorflow, silenced_stderr
-
-tf = import_tensorflow()
 
 
 class LocalModel:

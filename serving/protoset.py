@@ -12,7 +12,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2
 
-from serving.quick_import import import_tensorflow
+from compat.process import prepare
 
 _FOLDER, _PACKAGE = "tensorflow_serving/apis", "tensorflow.serving"
 # Today's protobuf cannot import the modules of the services in `tensorflow-serving-api`: here are their methods, each
@@ -33,7 +33,7 @@ _FILES = {"PredictionService": "prediction_service", "ModelService": "model_serv
 def main(arguments: Sequence[str] | None = None) -> None:
     """Writes a FileDescriptorSet to the file that is named."""
     (path,) = sys.argv[1:] if arguments is None else arguments
-    import_tensorflow()
+    prepare()
     from tensorflow_serving.apis import (
         classification_pb2,
         get_model_metadata_pb2,

@@ -36,7 +36,7 @@ START_SECONDS = 50.0
 
 _STOP_SECONDS = 10.0
 _SAID_BYTES = 4096
-_WORKER = "import pipeline.beam.worker as worker; worker.main()"
+_WORKER = "from compat.process import prepare; prepare(); import pipeline.beam.worker as worker; worker.main()"
 
 
 class CannotStart(Exception):

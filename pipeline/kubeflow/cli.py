@@ -165,17 +165,15 @@ _changing("delete", "deleted", "Remove a schedule; runs that it started stay.")
 def _compile(config: Path, data: str | None, overrides: Sequence[str], beam: str | None, target: str) -> str:
     from pipeline.config import load_config
     from pipeline.console import library_chatter_to
-    from pipeline.quick_import import tfx_imported
 
     pipeline_config = load_config(config, overrides, data, beam)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # What these import (TFX, the kfp SDK) costs seconds that a wrong option does not, and prints pages.
     with library_chatter_to(Path(os.devnull)):
-        with tfx_imported():
-            if target == "vertex":
-                from pipeline.kubeflow.vertex import compile_job as compile_graph
-            else:
-                from pipeline.kubeflow.compiler import compile_package as compile_graph
+        if target == "vertex":
+            from pipeline.kubeflow.vertex import compile_job as compile_graph
+        else:
+            from pipeline.kubeflow.compiler import compile_package as compile_graph
         return compile_graph(pipeline_config)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable
@@ -63,14 +64,19 @@ class PatientStore(mlmd.MetadataStore):
     service: written twice, an execution would be two.
     """
 
-    def _call_method(self, method_name: str, request: Any, response: Any) -> None:
-        _patiently(
-            lambda: super(PatientStore, self)._call_method(method_name, request, response),
-            lambda error: (
-                isinstance(error, errors.UnavailableError) and (method_name.startswith("Get") or _never_arrived(error))
-            ),
-            attempts=8,
-        )
+    def __getattribute__(self, name: str) -> Any:
+        method = super().__getattribute__(name)
+        if not name.startswith(("get_", "put_")):
+            return method
+
+        def passing(error: Exception) -> bool:
+            return isinstance(error, errors.UnavailableError) and (name.startswith("get_") or _never_arrived(error))
+
+        @functools.wraps(method)
+        def patient(*arguments: Any, **options: Any) -> Any:
+            return _patiently(lambda: method(*arguments, **options), passing, attempts=8)
+
+        return patient
 
 
 def wait_for(place: Metadata) -> metadata.ConnectionConfigType:

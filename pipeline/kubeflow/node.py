@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compat.process import prepare
 from errors import ConfigError, KindredError, RunIdError, Unavailable
 from pipeline.config import PipelineConfig
 from pipeline.config.sections.kubeflow import Metadata
@@ -27,7 +28,6 @@ from pipeline.kubeflow.node_records import NodeRecord
 from pipeline.kubeflow.run_identity import checked_run_id, submission_digest
 from pipeline.kubeflow.task_log import node_line
 from pipeline.local import judge
-from pipeline.quick_import import tfx_imported
 from pipeline.records.root import Root
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Runs the nodes that the command line names; the exit code."""
+    prepare()
     # Files of one user must be writable by another one of the same group: clusters choose the user.
     os.umask(0o002)
     told = arguments.parser("pipeline.kubeflow.node", ["summary", "verdict"]).parse_args(words)
@@ -105,8 +106,8 @@ class _Task:
     def _start(self, config: PipelineConfig) -> NodeRuns:
         """Imports TFX, which an argument that is wrong does not cost, and builds the graph."""
         logging.basicConfig(level=logging.INFO)
-        with tfx_imported():
-            from pipeline.kubeflow.node_runs import NodeRuns
+        from pipeline.kubeflow.node_runs import NodeRuns
+
         return NodeRuns.of(
             config,
             self._root,

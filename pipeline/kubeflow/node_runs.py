@@ -8,7 +8,6 @@ from typing import Any
 from tfx.proto.orchestration import pipeline_pb2
 
 from errors import ConfigError, RunIdError
-from pipeline.beam.startup import remember_inspections
 from pipeline.config import PipelineConfig
 from pipeline.config.sections.kubeflow import Metadata
 from pipeline.findings import note
@@ -55,7 +54,6 @@ class NodeRuns:
           ConfigError: the image is not of the version that compiled the package.
           ServiceUnavailable: ML Metadata does not answer.
         """
-        remember_inspections()
         graph = compile_graph(create_pipeline(config, root, accept_reason), run_id)
         if digest(shape_of(graph)) != graph_digest:
             raise ConfigError(

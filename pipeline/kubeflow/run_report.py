@@ -14,22 +14,22 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from compat.process import prepare
 from errors import ConfigError, KindredError
 from pipeline.config.sections.kubeflow import Metadata
 from pipeline.kubeflow import arguments, markdown
 from pipeline.kubeflow.cluster_run import ClusterRun
 from pipeline.kubeflow.run_identity import checked_run_id
 from pipeline.kubeflow.task_log import NodeEnded, run_line
-from pipeline.quick_import import tfx_imported
 from pipeline.records.executions import Executions
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
 from pipeline.records.run_record import RunRecord
-from pipeline.report.write import write_report
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Ends the record of a run; the exit code."""
+    prepare()
     os.umask(0o002)
     told = arguments.parser("pipeline.kubeflow.run_report", ["summary", "report", "record"]).parse_args(words)
     try:
@@ -70,6 +70,9 @@ def _empty_record(told: argparse.Namespace, root: Root, run_id: str) -> RunRecor
 def _report(folder: RunFolder, metadata: Metadata) -> None:
     """Writes the report. A report that cannot be written does not change how the run ended."""
     try:
+        # Imports TensorFlow.
+        from pipeline.report.write import write_report
+
         write_report(folder, _executions(metadata))
     except Exception:
         traceback.print_exc()
@@ -77,8 +80,8 @@ def _report(folder: RunFolder, metadata: Metadata) -> None:
 
 def _executions(place: Metadata) -> Executions | None:
     """What ML Metadata has; None where it does not answer, as the record alone makes a report, too."""
-    with tfx_imported():
-        from pipeline.kubeflow.metadata import open_store, wait_for
+    from pipeline.kubeflow.metadata import open_store, wait_for
+
     try:
         return Executions(open_store(wait_for(place)))
     except KindredError as error:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from tensorflow_serving.apis import input_pb2
 
 from serving.model_server.faults import invalid
 from serving.model_server.json_tensors import decode_base64, dump, shown
 from serving.model_server.tensors import Array
-from serving.quick_import import import_tensorflow
-
-tf = import_tensorflow()
 
 _INT64 = range(-(2**63), 2**63)
 

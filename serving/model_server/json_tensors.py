@@ -15,12 +15,10 @@ from typing import Any
 
 import numpy as np
 import orjson
+import tensorflow as tf
 
 from serving.model_server.faults import Code, Fault, invalid
 from serving.model_server.tensors import Array
-from serving.quick_import import import_tensorflow
-
-tf = import_tensorflow()
 
 _SHOWN = 256
 _INTEGERS = {"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"}

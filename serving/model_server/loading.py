@@ -5,15 +5,14 @@ from __future__ import annotations
 import dataclasses
 import time
 
+import tensorflow as tf
+
 from serving.model_server.batching import Batcher, BatchingSettings
 from serving.model_server.faults import Code, Fault, fault_of
 from serving.model_server.inference import Inference
 from serving.model_server.metrics import Metrics
 from serving.model_server.servable import Servable, SessionSettings
 from serving.model_server.warmup import warm_up
-from serving.quick_import import import_tensorflow
-
-tf = import_tensorflow()
 
 _WHAT_A_VERSION_IS_MADE_OF = ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001")
 

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from compat.process import prepare
 from serving.model_server import flags
 
 
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    prepare()
     # Imports TensorFlow, seconds that a wrong flag does not cost.
     from serving.model_server.faults import Fault
     from serving.model_server.server import ModelServer

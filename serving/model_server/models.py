@@ -18,14 +18,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import tensorflow as tf
+
 from serving.model_server.faults import Code, Fault, fault_of
 from serving.model_server.loading import Loader, fingerprint
 from serving.model_server.model_config import ModelSettings
 from serving.model_server.servable import Servable
 from serving.model_server.versions import find_versions
-from serving.quick_import import import_tensorflow
 
-tf = import_tensorflow()
 log = logging.getLogger("kindred.model_server")
 
 

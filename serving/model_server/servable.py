@@ -8,13 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
 
 from serving.model_server.faults import Code, Fault, invalid
 from serving.model_server.tensors import Array
-from serving.quick_import import import_tensorflow
-
-tf = import_tensorflow()
-from tensorflow.core.protobuf import config_pb2  # noqa: E402 - not before TensorFlow came in quickly
 
 tf.get_logger().setLevel("ERROR")  # the loader below is marked as deprecated; it is the one that TensorFlow Serving has
 

@@ -6,12 +6,10 @@ import functools
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
 
 from serving.model_server.faults import Code, Fault, invalid
-from serving.quick_import import import_tensorflow
-
-tf = import_tensorflow()
-from tensorflow.core.framework import tensor_pb2  # noqa: E402 - not before TensorFlow came in quickly
 
 Array = np.ndarray[Any, Any]
 

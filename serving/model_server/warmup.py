@@ -6,6 +6,7 @@ import os
 import time
 from typing import Any
 
+import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
@@ -14,9 +15,6 @@ from serving.model_server.inference import Inference
 from serving.model_server.metrics import Metrics
 from serving.model_server.servable import Servable
 from serving.model_server.tensors import to_array
-from serving.quick_import import import_tensorflow
-
-tf = import_tensorflow()
 
 REQUESTS = os.path.join("assets.extra", "tf_serving_warmup_requests")
 _MOST = 1000

@@ -5,11 +5,12 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from compat.keras import BuiltModel
 from trainer.gradient.objectives import Batch, Scorer, loss_of
 from trainer.settings import ModelSettings
 
 
-class Learner(keras.Model):
+class Learner(BuiltModel):
     """Trains `network` by Keras's own `fit`, on the batches of `trainer.gradient.batches`.
 
     It reports `loss`, the mean over the pairs of weight times loss (without the penalty), and for regression `rmse`,
@@ -23,15 +24,11 @@ class Learner(keras.Model):
         self._loss = loss_of(settings.objective)
         self._losses = keras.metrics.Mean(name="mean_loss")
         self._squares = keras.metrics.Mean(name="mean_square") if settings.objective == "regression" else None
-        self.built = True
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """What Keras sets back at the start of each epoch."""
         return [self._losses] + ([self._squares] if self._squares else [])
-
-    def _maybe_symbolic_build(self, iterator: object = None, data_batch: object = None) -> None:
-        """Nothing: all is built. Keras (3.15) would build from a batch, and cannot when replicas share it."""
 
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Updates the rows that `batch` touches, by the mean over the whole batch of loss and penalty."""

@@ -7,9 +7,13 @@ stay as they are, to the bit. Dense gradients (one offset for all scores) are up
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Mapping
+
 import keras
 import tensorflow as tf
 
+from compat.keras import has_variable_index, variable_index
 from trainer.settings import TrainSettings
 
 # The gradient of a row is a mean over the batch, of the order of 1e-4 for a row that few pairs touch: Keras's initial
@@ -32,7 +36,7 @@ class _SparseOptimizer(keras.optimizers.Optimizer):
     ) -> None:
         """Updates the rows of `variable` that `gradient` touches; a dense one touches them all."""
         rate = tf.cast(learning_rate, variable.dtype)
-        place = self._get_variable_index(variable)
+        place = variable_index(self, variable)
         if isinstance(gradient, tf.IndexedSlices):
             touched = sum_by_row(gradient)
             direction = self._direction(touched.values, place, touched.indices)
@@ -95,7 +99,7 @@ class RowwiseAdagrad(_SparseOptimizer):
         self._accumulators = []
         for variable in variables:
             shape = tuple(size if axis == 0 else 1 for axis, size in enumerate(variable.shape))
-            with self._distribution_strategy.extended.colocate_vars_with(variable.value):
+            with tf.distribute.get_strategy().extended.colocate_vars_with(variable.value):
                 self._accumulators.append(
                     self.add_variable(
                         shape,
@@ -153,6 +157,11 @@ class LazyAdam(_SparseOptimizer):
 
 
 _OPTIMIZERS: dict[str, type[_SparseOptimizer]] = {"adagrad": RowwiseAdagrad, "adam": LazyAdam, "sgd": SparseSGD}
+_OF_KERAS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
+    "adagrad": functools.partial(keras.optimizers.Adagrad, initial_accumulator_value=_INITIAL_ACCUMULATOR),
+    "adam": keras.optimizers.Adam,
+    "sgd": keras.optimizers.SGD,
+}
 
 
 def build_optimizer(settings: TrainSettings) -> keras.optimizers.Optimizer:
@@ -161,8 +170,10 @@ def build_optimizer(settings: TrainSettings) -> keras.optimizers.Optimizer:
     Raises:
       ValueError: the name is unknown.
     """
+    known: Mapping[str, Callable[..., keras.optimizers.Optimizer]]
+    known = _OPTIMIZERS if has_variable_index() else _OF_KERAS
     try:
-        optimizer = _OPTIMIZERS[settings.optimizer]
+        optimizer = known[settings.optimizer]
     except KeyError:
-        raise ValueError(f"unknown optimizer {settings.optimizer!r}; known: {', '.join(_OPTIMIZERS)}") from None
+        raise ValueError(f"unknown optimizer {settings.optimizer!r}; known: {', '.join(known)}") from None
     return optimizer(learning_rate=settings.learning_rate)

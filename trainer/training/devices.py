@@ -5,7 +5,11 @@ from __future__ import annotations
 import functools
 from typing import Literal
 
+import keras
 import tensorflow as tf
+from absl import logging
+
+from compat.keras import trains_on_several_devices
 
 
 # One for the process: TensorFlow (2.21) numbers the exchanges of each strategy from the same number on, and takes those
@@ -15,8 +19,12 @@ def strategy_of(devices: Literal["one", "all", "workers"]) -> tf.distribute.Stra
     """TensorFlow's strategy for `train.devices`, the same for every training of this process.
 
     `one` is the default strategy; `all` mirrors the tables on every GPU of this machine (without one, on every logical
-    CPU); `workers` on every worker that the variable TF_CONFIG names, which TensorFlow reads itself.
+    CPU); `workers` on every worker that the variable TF_CONFIG names, which TensorFlow reads itself. With a Keras that
+    cannot train on several devices, all mean `one`.
     """
+    if devices != "one" and not trains_on_several_devices():
+        logging.warning("train.devices %s: Keras %s trains on one device only", devices, keras.__version__)
+        return tf.distribute.get_strategy()
     if devices == "all":
         kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
         return tf.distribute.MirroredStrategy([device.name for device in tf.config.list_logical_devices(kind)])

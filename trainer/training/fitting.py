@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer import allocator
+from compat.glibc import keep_freed_memory
 from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.epochs import Epochs, History
 from trainer.gradient.descent import Descent, diverged
@@ -61,7 +61,7 @@ def fit(
     """
     memory.check(sizes, model, settings)
     if settings.optimizer != "als":
-        allocator.keep_freed_memory()
+        keep_freed_memory()
     keras.utils.set_random_seed(settings.seed)
     kept, validation = _with_validation(train, settings)
     strategy = devices.strategy_of(settings.devices)

@@ -128,7 +128,7 @@ def test_similar_left_asks_with_a_right_id(planted: Planted, model: LocalModel) 
 def test_the_silenced_is_lost_and_the_rest_is_not() -> None:
     program = (
         "import os, sys\n"
-        "from serving.quick_import import silenced_stderr\n"
+        "from compat.tensorflow import silenced_stderr\n"
         "os.write(2, b'before;')\n"
         "with silenced_stderr():\n"
         "    os.write(2, b'from C++;')\n"

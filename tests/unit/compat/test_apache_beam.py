@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import inspect
 from typing import Any
 
 import apache_beam as beam
@@ -11,7 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, 
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms import core, userstate
 
-from pipeline.beam.startup import _remembering, _remembering_specs, _remembering_views, remember_inspections
+from compat.apache_beam import _PATCHES, _remembering, _remembering_specs, _remembering_views, remember_inspections
 
 pytestmark = pytest.mark.tensorflow
 
@@ -105,3 +107,28 @@ def test_a_pipeline_still_works() -> None:
     with beam.Pipeline() as pipeline:
         added = pipeline | beam.Create([1, 2]) | beam.ParDo(Adder(), 5)
         assert_that(added | beam.Map(lambda x, y=1: x * y), equal_to([6, 7]))
+
+
+def _owner(place: str) -> Any:
+    module, _, name = place.partition(":")
+    owner = importlib.import_module(module)
+    return getattr(owner, name) if name else owner
+
+
+@pytest.mark.parametrize(("place", "name"), [patch[:2] for patch in _PATCHES])
+def test_locked_beam_has_what_is_patched(place: str, name: str) -> None:
+    original = getattr(_owner(place), name)
+    assert inspect.isfunction(getattr(original, "__wrapped__", original))
+
+
+@pytest.mark.parametrize(("place", "name"), [patch[:2] for patch in _PATCHES])
+def test_a_function_that_is_gone_is_left_out(place: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for patched, function, _ in _PATCHES:
+        owner = _owner(patched)
+        original = getattr(owner, function)
+        monkeypatch.setattr(owner, function, getattr(original, "__wrapped__", original))
+    monkeypatch.delattr(_owner(place), name)
+    remember_inspections()
+    assert not hasattr(_owner(place), name)
+    others = [(patched, function) for patched, function, _ in _PATCHES if (patched, function) != (place, name)]
+    assert all(hasattr(getattr(_owner(patched), function), "__wrapped__") for patched, function in others)

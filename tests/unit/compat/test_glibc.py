@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import resource
 import sys
+import types
 
 import numpy as np
 import pytest
 
-from trainer.allocator import keep_freed_memory
+from compat.glibc import keep_freed_memory
 
 _BUFFER = 8 << 20
 
@@ -31,4 +33,15 @@ def test_freed_memory_is_used_again() -> None:
 
 def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
+    assert not keep_freed_memory()
+
+
+def test_a_c_library_without_mallopt_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    assert not keep_freed_memory()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
+def test_refused_parameter_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: types.SimpleNamespace(mallopt=lambda name, value: int(name != -2)))
     assert not keep_freed_memory()

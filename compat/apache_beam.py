@@ -1,0 +1,109 @@
+"""Apache Beam: imported without what it can do without, and asked once about each function.
+
+Versions: apache-beam 2.77. Another version is imported as it is. Where a patched function is gone, Beam keeps its own
+way: slower, with the same results.
+
+Reason: Beam tries to import pandas and BigQuery's client, and works without them. It also asks for the arguments of all
+methods of a DoFn whenever it builds, translates, validates or starts a stage, and builds a command line parser whenever
+it reads an option: tens of thousands of inspections and a thousand parsers in one Transform. The answers never change.
+
+Upstream: https://github.com/apache/beam/pull/9925, "Memoize expensive introspection functions", was never merged.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import types
+import weakref
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from compat.imports import is_version, without
+
+# Beam's clients of Google's file stores are not among them.
+UNNEEDED = ("pandas", "apache_beam.io.gcp.bigquery")
+TESTED = "2.77."
+
+_Arguments = tuple[list[str], list[Any]]
+_Specs = tuple[set[Any], set[Any]]
+
+
+def import_quickly(module: ModuleType, execute: Callable[[], None]) -> None:
+    """The shortcut of `apache_beam`."""
+    if not is_version("apache-beam", TESTED):
+        return execute()
+    with without(*UNNEEDED):
+        execute()
+    return remember_inspections()
+
+
+def remember_inspections() -> None:
+    """Lets Beam inspect each function, each DoFn and each view of options once per process; idempotent."""
+    for place, name, remembering in _PATCHES:
+        # By name, since importing this module must not import Beam.
+        owner: Any = importlib.import_module(place.partition(":")[0])
+        owner = getattr(owner, place.partition(":")[2]) if ":" in place else owner
+        original = getattr(owner, name, None)
+        if original is not None and not hasattr(original, "__wrapped__"):
+            setattr(owner, name, remembering(original))
+
+
+def _remembering(inspect_arguments: Callable[[Any], _Arguments]) -> Callable[[Any], _Arguments]:
+    """Keeps answers by function; for a bound method, by the function behind it."""
+    methods: weakref.WeakKeyDictionary[Any, _Arguments] = weakref.WeakKeyDictionary()
+    functions: weakref.WeakKeyDictionary[Any, _Arguments] = weakref.WeakKeyDictionary()
+
+    @functools.wraps(inspect_arguments)
+    def arguments(function: Any) -> _Arguments:
+        if type(function) is types.MethodType:
+            known, key = methods, function.__func__
+        elif type(function) is types.FunctionType:
+            known, key = functions, function
+        else:
+            return inspect_arguments(function)
+        if key not in known:
+            known[key] = inspect_arguments(function)
+        names, defaults = known[key]
+        return list(names), list(defaults)
+
+    return arguments
+
+
+def _remembering_specs(inspect_dofn: Callable[[Any], _Specs]) -> Callable[[Any], _Specs]:
+    """Keeps answers by DoFn, where a DoFn is equal to itself alone."""
+    known: weakref.WeakKeyDictionary[Any, _Specs] = weakref.WeakKeyDictionary()
+
+    @functools.wraps(inspect_dofn)
+    def specs(dofn: Any) -> _Specs:
+        kind: Any = type(dofn)
+        if kind.__hash__ is not object.__hash__:
+            return inspect_dofn(dofn)
+        if dofn not in known:
+            known[dofn] = inspect_dofn(dofn)
+        states, timers = known[dofn]
+        return set(states), set(timers)
+
+    return specs
+
+
+def _remembering_views(view_as: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Keeps views by the options that they are of, whose values they share."""
+    known: weakref.WeakKeyDictionary[Any, dict[Any, Any]] = weakref.WeakKeyDictionary()
+
+    @functools.wraps(view_as)
+    def view(options: Any, cls: Any) -> Any:
+        views = known.setdefault(options, {})
+        if cls not in views:
+            views[cls] = view_as(options, cls)
+        return views[cls]
+
+    return view
+
+
+_PATCHES: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    ("apache_beam.transforms.core", "get_function_args_defaults", _remembering),
+    ("apache_beam.transforms.userstate", "get_dofn_specs", _remembering_specs),
+    ("apache_beam.options.pipeline_options:PipelineOptions", "view_as", _remembering_views),
+)

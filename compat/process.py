@@ -1,0 +1,28 @@
+"""The one place that prepares a process for quick imports."""
+
+from __future__ import annotations
+
+import sys
+
+from compat import apache_beam, tensorflow, tensorflow_data_validation, tensorflow_transform, tfx
+from compat.imports import Shortcut, Shortcuts
+
+SHORTCUTS: dict[str, Shortcut] = {
+    "tensorflow": tensorflow.import_quickly,
+    "keras": tensorflow.import_quickly,
+    "apache_beam": apache_beam.import_quickly,
+    "tensorflow_transform.keras_lib": tensorflow_transform.use_installed_keras,
+    "tensorflow_data_validation": tensorflow_data_validation.import_quickly,
+    "tfx.components": tfx.import_on_demand,
+    "tensorflow_model_analysis": tfx.import_on_demand,
+}
+
+
+def prepare() -> None:
+    """Makes later imports of large libraries quick and quiet in this process; idempotent.
+
+    Every entry point calls it before it imports one of them: the commands, the tasks of a cluster, Beam's workers, the
+    model server and the benchmarks. A process that is not prepared works the same and starts slower.
+    """
+    if not any(isinstance(finder, Shortcuts) for finder in sys.meta_path):
+        sys.meta_path.insert(0, Shortcuts(SHORTCUTS))

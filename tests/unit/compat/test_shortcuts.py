@@ -1,0 +1,94 @@
+"""Each shortcut is for the locked version, and another version is imported as it is."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from compat import apache_beam, tensorflow, tensorflow_data_validation, tensorflow_transform, tfx
+from compat.imports import Shortcut, is_version
+from compat.process import SHORTCUTS
+
+TESTED = [
+    *tensorflow.TESTED.items(),
+    *tfx.TESTED.values(),
+    ("apache-beam", apache_beam.TESTED),
+    ("tensorflow-transform", tensorflow_transform.TESTED),
+    ("tensorflow-data-validation", tensorflow_data_validation.TESTED),
+]
+
+
+@pytest.mark.parametrize(("distribution", "version"), TESTED)
+def test_locked_version_is_a_tested_one(distribution: str, version: str | tuple[str, ...]) -> None:
+    assert is_version(distribution, version)
+
+
+@pytest.mark.parametrize("name", SHORTCUTS)
+def test_shortcut_is_for_a_module_that_exists(name: str) -> None:
+    assert _source(name).is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("tensorflow_transform.keras_lib", "import tf_keras"),
+        ("tensorflow_transform.output_wrapper", "from tensorflow_transform.keras_lib import tf_keras"),
+        ("tfx.components", "from tfx.components.evaluator.component import Evaluator"),
+        ("tensorflow_model_analysis", "import"),
+        ("tensorflow_data_validation.utils.display_util", "IPython"),
+    ],
+)
+def test_library_still_imports_what_the_shortcut_leaves_out(name: str, words: str) -> None:
+    assert words in _source(name).read_text()
+
+
+def _source(name: str) -> Path:
+    """The file of a module, found without importing its package."""
+    top, *rest = name.split(".")
+    spec = importlib.util.find_spec(top)
+    assert spec and spec.submodule_search_locations
+    path = Path(spec.submodule_search_locations[0], *rest)
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+@pytest.mark.parametrize(("name", "shortcut"), SHORTCUTS.items())
+def test_another_version_is_imported_as_it_is(name: str, shortcut: Shortcut, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[shortcut.__module__], "is_version", lambda *_: False)
+    module, seen = ModuleType(name), []
+
+    def execute() -> None:
+        seen.append([hidden for hidden in tensorflow.UNNEEDED if sys.modules.get(hidden, module) is None])
+        seen.append(sys.stderr)
+
+    before = sys.stderr
+    shortcut(module, execute)
+    assert seen == [[], before]
+    assert type(module) is ModuleType
+    assert not hasattr(module, "tf_keras")
+
+
+def test_a_tested_version_is_imported_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in tensorflow.UNNEEDED:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    hidden: list[str] = []
+
+    def execute() -> None:
+        hidden.extend(name for name in tensorflow.UNNEEDED if sys.modules.get(name, sys) is None)
+
+    tensorflow.import_quickly(ModuleType("tensorflow"), execute)
+    assert hidden == list(tensorflow.UNNEEDED)
+
+
+def test_deferred_packages_execute_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    executed: list[Callable[[], None]] = []
+    module = ModuleType("tfx.components")
+    tfx.import_on_demand(module, lambda: executed.append(lambda: None))
+    assert not executed
+    monkeypatch.setattr("compat.imports.find_spec", lambda name: None)
+    assert not hasattr(module, "no_such_component")
+    assert len(executed) == 1
