@@ -56,7 +56,7 @@ lint: $(VENV) ## Check style, types and the direction of imports
 	@.venv/bin/lint-imports
 
 doctor: $(VENV) ## Check that everything a run needs is here, and say how to mend what is not
-	@.venv/bin/python -m pipeline.doctor
+	@.venv/bin/python -m pipeline.commands.doctor
 
 bench: $(VENV) ## Run a benchmark [BENCH=NAME] [ARGS="--rows 100000"]; without BENCH: list them
 	@if [ -n '$(BENCH)' ]; then .venv/bin/python -m benchmarks.$(BENCH) $(ARGS); else .venv/bin/python -m benchmarks; fi

@@ -60,18 +60,20 @@ def _arguments() -> argparse.Namespace:
 def _run(kind: str, data: Path, whole: bool) -> dict[str, Any]:
     """Seconds by node, digests of what they made, and the metrics of the model if there is one."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    from pipeline import local
     from pipeline.beam.engine import check_engine
     from pipeline.config import load_config
-    from pipeline.options import RunOptions
     from pipeline.records.root import Root
+    from pipeline.running import local
+    from pipeline.running.options import RunOptions
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "pipeline.yaml")
         file.write_text(json.dumps(_PIPELINE | {"data": {"path": str(data.absolute())}}))
         config = load_config(file, _KINDS[kind])
         check_engine(config.beam, folder)
-        outcome = local.run(config, Root(Path(folder, "root")), RunOptions(until=None if whole else _NODES[-1]))
+        outcome = local.run(
+            config, Root(Path(folder, "root")), RunOptions(until=None if whole else _NODES[-1]), lambda folder: None
+        )
         if outcome.exit_code:
             sys.exit(outcome.record.error or "the run was refused")
         seconds = {entry["id"]: entry["seconds"] for entry in outcome.record.components}

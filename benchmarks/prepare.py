@@ -64,9 +64,9 @@ def _run(kind: str, data: Path) -> dict[str, float]:
 
     from benchmarks import stock
     from compat.apache_beam import remember_inspections
-    from pipeline import graph, nodes
     from pipeline.config import PipelineConfig
     from pipeline.records.root import Root
+    from pipeline.running import graph, nodes
 
     config = PipelineConfig.model_validate({"name": "bench", "data": {"path": str(data)}})
     with tempfile.TemporaryDirectory() as folder:

@@ -63,9 +63,9 @@ def _run(data: Path, most: int) -> dict[str, float]:
     from tfx.orchestration import metadata
 
     from compat.apache_beam import remember_inspections
-    from pipeline import graph, nodes
     from pipeline.config import PipelineConfig
     from pipeline.records.root import Root
+    from pipeline.running import graph, nodes
 
     encode = {"min_count": 2, "max_vocabulary": most, "oov_buckets": 1000, "oov_hashes": 2}
     config = PipelineConfig.model_validate({"name": "bench", "data": {"path": str(data)}, "encode": encode})

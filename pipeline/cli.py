@@ -14,6 +14,7 @@ from errors import KindredError, ModelNotFound
 from pipeline.kubeflow import cli as kubeflow
 
 if TYPE_CHECKING:
+    from pipeline.records.run_folder import RunFolder
     from serving.answers import Model
 
 _KNOWN = {True: "known", False: "unknown: never seen in training"}
@@ -63,18 +64,19 @@ def run(
     ] = None,
 ) -> None:
     """Run a pipeline on this machine: validate, train, evaluate, publish."""
-    from pipeline import conclusion, local
     from pipeline.beam.engine import check_engine
+    from pipeline.commands import conclusion
+    from pipeline.commands.preflight import check_inputs
     from pipeline.config import load_config
-    from pipeline.options import RunOptions
-    from pipeline.preflight import check_inputs
     from pipeline.records.root import Root
+    from pipeline.running import local
+    from pipeline.running.options import RunOptions
 
     pipeline_config = load_config(config, set_ or (), data, beam)
     place = Root.at(root, pipeline_config.name)
     check_inputs(pipeline_config)
     check_engine(pipeline_config.beam, str(place.path))
-    outcome = local.run(pipeline_config, place, RunOptions(accept_anomalies))
+    outcome = local.run(pipeline_config, place, RunOptions(accept_anomalies), _write_report)
     typer.echo(conclusion.describe(outcome, place), err=outcome.exit_code != 0)
     raise typer.Exit(outcome.exit_code)
 
@@ -89,18 +91,19 @@ def tune(
     beam: BeamOption = None,
 ) -> None:
     """Search for better settings: run a pipeline up to its Tuner, and print what the trials found."""
-    from pipeline import conclusion, local
-    from pipeline import trials as tried
     from pipeline.beam.engine import check_engine
-    from pipeline.options import RunOptions
-    from pipeline.preflight import check_inputs
+    from pipeline.commands import conclusion
+    from pipeline.commands import trials as tried
+    from pipeline.commands.preflight import check_inputs
     from pipeline.records.root import Root
+    from pipeline.running import local
+    from pipeline.running.options import RunOptions
 
     pipeline_config = tried.load_config_to_tune(config, set_ or (), data, trials, beam)
     place = Root.at(root, pipeline_config.name)
     check_inputs(pipeline_config)
     check_engine(pipeline_config.beam, str(place.path))
-    outcome = local.run(pipeline_config, place, RunOptions(until="Tuner"))
+    outcome = local.run(pipeline_config, place, RunOptions(until="Tuner"), _write_report)
     typer.echo(conclusion.describe(outcome, place), err=True)
     if outcome.record.tuning:
         typer.echo(tried.describe(outcome.record.tuning))
@@ -168,8 +171,8 @@ def rollback(
     reason: Annotated[str, typer.Option(help="Why; recorded.")] = "",
 ) -> None:
     """Serve the version before the newest again; recorded in the root's metadata."""
+    from pipeline.commands.rollback import roll_back
     from pipeline.records.root import Root
-    from pipeline.rollback import roll_back
 
     typer.echo(roll_back(Root(root.absolute()), to, undo, reason))
 
@@ -187,7 +190,7 @@ def report(
 
     folder = find_run(run, root)
     if why:
-        from pipeline.why import explain
+        from pipeline.commands.why import explain
 
         for line in explain(folder):
             typer.echo(os.fsencode(line))
@@ -197,7 +200,7 @@ def report(
     if unfinished:
         typer.echo(headline(folder), err=True)
     if unfinished or not path.is_file():
-        from pipeline.console import library_chatter_to
+        from pipeline.running.console import library_chatter_to
 
         with library_chatter_to(folder.log):
             from pipeline.report.write import write_report
@@ -215,7 +218,7 @@ def lineage(
     json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Which data, code, configuration and parent made the model of a run."""
-    from pipeline.lineage_tree import print_lineage
+    from pipeline.commands.lineage_tree import print_lineage
 
     print_lineage(run, root, json_)
 
@@ -223,9 +226,16 @@ def lineage(
 @app.command()
 def doctor() -> None:
     """Check this installation: import every component, and say how to mend what is missing."""
-    from pipeline.doctor import main as diagnose
+    from pipeline.commands.doctor import main as diagnose
 
     raise typer.Exit(diagnose())
+
+
+def _write_report(folder: RunFolder) -> None:
+    """Writes the report of a run. Its libraries are imported at the end of the run, not at its start."""
+    from pipeline.report.write import write_report
+
+    write_report(folder)
 
 
 def _model(model: Path | None, endpoint: str | None) -> Model:

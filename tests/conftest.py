@@ -20,7 +20,7 @@ hypothesis.settings.load_profile("kindred")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Protobuf blames the caller of TFX's caller, which is pipeline.graph, for what TFX asks of it.
+    # Protobuf blames the caller of TFX's caller, which is pipeline.running.graph, for what TFX asks of it.
     config.addinivalue_line("filterwarnings", r"ignore:label\(\) is deprecated:DeprecationWarning")
 
 

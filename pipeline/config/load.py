@@ -12,8 +12,7 @@ import pydantic
 
 from components.pair_example_gen.files import is_remote
 from errors import ConfigError
-from pipeline import yaml_file
-from pipeline.config import faults
+from pipeline.config import faults, yaml_file
 from pipeline.config.pipeline_file import PipelineConfig
 from pipeline.config.sections.beam import PROFILES, Beam
 

@@ -164,7 +164,7 @@ _changing("delete", "deleted", "Remove a schedule; runs that it started stay.")
 
 def _compile(config: Path, data: str | None, overrides: Sequence[str], beam: str | None, target: str) -> str:
     from pipeline.config import load_config
-    from pipeline.console import library_chatter_to
+    from pipeline.running.console import library_chatter_to
 
     pipeline_config = load_config(config, overrides, data, beam)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -215,8 +215,8 @@ def _connect(
 def _follow(cluster: Cluster, run_id: str, package: Package) -> bool:
     from rich.console import Console
 
-    from pipeline.console import RunConsole
     from pipeline.kubeflow import submission
+    from pipeline.running.console import RunConsole
 
     console = RunConsole(Console(stderr=True))
     return submission.follow(cluster, run_id, package, console) == "SUCCEEDED"

@@ -27,13 +27,13 @@ from errors import ConfigError
 from pipeline.beam.engine import check_root
 from pipeline.config import SCHEMA, SCHEMA_OF_POSITIVES, PipelineConfig
 from pipeline.config.sections.kubeflow import Task
-from pipeline.graph import GATE
 from pipeline.kubeflow import containers
 from pipeline.kubeflow.containers import GO, REFUSED, RUN_REPORT, STOP, VERDICT, signed
 from pipeline.kubeflow.equipment import equip, metadata_arguments
 from pipeline.kubeflow.grouping import TaskGroup, group_nodes
 from pipeline.kubeflow.parameters import RunParameter, run_parameters
 from pipeline.kubeflow.shape import digest, shape_of_config
+from pipeline.running.graph import GATE
 
 MAX_ARGUMENT = 64 * 1024
 """Bytes. Linux refuses a single argument of 128 KiB."""

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from pipeline.config.sections.kubeflow import Kubeflow
-from pipeline.graph import EVALUATOR, GATE, TRAINER, TUNER
+from pipeline.running.graph import EVALUATOR, GATE, TRAINER, TUNER
 
 Shape = Mapping[str, list[str]]
 """Node ids in the order of the graph, each with the ids of the nodes that it waits for."""

@@ -27,8 +27,8 @@ from pipeline.kubeflow.containers import GO, STOP
 from pipeline.kubeflow.node_records import NodeRecord
 from pipeline.kubeflow.run_identity import checked_run_id, submission_digest
 from pipeline.kubeflow.task_log import node_line
-from pipeline.local import judge
 from pipeline.records.root import Root
+from pipeline.running.local import judge
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.node_runs import NodeRuns

@@ -10,14 +10,14 @@ from tfx.proto.orchestration import pipeline_pb2
 from errors import ConfigError, RunIdError
 from pipeline.config import PipelineConfig
 from pipeline.config.sections.kubeflow import Metadata
-from pipeline.findings import note
-from pipeline.graph import compile_graph, create_pipeline
 from pipeline.kubeflow.metadata import PatientMetadata, wait_for
 from pipeline.kubeflow.node_records import findings
 from pipeline.kubeflow.shape import digest, shape_of
-from pipeline.nodes import NodeRunner
 from pipeline.records.root import Root
 from pipeline.records.run_record import RunRecord, State
+from pipeline.running.findings import note
+from pipeline.running.graph import compile_graph, create_pipeline
+from pipeline.running.nodes import NodeRunner
 
 
 class NodeRuns:

@@ -11,8 +11,8 @@ from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
 from errors import ConfigError
 from pipeline.config import PipelineConfig
-from pipeline.graph import compile_graph, create_pipeline
 from pipeline.records.root import Root
+from pipeline.running.graph import compile_graph, create_pipeline
 
 Shape = dict[str, list[str]]
 """Node ids in the order of the graph, each with the sorted ids of the nodes it waits for."""

@@ -15,9 +15,9 @@ import kfp_server_api as api
 import yaml
 
 from errors import ClusterRefused, ConfigError, ServiceUnavailable
-from pipeline import yaml_file
-from pipeline.console import RunConsole
+from pipeline.config import yaml_file
 from pipeline.kubeflow.client import Cluster, status_of
+from pipeline.running.console import RunConsole
 
 _ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 _STATES = {"SUCCEEDED": "executed", "CACHED": "cached", "SKIPPED": "skipped", "FAILED": "failed", "CANCELED": "failed"}

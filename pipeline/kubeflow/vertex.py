@@ -16,8 +16,8 @@ from tfx.orchestration.pipeline import Pipeline
 from components.pusher.component import VersionPusher
 from errors import ConfigError
 from pipeline.config import PipelineConfig
-from pipeline.graph import create_pipeline
 from pipeline.records.root import Root
+from pipeline.running.graph import create_pipeline
 
 _STRATEGIES = (LatestArtifactStrategy, LatestBlessedModelStrategy)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.lineage import Lineage, trace
+from pipeline.records.lineage import Lineage, trace
 from pipeline.report import words
 from pipeline.report.sources import Absent, Run
 

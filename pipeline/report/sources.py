@@ -16,7 +16,7 @@ from pipeline.records.progress import Progress, is_alive, progress_of
 from pipeline.records.run_folder import RunFolder
 from trainer.export.tables import Tables, read_tables
 
-# As the graph calls them (pipeline.graph), whose import costs TFX.
+# As the graph calls them (pipeline.running.graph), whose import costs TFX.
 EXAMPLE_GEN, STATISTICS, LAST_ACCEPTED, GATE, TRAINER, EVALUATOR, CANARY = (
     "PairExampleGen",
     "StatisticsGen",

@@ -134,9 +134,10 @@ def test_a_worker_that_cannot_start_fails_the_run_with_its_own_error(
 def test_a_lost_task_manager_costs_time_and_nothing_else(
     cluster: Cluster, folder: Path, here: Future[tuple[int, str]]
 ) -> None:
-    from pipeline import local
-    from pipeline.options import RunOptions
     from pipeline.records.root import Root
+    from pipeline.report.write import write_report
+    from pipeline.running import local
+    from pipeline.running.options import RunOptions
 
     told = settings(cluster.ports)
     config = load_config(WORDS, told, str(folder / "pairs.csv"), "flink")
@@ -144,7 +145,7 @@ def test_a_lost_task_manager_costs_time_and_nothing_else(
     killed: list[Any] = []
     killer = threading.Thread(target=_kill_in_mid_job, args=(cluster, killed))
     killer.start()
-    outcome = local.run(config, Root(folder / "lost"), RunOptions(until="StatisticsGen"))
+    outcome = local.run(config, Root(folder / "lost"), RunOptions(until="StatisticsGen"), write_report)
     killer.join()
     victim, job = killed
     assert victim.running() is None
@@ -154,7 +155,7 @@ def test_a_lost_task_manager_costs_time_and_nothing_else(
         # It may fail, if clearly: then the same command goes on.
         assert outcome.record.error and "Beam" in outcome.record.error
         cluster.up(print)
-        outcome = local.run(config, Root(folder / "lost"), RunOptions(until="StatisticsGen"))
+        outcome = local.run(config, Root(folder / "lost"), RunOptions(until="StatisticsGen"), write_report)
     assert outcome.exit_code == 0, outcome.record.error
     for split in ("train", "eval"):
         assert _examples(folder / "lost", split) == _examples(folder / "here", split)

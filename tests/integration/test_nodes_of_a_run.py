@@ -10,9 +10,9 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
 from pipeline.config import load_config
-from pipeline.graph import EXAMPLE_GEN, STATISTICS_GEN, compile_graph, create_pipeline
-from pipeline.nodes import NodeRunner
 from pipeline.records.root import Root
+from pipeline.running.graph import EXAMPLE_GEN, STATISTICS_GEN, compile_graph, create_pipeline
+from pipeline.running.nodes import NodeRunner
 from tests.e2e import planted
 
 pytestmark = pytest.mark.tensorflow

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["pipeline.kubeflow.node", "pipeline.kubeflow.node_runs", "pipeline.graph"])
+_CONTEXT.set_forkserver_preload(["pipeline.kubeflow.node", "pipeline.kubeflow.node_runs", "pipeline.running.graph"])
 
 
 def run(command: list[str], variables: Mapping[str, str]) -> tuple[int, str]:

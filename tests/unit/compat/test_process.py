@@ -25,7 +25,7 @@ SCRIPT = """
 import gc, json, sys
 from compat.process import prepare
 prepare()
-from pipeline import execution
+from pipeline.running import execution
 found = {"imported": sorted(set(sys.modules) & set(UNNEEDED))}
 found |= {"collects": gc.isenabled(), "frozen": gc.get_freeze_count()}
 import tfx.components, tensorflow_model_analysis as tfma
@@ -35,7 +35,7 @@ found["function"] = tfma.load_eval_result.__name__
 found["unknown"] = hasattr(tfma, "no_such_name")
 import IPython, pandas
 prepare()
-from pipeline import graph
+from pipeline.running import graph
 found["again"] = sys.modules["IPython"] is IPython
 found["finders"] = [type(finder).__name__ for finder in sys.meta_path].count("Shortcuts")
 print(json.dumps(found))
@@ -47,7 +47,7 @@ import compat.imports
 compat.imports.is_version = lambda *_: False
 from compat.process import prepare
 prepare()
-from pipeline import execution
+from pipeline.running import execution
 assert {"tf_keras", "tfx.components.evaluator.executor", "IPython"} <= set(sys.modules)
 import apache_beam as beam
 with beam.Pipeline() as pipeline:

@@ -17,10 +17,10 @@ from tfx.orchestration.pipeline import Pipeline
 
 from errors import ConfigError
 from pipeline.config import PipelineConfig
-from pipeline.graph import compile_graph, create_pipeline
 from pipeline.kubeflow import arguments, compiler, shape
 from pipeline.kubeflow.compiler import MAX_ARGUMENT, compile_package
 from pipeline.records.root import Root
+from pipeline.running.graph import compile_graph, create_pipeline
 from tests.unit.pipeline.kubeflow.films import RUN_ID, TREE, Package, config, tree
 
 pytestmark = pytest.mark.tensorflow

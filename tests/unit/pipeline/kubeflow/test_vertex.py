@@ -14,8 +14,8 @@ from tfx.types import standard_artifacts
 from components.pair_statistics.component import PairStatisticsGen
 from errors import ConfigError
 from pipeline.config import PipelineConfig
-from pipeline.graph import LAST_ACCEPTED, PUSHER, RESOLVER
 from pipeline.kubeflow.vertex import compile_job, job_of
+from pipeline.running.graph import LAST_ACCEPTED, PUSHER, RESOLVER
 
 pytestmark = pytest.mark.tensorflow
 CONFIG = PipelineConfig.model_validate({"name": "films", "data": {"path": "/gcs/bucket/span-{SPAN}/*"}})

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from errors import ReportError
+from pipeline.commands.why import explain
 from pipeline.records.executions import Execution
 from pipeline.records.progress import has_ended, headline, is_alive, may_have_changed, progress_of
 from pipeline.records.run_folder import RunFolder
-from pipeline.why import explain
 
 # A run as far as its lock goes: it holds it until its input ends, and has a child that outlives it.
 RUN = """

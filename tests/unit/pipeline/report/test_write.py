@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline import local
-from pipeline.console import RunConsole
 from pipeline.records.progress import going_on
 from pipeline.records.run_folder import RunFolder
 from pipeline.report import write
 from pipeline.report.sources import Run
+from pipeline.running import local
+from pipeline.running.console import RunConsole
 from tests.unit.pipeline.report.planted_report import empty_run
 
 pytestmark = pytest.mark.tensorflow
@@ -73,6 +73,6 @@ def test_a_report_that_cannot_be_written_is_a_line_on_the_console_and_no_more(
 
     monkeypatch.setattr(write, "write_report", broken)
     out = io.StringIO()
-    local._report(folder, RunConsole(Console(file=out, width=200)))
+    local._report(folder, RunConsole(Console(file=out, width=200)), broken)
     assert out.getvalue() == f"The report could not be written; {folder.log} says why.\n"
     assert "the disk is full" in capsys.readouterr().err

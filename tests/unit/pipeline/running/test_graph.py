@@ -9,8 +9,8 @@ import pytest
 from google.protobuf import json_format
 
 from pipeline.config import SCHEMA, BlessingRule, PipelineConfig
-from pipeline.graph import blessing_rules, code_fingerprint, compile_graph, create_pipeline
 from pipeline.records.root import Root
+from pipeline.running.graph import blessing_rules, code_fingerprint, compile_graph, create_pipeline
 
 pytestmark = pytest.mark.tensorflow
 

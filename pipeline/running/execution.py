@@ -15,13 +15,13 @@ from tfx.utils import path_utils
 
 from components.serving_canary.server import started_ahead
 from pipeline.config import PipelineConfig
-from pipeline.console import RunConsole
-from pipeline.findings import note
-from pipeline.graph import TRAINER, compile_graph, create_pipeline
-from pipeline.nodes import NodeResult, NodeRunner
-from pipeline.options import RunOptions
 from pipeline.records.root import Root
 from pipeline.records.run_record import RunRecord
+from pipeline.running.console import RunConsole
+from pipeline.running.findings import note
+from pipeline.running.graph import TRAINER, compile_graph, create_pipeline
+from pipeline.running.nodes import NodeResult, NodeRunner
+from pipeline.running.options import RunOptions
 
 # Rows times epochs that are trained in about the time in which a server starts. It does not wait for longer trainings,
 # hundreds of megabytes in memory: then it starts while the Evaluator evaluates what was trained.

@@ -6,7 +6,7 @@ while they load stays off the screen, and one that takes Python down with it (a 
 becomes a line of the report.
 
     diagnose()                                the checks, as data
-    main(), `python -m pipeline.doctor`       the same for people; 0 healthy, 1 otherwise
+    main(), `python -m pipeline.commands.doctor`       the same for people; 0 healthy, 1 otherwise
 """
 
 from __future__ import annotations
@@ -259,7 +259,9 @@ def probe_all(record: Path, wanted: Mapping[str, Callable[[], str]]) -> None:
             print(json.dumps(answer), file=out, flush=True)
 
 
-def check_imports(command: tuple[str, ...] = (sys.executable, "-m", "pipeline.doctor", "--probe")) -> list[Check]:
+def check_imports(
+    command: tuple[str, ...] = (sys.executable, "-m", "pipeline.commands.doctor", "--probe"),
+) -> list[Check]:
     """Runs the probes in a child process (`command` plus the file to write to) and reads what it recorded."""
     with tempfile.TemporaryDirectory() as folder:
         record, chatter = Path(folder, "record"), Path(folder, "chatter")

@@ -9,8 +9,8 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2
 
 from errors import RollbackError, RootError
+from pipeline.commands.rollback import EXECUTION_TYPE, roll_back
 from pipeline.records.root import Root
-from pipeline.rollback import EXECUTION_TYPE, roll_back
 
 pytestmark = pytest.mark.tensorflow
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from components.evaluator.rules import RuleResult
 from components.pair_example_gen.files import is_remote
-from pipeline.local import RunOutcome
 from pipeline.records.root import Root
 from pipeline.records.run_record import RunRecord
+from pipeline.running.local import RunOutcome
 
 _HEADLINES = {
     "published": "Published",

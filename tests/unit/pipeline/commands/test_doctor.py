@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from bootstrap import glibc
-from pipeline import doctor
-from pipeline.doctor import Check
+from pipeline.commands import doctor
+from pipeline.commands.doctor import Check
 
 LOCK = """version = 1
 

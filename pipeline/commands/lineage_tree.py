@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from errors import ReportError
-from pipeline.lineage import Data, Lineage, trace
 from pipeline.records.executions import Executions
 from pipeline.records.find_run import find_run
+from pipeline.records.lineage import Data, Lineage, trace
 
 _SHOWN_FILES = 20
 _NO_WIDTH = 100_000

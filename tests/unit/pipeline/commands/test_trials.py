@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
+from pipeline.commands.trials import describe, load_config_to_tune
 from pipeline.config import load_config
-from pipeline.trials import describe, load_config_to_tune
 
 
 def test_the_command_needs_no_section(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 from errors import DataRefused, KindredError, ModelRefused
 from pipeline.config import PipelineConfig
-from pipeline.console import RunConsole, library_chatter_to
-from pipeline.options import RunOptions
 from pipeline.records.progress import going_on
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
 from pipeline.records.run_record import EXIT_CODES, RunRecord
+from pipeline.running.console import RunConsole, library_chatter_to
+from pipeline.running.options import RunOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,9 @@ class RunOutcome:
     folder: RunFolder
 
 
-def run(config: PipelineConfig, root: Root, options: RunOptions) -> RunOutcome:
+def run(
+    config: PipelineConfig, root: Root, options: RunOptions, write_report: Callable[[RunFolder], object]
+) -> RunOutcome:
     """Runs the graph of `config` with its state below `root`.
 
     A fault of the data or of the model ends the run with its exit code and its reason in the record; nothing is raised,
@@ -49,7 +51,7 @@ def run(config: PipelineConfig, root: Root, options: RunOptions) -> RunOutcome:
                 exit_code = _execute(config, root, options, record, console, save)
             finally:
                 save()
-            _report(folder, console)
+            _report(folder, console, write_report)
     return RunOutcome(record, exit_code, folder)
 
 
@@ -66,7 +68,7 @@ def _execute(
         console.say(f"{config.name}: {config.data.path} -> {root.path}")
         # Importing TFX costs seconds and prints pages: not before the log is open and the person sees why.
         with console.component("starting TFX"):
-            from pipeline import execution
+            from pipeline.running import execution
         execution.run_nodes(config, root, options, record, console, save)
     except KeyboardInterrupt:
         record.error = "interrupted; the same command goes on with the components that are finished"
@@ -77,11 +79,9 @@ def _execute(
     return EXIT_CODES[record.status]
 
 
-def _report(folder: RunFolder, console: RunConsole) -> None:
-    """Writes the report; a run is what it is, whether it can be told or not."""
+def _report(folder: RunFolder, console: RunConsole, write_report: Callable[[RunFolder], object]) -> None:
+    """Writes the report. A report that cannot be written does not change how the run ended."""
     try:
-        from pipeline.report.write import write_report
-
         write_report(folder)
     except Exception:
         traceback.print_exc()

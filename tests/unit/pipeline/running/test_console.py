@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from pipeline.console import RunConsole
+from pipeline.running.console import RunConsole
 
 
 def test_what_runs_at_the_same_time_is_shown_together_and_goes_when_it_has_ended() -> None:

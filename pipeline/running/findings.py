@@ -21,11 +21,11 @@ from components.pair_statistics.executor import SAMPLED_PROPERTY
 from components.pusher.executor import DESTINATION_PROPERTY, PUSHED_PROPERTY, REUSED_PROPERTY
 from components.pusher.places import is_remote
 from components.serving_canary.executor import BLESSED_PROPERTY, REPORT_FILE
-from pipeline import graph
 from pipeline.config import PipelineConfig
-from pipeline.nodes import NodeResult
 from pipeline.records.root import Root
 from pipeline.records.run_record import RunRecord, State
+from pipeline.running import graph
+from pipeline.running.nodes import NodeResult
 from trainer import features
 from trainer.run_fn import HISTORY_FILE
 from trainer.settings import ModelSettings

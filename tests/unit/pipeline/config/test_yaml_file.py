@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from errors import ConfigError
-from pipeline import yaml_file
+from pipeline.config import yaml_file
 
 KEYS = st.text(string.ascii_letters + string.digits + "_-. é", min_size=1, max_size=8)
 PLAIN = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x2FFF, blacklist_categories=("Cc", "Cs")), max_size=12)

@@ -1,0 +1,1 @@
+"""The graph, and running it on this machine node by node."""
