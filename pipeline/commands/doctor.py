@@ -32,7 +32,7 @@ from rich.markup import escape
 
 from bootstrap import glibc
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 COMPONENTS: Mapping[str, str] = {
     "CsvExampleGen": "tfx.components.example_gen.csv_example_gen.component",
