@@ -44,7 +44,7 @@ def read_package(text: str, release: str) -> Package:
     """The package in `text`, two documents of YAML: the pipeline and the platform spec.
 
     Args:
-      release: the release of KFP whose platform keys count, "2.15" or "2.16".
+      release: the release of KFP whose fields count, "2.15" or "2.16".
 
     Raises:
       PackageError: it is wrong, or holds what is not emulated.
@@ -64,11 +64,20 @@ def read_package(text: str, release: str) -> Package:
     for name, component in {"root": spec["root"], **spec["components"]}.items():
         _check_component(package, name, component)
     _check_shared_containers(package)
+    _check_release(package, release)
     if len(more) > 1:
         raise PackageError("more than two documents")
     for document in more:
         platform_spec.check(document, containers, release)
     return package
+
+
+def _check_release(package: Package, release: str) -> None:
+    """Refuses fields that only later releases have: the API server reads a package with protojson.Unmarshal."""
+    for name, component in {"root": package.root, **package.components}.items():
+        for key, definition in parameters_in(component).items():
+            if release == "2.15" and "literals" in definition:
+                raise Unsupported(f"{name}: {key}", f"literals with KFP {release}")
 
 
 def _check_container(container: Spec, label: str) -> None:

@@ -62,7 +62,7 @@ def root_inputs(root: Spec, given: Mapping[str, object]) -> dict[str, Value]:
     """The inputs of the root DAG.
 
     apiserver/template/v2_template.go (validatePipelineJobInputs) checks what a run gives; argocompiler/argo.go
-    (Compile) adds defaults, and null for an optional parameter without one. literals: 2.16.1 only.
+    (Compile) adds defaults, and null for an optional parameter without one. 2.15.0 knows no literals.
 
     Raises:
       RunParameterError: the API server refuses the parameters.
@@ -91,7 +91,7 @@ def root_inputs(root: Spec, given: Mapping[str, object]) -> dict[str, Value]:
 def resolve_inputs(task: Task, parent: Values, outputs: Mapping[str, Values], run: Run) -> dict[str, Value]:
     """The input parameters of a task.
 
-    driver/resolve.go (resolveInputs), the same in 2.15.0 and 2.16.1 but for literals, which only 2.16.1 checks.
+    driver/resolve.go (resolveInputs), the same in 2.15.0 and 2.16.1 but for literals, which 2.15.0 does not know.
 
     Args:
       parent: the inputs of its DAG.
@@ -112,7 +112,7 @@ def resolve_inputs(task: Task, parent: Values, outputs: Mapping[str, Values], ru
         value = _resolve(source, name, task, parent, outputs, run)
         if value is None:
             if not definitions[name].get("isOptional"):
-                raise DriverError(f"the resolved input parameter is null: {name}")
+                raise DriverError(f"the resolved input parameter is null: {source['componentInputParameter']}")
             # The launcher takes the default.
             continue
         if (refused := _outside_literals(value, definitions[name], name)) is not None:

@@ -44,7 +44,7 @@ class Interpreter:
       package: the text of the package.
       folder: where artifacts are kept, a folder per run.
       environment: variables of all tasks, next to those of this process.
-      release: the release of KFP whose platform keys count: "2.15" or "2.16".
+      release: the release of KFP whose fields count: "2.15" or "2.16".
       sleep: waits between two attempts. As it is, nothing waits; the waits are recorded.
 
     Raises:

@@ -97,11 +97,17 @@ def value_from_text(text: str, kind: str) -> Value:
         return float(trimmed)
     if kind == "BOOLEAN" and trimmed in _BOOLEANS:
         return _BOOLEANS[trimmed]
-    if kind in ("LIST", "STRUCT"):
-        value = value_of(json.loads(text, parse_constant=_refuse_constant))
-        if is_of_type(value, kind):
-            return value
+    if kind in ("LIST", "STRUCT") and is_of_type(value := _from_json(text), kind):
+        return value
     raise ValueError(f'TextToPbValue(text={json.dumps(text)}, type="{kind}") failed')
+
+
+def _from_json(text: str) -> Value:
+    """The value that a text of JSON is; None if it is none."""
+    try:
+        return value_of(json.loads(text, parse_constant=_refuse_constant))
+    except ValueError:
+        return None
 
 
 def _refuse_constant(name: str) -> None:

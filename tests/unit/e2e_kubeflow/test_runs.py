@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.kubeflow.errors import RunParameterError
+from tests.e2e.kubeflow.errors import RunParameterError, Unsupported
 from tests.e2e.kubeflow.interpreter import Interpreter, RunResult
 from tests.unit.e2e_kubeflow.planted_packages import changed, exit_handler_package, one_task_package
 
@@ -226,7 +226,9 @@ def test_literals_bind_a_constant(tmp_path: Path) -> None:
 
     for value, state in (("a", "SUCCEEDED"), ("b", "FAILED")):
         package = changed(one_task_package("print('runs')", {"value": ("STRING", value)}), allow_only_a)
-        assert Interpreter(package, tmp_path).run(run_id())["Only"].state == state
+        assert Interpreter(package, tmp_path, release="2.16").run(run_id())["Only"].state == state
+        with pytest.raises(Unsupported, match=r"literals with KFP 2\.15"):
+            Interpreter(package, tmp_path)
 
 
 def test_launcher_fills_in_defaults(tmp_path: Path) -> None:
