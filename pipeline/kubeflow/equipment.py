@@ -16,6 +16,7 @@ def equip(task: Any, kubeflow: Kubeflow, node_id: str) -> Any:
     wanted = kubeflow.task_of(node_id)
     _reserve(task, wanted)
     _place(task, wanted)
+    _confine(task, wanted)
     _inject(task, kubeflow)
     for volume in kubeflow.volumes:
         kubernetes.mount_pvc(task, pvc_name=volume.claim, mount_path=volume.mount)
@@ -48,6 +49,21 @@ def _place(task: Any, wanted: Task) -> None:
         kubernetes.add_node_selector(task, label_key=label, label_value=value)
     for toleration in wanted.tolerations:
         kubernetes.add_toleration(task, **toleration.model_dump(exclude_none=True))
+
+
+def _confine(task: Any, wanted: Task) -> None:
+    """Sets the part of the `restricted` Pod Security Standard that Kubeflow Pipelines leaves to the package.
+
+    From 2.16 on, it adds the rest to every task by itself: a seccomp profile, no capabilities, no privilege escalation
+    (backend/src/v2/compiler/argocompiler/security_context.go).
+    """
+    asked = {
+        "run_as_non_root": wanted.run_as_non_root or None,
+        "run_as_user": wanted.run_as_user,
+        "run_as_group": wanted.run_as_group,
+    }
+    if any(value is not None for value in asked.values()):
+        kubernetes.set_security_context(task, **asked)
 
 
 def _inject(task: Any, kubeflow: Kubeflow) -> None:

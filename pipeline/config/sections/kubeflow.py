@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import pydantic
-from pydantic import Field, StrictInt, StrictStr
+from pydantic import Field, StrictBool, StrictInt, StrictStr
 
 from pipeline.config.sections.base import NonNegativeInt, PositiveInt, Section, Text
 
@@ -16,6 +16,17 @@ Host = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0
 # Quantities as the kfp SDK takes them.
 Cpu = Annotated[StrictStr, Field(pattern=r"^[0-9]+(\.[0-9]+)?m?$")]
 Memory = Annotated[StrictStr, Field(pattern=r"^[0-9]+(\.[0-9]+)?(E|Ei|P|Pi|T|Ti|G|Gi|M|Mi|K|Ki)?$")]
+
+
+def _not_root(user: int) -> int:
+    if user == 0:
+        raise ValueError("user 0 is root, which a task never needs; leave it out for the user of the image, 10001")
+    return user
+
+
+# Kubernetes takes ids of 31 bits.
+GroupId = Annotated[StrictInt, Field(ge=0, lt=2**31)]
+UserId = Annotated[GroupId, pydantic.AfterValidator(_not_root)]
 
 
 class Volume(Section):
@@ -49,7 +60,11 @@ class Toleration(Section):
 
 
 class Task(Section):
-    """What one task asks of the cluster; under `components`, what is set there replaces what is set for all."""
+    """What one task asks of the cluster; under `components`, what is set there replaces what is set for all.
+
+    `run_as_non_root: false` leaves that promise out of the package, for versions of Kubeflow Pipelines before 2.16.
+    They refuse a package with a security context.
+    """
 
     cpu: Cpu = "1"
     cpu_limit: Cpu | None = None
@@ -61,6 +76,9 @@ class Task(Section):
     tolerations: tuple[Toleration, ...] = ()
     retries: NonNegativeInt = 2
     retry_seconds: NonNegativeInt = 30
+    run_as_non_root: StrictBool = True
+    run_as_user: UserId | None = None
+    run_as_group: GroupId | None = None
 
 
 class Grpc(Section):
