@@ -26,6 +26,9 @@ from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
 from pipeline.records.run_record import RunRecord
 
+_LONGEST_WAIT = 30
+"""Seconds for ML Metadata to answer. The report can do without it, and the reason of the run must not wait."""
+
 
 def main(words: Sequence[str] | None = None) -> int:
     """Ends the record of a run; the exit code."""
@@ -83,7 +86,8 @@ def _executions(place: Metadata) -> Executions | None:
     from pipeline.kubeflow.metadata import open_store, wait_for
 
     try:
-        return Executions(open_store(wait_for(place)))
+        patience = min(place.wait_seconds, _LONGEST_WAIT)
+        return Executions(open_store(wait_for(place.model_copy(update={"wait_seconds": patience}))))
     except KindredError as error:
         print(f"The report goes without ML Metadata: {error}", file=sys.stderr)
         return None
