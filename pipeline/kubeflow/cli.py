@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -14,9 +14,7 @@ from errors import ConfigError
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.client import Cluster
-    from pipeline.kubeflow.submission import Package
-
-_TARGETS = ("kubeflow", "vertex")
+    from pipeline.kubeflow.package import Package
 
 Config = Annotated[Path | None, typer.Option("--config", help="The pipeline file; compiled first.")]
 PackageFile = Annotated[Path | None, typer.Option("--package", help="A compiled package, instead of --config.")]
@@ -47,16 +45,12 @@ def compile_(
     data: Data = None,
     set_: Set = None,
     beam: Annotated[str | None, typer.Option(metavar="PROFILE", help="Replaces beam.profile.")] = None,
-    target: Annotated[str, typer.Option(help="kubeflow, or vertex.")] = "kubeflow",
 ) -> None:
     """Compile a pipeline into a package for Kubeflow Pipelines."""
-    if target not in _TARGETS:
-        raise ConfigError(f"--target: must be {' or '.join(_TARGETS)} (got {target!r})")
-    suffixes = (".yaml", ".yml") if target == "kubeflow" else (".json",)
-    if output.suffix not in suffixes:
-        raise ConfigError(f"--output: must end in {suffixes[0]} for --target {target} (got {str(output)!r})")
-    _write_whole(output, _compile(config, data, set_ or (), beam, target))
-    typer.echo(f"{output}: compiled for {target}", err=True)
+    if output.suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"--output: must end in .yaml (got {str(output)!r})")
+    _write_whole(output, _compile(config, data, set_ or (), beam))
+    _say(f"{output}: compiled for kubeflow")
 
 
 def submit(
@@ -72,10 +66,18 @@ def submit(
     set_: Set = None,
     service_account: ServiceAccount = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Start the run and leave it.")] = False,
+    follow: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Follow a run that was started before; start none.")
+    ] = None,
 ) -> None:
     """Run a pipeline on Kubeflow: upload it once, start a run, follow it; the last line is the run's id."""
     from pipeline.kubeflow import submission
 
+    if follow is not None:
+        if no_wait or any((config, package, experiment, data, set_, service_account)):
+            raise ConfigError("--follow: starts nothing, so give only the run and options about the server with it")
+        cluster = _connect(host, namespace, token, kubeconfig, ca_certificate)
+        _wait_for(cluster, follow, submission.task_names_of(cluster, follow))
     compiled, account, values = _package(config, package, data, set_ or [])
     cluster = _connect(host, namespace, token, kubeconfig, ca_certificate)
     version = submission.upload(cluster, compiled)
@@ -83,15 +85,7 @@ def submit(
     run_id = submission.start(
         cluster, compiled, version, experiment or compiled.name, values, service_account or account
     )
-    try:
-        _say(f"run {run_id}: {cluster.host}/#/runs/details/{run_id}")
-        succeeded = no_wait or _follow(cluster, run_id, compiled)
-    except KeyboardInterrupt:
-        _say(f"no longer following; run {run_id} goes on")
-        succeeded = False
-    finally:
-        typer.echo(run_id)
-    raise typer.Exit(0 if succeeded else 1)
+    _wait_for(cluster, run_id, None if no_wait else compiled.tasks)
 
 
 @schedules.command("create")
@@ -162,7 +156,7 @@ _changing("resume", "resumed", "Start runs again.")
 _changing("delete", "deleted", "Remove a schedule; runs that it started stay.")
 
 
-def _compile(config: Path, data: str | None, overrides: Sequence[str], beam: str | None, target: str) -> str:
+def _compile(config: Path, data: str | None, overrides: Sequence[str], beam: str | None) -> str:
     from pipeline.config import load_config
     from pipeline.running.console import library_chatter_to
 
@@ -170,11 +164,9 @@ def _compile(config: Path, data: str | None, overrides: Sequence[str], beam: str
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # What these import (TFX, the kfp SDK) costs seconds that a wrong option does not, and prints pages.
     with library_chatter_to(Path(os.devnull)):
-        if target == "vertex":
-            from pipeline.kubeflow.vertex import compile_job as compile_graph
-        else:
-            from pipeline.kubeflow.compiler import compile_package as compile_graph
-        return compile_graph(pipeline_config)
+        from pipeline.kubeflow.compiler import compile_package
+
+        return compile_package(pipeline_config)
 
 
 def _package(
@@ -186,8 +178,8 @@ def _package(
     every value; what cannot be one is compiled into the package.
     """
     from pipeline.config import load_config
+    from pipeline.kubeflow.package import read_package, run_values
     from pipeline.kubeflow.parameters import DATA_PATH, is_parameter
-    from pipeline.kubeflow.submission import read_package, run_values
 
     if (config is None) == (package is None):
         raise ConfigError("give exactly one of --config and --package")
@@ -200,7 +192,7 @@ def _package(
     plain = load_config(config, (), data)
     into_run = [setting for setting in settings if is_parameter(plain, setting.partition("=")[0])]
     into_package = [setting for setting in settings if setting not in into_run]
-    compiled = read_package(_compile(config, data, into_package, None, "kubeflow"), str(config))
+    compiled = read_package(_compile(config, data, into_package, None), str(config))
     return compiled, account, run_values(compiled, into_run)
 
 
@@ -212,14 +204,23 @@ def _connect(
     return Cluster(Access(host, namespace, token, kubeconfig, certificate))
 
 
-def _follow(cluster: Cluster, run_id: str, package: Package) -> bool:
+def _wait_for(cluster: Cluster, run_id: str, names: Mapping[str, str] | None) -> NoReturn:
+    """Follows a run, unless `names` of its tasks is None, and exits; the last line on stdout is its id."""
     from rich.console import Console
 
-    from pipeline.kubeflow import submission
+    from pipeline.kubeflow import following
     from pipeline.running.console import RunConsole
 
-    console = RunConsole(Console(stderr=True))
-    return submission.follow(cluster, run_id, package, console) == "SUCCEEDED"
+    succeeded = names is None
+    try:
+        _say(": ".join(filter(None, [f"run {run_id}", cluster.page(run_id)])))
+        if names is not None:
+            succeeded = following.follow(cluster, run_id, names, RunConsole(Console(stderr=True))) == "SUCCEEDED"
+    except KeyboardInterrupt:
+        _say(f"no longer following; run {run_id} goes on, and `kindred submit --follow {run_id}` follows it again")
+    finally:
+        typer.echo(run_id)
+    raise typer.Exit(0 if succeeded else 1)
 
 
 def _read(path: Path) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from errors import ClusterRefused, ServiceUnavailable
 _MAJOR = 2
 _PAGE = 100
 _SECONDS = 30
-# What a proxy says while the API restarts; a request that changes nothing is sent again.
-_AWAY = urllib3.Retry(total=4, backoff_factor=0.5, status_forcelist=[502, 503, 504], raise_on_status=False)
+# What a proxy answers while the API restarts. A request that changes nothing is sent again.
+_AWAY = (502, 503, 504)
+_RETRIES = urllib3.Retry(total=4, backoff_factor=0.5, status_forcelist=_AWAY, raise_on_status=False)
 _HINTS = {
     401: "the token is missing, wrong or expired; give a new one with --token or KINDRED_KFP_TOKEN",
     403: "the token is not allowed to do this; check its role, and --namespace",
@@ -53,6 +55,7 @@ class Cluster:
         configuration = _configuration(access)
         self.host = access.host or configuration.host
         self.namespace = access.namespace
+        self._has_pages = access.host is not None
         self._client = client = api.ApiClient(configuration)
         if access.token:
             client.set_default_header("Authorization", f"Bearer {access.token}")
@@ -68,7 +71,7 @@ class Cluster:
         """Calls the API; `what` says in errors what was asked.
 
         Raises:
-          ServiceUnavailable: nothing answers.
+          ServiceUnavailable: nothing answers, or a proxy before the API does.
           ClusterRefused: the API refuses; says why, and what to do.
         """
         try:
@@ -79,6 +82,8 @@ class Cluster:
                 "is that of Kubeflow Pipelines (docs/kubeflow.md)"
             ) from None
         except ApiException as error:
+            if error.status in _AWAY:
+                raise ServiceUnavailable(self._words(what, error)) from error
             raise ClusterRefused(self._words(what, error)) from error
         except (ApiValueError, ApiTypeError, ValueError, TypeError, AttributeError) as error:
             raise ClusterRefused(
@@ -104,9 +109,35 @@ class Cluster:
             if not token:
                 return
 
+    def text(self, what: str, path: str, names: Mapping[str, str], query: Mapping[str, str] | None = None) -> str:
+        """The answer to a GET that the published schema lacks, whatever its kind.
+
+        Args:
+          what: what errors say was asked.
+          path: the path below the host, with `{name}` for each of `names`.
+          names: what to put into the path.
+          query: the query.
+
+        Raises:
+          ServiceUnavailable, ClusterRefused: as `ask`.
+        """
+        return str(self.ask(what, self._get, path, dict(names), list((query or {}).items())))
+
+    def page(self, run_id: str) -> str | None:
+        """The address of a run in the user interface; None where only the API is reached."""
+        return f"{self.host}/#/runs/details/{run_id}" if self._has_pages else None
+
     def in_namespace(self) -> dict[str, str]:
         """The option that a server of many users wants; none for one of a single user."""
         return {"namespace": self.namespace} if self.namespace else {}
+
+    def _get(self, path: str, names: dict[str, str], query: list[tuple[str, str]], _request_timeout: int) -> str:
+        # Not preloaded: the generated client decodes strictly, and a log may hold anything.
+        answer = self._client.call_api(
+            path, "GET", names, query, {}, auth_settings=["Bearer"], _preload_content=False,
+            _return_http_data_only=True, _request_timeout=_request_timeout,
+        )  # fmt: skip
+        return bytes(answer.data).decode("utf-8", "replace")
 
     def _check(self) -> None:
         try:
@@ -154,7 +185,9 @@ def _configuration(access: Access) -> Any:
         configuration.host = access.host.rstrip("/").removesuffix("/#")
     if access.ca_certificate is not None:
         configuration.ssl_ca_cert = str(access.ca_certificate)
-    configuration.retries = _AWAY
+    configuration.retries = _RETRIES
+    # It warns about each retry, on the terminal. What comes of them is an answer or an error of `ask`.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     return configuration
 
 

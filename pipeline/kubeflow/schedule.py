@@ -10,7 +10,8 @@ import kfp_server_api as api
 
 from errors import ClusterRefused, ConfigError
 from pipeline.kubeflow.client import Cluster
-from pipeline.kubeflow.submission import Package, Version, experiment_id, reference
+from pipeline.kubeflow.package import Package
+from pipeline.kubeflow.submission import Version, experiment_id, reference
 
 _FIELD = re.compile(r"[0-9A-Za-z*/,?\-]+")
 

@@ -1,49 +1,20 @@
-"""Puts a package on a server, once however often it is submitted, starts a run of it and follows that to its end."""
+"""Puts a package on a server, once however often it is submitted, and starts a run of it."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import kfp_server_api as api
-import yaml
 
-from errors import ClusterRefused, ConfigError, ServiceUnavailable
-from pipeline.config import yaml_file
+from errors import ClusterRefused
 from pipeline.kubeflow.client import Cluster, status_of
-from pipeline.running.console import RunConsole
-
-_ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
-_STATES = {"SUCCEEDED": "executed", "CACHED": "cached", "SKIPPED": "skipped", "FAILED": "failed", "CANCELED": "failed"}
-_TYPES: dict[str, tuple[type, ...]] = {
-    "STRING": (str,),
-    "BOOLEAN": (bool,),
-    "NUMBER_INTEGER": (int,),
-    "NUMBER_DOUBLE": (int, float),
-}
-_PATIENCE = 20
-"""How often in a row the server may be away while a run is followed; the run goes on meanwhile."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Package:
-    """A compiled pipeline: its name, YAML, run parameters with their types, and tasks with their names for people."""
-
-    name: str
-    text: str
-    parameters: Mapping[str, str]
-    tasks: Mapping[str, str]
-
-    @property
-    def version(self) -> str:
-        """The name of this very package on a server: that of the pipeline and a digest of the content."""
-        return f"{self.name}-{hashlib.sha256(self.text.encode()).hexdigest()[:12]}"
+from pipeline.kubeflow.package import Package, task_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,50 +24,6 @@ class Version:
     pipeline_id: str
     version_id: str
     is_new: bool
-
-
-def read_package(text: str, source: str) -> Package:
-    """Reads a compiled package.
-
-    Raises:
-      ConfigError: it is none.
-    """
-    try:
-        spec = next(yaml.safe_load_all(text))
-        root = spec["root"]
-        parameters = root.get("inputDefinitions", {}).get("parameters", {})
-        return Package(
-            name=spec["pipelineInfo"]["name"],
-            text=text,
-            parameters={name: definition["parameterType"] for name, definition in parameters.items()},
-            tasks={name: task["taskInfo"]["name"] for name, task in root["dag"]["tasks"].items()},
-        )
-    except (yaml.YAMLError, StopIteration, KeyError, TypeError, AttributeError):
-        raise ConfigError(
-            f"{source}: not a package of Kubeflow Pipelines; `kindred compile --config F --output {source}` makes one"
-        ) from None
-
-
-def run_values(package: Package, settings: list[str]) -> dict[str, Any]:
-    """The parameters of a run from `a.b=value` each.
-
-    Raises:
-      ConfigError: the package has no such parameter, or it is of another type.
-    """
-    values = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        name = key.replace(".", "_")
-        if not equals:
-            raise ConfigError(f"--set {setting!r}: must have the form key=value, such as train.epochs=5")
-        if name not in package.parameters:
-            raise ConfigError(f"--set {key}: no parameter of the package; there is {', '.join(package.parameters)}")
-        kind = package.parameters[name]
-        value = text if kind == "STRING" else yaml_file.parse(text, f"--set {setting!r}")
-        if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "BOOLEAN"):
-            raise ConfigError(f"--set {key}: must be a {kind.lower().replace('_', ' ')} (got {text!r})")
-        values[name] = value
-    return values
 
 
 def upload(cluster: Cluster, package: Package) -> Version:
@@ -146,47 +73,23 @@ def start(
     return str(cluster.ask("start a run", cluster.runs.run_service_create_run, run).run_id)
 
 
-def follow(
-    cluster: Cluster,
-    run_id: str,
-    package: Package,
-    console: RunConsole,
-    pause: float = 2.0,
-    sleep: Callable[[float], None] = time.sleep,
-) -> str:
-    """Watches a run to its end, with a live line per task that runs and one that stays when it ends.
-
-    Of Kubeflow's own tasks (drivers, the root) nothing is told.
-
-    Returns:
-      The state of the run.
+def task_names_of(cluster: Cluster, run_id: str) -> dict[str, str]:
+    """The name for people of each task of a run; empty if the server does not show its package.
 
     Raises:
-      ServiceUnavailable: the server stays away; the run goes on.
+      ClusterRefused, ServiceUnavailable: as `Cluster.ask`; there may be no such run.
     """
-    told: set[str] = set()
-    with console.running() as show:
-        while True:
-            run = _look(cluster, run_id, pause, sleep)
-            details = [detail for detail in _details(run) if detail.display_name in package.tasks]
-            show([package.tasks[detail.display_name] for detail in details if detail.state == "RUNNING"])
-            for detail in details:
-                _tell(detail, package.tasks[detail.display_name], console, told)
-            if run.state in _ENDED:
-                break
-            sleep(pause)
-    if run.state != "SUCCEEDED":
-        console.say(f"run {run_id}: {run.state.lower()}{_message(run.error)}", "red")
-    return str(run.state)
-
-
-def _look(cluster: Cluster, run_id: str, pause: float, sleep: Callable[[float], None]) -> Any:
-    """The run as it is now; asked again where the server is away."""
-    for _ in range(_PATIENCE):
-        with contextlib.suppress(ServiceUnavailable):
-            return cluster.ask("show the run", cluster.runs.run_service_get_run, run_id)
-        sleep(pause)
-    return cluster.ask("show the run", cluster.runs.run_service_get_run, run_id)
+    run = cluster.ask(f"show run {run_id}", cluster.runs.run_service_get_run, run_id)
+    spec, version = run.pipeline_spec, run.pipeline_version_reference
+    with contextlib.suppress(ClusterRefused, KeyError, TypeError, AttributeError):
+        if spec is None:
+            show = cluster.pipelines.pipeline_service_get_pipeline_version
+            names = (version.pipeline_id, version.pipeline_version_id)
+            spec = cluster.ask("show its package", show, *names).pipeline_spec
+        # With a second document for the platform, the server wraps both: `YamlStringToPipelineSpecStruct` in
+        # apiserver/server/api_util.go, Kubeflow Pipelines 2.15.0 to 2.17.0.
+        return task_names(spec.get("pipeline_spec", spec))
+    return {}
 
 
 def reference(version: Version) -> Any:
@@ -234,21 +137,3 @@ def _find_version(cluster: Cluster, pipeline_id: str, name: str) -> str | None:
         sort_by="created_at desc",
     )
     return next((str(v.pipeline_version_id) for v in listed if name in (v.name, v.display_name)), None)
-
-
-def _details(run: Any) -> list[Any]:
-    return list(run.run_details.task_details or ()) if run.run_details else []
-
-
-def _tell(detail: Any, name: str, console: RunConsole, told: set[str]) -> None:
-    """A line for a task that has ended."""
-    if name in told or detail.state not in _STATES:
-        return
-    told.add(name)
-    began, ended = detail.start_time or detail.create_time, detail.end_time
-    seconds = (ended - began).total_seconds() if began and ended else 0.0
-    console.finished(name, _STATES[detail.state], max(seconds, 0.0), _message(detail.error).removeprefix(": "))
-
-
-def _message(error: Any) -> str:
-    return f": {' '.join(str(error.message).split())}" if error is not None and error.message else ""

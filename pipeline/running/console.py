@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-_STYLES = {"executed": "green", "cached": "cyan", "skipped": "yellow", "failed": "red"}
+_STYLES = {"executed": "green", "succeeded": "green", "cached": "cyan", "skipped": "yellow", "failed": "red"}
 
 
 class RunConsole:

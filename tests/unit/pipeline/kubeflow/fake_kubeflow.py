@@ -1,68 +1,40 @@
 """A server of Kubeflow's API v2beta1, held to the published schema: every request and answer is checked against it.
 
-The schema is that of the models which kfp-server-api generates from Kubeflow's OpenAPI file: names, types and
-enumerations. A run goes through `script`, a state per look at it.
+A run goes through `script`, a state per look at it. What is not in the schema, logs and the workflow of a run, follows
+the sources of Kubeflow Pipelines 2.15.0, 2.16.1 and 2.17.0; a comment says which file.
 """
 
 from __future__ import annotations
 
 import datetime
-import email
 import http.server
 import json
 import re
 import threading
-import urllib.parse
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import kfp_server_api as api
+import yaml
 
-Answer = tuple[int, Any]
-_PRIMITIVES = {"str": str, "int": int, "bool": bool, "float": (int, float), "datetime": str}
-
-
-class SchemaError(AssertionError):
-    """A message that the published schema does not allow."""
-
-
-def check(message: Any, kind: str, path: str = "") -> None:
-    """Holds `message` to the schema of `kind`.
-
-    Raises:
-      SchemaError: a key or a value that the schema does not know.
-    """
-    if kind == "object":
-        return
-    if found := re.fullmatch(r"list\[(.*)\]", kind):
-        _demand(isinstance(message, list), path, kind, message)
-        for element in message:
-            check(element, found[1], f"{path}[]")
-    elif found := re.fullmatch(r"dict\(str, (.*)\)", kind):
-        _demand(isinstance(message, dict), path, kind, message)
-        for key, value in message.items():
-            check(value, found[1], f"{path}.{key}")
-    elif kind in _PRIMITIVES:
-        _demand(isinstance(message, _PRIMITIVES[kind]), path, kind, message)
-    else:
-        model = getattr(api, kind)
-        if hasattr(model, "allowable_values"):
-            _demand(message in model.allowable_values, path, kind, message)
-            return
-        keys = {key: model.openapi_types[name] for name, key in model.attribute_map.items()}
-        _demand(isinstance(message, dict) and message.keys() <= keys.keys(), path, kind, message)
-        for key, value in message.items():
-            check(value, keys[key], f"{path}.{key}")
-
-
-def _demand(holds: bool, path: str, kind: str, message: Any) -> None:
-    if not holds:
-        raise SchemaError(f"{path}: not a {kind}: {message!r}")
+from tests.unit.pipeline.kubeflow.fake_http import Answer, Text, handler_of, refusal
+from tests.unit.pipeline.kubeflow.fake_workflow import FakeWorkflow
+from tests.unit.pipeline.kubeflow.kubeflow_schema import check
 
 
 class FakeKubeflow:
-    """The server. `requests` are its method and path of each; `token`, if set, is demanded."""
+    """The server.
+
+    Attributes:
+      requests: method and path of each request.
+      script: what each look at a run gives: fields of V2beta1Run; `workflow`, a FakeWorkflow; and `details`, the
+        workflow that `task_details` show, if that is another.
+      token: if set, it is demanded.
+      is_user_interface: whether this is the host of the user interface, which passes v1beta1 and v2beta1 on.
+      has_v1beta1: whether the server has API v1beta1.
+      log_misses: how many requests for a log find no pod.
+      base: what stands before every path, as behind a proxy.
+    """
 
     def __init__(self) -> None:
         self.pipelines: dict[str, dict[str, Any]] = {}
@@ -75,34 +47,43 @@ class FakeKubeflow:
         self.script: list[dict[str, Any]] = [{"state": "SUCCEEDED"}]
         self.token: str | None = None
         self.multi_user = False
+        self.is_user_interface = False
+        self.has_v1beta1 = True
+        self.log_misses = 0
+        self.base = ""
+        self.log_queries: list[dict[str, str]] = []
+        self._workflow: FakeWorkflow | None = None
         self.version = "2.15.2"
-        self.failures: list[Answer] = []
+        self.failures: list[tuple[int, Any]] = []
         self.failing = ""
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler_of(self))
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self._server.server_port}{self.base}"
 
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
         assert not self.broken, self.broken
 
-    def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any, str]:
+    def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Answer:
         """Status, answer and its kind."""
-        for wanted, pattern, route in self._routes():
-            found = re.fullmatch("/apis/v2beta1/" + pattern, path)
+        for wanted, pattern, route in (*self._routes(), *self._routes_beside_the_schema()):
+            found = re.fullmatch(pattern if pattern.startswith("/") else "/apis/v2beta1/" + pattern, path)
             if wanted == method and found:
                 return route(*found.groups(), query=query, body=body)
-        return 404, {"error": "no route"}, "object"
+        if self.is_user_interface:
+            return 404, f"<!DOCTYPE html><pre>Cannot {method} {path}</pre>", "object"
+        return 404, {"code": 5, "message": "Not Found", "details": []}, "object"
 
-    def _routes(self) -> Iterator[tuple[str, str, Callable[..., tuple[int, Any, str]]]]:
+    def _routes(self) -> Iterator[tuple[str, str, Callable[..., Answer]]]:
         yield "GET", "healthz", lambda **_: (200, self._health(), "object")
         yield "GET", "pipelines/names/([^/]+)", self._pipeline_by_name
         yield "POST", "pipelines", self._create_pipeline
         yield "GET", "pipelines/([^/]+)/versions", self._list_versions
+        yield "GET", "pipelines/([^/]+)/versions/([^/]+)", self._get_version
         yield "POST", "pipelines/upload_version", self._upload
         yield "GET", "experiments", self._lister(self.experiments, "V2beta1ListExperimentsResponse", "experiments")
         yield "POST", "experiments", self._creator(self.experiments, "V2beta1Experiment", "experiment_id")
@@ -113,30 +94,39 @@ class FakeKubeflow:
         yield "POST", "recurringruns/([^/]+):(enable|disable)", self._switch
         yield "DELETE", "recurringruns/([^/]+)", self._delete
 
+    def _routes_beside_the_schema(self) -> Iterator[tuple[str, str, Callable[..., Answer]]]:
+        if self.has_v1beta1:
+            yield "GET", "/apis/v1beta1/runs/([^/]+)", self._get_run_of_v1
+        # apiserver/main.go has the first, frontend/server/app.ts the second and nothing below v1alpha1.
+        if self.is_user_interface:
+            yield "GET", "/k8s/pod/logs", self._log_of_user_interface
+        else:
+            yield "GET", "/apis/v1alpha1/runs/([^/]+)/nodes/([^/]+)/log", self._log_of_api_server
+
     def _health(self) -> dict[str, Any]:
         # The server writes more than the schema has: main.go of the API server, release 2.15.
         return {"tag_name": self.version, "multi_user": self.multi_user, "pipeline_store": "database"}
 
-    def _pipeline_by_name(self, name: str, query: dict[str, str], body: Any) -> tuple[int, Any, str]:
+    def _pipeline_by_name(self, name: str, query: dict[str, str], body: Any) -> Answer:
         found = [p for p in self.pipelines.values() if p["name"] == name]
-        return (200, found[0], "V2beta1Pipeline") if found else _error(404, f"Pipeline {name} not found")
+        return (200, found[0], "V2beta1Pipeline") if found else refusal(404, f"Pipeline {name} not found")
 
-    def _create_pipeline(self, query: dict[str, str], body: Any) -> tuple[int, Any, str]:
+    def _create_pipeline(self, query: dict[str, str], body: Any) -> Answer:
         check(body, "V2beta1Pipeline")
         name = body.get("name") or body["display_name"]
         if any(p["name"] == name for p in self.pipelines.values()):
-            return _error(409, f"The name {name} already exist")
+            return refusal(409, f"The name {name} already exist")
         made = {**body, "name": name, "pipeline_id": str(uuid.uuid4()), "created_at": _now()}
         self.pipelines[made["pipeline_id"]] = made
         return 200, made, "V2beta1Pipeline"
 
-    def _list_versions(self, pipeline_id: str, query: dict[str, str], body: Any) -> tuple[int, Any, str]:
+    def _list_versions(self, pipeline_id: str, query: dict[str, str], body: Any) -> Answer:
         listed = [v for v in self.versions.values() if v["pipeline_id"] == pipeline_id]
         return _page(listed, query, "pipeline_versions", "V2beta1ListPipelineVersionsResponse")
 
-    def _upload(self, query: dict[str, str], body: Any) -> tuple[int, Any, str]:
+    def _upload(self, query: dict[str, str], body: Any) -> Answer:
         if any(v["name"] == query["name"] for v in self.versions.values()):
-            return _error(409, f"The version {query['name']} already exist")
+            return refusal(409, f"The version {query['name']} already exist")
         version_id = str(uuid.uuid4())
         self.versions[version_id] = {
             "pipeline_version_id": version_id,
@@ -145,17 +135,55 @@ class FakeKubeflow:
             "display_name": query["name"],
             "created_at": _now(),
             "description": str(len(body)),
+            "pipeline_spec": _pipeline_spec(body.decode()),
         }
         return 200, self.versions[version_id], "V2beta1PipelineVersion"
 
-    def _get_run(self, run_id: str, query: dict[str, str], body: Any) -> tuple[int, Any, str]:
+    def _get_version(self, pipeline: str, version: str, query: dict[str, str], body: Any) -> Answer:
+        return 200, self.versions[version], "V2beta1PipelineVersion"
+
+    def _get_run(self, run_id: str, query: dict[str, str], body: Any) -> Answer:
         if run_id not in self.runs:
-            return _error(404, f"Run {run_id} not found")
-        state = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+            return refusal(404, f"Run {run_id} not found")
+        state = dict(self.script.pop(0) if len(self.script) > 1 else self.script[0])
+        self._workflow = state.pop("workflow", None)
+        details = state.pop("details", self._workflow)
+        if details is not None:
+            state["run_details"] = {"task_details": details.details()}
         return 200, {**self.runs[run_id], **state}, "V2beta1Run"
 
-    def _creator(self, kept: dict[str, dict[str, Any]], kind: str, key: str) -> Callable[..., tuple[int, Any, str]]:
-        def create(query: dict[str, str], body: Any) -> tuple[int, Any, str]:
+    def _get_run_of_v1(self, run_id: str, query: dict[str, str], body: Any) -> Answer:
+        # `toApiRunDetailV1` in apiserver/server/api_converter.go: a run that has just been created has no workflow.
+        runtime = {"workflow_manifest": self._workflow.manifest()} if self._workflow else {}
+        return 200, {"run": {"id": run_id}, "pipeline_runtime": runtime}, "object"
+
+    def _log_of_api_server(self, run_id: str, pod: str, query: dict[str, str], body: Any) -> Answer:
+        # `ReadLog` in apiserver/resource/resource_manager.go takes the node for the name of a pod, and looks into the
+        # archive then. `ReadRunLogV1` in apiserver/server/run_log_server.go has sent the status 200 before.
+        log = self._log(pod)
+        if run_id not in self.runs or log is None:
+            message = f"Failed to read logs for run {run_id}: Failed to read logs from archive {pod}"
+            log = json.dumps({"error_message": message, "error_details": message})
+        return 200, Text(log), "object"
+
+    def _log_of_user_interface(self, query: dict[str, str], body: Any) -> Answer:
+        # frontend/server/handlers/pod-logs.ts
+        self.log_queries.append(query)
+        if self.multi_user and "podnamespace" not in query:
+            return 422, Text("podnamespace argument is required"), "object"
+        log = self._log(query["podname"])
+        if log is None:
+            return 500, Text("Could not get main container logs: Error: Unable to retrieve workflow status"), "object"
+        return 200, Text(log), "object"
+
+    def _log(self, pod: str) -> str | None:
+        if self.log_misses:
+            self.log_misses -= 1
+            return None
+        return self._workflow.logs.get(pod) if self._workflow else None
+
+    def _creator(self, kept: dict[str, dict[str, Any]], kind: str, key: str) -> Callable[..., Answer]:
+        def create(query: dict[str, str], body: Any) -> Answer:
             check(body, kind)
             made = {**body, key: str(uuid.uuid4()), "created_at": _now()}
             if kind == "V2beta1RecurringRun":
@@ -165,70 +193,25 @@ class FakeKubeflow:
 
         return create
 
-    def _lister(self, kept: dict[str, dict[str, Any]], kind: str, field: str) -> Callable[..., tuple[int, Any, str]]:
+    def _lister(self, kept: dict[str, dict[str, Any]], kind: str, field: str) -> Callable[..., Answer]:
         return lambda query, body: _page(list(kept.values()), query, field, kind)
 
-    def _switch(self, run_id: str, verb: str, query: dict[str, str], body: Any) -> tuple[int, Any, str]:
+    def _switch(self, run_id: str, verb: str, query: dict[str, str], body: Any) -> Answer:
         self.recurring[run_id]["status"] = verb.upper() + "D"
         return 200, {}, "object"
 
-    def _delete(self, run_id: str, query: dict[str, str], body: Any) -> tuple[int, Any, str]:
+    def _delete(self, run_id: str, query: dict[str, str], body: Any) -> Answer:
         del self.recurring[run_id]
         return 200, {}, "object"
 
-    def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
-        server = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def _serve(self) -> None:
-                url = urllib.parse.urlsplit(self.path)
-                raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                server.requests.append(f"{self.command} {url.path.removeprefix('/apis/v2beta1/')}")
-                status, answer, _ = self._answer(url, raw)
-                text = answer if isinstance(answer, str) else json.dumps(answer)
-                self.send_response(status)
-                self.send_header("Content-Type", "text/html" if isinstance(answer, str) else "application/json")
-                self.send_header("Content-Length", str(len(text.encode())))
-                self.end_headers()
-                self.wfile.write(text.encode())
-
-            def _answer(self, url: urllib.parse.SplitResult, raw: bytes) -> tuple[int, Any, str]:
-                if server.failures and server.failing in url.path:
-                    return (*server.failures.pop(0), "object")
-                if server.token and self.headers.get("Authorization") != f"Bearer {server.token}":
-                    return _error(401, "Request header error: there is no valid identity token")
-                try:
-                    query = dict(urllib.parse.parse_qsl(url.query))
-                    answer = server.answer(self.command, url.path, query, self._body(raw))
-                    if answer[0] == 200:
-                        check(answer[1], answer[2])
-                except (SchemaError, KeyError) as error:
-                    server.broken.append(f"{self.command} {url.path}: {error!r}")
-                    return _error(400, str(error))
-                return answer
-
-            def _body(self, raw: bytes) -> Any:
-                kind = self.headers.get("Content-Type", "")
-                if kind.startswith("multipart/form-data"):
-                    message = email.message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + raw)
-                    (part,) = message.get_payload()
-                    assert part.get_param("name", header="content-disposition") == "uploadfile"
-                    return part.get_payload(decode=True)
-                return json.loads(raw) if raw else None
-
-            do_GET = do_POST = do_DELETE = _serve  # noqa: N815
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        return Handler
+def _pipeline_spec(text: str) -> dict[str, Any]:
+    """`YamlStringToPipelineSpecStruct` in apiserver/server/api_util.go wraps a package with a platform's document."""
+    documents = list(yaml.safe_load_all(text))
+    return documents[0] if len(documents) == 1 else {"pipeline_spec": documents[0], "platform_spec": documents[1]}
 
 
-def _error(status: int, message: str) -> tuple[int, Any, str]:
-    return status, {"error": message, "code": 5, "message": message, "details": []}, "object"
-
-
-def _page(listed: list[Any], query: dict[str, str], field: str, kind: str) -> tuple[int, Any, str]:
+def _page(listed: list[Any], query: dict[str, str], field: str, kind: str) -> Answer:
     """Pages of two, so that who reads the first only is found out."""
     start = int(query.get("page_token") or 0)
     page = {field: listed[start : start + 2], "total_size": len(listed)}

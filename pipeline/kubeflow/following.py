@@ -1,0 +1,205 @@
+"""Follows a run to its end: a line per node as the tasks record them, then what came of the run."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+
+from errors import ServiceUnavailable
+from pipeline.kubeflow import outcome
+from pipeline.kubeflow.client import Cluster
+from pipeline.kubeflow.pod_logs import LogUnreadable, PodLogs
+from pipeline.kubeflow.run_view import RunView
+from pipeline.kubeflow.task_log import NodeEnded, RunEnded, read
+from pipeline.kubeflow.workflow import ENDED, Pod, Task
+from pipeline.running.console import RunConsole
+
+_ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
+_TRIES = 5
+"""How often the log of a task that ended is asked for. It may come later than the state of the task."""
+_CHARACTERS_PER_LOOK = 100_000
+"""How much of the log of a running task is read at each look, on average."""
+# What Kubeflow knows of a task of which no record can be read. One that found its results in the cache succeeds, too.
+_KNOWN = {"Succeeded": "succeeded", "Failed": "failed", "Error": "failed", "Skipped": "skipped", "Omitted": "skipped"}
+
+
+def follow(
+    cluster: Cluster,
+    run_id: str,
+    names: Mapping[str, str],
+    console: RunConsole,
+    pause: float = 2.0,
+    sleep: Callable[[float], None] = time.sleep,
+) -> str:
+    """Watches a run to its end: a live line per task that runs, and one that stays per node that ended.
+
+    Args:
+      cluster: the server.
+      run_id: the id of the run.
+      names: the name for people of each task of the package; empty if they are not known.
+      console: where the lines go.
+      pause: seconds between two looks at the run.
+      sleep: waits for so many seconds.
+
+    Returns:
+      The state of the run.
+
+    Raises:
+      ServiceUnavailable: the server stays away, or refuses to show the run any longer; the run goes on.
+    """
+    following = _Following(RunView(cluster, run_id, names), names, console, lambda: sleep(pause))
+    with console.running() as show:
+        following.watch(show)
+        following.read_what_is_left()
+    following.conclude()
+    return following.run.state
+
+
+class _Following:
+    """What has been read of a run and printed about it."""
+
+    def __init__(self, run: RunView, names: Mapping[str, str], console: RunConsole, wait: Callable[[], None]) -> None:
+        self.run = run
+        self._names, self._console, self._wait = names, console, wait
+        self._logs = PodLogs(run.cluster, run.run_id)
+        self._records: dict[tuple[str, ...], list[NodeEnded | RunEnded]] = {}
+        self._whole_logs: set[tuple[str, ...]] = set()
+        self._looks_to_skip: Counter[tuple[str, ...]] = Counter()
+        self._tries: Counter[str] = Counter()
+        self._unreadable = "no task recorded how it ended"
+        self._printed: set[str] = set()
+        self._done: set[str] = set()
+        self._end: RunEnded | None = None
+
+    def watch(self, show: Callable[[Collection[str]], None]) -> None:
+        """Prints what ends, until the run does."""
+        while True:
+            self._look()
+            show([self._name(task) for task in self._tasks() if task.phase in ("Pending", "Running")])
+            self._print_what_ended()
+            if self.run.state in _ENDED:
+                return
+            self._wait()
+
+    def read_what_is_left(self) -> None:
+        """Reads the logs of tasks that ended just before the run, above all that of the report."""
+        for number in range(2 * _TRIES):
+            # Without the workflow, a task that ended may not be known yet.
+            may_come = not self.run.workflow.is_whole and self._end is None and number < _TRIES
+            if not self._unread() and not may_come:
+                return
+            self._wait()
+            self._look()
+            self._print_what_ended()
+        for task in self._unread():
+            self._print_state(task)
+
+    def conclude(self) -> None:
+        """Prints the nodes that are still missing, then what came of the run."""
+        for node in self._end.components if self._end else ():
+            self._print(node)
+        run = self.run
+        headline, *lines = outcome.describe(run.run_id, run.state, self._end, run.workflow, run.was_cancelled)
+        self._console.say(headline, "" if run.state == "SUCCEEDED" else "red")
+        for line in filter(None, [run.error, *lines]):
+            self._console.say(line)
+        if self._end is None:
+            page = run.cluster.page(run.run_id)
+            self._console.say(outcome.where_to_look(self._unreadable, run.run_id, page, run.workflow), "yellow")
+
+    def _look(self) -> None:
+        self.run.look(lambda text: self._console.say(text, "yellow"), self._wait)
+
+    def _tasks(self) -> list[Task]:
+        """The tasks of the package that have begun. Others are drivers of conditions and the like."""
+        return [task for task in self.run.workflow.tasks if (task.name in self._names if self._names else task.pods)]
+
+    def _unread(self) -> list[Task]:
+        return [task for task in self._tasks() if task.has_ended and task.name not in self._done]
+
+    def _name(self, task: Task) -> str:
+        return self._names.get(task.name, task.name)
+
+    def _print_what_ended(self) -> None:
+        for task in self._tasks():
+            is_live = self.run.workflow.is_whole and task.phase == "Running"
+            if task.name not in self._done and (task.has_ended or is_live):
+                # The next look at the run waits for a server that is away.
+                with contextlib.suppress(ServiceUnavailable):
+                    self._print_nodes(task)
+
+    def _print_nodes(self, task: Task) -> None:
+        """Prints what the nodes of a task recorded."""
+        if outcome.is_refusal(self._name(task)):
+            self._done.add(task.name)
+            return
+        records = [record for pod in task.pods for record in self._read(pod)]
+        is_known = task.has_ended and self._has_last_words(task)
+        for node in _last_of_each(records):
+            # The next attempt may do better, unless this is known to be the last.
+            if node.state == "failed" and not is_known:
+                break
+            self._print(node)
+        self._end = next((record for record in reversed(records) if isinstance(record, RunEnded)), self._end)
+        self._tries[task.name] += task.has_ended
+        if is_known:
+            self._done.add(task.name)
+        elif task.has_ended and (not task.pods or self._tries[task.name] >= _TRIES):
+            self._print_state(task)
+
+    def _has_last_words(self, task: Task) -> bool:
+        """Whether the log of the last attempt has been read, and has records."""
+        # By guesses about pods, any may be the last.
+        last = task.pods[-1:] if self.run.workflow.is_whole else task.pods
+        return any(pod.names in self._whole_logs for pod in last)
+
+    def _read(self, pod: Pod) -> list[NodeEnded | RunEnded]:
+        """The records in the log of a pod. That of one that ended is read once, a long one less often."""
+        has_ended = pod.phase in ENDED
+        if has_ended and pod.names in self._whole_logs:
+            return self._records[pod.names]
+        if not has_ended and self._looks_to_skip[pod.names]:
+            self._looks_to_skip[pod.names] -= 1
+        elif (text := self._text(pod)) is not None:
+            self._looks_to_skip[pod.names] = len(text) // _CHARACTERS_PER_LOOK
+            if records := read(text):
+                self._records[pod.names] = records
+                self._whole_logs |= {pod.names} if has_ended else set()
+        return self._records.get(pod.names, [])
+
+    def _text(self, pod: Pod) -> str | None:
+        """The log of a pod by the first of its possible names that has one."""
+        return next(filter(None, map(self._text_of, pod.names)), None)
+
+    def _text_of(self, name: str) -> str | None:
+        try:
+            return self._logs.text(name, self.run.workflow.namespace, self.run.created)
+        except LogUnreadable as error:
+            self._unreadable = str(error)
+            return None
+
+    def _print_state(self, task: Task) -> None:
+        """Prints what Kubeflow knows of a task of which no record can be read."""
+        self._done.add(task.name)
+        name = self._name(task)
+        if name not in self._printed and not outcome.is_report(name):
+            self._printed.add(name)
+            self._console.finished(name, _KNOWN[task.phase], task.seconds, " ".join(task.message.split()))
+
+    def _print(self, node: NodeEnded) -> None:
+        if node.node_id not in self._printed:
+            self._printed.add(node.node_id)
+            self._console.finished(node.node_id, node.state, node.seconds, node.detail)
+
+
+def _last_of_each(records: list[NodeEnded | RunEnded]) -> list[NodeEnded]:
+    """The record of each node that counts: the first that did not fail, or else the last."""
+    nodes: dict[str, NodeEnded] = {}
+    for record in records:
+        if isinstance(record, NodeEnded) and nodes.get(record.node_id, record).state == "failed":
+            nodes[record.node_id] = record
+        elif isinstance(record, NodeEnded):
+            nodes.setdefault(record.node_id, record)
+    return list(nodes.values())

@@ -1,0 +1,96 @@
+"""A compiled package: its parameters, and the names of its tasks."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from errors import ConfigError
+from pipeline.config import yaml_file
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "STRING": (str,),
+    "BOOLEAN": (bool,),
+    "NUMBER_INTEGER": (int,),
+    "NUMBER_DOUBLE": (int, float),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Package:
+    """A compiled pipeline: its name, YAML, run parameters with their types, and tasks with their names for people."""
+
+    name: str
+    text: str
+    parameters: Mapping[str, str]
+    tasks: Mapping[str, str]
+
+    @property
+    def version(self) -> str:
+        """The name of this very package on a server: that of the pipeline and a digest of the content."""
+        return f"{self.name}-{hashlib.sha256(self.text.encode()).hexdigest()[:12]}"
+
+
+def read_package(text: str, source: str) -> Package:
+    """Reads a compiled package.
+
+    Raises:
+      ConfigError: it is none.
+    """
+    try:
+        spec = next(yaml.safe_load_all(text))
+        root = spec["root"]
+        parameters = root.get("inputDefinitions", {}).get("parameters", {})
+        return Package(
+            name=spec["pipelineInfo"]["name"],
+            text=text,
+            parameters={name: definition["parameterType"] for name, definition in parameters.items()},
+            tasks=task_names(spec),
+        )
+    except (yaml.YAMLError, StopIteration, KeyError, TypeError, AttributeError):
+        raise ConfigError(
+            f"{source}: not a package of Kubeflow Pipelines; `kindred compile --config F --output {source}` makes one"
+        ) from None
+
+
+def run_values(package: Package, settings: list[str]) -> dict[str, Any]:
+    """The parameters of a run from `a.b=value` each.
+
+    Raises:
+      ConfigError: the package has no such parameter, or it is of another type.
+    """
+    values = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        name = key.replace(".", "_")
+        if not equals:
+            raise ConfigError(f"--set {setting!r}: must have the form key=value, such as train.epochs=5")
+        if name not in package.parameters:
+            raise ConfigError(f"--set {key}: no parameter of the package; there is {', '.join(package.parameters)}")
+        kind = package.parameters[name]
+        value = text if kind == "STRING" else yaml_file.parse(text, f"--set {setting!r}")
+        if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "BOOLEAN"):
+            raise ConfigError(f"--set {key}: must be a {kind.lower().replace('_', ' ')} (got {text!r})")
+        values[name] = value
+    return values
+
+
+def task_names(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the name for people of each container task of a package, also of those inside conditions.
+
+    The kfp SDK gives each task of a package another name, wherever it stands (`pipeline_context.Pipeline.add_task`).
+    """
+    return dict(_container_tasks(spec, spec["root"]["dag"]))
+
+
+def _container_tasks(spec: Mapping[str, Any], dag: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, task in dag["tasks"].items():
+        component = spec.get("components", {}).get(task.get("componentRef", {}).get("name"), {})
+        if "dag" in component:
+            yield from _container_tasks(spec, component["dag"])
+        else:
+            yield name, task["taskInfo"]["name"]

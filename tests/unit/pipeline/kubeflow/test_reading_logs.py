@@ -1,0 +1,118 @@
+"""Where `kindred submit` finds the logs of tasks, and how often it reads them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.unit.pipeline.kubeflow.fake_kubeflow import FakeKubeflow
+from tests.unit.pipeline.kubeflow.fake_workflow import Attempt, FakeTask, FakeWorkflow, done, running
+from tests.unit.pipeline.kubeflow.films_run import ALL, DATA, TRAINER, at, lines, published, states
+
+
+def test_without_workflow_and_logs_kubeflows_states_are_printed(submit: Any, server: FakeKubeflow) -> None:
+    failed = FakeTask("trainer", "Failed", (Attempt("Failed", None),))
+    server.script = [at("RUNNING", done("data"), running("trainer")), at("FAILED", done("data"), failed)]
+    server.has_v1beta1, server.log_misses = False, 1000
+    code, _, err = submit()
+    (run_id,) = server.runs
+    assert code == 1
+    assert lines(err) == states(Data="succeeded", Trainer="failed")
+    assert f"run {run_id}: failed" in err and f"open {server.url}/#/runs/details/{run_id}" in err
+    assert re.search(r"Data +succeeded +7\.0 s", err)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("has_workflow", [True, False])
+def test_logs_are_found_by_either_name_of_a_pod(
+    submit: Any, server: FakeKubeflow, version: str, has_workflow: bool
+) -> None:
+    tasks = (done("data", *DATA), done("trainer", *TRAINER, is_retried=False), published())
+    workflow = FakeWorkflow(*tasks, phase="Succeeded", pod_names=version)
+    server.script, server.has_v1beta1 = [{"state": "SUCCEEDED", "workflow": workflow}], has_workflow
+    code, _, err = submit()
+    assert code == 0
+    assert sorted(lines(err)) == sorted(ALL)
+    assert "8 rules hold" in err and "13 epochs" in err, "only the logs of the tasks have details"
+    assert "published serving/1" in err
+
+
+def test_a_task_without_workflow_that_appears_late_is_waited_for(submit: Any, server: FakeKubeflow) -> None:
+    tasks = (done("data", *DATA), done("trainer", *TRAINER), published())
+    early, late = FakeWorkflow(done("data", *DATA)), FakeWorkflow(*tasks)
+    server.has_v1beta1 = False
+    server.script = [{"state": "SUCCEEDED", "workflow": late, "details": known} for known in (early, early, late)]
+    code, _, err = submit()
+    assert code == 0 and lines(err) == ALL and "published serving/1" in err
+
+
+def test_a_log_that_comes_late_is_asked_for_again(submit: Any, server: FakeKubeflow) -> None:
+    server.script = [at("SUCCEEDED", done("data", *DATA), done("trainer", *TRAINER), published())]
+    server.log_misses = 7
+    code, _, err = submit()
+    assert code == 0 and sorted(lines(err)) == sorted(ALL)
+
+
+def test_a_deleted_pod_hides_nothing_of_the_next_attempt(submit: Any, server: FakeKubeflow) -> None:
+    task = FakeTask("trainer", "Succeeded", (Attempt("Error", None, "pod deleted"), Attempt(log=TRAINER[0])))
+    server.script = [at("SUCCEEDED", task, published())]
+    assert ("Trainer", "executed") in lines(submit()[2])
+
+
+def test_a_run_whose_pods_are_killed_gives_their_message(submit: Any, server: FakeKubeflow) -> None:
+    killed = Attempt("Failed", "I1125 launcher", "OOMKilled (exit code 137)")
+    server.script = [at("FAILED", FakeTask("trainer", "Failed", (killed, killed)))]
+    code, _, err = submit()
+    assert code == 1 and lines(err) == states(Trainer="failed")
+    assert err.count("OOMKilled (exit code 137)") == 2, "with the task, and as the reason"
+
+
+def test_a_compressed_workflow_is_read(submit: Any, server: FakeKubeflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = FakeWorkflow.manifest
+    monkeypatch.setattr(FakeWorkflow, "manifest", lambda self: manifest(self, is_compressed=True))
+    # Of such a workflow, Kubeflow reports no tasks: `HasNodes` in common/util/workflow.go.
+    monkeypatch.setattr(FakeWorkflow, "details", lambda self: [])
+    server.script = [at("RUNNING"), at("SUCCEEDED", done("data", *DATA), done("trainer", *TRAINER), published())]
+    code, _, err = submit()
+    assert code == 0 and lines(err) == ALL
+
+
+def test_the_user_interface_has_the_logs_elsewhere(submit: Any, server: FakeKubeflow) -> None:
+    server.is_user_interface = True
+    server.script = [at("SUCCEEDED", done("data", *DATA), done("trainer", *TRAINER), published())]
+    server.script[0]["workflow"].logs.pop(next(iter(server.script[0]["workflow"].logs)))
+    code, _, err = submit()
+    assert code == 0 and sorted(lines(err)) == sorted([("Data", "succeeded"), *ALL])
+    assert sum("v1alpha1" in request for request in server.requests) <= 6, "it is asked until the other one answers"
+    assert server.log_queries[-1].keys() == {"podname", "runid", "podnamespace", "createdat"}
+    assert server.log_queries[-1]["podnamespace"] == "team"
+
+
+def test_logs_are_found_behind_a_path(submit: Any, server: FakeKubeflow) -> None:
+    server.base = "/api/v1/namespaces/kubeflow/services/ml-pipeline:8888/proxy"
+    server.script = [at("SUCCEEDED", done("data", *DATA), done("trainer", *TRAINER), published())]
+    code, _, err = submit()
+    assert code == 0 and lines(err) == ALL
+
+
+def test_logs_need_the_token_too(submit: Any, server: FakeKubeflow) -> None:
+    server.token = "secret"
+    server.script = [at("SUCCEEDED", done("data", *DATA), published())]
+    code, _, err = submit("--token", "secret")
+    assert code == 0 and lines(err)[:2] == ALL[:2] and "secret" not in err
+
+
+def test_a_long_log_of_a_running_task_is_read_less_often(submit: Any, server: FakeKubeflow) -> None:
+    server.script = [at("RUNNING", running("trainer", "x" * 1_000_000)) for _ in range(20)]
+    server.script.append(at("SUCCEEDED", done("trainer", *TRAINER), published()))
+    assert submit()[0] == 0
+    read = [request for request in server.requests if request.endswith("/log")]
+    assert len(read) == 4, "twice while it ran, then the task and the report"
+
+
+def test_a_workflow_that_has_not_changed_is_not_read_again(submit: Any, server: FakeKubeflow) -> None:
+    server.script = [at("RUNNING", running("trainer"))] * 9 + [at("SUCCEEDED", done("trainer", *TRAINER), published())]
+    submit()
+    assert sum(request.startswith("GET /apis/v1beta1/runs/") for request in server.requests) == 2

@@ -1,0 +1,54 @@
+"""`kindred submit` while the server is away, and when it follows no longer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.kubeflow import run_view
+from tests.unit.pipeline.kubeflow.fake_kubeflow import FakeKubeflow
+from tests.unit.pipeline.kubeflow.fake_workflow import done, running
+from tests.unit.pipeline.kubeflow.films_run import DATA, at, published
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_server_that_is_away_is_waited_for(submit: Any, server: FakeKubeflow, status: int) -> None:
+    server.script = [at("RUNNING", running("data")), at("SUCCEEDED", done("data", *DATA), published())]
+    server.failing, server.failures = "/runs/", [(status, {"message": "away"})] * 12
+    code, _, err = submit()
+    assert code == 0, err
+    assert err.count("does not answer; still following") == err.count("answers again") == 1
+    assert err.index("still following") < err.index("answers again")
+    assert "Retry" not in err and "WARNING" not in err and "urllib3" not in err
+
+
+def test_a_server_that_stays_away_ends_the_following(
+    submit: Any, server: FakeKubeflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_view, "PATIENCE", 0.0)
+    server.failing, server.failures = "/runs/", [(503, {"message": "away"})] * 100
+    code, out, err = submit()
+    (run_id,) = server.runs
+    assert (code, out.splitlines()[-1]) == (1, run_id)
+    assert f"run {run_id} goes on, and `kindred submit --follow {run_id}`" in err
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_refusal_to_show_the_run_ends_the_following(submit: Any, server: FakeKubeflow, status: int) -> None:
+    server.script = [at("RUNNING", running("data"))]
+    server.failing, server.failures = "/apis/v2beta1/runs/", [(status, {"message": "expired"})]
+    code, out, err = submit()
+    assert (code, out.split()) == (1, list(server.runs)), "2 would mean that nothing was started"
+    assert f"({status})" in err and "goes on" in err and "still following" not in err
+
+
+def test_an_interrupt_leaves_the_run_alone(submit: Any, server: FakeKubeflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_view.RunView, "look", interrupt)
+    code, out, err = submit()
+    (run_id,) = server.runs
+    assert (code, out.splitlines()[-1]) == (1, run_id)
+    assert f"run {run_id} goes on, and `kindred submit --follow {run_id}` follows it again" in err
