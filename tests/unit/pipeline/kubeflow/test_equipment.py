@@ -43,7 +43,7 @@ def pod_of(platform: dict[str, Any]) -> dict[str, Any]:
     own = {key: value if key == "runAsNonRoot" else int(value) for key, value in asked.items()}
     claims = [{"name": p["constant"], "persistentVolumeClaim": {}} for p in platform["pvcMount"]]
     mounted = [{"name": secret["secretName"], "secret": {}} for secret in platform.get("secretAsVolume", ())]
-    mounted += [{"name": map["configMapName"], "configMap": {}} for map in platform.get("configMapAsVolume", ())]
+    mounted += [{"name": found["configMapName"], "configMap": {}} for found in platform.get("configMapAsVolume", ())]
     return {
         "securityContext": _SECCOMP,
         "initContainers": [executors[0], launcher],
@@ -73,7 +73,7 @@ def test_one_component_can_have_another_user() -> None:
 
 
 def test_older_releases_get_packages_without_a_security_context() -> None:
-    with pytest.raises(Unsupported, match="securityContext with KFP 2.15"):
+    with pytest.raises(Unsupported, match=r"securityContext with KFP 2\.15"):
         read_package(package(), "2.15")
     text = package(run_as_non_root=False)
     read_package(text, "2.15")
