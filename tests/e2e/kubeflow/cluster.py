@@ -39,7 +39,7 @@ class Volume:
         config.write_text(self._pipeline.replace("pairs.csv", data) + f"kubeflow: {json.dumps(section)}\n")
         done = kindred("compile", "--config", config, "--output", package)
         assert done.returncode == 0, done.stderr
-        return Interpreter(package.read_text(), self.path / "kfp")
+        return Interpreter(package.read_text(), self.path / "kfp", release="2.16")
 
     def write_pairs(self, name: str, rows: slice = slice(None), prefix: str = "") -> Path:
         """Some of the planted rows, with ids that begin with `prefix`."""
