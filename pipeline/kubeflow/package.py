@@ -11,6 +11,7 @@ import yaml
 
 from errors import ConfigError
 from pipeline.config import yaml_file
+from pipeline.kubeflow.parameters import check_value
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "STRING": (str,),
@@ -75,6 +76,7 @@ def run_values(package: Package, settings: list[str]) -> dict[str, Any]:
         value = text if kind == "STRING" else yaml_file.parse(text, f"--set {setting!r}")
         if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "BOOLEAN"):
             raise ConfigError(f"--set {key}: must be a {kind.lower().replace('_', ' ')} (got {text!r})")
+        check_value(name, value)
         values[name] = value
     return values
 

@@ -162,6 +162,7 @@ def test_a_wrong_host_is_a_sentence(
     ("setting", "words"),
     [
         ("train.epoch=3", "no parameter of the package; there is data_path, train_epochs"),
+        ("data.path=/kindred/$(HOME)", "run parameter data_path: must not contain $$ or $("),
         ("train.epochs=many", "must be a number integer (got 'many')"),
         ("train.epochs=2.5", "must be a number integer"),
         ("model.bias=1", "must be a boolean"),
