@@ -1,1 +1,1 @@
-"""TensorFlow Serving's contract on this machine; stands alone on TensorFlow."""
+"""Serving published models: local clients, and a model server with the API of TensorFlow Serving."""

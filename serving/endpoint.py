@@ -1,6 +1,6 @@
-"""A published model behind an endpoint of TensorFlow Serving: http(s)://HOST:PORT[/v1/models/NAME], grpc://HOST:PORT[/NAME].
+"""A client of a published model behind a TensorFlow Serving endpoint.
 
-REST needs nothing but Python's own library, so that a question takes as long as its answer.
+The REST client uses only the standard library, so a command does not wait for the import of TensorFlow.
 """
 
 from __future__ import annotations
@@ -24,31 +24,60 @@ Predict = Callable[[str, dict[str, Any]], dict[str, list[Any]]]
 
 
 class Endpoint:
-    """A model asked over the network."""
+    """A client of a model behind a TensorFlow Serving endpoint, over REST or gRPC.
+
+    Each call times out after 30 seconds.
+
+    Example:
+      ```python
+      endpoint = Endpoint("http://localhost:8501/v1/models/word-pairs")
+      endpoint.score(b"cat", b"dog").score
+      neighbors, known = endpoint.similar("right", b"cat", k=10)
+      ```
+    """
 
     def __init__(self, url: str) -> None:
-        """Reads `url`; nothing is asked yet.
+        """Parses `url` without connecting to it.
+
+        Args:
+          url: `http://HOST:PORT[/v1/models/NAME]`, the same with `https`, or `grpc://HOST:PORT[/NAME]`. The name
+            defaults to `default`.
 
         Raises:
-          EndpointError: it has no form that is known.
+          EndpointError: the URL has another form.
         """
         self._predict = _transport(url)
 
     def score(self, left_id: bytes, right_id: bytes) -> PairScore:
-        """The score of one pair.
+        """Scores one pair.
+
+        Args:
+          left_id: the id of the left entity.
+          right_id: the id of the right entity.
+
+        Returns:
+          The score. Unknown ids are scored too, and flagged.
 
         Raises:
-          EndpointError: there is no answer, or it is not one of Kindred's.
+          EndpointError: the server does not answer, or reports an error.
         """
         answer = self._predict("score", {"left_id": [left_id], "right_id": [right_id]})
         names = ("score", "strength", "value", "left_known", "right_known")
         return PairScore(**{name: answer[name][0] for name in names})
 
     def similar(self, side: str, query_id: bytes, k: int) -> tuple[list[Neighbor], bool]:
-        """The `k` entities of `side` that score highest with `query_id`, best first, and whether that is known.
+        """Finds the entities of one side that score highest with an entity of the other side.
+
+        Args:
+          side: the side to search, `left` or `right`.
+          query_id: the id of an entity on the other side.
+          k: the maximum number of entities to return.
+
+        Returns:
+          The entities, best first, and whether the query is known.
 
         Raises:
-          EndpointError: there is no answer, or it is not one of Kindred's.
+          EndpointError: the server does not answer, or reports an error.
         """
         other = "left" if side == "right" else "right"
         answer = self._predict(f"similar_{side}", {f"{other}_id": [query_id], "k": k})
@@ -68,7 +97,7 @@ def _transport(url: str) -> Predict:
 
 
 class _Rest:
-    """Predict over REST, by columns."""
+    """Calls Predict over REST in the columnar format."""
 
     def __init__(self, url: str, predict: str) -> None:
         self._url, self._predict = url, predict
@@ -82,40 +111,40 @@ class _Rest:
             with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
                 outputs: dict[str, Any] = json.loads(answer.read())["outputs"]
         except urllib.error.HTTPError as error:
-            raise EndpointError(f"--endpoint {self._url}: {_said(error)}") from None
+            raise EndpointError(f"--endpoint {self._url}: {_error_message(error)}") from None
         except (urllib.error.URLError, OSError) as error:
             reason = getattr(error, "reason", error)
-            raise EndpointError(f"--endpoint {self._url}: no answer ({reason}); is the server up?") from None
+            raise EndpointError(f"--endpoint {self._url}: no answer ({reason}). Is the server running?") from None
         except (ValueError, KeyError, TypeError):
-            raise EndpointError(f"--endpoint {self._url}: what answers there is no model server") from None
+            raise EndpointError(f"--endpoint {self._url}: the answer is not that of a model server") from None
         return {name: _ids(value) if name.endswith("_id") else value for name, value in outputs.items()}
 
 
 def _as_json(value: Any) -> Any:
-    """Ids as base64: they are bytes, and not always text."""
+    """Encodes ids as base64, because they are bytes and not always valid text."""
     if isinstance(value, list):
         return [_as_json(item) for item in value]
     return {"b64": base64.b64encode(value).decode("ascii")} if isinstance(value, bytes) else value
 
 
 def _ids(value: Any) -> Any:
-    """Ids as bytes, from text or from base64."""
+    """Decodes ids from text or from base64."""
     if isinstance(value, list):
         return [_ids(item) for item in value]
     return base64.b64decode(value["b64"]) if isinstance(value, dict) else str(value).encode("utf-8", "surrogatepass")
 
 
-def _said(error: urllib.error.HTTPError) -> str:
-    """The server's own words."""
+def _error_message(error: urllib.error.HTTPError) -> str:
+    """Returns the error message of the server, or the reason phrase of the status."""
     try:
-        words = str(json.loads(error.read())["error"])
+        message = str(json.loads(error.read())["error"])
     except (ValueError, KeyError, TypeError, OSError):
-        words = str(error.reason)
-    return f"{words} (status {error.code})"
+        message = str(error.reason)
+    return f"{message} (status {error.code})"
 
 
 class _Grpc:
-    """Predict over gRPC."""
+    """Calls Predict over gRPC."""
 
     def __init__(self, url: str, address: str, name: str) -> None:
         self._url, self._address, self._name = url, address, name
@@ -133,6 +162,6 @@ class _Grpc:
             try:
                 answer = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, timeout=_TIMEOUT)
             except grpc.RpcError as error:
-                words = f"{error.details()} ({error.code().name})"
-                raise EndpointError(f"--endpoint {self._url}: {words}") from None
+                message = f"{error.details()} ({error.code().name})"
+                raise EndpointError(f"--endpoint {self._url}: {message}") from None
         return {name: tf.make_ndarray(proto).tolist() for name, proto in answer.outputs.items()}

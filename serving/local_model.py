@@ -1,4 +1,4 @@
-"""A published model, loaded in this process and called by its signatures. Needs TensorFlow and nothing else."""
+"""A published model, loaded into this process. Needs only TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,30 +14,54 @@ from serving.answers import Neighbor, PairScore
 
 
 class LocalModel:
-    """A SavedModel with Kindred's signatures."""
+    """A client of a SavedModel in this process.
+
+    Example:
+      ```python
+      model = LocalModel(find_model(Path("ROOT/serving")))
+      model.score(b"cat", b"dog").score
+      neighbors, known = model.similar("right", b"cat", k=10)
+      ```
+    """
 
     def __init__(self, path: Path) -> None:
-        """Loads the SavedModel directory `path` (`serving.store.find_model` finds it).
+        """Loads a SavedModel.
+
+        Args:
+          path: the directory of the SavedModel. `serving.store.find_model` returns that of the newest version.
 
         Raises:
-          ModelNotFound: `path` holds no SavedModel with Kindred's signatures.
+          ModelNotFound: the directory is not a readable SavedModel with Kindred's signatures.
         """
         try:
             with silenced_stderr():
                 self._model = tf.saved_model.load(str(path))
             self._signatures = self._model.signatures
         except (OSError, tf.errors.OpError, ValueError) as error:
-            raise ModelNotFound(f"--model {path}: cannot be loaded: {str(error).splitlines()[0]}") from None
+            raise ModelNotFound(f"--model {path}: cannot load the model: {str(error).splitlines()[0]}") from None
         if "score" not in self._signatures:
-            raise ModelNotFound(f"--model {path}: a SavedModel, but not one of Kindred's: it has no signature `score`")
+            raise ModelNotFound(f"--model {path}: not a Kindred model, because it has no signature `score`")
 
     def score(self, left_id: bytes, right_id: bytes) -> PairScore:
-        """The score of one pair."""
+        """Scores one pair.
+
+        Args:
+          left_id: the id of the left entity.
+          right_id: the id of the right entity.
+
+        Returns:
+          The score. Unknown ids are scored too, and flagged.
+        """
         answer = self._call("score", left_id=tf.constant([left_id]), right_id=tf.constant([right_id]))
         return PairScore(**{name: column[0].item() for name, column in answer.items()})
 
     def similar(self, side: str, query_id: bytes, k: int) -> tuple[list[Neighbor], bool]:
-        """The `k` entities of `side` (left or right) that score highest with `query_id` of the other side.
+        """Finds the entities of one side that score highest with an entity of the other side.
+
+        Args:
+          side: the side to search, `left` or `right`.
+          query_id: the id of an entity on the other side.
+          k: the maximum number of entities to return.
 
         Returns:
           The entities, best first, and whether the query is known.

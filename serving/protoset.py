@@ -1,6 +1,6 @@
-"""Writes TensorFlow Serving's services as a protoset, by which grpcurl knows them: `python -m serving.protoset FILE`.
+"""Writes the gRPC services of TensorFlow Serving as a protoset for grpcurl: `python -m serving.protoset FILE`.
 
-TensorFlow Serving does not describe itself (it has no reflection service), and neither does kindred-model-server.
+grpcurl needs the file because neither TensorFlow Serving nor kindred-model-server offers gRPC reflection.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from google.protobuf import descriptor_pb2
 from compat.process import prepare
 
 _FOLDER, _PACKAGE = "tensorflow_serving/apis", "tensorflow.serving"
-# Today's protobuf cannot import the modules of the services in `tensorflow-serving-api`: here are their methods, each
-# with the name of its messages.
+# Current protobuf cannot import the service modules of `tensorflow-serving-api`. This table lists their methods, each
+# with the prefix of its message names.
 _SERVICES = {
     "PredictionService": {
         "Classify": "Classification",
@@ -31,7 +31,11 @@ _FILES = {"PredictionService": "prediction_service", "ModelService": "model_serv
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Writes a FileDescriptorSet to the file that is named."""
+    """Writes a FileDescriptorSet.
+
+    Args:
+      arguments: the path of the output file, the only argument. Defaults to `sys.argv[1:]`.
+    """
     (path,) = sys.argv[1:] if arguments is None else arguments
     prepare()
     from tensorflow_serving.apis import (
@@ -68,7 +72,7 @@ def _service(name: str, imports: list[str]) -> Any:
 
 
 def _with_dependencies(file: Any, seen: set[str]) -> Iterator[Any]:
-    """`file` after everything that it imports, but for what is `seen`."""
+    """Yields the imports of `file` recursively, then `file`. Skips the names in `seen`."""
     if file.name in seen:
         return
     seen.add(file.name)

@@ -1,4 +1,4 @@
-"""Where published models are: a directory of versions, or one version of it. Needs no TensorFlow."""
+"""Locates published models. Does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from errors import ModelNotFound
 
 
 def find_model(path: Path) -> Path:
-    """The SavedModel that `path` means: itself, or the newest version below it.
+    """Returns the directory of a SavedModel.
+
+    Args:
+      path: a SavedModel, or a directory of versions. A version is a directory whose name is a number.
+
+    Returns:
+      `path` if it is a SavedModel, otherwise its version with the highest number.
 
     Raises:
-      ModelNotFound: there is neither.
+      ModelNotFound: the directory has no version, or does not exist.
     """
     if (path / "saved_model.pb").is_file():
         return path
     entries = path.iterdir() if path.is_dir() else ()
     versions = [entry for entry in entries if entry.name.isdecimal() and entry.is_dir()]
     if not versions:
-        what = "no version in it" if path.is_dir() else "no such directory"
-        raise ModelNotFound(f"--model {path}: {what}; `kindred run` publishes to ROOT/serving")
+        problem = "no model version in this directory" if path.is_dir() else "no such directory"
+        raise ModelNotFound(f"--model {path}: {problem}. `kindred run` publishes to ROOT/serving")
     return max(versions, key=lambda version: int(version.name))

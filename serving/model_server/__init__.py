@@ -1,1 +1,1 @@
-"""kindred-model-server: TensorFlow Serving's public contract on the installed TensorFlow."""
+"""kindred-model-server: the API and flags of TensorFlow Serving on the installed TensorFlow."""

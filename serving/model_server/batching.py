@@ -1,4 +1,4 @@
-"""Requests of several clients run as one batch, as TensorFlow Serving's `--enable_batching` configures it."""
+"""Merges requests of several clients into one batch, like `--enable_batching` of TensorFlow Serving."""
 
 from __future__ import annotations
 
@@ -35,22 +35,24 @@ class BatchingSettings:
 
     def __post_init__(self) -> None:
         if self.max_batch_size < 1 or self.num_batch_threads < 1 or self.max_enqueued_batches < 0:
-            raise invalid("max_batch_size and num_batch_threads must be positive, max_enqueued_batches not negative")
+            raise invalid(
+                "max_batch_size and num_batch_threads must be positive, max_enqueued_batches must not be negative"
+            )
         sizes = self.allowed_batch_sizes
         if sizes and (list(sizes) != sorted(set(sizes)) or sizes[-1] != self.max_batch_size):
-            raise invalid("allowed_batch_sizes must increase, and end with max_batch_size")
+            raise invalid("allowed_batch_sizes must increase and end with max_batch_size")
 
     @property
     def room(self) -> int:
-        """How many rows may wait."""
+        """The maximum number of waiting rows."""
         return self.max_batch_size * max(self.max_enqueued_batches, 1)
 
 
 def read_settings(path: Path) -> BatchingSettings:
-    """The settings in an ascii BatchingParameters file.
+    """Reads a BatchingParameters file in text format.
 
     Raises:
-      Fault: it is none, or its values contradict each other.
+      Fault: the file is not a BatchingParameters message, or its values contradict each other.
     """
     message = text_protos.read(path, "BatchingParameters", "batching_parameters_file")
     given = {
@@ -77,7 +79,7 @@ class _Task:
 
 
 class Batcher:
-    """Merges the rows of waiting requests for the same tensors of one servable."""
+    """Merges the rows of waiting requests for the same tensors of a servable."""
 
     def __init__(self, run: Run, settings: BatchingSettings, metrics: Metrics) -> None:
         self._run, self._settings, self._metrics = run, settings, metrics
@@ -92,12 +94,12 @@ class Batcher:
             thread.start()
 
     def run(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> list[Array]:
-        """As `Servable.run`, together with whoever asks for the same at that moment.
+        """Runs like `Servable.run`, in one batch with concurrent requests for the same tensors.
 
-        An input without rows, such as the `k` of a ranking, cannot be merged: such a request runs alone.
+        A request with a scalar input, such as the `k` of a ranking, cannot be merged. It runs alone.
 
         Raises:
-          Fault: the request is larger than a batch, or too many wait already.
+          Fault: the request is larger than a batch, or the queue is full.
         """
         if not all(array.ndim for array in feeds.values()) or not feeds:
             return self._run(feeds, fetches)
@@ -134,15 +136,15 @@ class Batcher:
     def _work(self) -> None:
         while True:
             with self._changed:
-                while (found := self._ready()) is None:
+                while (batch := self._next_batch()) is None:
                     if self._closed:
                         return
-                    self._changed.wait(self._patience())
-                key, tasks = found
+                    self._changed.wait(self._wait_seconds())
+                key, tasks = batch
             self._process(tasks, key[1])
 
-    def _ready(self) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], list[_Task]] | None:
-        """A batch that is full or has waited long enough, taken off its queue; the oldest first."""
+    def _next_batch(self) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], list[_Task]] | None:
+        """Removes the oldest batch that is full or has waited long enough from its queue."""
         now = time.monotonic()
         waiting = [(queue[0].enqueued, key) for key, queue in self._queues.items() if queue]
         for enqueued, key in sorted(waiting, key=lambda entry: entry[0]):
@@ -153,24 +155,24 @@ class Batcher:
         return None
 
     def _take(self, queue: deque[_Task]) -> list[_Task]:
-        """The first tasks that fit into one batch and whose rows have the same shapes."""
+        """Removes the first tasks that fit into one batch and have mergeable shapes."""
         first = queue.popleft()
         tasks, rows = [first], first.rows
-        while queue and rows + queue[0].rows <= self._settings.max_batch_size and self._alike(first, queue[0]):
+        while queue and rows + queue[0].rows <= self._settings.max_batch_size and self._mergeable(first, queue[0]):
             tasks.append(queue.popleft())
             rows += tasks[-1].rows
         return tasks
 
-    def _alike(self, first: _Task, other: _Task) -> bool:
+    def _mergeable(self, first: _Task, other: _Task) -> bool:
         for name, array in first.feeds.items():
-            theirs = other.feeds[name]
-            same_rank = array.ndim == theirs.ndim and array.dtype == theirs.dtype
-            if not same_rank or (not self._settings.pad_variable_length_inputs and array.shape[1:] != theirs.shape[1:]):
+            second = other.feeds[name]
+            same_rank = array.ndim == second.ndim and array.dtype == second.dtype
+            if not same_rank or (not self._settings.pad_variable_length_inputs and array.shape[1:] != second.shape[1:]):
                 return False
         return True
 
-    def _patience(self) -> float | None:
-        """Seconds until the oldest task has waited long enough; None where none waits."""
+    def _wait_seconds(self) -> float | None:
+        """Returns the seconds until the oldest task has waited long enough, or None if no task waits."""
         oldest = min((queue[0].enqueued for queue in self._queues.values() if queue), default=None)
         if oldest is None:
             return None
@@ -187,7 +189,7 @@ class Batcher:
             outputs = self._run(self._merged(tasks, padding), fetches)
             if any(not output.ndim or output.shape[0] != rows + padding for output in outputs):
                 raise Fault(Code.FAILED_PRECONDITION, "an output does not have the rows of the batch")
-        except Exception as error:  # whoever waits would wait for ever
+        except Exception as error:  # without a result, the clients of this batch would wait forever
             for task in tasks:
                 task.done.set_exception(fault_of(error))
             return
@@ -197,7 +199,7 @@ class Batcher:
             start += task.rows
 
     def _merged(self, tasks: list[_Task], padding: int) -> dict[str, Array]:
-        """The rows of `tasks` in one array per input; the first row fills the batch up."""
+        """Concatenates the rows of `tasks` per input, and repeats the first row as padding."""
         merged = {}
         for name in tasks[0].feeds:
             arrays = _padded([task.feeds[name] for task in tasks])
@@ -205,7 +207,7 @@ class Batcher:
         return merged
 
     def close(self) -> None:
-        """Runs what waits, then ends the threads."""
+        """Runs the waiting tasks, then stops the threads."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -214,7 +216,7 @@ class Batcher:
 
 
 def _padded(arrays: list[Array]) -> list[Array]:
-    """Arrays of the same shape beyond their rows; shorter ones are filled with their own first value."""
+    """Pads arrays to the same shape after the row dimension, each with its own first value."""
     shape = tuple(max(sizes) for sizes in zip(*(array.shape[1:] for array in arrays), strict=True))
     padded = []
     for array in arrays:

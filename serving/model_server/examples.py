@@ -1,4 +1,4 @@
-"""The Input of classify and regress as serialized tf.Examples, from JSON or from its message."""
+"""Inputs and results of classify and regress, from JSON or from messages."""
 
 from __future__ import annotations
 
@@ -16,35 +16,41 @@ _INT64 = range(-(2**63), 2**63)
 
 
 def serialized(message: Any) -> Array:
-    """Serialized examples string `[n]` of an Input; a context is merged into every one.
+    """Serializes the examples of an Input, each merged with the shared context.
+
+    Args:
+      message: an `Input` message.
+
+    Returns:
+      Serialized tf.Examples, bytes of shape `[n]`.
 
     Raises:
-      Fault: it holds no example.
+      Fault: the Input has no example.
     """
     kind = message.WhichOneof("kind")
     if kind == "example_list":
-        found = [example.SerializeToString() for example in message.example_list.examples]
+        serialized_examples = [example.SerializeToString() for example in message.example_list.examples]
     elif kind == "example_list_with_context":
         context = message.example_list_with_context.context.SerializeToString()
-        # Concatenated messages merge: a feature of the example comes after that of the context, and wins.
+        # Concatenated messages merge. The example comes after the context, so its features take precedence.
         examples = message.example_list_with_context.examples
-        found = [context + example.SerializeToString() for example in examples]
+        serialized_examples = [context + example.SerializeToString() for example in examples]
     else:
-        found = []
-    if not found:
+        serialized_examples = []
+    if not serialized_examples:
         raise invalid("Input is empty.")
-    return np.array(found, dtype=object)
+    return np.array(serialized_examples, dtype=object)
 
 
 def input_of(document: dict[str, Any]) -> Any:
-    """The Input of a JSON body: `examples`, and perhaps a `context`.
+    """Converts a JSON body to an Input. It has the key `examples` and optionally `context`.
 
     Raises:
       Fault: a key is missing or of the wrong type.
     """
     examples = document.get("examples")
     if not isinstance(examples, list):
-        raise invalid("key 'examples' is expected, with a list of objects")
+        raise invalid("Missing key 'examples', which must be a list of objects")
     if not examples:
         raise invalid("'examples' value is an empty array")
     message = input_pb2.Input()
@@ -66,7 +72,7 @@ def _example(value: Any) -> Any:
 
 
 def _fill(feature: Any, values: list[Any], name: str) -> None:
-    """Sets the one kind of list that all `values` fit; whole numbers and booleans are int64, as the contract has it."""
+    """Fills the list of the type that all `values` share. As in TensorFlow Serving, integers and booleans are int64."""
     kinds = {_kind(value, name) for value in values}
     if len(kinds) > 1:
         raise invalid(f"Unexpected element type in feature: {name}: it mixes {' and '.join(sorted(kinds))}")
@@ -95,14 +101,14 @@ def _bytes(value: Any, name: str) -> bytes:
 
 
 def classifications_json(result: Any) -> bytes:
-    """The body that answers a classify request: label and score of every class of every example."""
+    """Returns the response body of a classify request: label and score of every class of every example."""
     rows = [[[entry.label, entry.score] for entry in row.classes] for row in result.classifications]
     scores = [entry.score for row in result.classifications for entry in row.classes]
     return dump({"results": [[[label, np.float32(score)] for label, score in row] for row in rows]}, _finite(scores))
 
 
 def regressions_json(result: Any) -> bytes:
-    """The body that answers a regress request: a value for every example."""
+    """Returns the response body of a regress request: one value per example."""
     values = [entry.value for entry in result.regressions]
     if _finite(values):
         return dump({"results": np.array(values, np.float32)})

@@ -1,4 +1,4 @@
-"""What a request can be refused for: one canonical status code and a sentence, told alike over REST and gRPC."""
+"""Errors of the model server: a canonical status code and a message, the same over REST and gRPC."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Code(enum.IntEnum):
     UNAUTHENTICATED = 16
 
 
-# As TensorFlow Serving's HTTP server maps them.
+# The mapping of TensorFlow Serving's HTTP server.
 HTTP_STATUS = {
     Code.OK: 200,
     Code.CANCELLED: 499,
@@ -54,7 +54,7 @@ HTTP_STATUS = {
 
 
 class Fault(Exception):
-    """A request, a model or a configuration that cannot be served."""
+    """A request, model or configuration is invalid or cannot be served."""
 
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)
@@ -63,19 +63,20 @@ class Fault(Exception):
 
 
 def invalid(message: str) -> Fault:
-    """A fault of the request itself."""
+    """Returns an INVALID_ARGUMENT fault."""
     return Fault(Code.INVALID_ARGUMENT, message)
 
 
 def fault_of(error: Exception) -> Fault:
-    """`error` as a fault: TensorFlow's errors keep their code; anything unforeseen is INTERNAL, and goes to the log.
+    """Converts `error` to a fault.
 
-    Whoever catches everything, so that nobody waits for an answer in vain, calls this: an error of ours stays visible.
+    TensorFlow errors keep their code. Unexpected errors become INTERNAL and are logged with their traceback, so code
+    that catches every exception to answer its client does not hide a bug.
     """
     if isinstance(error, Fault):
         return error
     code: Any = getattr(error, "error_code", None)
     if code is not None and code in Code.__members__.values():
         return Fault(Code(code), str(getattr(error, "message", error)))
-    log.error("unforeseen %s", type(error).__name__, exc_info=error)
+    log.error("unexpected %s", type(error).__name__, exc_info=error)
     return Fault(Code.INTERNAL, f"{type(error).__name__}: {error}")

@@ -1,4 +1,4 @@
-"""The command line: tensorflow_model_server's own flags, and a few of ours. Needs nothing but Python."""
+"""Command-line flags: those of tensorflow_model_server and a few more. Uses only the standard library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TRUE, _FALSE = ("true", "1", "t", "yes"), ("false", "0", "f", "no")
 
 @dataclasses.dataclass(frozen=True)
 class Flag:
-    """A flag with its default, which also says its type."""
+    """A flag. Its default determines its type."""
 
     name: str
     default: Any
@@ -21,78 +21,97 @@ class Flag:
 
 
 SERVED = (
-    Flag("port", 8500, "TCP port of gRPC; 0: none."),
-    Flag("grpc_socket_path", "", "A UNIX socket for gRPC."),
-    Flag("rest_api_port", 0, "TCP port of REST; 0: none."),
-    Flag("rest_api_num_threads", 0, "Threads that answer REST; 0: by the number of processors."),
-    Flag("rest_api_timeout_in_ms", 30_000, "Time in which a REST call is answered."),
+    Flag("port", 8500, "TCP port for gRPC. 0 disables it."),
+    Flag("grpc_socket_path", "", "UNIX socket for gRPC."),
+    Flag("rest_api_port", 0, "TCP port for REST. 0 disables it."),
+    Flag("rest_api_num_threads", 0, "Threads for REST requests. 0: derived from the number of processors."),
+    Flag("rest_api_timeout_in_ms", 30_000, "Timeout of a REST call."),
     Flag("rest_api_enable_cors_support", False, "Send CORS headers."),
     Flag("enable_batching", False, "Merge requests into batches."),
-    Flag("batching_parameters_file", "", "An ascii BatchingParameters file."),
-    Flag("model_config_file", "", "An ascii ModelServerConfig of several models, in place of the next two."),
-    Flag("model_config_file_poll_wait_seconds", 0, "How often to read it again; 0: once."),
-    Flag("model_name", "default", "The name of the one model."),
-    Flag("model_base_path", "", "The directory of its versions."),
+    Flag("batching_parameters_file", "", "BatchingParameters file in text format."),
+    Flag(
+        "model_config_file",
+        "",
+        "ModelServerConfig file in text format, to serve several models.",
+    ),
+    Flag("model_config_file_poll_wait_seconds", 0, "Seconds between two reads of --model_config_file. 0: read once."),
+    Flag("model_name", "default", "Name of the model."),
+    Flag("model_base_path", "", "Directory of the versions of the model."),
     Flag("num_load_threads", 0, "Threads that load models."),
-    Flag("max_num_load_retries", 5, "How often a broken version is tried again."),
-    Flag("load_retry_interval_micros", 60_000_000, "Time between two tries."),
-    Flag("file_system_poll_wait_seconds", 1.0, "How often to look for versions; 0: once."),
-    Flag("allow_version_labels_for_unavailable_models", False, "A new label may name a version not yet there."),
-    Flag("tensorflow_session_parallelism", 0, "Threads of both kinds below."),
-    Flag("tensorflow_intra_op_parallelism", 0, "Threads within an operation; 0: TensorFlow's choice."),
-    Flag("tensorflow_inter_op_parallelism", 0, "Threads between operations; 0: TensorFlow's choice."),
-    Flag("ssl_config_file", "", "An ascii SSLConfig file: gRPC over TLS."),
-    Flag("saved_model_tags", "serve", "Tags of the graph to load, with commas between."),
-    Flag("grpc_channel_arguments", "", "name=value pairs with commas between."),
-    Flag("grpc_max_threads", 0, "Threads that answer gRPC; 0: by the number of processors."),
-    Flag("enable_model_warmup", True, "Replay the requests that a version carries before it serves."),
-    Flag("num_request_iterations_for_warmup", 0, "How often each."),
-    Flag("monitoring_config_file", "", "An ascii MonitoringConfig file: Prometheus metrics."),
-    Flag("enable_signature_method_name_check", False, "Classify and regress only by signatures made for them."),
-    Flag("enable_serialization_as_tensor_content", False, "Pack the numbers of gRPC answers."),
+    Flag("max_num_load_retries", 5, "Maximum number of retries for a version that does not load."),
+    Flag("load_retry_interval_micros", 60_000_000, "Time between two retries."),
+    Flag("file_system_poll_wait_seconds", 1.0, "Seconds between two checks for versions. 0: check once."),
+    Flag(
+        "allow_version_labels_for_unavailable_models",
+        False,
+        "Allow new labels for unavailable versions.",
+    ),
+    Flag("tensorflow_session_parallelism", 0, "Default of the next two flags."),
+    Flag("tensorflow_intra_op_parallelism", 0, "Threads within an operation. 0: TensorFlow decides."),
+    Flag("tensorflow_inter_op_parallelism", 0, "Threads across operations. 0: TensorFlow decides."),
+    Flag("ssl_config_file", "", "SSLConfig file in text format. Enables TLS for gRPC."),
+    Flag("saved_model_tags", "serve", "Comma-separated tags of the graph to load."),
+    Flag("grpc_channel_arguments", "", "Comma-separated name=value pairs."),
+    Flag("grpc_max_threads", 0, "Threads for gRPC requests. 0: derived from the number of processors."),
+    Flag("enable_model_warmup", True, "Replay the warm-up requests of a version before it serves."),
+    Flag("num_request_iterations_for_warmup", 0, "Number of times to replay each warm-up request. 0: once."),
+    Flag("monitoring_config_file", "", "MonitoringConfig file in text format. Enables Prometheus metrics."),
+    Flag(
+        "enable_signature_method_name_check",
+        False,
+        "Check the method names of signatures.",
+    ),
+    Flag("enable_serialization_as_tensor_content", False, "Pack tensors in gRPC responses as tensor_content."),
 )
-# What has no meaning here, and harms nobody by being given.
+# Accepted for compatibility. They have no effect on this server.
 IGNORED = (
     "num_unload_threads", "flush_filesystem_caches", "per_process_gpu_memory_fraction", "enable_profiler",
     "remove_unused_fields_from_bundle_metagraph", "xla_cpu_compilation_enabled", "xla_gpu_compilation_enabled",
     "skip_initialize_tpu", "num_tflite_pools", "num_tflite_interpreters_per_pool", "mixed_precision",
     "enable_per_model_batching_parameters", "enable_grpc_healthcheck_service",
 )  # fmt: skip
-# What would be served otherwise than asked for: refused.
+# Refused, because ignoring them would change how a model is served.
 REFUSED = (
     "use_alts_credentials", "platform_config_file", "tensorflow_session_config_file", "prefer_tflite_model",
     "thread_pool_factory_config_file",
 )  # fmt: skip
-OURS = (
-    Flag("host", "127.0.0.1", "The address to listen on; 0.0.0.0: every one."),
-    Flag("max_body_bytes", 64 << 20, "A larger request is refused."),
-    Flag("max_batch_rows", 100_000, "A request of more rows is refused."),
-    Flag("max_concurrent_requests", 256, "More requests at once are refused."),
-    Flag("drain_seconds", 30.0, "On SIGTERM, time for the requests that are being answered."),
+ADDED = (
+    Flag("host", "127.0.0.1", "Address to listen on. 0.0.0.0 listens on all interfaces."),
+    Flag("max_body_bytes", 64 << 20, "Maximum size of a request in bytes."),
+    Flag("max_batch_rows", 100_000, "Maximum number of rows in a request."),
+    Flag("max_concurrent_requests", 256, "Maximum number of concurrent requests."),
+    Flag("drain_seconds", 30.0, "Seconds to finish running requests after SIGTERM."),
 )
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The flags in `arguments`, given as `--name=value`, `--name value`, or `--name` for a switch.
+    """Parses and checks the command line.
 
-    A wrong flag ends the process with exit code 2 and a sentence.
+    Args:
+      arguments: flags as `--name=value`, `--name value`, or `--name` for a boolean flag.
+
+    Returns:
+      A namespace with one attribute per flag.
+
+    Raises:
+      SystemExit: a flag is wrong (code 2, after a message on stderr), or `--help` was printed (code 0).
     """
     parser = argparse.ArgumentParser(
         prog="kindred-model-server",
-        description="TensorFlow Serving's public contract on the installed TensorFlow.",
+        description="Serves models with the API and flags of TensorFlow Serving, on the installed TensorFlow.",
         allow_abbrev=False,
     )
-    for title, flags in (("flags of tensorflow_model_server", SERVED), ("flags of ours", OURS)):
+    for title, flags in (("flags of tensorflow_model_server", SERVED), ("flags of kindred-model-server", ADDED)):
         group = parser.add_argument_group(title)
         for flag in flags:
             _add(group, flag)
     for name in (*IGNORED, *REFUSED):
         parser.add_argument(f"--{name}", nargs="?", const="true", help=argparse.SUPPRESS)
-    parser.add_argument("--version", action="store_true", help="Say the versions, and end.")
-    found = parser.parse_args(arguments)
-    if not found.version:
-        _check(parser, found)
-    return found
+    parser.add_argument("--version", action="store_true", help="Print the versions and exit.")
+    options = parser.parse_args(arguments)
+    if not options.version:
+        _check(parser, options)
+    return options
 
 
 def _add(group: Any, flag: Flag) -> None:
@@ -109,29 +128,29 @@ def _switch(text: str) -> bool:
     return text.lower() in _TRUE
 
 
-def _check(parser: argparse.ArgumentParser, found: argparse.Namespace) -> None:
-    """Refuses what cannot be served, each with the flag to mend."""
+def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuses flag values that cannot be served. Each message names the flag."""
     for name in REFUSED:
-        if getattr(found, name) not in (None, "", *_FALSE):
-            parser.error(f"--{name} is not supported; production TensorFlow Serving is")
-    if not found.port and not found.grpc_socket_path and not found.rest_api_port:
-        parser.error("neither --port nor --rest_api_port is set: there is nothing to listen on")
-    if found.port and found.port == found.rest_api_port:
-        parser.error(f"--port and --rest_api_port must be different ports (got {found.port} for both)")
-    if not found.model_base_path and not found.model_config_file:
-        parser.error("one of --model_base_path and --model_config_file is needed")
-    if found.batching_parameters_file and not found.enable_batching:
+        if getattr(options, name) not in (None, "", *_FALSE):
+            parser.error(f"--{name} is not supported. To use it, run TensorFlow Serving")
+    if not options.port and not options.grpc_socket_path and not options.rest_api_port:
+        parser.error("set --port or --rest_api_port: there is nothing to listen on")
+    if options.port and options.port == options.rest_api_port:
+        parser.error(f"--port and --rest_api_port must be different ports (got {options.port} for both)")
+    if not options.model_base_path and not options.model_config_file:
+        parser.error("set --model_base_path or --model_config_file")
+    if options.batching_parameters_file and not options.enable_batching:
         parser.error("--batching_parameters_file is set without --enable_batching")
-    for flag in (*SERVED, *OURS):
-        value = getattr(found, flag.name)
+    for flag in (*SERVED, *ADDED):
+        value = getattr(options, flag.name)
         may_be_negative = isinstance(value, str | bool) or flag.name == "load_retry_interval_micros"
         if not may_be_negative and value < 0:
             parser.error(f"--{flag.name} must not be negative (got {value})")
     for name in ("model_config_file", "batching_parameters_file", "monitoring_config_file", "ssl_config_file"):
-        if getattr(found, name) and not Path(getattr(found, name)).is_file():
-            parser.error(f"--{name} {getattr(found, name)}: no such file")
+        if getattr(options, name) and not Path(getattr(options, name)).is_file():
+            parser.error(f"--{name} {getattr(options, name)}: no such file")
 
 
-def ignored(found: argparse.Namespace) -> list[str]:
-    """The flags that were given and mean nothing here."""
-    return [name for name in IGNORED if getattr(found, name) is not None]
+def ignored(options: argparse.Namespace) -> list[str]:
+    """Returns the given flags that have no effect on this server."""
+    return [name for name in IGNORED if getattr(options, name) is not None]

@@ -1,4 +1,4 @@
-"""Predict, classify, regress and multi-inference on one servable, free of any transport."""
+"""Predict, classify, regress and multi-inference on a servable, independent of the transport."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ CLASSIFY, REGRESS = f"{_METHODS}classify", f"{_METHODS}regress"
 
 
 class Inference:
-    """The calls of PredictionService; `check_method_name` is the flag --enable_signature_method_name_check."""
+    """The calls of PredictionService.
+
+    Args:
+      metrics: records latencies and example counts.
+      max_rows: the maximum number of rows in a request.
+      check_method_name: the flag --enable_signature_method_name_check.
+    """
 
     def __init__(self, metrics: Metrics, max_rows: int, check_method_name: bool = False) -> None:
         self._metrics, self._max_rows, self._check_method_name = metrics, max_rows, check_method_name
@@ -27,10 +33,19 @@ class Inference:
     def predict(
         self, servable: Servable, signature_name: str, inputs: Mapping[str, Array], wanted: Sequence[str] = ()
     ) -> dict[str, Array]:
-        """The outputs `wanted` of a signature (all where it names none) by alias.
+        """Runs a signature.
+
+        Args:
+          servable: the model.
+          signature_name: the signature. An empty name selects the default signature.
+          inputs: arrays by input alias.
+          wanted: the aliases of the outputs to compute. Empty selects all outputs.
+
+        Returns:
+          Arrays by output alias.
 
         Raises:
-          Fault: the signature, its inputs or an output are not as the model has them.
+          Fault: the signature, an input or an output does not match the model.
           tf.errors.OpError: an operation failed.
         """
         signature = servable.signature(signature_name, Code.FAILED_PRECONDITION)
@@ -40,18 +55,18 @@ class Inference:
         return dict(zip(fetches, self._run(servable, feeds, list(fetches.values()), "Predict"), strict=True))
 
     def classify(self, servable: Servable, signature_name: str, message: Any) -> Any:
-        """The ClassificationResult for an Input."""
+        """Returns the ClassificationResult of an Input."""
         signature = self._signature(servable, signature_name, CLASSIFY)
         outputs = self._run_examples(servable, signature, message, ("classes", "scores"), "Classify")
         return _classifications(outputs)
 
     def regress(self, servable: Servable, signature_name: str, message: Any) -> Any:
-        """The RegressionResult for an Input."""
+        """Returns the RegressionResult of an Input."""
         signature = self._signature(servable, signature_name, REGRESS)
         return _regressions(self._run_examples(servable, signature, message, ("outputs",), "Regress"))
 
     def multi_inference(self, servable: Servable, request: Any) -> Any:
-        """The MultiInferenceResponse of tasks that share a model and an Input."""
+        """Returns the MultiInferenceResponse of tasks that share a model and an Input."""
         response = inference_pb2.MultiInferenceResponse()
         names = [task.model_spec.signature_name or DEFAULT_SIGNATURE for task in request.tasks]
         for name in names:
@@ -83,7 +98,7 @@ class Inference:
     def _run_examples(
         self, servable: Servable, signature: Any, message: Any, aliases: Sequence[str], api: str
     ) -> dict[str, Array]:
-        """Outputs `aliases`, as far as the signature has them, for an Input: a row for each example."""
+        """Computes the outputs `aliases` that the signature has, one row per example of an Input."""
         fetches = {
             alias: tensor_name(signature.outputs[alias], alias) for alias in aliases if alias in signature.outputs
         }
@@ -109,7 +124,7 @@ class Inference:
 
 
 def _feeds(signature: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Arrays by tensor name; an input with a default may be left out."""
+    """Returns arrays by tensor name. Inputs with a default are optional."""
     given, known = set(inputs), set(signature.inputs)
     missing = known - given - set(signature.defaults)
     if missing or given - known:
@@ -125,7 +140,7 @@ def _feeds(signature: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def _fetches(signature: Any, wanted: Sequence[str]) -> dict[str, str]:
-    """Tensor names by alias."""
+    """Returns tensor names by output alias."""
     for alias in wanted:
         if alias not in signature.outputs:
             raise invalid(
@@ -147,11 +162,11 @@ def _classifications(outputs: Mapping[str, Array]) -> Any:
     if classes is not None and scores is not None and classes.shape != scores.shape:
         raise invalid(f"Tensors class and score should match. Got {list(classes.shape)} vs. {list(scores.shape)}")
     result = classification_pb2.ClassificationResult()
-    some = classes if classes is not None else scores
-    assert some is not None
-    for i in range(some.shape[0]):
+    either = classes if classes is not None else scores
+    assert either is not None
+    for i in range(either.shape[0]):
         row = result.classifications.add()
-        for j in range(some.shape[1]):
+        for j in range(either.shape[1]):
             entry = row.classes.add()
             if classes is not None:
                 entry.label = _label(classes[i, j])
@@ -161,7 +176,7 @@ def _classifications(outputs: Mapping[str, Array]) -> Any:
 
 
 def _label(value: bytes) -> str:
-    """A label is text by its message's type; what is no UTF-8 is told with replacement characters."""
+    """Decodes a label. The message has a string field, so invalid UTF-8 becomes replacement characters."""
     return value.decode("utf-8", "replace")
 
 

@@ -1,7 +1,7 @@
-"""JSON bodies of predict requests as arrays, and arrays as JSON: rows (`instances`) or columns (`inputs`).
+"""Converts JSON bodies of predict requests to arrays and back, as rows (`instances`) or columns (`inputs`).
 
-After TensorFlow Serving's RESTful API page. One thing is ours: a string that is no UTF-8 is told as `{"b64": ...}`
-under any name, where TensorFlow Serving would send bytes that no JSON parser takes.
+Follows the RESTful API page of TensorFlow Serving, with one exception. A string that is not valid UTF-8 is encoded as
+`{"b64": ...}` under any output name. TensorFlow Serving would send bytes that JSON parsers refuse.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _BINARY_SUFFIX = "_bytes"
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """The object in `body`. NaN and infinities may stand in it, as TensorFlow Serving allows.
+    """Parses a JSON object. Accepts NaN and infinities, as TensorFlow Serving does.
 
     Raises:
-      Fault: it is no JSON object.
+      Fault: `body` is not a JSON object.
     """
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as strict:
         try:
-            # Slower, and takes NaN, Infinity and what follows the document.
+            # Slower, but accepts NaN, Infinity and trailing content.
             document, _ = json.JSONDecoder().raw_decode(body.decode("utf-8").lstrip())
         except (UnicodeDecodeError, ValueError, RecursionError):
             raise invalid(f"JSON Parse error: {strict}") from None
@@ -46,13 +46,13 @@ def parse(body: bytes) -> dict[str, Any]:
 
 
 def shown(value: Any) -> str:
-    """A value as an error message shows it: JSON, cut where it is long."""
+    """Returns a value as JSON for an error message, truncated to 256 characters."""
     text = json.dumps(value)
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
 def signature_name(document: dict[str, Any]) -> str:
-    """`signature_name` of a request, empty where it says none."""
+    """Returns the `signature_name` of a request, or an empty string if it has none."""
     name = document.get("signature_name", "")
     if not isinstance(name, str):
         raise invalid(f"JSON Value: {shown(document)}: 'signature_name' key must be a string value.")
@@ -60,7 +60,14 @@ def signature_name(document: dict[str, Any]) -> str:
 
 
 def inputs_of(document: dict[str, Any], signature: Any) -> tuple[dict[str, Array], bool]:
-    """The inputs of a predict request for a SignatureDef, by alias, and whether they came as rows.
+    """Extracts the inputs of a predict request.
+
+    Args:
+      document: the JSON body.
+      signature: the SignatureDef that the request calls.
+
+    Returns:
+      Arrays by input alias, and whether the request has the row format.
 
     Raises:
       Fault: the request has neither or both formats, or a value does not fit its input.
@@ -79,7 +86,7 @@ def _from_columns(value: Any, signature: Any) -> dict[str, Array]:
     infos = signature.inputs
     if not isinstance(value, dict) or _is_base64(value):
         if len(infos) != 1:
-            raise invalid("'inputs' is a plain value or list, but the signature has several inputs: give an object")
+            raise invalid("'inputs' is a plain value or list, but the signature has several inputs. Send an object")
         ((alias, info),) = infos.items()
         return {alias: to_array(value, info.dtype, alias)}
     for alias in infos:
@@ -95,10 +102,10 @@ def _from_rows(rows: Any, signature: Any) -> dict[str, Array]:
         raise invalid("No values in 'instances' array")
     named = [isinstance(row, dict) and not _is_base64(row) for row in rows]
     if any(named) != all(named):
-        raise invalid(f"'instances' mixes objects and plain values, the first at item {named.index(not named[0])}")
+        raise invalid(f"'instances' mixes objects and plain values, first at item {named.index(not named[0])}")
     if not named[0]:
         if len(signature.inputs) != 1:
-            raise invalid("'instances' is a plain list, but the signature has several inputs: give a list of objects")
+            raise invalid("'instances' is a plain list, but the signature has several inputs. Send a list of objects")
         ((alias, info),) = signature.inputs.items()
         return {alias: to_array(rows, info.dtype, alias)}
     expected = set(signature.inputs)
@@ -120,10 +127,15 @@ def _is_base64(value: Any) -> bool:
 
 
 def to_array(value: Any, dtype: int, alias: str) -> Array:
-    """Nested lists `value` as an array of TensorFlow's type number `dtype`.
+    """Converts nested lists to an array.
+
+    Args:
+      value: a scalar or nested lists. Their nesting is the shape of the array.
+      dtype: the number of a TensorFlow `DataType`.
+      alias: the input's name for error messages.
 
     Raises:
-      Fault: the lists are ragged, or a value is not of the type.
+      Fault: the lists are ragged, or a value does not have the type.
     """
     kind = tf.as_dtype(dtype)
     shape = _shape(value)
@@ -161,7 +173,7 @@ def _strings(leaves: list[Any], alias: str) -> Array:
 
 
 def decode_base64(text: str, alias: str) -> bytes:
-    """The bytes of base64 `text`, with or without padding."""
+    """Decodes base64, with or without padding."""
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
@@ -188,36 +200,40 @@ def _wrong_type(value: Any, kind: str, alias: str) -> Fault:
 
 
 def answer(outputs: Mapping[str, Array], as_rows: bool) -> bytes:
-    """The body that answers a predict request: `predictions`, a row each, or `outputs`, a column each.
+    """Returns the response body of a predict request.
+
+    Args:
+      outputs: arrays by output alias.
+      as_rows: whether to write `predictions`, a list of rows, instead of `outputs`, an object of columns.
 
     Raises:
-      Fault: rows were asked for, and the outputs do not have the same number of them.
+      Fault: the row format is requested, but the outputs have different numbers of rows.
     """
     finite = all(array.dtype.kind != "f" or bool(np.isfinite(array).all()) for array in outputs.values())
-    told = {name: _tellable(name, array) for name, array in outputs.items()}
+    columns = {name: _json_ready(name, array) for name, array in outputs.items()}
     if not as_rows:
-        return dump({"outputs": told if len(told) > 1 else next(iter(told.values()))}, finite)
+        return dump({"outputs": columns if len(columns) > 1 else next(iter(columns.values()))}, finite)
     sizes = {name: array.shape[0] if array.ndim else None for name, array in outputs.items()}
     if None in sizes.values() or len(set(sizes.values())) != 1:
-        raise invalid(f"outputs have inconsistent batch sizes {sizes}: ask in the columnar format, with 'inputs'")
-    if len(told) == 1:
-        return dump({"predictions": next(iter(told.values()))}, finite)
-    rows = [dict(zip(told, row, strict=True)) for row in zip(*told.values(), strict=True)]
+        raise invalid(f"outputs have inconsistent batch sizes {sizes}. Use the columnar format with 'inputs'")
+    if len(columns) == 1:
+        return dump({"predictions": next(iter(columns.values()))}, finite)
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return dump({"predictions": rows}, finite)
 
 
-def _tellable(name: str, array: Array) -> Any:
-    """What orjson can write: a plain array of numbers, or nested lists."""
+def _json_ready(name: str, array: Array) -> Any:
+    """Converts an output to a numeric array or nested lists that orjson can write."""
     if array.dtype == object:
         return _text(array.tolist(), name.endswith(_BINARY_SUFFIX))
     if array.dtype.name in ("float16", "bfloat16"):
         array = array.astype(np.float32)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        # Through its shortest text: 0.1 of 32 bits is told as 0.1, not as the nearest of 64 bits.
+        # Convert through the shortest text, so that a float32 of 0.1 is written as 0.1 and not as 0.10000000149.
         flat = np.array([float(str(value)) for value in array.reshape(-1)], dtype=object)
         return flat.reshape(array.shape).tolist()
     if array.dtype.kind not in "fiub":
-        raise Fault(Code.UNIMPLEMENTED, f"output {name!r} of type {array.dtype.name} cannot be told in JSON")
+        raise Fault(Code.UNIMPLEMENTED, f"output {name!r} of type {array.dtype.name} cannot be written as JSON")
     return np.ascontiguousarray(array) if array.ndim else array[()]
 
 
@@ -232,14 +248,14 @@ def _text(value: Any, binary: bool) -> Any:
 
 
 def dump(document: Any, finite: bool = True) -> bytes:
-    """`document` as JSON; where not all is `finite`, with NaN and infinities as TensorFlow Serving writes them."""
+    """Writes JSON. If not `finite`, writes NaN and infinities as TensorFlow Serving does."""
     if finite:
         return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     return json.dumps(_plain(document), ensure_ascii=False).encode("utf-8")
 
 
 def _plain(value: Any) -> Any:
-    """`value` without arrays, for the standard library."""
+    """Replaces arrays by lists for the JSON encoder of the standard library."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""From a version's directory to a servable that has been warmed up."""
+"""Loads the directory of a version and warms it up."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from serving.model_server.metrics import Metrics
 from serving.model_server.servable import Servable, SessionSettings
 from serving.model_server.warmup import warm_up
 
-_WHAT_A_VERSION_IS_MADE_OF = ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001")
+_VERSION_FILES = ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001")
 
 
 @dataclasses.dataclass(frozen=True)
 class Loader:
-    """Loads versions as the flags of the server say."""
+    """Loads versions according to the flags of the server."""
 
     session: SessionSettings
     inference: Inference
@@ -29,15 +29,15 @@ class Loader:
     warmup_iterations: int = 1
 
     def load(self, name: str, version: int, path: str) -> Servable:
-        """The SavedModel in the directory `path`, warmed up.
+        """Loads the SavedModel in the directory `path` and replays its warm-up requests.
 
         Raises:
-          Fault: it cannot be loaded, or refuses its own warm-up requests.
+          Fault: the model cannot be loaded, or a warm-up request fails.
         """
         started, status = time.perf_counter(), Code.OK
         try:
             servable = self._load(name, version, path)
-        except Exception as error:  # a model may be broken in any way; it is counted, and told by its status
+        except Exception as error:  # a model can be broken in any way: count it and report it in its status
             fault = _as_load_fault(error, path)
             status = fault.code
             raise fault from None
@@ -51,7 +51,7 @@ class Loader:
         try:
             if self.warmup:
                 warm_up(servable, self.inference, self.metrics, self.warmup_iterations)
-        except BaseException:  # and goes on, once the memory is free
+        except BaseException:  # free the memory, then re-raise
             servable.close()
             raise
         if self.batching is not None:
@@ -60,7 +60,7 @@ class Loader:
 
 
 def _as_load_fault(error: Exception, path: str) -> Fault:
-    """An OSError of the loader is a model that is not there, or not whole."""
+    """Converts an error of the loader. An OSError means that the model is missing or incomplete."""
     if isinstance(error, OSError):
         return Fault(Code.NOT_FOUND, f"Could not find SavedModel at {path}: {error}")
     fault = fault_of(error)
@@ -68,13 +68,13 @@ def _as_load_fault(error: Exception, path: str) -> Fault:
 
 
 def fingerprint(path: str) -> tuple[tuple[int, int] | None, ...]:
-    """Size and time of the files of a version: it changes when somebody mends a broken one."""
-    return tuple(_stat(tf.io.gfile.join(path, name)) for name in _WHAT_A_VERSION_IS_MADE_OF)
+    """Returns size and modification time of the files of a version, to detect that a broken version was repaired."""
+    return tuple(_stat(tf.io.gfile.join(path, name)) for name in _VERSION_FILES)
 
 
 def _stat(path: str) -> tuple[int, int] | None:
     try:
-        found = tf.io.gfile.stat(path)
+        stat = tf.io.gfile.stat(path)
     except tf.errors.OpError:
         return None
-    return int(found.length), int(found.mtime_nsec)
+    return int(stat.length), int(stat.mtime_nsec)

@@ -15,9 +15,16 @@ from serving.model_server import flags
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serves until SIGTERM or SIGINT; then lets the requests that are being answered end, and ends with code 0."""
-    found = flags.parse(sys.argv[1:] if arguments is None else arguments)
-    if found.version:
+    """Serves until SIGTERM or SIGINT, then finishes running requests and exits with code 0.
+
+    Args:
+      arguments: the flags. Defaults to `sys.argv[1:]`.
+
+    Raises:
+      SystemExit: a flag, a configuration file or a port cannot be used (code 2, after a message on stderr).
+    """
+    options = flags.parse(sys.argv[1:] if arguments is None else arguments)
+    if options.version:
         print(f"kindred-model-server {importlib.metadata.version('kindred')}")
         print(f"TensorFlow {importlib.metadata.version('tensorflow')}")
         return
@@ -25,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     prepare()
-    # Imports TensorFlow, seconds that a wrong flag does not cost.
+    # These modules import TensorFlow, which takes seconds. A wrong flag is reported before.
     from serving.model_server.faults import Fault
     from serving.model_server.server import ModelServer
 
@@ -33,13 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        server = ModelServer(found)
+        server = ModelServer(options)
         server.start()
     except (Fault, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    for name in flags.ignored(found):
-        logging.warning("--%s has no meaning here and is ignored", name)
+    for name in flags.ignored(options):
+        logging.warning("--%s has no effect on this server and is ignored", name)
     stop.wait()
     server.stop()
 

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Histogram, disable_created_metr
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # TensorFlow Serving tells no `_created` series
+disable_created_metrics()  # type: ignore[no-untyped-call]  # TensorFlow Serving exports no `_created` series
 
 PATH = "/monitoring/prometheus/metrics"
 _MICROSECONDS = tuple(10 * 1.8**i for i in range(33))
@@ -19,7 +19,7 @@ _COUNTS = tuple(float(2**i) for i in range(15))
 
 
 class _Counter:
-    """A counter whose name is told as it stands; prometheus_client's own would append `_total`."""
+    """A counter that is exported under its exact name. That of prometheus_client would append `_total`."""
 
     def __init__(self, registry: CollectorRegistry, name: str, text: str, labels: tuple[str, ...]) -> None:
         self.name, self._text, self._labels = name, text, labels
@@ -28,17 +28,17 @@ class _Counter:
         registry.register(self)
 
     def add(self, *labels: str, by: float = 1) -> None:
-        """Counts `by` more for the label values."""
+        """Adds `by` to the counter of the label values."""
         with self._lock:
             self._values[labels] = self._values.get(labels, 0) + by
 
     def value(self) -> float:
-        """The sum over all labels."""
+        """Returns the sum over all labels."""
         with self._lock:
             return sum(self._values.values())
 
     def collect(self) -> Iterator[Metric]:
-        """For prometheus_client."""
+        """Yields the metric family, as prometheus_client requires of a collector."""
         family = CounterMetricFamily(self.name.removesuffix("_total"), self._text)
         with self._lock:
             for values, count in self._values.items():
@@ -47,7 +47,7 @@ class _Counter:
 
 
 class Metrics:
-    """What one server measures. Latencies are in microseconds."""
+    """The metrics of a server. Latencies are in microseconds."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -90,13 +90,13 @@ class Metrics:
         return Histogram(name, text, labels, registry=self._registry, buckets=buckets)
 
     def page(self) -> bytes:
-        """Everything in Prometheus' text format."""
+        """Returns all metrics in the Prometheus text format."""
         page = generate_latest(self._registry)
-        # The header of a counter says `_total` whatever its samples are called.
+        # prometheus_client appends `_total` to the name in the header of every counter.
         return re.sub(rb"(?m)^(# (?:HELP|TYPE) \S*(?<!example_count))_total ", rb"\1 ", page)
 
     def value(self, streamz_name: str) -> int:
-        """The sum of the counter that TensorFlow calls `streamz_name`, such as /tensorflow/serving/request_count."""
+        """Returns the sum of a counter by its TensorFlow name, such as /tensorflow/serving/request_count."""
         wanted = streamz_name.replace("/", ":")
         counters: list[Any] = [c for c in vars(self).values() if isinstance(c, _Counter) and c.name == wanted]
         return int(counters[0].value()) if counters else 0

@@ -1,4 +1,4 @@
-"""Which models are served: the flags of one model, or a ModelServerConfig of several."""
+"""The models to serve, from a ModelServerConfig."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from serving.model_server.versions import Policy
 
 @dataclasses.dataclass(frozen=True)
 class ModelSettings:
-    """One model: where its versions lie, which of them are served, and how clients may call them."""
+    """One model: its directory of versions, the versions to serve, and their labels."""
 
     name: str
     base_path: str
@@ -24,10 +24,10 @@ class ModelSettings:
 
 
 def read_config_file(path: Path) -> list[ModelSettings]:
-    """The models of an ascii ModelServerConfig.
+    """Reads a ModelServerConfig file in text format.
 
     Raises:
-      Fault: the file is no ModelServerConfig, or what it says cannot be served.
+      Fault: the file is not a ModelServerConfig, or it cannot be served.
     """
     config = model_server_config_pb2.ModelServerConfig()
     try:
@@ -38,13 +38,13 @@ def read_config_file(path: Path) -> list[ModelSettings]:
 
 
 def models_of(config: Any) -> list[ModelSettings]:
-    """The models of a ModelServerConfig message.
+    """Converts a ModelServerConfig message.
 
     Raises:
-      Fault: a name is missing or given twice, a path is relative, or the platform is not TensorFlow.
+      Fault: a name is missing or duplicate, a path is relative, or the platform is not TensorFlow.
     """
     if config.WhichOneof("config") != "model_config_list":
-        raise invalid("a ModelServerConfig needs a model_config_list; other kinds are not supported")
+        raise invalid("a ModelServerConfig must have a model_config_list. Other configurations are not supported")
     models = [_model(entry) for entry in config.model_config_list.config]
     names = [model.name for model in models]
     for name in names:

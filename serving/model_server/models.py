@@ -1,8 +1,8 @@
-"""The models of a server: which versions should be served, which are, and a lease for every request.
+"""The models of a server, their versions, and a lease for every request.
 
-One thread polls the file system, loads what the policy asks for, and lets go of a version only when another one of the
-model is there (TensorFlow Serving's availability-preserving policy). A request holds a lease on the version that it
-runs on: a version that is being replaced ends when its last lease does.
+One thread polls the file system and loads the versions that the policy selects. It unloads a version only after another
+version of the model is available, like the availability-preserving policy of TensorFlow Serving. A request holds a
+lease on its version, so a replaced version is unloaded after its last lease ends.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class State(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True)
 class PollSettings:
-    """How often to look for versions, and how often and how many times to try a broken one again."""
+    """The intervals of polling and retries, and the number of retries for a broken version."""
 
     poll_seconds: float = 1.0
     max_retries: int = 5
@@ -52,7 +52,7 @@ class PollSettings:
 
 @dataclasses.dataclass
 class Version:
-    """One version of one model, and how it fares."""
+    """One version of a model, and its state."""
 
     number: int
     path: str
@@ -68,7 +68,7 @@ class Version:
 
 
 class _Model:
-    """The versions of one model, in order; `settings` is None once it is no longer to be served."""
+    """The versions of a model. `settings` is None after the model is removed from the configuration."""
 
     def __init__(self, settings: ModelSettings) -> None:
         self.settings: ModelSettings | None = settings
@@ -81,13 +81,13 @@ class _Model:
         return [version for version in self.versions.values() if version.state is State.AVAILABLE]
 
     def settled(self) -> bool:
-        """Whether nothing more will happen by itself at once: every wanted version is there or has failed once."""
+        """Whether every wanted version is available or has failed at least once."""
         wanted = [version for version in self.versions.values() if version.wanted]
         return self.polled and all(version.state is State.AVAILABLE or version.fault for version in wanted)
 
 
 class ModelManager:
-    """Loads and unloads, in the background; hands out leases."""
+    """Loads and unloads versions in the background, and leases them to requests."""
 
     def __init__(self, models: Sequence[ModelSettings], loader: Loader, settings: PollSettings) -> None:
         self._loader, self._settings = loader, settings
@@ -96,14 +96,21 @@ class ModelManager:
         self._wake = threading.Event()
         self._closing = False
         self._pool = ThreadPoolExecutor(max(settings.load_threads, 1), thread_name_prefix="load")
-        self._poller = threading.Thread(target=self._poll_for_ever, name="poll", daemon=True)
+        self._poller = threading.Thread(target=self._poll_forever, name="poll", daemon=True)
 
     def start(self) -> None:
-        """Begins to poll; `wait_until_settled` says when the first versions are there."""
+        """Starts polling. Returns before any version is loaded. See `wait_until_settled`."""
         self._poller.start()
 
     def wait_until_settled(self, timeout: float | None = None) -> bool:
-        """Waits until every model has loaded its versions, or failed to; whether that came in time."""
+        """Waits until every model has loaded its versions or failed to load them.
+
+        Args:
+          timeout: the maximum wait in seconds. None waits without limit.
+
+        Returns:
+          False if the timeout expired first.
+        """
         with self._changed:
             settled = self._changed.wait_for(self._all_settled, timeout)
             for name, model in self._models.items():
@@ -118,21 +125,26 @@ class ModelManager:
 
     @contextlib.contextmanager
     def lease(self, name: str, version: int | None = None, label: str | None = None) -> Iterator[Servable]:
-        """The servable that a ModelSpec means; it stays loaded within the block.
+        """Yields a servable that stays loaded inside the block.
+
+        Args:
+          name: the name of the model.
+          version: the version. None selects the label, or the latest available version.
+          label: the label of a version.
 
         Raises:
-          Fault: NOT_FOUND where it is not available, INVALID_ARGUMENT for an unknown label or no name.
+          Fault: NOT_FOUND if the version is not available, INVALID_ARGUMENT if the label is unknown or the name empty.
         """
         with self._changed:
-            found = self._find(name, version, label)
-            found.leases += 1
+            entry = self._find(name, version, label)
+            entry.leases += 1
         try:
-            assert found.servable is not None
-            yield found.servable
+            assert entry.servable is not None
+            yield entry.servable
         finally:
             with self._changed:
-                found.leases -= 1
-                if found.leases == 0 and found.state is State.UNLOADING:
+                entry.leases -= 1
+                if entry.leases == 0 and entry.state is State.UNLOADING:
                     self._wake.set()
 
     def _find(self, name: str, version: int | None, label: str | None) -> Version:
@@ -152,10 +164,10 @@ class ModelManager:
         raise Fault(Code.NOT_FOUND, f"Servable not found for request: {which}")
 
     def status(self, name: str, version: int | None = None, label: str | None = None) -> list[Version]:
-        """How the versions of a model fare, or the one asked for; newest first.
+        """Returns the state of every version of a model, or of the selected one, newest first.
 
         Raises:
-          Fault: there is none.
+          Fault: the model or the version is unknown.
         """
         with self._changed:
             model = self._models.get(name)
@@ -173,7 +185,11 @@ class ModelManager:
     # -- configuration
 
     def reload(self, models: Sequence[ModelSettings], timeout: float = 600) -> None:
-        """Serves `models` and nothing else; waits for those that are new.
+        """Serves exactly `models`, and waits until the new ones have loaded.
+
+        Args:
+          models: the complete new configuration.
+          timeout: the maximum wait in seconds.
 
         Raises:
           Fault: a new model does not load, or a label names a version that is not available.
@@ -195,7 +211,7 @@ class ModelManager:
                 self._adopt_labels(settings.name, self._models[settings.name], strict=True)
 
     def _adopt_labels(self, name: str, model: _Model, strict: bool) -> None:
-        """Labels may name available versions only, unless a flag says otherwise and the label is new."""
+        """Adopts labels of available versions. With the flag, also adopts new labels of unavailable versions."""
         assert model.settings is not None
         available = {entry.number for entry in model.available()}
         adopted = {}
@@ -204,28 +220,28 @@ class ModelManager:
             if version in available or (self._settings.allow_labels_for_unavailable and is_new):
                 adopted[label] = version
                 continue
-            words = (
+            message = (
                 f"Request to assign label {label} to version {version} of model {name}, "
                 "which is not currently available for inference"
             )
             if strict:
-                raise Fault(Code.FAILED_PRECONDITION, words)
-            log.error("%s", words)
+                raise Fault(Code.FAILED_PRECONDITION, message)
+            log.error("%s", message)
         model.labels = adopted
 
     # -- polling
 
-    def _poll_for_ever(self) -> None:
+    def _poll_forever(self) -> None:
         while not self._closing:
             self._wake.clear()
             try:
                 self._poll()
-            except Exception:  # without polling there would be no new version ever; the next look may be better
+            except Exception:  # if this thread ended, no new version would ever load
                 log.exception("polling failed")
             self._wake.wait(self._pause())
 
     def _pause(self) -> float | None:
-        """Seconds until the next look; with a poll interval of 0 there is none but for retries."""
+        """Returns the seconds until the next poll, or None if polling is off and no retry is due."""
         with self._changed:
             waiting = [
                 entry.next_attempt - time.monotonic()
@@ -240,42 +256,42 @@ class ModelManager:
         with self._changed:
             models = list(self._models.items())
         for name, model in models:
-            found = self._look(name, model)
+            paths = self._scan_versions(name, model)
             with self._changed:
-                if found is not None:
-                    self._want(model, found)
+                if paths is not None:
+                    self._want(model, paths)
                 self._load_wanted(name, model)
                 self._unload_unwanted(name, model)
-                model.polled = model.polled or found is not None or model.problem is not None
+                model.polled = model.polled or paths is not None or model.problem is not None
                 self._changed.notify_all()
 
-    def _look(self, name: str, model: _Model) -> dict[int, str] | None:
-        """Paths of the versions in a model's directory; None where it cannot be read, which changes nothing."""
+    def _scan_versions(self, name: str, model: _Model) -> dict[int, str] | None:
+        """Returns the paths of the selected versions, or None if the directory is unreadable, to change nothing."""
         settings = model.settings
         if settings is None:
             return {}
         if model.polled and self._settings.poll_seconds <= 0:
             return None
         try:
-            found = find_versions(tf.io.gfile.listdir(settings.base_path))
+            names = find_versions(tf.io.gfile.listdir(settings.base_path))
         except tf.errors.OpError as error:
             self._note(model, f"Could not find base path {settings.base_path} for servable {name}: {error.message}")
             return None
-        chosen = settings.policy.choose(found)
-        none = f"No versions of servable {name} found under base path {settings.base_path}"
-        self._note(model, None if chosen else none)
-        return {number: os.path.join(settings.base_path, found[number]) for number in chosen}
+        chosen = settings.policy.choose(names)
+        problem = f"No versions of servable {name} found under base path {settings.base_path}"
+        self._note(model, None if chosen else problem)
+        return {number: os.path.join(settings.base_path, names[number]) for number in chosen}
 
     def _note(self, model: _Model, problem: str | None) -> None:
-        """Remembers what is wrong with a model's directory, and says it once."""
+        """Stores the problem of a model's directory, and logs it once."""
         if problem is not None and problem != model.problem:
             log.warning("%s", problem)
         model.problem = problem
 
-    def _want(self, model: _Model, found: dict[int, str]) -> None:
+    def _want(self, model: _Model, paths: dict[int, str]) -> None:
         for entry in model.versions.values():
-            entry.wanted = entry.number in found
-        for number, path in found.items():
+            entry.wanted = entry.number in paths
+        for number, path in paths.items():
             known = model.versions.get(number)
             if known is None or (known.state is State.END and known.fault is None):
                 model.versions[number] = Version(number, path)
@@ -294,14 +310,14 @@ class ModelManager:
                 entry.state = State.END
 
     def _in_background(self, work: Callable[[str, Version], None], name: str, entry: Version) -> None:
-        """Runs `work` in the pool, which would keep to itself what that raises."""
+        """Runs `work` in the pool, and logs its exceptions, which the pool would drop."""
         self._pool.submit(work, name, entry).add_done_callback(_log_error)
 
     def _load(self, name: str, entry: Version) -> None:
         files = fingerprint(entry.path)
         try:
             servable = self._loader.load(name, entry.number, entry.path)
-        except Exception as error:  # one version that does not load is its own affair, and is told by its status
+        except Exception as error:  # one broken version must not affect others, and its status reports the error
             self._failed(name, entry, fault_of(error), files)
         else:
             log.info("Successfully loaded servable version {name: %s version: %d}", name, entry.number)
@@ -341,7 +357,7 @@ class ModelManager:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Stops polling and frees every model; requests must have ended."""
+        """Stops polling and frees every model. All requests must have ended."""
         self._closing = True
         self._wake.set()
         if self._poller.is_alive():
@@ -355,7 +371,7 @@ class ModelManager:
 
 def _log_error(work: Future[None]) -> None:
     if error := work.exception():
-        log.error("unforeseen %s", type(error).__name__, exc_info=error)
+        log.error("unexpected %s", type(error).__name__, exc_info=error)
 
 
 def _why(model: _Model) -> str:

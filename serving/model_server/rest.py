@@ -21,7 +21,7 @@ from serving.model_server.service import Service, metadata_json, status_json
 
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _CALL = re.compile(rf"(?i)/v1/models/(?P<model>[^/:]+){_VERSION}:(?P<api>classify|regress|predict)")
-_LOOK = re.compile(rf"(?i)/v1/models(?:/(?P<model>[^/:]+))?{_VERSION}(?:/(?P<what>metadata))?")
+_QUERY = re.compile(rf"(?i)/v1/models(?:/(?P<model>[^/:]+))?{_VERSION}(?:/(?P<resource>metadata))?")
 _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "POST, GET",
@@ -31,21 +31,21 @@ _METHODS = ["GET", "POST", "OPTIONS", "HEAD", "PUT", "DELETE", "PATCH"]
 
 
 class Target(NamedTuple):
-    """What a path names: a ModelSpec, and what is asked of it."""
+    """A parsed path: a ModelSpec and the API to call."""
 
     spec: Any
     api: str
 
 
 class RestApi:
-    """Answers requests; the model runs in `executor`, the event loop only reads and writes."""
+    """Answers requests. Models run in `executor`, and the event loop only reads and writes."""
 
     def __init__(self, service: Service, executor: Executor, metrics_path: str | None, cors: bool) -> None:
         self._service, self._executor = service, executor
         self._metrics_path, self._cors = metrics_path, cors
 
     def application(self) -> Starlette:
-        """The ASGI application."""
+        """Returns the ASGI application."""
         return Starlette(routes=[Route("/{path:path}", self._answer, methods=_METHODS)])
 
     async def _answer(self, request: Request) -> Response:
@@ -53,24 +53,24 @@ class RestApi:
         if self._metrics_path is not None and path == self._metrics_path:
             return Response(self._service.metrics.page(), media_type="text/plain")
         if not path.lower().startswith("/v1/"):
-            return self._response(Fault(Code.NOT_FOUND, f"Not found: {path}; the API is below /v1/models"))
+            return self._response(Fault(Code.NOT_FOUND, f"Not match: {path}. API paths start with /v1/models"))
         if request.method == "OPTIONS":
             return self._preflight(request)
         try:
             target = parse(request.method, path)
             with self._service.counted(target.spec.name, target.api, "REST"):
                 body = await self._content(request, target)
-        except Exception as error:  # a client is owed an answer, in JSON
+        except Exception as error:  # every request gets a response, in JSON
             return self._response(fault_of(error))
         return self._response(body)
 
     async def _content(self, request: Request, target: Target) -> bytes:
         if request.method in ("GET", "HEAD"):
-            return json_tensors.dump(self._look(target))
+            return json_tensors.dump(self._describe(target))
         body = await self._body(request)
-        with self._service.place():
+        with self._service.slot():
             call = functools.partial(_CALLS[target.api], self._service, target.spec, body)
-            # A thread cannot be stopped: past the deadline the client is told so, and the place is free again.
+            # A thread cannot be stopped. After the timeout, the client gets an error and the slot is freed.
             running = asyncio.get_running_loop().run_in_executor(self._executor, call)
             try:
                 return await asyncio.wait_for(running, self._service.limits.timeout_seconds)
@@ -80,7 +80,7 @@ class RestApi:
                     f"no answer within {self._service.limits.timeout_seconds:g} s (--rest_api_timeout_in_ms)",
                 ) from None
 
-    def _look(self, target: Target) -> dict[str, Any]:
+    def _describe(self, target: Target) -> dict[str, Any]:
         if not target.spec.name:
             raise invalid("Missing model name in request.")
         if target.api == "metadata":
@@ -88,7 +88,7 @@ class RestApi:
         return status_json(self._service.status(target.spec))
 
     async def _body(self, request: Request) -> bytes:
-        """The body, refused as soon as it is known to be too large."""
+        """Reads the body, and refuses it as soon as it exceeds the limit."""
         limit = self._service.limits.max_body_bytes
         announced = request.headers.get("content-length", "")
         pieces: list[bytes] = []
@@ -102,9 +102,9 @@ class RestApi:
                         break
                     pieces.append(piece)
             except ClientDisconnect:
-                raise Fault(Code.CANCELLED, "the client went away") from None
+                raise Fault(Code.CANCELLED, "the client disconnected") from None
         if size > limit:
-            raise BodyTooLarge(f"the body has more than {limit} bytes, which is --max_body_bytes")
+            raise BodyTooLarge(f"the request body exceeds {limit} bytes (--max_body_bytes)")
         return b"".join(pieces)
 
     def _preflight(self, request: Request) -> Response:
@@ -122,23 +122,23 @@ class RestApi:
 
 
 class BodyTooLarge(Fault):
-    """RESOURCE_EXHAUSTED over gRPC; HTTP has a status of its own for it."""
+    """RESOURCE_EXHAUSTED, for which HTTP has the separate status 413."""
 
     def __init__(self, message: str) -> None:
         super().__init__(Code.RESOURCE_EXHAUSTED, message)
 
 
 def parse(method: str, path: str) -> Target:
-    """What `path` (still percent-encoded) asks for.
+    """Parses a percent-encoded path.
 
     Raises:
-      Fault: it is no path of the API, or does not go with the method.
+      Fault: the API has no such path, or does not allow the method for it.
     """
-    pattern = {"POST": _CALL, "GET": _LOOK, "HEAD": _LOOK}.get(method)
-    found = pattern.fullmatch(path) if pattern else None
-    if found is None:
+    pattern = {"POST": _CALL, "GET": _QUERY, "HEAD": _QUERY}.get(method)
+    match = pattern.fullmatch(path) if pattern else None
+    if match is None:
         raise invalid(f"Malformed request: {method} {path}")
-    parts = found.groupdict()
+    parts = match.groupdict()
     spec = model_pb2.ModelSpec(name=urllib.parse.unquote(parts["model"] or ""))
     if parts["version"] is not None:
         if int(parts["version"]) >= 2**63:
@@ -146,7 +146,7 @@ def parse(method: str, path: str) -> Target:
         spec.version.value = int(parts["version"])
     if parts["label"] is not None:
         spec.version_label = urllib.parse.unquote(parts["label"])
-    return Target(spec, (parts.get("api") or parts.get("what") or "status").lower())
+    return Target(spec, (parts.get("api") or parts.get("resource") or "status").lower())
 
 
 def _predict(service: Service, spec: Any, body: bytes) -> bytes:

@@ -31,32 +31,32 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def __init__(self, service: Service, as_content: bool) -> None:
         self._service, self._as_content = service, as_content
 
-    def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - names of the contract
-        """Any signature, tensors in and out."""
+    def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - the protocol defines these names
+        """Runs any signature on tensors."""
         return self._call("Predict", request.model_spec, context, self._predict, request)
 
     def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Examples in, classes and scores out."""
+        """Returns classes and scores of examples."""
         return self._call("Classify", request.model_spec, context, self._classify, request)
 
     def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Examples in, a value each out."""
+        """Returns one value per example."""
         return self._call("Regress", request.model_spec, context, self._regress, request)
 
     def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Several classify and regress signatures of one model on the same examples."""
+        """Runs several classify and regress signatures of a model on the same examples."""
         spec = request.tasks[0].model_spec if request.tasks else None
         return self._call("MultiInference", spec, context, self._multi_inference, request)
 
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """The signatures of a model."""
+        """Returns the signatures of a model."""
         return self._call("GetModelMetadata", request.model_spec, context, self._metadata, request)
 
     def _call(
         self, api: str, spec: Any, context: grpc.ServicerContext, call: Callable[[Any], Any], request: Any
     ) -> Any:
         try:
-            with self._service.counted(spec.name if spec else "", api, "GRPC"), self._service.place():
+            with self._service.counted(spec.name if spec else "", api, "GRPC"), self._service.slot():
                 return call(request)
         except Fault as fault:
             context.abort(_CODES[fault.code], fault.message)
@@ -71,17 +71,17 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         response = predict_pb2.PredictResponse()
         for alias, array in outputs.items():
             response.outputs[alias].CopyFrom(to_proto(array, self._as_content))
-        return _said_by(servable, spec, response)
+        return _with_model_spec(servable, spec, response)
 
     def _classify(self, request: Any) -> Any:
         with self._service.lease(request.model_spec) as servable:
             result = self._service.inference.classify(servable, request.model_spec.signature_name, request.input)
-        return _said_by(servable, request.model_spec, classification_pb2.ClassificationResponse(result=result))
+        return _with_model_spec(servable, request.model_spec, classification_pb2.ClassificationResponse(result=result))
 
     def _regress(self, request: Any) -> Any:
         with self._service.lease(request.model_spec) as servable:
             result = self._service.inference.regress(servable, request.model_spec.signature_name, request.input)
-        return _said_by(servable, request.model_spec, regression_pb2.RegressionResponse(result=result))
+        return _with_model_spec(servable, request.model_spec, regression_pb2.RegressionResponse(result=result))
 
     def _multi_inference(self, request: Any) -> Any:
         if not request.tasks:
@@ -102,8 +102,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         return self._service.metadata(request.model_spec)
 
 
-def _said_by(servable: Servable, spec: Any, response: Any) -> Any:
-    """`response` with the model, signature and version that gave it."""
+def _with_model_spec(servable: Servable, spec: Any, response: Any) -> Any:
+    """Fills in the model, signature and version that computed `response`."""
     response.model_spec.name = spec.name
     response.model_spec.signature_name = spec.signature_name or DEFAULT_SIGNATURE
     response.model_spec.version.value = servable.version
@@ -117,7 +117,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         self._service = service
 
     def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """How the versions of a model fare."""
+        """Returns the state of the versions of a model."""
         try:
             if not request.HasField("model_spec"):
                 raise invalid("Missing ModelSpec")
@@ -126,7 +126,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
             context.abort(_CODES[fault.code], fault.message)
 
     def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Serves the models of the given configuration and nothing else; tells how much given metrics grew by it."""
+        """Serves exactly the models of the given configuration. Returns the increase of the given metrics."""
         before = {name: self._service.metrics.value(name) for name in request.metric_names}
         response = model_management_pb2.ReloadConfigResponse()
         try:
@@ -140,7 +140,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
 
 def build_server(service: Service, threads: int, as_content: bool, options: list[tuple[str, Any]]) -> grpc.Server:
-    """A gRPC server with both services; no port is bound yet."""
+    """Builds a gRPC server with both services, without binding a port."""
     limits = service.limits
     server = grpc.server(
         ThreadPoolExecutor(threads, thread_name_prefix="grpc"),

@@ -1,4 +1,4 @@
-"""One version of one model, loaded: its signatures, and a quick way to run them."""
+"""A loaded version of a model: its signatures, and a fast way to run them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tensorflow.core.protobuf import config_pb2
 from serving.model_server.faults import Code, Fault, invalid
 from serving.model_server.tensors import Array
 
-tf.get_logger().setLevel("ERROR")  # the loader below is marked as deprecated; it is the one that TensorFlow Serving has
+tf.get_logger().setLevel("ERROR")  # the loader is deprecated, but TensorFlow Serving uses it too
 
 DEFAULT_SIGNATURE = "serving_default"
 
 
 @dataclasses.dataclass(frozen=True)
 class SessionSettings:
-    """How models are loaded and run; a parallelism of 0 is TensorFlow's own choice."""
+    """How to load and run models. With a parallelism of 0, TensorFlow decides."""
 
     tags: tuple[str, ...] = ("serve",)
     intra_op: int = 0
@@ -29,28 +29,29 @@ class SessionSettings:
 
 
 class Batches(Protocol):
-    """What merges requests (`serving.model_server.batching`)."""
+    """Merges requests (`serving.model_server.batching`)."""
 
     def run(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> list[Array]:
-        """As `Servable.run`."""
+        """Runs like `Servable.run`."""
         ...
 
     def close(self) -> None:
-        """Finishes what waits."""
+        """Finishes the waiting requests."""
         ...
 
 
 class Servable:
-    """A SavedModel in a session of its own, as TensorFlow Serving runs it.
+    """A SavedModel in its own session, as in TensorFlow Serving.
 
-    Only what a request asks for is computed, and a signature costs 0.1 ms less than a call of the loaded function.
+    A session computes only the requested outputs, and calls a signature 0.1 ms faster than the loaded function does.
     """
 
     def __init__(self, name: str, version: int, path: str, settings: SessionSettings) -> None:
         """Loads the SavedModel at `path`.
 
         Raises:
-          Exception: whatever TensorFlow says of a model that cannot be loaded.
+          Fault: the model has no graph with the tags.
+          Exception: TensorFlow cannot load the model. The type depends on the problem.
         """
         self.name, self.version, self.path = name, version, path
         config = tf.compat.v1.ConfigProto(
@@ -62,8 +63,8 @@ class Servable:
                 meta_graph = tf.compat.v1.saved_model.loader.load(self._session, list(settings.tags), path)
         except RuntimeError as error:
             self._session.close()
-            raise Fault(Code.NOT_FOUND, str(error)) from None  # no graph in it has the tags
-        except BaseException:  # and goes on, once the memory is free
+            raise Fault(Code.NOT_FOUND, str(error)) from None  # the model has no graph with the tags
+        except BaseException:  # free the memory, then re-raise
             self._session.close()
             raise
         self.signatures: dict[str, Any] = dict(meta_graph.signature_def)
@@ -72,26 +73,33 @@ class Servable:
         self._batcher: Batches | None = None
 
     def signature(self, name: str, code: Code = Code.INVALID_ARGUMENT) -> Any:
-        """The SignatureDef called `name`, or the default one where `name` is empty.
+        """Returns the SignatureDef `name`, or the default signature if `name` is empty.
 
         Raises:
-          Fault: there is none; its code is `code`, which differs between the calls of the contract.
+          Fault: the model has no such signature. The calls of TensorFlow Serving report it with different `code`s.
         """
-        found = self.signatures.get(name or DEFAULT_SIGNATURE)
-        if found is None:
+        signature = self.signatures.get(name or DEFAULT_SIGNATURE)
+        if signature is None:
             raise Fault(code, f"Serving signature name: {name or DEFAULT_SIGNATURE!r} not found in signature def")
-        return found
+        return signature
 
     def batch_with(self, batcher: Batches) -> None:
-        """Lets `execute` merge requests through `batcher`."""
+        """Makes `execute` merge requests through `batcher`."""
         self._batcher = batcher
 
     def execute(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> list[Array]:
-        """As `run`, perhaps in one batch with other requests."""
+        """Runs like `run`, in one batch with other requests if batching is on."""
         return self.run(feeds, fetches) if self._batcher is None else self._batcher.run(feeds, fetches)
 
     def run(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> list[Array]:
-        """Tensors `fetches` by name for arrays `feeds` by tensor name.
+        """Computes tensors.
+
+        Args:
+          feeds: arrays by tensor name.
+          fetches: the names of the tensors to compute.
+
+        Returns:
+          One array per name in `fetches`.
 
         Raises:
           tf.errors.OpError: TensorFlow refused the feeds, or an operation failed.
@@ -101,13 +109,13 @@ class Servable:
         return [output if isinstance(output, np.ndarray) else _scalar(output) for output in call(*feeds.values())]
 
     def _make_callable(self, names: tuple[str, ...], fetches: tuple[str, ...]) -> Any:
-        """A compiled call. `Session.run` would refuse feeds that do not fit a placeholder's static shape."""
+        """Compiles a call. `Session.run` would refuse feeds that do not fit the static shape of a placeholder."""
         with self._lock:
             options = config_pb2.CallableOptions(feed=names, fetch=fetches)
             return self._callables.setdefault((names, fetches), self._session._make_callable_from_options(options))
 
     def close(self) -> None:
-        """Frees the model's memory; nothing may run any more."""
+        """Frees the memory of the model. All calls must have ended."""
         if self._batcher is not None:
             self._batcher.close()
         self._callables.clear()
@@ -115,24 +123,24 @@ class Servable:
 
 
 def _scalar(value: Any) -> Array:
-    """A string of no dimensions comes as bytes."""
+    """Converts a scalar result to an array. A scalar string arrives as bytes."""
     return np.array(value, dtype=object) if isinstance(value, bytes) else np.asarray(value)
 
 
 def tensor_name(info: Any, alias: str) -> str:
-    """The graph's name of the dense tensor that a signature calls `alias`."""
+    """Returns the graph name of the dense tensor that a signature calls `alias`."""
     if info.WhichOneof("encoding") not in ("name", None):
         raise Fault(Code.UNIMPLEMENTED, f"{alias!r} is not a dense tensor")
     return str(info.name)
 
 
 def rows_of(arrays: Mapping[str, Array]) -> int:
-    """The largest first dimension of a request's inputs; 1 where all are scalars."""
+    """Returns the largest first dimension of the inputs, or 1 if all are scalars."""
     return max((array.shape[0] for array in arrays.values() if array.ndim), default=1)
 
 
 def check_rows(arrays: Mapping[str, Array], limit: int) -> None:
-    """Refuses a request of more rows than `limit`."""
+    """Refuses a request with more rows than `limit`."""
     rows = rows_of(arrays)
     if rows > limit:
-        raise invalid(f"the request has {rows} rows, and --max_batch_rows is {limit}; send them in pieces")
+        raise invalid(f"the request has {rows} rows, more than --max_batch_rows={limit}. Send smaller requests")

@@ -1,4 +1,4 @@
-"""The parts of a server put together: models, REST, gRPC; started and drained."""
+"""Starts and drains the parts of a server: models, REST and gRPC."""
 
 from __future__ import annotations
 
@@ -30,13 +30,16 @@ _PROCESSORS = os.cpu_count() or 1
 
 
 class ModelServer:
-    """One server, as its flags say; `start` returns once the ports are open and the first models have settled."""
+    """A model server. `start` returns after the ports are open and the first models have loaded or failed."""
 
     def __init__(self, flags: argparse.Namespace) -> None:
         """Reads every configuration file.
 
+        Args:
+          flags: the parsed command line (`serving.model_server.flags.parse`).
+
         Raises:
-          Fault: one of them cannot be used.
+          Fault: a configuration file cannot be used.
         """
         self._flags = flags
         self._metrics = Metrics()
@@ -102,12 +105,12 @@ class ModelServer:
                 add = self._grpc.add_secure_port if credentials else self._grpc.add_insecure_port
                 add(*([address, credentials] if credentials else [address]))
             except RuntimeError:
-                raise OSError(f"{address}: the address cannot be listened on; choose another --port") from None
+                raise OSError(f"cannot listen on {address}. Choose another --port") from None
             log.info("Running gRPC ModelServer at %s ...", address)
         self._grpc.start()
 
     def stop(self) -> None:
-        """Takes no more requests, waits for those that are being answered, frees the models."""
+        """Refuses new requests, waits up to --drain_seconds for running requests, and frees the models."""
         log.info("Draining")
         self._stopping.set()
         grace = self._flags.drain_seconds
@@ -145,14 +148,14 @@ class ModelServer:
         return Loader(session, inference, self._metrics, settings, warmup, iterations)
 
     def _reread_config(self) -> None:
-        """Applies --model_config_file again whenever its content has changed."""
+        """Applies --model_config_file whenever its content changes."""
         path = Path(self._flags.model_config_file)
         applied = self._models()
         while not self._stopping.wait(self._flags.model_config_file_poll_wait_seconds):
             applied = self._apply_config(path, applied)
 
     def _apply_config(self, path: Path, applied: list[ModelSettings]) -> list[ModelSettings]:
-        """The configuration that holds now: that of the file, or where it cannot be used `applied` as before."""
+        """Applies the file. Returns the active configuration, which stays `applied` if the file cannot be used."""
         try:
             wanted = model_config.read_config_file(path)
             if wanted != applied:
@@ -191,7 +194,7 @@ def _metrics_path(flags: argparse.Namespace) -> str | None:
 
 
 def _credentials(flags: argparse.Namespace) -> Any:
-    """TLS for gRPC; None: none."""
+    """Returns the TLS credentials for gRPC, or None without TLS."""
     if not flags.ssl_config_file:
         return None
     config = text_protos.read(Path(flags.ssl_config_file), "SSLConfig", "ssl_config_file")
@@ -205,7 +208,7 @@ def _channel_arguments(text: str) -> list[tuple[str, Any]]:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """A listening socket; a port that was in use a moment ago may be taken again."""
+    """Binds a socket. Reuses a port that another process has just released."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -213,5 +216,5 @@ def _bound(host: str, port: int) -> socket.socket:
         listening.bind((host, port))
     except OSError as error:
         listening.close()
-        raise OSError(f"{host}:{port} cannot be listened on ({error.strerror}); choose another port") from None
+        raise OSError(f"cannot listen on {host}:{port} ({error.strerror}). Choose another port") from None
     return listening

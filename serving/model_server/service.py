@@ -1,4 +1,4 @@
-"""What both transports share: the models, the calls, the limits and the count of requests."""
+"""The part that both transports share: models, calls, limits and request metrics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from serving.model_server.models import ModelManager, Version
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What a client may ask for at once; beyond it a request is refused, and the server stays well."""
+    """The limits beyond which a request is refused, so that it cannot exhaust the server."""
 
     max_body_bytes: int = 64 << 20
     max_batch_rows: int = 100_000
@@ -29,7 +29,7 @@ class Limits:
 
 
 class Service:
-    """The models of a server, and everything a transport needs to answer for them."""
+    """The models of a server, and the operations that both transports offer."""
 
     def __init__(self, models: ModelManager, inference: Inference, metrics: Metrics, limits: Limits) -> None:
         self.models, self.inference, self.metrics, self.limits = models, inference, metrics, limits
@@ -38,15 +38,15 @@ class Service:
 
     @contextlib.contextmanager
     def counted(self, model: str, api: str, entrypoint: str) -> Iterator[None]:
-        """Counts one request under TensorFlow Serving's labels, and times it where it succeeds.
+        """Counts a request under the labels of TensorFlow Serving. Records its latency if it succeeds.
 
         Raises:
-          Fault: in place of whatever the block raises.
+          Fault: the block raised an exception, which is converted.
         """
         started = time.perf_counter()
         try:
             yield
-        except Exception as error:  # a client is owed an answer, and the count every request
+        except Exception as error:  # count every request, and give every client an answer
             fault = fault_of(error)
             self.metrics.requests.add(model, fault.code.name)
             raise fault from error
@@ -55,17 +55,18 @@ class Service:
         self.metrics.request_latency.labels(model, api, entrypoint).observe(microseconds)
 
     @contextlib.contextmanager
-    def place(self) -> Iterator[None]:
-        """One of the `max_concurrency` places.
+    def slot(self) -> Iterator[None]:
+        """Occupies one of the `max_concurrency` slots inside the block.
 
         Raises:
-          Fault: RESOURCE_EXHAUSTED, all are taken.
+          Fault: RESOURCE_EXHAUSTED, because all slots are taken.
         """
         with self._lock:
             if self._running >= self.limits.max_concurrency:
                 raise Fault(
                     Code.RESOURCE_EXHAUSTED,
-                    f"{self._running} requests are being answered, which is --max_concurrent_requests; try again",
+                    f"the limit of {self._running} concurrent requests (--max_concurrent_requests) is reached. "
+                    "Try again later",
                 )
             self._running += 1
         try:
@@ -75,18 +76,18 @@ class Service:
                 self._running -= 1
 
     def lease(self, spec: Any) -> contextlib.AbstractContextManager[Any]:
-        """The servable that a ModelSpec means."""
+        """Leases the servable of a ModelSpec."""
         return self.models.lease(spec.name, *version_of(spec))
 
     def status(self, spec: Any) -> Any:
-        """The GetModelStatusResponse for a ModelSpec."""
+        """Returns the GetModelStatusResponse of a ModelSpec."""
         response = get_model_status_pb2.GetModelStatusResponse()
         for version in self.models.status(spec.name, *version_of(spec)):
             response.model_version_status.append(_status(version))
         return response
 
     def metadata(self, spec: Any) -> Any:
-        """The GetModelMetadataResponse for a ModelSpec: its signatures."""
+        """Returns the GetModelMetadataResponse of a ModelSpec, with its signatures."""
         response = get_model_metadata_pb2.GetModelMetadataResponse()
         with self.lease(spec) as servable:
             signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.signatures)
@@ -97,7 +98,7 @@ class Service:
 
 
 def version_of(spec: Any) -> tuple[int | None, str | None]:
-    """The version or the label that a ModelSpec asks for; None for those that it does not."""
+    """Returns the version and the label of a ModelSpec. At most one of them is not None."""
     choice = spec.WhichOneof("version_choice")
     return (
         spec.version.value if choice == "version" else None,
@@ -113,7 +114,7 @@ def _status(version: Version) -> Any:
 
 
 def metadata_json(response: Any) -> dict[str, Any]:
-    """A GetModelMetadataResponse as the REST API tells it: the signature map unpacked, names as in the message."""
+    """Converts a GetModelMetadataResponse to the JSON of the REST API, with an unpacked signature map."""
     signatures = get_model_metadata_pb2.SignatureDefMap()
     response.metadata["signature_def"].Unpack(signatures)
     return {
@@ -123,12 +124,12 @@ def metadata_json(response: Any) -> dict[str, Any]:
 
 
 def status_json(response: Any) -> dict[str, Any]:
-    """A GetModelStatusResponse as the REST API tells it."""
+    """Converts a GetModelStatusResponse to the JSON of the REST API."""
     return _as_dict(response)
 
 
 def _as_dict(message: Any) -> dict[str, Any]:
-    found: dict[str, Any] = json_format.MessageToDict(
+    fields: dict[str, Any] = json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
-    return found
+    return fields

@@ -1,4 +1,4 @@
-"""TensorProtos and NumPy arrays, in the encodings that TensorFlow Serving's clients expect."""
+"""Converts between TensorProtos and NumPy arrays, in the encodings that clients of TensorFlow Serving expect."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from serving.model_server.faults import Code, Fault, invalid
 
 Array = np.ndarray[Any, Any]
 
-# The field of a TensorProto that holds values of a type, and the type in which Python hands them over. Clients read
-# these fields, so an answer must not be packed into `tensor_content`, as `tf.make_tensor_proto` would.
+# By NumPy type: the TensorProto field of the values, and the type to view them as. Clients read these fields, so a
+# response must not use `tensor_content`, as `tf.make_tensor_proto` would.
 _FIELDS = {
     "float32": ("float_val", None),
     "float64": ("double_val", None),
@@ -36,10 +36,14 @@ _FIELDS = {
 
 
 def to_array(proto: Any, name: str) -> Array:
-    """The array of TensorProto `proto`, the input called `name`.
+    """Converts a TensorProto to an array.
+
+    Args:
+      proto: the TensorProto.
+      name: the input's name for error messages.
 
     Raises:
-      Fault: its values do not fit its shape, or its type holds no values.
+      Fault: the values do not fit the shape, or the type cannot hold values.
     """
     try:
         return np.asarray(tf.make_ndarray(proto))
@@ -48,13 +52,13 @@ def to_array(proto: Any, name: str) -> Array:
 
 
 def to_proto(array: Array, as_content: bool = False) -> Any:
-    """A TensorProto of `array`, values in the typed fields, or packed into `tensor_content`."""
+    """Converts an array to a TensorProto with typed fields or, if `as_content`, packed `tensor_content`."""
     if as_content and array.dtype != object:
         return tf.make_tensor_proto(array)
     try:
         field, view = _FIELDS[array.dtype.name]
     except KeyError:
-        raise Fault(Code.UNIMPLEMENTED, f"an output of type {array.dtype.name} cannot be encoded") from None
+        raise Fault(Code.UNIMPLEMENTED, f"cannot encode an output of type {array.dtype.name}") from None
     proto = tensor_pb2.TensorProto(dtype=_number(array.dtype))
     proto.tensor_shape.SetInParent()
     for size in array.shape:
@@ -66,5 +70,5 @@ def to_proto(array: Array, as_content: bool = False) -> Any:
 
 @functools.cache
 def _number(dtype: np.dtype[Any]) -> int:
-    """TensorFlow's number of a type; objects are strings."""
+    """Returns the number of the TensorFlow type. NumPy objects are strings."""
     return int((tf.string if dtype.kind == "O" else tf.as_dtype(dtype)).as_datatype_enum)

@@ -1,4 +1,4 @@
-"""Ascii configuration files whose messages `tensorflow-serving-api` does not carry, described here field by field."""
+"""Reads configuration files in protobuf text format whose messages are missing from `tensorflow-serving-api`."""
 
 from __future__ import annotations
 
@@ -57,13 +57,18 @@ def _pool() -> descriptor_pool.DescriptorPool:
 
 
 def read(path: Path, message: str, flag: str) -> Any:
-    """The `message` (a key of the table above) that the ascii file `path` holds.
+    """Reads a message in text format.
+
+    Args:
+      path: the file.
+      message: the name of the message, a key of `_MESSAGES`.
+      flag: the flag that names the file, for error messages.
 
     Raises:
-      Fault: the file cannot be read, or is not such a message; names `flag`.
+      Fault: the file cannot be read, or does not contain this message.
     """
     kind = message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"{_PACKAGE}.{message}"))
     try:
         return text_format.Parse(path.read_text(encoding="utf-8"), kind())
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise invalid(f"--{flag} {path}: not an ascii {message}: {error}") from None
+        raise invalid(f"--{flag} {path}: not a {message} in text format: {error}") from None

@@ -1,4 +1,4 @@
-"""Warm-up: a version answers the requests that it was published with before it answers anybody else's."""
+"""Warm-up: replays the requests that are published with a version before the version serves."""
 
 from __future__ import annotations
 
@@ -17,14 +17,23 @@ from serving.model_server.servable import Servable
 from serving.model_server.tensors import to_array
 
 REQUESTS = os.path.join("assets.extra", "tf_serving_warmup_requests")
-_MOST = 1000
+_MAX_RECORDS = 1000
 
 
 def warm_up(servable: Servable, inference: Inference, metrics: Metrics, iterations: int = 1) -> int:
-    """Replays the model's own requests, each `iterations` times; how many there are.
+    """Replays the warm-up requests of a model.
+
+    Args:
+      servable: the model.
+      inference: runs the requests.
+      metrics: records the number and the latency of the requests.
+      iterations: the number of times to replay each request.
+
+    Returns:
+      The number of requests.
 
     Raises:
-      Fault: the file is no TFRecord file of PredictionLogs, or a request fails: such a version must not serve.
+      Fault: the file is not a TFRecord file of PredictionLogs, or a request fails. Such a version must not serve.
     """
     path = os.path.join(servable.path, REQUESTS)
     if not tf.io.gfile.exists(path):
@@ -35,7 +44,7 @@ def warm_up(servable: Servable, inference: Inference, metrics: Metrics, iteratio
             count += 1
             for _ in range(max(iterations, 1)):
                 _replay(servable, inference, log)
-    except Exception as error:  # whatever a request fails by, the version must not serve
+    except Exception as error:  # the version must not serve, whatever the error
         fault = fault_of(error)
         status = fault.code
         raise Fault(fault.code, f"warm-up request {max(count, 1)} of {path}: {fault.message}") from None
@@ -54,8 +63,8 @@ def _read(path: str) -> list[Any]:
         except DecodeError:
             raise invalid("Failed to parse warmup record") from None
         logs.append(log)
-    if len(logs) > _MOST:
-        raise invalid(f"Number of warmup records exceeds the maximum ({_MOST})")
+    if len(logs) > _MAX_RECORDS:
+        raise invalid(f"Number of warmup records exceeds the maximum ({_MAX_RECORDS})")
     return logs
 
 

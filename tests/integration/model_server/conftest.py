@@ -1,4 +1,4 @@
-"""One server with several models for every case that only asks."""
+"""One server with several models, shared by the tests that only send requests."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", params=running.BINARIES, ids=lambda path: Path(path).name)
-def asked(request: pytest.FixtureRequest, model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
-    """A client of the server."""
+def client(request: pytest.FixtureRequest, model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
+    """Returns a client of the shared server."""
     folder = tmp_path_factory.mktemp("config")
     half = 'model_version_policy { all {} } version_labels { key: "stable" value: 1 } ' + (
         'version_labels { key: "canary" value: 2 }'

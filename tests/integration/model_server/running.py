@@ -1,4 +1,4 @@
-"""Model servers to test, each in a process of its own or in this one, and the clients that ask them."""
+"""Model servers in a separate process or in this one, and a client for tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 OURS = str(Path(sys.executable).with_name("kindred-model-server"))
-# The same cases for the original, wherever it is to be had.
+# The same tests also run against TensorFlow Serving if it is installed.
 BINARIES = [OURS, *filter(None, [shutil.which("tensorflow_model_server")])]
 
 
@@ -29,7 +29,7 @@ def free_port() -> int:
 
 
 class Client:
-    """REST and gRPC of one server."""
+    """A REST and gRPC client of a server."""
 
     def __init__(self, rest_port: int, grpc_port: int) -> None:
         self.rest_port, self.grpc_port = rest_port, grpc_port
@@ -40,7 +40,7 @@ class Client:
         self.models = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
     def ask(self, method: str, path: str, body: Any = None, headers: dict | None = None) -> tuple[int, bytes, dict]:
-        """Status, body and headers; `body` is sent as it stands where it is bytes, else as JSON."""
+        """Returns status, body and headers. Sends `body` as JSON unless it is bytes."""
         connection = http.client.HTTPConnection("127.0.0.1", self.rest_port, timeout=60)
         try:
             content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
@@ -51,7 +51,7 @@ class Client:
             connection.close()
 
     def post(self, path: str, body: Any) -> tuple[int, Any]:
-        """Status and parsed JSON."""
+        """Returns the status and the parsed JSON."""
         status, content, _ = self.ask("POST", f"/v1/models/{path}", body)
         return status, json.loads(content)
 
@@ -60,7 +60,7 @@ class Client:
         return status, json.loads(content)
 
     def states(self, model: str) -> dict[int, tuple[str, str]]:
-        """State and error message of every version."""
+        """Returns state and error message by version."""
         status, content = self.get(f"/{model}")
         if status != 200:
             return {}
@@ -70,12 +70,12 @@ class Client:
         }
 
     def wait(self, model: str, version: int, state: str, timeout: float = 30) -> str:
-        """Waits for `state`; its error message."""
+        """Waits until the version has `state`. Returns its error message."""
         deadline = time.monotonic() + timeout
-        while (found := self.states(model).get(version, ("", "")))[0] != state:
+        while (status := self.states(model).get(version, ("", "")))[0] != state:
             assert time.monotonic() < deadline, (version, state, self.states(model))
             time.sleep(0.02)
-        return found[1]
+        return status[1]
 
     def close(self) -> None:
         self._channel.close()
@@ -83,7 +83,7 @@ class Client:
 
 @contextlib.contextmanager
 def process(binary: str, *flags: str) -> Iterator[tuple[Client, subprocess.Popen]]:
-    """A server in its own process, once its ports are open."""
+    """Starts a server in a separate process, and waits until its REST port is open."""
     rest_port, grpc_port = free_port(), free_port()
     command = [binary, f"--port={grpc_port}", f"--rest_api_port={rest_port}", *flags]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -109,7 +109,7 @@ def _listens(port: int) -> bool:
 
 @contextlib.contextmanager
 def here(*flags: str) -> Iterator[Client]:
-    """A server in this process: TensorFlow is here already."""
+    """Starts a server in this process, which has already imported TensorFlow."""
     from serving.model_server.flags import parse
     from serving.model_server.server import ModelServer
 

@@ -1,4 +1,4 @@
-"""Small SavedModels whose answers a reader can compute in his head."""
+"""Small SavedModels with outputs that are easy to compute by hand."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class _Half(tf.Module):
 
 
 def write_half(path: Path, offset: float = 2.0) -> Path:
-    """A version that answers x / 2 + `offset`."""
+    """Writes a model that computes x / 2 + `offset`."""
     model = _Half(offset)
     tf.saved_model.save(model, str(path), signatures={"serving_default": model.predict})
     return path
 
 
 def write_types(path: Path) -> Path:
-    """Signatures `echo_TYPE` that answer what they are asked, and some of odd shapes."""
+    """Writes signatures `echo_TYPE` that return their input, and signatures with unusual shapes."""
     module = tf.Module()
     signatures = {}
 
@@ -59,7 +59,7 @@ def write_types(path: Path) -> Path:
 
 
 def write_examples(path: Path) -> Path:
-    """Classify and regress by tf.Examples of a float `x`, and `y`, which is 0 where it is missing."""
+    """Writes classify and regress signatures on tf.Examples with floats `x` and `y`. `y` defaults to 0."""
     features = {"x": tf.io.FixedLenFeature([], tf.float32), "y": tf.io.FixedLenFeature([], tf.float32, 0.0)}
     spec = [tf.TensorSpec([None], tf.string, name="inputs")]
     module = tf.Module()

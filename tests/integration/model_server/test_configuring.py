@@ -1,4 +1,4 @@
-"""What flags and configuration files change: models, labels, batching, warm-up, limits, draining."""
+"""Flags and configuration files: models, labels, batching, warm-up, limits, draining."""
 
 from __future__ import annotations
 
@@ -62,29 +62,29 @@ def test_reloading_adds_and_removes_models(model_folder: Path) -> None:
         assert ask(client, "half") == (200, [7.0])
 
 
-def test_reloading_what_cannot_be_served_is_refused_and_the_rest_goes_on(model_folder: Path, tmp_path: Path) -> None:
+def test_bad_reload_keeps_old_models(model_folder: Path, tmp_path: Path) -> None:
     half = model_folder / "half"
     (tmp_path / "broken" / "1").mkdir(parents=True)
     with running.here(f"--model_base_path={half}", "--model_name=half", *QUICK) as client:
-        code, words = refused(reload, client, ("half", half), ("broken", tmp_path / "broken"))
-        assert code == "UNKNOWN" and "broken" in words and "SavedModel" in words
-        code, words = refused(reload, client, ("half", half), ("empty", tmp_path / "none"))
-        assert code == "UNKNOWN" and str(tmp_path / "none") in words
+        code, message = refused(reload, client, ("half", half), ("broken", tmp_path / "broken"))
+        assert code == "UNKNOWN" and "broken" in message and "SavedModel" in message
+        code, message = refused(reload, client, ("half", half), ("empty", tmp_path / "none"))
+        assert code == "UNKNOWN" and str(tmp_path / "none") in message
         assert ask(client) == (200, [7.0])
         for models, fields, word in (
             ([("half", Path("relative"))], {}, "absolute"),
             ([("half", half)] * 2, {}, "multiple times"),
             ([("", half)], {}, "name"),
         ):
-            code, words = refused(reload, client, *models, **fields)
-            assert code == "INVALID_ARGUMENT" and word in words
+            code, message = refused(reload, client, *models, **fields)
+            assert code == "INVALID_ARGUMENT" and word in message
         assert refused(client.models.HandleReloadConfigRequest, model_management_pb2.ReloadConfigRequest())[0] == (
             "INVALID_ARGUMENT"
         )
 
 
 @pytest.mark.parametrize("allow", [False, True])
-def test_labels_name_versions_that_are_there(model_folder: Path, allow: bool) -> None:
+def test_labels_need_available_versions(model_folder: Path, allow: bool) -> None:
     half = model_folder / "half"
     flags = [f"--model_base_path={half}", "--model_name=half", *QUICK]
     flags.append(f"--allow_version_labels_for_unavailable_models={str(allow).lower()}")
@@ -95,14 +95,14 @@ def test_labels_name_versions_that_are_there(model_folder: Path, allow: bool) ->
             reload(client, ("half", half), labels={"live": 2, "next": 9})
             assert ask(client, "half/labels/next")[0] == 404
         else:
-            code, words = refused(reload, client, ("half", half), labels={"live": 2, "next": 9})
-            assert code == "FAILED_PRECONDITION" and "next" in words and "9" in words
-        # An old label never moves to a version that is not there.
+            code, message = refused(reload, client, ("half", half), labels={"live": 2, "next": 9})
+            assert code == "FAILED_PRECONDITION" and "next" in message and "9" in message
+        # An existing label never moves to an unavailable version.
         assert refused(reload, client, ("half", half), labels={"live": 9})[0] == "FAILED_PRECONDITION"
         assert ask(client, "half/labels/live") == (200, [7.0])
 
 
-def test_the_config_file_is_read_again(model_folder: Path, tmp_path: Path) -> None:
+def test_config_file_is_polled(model_folder: Path, tmp_path: Path) -> None:
     config = tmp_path / "models.config"
 
     def write(*names: str) -> None:
@@ -126,7 +126,7 @@ def _batching(folder: Path, text: str) -> list[str]:
     return ["--enable_batching=true", f"--batching_parameters_file={file}"]
 
 
-def test_requests_are_merged_into_batches_and_answered_each(model_folder: Path, tmp_path: Path) -> None:
+def test_requests_are_merged_into_batches(model_folder: Path, tmp_path: Path) -> None:
     monitoring = tmp_path / "monitoring.config"
     monitoring.write_text('prometheus_config { enable: true path: "/metrics" }')
     flags = _batching(
@@ -148,10 +148,10 @@ def test_requests_are_merged_into_batches_and_answered_each(model_folder: Path, 
     session = ":tensorflow:serving:batching_session:"
     assert counts[f"{session}processed_batch_size_count"] < 9, "fewer batches than requests"
     assert counts[f"{session}queuing_latency_count"] == 9
-    assert counts[f"{session}padding_size_sum"] >= 1, "three rows were filled up to four"
+    assert counts[f"{session}padding_size_sum"] >= 1, "three rows are padded to four"
 
 
-def test_a_batch_that_fails_fails_everybody_in_it_and_nobody_else(model_folder: Path, tmp_path: Path) -> None:
+def test_failed_batch_fails_only_its_requests(model_folder: Path, tmp_path: Path) -> None:
     flags = _batching(tmp_path, "batch_timeout_micros { value: 0 } enable_large_batch_splitting { value: false } "
                       "max_batch_size { value: 4 }")  # fmt: skip
     with running.here(f"--model_base_path={model_folder / 'types'}", "--model_name=types", *flags) as client:
@@ -181,7 +181,7 @@ def _predict_log(signature: str = "") -> prediction_log_pb2.PredictionLog:
     return log
 
 
-def test_a_version_answers_its_warm_up_requests_before_it_serves(tmp_path: Path) -> None:
+def test_warmup_precedes_serving(tmp_path: Path) -> None:
     base = tmp_path / "half"
     _warmup(write_half(base / "1"), _predict_log(), _predict_log())
     _warmup(write_half(base / "2"), _predict_log("none"))
@@ -202,7 +202,7 @@ def test_a_version_answers_its_warm_up_requests_before_it_serves(tmp_path: Path)
         client.wait("half", 3, "AVAILABLE")
 
 
-def test_more_than_the_limits_is_refused_with_the_right_code(model_folder: Path) -> None:
+def test_requests_over_limits_are_refused(model_folder: Path) -> None:
     flags = [f"--model_base_path={model_folder / 'half'}", "--model_name=half", "--max_body_bytes=1000"]
     with running.here(*flags, "--max_batch_rows=50") as client:
         assert client.post("half:predict", {"instances": [1] * 50})[0] == 200
@@ -221,7 +221,7 @@ def test_more_than_the_limits_is_refused_with_the_right_code(model_folder: Path)
 
 
 def _chunked(client: Client, size: int) -> int:
-    """The status of a body whose length is not announced."""
+    """Sends a body without Content-Length. Returns the status."""
     import http.client
 
     connection = http.client.HTTPConnection("127.0.0.1", client.rest_port, timeout=10)
@@ -234,7 +234,7 @@ def _chunked(client: Client, size: int) -> int:
 
 
 def _slow(base: Path, seconds: float) -> Path:
-    """A version whose answer takes its time."""
+    """Writes a version whose calls take about `seconds`."""
     module = tf.Module()
     rounds = tf.constant(int(seconds * 400))
 
@@ -255,7 +255,7 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _slow(tmp_path_factory.mktemp("slow"), 1.5)
 
 
-def test_more_at_once_than_allowed_is_told_to_come_back(slow: Path) -> None:
+def test_concurrency_over_limit_is_refused(slow: Path) -> None:
     flags = [f"--model_base_path={slow}", "--model_name=slow", "--max_concurrent_requests=2"]
     with running.here(*flags) as client, ThreadPoolExecutor(6) as pool:
         statuses = list(pool.map(lambda _: client.post("slow:predict", {"instances": [1]})[0], range(6)))
@@ -264,7 +264,7 @@ def test_more_at_once_than_allowed_is_told_to_come_back(slow: Path) -> None:
         assert client.get("/slow")[0] == 200
 
 
-def test_an_answer_that_takes_too_long_is_a_timeout(slow: Path) -> None:
+def test_slow_request_times_out(slow: Path) -> None:
     flags = [f"--model_base_path={slow}", "--model_name=slow", "--rest_api_timeout_in_ms=100"]
     with running.here(*flags) as client:
         status, answer = client.post("slow:predict", {"instances": [1]})
@@ -281,7 +281,7 @@ def test_cors_headers(model_folder: Path, cors: bool) -> None:
         assert client.ask("OPTIONS", "/v1/models/half:predict")[0] == 400
 
 
-def test_sigterm_lets_the_running_requests_end(slow: Path) -> None:
+def test_sigterm_drains_requests(slow: Path) -> None:
     started = time.monotonic()
     with running.process(running.OURS, f"--model_base_path={slow}", "--model_name=slow") as (client, server):
         client.wait("slow", 1, "AVAILABLE")
@@ -305,10 +305,10 @@ def test_sigterm_lets_the_running_requests_end(slow: Path) -> None:
     assert seconds_to_start < 6 * max(1, os.getloadavg()[0] / 2)
 
 
-def test_it_listens_on_loopback_unless_told_otherwise(model_folder: Path) -> None:
+def test_default_host_is_loopback(model_folder: Path) -> None:
     address = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=False).stdout.split()
     if not address:
-        pytest.skip("this machine has no address but the loopback's")
+        pytest.skip("this machine has only the loopback address")
     for flags, reachable in (((), False), (("--host=0.0.0.0",), True)):
         with running.here(f"--model_base_path={model_folder / 'half'}", "--model_name=half", *flags) as client:
             for port in (client.rest_port, client.grpc_port):
@@ -318,9 +318,9 @@ def test_it_listens_on_loopback_unless_told_otherwise(model_folder: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("flags", "words"),
+    ("flags", "message"),
     [
-        ([], "one of --model_base_path and --model_config_file is needed"),
+        ([], "set --model_base_path or --model_config_file"),
         (["--model_base_path=/m", "--port=0"], "nothing to listen on"),
         (["--model_base_path=/m", "--port=5", "--rest_api_port=5"], "must be different ports"),
         (["--model_base_path=/m", "--platform_config_file=x"], "--platform_config_file is not supported"),
@@ -332,29 +332,27 @@ def test_it_listens_on_loopback_unless_told_otherwise(model_folder: Path) -> Non
     ],
     ids=str,
 )
-def test_a_wrong_flag_is_exit_2_and_a_sentence(
-    capsys: pytest.CaptureFixture[str], flags: list[str], words: str
-) -> None:
+def test_wrong_flag_exits_with_message(capsys: pytest.CaptureFixture[str], flags: list[str], message: str) -> None:
     from serving.model_server.main import main
 
     with pytest.raises(SystemExit) as ended:
         main(flags)
     assert ended.value.code == 2
-    assert words in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "words"),
+    ("file", "text", "message"),
     [
         ("model_config_file", "model_config_list {", "models.config"),
         ("model_config_file", 'model_config_list { config { name: "a" base_path: "b" } }', "absolute path"),
-        ("monitoring_config_file", "prometheus { }", "not an ascii MonitoringConfig"),
+        ("monitoring_config_file", "prometheus { }", "not a MonitoringConfig in text format"),
         ("batching_parameters_file", "max_batch_size { value: 0 }", "must be positive"),
-        ("batching_parameters_file", "allowed_batch_sizes: 3", "must increase, and end with max_batch_size"),
+        ("batching_parameters_file", "allowed_batch_sizes: 3", "must increase and end with max_batch_size"),
     ],
 )
-def test_a_wrong_file_is_exit_2_and_a_sentence(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, file: str, text: str, words: str
+def test_wrong_file_exits_with_message(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, file: str, text: str, message: str
 ) -> None:
     from serving.model_server.main import main
 
@@ -364,11 +362,11 @@ def test_a_wrong_file_is_exit_2_and_a_sentence(
     with pytest.raises(SystemExit) as ended:
         main([*flags, *(["--enable_batching"] if "batching" in file else [])])
     assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: ") and words in said
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ") and message in printed
 
 
-def test_a_port_in_use_is_exit_2_and_a_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_used_port_exits_with_message(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     from serving.model_server.main import main
 
     with socket.socket() as taken:
@@ -378,10 +376,10 @@ def test_a_port_in_use_is_exit_2_and_a_sentence(capsys: pytest.CaptureFixture[st
         with pytest.raises(SystemExit) as ended:
             main([f"--rest_api_port={port}", "--port=0", f"--model_base_path={tmp_path}"])
     assert ended.value.code == 2
-    assert f"127.0.0.1:{port} cannot be listened on" in capsys.readouterr().err
+    assert f"cannot listen on 127.0.0.1:{port}" in capsys.readouterr().err
 
 
-def test_it_imports_no_tfx_and_help_imports_no_tensorflow() -> None:
+def test_server_imports_no_tfx() -> None:
     program = (
         "import json, sys\n"
         "from serving.model_server import flags, main\n"

@@ -39,7 +39,7 @@ def url(request: pytest.FixtureRequest, served: Client) -> str:
     return f"grpc://127.0.0.1:{served.grpc_port}/words"
 
 
-def test_an_endpoint_answers_as_the_model_itself(planted: Planted, url: str) -> None:
+def test_endpoint_matches_local_model(planted: Planted, url: str) -> None:
     here, there = LocalModel(planted.model), Endpoint(url)
     for left, right in ((LEFT[0], RIGHT[0]), (LEFT[2], RIGHT[3]), (b"\xff\x00", RIGHT[1]), (b"", b"never seen")):
         asked, expected = there.score(left, right), here.score(left, right)
@@ -57,8 +57,8 @@ def test_an_endpoint_answers_as_the_model_itself(planted: Planted, url: str) -> 
             assert asked_known is expected_known
 
 
-def test_ids_that_are_no_text_come_back_byte_for_byte(served: Client) -> None:
-    """JSON cannot carry them as text: they are told as base64, by Kindred's server, and read so by its client."""
+def test_binary_ids_round_trip(served: Client) -> None:
+    """The server writes ids that are not valid text as base64, and the client decodes them."""
     from serving.endpoint import _ids
 
     assert _ids([["plain", {"b64": "/wA="}], ["naïve", "🎬"]]) == [
@@ -67,7 +67,7 @@ def test_ids_that_are_no_text_come_back_byte_for_byte(served: Client) -> None:
     ]
 
 
-def test_the_commands_ask_endpoints(
+def test_commands_call_endpoints(
     url: str, planted: Planted, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["kindred", "score", "--endpoint", url, "plain", "lock"])
@@ -95,7 +95,7 @@ def test_the_commands_ask_endpoints(
         ("grpc://127.0.0.1:{grpc}/none", "Servable not found for request: Latest(none) (NOT_FOUND)"),
     ],
 )
-def test_an_endpoint_that_does_not_answer_is_a_sentence(served: Client, form: str, words: str) -> None:
+def test_endpoint_failure_is_reported(served: Client, form: str, words: str) -> None:
     url = form.format(rest=served.rest_port, grpc=served.grpc_port)
     with pytest.raises(EndpointError) as refused:
         Endpoint(url).score(b"a", b"b")
@@ -104,7 +104,7 @@ def test_an_endpoint_that_does_not_answer_is_a_sentence(served: Client, form: st
 
 
 @pytest.mark.parametrize("arguments", [[], ["--model", "m", "--endpoint", "http://x"]])
-def test_one_of_model_and_endpoint_is_given(
+def test_model_and_endpoint_are_exclusive(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["kindred", "score", *arguments, "a", "b"])
@@ -114,19 +114,19 @@ def test_one_of_model_and_endpoint_is_given(
     assert "give one of the two" in capsys.readouterr().err
 
 
-# The examples of docs/serving.md, as they stand there but for the ports.
+# The examples of docs/serving.md. Only the ports are replaced.
 EXAMPLES = re.findall(
     r"```console\n\$ ((?:curl|grpcurl) .*?)\n```", (ROOT / "docs" / "serving.md").read_text(encoding="utf-8"), re.DOTALL
 )
 
 
-def test_the_documentation_has_examples_of_both() -> None:
+def test_documentation_has_both_protocols() -> None:
     assert sum(example.startswith("curl") for example in EXAMPLES) >= 4
     assert sum(example.startswith("grpcurl") for example in EXAMPLES) >= 3
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_the_documented_commands_work(served: Client, example: str, tmp_path: Path) -> None:
+def test_documented_commands_work(served: Client, example: str, tmp_path: Path) -> None:
     command, expected = _command(example, served)
     if command[0] == "curl":
         if shutil.which("curl") is None:
@@ -135,11 +135,11 @@ def test_the_documented_commands_work(served: Client, example: str, tmp_path: Pa
         answer = json.loads(done.stdout)
     else:
         answer = _grpcurl(command, served, tmp_path)
-    assert set(answer) == set(json.loads(expected)), "it answers with the keys that are shown"
+    assert set(answer) == set(json.loads(expected)), "the response has the documented keys"
 
 
 def _command(example: str, served: Client) -> tuple[list[str], str]:
-    """The words of a command, and the answer shown below it."""
+    """Splits an example into the command-line arguments and the documented response."""
     command, answer = example.rsplit("\n", 1)
     text = command.replace("\\\n", " ")
     text = text.replace("localhost:8501", f"127.0.0.1:{served.rest_port}")
@@ -155,7 +155,7 @@ _CALLS = {
 
 
 def _grpcurl(command: list[str], served: Client, tmp_path: Path) -> dict:
-    """What grpcurl prints, or where it is not on PATH what it does: JSON to message, the call, message to JSON."""
+    """Runs grpcurl, or does the same conversion and call in Python if it is not on PATH."""
     protoset = tmp_path / "serving.protoset"
     subprocess.run([sys.executable, "-m", "serving.protoset", str(protoset)], check=True, cwd=ROOT)
     assert protoset.stat().st_size > 10_000
@@ -168,7 +168,7 @@ def _grpcurl(command: list[str], served: Client, tmp_path: Path) -> dict:
     return json_format.MessageToDict(answer)
 
 
-def test_the_protoset_describes_both_services(tmp_path: Path) -> None:
+def test_protoset_describes_both_services(tmp_path: Path) -> None:
     from google.protobuf import descriptor_pb2
 
     from serving.protoset import main
@@ -180,27 +180,27 @@ def test_the_protoset_describes_both_services(tmp_path: Path) -> None:
     assert {"PredictionService", "ModelService"} <= services
     seen: set[str] = set()
     for file in found.file:
-        assert set(file.dependency) <= seen, "a file comes after those that it imports"
+        assert set(file.dependency) <= seen, "a file comes after its imports"
         seen.add(file.name)
     assert len(names) == len(set(names))
 
 
-def test_kindred_serve_is_a_thin_face(planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[list[str]] = []
-    monkeypatch.setattr("serving.model_server.main.main", lambda flags: told.append(flags))
+def test_serve_passes_flags(planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[list[str]] = []
+    monkeypatch.setattr("serving.model_server.main.main", lambda flags: calls.append(flags))
     root = tmp_path / "films"
     shutil.copytree(planted.model.parent, root / "serving")
     monkeypatch.setattr(sys, "argv", ["kindred", "serve", "--root", str(root), "--host=0.0.0.0", "--enable_batching"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert (ended.value.code or 0) == 0
-    assert told == [
+    assert calls == [
         ["--rest_api_port=8501", "--port=8500", "--model_name=films", f"--model_base_path={root / 'serving'}",
          "--host=0.0.0.0", "--enable_batching"]
     ]  # fmt: skip
 
 
-def test_kindred_serve_says_what_is_missing(
+def test_serve_reports_missing_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["kindred", "serve", "--root", str(tmp_path)])

@@ -1,4 +1,4 @@
-"""gRPC, after the comments of TensorFlow Serving's public protos."""
+"""gRPC conformance to the comments in the public protos of TensorFlow Serving."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def code_of(call: Callable, request: object) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("asked_for", "version"),
+    ("selection", "version"),
     [({}, 2), ({"version": 1}, 1), ({"version": 2}, 2), ({"label": "stable"}, 1), ({"label": "canary"}, 2)],
     ids=str,
 )
-def test_predict_answers_by_the_version_asked_for_and_says_which(asked: Client, asked_for: dict, version: int) -> None:
-    answer = asked.prediction.Predict(predict_request(x=tensor([1.0, 2.0]), **asked_for))
+def test_predict_uses_requested_version(client: Client, selection: dict, version: int) -> None:
+    answer = client.prediction.Predict(predict_request(x=tensor([1.0, 2.0]), **selection))
     assert list(answer.outputs["y"].float_val) == [0.5 + version + 1, 1 + version + 1]
     assert answer.model_spec.name == "half"
     assert answer.model_spec.version.value == version
@@ -73,42 +73,42 @@ FIELDS = {
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_values_stand_in_the_field_of_their_type(asked: Client, kind: str) -> None:
+def test_values_use_typed_fields(client: Client, kind: str) -> None:
     values = {"bool": [[True], [False]], "string": [[b"a"], [b"\xff\x00"]]}.get(kind, [[0], [100]])
-    answer = asked.prediction.Predict(predict_request("types", f"echo_{kind}", x=tensor(values, kind)))
-    told = answer.outputs["y"]
-    assert told.dtype == tf.as_dtype(kind).as_datatype_enum
-    assert [dim.size for dim in told.tensor_shape.dim] == [2, 1]
-    assert list(getattr(told, FIELDS.get(kind, "int_val"))) == [row[0] for row in values]
-    assert not told.tensor_content
+    answer = client.prediction.Predict(predict_request("types", f"echo_{kind}", x=tensor(values, kind)))
+    output = answer.outputs["y"]
+    assert output.dtype == tf.as_dtype(kind).as_datatype_enum
+    assert [dim.size for dim in output.tensor_shape.dim] == [2, 1]
+    assert list(getattr(output, FIELDS.get(kind, "int_val"))) == [row[0] for row in values]
+    assert not output.tensor_content
 
 
-def test_an_input_may_come_as_packed_content(asked: Client) -> None:
+def test_packed_input_is_accepted(client: Client) -> None:
     packed = tf.make_tensor_proto(np.arange(3, dtype=np.float32))
     assert packed.tensor_content
-    assert list(asked.prediction.Predict(predict_request(x=packed)).outputs["y"].float_val) == [3.0, 3.5, 4.0]
+    assert list(client.prediction.Predict(predict_request(x=packed)).outputs["y"].float_val) == [3.0, 3.5, 4.0]
 
 
-def test_one_value_may_stand_for_a_whole_shape(asked: Client) -> None:
+def test_single_value_fills_shape(client: Client) -> None:
     filled = tf.make_tensor_proto([0.0], dtype="float32", shape=[4])
-    assert list(asked.prediction.Predict(predict_request(x=filled)).outputs["y"].float_val) == [3.0] * 4
+    assert list(client.prediction.Predict(predict_request(x=filled)).outputs["y"].float_val) == [3.0] * 4
 
 
-def test_no_rows_are_no_rows(asked: Client) -> None:
-    told = asked.prediction.Predict(predict_request(x=tensor([]))).outputs["y"]
-    assert [dim.size for dim in told.tensor_shape.dim] == [0]
+def test_empty_input_gives_empty_output(client: Client) -> None:
+    output = client.prediction.Predict(predict_request(x=tensor([]))).outputs["y"]
+    assert [dim.size for dim in output.tensor_shape.dim] == [0]
 
 
-def test_a_scalar_has_no_dimension(asked: Client) -> None:
-    told = asked.prediction.Predict(predict_request("types", "scalar", x=tensor(4.5))).outputs["y"]
-    assert (list(told.tensor_shape.dim), list(told.float_val)) == ([], [9.0])
+def test_scalar_has_no_dimension(client: Client) -> None:
+    output = client.prediction.Predict(predict_request("types", "scalar", x=tensor(4.5))).outputs["y"]
+    assert (list(output.tensor_shape.dim), list(output.float_val)) == ([], [9.0])
 
 
 @pytest.mark.parametrize("wanted", [["total"], ["first", "total"], []])
-def test_only_wanted_outputs_are_told(asked: Client, wanted: list[str]) -> None:
+def test_output_filter_selects_outputs(client: Client, wanted: list[str]) -> None:
     request = predict_request("types", "two", a=tensor([1.0]), b=tensor([[2.0, 3.0]]))
     request.output_filter.extend(wanted)
-    answer = asked.prediction.Predict(request)
+    answer = client.prediction.Predict(request)
     assert set(answer.outputs) == set(wanted or ["first", "total"])
     assert list(answer.outputs["total"].float_val) == [6.0]
 
@@ -130,17 +130,17 @@ def test_only_wanted_outputs_are_told(asked: Client, wanted: list[str]) -> None:
     ],
     ids=lambda value: "" if not isinstance(value, str) else value,
 )
-def test_a_fault_of_predict(asked: Client, request_: object, code: str, word: str) -> None:
-    found, details = code_of(asked.prediction.Predict, request_)
+def test_predict_errors(client: Client, request_: object, code: str, word: str) -> None:
+    found, details = code_of(client.prediction.Predict, request_)
     assert found == code
     assert word in details
 
 
 @pytest.mark.parametrize("wanted", [["none"], ["total", "total"]])
-def test_a_fault_of_the_output_filter(asked: Client, wanted: list[str]) -> None:
+def test_output_filter_errors(client: Client, wanted: list[str]) -> None:
     request = predict_request("types", "two", a=tensor([1.0]), b=tensor([[2.0, 3.0]]))
     request.output_filter.extend(wanted)
-    assert code_of(asked.prediction.Predict, request)[0] == "INVALID_ARGUMENT"
+    assert code_of(client.prediction.Predict, request)[0] == "INVALID_ARGUMENT"
 
 
 def _examples_request(kind: type, signature: str, context: dict | None = None, *rows: dict):
@@ -155,9 +155,9 @@ def _examples_request(kind: type, signature: str, context: dict | None = None, *
     return request
 
 
-def test_classify(asked: Client) -> None:
+def test_classify(client: Client) -> None:
     request = _examples_request(classification_pb2.ClassificationRequest, "classify", None, {"x": 0.25})
-    answer = asked.prediction.Classify(request)
+    answer = client.prediction.Classify(request)
     (row,) = answer.result.classifications
     assert [(entry.label, entry.score) for entry in row.classes] == [("low", 0.75), ("high", 0.25)]
     assert (answer.model_spec.name, answer.model_spec.signature_name) == ("examples", "classify")
@@ -165,9 +165,9 @@ def test_classify(asked: Client) -> None:
 
 
 @pytest.mark.parametrize("context", [None, {"y": 2.0}])
-def test_regress(asked: Client, context: dict | None) -> None:
+def test_regress(client: Client, context: dict | None) -> None:
     request = _examples_request(regression_pb2.RegressionRequest, "", context, {"x": 0.25}, {"x": 1.0})
-    answer = asked.prediction.Regress(request)
+    answer = client.prediction.Regress(request)
     shared = 0 if context is None else 20
     assert [entry.value for entry in answer.result.regressions] == [0.25 + shared, 1.0 + shared]
     assert answer.model_spec.signature_name == "serving_default"
@@ -177,9 +177,9 @@ def test_regress(asked: Client, context: dict | None) -> None:
     ("signature", "rows", "word"),
     [("none", [{"x": 1.0}], "none"), ("classify", [], "empty"), ("regress", [{"x": 1.0}], ""), ("classify", [{}], "")],
 )
-def test_a_fault_of_classify(asked: Client, signature: str, rows: list[dict], word: str) -> None:
+def test_classify_errors(client: Client, signature: str, rows: list[dict], word: str) -> None:
     request = _examples_request(classification_pb2.ClassificationRequest, signature, None, *rows)
-    code, details = code_of(asked.prediction.Classify, request)
+    code, details = code_of(client.prediction.Classify, request)
     assert code == "INVALID_ARGUMENT"
     assert word in details
 
@@ -193,9 +193,9 @@ def _tasks(*tasks: tuple[str, str, str]) -> inference_pb2.MultiInferenceRequest:
     return request
 
 
-def test_multi_inference_answers_every_task(asked: Client) -> None:
+def test_multi_inference_runs_every_task(client: Client) -> None:
     request = _tasks(("examples", "classify", CLASSIFY), ("examples", "regress", REGRESS))
-    first, second = asked.prediction.MultiInference(request).results
+    first, second = client.prediction.MultiInference(request).results
     assert [entry.score for entry in first.classification_result.classifications[0].classes] == [0.75, 0.25]
     assert [entry.value for entry in second.regression_result.regressions] == [0.25]
     assert [result.model_spec.signature_name for result in (first, second)] == ["classify", "regress"]
@@ -212,8 +212,8 @@ def test_multi_inference_answers_every_task(asked: Client) -> None:
         ([("none", "regress", REGRESS)], "NOT_FOUND"),
     ],
 )
-def test_a_fault_of_multi_inference(asked: Client, tasks: list, code: str) -> None:
-    assert code_of(asked.prediction.MultiInference, _tasks(*tasks))[0] == code
+def test_multi_inference_errors(client: Client, tasks: list, code: str) -> None:
+    assert code_of(client.prediction.MultiInference, _tasks(*tasks))[0] == code
 
 
 def _metadata_request(*fields: str, model: str | None = "half", version: int | None = None):
@@ -226,8 +226,8 @@ def _metadata_request(*fields: str, model: str | None = "half", version: int | N
 
 
 @pytest.mark.parametrize("version", [None, 1, 2])
-def test_metadata(asked: Client, version: int | None) -> None:
-    answer = asked.prediction.GetModelMetadata(_metadata_request("signature_def", version=version))
+def test_metadata(client: Client, version: int | None) -> None:
+    answer = client.prediction.GetModelMetadata(_metadata_request("signature_def", version=version))
     assert answer.model_spec.version.value == (version or 2)
     signatures = get_model_metadata_pb2.SignatureDefMap()
     assert answer.metadata["signature_def"].Unpack(signatures)
@@ -245,24 +245,24 @@ def test_metadata(asked: Client, version: int | None) -> None:
     ],
     ids=["no field", "unknown field", "no model", "unknown model", "unknown version"],
 )
-def test_a_fault_of_metadata(asked: Client, request_: object, code: str) -> None:
-    assert code_of(asked.prediction.GetModelMetadata, request_)[0] == code
+def test_metadata_errors(client: Client, request_: object, code: str) -> None:
+    assert code_of(client.prediction.GetModelMetadata, request_)[0] == code
 
 
 @pytest.mark.parametrize(("version", "expected"), [(None, [2, 1]), (1, [1])])
-def test_status(asked: Client, version: int | None, expected: list[int]) -> None:
+def test_status(client: Client, version: int | None, expected: list[int]) -> None:
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = "half"
     if version is not None:
         request.model_spec.version.value = version
-    found = asked.models.GetModelStatus(request).model_version_status
+    found = client.models.GetModelStatus(request).model_version_status
     assert [entry.version for entry in found] == expected
     assert {entry.state for entry in found} == {get_model_status_pb2.ModelVersionStatus.AVAILABLE}
     assert {(entry.status.error_code, entry.status.error_message) for entry in found} == {(0, "")}
 
 
-def test_a_fault_of_status(asked: Client) -> None:
+def test_status_errors(client: Client) -> None:
     request = get_model_status_pb2.GetModelStatusRequest()
-    assert code_of(asked.models.GetModelStatus, request)[0] == "INVALID_ARGUMENT"
+    assert code_of(client.models.GetModelStatus, request)[0] == "INVALID_ARGUMENT"
     request.model_spec.name = "none"
-    assert code_of(asked.models.GetModelStatus, request)[0] == "NOT_FOUND"
+    assert code_of(client.models.GetModelStatus, request)[0] == "NOT_FOUND"

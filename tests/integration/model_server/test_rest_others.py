@@ -1,4 +1,4 @@
-"""REST classify, regress, status, metadata and metrics, after their sections of TensorFlow Serving's documentation."""
+"""Conformance of REST classify, regress, status, metadata and metrics to the TensorFlow Serving documentation."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from tests.integration.model_server.running import Client
         ("classes_only", [[["low", 0.0], ["high", 0.0]], [["low", 0.0], ["high", 0.0]]]),
     ],
 )
-def test_classify_tells_labels_and_scores(asked: Client, signature: str, expected: list) -> None:
+def test_classify_returns_labels_and_scores(client: Client, signature: str, expected: list) -> None:
     body = {"signature_name": signature, "examples": [{"x": 0.25}, {"x": [0.5]}]}
-    assert asked.post("examples:classify", body) == (200, {"results": expected})
+    assert client.post("examples:classify", body) == (200, {"results": expected})
 
 
 @pytest.mark.parametrize("signature", ["", "serving_default", "regress"])
-def test_regress_tells_a_value_each(asked: Client, signature: str) -> None:
+def test_regress_returns_values(client: Client, signature: str) -> None:
     body = {"signature_name": signature, "examples": [{"x": 0.25}, {"x": 1.0, "y": 2.0}]}
-    assert asked.post("examples:regress", body) == (200, {"results": [0.25, 21.0]})
+    assert client.post("examples:regress", body) == (200, {"results": [0.25, 21.0]})
 
 
-def test_a_context_is_shared_by_every_example(asked: Client) -> None:
+def test_context_applies_to_every_example(client: Client) -> None:
     body = {"context": {"y": 2.0}, "examples": [{"x": 0.5}, {"x": 1.5}]}
-    assert asked.post("examples:regress", body) == (200, {"results": [20.5, 21.5]})
+    assert client.post("examples:regress", body) == (200, {"results": [20.5, 21.5]})
 
 
-def test_a_version_of_a_classifier(asked: Client) -> None:
-    assert asked.post("examples/versions/1:regress", {"examples": [{"x": 2.0}]}) == (200, {"results": [2.0]})
+def test_version_is_selected(client: Client) -> None:
+    assert client.post("examples/versions/1:regress", {"examples": [{"x": 2.0}]}) == (200, {"results": [2.0]})
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_a_version_of_a_classifier(asked: Client) -> None:
     ],
     ids=str,
 )
-def test_a_fault_of_classify_or_regress(asked: Client, call: str, body: object, status: int, word: str) -> None:
-    found, answer = asked.post(f"examples:{call}", body)
+def test_classify_and_regress_errors(client: Client, call: str, body: object, status: int, word: str) -> None:
+    found, answer = client.post(f"examples:{call}", body)
     assert (found, set(answer)) == (status, {"error"})
     assert word in answer["error"]
 
@@ -77,8 +77,8 @@ def _entry(version: int) -> dict:
         ("/types", [7]),
     ],
 )
-def test_status_tells_every_version_newest_first(asked: Client, path: str, versions: list[int]) -> None:
-    assert asked.get(path) == (200, {"model_version_status": [_entry(version) for version in versions]})
+def test_status_lists_newest_version_first(client: Client, path: str, versions: list[int]) -> None:
+    assert client.get(path) == (200, {"model_version_status": [_entry(version) for version in versions]})
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_status_tells_every_version_newest_first(asked: Client, path: str, versi
         ("/half/else", 400, "Malformed"),
     ],
 )
-def test_status_and_metadata_of_what_is_not_there(asked: Client, path: str, status: int, word: str) -> None:
-    found, answer = asked.get(path)
+def test_status_and_metadata_errors(client: Client, path: str, status: int, word: str) -> None:
+    found, answer = client.get(path)
     assert (found, set(answer)) == (status, {"error"})
     assert word in answer["error"]
 
@@ -103,8 +103,8 @@ def test_status_and_metadata_of_what_is_not_there(asked: Client, path: str, stat
     ("path", "version"),
     [("/half/metadata", "2"), ("/half/versions/1/metadata", "1"), ("/half/labels/stable/metadata", "1")],
 )
-def test_metadata_tells_the_signatures(asked: Client, path: str, version: str) -> None:
-    status, answer = asked.get(path)
+def test_metadata_lists_signatures(client: Client, path: str, version: str) -> None:
+    status, answer = client.get(path)
     assert status == 200
     assert answer["model_spec"] == {"name": "half", "signature_name": "", "version": version}
     signature = answer["metadata"]["signature_def"]["signature_def"]["serving_default"]
@@ -114,19 +114,19 @@ def test_metadata_tells_the_signatures(asked: Client, path: str, version: str) -
     assert signature["method_name"] == "tensorflow/serving/predict"
 
 
-def _metrics(asked: Client) -> dict[str, float]:
-    status, body, headers = asked.ask("GET", "/monitoring/prometheus/metrics")
+def _metrics(client: Client) -> dict[str, float]:
+    status, body, headers = client.ask("GET", "/monitoring/prometheus/metrics")
     assert status == 200 and headers["content-type"].startswith("text/plain")
     lines = [line for line in body.decode().splitlines() if not line.startswith("#")]
     return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
 
 
-def test_requests_are_counted_and_timed_under_tensorflow_servings_names(asked: Client) -> None:
-    before = _metrics(asked)
-    asked.post("half:predict", {"instances": [1]})
-    asked.post("half:predict", b"{")
-    asked.post("examples:regress", {"examples": [{"x": 1.0}, {"x": 1.0}, {"x": 1.0}]})
-    after = _metrics(asked)
+def test_metrics_have_tensorflow_serving_names(client: Client) -> None:
+    before = _metrics(client)
+    client.post("half:predict", {"instances": [1]})
+    client.post("half:predict", b"{")
+    client.post("examples:regress", {"examples": [{"x": 1.0}, {"x": 1.0}, {"x": 1.0}]})
+    after = _metrics(client)
 
     def grown(name: str) -> float:
         return after.get(name, 0) - before.get(name, 0)
@@ -142,9 +142,9 @@ def test_requests_are_counted_and_timed_under_tensorflow_servings_names(asked: C
     assert grown(':tensorflow:serving:request_example_counts_count{model="examples"}') == 1
 
 
-def test_metrics_have_their_types(asked: Client) -> None:
-    asked.post("examples:regress", {"examples": [{"x": 1.0}]})
-    lines = asked.ask("GET", "/monitoring/prometheus/metrics")[1].decode().splitlines()
+def test_metrics_have_their_types(client: Client) -> None:
+    client.post("examples:regress", {"examples": [{"x": 1.0}]})
+    lines = client.ask("GET", "/monitoring/prometheus/metrics")[1].decode().splitlines()
     for name, kind in (
         (":tensorflow:serving:request_count", "counter"),
         (":tensorflow:serving:request_example_count_total", "counter"),

@@ -1,4 +1,4 @@
-"""REST predict, after "Predict API" and "JSON mapping" of TensorFlow Serving's RESTful API page."""
+"""Conformance of REST predict to "Predict API" and "JSON mapping" of TensorFlow Serving's RESTful API page."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def b64(data: bytes) -> dict[str, str]:
         ("half/labels/%73table", 2.0),
     ],
 )
-def test_the_path_names_the_version(asked: Client, path: str, offset: float) -> None:
-    assert asked.post(f"{path}:predict", {"instances": [1.0, 2, 5]}) == (
+def test_path_selects_version(client: Client, path: str, offset: float) -> None:
+    assert client.post(f"{path}:predict", {"instances": [1.0, 2, 5]}) == (
         200,
         {"predictions": [0.5 + offset, 1 + offset, 2.5 + offset]},
     )
 
 
 @pytest.mark.parametrize("path", ["/v1/models/half:predict", "/V1/MODELS/half:PREDICT"])
-def test_the_path_is_matched_without_case(asked: Client, path: str) -> None:
-    status, body, headers = asked.ask("POST", path, {"instances": [0]})
+def test_path_ignores_case(client: Client, path: str) -> None:
+    status, body, headers = client.ask("POST", path, {"instances": [0]})
     assert (status, json.loads(body)) == (200, {"predictions": [3.0]})
     assert headers["content-type"].startswith("application/json")
 
@@ -57,8 +57,8 @@ def test_the_path_is_matched_without_case(asked: Client, path: str) -> None:
     ],
     ids=str,
 )
-def test_rows_and_columns(asked: Client, body: dict, expected: dict) -> None:
-    assert asked.post("half:predict", body) == (200, expected)
+def test_rows_and_columns(client: Client, body: dict, expected: dict) -> None:
+    assert client.post("half:predict", body) == (200, expected)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def test_rows_and_columns(asked: Client, body: dict, expected: dict) -> None:
     ],
     ids=str,
 )
-def test_several_tensors_and_shapes(asked: Client, signature: str, body: dict, expected: dict) -> None:
-    assert asked.post("types:predict", {"signature_name": signature, **body}) == (200, expected)
+def test_several_tensors_and_shapes(client: Client, signature: str, body: dict, expected: dict) -> None:
+    assert client.post("types:predict", {"signature_name": signature, **body}) == (200, expected)
 
 
 @pytest.mark.parametrize(
@@ -102,53 +102,53 @@ def test_several_tensors_and_shapes(asked: Client, signature: str, body: dict, e
         ("string", ["", "two words", "naïve 🎬", '\u0000\n"']),
     ],
 )
-def test_every_type_comes_back_as_it_went(asked: Client, kind: str, values: list) -> None:
-    status, answer = asked.post("types:predict", {"signature_name": f"echo_{kind}", "instances": values})
+def test_every_type_round_trips(client: Client, kind: str, values: list) -> None:
+    status, answer = client.post("types:predict", {"signature_name": f"echo_{kind}", "instances": values})
     assert status == 200, answer
-    told = answer["predictions"]
+    returned = answer["predictions"]
     if kind == "float32":
-        assert np.array(told, np.float32).tolist() == np.array(values, np.float32).tolist()
+        assert np.array(returned, np.float32).tolist() == np.array(values, np.float32).tolist()
     else:
-        assert told == values
-    assert {type(value) for value in told} == {type(value) for value in values}
+        assert returned == values
+    assert {type(value) for value in returned} == {type(value) for value in values}
 
 
-def test_numbers_that_are_none_are_told_as_tokens(asked: Client) -> None:
-    status, body, _ = asked.ask(
+def test_nonfinite_numbers_are_tokens(client: Client) -> None:
+    status, body, _ = client.ask(
         "POST", "/v1/models/types:predict", b'{"signature_name": "divide", "instances": [0, -0.0, NaN, Infinity, 2]}'
     )
     assert status == 200
     assert b"NaN" in body and b"-Infinity" in body
-    told = json.loads(body)["predictions"]
-    assert told[:2] == [math.inf, -math.inf] and math.isnan(told[2]) and told[3:] == [0.0, 0.5]
+    returned = json.loads(body)["predictions"]
+    assert returned[:2] == [math.inf, -math.inf] and math.isnan(returned[2]) and returned[3:] == [0.0, 0.5]
 
 
-def test_a_float_is_told_so_that_it_reads_back_the_same(asked: Client) -> None:
+def test_float32_round_trips(client: Client) -> None:
     values = np.random.default_rng(3).normal(size=200).astype(np.float32)
-    _, answer = asked.post("types:predict", {"signature_name": "echo_float32", "inputs": values.tolist()})
+    _, answer = client.post("types:predict", {"signature_name": "echo_float32", "inputs": values.tolist()})
     np.testing.assert_array_equal(np.array(answer["outputs"], np.float32), values)
 
 
-def test_whole_floats_have_a_decimal_point(asked: Client) -> None:
-    assert b"3.0" in asked.ask("POST", "/v1/models/half:predict", {"instances": [0]})[1]
+def test_whole_floats_have_a_decimal_point(client: Client) -> None:
+    assert b"3.0" in client.ask("POST", "/v1/models/half:predict", {"instances": [0]})[1]
 
 
 @pytest.mark.parametrize("data", [b"plain", b"", b"\xff\x00\xfe", bytes(range(256))])
-def test_binary_goes_in_as_base64_and_comes_out_so_under_a_bytes_name(asked: Client, data: bytes) -> None:
-    status, answer = asked.post("types:predict", {"signature_name": "binary", "instances": [b64(data)]})
+def test_bytes_outputs_are_base64(client: Client, data: bytes) -> None:
+    status, answer = client.post("types:predict", {"signature_name": "binary", "instances": [b64(data)]})
     assert status == 200
     assert answer["predictions"][0]["y_bytes"] == b64(data)
 
 
-def test_text_comes_out_as_text(asked: Client) -> None:
+def test_text_outputs_are_text(client: Client) -> None:
     body = {"signature_name": "binary", "inputs": {"x": ["naïve", b64(b"plain")]}}
-    _, answer = asked.post("types:predict", body)
+    _, answer = client.post("types:predict", body)
     assert answer["outputs"]["y"] == ["naïve", "plain"]
 
 
-def test_base64_without_padding(asked: Client) -> None:
+def test_unpadded_base64_is_accepted(client: Client) -> None:
     body = {"signature_name": "echo_string", "inputs": [{"b64": "YQ"}]}
-    assert asked.post("types:predict", body) == (200, {"outputs": ["a"]})
+    assert client.post("types:predict", body) == (200, {"outputs": ["a"]})
 
 
 @pytest.mark.parametrize(
@@ -191,8 +191,8 @@ def test_base64_without_padding(asked: Client) -> None:
     ],
     ids=str,
 )
-def test_a_fault_is_a_status_and_a_sentence(asked: Client, path: str, body: object, status: int, word: str) -> None:
-    found, answer = asked.post(f"{path}:predict", body)
+def test_predict_errors(client: Client, path: str, body: object, status: int, word: str) -> None:
+    found, answer = client.post(f"{path}:predict", body)
     assert found == status, answer
     assert set(answer) == {"error"}
     assert isinstance(answer["error"], str) and word in answer["error"]
@@ -211,21 +211,21 @@ def test_a_fault_is_a_status_and_a_sentence(asked: Client, path: str, body: obje
         ("GET", "/v1/none"),
     ],
 )
-def test_what_is_no_call_is_malformed(asked: Client, method: str, path: str) -> None:
-    status, body, _ = asked.ask(method, path, b"{}" if method == "POST" else None)
+def test_unknown_call_is_malformed(client: Client, method: str, path: str) -> None:
+    status, body, _ = client.ask(method, path, b"{}" if method == "POST" else None)
     assert status == 400
     assert json.loads(body)["error"].startswith("Malformed request")
 
 
-def test_what_is_no_path_of_the_api_is_not_found(asked: Client) -> None:
-    assert asked.ask("GET", "/")[0] == 404
-    assert asked.ask("POST", "/predict", b"{}")[0] == 404
+def test_other_paths_are_not_found(client: Client) -> None:
+    assert client.ask("GET", "/")[0] == 404
+    assert client.ask("POST", "/predict", b"{}")[0] == 404
 
 
-def test_a_fault_leaves_the_connection_usable(asked: Client) -> None:
+def test_connection_survives_errors(client: Client) -> None:
     import http.client
 
-    connection = http.client.HTTPConnection("127.0.0.1", asked.rest_port)
+    connection = http.client.HTTPConnection("127.0.0.1", client.rest_port)
     for body, status in ((b"{", 400), (b'{"instances": [1]}', 200), (b"", 400), (b'{"instances": [1]}', 200)):
         connection.request("POST", "/v1/models/half:predict", body)
         answer = connection.getresponse()

@@ -1,4 +1,4 @@
-"""Versions that come, go and are broken, under load: no request fails, no answer is wrong."""
+"""Adding, removing and corrupting versions under load: no request fails, no response is wrong."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ QUICK = ("--file_system_poll_wait_seconds=0.02", "--load_retry_interval_micros=1
 
 @pytest.fixture(scope="module")
 def even_and_odd(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Models that answer x / 2 and x / 2 + 1: an answer tells which of them gave it."""
+    """Models that compute x / 2 and x / 2 + 1, so that an output identifies its model."""
     folder = tmp_path_factory.mktemp("sources")
     return write_half(folder / "even", 0.0), write_half(folder / "odd", 1.0)
 
 
 def publish(source: Path, base: Path, version: int) -> Path:
-    """As the Pusher does: staged, then renamed."""
+    """Publishes a version like the Pusher: stages it, then renames it."""
     base.mkdir(parents=True, exist_ok=True)
     staged = base / f".staging-{version}"
     shutil.copytree(source, staged)
@@ -50,11 +50,11 @@ def served(base: Path) -> Iterator[Client]:
 
 
 class Load:
-    """Clients that ask without a pause, each on a connection of its own, and note what they are told."""
+    """Clients that send requests continuously, each on its own connection, and record the responses."""
 
     def __init__(self, client: Client) -> None:
         self._client, self._stop = client, threading.Event()
-        self.answers: list[tuple[int, float, float, float]] = []  # status, value, when asked, when answered
+        self.answers: list[tuple[int, float, float, float]] = []  # status, value, start, end
         self._threads = [threading.Thread(target=self._ask) for _ in range(CLIENTS)]
 
     def __enter__(self) -> Load:
@@ -70,20 +70,20 @@ class Load:
     def _ask(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._client.rest_port, timeout=30)
         while not self._stop.is_set():
-            asked = time.monotonic()
+            start = time.monotonic()
             try:
                 connection.request("POST", "/v1/models/half:predict", b'{"instances": [8]}')
                 answer = connection.getresponse()
                 content = json.loads(answer.read())
-                told = (answer.status, content.get("predictions", [content])[0])
+                result = (answer.status, content.get("predictions", [content])[0])
             except OSError as error:
-                told = (-1, str(error))
-            self.answers.append((*told, asked, time.monotonic()))
+                result = (-1, str(error))
+            self.answers.append((*result, start, time.monotonic()))
         connection.close()
 
 
-def test_a_hundred_swaps_under_load(served: Client, base: Path, even_and_odd: tuple[Path, Path]) -> None:
-    alone: list[tuple[float, float, float]] = []  # from when to when only which answer is right
+def test_hundred_swaps_under_load(served: Client, base: Path, even_and_odd: tuple[Path, Path]) -> None:
+    periods: list[tuple[float, float, float]] = []  # start and end of a period, and its only correct value
     with Load(served) as load:
         for version in range(2, SWAPS + 2):
             publish(even_and_odd[version % 2], base, version)
@@ -93,16 +93,16 @@ def test_a_hundred_swaps_under_load(served: Client, base: Path, even_and_odd: tu
             since, before = time.monotonic(), len(load.answers)
             while len(load.answers) < before + CLIENTS:
                 time.sleep(0.001)
-            alone.append((since, time.monotonic(), 4.0 + version % 2))
+            periods.append((since, time.monotonic(), 4.0 + version % 2))
             shutil.rmtree(base / str(version - 1), ignore_errors=True)
     assert {status for status, *_ in load.answers} == {200}
     assert {value for _, value, *_ in load.answers} == {4.0, 5.0}
-    judged = 0
-    for since, until, expected in alone:
-        within = [value for _, value, asked, told in load.answers if since <= asked and told <= until]
+    checked = 0
+    for since, until, expected in periods:
+        within = [value for _, value, start, end in load.answers if since <= start and end <= until]
         assert set(within) <= {expected}
-        judged += len(within)
-    assert judged > SWAPS
+        checked += len(within)
+    assert checked > SWAPS
     states = served.states("half")
     assert [version for version, (state, _) in states.items() if state == "AVAILABLE"] == [SWAPS + 1]
 
@@ -120,9 +120,7 @@ def _ask(client: Client) -> float:
     return answer["predictions"][0]
 
 
-def test_a_corrupt_version_changes_nothing_and_the_state_says_why(
-    served: Client, base: Path, even_and_odd: tuple[Path, Path]
-) -> None:
+def test_corrupt_version_is_reported_and_ignored(served: Client, base: Path, even_and_odd: tuple[Path, Path]) -> None:
     broken = publish(even_and_odd[0], base, 2)
     served.wait("half", 2, "AVAILABLE")
     assert _ask(served) == 4.0
@@ -136,9 +134,7 @@ def test_a_corrupt_version_changes_nothing_and_the_state_says_why(
     assert _ask(served) == 4.0
 
 
-def test_a_half_copied_version_serves_once_it_is_whole(
-    served: Client, base: Path, even_and_odd: tuple[Path, Path]
-) -> None:
+def test_partial_version_serves_when_complete(served: Client, base: Path, even_and_odd: tuple[Path, Path]) -> None:
     (base / "2" / "variables").mkdir(parents=True)
     assert "saved_model" in served.wait("half", 2, "END").lower()
     assert _ask(served) == 5.0
@@ -148,9 +144,7 @@ def test_a_half_copied_version_serves_once_it_is_whole(
     assert _ask(served) == 4.0
 
 
-def test_a_version_that_vanishes_is_served_until_another_is_there(
-    served: Client, base: Path, even_and_odd: tuple[Path, Path]
-) -> None:
+def test_removed_version_serves_until_replaced(served: Client, base: Path, even_and_odd: tuple[Path, Path]) -> None:
     publish(even_and_odd[0], base, 2)
     served.wait("half", 2, "AVAILABLE")
     served.wait("half", 1, "END")
@@ -162,21 +156,21 @@ def test_a_version_that_vanishes_is_served_until_another_is_there(
     assert _ask(served) == 5.0
 
 
-def test_a_base_path_that_cannot_be_read_changes_nothing(served: Client, base: Path) -> None:
+def test_unreadable_base_path_changes_nothing(served: Client, base: Path) -> None:
     os.rename(base, base.with_name("elsewhere"))
     time.sleep(0.2)
     assert _ask(served) == 5.0
     os.rename(base.with_name("elsewhere"), base)
 
 
-def test_without_any_version_there_is_nothing_to_ask(served: Client, base: Path) -> None:
+def test_model_without_versions_is_not_found(served: Client, base: Path) -> None:
     shutil.rmtree(base / "1")
     served.wait("half", 1, "END")
     assert served.post("half:predict", {"instances": [8]})[0] == 404
     assert served.get("/half/metadata")[0] == 404
 
 
-def test_a_version_number_may_come_back(served: Client, base: Path, even_and_odd: tuple[Path, Path]) -> None:
+def test_version_number_is_reusable(served: Client, base: Path, even_and_odd: tuple[Path, Path]) -> None:
     shutil.rmtree(base / "1")
     served.wait("half", 1, "END")
     publish(even_and_odd[0], base, 1)

@@ -1,4 +1,4 @@
-"""Errors of ours: whoever asked is answered, the server goes on, and the log has the traceback."""
+"""Internal errors: the client gets a response, the server keeps running, and the log has the traceback."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ from tests.integration.model_server.saved_models import write_half
 QUICK = ("--file_system_poll_wait_seconds=0.05", "--max_num_load_retries=0")
 
 
-def _ours(*_: object, **__: object) -> Any:
-    raise KeyError("a slip of ours")
+def _fail(*_: object, **__: object) -> Any:
+    raise KeyError("a bug")
 
 
 def _errors(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    """What the server logged; threads that other tests left behind may log as well."""
+    """Returns warnings and errors in the server's log. Threads of earlier tests may log under other names."""
     return [one for one in caplog.records if one.name == "kindred.model_server" and one.levelno >= logging.WARNING]
 
 
 def _tracebacks(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """The names of the functions that the errors in the server's log were raised in."""
-    found = []
+    """Returns the names of the functions that raised the logged errors."""
+    names = []
     for record in _errors(caplog):
         trace = record.exc_info[2] if record.exc_info else None
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         if trace is not None:
-            found.append(trace.tb_frame.f_code.co_name)
-    return found
+            names.append(trace.tb_frame.f_code.co_name)
+    return names
 
 
-def test_only_what_nobody_foresaw_goes_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    foreseen = invalid("no")
-    assert fault_of(foreseen) is foreseen
+def test_only_unexpected_errors_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    expected = invalid("no")
+    assert fault_of(expected) is expected
     refused = fault_of(tf.errors.OutOfRangeError(None, None, "too far"))
     assert (refused.code, refused.message) == (Code.OUT_OF_RANGE, "too far")
     assert _errors(caplog) == []
-    with pytest.raises(KeyError) as ours:
-        _ours()
-    assert fault_of(ours.value).code is Code.INTERNAL
-    assert _tracebacks(caplog) == ["_ours"]
+    with pytest.raises(KeyError) as unexpected:
+        _fail()
+    assert fault_of(unexpected.value).code is Code.INTERNAL
+    assert _tracebacks(caplog) == ["_fail"]
 
 
 @pytest.fixture(scope="module")
@@ -68,34 +68,32 @@ def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_request_that_meets_an_error_of_ours_is_answered(
+def test_request_with_internal_error_is_answered(
     half: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with running.here(f"--model_base_path={half}", "--model_name=half", *QUICK) as client:
         with monkeypatch.context() as patched:
-            patched.setattr(Inference, "predict", _ours)
+            patched.setattr(Inference, "predict", _fail)
             status, answer = client.post("half:predict", {"instances": [8]})
-            assert status == 500 and "a slip of ours" in answer["error"]
+            assert status == 500 and "a bug" in answer["error"]
             with pytest.raises(grpc.RpcError) as error:
                 client.prediction.Predict(predict_pb2.PredictRequest(model_spec={"name": "half"}))
             assert error.value.code().name == "INTERNAL"
-        assert _tracebacks(caplog) == ["_ours", "_ours"]
+        assert _tracebacks(caplog) == ["_fail", "_fail"]
         assert client.post("half:predict", {"instances": [8]}) == (200, {"predictions": [6.0]})
 
 
-def test_those_who_wait_for_a_batch_that_fails_do_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+def test_failed_batch_releases_its_requests(caplog: pytest.LogCaptureFixture) -> None:
     import numpy as np
 
-    batcher = Batcher(_ours, BatchingSettings(num_batch_threads=1), Metrics())
-    with pytest.raises(Fault, match="a slip of ours"):
+    batcher = Batcher(_fail, BatchingSettings(num_batch_threads=1), Metrics())
+    with pytest.raises(Fault, match="a bug"):
         batcher.run({"x": np.zeros(1, np.float32)}, ["y"])
     batcher.close()
-    assert _tracebacks(caplog) == ["_ours"]
+    assert _tracebacks(caplog) == ["_fail"]
 
 
-def test_a_version_that_has_no_graph_with_the_tags_is_no_error_of_ours(
-    half: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_missing_tags_are_not_internal_error(half: Path, caplog: pytest.LogCaptureFixture) -> None:
     flags = (f"--model_base_path={half}", "--model_name=half", "--saved_model_tags=serve,gpu")
     with running.here(*flags, *QUICK) as client:
         (entry,) = client.get("/half")[1]["model_version_status"]
@@ -105,13 +103,11 @@ def test_a_version_that_has_no_graph_with_the_tags_is_no_error_of_ours(
 
 
 @pytest.mark.parametrize("broken", ["load", "close"])
-def test_an_error_of_ours_in_the_background_is_logged_and_others_go_on(
-    broken: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_background_error_affects_only_its_model(broken: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def load(name: str, number: int, path: str) -> SimpleNamespace:
         if broken == "load" and name == "bad":
-            _ours()
-        return SimpleNamespace(close=_ours if name == "bad" else lambda: None)
+            _fail()
+        return SimpleNamespace(close=_fail if name == "bad" else lambda: None)
 
     for name in ("bad", "good"):
         (tmp_path / name / "1").mkdir(parents=True)
@@ -128,22 +124,22 @@ def test_an_error_of_ours_in_the_background_is_logged_and_others_go_on(
         manager.reload(models[1:])
         _until(lambda: _tracebacks(caplog))
     manager.close()
-    assert _tracebacks(caplog) == ["_ours"]
+    assert _tracebacks(caplog) == ["_fail"]
 
 
-def test_polling_goes_on_after_an_error_of_ours(
+def test_polling_survives_internal_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "1").mkdir()
     loader = SimpleNamespace(load=lambda *_: SimpleNamespace(close=lambda: None))
     manager = ModelManager([ModelSettings("half", str(tmp_path))], loader, PollSettings(0.02))
     with monkeypatch.context() as patched:
-        patched.setattr(manager, "_look", _ours)
+        patched.setattr(manager, "_scan_versions", _fail)
         manager.start()
         _until(lambda: len(_tracebacks(caplog)) > 1)
     assert manager.wait_until_settled(10)
     manager.close()
-    assert set(_tracebacks(caplog)) == {"_ours"}
+    assert set(_tracebacks(caplog)) == {"_fail"}
 
 
 def _until(holds: Callable[[], object]) -> None:
@@ -154,8 +150,8 @@ def _until(holds: Callable[[], object]) -> None:
     asyncio.run(asyncio.wait_for(wait(), 10))
 
 
-def test_a_client_that_goes_away_is_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
-    """Over ASGI itself: the first half of a body, and then the end of the connection."""
+def test_disconnect_is_not_internal_error(caplog: pytest.LogCaptureFixture) -> None:
+    """Calls the ASGI application with half a body, then disconnects."""
     service = Service(SimpleNamespace(), SimpleNamespace(), Metrics(), Limits())
     application = RestApi(service, SimpleNamespace(), None, False).application()
     received = iter([{"type": "http.request", "body": b'{"inst', "more_body": True}, {"type": "http.disconnect"}])
@@ -172,6 +168,6 @@ def test_a_client_that_goes_away_is_no_error_of_ours(caplog: pytest.LogCaptureFi
         "type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "headers": [], "query_string": b"",
     }  # fmt: skip
     asyncio.run(application(scope, receive, send))
-    assert sent[0]["status"] == 499 and b"went away" in sent[1]["body"]
+    assert sent[0]["status"] == 499 and b"client disconnected" in sent[1]["body"]
     assert service.metrics.page().count(b"CANCELLED") == 1
     assert _errors(caplog) == []

@@ -175,7 +175,7 @@ def test_a_missing_model_is_exit_2_and_a_sentence(tmp_path: Path) -> None:
     done = _run("score", "--model", str(tmp_path / "none"), "a", "b")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"error: --model {tmp_path / 'none'}: no such directory; `kindred run` publishes to ROOT/serving\n"
+        f"error: --model {tmp_path / 'none'}: no such directory. `kindred run` publishes to ROOT/serving\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""Finding and asking a published model."""
+"""Locating and calling a published model."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def _version(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def test_the_newest_version_by_number_is_found(tmp_path: Path) -> None:
+def test_newest_version_is_found(tmp_path: Path) -> None:
     for name in ("1", "9", "10", "2"):
         _version(tmp_path, name)
     assert find_model(tmp_path) == tmp_path / "10"
 
 
-def test_a_model_itself_is_found(tmp_path: Path) -> None:
+def test_model_directory_is_found(tmp_path: Path) -> None:
     version = _version(tmp_path, "3")
     _version(version, "4")
     assert find_model(version) == version
 
 
-def test_what_is_no_version_is_passed_over(tmp_path: Path) -> None:
+def test_other_entries_are_ignored(tmp_path: Path) -> None:
     _version(tmp_path, "2")
     for name in (".staging-9", "9.old", "-9", "v9", "1e9", "latest", "²"):
         _version(tmp_path, name)
@@ -44,22 +44,23 @@ def test_what_is_no_version_is_passed_over(tmp_path: Path) -> None:
     assert find_model(tmp_path) == tmp_path / "2"
 
 
-def test_leading_zeros_are_a_number_as_they_are_to_tensorflow_serving(tmp_path: Path) -> None:
+def test_leading_zeros_are_a_version(tmp_path: Path) -> None:
     _version(tmp_path, "2")
     assert find_model(_version(tmp_path, "0010").parent) == tmp_path / "0010"
 
 
-@pytest.mark.parametrize(("names", "said"), [((), "no version in it"), ((".staging-1", "old"), "no version in it")])
-def test_a_directory_without_versions_is_refused(tmp_path: Path, names: tuple[str, ...], said: str) -> None:
+@pytest.mark.parametrize("names", [(), (".staging-1", "old")])
+def test_directory_without_versions_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
     for name in names:
         _version(tmp_path, name)
     with pytest.raises(ModelNotFound) as refused:
         find_model(tmp_path)
-    assert str(refused.value) == f"--model {tmp_path}: {said}; `kindred run` publishes to ROOT/serving"
+    problem = "no model version in this directory. `kindred run` publishes to ROOT/serving"
+    assert str(refused.value) == f"--model {tmp_path}: {problem}"
     assert isinstance(refused.value, KindredError) and refused.value.exit_code == 2
 
 
-def test_no_directory_is_refused(tmp_path: Path) -> None:
+def test_missing_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound, match="no such directory"):
         find_model(tmp_path / "none")
     (tmp_path / "file").touch()
@@ -68,26 +69,26 @@ def test_no_directory_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no model", b"\x08\x01"])
-def test_what_cannot_be_loaded_is_refused_in_a_line(tmp_path: Path, content: bytes | None) -> None:
+def test_unreadable_model_is_refused(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "saved_model.pb").write_bytes(content)
     with pytest.raises(ModelNotFound) as refused:
         LocalModel(tmp_path)
-    assert str(refused.value).startswith(f"--model {tmp_path}: cannot be loaded: ")
+    assert str(refused.value).startswith(f"--model {tmp_path}: cannot load the model: ")
     assert "\n" not in str(refused.value)
 
 
-def test_a_model_whose_variables_are_gone_is_refused(planted: Planted, tmp_path: Path) -> None:
+def test_missing_variables_are_refused(planted: Planted, tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes((planted.model / "saved_model.pb").read_bytes())
-    with pytest.raises(ModelNotFound, match="cannot be loaded: "):
+    with pytest.raises(ModelNotFound, match="cannot load the model: "):
         LocalModel(tmp_path)
 
 
-def test_somebody_elses_model_is_refused(tmp_path: Path) -> None:
+def test_foreign_model_is_refused(tmp_path: Path) -> None:
     module = tf.Module()
     module.double = tf.function(lambda x: 2 * x, input_signature=[tf.TensorSpec([], tf.float32)])
     tf.saved_model.save(module, str(tmp_path), signatures={"double": module.double.get_concrete_function()})
-    with pytest.raises(ModelNotFound, match="not one of Kindred's: it has no signature `score`"):
+    with pytest.raises(ModelNotFound, match="not a Kindred model, because it has no signature `score`"):
         LocalModel(tmp_path)
 
 
@@ -96,7 +97,7 @@ def model(planted: Planted) -> LocalModel:
     return LocalModel(find_model(planted.model.parent))
 
 
-def test_scores_are_the_planted_ones_as_plain_python(planted: Planted, model: LocalModel) -> None:
+def test_scores_are_planted_scores(planted: Planted, model: LocalModel) -> None:
     table = planted.scores()
     for left, right in ((LEFT[0], RIGHT[0]), (LEFT[2], RIGHT[3]), (LEFT[3], b"never seen"), (b"never seen", RIGHT[5])):
         answer = model.score(left, right)
@@ -109,7 +110,7 @@ def test_scores_are_the_planted_ones_as_plain_python(planted: Planted, model: Lo
 
 
 @pytest.mark.parametrize("query", [LEFT[2], b"never seen"])
-def test_similar_right_asks_with_a_left_id(planted: Planted, model: LocalModel, query: bytes) -> None:
+def test_similar_right_takes_left_id(planted: Planted, model: LocalModel, query: bytes) -> None:
     scores = planted.scores()[planted.left.row(query)][: len(RIGHT)]
     neighbors, known = model.similar("right", query, 3)
     assert known is (query in LEFT)
@@ -117,7 +118,7 @@ def test_similar_right_asks_with_a_left_id(planted: Planted, model: LocalModel, 
     assert [scores[RIGHT.index(n.id)] for n in neighbors] == pytest.approx([n.score for n in neighbors], abs=1e-5)
 
 
-def test_similar_left_asks_with_a_right_id(planted: Planted, model: LocalModel) -> None:
+def test_similar_left_takes_right_id(planted: Planted, model: LocalModel) -> None:
     scores = planted.scores()[:, planted.right.row(RIGHT[3])][: len(LEFT)]
     neighbors, known = model.similar("left", RIGHT[3], 99)
     assert known is True
@@ -125,7 +126,7 @@ def test_similar_left_asks_with_a_right_id(planted: Planted, model: LocalModel) 
     assert model.similar("left", RIGHT[3], 0) == ([], True)
 
 
-def test_the_silenced_is_lost_and_the_rest_is_not() -> None:
+def test_stderr_is_silenced_only_inside_block() -> None:
     program = (
         "import os, sys\n"
         "from compat.tensorflow import silenced_stderr\n"
@@ -143,7 +144,7 @@ def test_the_silenced_is_lost_and_the_rest_is_not() -> None:
     assert (done.returncode, done.stderr) == (0, "before;after;")
 
 
-def test_loading_models_imports_nothing_but_tensorflow_and_leaves_no_stand_in() -> None:
+def test_import_loads_only_tensorflow() -> None:
     program = (
         "import sys, serving.local_model\n"
         "print(*sorted({'pandas', 'sklearn', 'tfx', 'tensorflow_transform', 'apache_beam'} & set(sys.modules)))\n"
