@@ -1,1 +1,1 @@
-"""Sets a machine up for Kindred: makes `.venv` from the lock, repairs what needs repair, and proves that it works."""
+"""Sets up Kindred: creates `.venv` from the lock, repairs two packages, and checks the setup on fresh machines."""

@@ -1,17 +1,18 @@
-"""Proves the set-up on fresh machines: `make check-fresh [ONLY=NAME] [FULL=1]`.
+"""Checks the setup on fresh machines: `make check-fresh [ONLY=NAME] [FULL=1]`.
 
-Two kinds of machine, each given a clone of the committed state of this repository and nothing else of ours:
+Each machine gets only a clone of the last commit of this repository. There are two kinds:
 
-- a bare Debian or Ubuntu (`bookworm`, `trixie`; `jammy` where Ubuntu's keyring is): the smallest root that debootstrap
-  makes, plus Python, venv, make and git, entered with chroot. No uv, no compiler, no headers, an empty home;
-- each Python found here, under its own name (`python3.12`), on PATH or among pyenv's versions.
+- A bare Debian or Ubuntu (`bookworm`, `trixie`, and `jammy` if the Ubuntu keyring is installed). It is a minimal
+  debootstrap root with Python, venv, make and git, entered with chroot. It has no uv, no compiler and no headers, and
+  its home directory is empty.
+- Each installed Python, by its name (`python3.12`), on PATH or among the versions of pyenv.
 
-Where the set-up must refuse (`python3.9`; `bookworm-no-venv`, a root without python3-venv), it must do so with exit
-code 2 and one sentence.
+The setup must refuse `python3.9` and `bookworm-no-venv`, a root without python3-venv, with exit code 2 and one
+sentence.
 
-The chroots need root, for debootstrap and for mounting /proc and /dev. They are mounted in a mount namespace of their
-own, so that the kernel takes them away again however the check ends. Roots are kept between calls; the clones,
-homes and logs of what succeeded are not.
+The chroots need the root user for debootstrap and for mounting /proc and /dev. The mounts are in a separate mount
+namespace, so the kernel removes them however the check ends. Roots are kept between calls. Clones, homes and the logs
+of successful checks are deleted.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 SUPPORTED = ("python3.10", "python3.11", "python3.12", "python3.13")
 UNSUPPORTED = ("python3.9", "python3.8", "python3.14", "python3.7", "python3.6")
-"""The first of these that is found here shows that an unsupported Python is refused; the likeliest first."""
+"""The first installed one of these checks the refusal of an unsupported Python. Likely ones come first."""
 
 SETUP = ("make doctor",)
 FULL = ("make run-local", "make test")
 PACKAGES = ("python3", "make", "git", "ca-certificates")
 
 UBUNTU_KEYRING = Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg")
-"""Without it (Debian does not carry it) debootstrap cannot tell whether what it downloads is Ubuntu's."""
+"""debootstrap needs it to verify Ubuntu packages. Debian does not install it."""
 
 PASSED_ON = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PIP_INDEX_URL")
-"""The settings of this machine's network that a fresh machine would need to be told, too."""
+"""Network settings of this machine that a fresh machine also needs."""
 
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 DESCRIBE = "import os, platform; print(platform.python_version(), os.confstr('CS_GNU_LIBC_VERSION').split()[1])"
@@ -49,19 +50,19 @@ DESCRIBE = "import os, platform; print(platform.python_version(), os.confstr('CS
 
 @dataclass(frozen=True)
 class Machine:
-    """A fresh machine to try the set-up on."""
+    """A fresh machine to check the setup on."""
 
     name: str
     python: str = "python3"
-    suite: str | None = None  # of Debian or Ubuntu; None: this machine, with another Python
+    suite: str | None = None  # of Debian or Ubuntu, or None for another Python on this machine
     components: str = "main"  # of the suite's archive
     packages: tuple[str, ...] = ()
-    refused: bool = False  # the set-up must stop with one sentence
+    refused: bool = False  # the setup must fail with one sentence
 
 
 @dataclass
 class Outcome:
-    """What became of one machine."""
+    """The result of the check on one machine."""
 
     machine: str
     python: str = "?"
@@ -72,24 +73,29 @@ class Outcome:
 
 
 class CheckError(Exception):
-    """A machine did not do what it must; the message is the outcome shown in the table."""
+    """A check failed. The table shows the message."""
 
 
 Runner = Callable[[str, Path], int]
-"""Runs a shell command in the clone on the fresh machine, its output into a log; returns the exit code."""
+"""Runs a shell command in the clone on the fresh machine, logs its output, and returns the exit code."""
 
 
-# --- which machines -------------------------------------------------------------------------------------------------
+# --- machines -------------------------------------------------------------------------------------------------------
 
 
 def machines(pythons: Mapping[str, str], ubuntu: bool) -> list[Machine]:
-    """All machines, given the Pythons found here (command name -> path) and whether an Ubuntu can be made here."""
+    """Returns all machines.
+
+    Args:
+        pythons: the paths of the installed Pythons by command name.
+        ubuntu: whether this machine can create an Ubuntu root.
+    """
     bare = [
         Machine("bookworm", suite="bookworm", packages=("python3-venv",)),
         Machine("trixie", suite="trixie", packages=("python3-venv",)),
         Machine("bookworm-no-venv", suite="bookworm", refused=True),
     ]
-    # The oldest glibc that is supported, 2.35. Ubuntu keeps python3-venv in universe.
+    # jammy has the oldest supported glibc, 2.35. Ubuntu keeps python3-venv in universe.
     jammy = [Machine("jammy", suite="jammy", components="main,universe", packages=("python3-venv",))] if ubuntu else []
     here = [Machine(name, pythons[name]) for name in SUPPORTED if name in pythons]
     old = [Machine(name, pythons[name], refused=True) for name in UNSUPPORTED if name in pythons]
@@ -97,29 +103,29 @@ def machines(pythons: Mapping[str, str], ubuntu: bool) -> list[Machine]:
 
 
 def select(wanted: list[str], known: list[Machine]) -> list[Machine]:
-    """The machines called `wanted`; all when that is empty.
+    """Returns the machines named `wanted`, or all if it is empty.
 
     Raises:
-        CheckError: one of them is not known here.
+        CheckError: a name is unknown.
     """
     by_name = {machine.name: machine for machine in known}
     unknown = [name for name in wanted if name not in by_name]
     if unknown:
-        raise CheckError(f"There is no {', '.join(unknown)} here; these can be checked: {', '.join(by_name)}.")
+        raise CheckError(f"Unknown machine {', '.join(unknown)}. Choose from {', '.join(by_name)}.")
     return [by_name[name] for name in wanted] or known
 
 
 def pythons_here(path: str, pyenv: Path) -> dict[str, str]:
-    """The Pythons of this machine that run, by command name: those of pyenv first, whose names on PATH are shims."""
-    found: dict[str, str] = {}
+    """Returns the paths of working Pythons by command name. Prefers pyenv versions to their shims on PATH."""
+    paths: dict[str, str] = {}
     folders = [*sorted((pyenv / "versions").glob("*/bin"), reverse=True), *map(Path, path.split(os.pathsep))]
     for name in (*SUPPORTED, *UNSUPPORTED):
         candidates = (str(folder / name) for folder in folders if os.access(folder / name, os.X_OK))
         runs = (command for command in candidates if _output([command, "-c", "print('yes')"]) == "yes")
         first = next(runs, None)
         if first:
-            found[name] = first
-    return found
+            paths[name] = first
+    return paths
 
 
 def _output(command: list[str]) -> str | None:
@@ -127,11 +133,11 @@ def _output(command: list[str]) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-# --- making a machine -----------------------------------------------------------------------------------------------
+# --- creating a machine ---------------------------------------------------------------------------------------------
 
 
 def bare_root(machine: Machine, folder: Path) -> Path:
-    """The root of `machine` under `folder`, made unless an earlier call did; staged, so never half there."""
+    """Returns the root of `machine` under `folder`. Creates it in a staging directory unless it exists."""
     root = folder / machine.name
     if not root.exists():
         staged = folder / f"{machine.name}.staged"
@@ -141,16 +147,16 @@ def bare_root(machine: Machine, folder: Path) -> Path:
         command = ["debootstrap", *options, str(machine.suite), str(staged)]
         with (folder / f"{machine.name}.debootstrap.log").open("wb") as log:
             if subprocess.call(command, stdout=log, stderr=log) != 0:
-                raise CheckError(f"debootstrap failed, see {log.name}")
+                raise CheckError(f"debootstrap failed (log: {log.name})")
         staged.rename(root)
     for name in ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf", CERTIFICATES):
-        if Path(name).is_file():  # what connects this machine to the network connects the fresh one
+        if Path(name).is_file():  # the fresh machine needs the network configuration of this one
             shutil.copyfile(name, root / name.lstrip("/"))
     return root
 
 
 def chroot_runner(root: Path, clone: Path, home: Path) -> Runner:
-    """Runs commands in `clone`, inside `root`. The namespace's mounts end with the command, whatever ends it."""
+    """Returns a runner for `clone` inside `root`. Its mounts end with the command, however that ends."""
     (home / "tmp").mkdir()
     mounts = ("-t proc proc {0}/proc", "--rbind /dev {0}/dev", "--bind {1}/tmp {0}/tmp")
     inside = " && ".join((*(f"mount {mount}" for mount in mounts), "exec chroot {0} /bin/sh -c {2}"))
@@ -165,14 +171,24 @@ def chroot_runner(root: Path, clone: Path, home: Path) -> Runner:
 
 
 def local_runner(clone: Path) -> Runner:
-    """Runs commands in `clone` on this machine, with this machine's environment less what names a Python."""
-    ours = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHON", "CONFIG", "DATA")
-    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    """Returns a runner for `clone` on this machine, without the environment variables that select a Python."""
+    dropped = (
+        "VIRTUAL_ENV",
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "MAKEFLAGS",
+        "MAKELEVEL",
+        "MFLAGS",
+        "PYTHON",
+        "CONFIG",
+        "DATA",
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in dropped}
     return lambda command, log: logged(["/bin/sh", "-c", command], log, clone, environment)
 
 
 def fresh_environment(environment: Mapping[str, str], home: str) -> dict[str, str]:
-    """What a fresh machine's shell has, and the network settings of this one."""
+    """Returns the environment of a fresh machine, with the network settings of this machine."""
     fresh = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": home, "LANG": "C.UTF-8"}
     fresh.update({name: environment[name] for name in PASSED_ON if name in environment})
     fresh.update(dict.fromkeys(("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO"), CERTIFICATES))
@@ -180,23 +196,23 @@ def fresh_environment(environment: Mapping[str, str], home: str) -> dict[str, st
 
 
 def quote(text: str) -> str:
-    """`text` as one word of a POSIX shell."""
+    """Quotes `text` as one word of a POSIX shell."""
     return "'" + text.replace("'", "'\\''") + "'"
 
 
 def logged(command: list[str], log: Path, folder: Path, environment: Mapping[str, str]) -> int:
-    """Runs `command` in `folder`, its output appended to `log`; returns its exit code."""
+    """Runs `command` in `folder`, appends its output to `log`, and returns its exit code."""
     with log.open("ab") as sink:
         return subprocess.call(
             command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink
         )
 
 
-# --- trying a machine -----------------------------------------------------------------------------------------------
+# --- checking a machine ---------------------------------------------------------------------------------------------
 
 
 def check(machine: Machine, folder: Path, commands: tuple[str, ...]) -> Outcome:
-    """Makes the machine, clones into it, runs the commands there, and cleans up; never raises CheckError."""
+    """Creates the machine, clones into it, runs the commands and cleans up. Never raises CheckError."""
     outcome = Outcome(machine.name)
     log = folder / f"{machine.name}.log"
     log.unlink(missing_ok=True)
@@ -205,7 +221,7 @@ def check(machine: Machine, folder: Path, commands: tuple[str, ...]) -> Outcome:
         with tempfile.TemporaryDirectory(prefix="fresh-", dir=home) as made:
             clone = Path(made, "kindred")
             if logged(["git", "clone", "--quiet", str(REPOSITORY), str(clone)], log, folder, os.environ) != 0:
-                raise CheckError(f"git clone failed, see {log}")
+                raise CheckError(f"git clone failed (log: {log})")
             run = chroot_runner(home, clone, Path(made)) if machine.suite else local_runner(clone)
             start = time.monotonic()
             try:
@@ -219,7 +235,11 @@ def check(machine: Machine, folder: Path, commands: tuple[str, ...]) -> Outcome:
 
 
 def try_commands(machine: Machine, run: Runner, commands: tuple[str, ...], folder: Path, outcome: Outcome) -> None:
-    """Runs `commands` on the machine and fills in `outcome`; raises CheckError at the first that fails it."""
+    """Runs `commands` on the machine and fills in `outcome`.
+
+    Raises:
+        CheckError: a command failed, or the setup did not refuse as it must.
+    """
     log, described = folder / f"{machine.name}.log", folder / f"{machine.name}.described"
     described.unlink(missing_ok=True)
     run(f'{machine.python} -c "{DESCRIBE}"', described)
@@ -230,33 +250,33 @@ def try_commands(machine: Machine, run: Runner, commands: tuple[str, ...], folde
         before, start = log.stat().st_size, time.monotonic()
         code = run(command + chosen, log)
         outcome.notes.append(f"{command} {time.monotonic() - start:.0f} s")
-        said = log.read_bytes()[before:].decode(errors="replace")
+        output = log.read_bytes()[before:].decode(errors="replace")
         if machine.refused:
-            outcome.notes = [refusal(code, said)]
+            outcome.notes = [refusal(code, output)]
             return
         if code != 0:
-            raise CheckError(f"{command} gave exit code {code}, see {log}")
+            raise CheckError(f"{command} failed with exit code {code} (log: {log})")
 
 
-def refusal(code: int, said: str) -> str:
-    """The sentence with which the set-up refused, from make's exit code and output.
+def refusal(code: int, output: str) -> str:
+    """Returns the sentence with which the setup refused, from the exit code and output of make.
 
     Raises:
-        CheckError: it did not refuse, or said more or less than one sentence.
+        CheckError: the setup did not refuse, or did not print exactly one sentence.
     """
-    lines = [line for line in said.splitlines() if line.strip() and not line.startswith("make")]
+    lines = [line for line in output.splitlines() if line.strip() and not line.startswith("make")]
     if code == 0:
-        raise CheckError("the set-up did not refuse")
+        raise CheckError("the setup did not refuse")
     if code != 2 or len(lines) != 1 or not lines[0].endswith("."):
         raise CheckError(f"refused with exit code {code} and {len(lines)} lines instead of one sentence: {lines[-1:]}")
     return f"refused: {lines[0]}"
 
 
-# --- for people -----------------------------------------------------------------------------------------------------
+# --- command --------------------------------------------------------------------------------------------------------
 
 
 def table(outcomes: list[Outcome]) -> Iterator[str]:
-    """The lines of the table: machine, Python, glibc, seconds, outcome."""
+    """Yields the lines of the table: machine, Python, glibc, seconds, outcome."""
     rows = [("machine", "python", "glibc", "seconds", "outcome")]
     rows += [(o.machine, o.python, o.glibc, f"{o.seconds:.0f}", _verdict(o)) for o in outcomes]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
@@ -269,25 +289,29 @@ def _verdict(outcome: Outcome) -> str:
 
 
 def check_able(chosen: list[Machine]) -> None:
-    """Raises CheckError, with what to do, where this machine cannot make the bare ones that were `chosen`."""
+    """Checks that this machine can create the bare machines among `chosen`.
+
+    Raises:
+        CheckError: it cannot. The message says what to do.
+    """
     if not any(machine.suite for machine in chosen):
         return
     if platform.system() != "Linux" or os.geteuid() != 0:
         raise CheckError(
-            "The bare machines need root on Linux (debootstrap, chroot): run `sudo make check-fresh`, or name a "
+            "The bare machines need root on Linux (debootstrap, chroot). Run `sudo make check-fresh`, or choose a "
             "Python as in `make check-fresh ONLY=python3.12`."
         )
     if shutil.which("debootstrap") is None:
-        raise CheckError("debootstrap is missing: install it with `apt-get install debootstrap`.")
+        raise CheckError("debootstrap is missing. Install it with `apt-get install debootstrap`.")
 
 
 def main(arguments: list[str]) -> int:
-    """Checks the machines named (all when none is) and prints the table; 0 when all did as they must, else 1."""
-    parser = argparse.ArgumentParser(prog="make check-fresh", description="Prove the set-up on fresh machines.")
+    """Checks the given machines, or all, and prints the table. Returns 0 if every check passed, otherwise 1."""
+    parser = argparse.ArgumentParser(prog="make check-fresh", description="Check the setup on fresh machines.")
     parser.add_argument("only", nargs="*", metavar="MACHINE", help="bookworm, trixie, python3.10, ... (default: all)")
     parser.add_argument("--full", action="store_true", help="also run " + " and ".join(FULL))
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir(), "kindred-check-fresh"))
-    parser.add_argument("--command", action="append", help="run this instead; may be given several times")
+    parser.add_argument("--command", action="append", help="run this command instead (repeatable)")
     options = parser.parse_args(arguments)
     commands = tuple(options.command or (SETUP + FULL if options.full else SETUP))
     options.work.mkdir(parents=True, exist_ok=True)

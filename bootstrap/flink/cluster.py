@@ -1,4 +1,4 @@
-"""Starts, checks and stops: one job manager, two task managers, Beam's job server, a pool of Python workers."""
+"""Starts, checks and stops one job manager, two task managers, the Beam job server and a pool of Python workers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bootstrap.flink.errors import Impossible, StepFailed
 from bootstrap.flink.process import Process, is_taken
 
 TASK_MANAGERS, SLOTS = 2, 2
-"""Task managers, and slots of each: one that is lost leaves enough slots for a job of parallelism two."""
+"""Number of task managers, and slots of each. After the loss of one, a job of parallelism two still fits."""
 
 _START_SECONDS = 90
 _RESULT = "BASH_JAVA_UTILS_EXEC_RESULT:"
@@ -33,7 +33,7 @@ _JAVA = ["java", *(f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in _OPEN
 
 @dataclasses.dataclass(frozen=True)
 class Ports:
-    """Where everything listens, on loopback alone."""
+    """Ports of the services, all on loopback."""
 
     rest: int = 8081
     rpc: int = 6123
@@ -43,10 +43,16 @@ class Ports:
 
 
 class Cluster:
-    """A standalone Flink cluster whose packages, pid files and logs are below `folder`."""
+    """A standalone Flink cluster on this machine."""
 
     def __init__(self, folder: Path, ports: Ports = Ports(), fetched: Path | None = None) -> None:
-        """`fetched` is where packages are, or are to be; `folder` unless several clusters share them."""
+        """Describes a cluster without starting it.
+
+        Args:
+          folder: the directory of configuration, pid files and logs.
+          ports: the ports of the services.
+          fetched: the directory of downloaded packages, to share them between clusters. Defaults to `folder`.
+        """
         self.folder = folder.absolute()
         self.ports = ports
         self._fetched = (fetched or folder).absolute()
@@ -57,15 +63,18 @@ class Cluster:
 
     @property
     def processes(self) -> list[Process]:
-        """All of them, in the order of their start."""
+        """All processes, in start order."""
         return [self.job_manager, *self.task_managers, self.worker_pool, self.job_server]
 
     def up(self, say: Callable[[str], None]) -> None:
-        """Starts what does not run yet, and waits until it answers.
+        """Starts the processes that do not run yet, and waits until they respond.
+
+        Args:
+          say: prints one line of progress.
 
         Raises:
-          Impossible: no Java, no Maven, or a port is taken by something else.
-          StepFailed: a package is not what was pinned, or a process ends or does not answer in time.
+          Impossible: Java or Maven is missing, or another program uses a port.
+          StepFailed: a package differs from the pinned one, or a process ends or does not respond in time.
         """
         packages.check_programs()
         with self._alone():
@@ -80,12 +89,12 @@ class Cluster:
                 raise
 
     def down(self) -> list[str]:
-        """Stops what runs; the names of what was stopped."""
+        """Stops the running processes and returns their names."""
         with self._alone():
             return self._stop()
 
     def slots(self) -> int:
-        """Slots that are free; 0 while the job manager does not answer."""
+        """Returns the number of free slots, or 0 if the job manager does not respond."""
         return int((self._overview() or {}).get("slots-available", 0))
 
     def _stop(self) -> list[str]:
@@ -100,8 +109,8 @@ class Cluster:
             port = getattr(self.ports, name)
             if process.running() is None and is_taken(port):
                 raise Impossible(
-                    f"port {port}, for {process.name} ({name}), is taken by another program: end it, or give other "
-                    "ports with --ports"
+                    f"another program uses port {port}, which {process.name} needs ({name}). Stop the program, or "
+                    "set other ports with --ports"
                 )
 
     def _start(self, flink: Path, jars: Path, say: Callable[[str], None]) -> None:
@@ -127,8 +136,8 @@ class Cluster:
 
     def _start_flink(self, flink: Path, jars: Path) -> None:
         logging = [f"-Dlog4j.configurationFile=file:{self.folder / 'conf' / 'log4j-console.properties'}"]
-        # With Beam among the task managers' own classes, a job keeps its Python workers from one stage to the next (as
-        # long as --environment_cache_millis says); with Beam from the job's jars, every stage starts new ones.
+        # With Beam on the class path of the task managers, a job keeps its Python workers between stages, for the time
+        # of --environment_cache_millis. With Beam in the jars of the job, every stage starts new workers.
         path = ["-cp", f"{flink}/lib/*:{jars}/*"]
         entry = {
             "JM": "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
@@ -148,15 +157,15 @@ class Cluster:
         )
 
     def _resources(self, flink: Path, kind: str) -> tuple[list[str], list[str]]:
-        """Options of the Java machine, and settings, as Flink's own start scripts ask for them."""
+        """Returns JVM options and Flink settings, computed by the tool that the Flink start scripts use."""
         tool = ["org.apache.flink.runtime.util.bash.BashJavaUtils", f"GET_{kind}_RESOURCE_PARAMS"]
         path = f"{flink}/bin/bash-java-utils.jar:{next(flink.glob('lib/flink-dist-*.jar'))}"
         command = ["java", "-cp", path, *tool, "--configDir", str(self.folder / "conf")]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        found = [line.removeprefix(_RESULT).split() for line in done.stdout.splitlines() if line.startswith(_RESULT)]
-        if len(found) != 2:
-            raise StepFailed(f"Flink does not accept its memory settings: {(done.stderr or done.stdout)[-500:]}")
-        return found[0], found[1]
+        results = [line.removeprefix(_RESULT).split() for line in done.stdout.splitlines() if line.startswith(_RESULT)]
+        if len(results) != 2:
+            raise StepFailed(f"Flink refuses its memory settings: {(done.stderr or done.stdout)[-500:]}")
+        return results[0], results[1]
 
     def _configure(self) -> None:
         conf = self.folder / "conf"
@@ -181,22 +190,22 @@ class Cluster:
         while not is_ready():
             dead = next((process for process in self.processes if process.running() is None), None)
             if dead is not None:
-                raise StepFailed(f"{dead.name} has ended; {dead.log} says:\n{dead.last_words()}")
+                raise StepFailed(f"{dead.name} has stopped. The end of {dead.log}:\n{dead.last_words()}")
             if time.monotonic() > deadline:
-                raise StepFailed(f"{what} is not up after {_START_SECONDS} s; see {self.folder / 'log'}")
+                raise StepFailed(f"{what} did not start within {_START_SECONDS} s. See {self.folder / 'log'}")
             time.sleep(0.2)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """Two commands at the same time wait for each other."""
+        """Lets only one command run at a time."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
 
-# Without the two of network memory the sort shuffle of a job with many stages has "an insufficient number of network
-# buffers". The heartbeats find a lost task manager in seconds; the job is then tried anew.
+# Without the two settings of network memory, the sort shuffle of a job with many stages fails with "an insufficient
+# number of network buffers". The heartbeats detect a lost task manager within seconds, and Flink restarts the job.
 _SETTINGS = """\
 jobmanager.rpc.address: localhost
 jobmanager.rpc.port: {rpc}

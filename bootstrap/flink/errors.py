@@ -1,24 +1,24 @@
-"""What `make flink-up` raises.
+"""Errors of `make flink-up`.
 
 FlinkError
-├── Impossible       this machine lacks what it takes, or a port is taken
-└── StepFailed       a download or a process did not do what it should
+├── Impossible       a program is missing, or a port is in use
+└── StepFailed       a download or a process failed
 """
 
 from __future__ import annotations
 
 
 class FlinkError(Exception):
-    """The cluster cannot be had; the message says why and what to do."""
+    """The cluster cannot run. The message has the reason and a solution."""
 
     exit_code = 1
 
 
 class Impossible(FlinkError):
-    """This machine lacks what it takes, or a port is taken."""
+    """A program is missing, or a port is in use."""
 
     exit_code = 2
 
 
 class StepFailed(FlinkError):
-    """A download or a process did not do what it should."""
+    """A download or a process failed."""

@@ -1,4 +1,4 @@
-"""Fetches Flink (PyPI) and Beam's job server (Maven) from the configured registries, and proves them by checksum."""
+"""Downloads Flink (PyPI) and the Beam job server (Maven) from the configured registries, and verifies checksums."""
 
 from __future__ import annotations
 
@@ -20,27 +20,30 @@ _SECONDS = 900
 
 
 def check_programs() -> None:
-    """Looks for Java and Maven.
+    """Checks that Java and Maven are installed.
 
     Raises:
-      Impossible: one is missing, or Java is too old.
+      Impossible: one of them is not on PATH.
     """
     for program, package in (("java", "a JRE of version 11 or 17"), ("mvn", "Maven")):
         if shutil.which(program) is None:
-            raise Impossible(f"there is no `{program}` on PATH, and Flink needs it: install {package}")
+            raise Impossible(f"`{program}` is not on PATH, but Flink needs it. Install {package}")
 
 
 def fetch(folder: Path) -> tuple[Path, Path]:
-    """The folders of Flink and of the job server's jars below `folder`; fetched unless they are there already.
+    """Downloads the packages that are missing below `folder`.
+
+    Returns:
+      The folders of Flink and of the jars of the job server.
 
     Raises:
-      StepFailed: a package cannot be had, or is not the pinned one.
+      StepFailed: a download failed, or a package differs from the pinned one.
     """
     return _once(folder / "flink", REQUIREMENTS, _fetch_flink), _once(folder / "job-server", JAR_SUMS, _fetch_jars)
 
 
 def _once(place: Path, pinned_by: Path, fetch_into: object) -> Path:
-    """Fills `place` whole or not at all; again when the file that pins its content has changed."""
+    """Fills `place` in a staging directory. Repeats this if the file that pins its content has changed."""
     stamp, wanted = place / "pinned", pinned_by.read_text(encoding="utf-8")
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return place
@@ -56,10 +59,10 @@ def _once(place: Path, pinned_by: Path, fetch_into: object) -> Path:
 
 
 def _fetch_flink(into: Path) -> None:
-    """uv refuses a package whose checksum is not the pinned one."""
+    """Installs Flink with uv, which refuses a package with another checksum than the pinned one."""
     uv = create_venv.find_uv() or create_venv.installed_uv()
     if uv is None:
-        raise StepFailed("there is no uv, which `make` installs: remove .venv and run `make doctor`")
+        raise StepFailed("uv is missing, which `make` installs. Remove .venv and run `make doctor`")
     command = [uv, "pip", "install", "--python", sys.executable, "--target", str(into / "packages"), "--no-deps"]
     pinned = ["--require-hashes", "--build-constraints", str(BUILD_REQUIREMENTS), "--requirements", str(REQUIREMENTS)]
     _run("Flink", [*command, *pinned], into.with_name("flink.log"))
@@ -74,23 +77,27 @@ def _fetch_jars(into: Path) -> None:
 
 
 def verify(folder: Path, sums: str) -> None:
-    """Compares the jars in `folder` with `sums`, lines as `sha256sum` writes them.
+    """Compares the jars in `folder` with pinned checksums.
+
+    Args:
+      folder: the directory of the jars.
+      sums: lines in the format of `sha256sum`.
 
     Raises:
-      StepFailed: a jar is missing, one too many, or another than was pinned.
+      StepFailed: a jar is missing, not pinned, or has another checksum.
     """
     wanted = {name: digest for digest, name in (line.split() for line in sums.splitlines())}
-    found = {path.name: path for path in folder.glob("*.jar")}
-    faults = [f"{name} is missing" for name in sorted(wanted.keys() - found.keys())]
-    faults += [f"{name} is not pinned" for name in sorted(found.keys() - wanted.keys())]
-    for name in sorted(wanted.keys() & found.keys()):
-        digest = hashlib.sha256(found[name].read_bytes()).hexdigest()
+    jars = {path.name: path for path in folder.glob("*.jar")}
+    faults = [f"{name} is missing" for name in sorted(wanted.keys() - jars.keys())]
+    faults += [f"{name} is not pinned" for name in sorted(jars.keys() - wanted.keys())]
+    for name in sorted(wanted.keys() & jars.keys()):
+        digest = hashlib.sha256(jars[name].read_bytes()).hexdigest()
         if digest != wanted[name]:
-            faults.append(f"{name} has the sha256 {digest}, and {wanted[name]} is pinned")
+            faults.append(f"{name} has the sha256 {digest}, but {wanted[name]} is pinned")
     if faults:
         raise StepFailed(
-            "the job server's jars are not those of bootstrap/flink/jars.sha256: "
-            f"{'; '.join(faults[:3])}{' ...' if len(faults) > 3 else ''}. Do not run them; see where Maven got them."
+            "the jars of the job server differ from bootstrap/flink/jars.sha256: "
+            f"{', '.join(faults[:3])}{' ...' if len(faults) > 3 else ''}. Do not run them. Check the Maven source."
         )
 
 
@@ -102,12 +109,10 @@ def _run(what: str, command: list[str], log: Path) -> None:
                 env=os.environ | {"MAVEN_OPTS": os.environ.get("MAVEN_OPTS", "-Xmx512m")},
             )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise StepFailed(f"{what} could not be fetched within {_SECONDS // 60} minutes; see {log}") from None
+        raise StepFailed(f"{what} could not be downloaded within {_SECONDS // 60} minutes. See {log}") from None
     except (OSError, subprocess.CalledProcessError):
-        said = log.read_text(errors="replace")
-        if "hash mismatch" in said.lower():
-            raise StepFailed(
-                f"{what} is not what is pinned: its checksum is another one. Do not run it; see {log}"
-            ) from None
-        last = next((line for line in reversed(said.splitlines()) if line.strip()), "")
-        raise StepFailed(f"{what} could not be fetched: {last.strip()[:300]}; see {log}") from None
+        output = log.read_text(errors="replace")
+        if "hash mismatch" in output.lower():
+            raise StepFailed(f"{what} has another checksum than the pinned one. Do not run it. See {log}") from None
+        last = next((line for line in reversed(output.splitlines()) if line.strip()), "")
+        raise StepFailed(f"{what} could not be downloaded: {last.strip()[:300]}. See {log}") from None

@@ -1,4 +1,4 @@
-"""A process that outlives the command that starts it: its pid file, its log, and its end."""
+"""A background process with a pid file and a log."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _LAST_BYTES = 64 << 10
 
 @dataclasses.dataclass(frozen=True)
 class Process:
-    """One process of the cluster below `folder`."""
+    """A process of the cluster. `folder` has its pid file and its log."""
 
     name: str
     folder: Path
 
     @property
     def pid_file(self) -> Path:
-        """Holds the pid and the time of the start: a pid alone may be somebody else's by now."""
+        """The file of the pid and the start time. The start time detects that another process reuses the pid."""
         return self.folder / "run" / f"{self.name}.pid"
 
     @property
     def log(self) -> Path:
-        """All that it said since it was started last."""
+        """The output since the last start."""
         return self.folder / "log" / f"{self.name}.log"
 
     def start(self, command: list[str], environment: dict[str, str] | None = None) -> None:
-        """Starts `command` in a session of its own, unless it runs already."""
+        """Starts `command` in a new session unless the process already runs."""
         if self.running() is not None:
             return
         for place in (self.pid_file, self.log):
@@ -50,20 +50,20 @@ class Process:
         staged.rename(self.pid_file)
 
     def running(self) -> psutil.Process | None:
-        """The process, if it is there."""
+        """Returns the running process, or None."""
         try:
             pid, born = self.pid_file.read_text(encoding="utf-8").split()
-            found = psutil.Process(int(pid))
-            alive = abs(found.create_time() - float(born)) < 1 and found.status() != psutil.STATUS_ZOMBIE
+            process = psutil.Process(int(pid))
+            alive = abs(process.create_time() - float(born)) < 1 and process.status() != psutil.STATUS_ZOMBIE
         except (OSError, ValueError, psutil.NoSuchProcess):
             return None
-        return found if alive else None
+        return process if alive else None
 
     def stop(self) -> bool:
-        """Ends the process and its children; whether there was one."""
-        found = self.running()
-        if found is not None:
-            end = [found, *found.children(recursive=True)]
+        """Stops the process and its children. Returns whether the process was running."""
+        process = self.running()
+        if process is not None:
+            end = [process, *process.children(recursive=True)]
             for each in end:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     each.send_signal(signal.SIGTERM)
@@ -73,21 +73,21 @@ class Process:
                     each.kill()
             psutil.wait_procs(left, timeout=_TERM_SECONDS)
         self.pid_file.unlink(missing_ok=True)
-        return found is not None
+        return process is not None
 
     def last_words(self, lines: int = 5) -> str:
-        """The end of the log."""
+        """Returns the last lines of the log."""
         try:
             with self.log.open("rb") as log:
                 log.seek(max(0, os.fstat(log.fileno()).st_size - _LAST_BYTES))
-                said = log.read().decode(errors="replace").splitlines()
+                output = log.read().decode(errors="replace").splitlines()
         except OSError:
             return ""
-        return "\n".join(said[-lines:])
+        return "\n".join(output[-lines:])
 
 
 def is_taken(port: int) -> bool:
-    """Whether something listens on a port of this machine."""
+    """Whether a program listens on a port of this machine."""
     with contextlib.closing(socket.socket()) as probe:
         probe.settimeout(2)
         return probe.connect_ex(("127.0.0.1", port)) == 0

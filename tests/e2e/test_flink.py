@@ -66,7 +66,7 @@ def cluster(here: Future[tuple[int, str]], tmp_path_factory: pytest.TempPathFact
     try:
         started.up(print)
     except StepFailed as error:
-        if "could not be fetched" in str(error):
+        if "could not be downloaded" in str(error):
             pytest.skip(f"the packages of Flink cannot be had here: {error}")
         raise
     yield started

@@ -1,4 +1,4 @@
-"""The set-up is run for real, in a repository of its own, with stand-ins for uv and for other Pythons."""
+"""Runs the real setup in a temporary repository, with fakes of uv and of other Pythons."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ import runpy, sys
 sys.executable, sys.argv = sys.argv[1], sys.argv[2:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-"""Runs a program as if the Python at argv[1] did: create_venv.py asks `sys.executable` what it is."""
+"""Runs a program with the Python at argv[1] as `sys.executable`, which create_venv.py inspects."""
 
 GOOD_UV = """#!/bin/sh
 if [ "$1" = --version ]; then echo "uv {version} (x86_64)"; exit; fi
@@ -38,7 +38,7 @@ touch .venv/pyvenv.cfg
 
 
 class Fresh(NamedTuple):
-    """A fresh clone and the only folder on PATH."""
+    """A fresh clone, and a folder of programs that comes first on PATH."""
 
     root: Path
     bin: Path
@@ -50,7 +50,7 @@ class Fresh(NamedTuple):
         return path
 
     def python(self, name: str, version: str, **more: object) -> Path:
-        """A stand-in that says it is Python `version`, and that, told to run a program, prints its command line."""
+        """Creates a fake Python `version`. Instead of running a program, it prints its command line."""
         about = {"executable": str(self.bin / name), "version": version, "implementation": "CPython"}
         answer = json.dumps({**about, "bits": 64, "abiflags": "", **more})
         return self.executable(name, f'#!/bin/sh\nif [ "$1" = -c ]; then echo \'{answer}\'; else echo "$0 $@"; fi\n')
@@ -71,11 +71,11 @@ class Fresh(NamedTuple):
         script = [str(self.root / "bootstrap" / "create_venv.py"), *arguments]
         command = [sys.executable, *(["-c", PRETEND, str(python)] if python else []), *script]
         environment = {"PATH": f"{self.bin}:/bin:/usr/bin", "HOME": str(self.root), **env}
-        # Whoever runs the tests in the background ignores interrupts, and so would the program.
-        return subprocess.run(command, capture_output=True, text=True, env=environment, preexec_fn=_hear_interrupts)
+        # Processes in the background ignore interrupts, and the program would inherit that.
+        return subprocess.run(command, capture_output=True, text=True, env=environment, preexec_fn=_accept_interrupts)
 
 
-def _hear_interrupts() -> None:
+def _accept_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -91,21 +91,21 @@ def fresh(tmp_path: Path) -> Fresh:
     return Fresh(root, tmp_path / "bin")
 
 
-def assert_refused(done: subprocess.CompletedProcess[str], *said: str) -> None:
+def assert_refused(done: subprocess.CompletedProcess[str], *messages: str) -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert done.stderr.endswith(".\n")
-    for words in said:
-        assert words in done.stderr
+    for message in messages:
+        assert message in done.stderr
 
 
-def test_it_parses_on_python_3_6() -> None:
+def test_script_parses_on_python_3_6() -> None:
     ast.parse(SOURCE.read_text(), feature_version=(3, 6))
     assert "from __future__ import annotations" not in SOURCE.read_text()  # a syntax error on 3.6
 
 
-def test_set_up_installs_repairs_and_stamps(fresh: Fresh) -> None:
+def test_setup_installs_repairs_and_stamps(fresh: Fresh) -> None:
     fresh.uv()
     done = fresh.run()
     assert done.returncode == 0, done.stderr
@@ -116,7 +116,7 @@ def test_set_up_installs_repairs_and_stamps(fresh: Fresh) -> None:
     assert fresh.stamp.exists()
 
 
-def test_a_second_call_does_nothing_but_renew_the_stamp(fresh: Fresh) -> None:
+def test_second_call_only_renews_stamp(fresh: Fresh) -> None:
     fresh.uv()
     fresh.run()
     os.utime(fresh.stamp, (0, 0))
@@ -126,7 +126,7 @@ def test_a_second_call_does_nothing_but_renew_the_stamp(fresh: Fresh) -> None:
 
 
 @pytest.mark.parametrize("name", create_venv.INPUTS)
-def test_a_changed_input_means_setting_up_again(fresh: Fresh, name: str) -> None:
+def test_changed_input_triggers_setup(fresh: Fresh, name: str) -> None:
     fresh.uv()
     fresh.run()
     with (fresh.root / name).open("a") as file:
@@ -135,7 +135,7 @@ def test_a_changed_input_means_setting_up_again(fresh: Fresh, name: str) -> None
     assert len(fresh.calls) == 2
 
 
-def test_a_killed_set_up_is_done_again(fresh: Fresh) -> None:
+def test_killed_setup_is_repeated(fresh: Fresh) -> None:
     fresh.uv()
     fresh.run()
     (fresh.root / "uv.lock").write_text("version = 2\n")
@@ -149,7 +149,7 @@ def test_a_killed_set_up_is_done_again(fresh: Fresh) -> None:
 
 
 @pytest.mark.parametrize("missing", ["bin/python", "pyvenv.cfg", "kindred.stamp"])
-def test_nothing_of_an_unfinished_venv_is_kept(fresh: Fresh, missing: str) -> None:
+def test_unfinished_venv_is_removed(fresh: Fresh, missing: str) -> None:
     fresh.uv()
     fresh.run()
     (fresh.root / "uv.lock").write_text("version = 2\n")
@@ -160,7 +160,7 @@ def test_nothing_of_an_unfinished_venv_is_kept(fresh: Fresh, missing: str) -> No
     assert fresh.stamp.exists()
 
 
-def test_a_finished_venv_is_kept_and_changed(fresh: Fresh) -> None:
+def test_finished_venv_is_updated(fresh: Fresh) -> None:
     fresh.uv()
     fresh.run()
     (fresh.root / "uv.lock").write_text("version = 2\n")
@@ -169,27 +169,27 @@ def test_a_finished_venv_is_kept_and_changed(fresh: Fresh) -> None:
     assert (fresh.root / ".venv" / "lib").exists()
 
 
-def test_two_set_ups_at_once_are_one_after_the_other(fresh: Fresh) -> None:
+def test_concurrent_setups_run_in_sequence(fresh: Fresh) -> None:
     fresh.uv(then="sleep 1")
     with ThreadPoolExecutor() as pool:
         done = [call.result() for call in [pool.submit(fresh.run) for _ in range(2)]]
     assert [one.returncode for one in done] == [0, 0]
     assert len(fresh.calls) == 1
-    assert sum("waiting for it" in one.stderr for one in done) == 1
+    assert sum("Waiting for it" in one.stderr for one in done) == 1
 
 
-def test_a_failing_uv_shows_its_last_lines_and_the_log(fresh: Fresh) -> None:
+def test_failing_uv_is_reported(fresh: Fresh) -> None:
     fresh.uv(then="seq 100; echo no route to the index >&2; exit 7")
     done = fresh.run()
     assert done.returncode == 1
     assert "no route to the index" in done.stderr
     assert str(fresh.root / "build" / "setup.log") in done.stderr
     assert "Traceback" not in done.stderr
-    assert "\n50\n" not in done.stderr  # the last lines only
+    assert "\n50\n" not in done.stderr  # only the last lines
     assert not fresh.stamp.exists()
 
 
-def test_an_interrupt_says_so_in_a_line(fresh: Fresh) -> None:
+def test_interrupt_is_reported(fresh: Fresh) -> None:
     fresh.uv(then="kill -INT $PPID; sleep 1")
     done = fresh.run()
     assert done.returncode == 130
@@ -199,16 +199,16 @@ def test_an_interrupt_says_so_in_a_line(fresh: Fresh) -> None:
 
 
 @pytest.mark.parametrize("version", ["3.9.18", "3.14.0", "2.7.18"])
-def test_an_unsupported_python_alone_is_refused(fresh: Fresh, version: str) -> None:
+def test_unsupported_python_is_refused(fresh: Fresh, version: str) -> None:
     old = fresh.python("python-old", version)
     done = fresh.run(python=old, PATH=str(fresh.bin))
     assert_refused(done, f"Python {version}", "3.10, 3.11, 3.12 or 3.13", "make PYTHON=")
 
 
-def test_a_chosen_python_is_used_or_refused_never_replaced(fresh: Fresh) -> None:
+def test_chosen_python_is_never_replaced(fresh: Fresh) -> None:
     fresh.python("python3.12", "3.12.1")
     old = fresh.python("python-old", "3.9.18")
-    assert_refused(fresh.run("--chosen", python=old), "the one you named is Python 3.9.18")
+    assert_refused(fresh.run("--chosen", python=old), "the chosen one is Python 3.9.18")
 
 
 @pytest.mark.parametrize(
@@ -219,13 +219,13 @@ def test_a_chosen_python_is_used_or_refused_never_replaced(fresh: Fresh) -> None
         ({"abiflags": "t"}, "without the GIL"),
     ],
 )
-def test_other_builds_of_a_supported_version_are_refused(fresh: Fresh, more: dict[str, object], words: str) -> None:
+def test_unsupported_builds_are_refused(fresh: Fresh, more: dict[str, object], words: str) -> None:
     odd = fresh.python("python-odd", "3.11.1", **more)
     assert_refused(fresh.run("--chosen", python=odd), words)
 
 
-def test_a_supported_python_on_path_stands_in_for_an_unsupported_one(fresh: Fresh) -> None:
-    fresh.executable("python3.13", "#!/bin/sh\nexit 127\n")  # as pyenv's shims are for versions not switched on
+def test_supported_python_on_path_is_used(fresh: Fresh) -> None:
+    fresh.executable("python3.13", "#!/bin/sh\nexit 127\n")  # like a pyenv shim of an inactive version
     fresh.python("python3.12", "3.12.1")
     fresh.python("python3.11", "3.11.7")
     old = fresh.python("python-old", "3.9.18")
@@ -234,27 +234,27 @@ def test_a_supported_python_on_path_stands_in_for_an_unsupported_one(fresh: Fres
     assert (done.returncode, done.stdout) == (0, f"{fresh.bin / 'python3.12'} {script} --chosen\n")
 
 
-def test_the_python_of_the_last_set_up_is_kept(fresh: Fresh) -> None:
+def test_python_of_last_setup_is_kept(fresh: Fresh) -> None:
     fresh.python("python3.12", "3.12.1")
     fresh.stamp.parent.mkdir()
     fresh.stamp.write_text(json.dumps({"digest": "old", "python": str(fresh.bin / "python3.12")}))
     assert fresh.run().stdout.startswith(str(fresh.bin / "python3.12"))
 
 
-def test_a_python_without_venv_is_refused(fresh: Fresh, tmp_path: Path) -> None:
+def test_python_without_venv_is_refused(fresh: Fresh, tmp_path: Path) -> None:
     (tmp_path / "ensurepip.py").write_text("raise ImportError\n")
     done = fresh.run(PATH=str(fresh.bin), PYTHONPATH=str(tmp_path))
     assert_refused(done, "has no venv module", "apt-get install python3.")
 
 
-def test_with_uv_on_path_venv_is_not_needed(fresh: Fresh, tmp_path: Path) -> None:
+def test_uv_on_path_replaces_venv(fresh: Fresh, tmp_path: Path) -> None:
     (tmp_path / "ensurepip.py").write_text("raise ImportError\n")
     fresh.uv()
     assert fresh.run(PYTHONPATH=str(tmp_path)).returncode == 0
 
 
 @pytest.mark.parametrize(("version", "taken"), [("0.13.9", True), ("0.9.0", True), ("1.2", True), ("0.8.24", False)])
-def test_an_old_uv_is_not_taken(fresh: Fresh, version: str, taken: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_uv_is_ignored(fresh: Fresh, version: str, taken: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     fresh.uv(version=version)
     monkeypatch.setenv("PATH", f"{fresh.bin}:/bin")
     assert create_venv.find_uv() == (str(fresh.bin / "uv") if taken else None)
@@ -270,7 +270,7 @@ def test_an_old_uv_is_not_taken(fresh: Fresh, version: str, taken: bool, monkeyp
         ("Linux", "x86_64", ("", ""), "has another C library"),
     ],
 )
-def test_other_platforms_are_refused(
+def test_unsupported_platforms_are_refused(
     system: str, machine: str, library: tuple[str, str], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(platform, "system", lambda: system)
@@ -288,7 +288,7 @@ def test_other_platforms_are_refused(
         ("Darwin", "arm64", ("", "")),
     ],
 )
-def test_supported_platforms_are_not(
+def test_supported_platforms_pass(
     system: str, machine: str, library: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(platform, "system", lambda: system)
@@ -297,11 +297,11 @@ def test_supported_platforms_are_not(
     create_venv.check_platform()
 
 
-def test_a_full_disk_is_refused_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(create_venv, "ROOT", tmp_path)
     monkeypatch.setattr(create_venv, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(create_venv, "DISK_NEEDED", 10**18)
-    with pytest.raises(create_venv.UnsupportedError, match="make room first"):
+    with pytest.raises(create_venv.UnsupportedError, match="free some space first"):
         create_venv.check_disk()
     (tmp_path / ".venv").mkdir()
     create_venv.check_disk()

@@ -1,4 +1,4 @@
-"""`make flink-up`, as far as it goes without Flink: what it refuses, checksums, pid files."""
+"""`make flink-up` without Flink: refusals, checksums, pid files."""
 
 from __future__ import annotations
 
@@ -37,29 +37,27 @@ def jars(tmp_path: Path) -> Path:
     return folder
 
 
-def test_jars_that_are_the_pinned_ones_pass(jars: Path) -> None:
+def test_pinned_jars_pass(jars: Path) -> None:
     packages.verify(jars, sums(jars))
 
 
-def test_a_changed_jar_is_refused_with_both_sums(jars: Path) -> None:
+def test_changed_jar_is_refused(jars: Path) -> None:
     pinned = sums(jars)
     (jars / "b.jar").write_bytes(b"other")
     with pytest.raises(
-        StepFailed, match=rf"b.jar has the sha256 {hashlib.sha256(b'other').hexdigest()}, and \w+ is pinned"
+        StepFailed, match=rf"b.jar has the sha256 {hashlib.sha256(b'other').hexdigest()}, but \w+ is pinned"
     ):
         packages.verify(jars, pinned)
 
 
-def test_a_jar_missing_or_one_too_many_is_refused(jars: Path) -> None:
+def test_missing_or_extra_jar_is_refused(jars: Path) -> None:
     pinned = sums(jars)
     (jars / "a.jar").rename(jars / "c.jar")
-    with pytest.raises(StepFailed, match=r"a.jar is missing; c.jar is not pinned"):
+    with pytest.raises(StepFailed, match=r"a.jar is missing, c.jar is not pinned"):
         packages.verify(jars, pinned)
 
 
-def test_packages_that_are_refused_are_not_there_for_the_next_try(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refused_packages_are_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pinned = tmp_path / "pinned"
     pinned.write_text("v1")
     tries: list[Path] = []
@@ -68,7 +66,7 @@ def test_packages_that_are_refused_are_not_there_for_the_next_try(
         tries.append(into)
         (into / "x").write_text("")
         if len(tries) == 1:
-            raise StepFailed("not the pinned one")
+            raise StepFailed("another version")
 
     place = tmp_path / "place"
     with pytest.raises(StepFailed):
@@ -79,21 +77,21 @@ def test_packages_that_are_refused_are_not_there_for_the_next_try(
     assert len(tries) == 2, "fetched once"
     pinned.write_text("v2")
     packages._once(place, pinned, fill)
-    assert len(tries) == 3, "fetched anew where another version is pinned"
+    assert len(tries) == 3, "fetched again because another version is pinned"
 
 
-def test_another_checksum_is_no_failure_to_fetch(tmp_path: Path) -> None:
-    """Tests skip where packages cannot be fetched: never where they are others than the pinned ones."""
-    for said, words in (
-        ("error: Hash mismatch for `flink==1`\nExpected: ...", "not what is pinned"),
-        ("error: no route to host", "could not be fetched: error: no route to host"),
+def test_checksum_error_is_not_download_error(tmp_path: Path) -> None:
+    """Tests skip if a download fails, but not if a package differs from the pinned one."""
+    for output, message in (
+        ("error: Hash mismatch for `flink==1`\nExpected: ...", "another checksum than the pinned one"),
+        ("error: no route to host", "could not be downloaded: error: no route to host"),
     ):
-        with pytest.raises(StepFailed, match=words) as refused:
-            packages._run("Flink", ["sh", "-c", f"printf '%s' '{said}'; exit 1"], tmp_path / "log")
-        assert ("could not be fetched" in str(refused.value)) == ("route" in said)
+        with pytest.raises(StepFailed, match=message) as refused:
+            packages._run("Flink", ["sh", "-c", f"printf '%s' '{output}'; exit 1"], tmp_path / "log")
+        assert ("could not be downloaded" in str(refused.value)) == ("route" in output)
 
 
-def test_everything_is_pinned_with_a_checksum_and_no_registry_is_named() -> None:
+def test_packages_are_pinned_without_registry() -> None:
     for file in (packages.REQUIREMENTS, packages.BUILD_REQUIREMENTS):
         (line,) = [line for line in file.read_text().splitlines() if line and not line.startswith("#")]
         assert re.fullmatch(r"[\w-]+==[\d.]+ --hash=sha256:[0-9a-f]{64}", line)
@@ -106,39 +104,37 @@ def test_everything_is_pinned_with_a_checksum_and_no_registry_is_named() -> None
 
 
 @pytest.mark.parametrize("missing", ["java", "mvn"])
-def test_without_java_or_maven_it_is_exit_2_and_the_reason(
+def test_missing_program_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: str
 ) -> None:
     monkeypatch.setattr(packages.shutil, "which", lambda program: None if program == missing else f"/bin/{program}")
     assert command.main(["up", "--folder", str(tmp_path)]) == 2
-    assert f"there is no `{missing}` on PATH" in capsys.readouterr().err
+    assert f"`{missing}` is not on PATH" in capsys.readouterr().err
 
 
-def test_a_taken_port_is_exit_2_and_named(
+def test_used_port_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(packages, "check_programs", lambda: None)
-    monkeypatch.setattr(
-        packages, "fetch", lambda folder: pytest.fail("nothing is fetched before the ports are looked at")
-    )
+    monkeypatch.setattr(packages, "fetch", lambda folder: pytest.fail("downloads must not start before the port check"))
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
         assert command.main(["up", "--folder", str(tmp_path), "--ports", f"{taken},61,62,63,64"]) == 2
-    assert f"port {taken}, for job-manager (rest), is taken by another program" in capsys.readouterr().err
+    assert f"another program uses port {taken}, which job-manager needs (rest)" in capsys.readouterr().err
 
 
-def test_down_where_nothing_runs_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_down_without_processes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["down", "--folder", str(tmp_path)]) == 0
     assert command.main(["status", "--folder", str(tmp_path)]) == 1
     assert "nothing was running" in capsys.readouterr().err
 
 
-def test_bad_ports_are_refused_by_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_ports_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         command.main(["up", "--ports", "1,2,3,4,4"])
 
 
-def test_a_process_is_started_once_found_again_and_stopped_with_its_children(tmp_path: Path) -> None:
+def test_process_starts_once_and_stops_with_children(tmp_path: Path) -> None:
     process = Process("sleeper", tmp_path)
     shell = ["sh", "-c", "echo hello; sleep 60 & wait"]
     process.start(shell)
@@ -146,7 +142,7 @@ def test_a_process_is_started_once_found_again_and_stopped_with_its_children(tmp
     assert found is not None
     process.start(shell)
     again = Process("sleeper", tmp_path).running()
-    assert again is not None and again.pid == found.pid, "idempotent, and found by another command"
+    assert again is not None and again.pid == found.pid, "start is idempotent, and another command finds the process"
     _until(lambda: len(found.children()) == 1)
     (child,) = found.children()
     assert process.last_words() == "hello"
@@ -154,7 +150,7 @@ def test_a_process_is_started_once_found_again_and_stopped_with_its_children(tmp
     assert not found.is_running() and not child.is_running()
 
 
-def test_a_pid_of_somebody_else_is_not_ours(tmp_path: Path) -> None:
+def test_reused_pid_is_ignored(tmp_path: Path) -> None:
     process = Process("sleeper", tmp_path)
     process.pid_file.parent.mkdir()
     process.pid_file.write_text(f"{os.getpid()} 12345.0\n")
@@ -164,7 +160,7 @@ def test_a_pid_of_somebody_else_is_not_ours(tmp_path: Path) -> None:
     assert process.running() is None
 
 
-def test_a_process_that_ignores_the_polite_signal_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_ignoring_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bootstrap.flink.process._TERM_SECONDS", 0.5)
     process = Process("stubborn", tmp_path)
     deaf = (
@@ -176,19 +172,19 @@ def test_a_process_that_ignores_the_polite_signal_is_killed(tmp_path: Path, monk
     assert process.running() is None
 
 
-def test_a_process_that_ends_while_starting_is_named_with_its_last_words(tmp_path: Path) -> None:
+def test_early_exit_is_reported_with_log(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path, Ports(1, 2, 3, 4, 5))
     for process in cluster.processes:
         process.start(["sh", "-c", "echo no such class; exit 1" if process.name == "job-server" else "sleep 30"])
     _until(lambda: cluster.job_server.running() is None)
     try:
-        with pytest.raises(StepFailed, match=r"(?s)job-server has ended; .*no such class"):
+        with pytest.raises(StepFailed, match=r"(?s)job-server has stopped. .*no such class"):
             cluster._wait("Flink", lambda: False)
     finally:
         assert cluster.down() == ["worker-pool", "task-manager-2", "task-manager-1", "job-manager"]
 
 
-def test_the_configuration_is_on_loopback_alone(tmp_path: Path) -> None:
+def test_configuration_uses_only_loopback(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path, Ports(rest=18081, rpc=16123))
     cluster._configure()
     settings = yaml.safe_load((tmp_path / "conf" / "config.yaml").read_text())
@@ -198,7 +194,7 @@ def test_the_configuration_is_on_loopback_alone(tmp_path: Path) -> None:
     assert settings["taskmanager.network.sort-shuffle.min-buffers"] == 16
 
 
-def test_a_memory_setting_that_flink_refuses_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_memory_settings_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "flink-dist-1.jar").write_text("")
 
@@ -206,11 +202,11 @@ def test_a_memory_setting_that_flink_refuses_is_said(tmp_path: Path, monkeypatch
         stdout, stderr = "", "IllegalConfigurationException: too little"
 
     monkeypatch.setattr(clusters.subprocess, "run", lambda *args, **kwargs: Done)
-    with pytest.raises(StepFailed, match=r"does not accept its memory settings: .*too little"):
+    with pytest.raises(StepFailed, match=r"refuses its memory settings: .*too little"):
         Cluster(tmp_path)._resources(tmp_path, "TM")
 
 
-def test_the_errors_have_the_codes_of_the_contract() -> None:
+def test_error_exit_codes() -> None:
     assert (Impossible.exit_code, StepFailed.exit_code) == (2, 1)
 
 

