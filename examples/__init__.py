@@ -1,1 +1,1 @@
-"""Runnable examples: one folder each, with a pipeline file and the command that makes or fetches its data."""
+"""Runnable examples. Each folder has a pipeline file and a command that generates or downloads the data."""

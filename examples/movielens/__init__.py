@@ -1,1 +1,1 @@
-"""MovieLens ratings: who gave which film how many stars."""
+"""MovieLens: star ratings of films by users."""

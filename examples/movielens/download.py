@@ -1,6 +1,6 @@
-"""The command that fetches MovieLens ratings: `python -m examples.movielens.download [--size 100k|1m] [--output DIR]`.
+"""Downloads MovieLens ratings: `python -m examples.movielens.download [--size 100k|1m] [--output DIR]`.
 
-The archive comes from its publisher, GroupLens Research, and is kept only if its MD5 digest is the published one.
+The archive comes from its publisher, GroupLens Research. The command refuses it unless it has the published MD5 digest.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class Archive:
 
     url: str
     md5: str
-    ratings: str  # the file of it that a pipeline reads
-    most_bytes: int  # of the archive
-    most_extracted_bytes: int
-    published_ratings: str | None = None  # where the publisher's file has `::` between columns: rewritten with tabs
+    ratings: str  # the ratings file that a pipeline reads
+    most_bytes: int  # maximum size of the archive
+    most_extracted_bytes: int  # maximum size of the extracted files
+    published_ratings: str | None = None  # the original file, if its separator `::` must be replaced by tabs
 
 
 ARCHIVES = {
@@ -54,18 +54,18 @@ ARCHIVES = {
 }
 
 NOTICE = """\
-These data belong to GroupLens Research, University of Minnesota. They may be used for research, not for revenue
-without permission, and not passed on without it: read the README in the archive. Publications cite:
+These data belong to GroupLens Research, University of Minnesota. You may use them for research. You need permission
+to redistribute them or to use them commercially. See the README in the archive. Publications cite:
 F. Maxwell Harper and Joseph A. Konstan. 2015. The MovieLens Datasets: History and Context. ACM Transactions on
 Interactive Intelligent Systems 5, 4, Article 19. https://doi.org/10.1145/2827872"""
 
 
 class DownloadError(Exception):
-    """The archive could not be had, or is not what its publisher describes."""
+    """The archive cannot be downloaded, or differs from the published one."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Fetches and unpacks an archive; returns the exit code: 0, or 2 with the reason on stderr."""
+    """Downloads and unpacks an archive. Returns exit code 0, or 2 after printing the reason to stderr."""
     options = _parser().parse_args(arguments)
     published = ARCHIVES[options.size]
     archive = replace(published, url=options.url or published.url, md5=options.md5 or published.md5)
@@ -80,29 +80,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m examples.movielens.download", description=__doc__)
-    parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="the folder to unpack into (%(default)s)")
-    parser.add_argument("--size", choices=sorted(ARCHIVES), default="100k", help="how many ratings (%(default)s)")
-    parser.add_argument("--url", help="a mirror of the archive, instead of GroupLens's own address")
-    parser.add_argument("--md5", help="the digest that the archive must have, instead of the published one")
+    parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="output directory (default: %(default)s)")
+    parser.add_argument("--size", choices=sorted(ARCHIVES), default="100k", help="number of ratings (%(default)s)")
+    parser.add_argument("--url", help="URL of a mirror, instead of GroupLens")
+    parser.add_argument("--md5", help="expected MD5 digest, instead of the published one")
     return parser
 
 
 def _advice(archive: Archive, error: Exception) -> str:
     return (
-        f"download: {archive.url} could not be fetched: {error}. Nothing was written. If this machine has no internet, "
-        "fetch the archive elsewhere and unpack it; a ratings file that is already here needs no download: "
-        "`kindred run --config examples/movielens/pipeline.yaml --data PATH` reads it from PATH."
+        f"download: cannot download {archive.url}: {error}. Nothing was written. If this machine is offline, "
+        "download and unpack the archive elsewhere. If you already have a ratings file, run "
+        "`kindred run --config examples/movielens/pipeline.yaml --data PATH`."
     )
 
 
 def fetch(archive: Archive, output: Path) -> Path:
-    """Downloads, checks and unpacks `archive` under `output`: whole, or not at all. Returns the ratings file.
+    """Downloads, checks and unpacks an archive in a staging directory, then renames it.
 
-    A folder of the same name that an earlier call left is replaced.
+    Args:
+      archive: the archive to download.
+      output: the directory to unpack into. A folder from an earlier call is replaced.
+
+    Returns:
+      The path of the ratings file.
 
     Raises:
-      DownloadError: unreachable, too large, cut short, another digest, or an archive that is not as described.
-      OSError: `output` cannot be written.
+      DownloadError: the archive is unreachable, too large, truncated or invalid, or has another digest.
+      OSError: `output` is not writable.
     """
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output, prefix=".download-") as folder:
@@ -124,15 +129,15 @@ def _download(archive: Archive, target: Path) -> None:
             while chunk := answer.read(CHUNK_BYTES):
                 received += len(chunk)
                 if received > archive.most_bytes:
-                    raise DownloadError(f"the archive is larger than the {archive.most_bytes:,} bytes expected at most")
+                    raise DownloadError(f"the archive is larger than the {archive.most_bytes:,} bytes that are allowed")
                 file.write(chunk)
             announced = answer.headers.get("Content-Length")
     except urllib.error.HTTPError as error:
-        raise DownloadError(f"the server answered {error.code} {error.reason}") from error
+        raise DownloadError(f"the server returned {error.code} {error.reason}") from error
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise DownloadError(f"the server cannot be reached ({getattr(error, 'reason', error)})") from error
+        raise DownloadError(f"the server is unreachable ({getattr(error, 'reason', error)})") from error
     except (http.client.HTTPException, ValueError) as error:
-        raise DownloadError(f"the answer makes no sense ({error!r})") from error
+        raise DownloadError(f"the response is invalid ({error!r})") from error
     if announced is not None and received < int(announced):
         raise DownloadError(f"the connection ended after {received:,} of {int(announced):,} bytes")
 
@@ -140,7 +145,7 @@ def _download(archive: Archive, target: Path) -> None:
 def _check_digest(archive: Archive, file: Path) -> None:
     digest = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
     if digest != archive.md5.lower():
-        raise DownloadError(f"its MD5 digest is {digest}, the published one is {archive.md5}")
+        raise DownloadError(f"the MD5 digest is {digest}, but the published one is {archive.md5}")
 
 
 def _extract(archive: Archive, file: Path, target: Path) -> None:
@@ -151,23 +156,23 @@ def _extract(archive: Archive, file: Path, target: Path) -> None:
             for member in members:
                 content.extract(member, target)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DownloadError(f"it is not a sound zip archive ({error})") from error
+        raise DownloadError(f"the file is not a valid zip archive ({error})") from error
     published = archive.published_ratings or archive.ratings
     if not (target / published).is_file():
-        raise DownloadError(f"the archive holds no {published}")
+        raise DownloadError(f"the archive has no {published}")
     if published != archive.ratings:
         columns = (target / published).read_bytes().replace(b"::", b"\t")
         (target / archive.ratings).write_bytes(columns)
 
 
 def _check_members(archive: Archive, members: Sequence[zipfile.ZipInfo], target: Path) -> None:
-    """Refuses a member that would land outside `target`, and an archive that unpacks to more than it should."""
+    """Refuses members outside `target`, and archives whose extracted size is too large."""
     root = target.resolve()
     for member in members:
         if not (root / member.filename).resolve().is_relative_to(root):
-            raise DownloadError(f"the archive holds a file that would land outside the folder: {member.filename!r}")
+            raise DownloadError(f"the archive has a file outside its folder: {member.filename!r}")
     if sum(member.file_size for member in members) > archive.most_extracted_bytes:
-        raise DownloadError(f"the archive unpacks to more than {archive.most_extracted_bytes:,} bytes")
+        raise DownloadError(f"the extracted files are larger than {archive.most_extracted_bytes:,} bytes")
 
 
 if __name__ == "__main__":

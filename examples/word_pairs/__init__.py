@@ -1,1 +1,1 @@
-"""Words and the words around them, counted from the documentation that every Python carries."""
+"""Words and their context words, counted in the documentation of the installed Python."""

@@ -1,14 +1,14 @@
-"""From texts to scored pairs: which words stand near which others, and how much more often than by chance.
+"""Scores pairs of nearby words in texts by how much more often they occur than by chance.
 
 The score is pointwise mutual information (Church & Hanks 1990, section 3), natural logarithm:
 
     pmi(w, c) = log( p(w, c) / (p(w) p(c)) ) = log( observed(w, c) / expected(w, c) )
 
-with the two refinements that make it fit for learning from a small text:
+with two refinements for small texts:
 
 - context-distribution smoothing, p(c) ~ count(c) ** 0.75 (Levy, Goldberg & Dagan 2015, section 3.2), and
 - shrinkage, log((observed + s) / (expected + s)): the mean of a Gamma(s, s) prior on observed/expected after a Poisson
-  count (DuMouchel 1999), so that a rare pair seen twice by luck does not outrank a common one.
+  count (DuMouchel 1999), so that a rare pair that occurs twice by chance does not outrank a common one.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ FUNCTION_WORDS = frozenset(
 
 @dataclass(frozen=True)
 class Recipe:
-    """How pairs are counted and which are kept. The defaults are measured: see the README of the example."""
+    """Settings of counting and filtering. The README of the example has the measurements behind the defaults."""
 
-    window: int = 8  # how many words to the right, and to the left, count as near
-    words: int = 4000  # the left side: so many words, those found in most texts
-    contexts: int = 1200  # the right side: a context must be frequent enough to be an answer worth giving
-    min_texts: int = 3  # a word found in fewer texts is left out
-    min_count: int = 2  # a pair is kept if it was observed in at least so many texts
+    window: int = 8  # words on each side that count as near
+    words: int = 4000  # size of the left side, the words in most texts
+    contexts: int = 1200  # size of the right side, which has only frequent words
+    min_texts: int = 3  # ignore words in fewer texts
+    min_count: int = 2  # ignore pairs in fewer texts
     smoothing: float = 0.75
     shrinkage: float = 1.0
 
 
 class ScoredPair(NamedTuple):
-    """A line of the data."""
+    """A row of the data."""
 
     word: str
     context: str
@@ -56,12 +56,12 @@ class ScoredPair(NamedTuple):
 
 
 def tokens(text: str) -> list[str]:
-    """Lower-case words of at least two letters or underscores, function words left out: `os.path.join` is three."""
+    """Returns the lower-case words of letters and underscores, without function words. `os.path.join` has three."""
     return [word for word in _WORD.findall(text.lower()) if word not in FUNCTION_WORDS]
 
 
 def scored_pairs(texts: Iterable[str], recipe: Recipe = Recipe()) -> list[ScoredPair]:
-    """All pairs worth keeping with their score, sorted by word, then context."""
+    """Returns the frequent pairs with their scores, sorted by word, then context."""
     tokenized = [tokens(text) for text in texts]
     frequent = _by_frequency(tokenized, recipe.min_texts)
     counts = count_pairs(tokenized, set(frequent[: recipe.words]), set(frequent[: recipe.contexts]), recipe.window)
@@ -69,18 +69,18 @@ def scored_pairs(texts: Iterable[str], recipe: Recipe = Recipe()) -> list[Scored
 
 
 def _by_frequency(tokenized: Iterable[list[str]], min_texts: int) -> list[str]:
-    found_in = Counter(word for text in tokenized for word in set(text))
-    return sorted((word for word, n in found_in.items() if n >= min_texts), key=lambda word: (-found_in[word], word))
+    counts = Counter(word for text in tokenized for word in set(text))
+    return sorted((word for word, n in counts.items() if n >= min_texts), key=lambda word: (-counts[word], word))
 
 
 def count_pairs(
     tokenized: Iterable[list[str]], words: set[str], contexts: set[str], window: int
 ) -> Counter[tuple[str, str]]:
-    """In how many texts each context stands within `window` words of each word.
+    """Counts the texts in which each context occurs within `window` words of each word.
 
-    Words outside the vocabulary are dropped before the window is laid (the "dirty" sub-sampling of Levy, Goldberg &
-    Dagan 2015, section 3.1). A text counts once for a pair however often it repeats it: one long table of the same
-    two words is one piece of evidence.
+    Words outside the vocabulary are removed before the window is applied (the "dirty" sub-sampling of Levy, Goldberg &
+    Dagan 2015, section 3.1). A text counts once per pair, because a long table of the same two words is only one piece
+    of evidence.
     """
     counts: Counter[tuple[str, str]] = Counter()
     for text in tokenized:

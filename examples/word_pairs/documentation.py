@@ -1,10 +1,10 @@
-"""The documentation that this Python carries, as texts: what `help()` would show, read without running the modules.
+"""Reads the documentation of the installed Python as texts, without running the documented modules.
 
-Three sources, each optional:
+There are three optional sources:
 
-- docstrings of the standard library, parsed from its source files (nothing is executed);
-- docstrings of what is written in C, from a fixed list of modules that are safe to import;
-- the topics of `help("TOPIC")` (the language reference), from `pydoc_data.topics`.
+- Docstrings of the standard library, parsed from its source files.
+- Docstrings of C modules, from a fixed list of modules that are safe to import.
+- The topics of `help("TOPIC")` (the language reference), from `pydoc_data.topics`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-# Not documentation of the library (tests, demos, what pip installs), or the same sentence a hundred times (encodings).
+# Tests, demos and installed packages, and `encodings`, which repeats one sentence a hundred times.
 SKIPPED_FOLDERS = frozenset(
     "__pycache__ dist-packages encodings ensurepip idlelib lib-dynload lib2to3 pydoc_data site-packages test tests"
     " turtledemo".split()
 )
 
-# Written in C, without side effects on import; one that this Python was built without is passed over.
+# C modules without side effects on import. Modules that this Python lacks are skipped.
 C_MODULES = tuple(
     "_abc _ast _asyncio _bisect _bz2 _codecs _collections _contextvars _csv _ctypes _curses _datetime _decimal"
     " _elementtree _functools _hashlib _heapq _imp _io _json _locale _lzma _md5 _multiprocessing _operator _pickle"
@@ -35,21 +35,21 @@ C_MODULES = tuple(
     " termios time unicodedata zlib".split()
 )
 
-# A `>>>` line and all that follows it up to the next empty line: an example's variables are not words about its topic.
+# A `>>>` line and the lines up to the next empty line. Variables of an example are not words about its topic.
 _DOCTEST = re.compile(r"^[ \t]*>>>.*\n?(?:[ \t]*\S.*\n?)*", re.MULTILINE)
 
 _Named = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def texts() -> list[str]:
-    """Every distinct piece of documentation, headed by the name (and parameters) it documents, in a fixed order."""
+    """Returns every distinct docstring or topic after its name and parameters, in a fixed order."""
     seen: set[str] = set()
-    found = []
+    entries = []
     for heading, body in _all_entries():
         if body not in seen:
             seen.add(body)
-            found.append(f"{heading}\n{_DOCTEST.sub('', body)}")
-    return found
+            entries.append(f"{heading}\n{_DOCTEST.sub('', body)}")
+    return entries
 
 
 def _all_entries() -> Iterator[tuple[str, str]]:
@@ -60,11 +60,11 @@ def _all_entries() -> Iterator[tuple[str, str]]:
 
 
 def source_entries(library: Path) -> Iterator[tuple[str, str]]:
-    """The (heading, docstring) of every module, class and function in a library's source files."""
+    """Yields (heading, docstring) of every module, class and function in the source files of a library."""
     for path in _source_files(library):
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # an old-fashioned escape in a literal concerns nobody here
+                warnings.simplefilter("ignore")  # warnings about escapes in literals do not matter here
                 tree = ast.parse(path.read_bytes())
         except (OSError, SyntaxError, ValueError):
             continue  # unreadable, or written for another Python
@@ -78,7 +78,7 @@ def _source_files(library: Path) -> list[Path]:
 
 
 def _module_name(path: Path) -> tuple[str, ...]:
-    """`email/_policybase.py` -> `("email",)`: where a thing is implemented says nothing about what it is."""
+    """Returns the public part of a module name: `email/_policybase.py` gives `("email",)`."""
     return tuple(part for part in path.with_suffix("").parts if not part.startswith("_"))
 
 
@@ -93,7 +93,7 @@ def _documented(node: ast.AST, name: tuple[str, ...]) -> Iterator[tuple[str, str
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """What stands inside a module, class, function, `if`, `try`, `with` or loop."""
+    """Yields the statements inside a module, class, function, `if`, `try`, `with` or loop."""
     for block in ("body", "orelse", "handlers", "finalbody"):
         yield from getattr(node, block, ())
 
@@ -110,7 +110,7 @@ def _parameters(node: ast.AST) -> list[str]:
 def _c_entries(module_name: str) -> Iterator[tuple[str, str]]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # `audioop` announces its end
+            warnings.simplefilter("ignore", DeprecationWarning)  # `audioop` is deprecated
             module = importlib.import_module(module_name)
     except ImportError:
         return
@@ -134,6 +134,6 @@ def _c_member_entries(heading: str, member: object) -> Iterator[tuple[str, str]]
 def _topic_entries() -> Iterator[tuple[str, str]]:
     try:
         topics: dict[str, str] = importlib.import_module("pydoc_data.topics").topics
-    except ImportError:  # left out of some small installations
+    except ImportError:  # missing in some small installations
         return
     yield from sorted(topics.items())

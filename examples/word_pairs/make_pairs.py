@@ -1,4 +1,4 @@
-"""The command that makes the data of this example: `python -m examples.word_pairs.make_pairs [--output FILE]`."""
+"""Generates the data of this example: `python -m examples.word_pairs.make_pairs [--output FILE]`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ FEWEST_PAIRS = 100_000
 
 
 class TooLittleDocumentation(Exception):
-    """This Python was installed without its library's source files, so that there is nothing to count."""
+    """The documentation has too few pairs, because this Python has no source files of its standard library."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Makes the file and returns the exit code: 0, or 2 with the reason on stderr."""
+    """Writes the file. Returns exit code 0, or 2 after printing the reason to stderr."""
     parser = argparse.ArgumentParser(prog="python -m examples.word_pairs.make_pairs", description=__doc__)
-    parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="the CSV file to write (%(default)s)")
+    parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="output CSV file (default: %(default)s)")
     output: Path = parser.parse_args(arguments).output
     started = time.monotonic()
     try:
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def make_pairs() -> list[ScoredPair]:
-    """The scored pairs of this Python's documentation.
+    """Returns the scored pairs of the documentation of this Python.
 
     Raises:
       TooLittleDocumentation: fewer than `FEWEST_PAIRS` pairs were found.
@@ -50,14 +50,14 @@ def make_pairs() -> list[ScoredPair]:
     pairs = scored_pairs(texts())
     if len(pairs) < FEWEST_PAIRS:
         raise TooLittleDocumentation(
-            f"the documentation of {sys.executable} gave {len(pairs):,} pairs, fewer than {FEWEST_PAIRS:,}: its "
-            "standard library seems to be installed without source files. Use another Python 3.10 to 3.13."
+            f"the documentation of {sys.executable} has {len(pairs):,} pairs, fewer than {FEWEST_PAIRS:,}. "
+            "Its standard library may be installed without source files. Use another Python 3.10 to 3.13."
         )
     return pairs
 
 
 def write_csv(pairs: Sequence[ScoredPair], output: Path) -> None:
-    """Writes the pairs beside `output` and renames: a reader sees the old file or the new one, never half of one."""
+    """Writes the pairs to a temporary file and renames it to `output`, so that a reader never sees a partial file."""
     output.parent.mkdir(parents=True, exist_ok=True)
     handle, staged = tempfile.mkstemp(dir=output.parent, prefix=f".{output.name}.")
     try:

@@ -1,4 +1,4 @@
-"""The words example: counts and scores on a planted text, and the data that this Python gives."""
+"""The words example: counts and scores of a planted text, and the data of the installed Python."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ EVERYTHING = Recipe(window=2, words=99, contexts=99, min_texts=1, min_count=1, s
 
 @pytest.fixture(scope="module")
 def made_twice(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, str]]:
-    """The file as the command makes it, and what the command said, under two hash seeds."""
+    """Returns the file and the output of the command, under two hash seeds."""
     folder = tmp_path_factory.mktemp("data")
     outputs = [folder / seed / "pairs.csv" for seed in ("1", "2")]
     running = [_start(output, hash_seed=output.parent.name) for output in outputs]
-    said = [process.communicate()[0] for process in running]
+    printed = [process.communicate()[0] for process in running]
     assert [process.returncode for process in running] == [0, 0]
-    return list(zip(outputs, said, strict=True))
+    return list(zip(outputs, printed, strict=True))
 
 
 def _start(output: Path, hash_seed: str) -> subprocess.Popen[str]:
@@ -45,7 +45,7 @@ def made(made_twice: list[tuple[Path, str]]) -> Path:
 
 
 def _oracle_counts(lines: list[str], window: int) -> Counter[tuple[str, str]]:
-    """Every two positions of every line, compared directly."""
+    """Counts by comparing every two positions of every line."""
     counts: Counter[tuple[str, str]] = Counter()
     for line in lines:
         words = line.split()
@@ -54,13 +54,13 @@ def _oracle_counts(lines: list[str], window: int) -> Counter[tuple[str, str]]:
     return counts
 
 
-def test_tokens_are_lower_case_words_of_letters_and_underscores() -> None:
+def test_tokens_are_lower_case_words() -> None:
     assert tokens("Use os.path.join() and the __init__ of utf8-Codecs, x2 a_ _ __ 42") == [
         "os", "path", "join", "__init__", "utf", "codecs", "a_",
     ]  # fmt: skip
 
 
-def test_counts_each_pair_once_per_text_and_only_within_the_window() -> None:
+def test_pairs_count_once_per_text() -> None:
     words = {"lock", "thread", "socket", "port"}
     for window in (1, 2):
         counts = count_pairs([line.split() for line in PLANTED], words, words, window)
@@ -70,12 +70,12 @@ def test_counts_each_pair_once_per_text_and_only_within_the_window() -> None:
     assert ("lock", "port") not in counts
 
 
-def test_words_outside_the_contexts_are_counted_on_the_left_only() -> None:
+def test_non_context_words_count_only_left() -> None:
     counts = count_pairs([["lock", "thread"]], {"lock", "thread"}, {"lock"}, window=2)
     assert counts == {("thread", "lock"): 1}
 
 
-def test_pmi_is_the_logarithm_of_observed_over_chance() -> None:
+def test_pmi_matches_formula() -> None:
     scores = {(pair.word, pair.context): pair.pmi for pair in scored_pairs(PLANTED, EVERYTHING)}
     # 16 counted pairs: lock 3, thread 5 (3 lock, 1 socket, 1 port), socket 4, port 4 (3 with each other, 1 thread).
     assert len(scores) == 8
@@ -95,13 +95,13 @@ def test_smoothing_and_shrinkage_follow_their_formulas() -> None:
     assert pairs[2].pmi == pytest.approx(math.log((3 + 1) / (expected + 1)))
 
 
-def test_the_vocabulary_is_the_most_frequent_words_with_ties_in_alphabetical_order() -> None:
+def test_vocabulary_breaks_ties_alphabetically() -> None:
     pairs = scored_pairs(["aa bb", "aa cc", "bb dd", "aa cc"], Recipe(words=3, contexts=1, min_texts=1, min_count=1))
     assert {pair.word for pair in pairs} == {"bb", "cc"}
     assert {pair.context for pair in pairs} == {"aa"}
 
 
-def test_source_files_are_read_without_running_them(tmp_path: Path) -> None:
+def test_source_files_are_not_executed(tmp_path: Path) -> None:
     (tmp_path / "test").mkdir()
     (tmp_path / "test" / "support.py").write_text('"""Not documentation."""')
     (tmp_path / "strange.py").write_text('"""Not of the standard library."""')
@@ -117,16 +117,16 @@ def test_source_files_are_read_without_running_them(tmp_path: Path) -> None:
     ]
 
 
-def test_texts_hold_each_docstring_once_and_no_interactive_example() -> None:
-    found = texts()
-    assert any(text.startswith("threading Thread join timeout\n") for text in found)
-    assert any(text.startswith("builtins dict\n") for text in found)
-    assert not any(">>> " in line[:8] for text in found for line in text.splitlines())
-    bodies = [text.partition("\n")[2] for text in found]
+def test_texts_are_distinct_without_doctests() -> None:
+    documentation = texts()
+    assert any(text.startswith("threading Thread join timeout\n") for text in documentation)
+    assert any(text.startswith("builtins dict\n") for text in documentation)
+    assert not any(">>> " in line[:8] for text in documentation for line in text.splitlines())
+    bodies = [text.partition("\n")[2] for text in documentation]
     assert "".join(bodies).count("Return self==value.") <= 1
 
 
-def test_this_python_gives_enough_pairs(made: Path) -> None:
+def test_installed_python_gives_enough_pairs(made: Path) -> None:
     with made.open(newline="") as file:
         rows = list(csv.DictReader(file))
     scores = [float(row["pmi"]) for row in rows]
@@ -138,22 +138,22 @@ def test_this_python_gives_enough_pairs(made: Path) -> None:
     assert min(scores) < 0 < max(scores)
 
 
-def test_related_words_score_above_chance_and_unrelated_ones_below_them(made: Path) -> None:
+def test_related_words_score_higher(made: Path) -> None:
     with made.open(newline="") as file:
         scores = {(row["word"], row["context"]): float(row["pmi"]) for row in csv.DictReader(file)}
     for pair in [("dict", "keys"), ("socket", "address"), ("thread", "lock"), ("file", "open"), ("date", "year")]:
         assert scores[pair] > 0.5, pair
-    # Two of the most frequent words, of different worlds.
+    # Two frequent words of unrelated topics.
     assert scores["class", "bytes"] < 0
 
 
-def test_the_file_is_the_same_bytes_under_another_hash_seed(made_twice: list[tuple[Path, str]]) -> None:
-    (one, said), (other, _) = made_twice
+def test_file_is_independent_of_hash_seed(made_twice: list[tuple[Path, str]]) -> None:
+    (one, printed), (other, _) = made_twice
     assert one.read_bytes() == other.read_bytes()
-    assert f"{len(one.read_text().splitlines()) - 1:,} pairs of " in said
+    assert f"{len(one.read_text().splitlines()) - 1:,} pairs of " in printed
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_failed_write_keeps_old_file(tmp_path: Path) -> None:
     output = tmp_path / "pairs.csv"
     output.write_text("old")
     with pytest.raises(UnicodeEncodeError):
@@ -162,10 +162,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert output.read_text() == "old"
 
 
-def test_a_python_without_documentation_is_told_apart(
+def test_missing_documentation_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(make_pairs, "texts", lambda: ["a lock and a thread"])
     assert make_pairs.main(["--output", str(tmp_path / "pairs.csv")]) == 2
-    assert "gave 0 pairs, fewer than 100,000" in capsys.readouterr().err
+    assert "has 0 pairs, fewer than 100,000" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
