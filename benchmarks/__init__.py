@@ -1,1 +1,1 @@
-"""One module for each published figure: `python -m benchmarks.NAME`; the last line on stdout is one JSON object."""
+"""Benchmarks of the published figures: `python -m benchmarks.NAME`. The last line on stdout is a JSON object."""

@@ -1,4 +1,4 @@
-"""Lists the benchmarks, a line each: `python -m benchmarks`."""
+"""Lists the benchmarks: `python -m benchmarks`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Prints the name and the first line of every module here that can be run by itself."""
+    """Prints the name and the first docstring line of every runnable module in this package."""
     for path in sorted(Path(__file__).parent.glob("*.py")):
         text = path.read_text(encoding="utf-8")
         if path.name != "__main__.py" and 'if __name__ == "__main__":' in text:

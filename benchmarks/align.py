@@ -1,9 +1,9 @@
-"""Seconds to align the ids of a warm start, against a Python dictionary doing the same.
+"""Time to align the ids of a warm start, compared with a Python dictionary.
 
     python -m benchmarks.align [--ids 2000000] [--runs 3]
 
-One side: the ids of an old and of a new vocabulary, of which nine tenths are the same in another order, and tables of
-16 numbers a row. The checkpoint's own reading, which both need, is left out.
+Aligns one side. The old and the new vocabulary share nine tenths of their ids in another order, and the table has 16
+numbers per row. Reading the checkpoint, which both methods need, is not measured.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DIMENSION = 16
 
 
 def main() -> None:
-    """Prints one JSON line: medians in seconds of both, and how many times faster ours is."""
+    """Prints one JSON line with the median seconds of both methods and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ids", type=int, default=2_000_000)
     parser.add_argument("--runs", type=int, default=3)
@@ -42,9 +42,9 @@ def main() -> None:
             (_measured(_aligned, vocabulary, side), _measured(_looked_up, vocabulary, old, table))
             for _ in range(options.runs)
         ]
-    for (_, found), (_, expected) in runs:
-        if not np.array_equal(found, expected):
-            raise SystemExit("the two ways do not agree")
+    for (_, actual), (_, expected) in runs:
+        if not np.array_equal(actual, expected):
+            raise SystemExit("the two methods give different tables")
     ours, theirs = (statistics.median(run[way][0] for run in runs) for way in (0, 1))
     print(
         json.dumps(
@@ -63,7 +63,7 @@ def _measured(work: Callable[..., np.ndarray], *arguments: object) -> tuple[floa
 
 
 def _aligned(vocabulary: Path, side: BaseSide) -> np.ndarray:
-    """The new table by `trainer.training.warm_start`; rows of new ids are zero."""
+    """Returns the new table, computed by `trainer.training.warm_start`. Rows of new ids are zero."""
     ids = read_vocabulary(str(vocabulary))
     alignment = align(side, ids, len(ids) + 1)
     table = np.zeros((len(ids) + 1, _DIMENSION), np.float32)
@@ -72,7 +72,7 @@ def _aligned(vocabulary: Path, side: BaseSide) -> np.ndarray:
 
 
 def _looked_up(vocabulary: Path, old: list[bytes], values: np.ndarray) -> np.ndarray:
-    """The same with a dictionary, an id at a time."""
+    """Returns the same table, computed with a dictionary, one id at a time."""
     places = {name: row for row, name in enumerate(old)}
     ids = vocabulary.read_bytes().splitlines()
     table = np.zeros((len(ids) + 1, _DIMENSION), np.float32)

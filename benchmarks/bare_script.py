@@ -1,8 +1,8 @@
-"""The least that could be called the same job: pandas, a factorised column, Keras's `fit`, an export. No pipeline.
+"""A minimal training script without a pipeline: pandas, factorized ids, Keras `fit` and an export.
 
     python -m benchmarks.bare_script DATA TARGET [--epochs 3] [--dimension 32] [--batch-size 4096]
 
-It validates nothing, evaluates nothing but the loss of the held-out tenth, and exports a model that takes row numbers.
+It does not validate data, evaluates only the loss on a held-out tenth, and exports a model that takes row numbers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pandas as pd  # type: ignore[import-untyped]
 
 
 def main() -> None:
-    """Trains and exports."""
+    """Trains and exports a model."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bare_script", description=str(__doc__).splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("target")

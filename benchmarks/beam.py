@@ -1,10 +1,11 @@
-"""The components that run on Beam, by profile: seconds of each, and whether all give the same results.
+"""Seconds of the Beam components by profile, and whether the results are equal.
 
     python -m benchmarks.beam [--rows 1000000] [--kinds local flink] [--runs 1] [--whole]
 
-Kinds: `local`, `processes` (profile local with beam.direct_workers 2) and `flink` (the cluster of `make flink-up`,
-which must be up). Planted pairs, a root of its own for each run. With `--whole` the model is trained (3 epochs),
-evaluated and published too, and its metrics are compared. The ratio is the second kind's seconds by the first's.
+The kinds are `local`, `processes` (profile local with beam.direct_workers 2) and `flink` (needs the cluster of `make
+flink-up`). The pairs are planted, and each run has its own root. With `--whole`, each run also trains (3 epochs),
+evaluates and publishes the model, and the metrics are compared. The ratio is the time of the second kind divided by
+that of the first.
 """
 
 from __future__ import annotations
@@ -30,19 +31,19 @@ _KINDS = {
 
 
 def main() -> None:
-    """Measures, or with `--kind` is one of the measured runs."""
-    told = _arguments()
-    if told.kind:
-        print(json.dumps(_run(told.kind, Path(told.data), told.whole)))
+    """Measures all kinds. With `--kind`, performs a single measured run."""
+    arguments = _arguments()
+    if arguments.kind:
+        print(json.dumps(_run(arguments.kind, Path(arguments.data), arguments.whole)))
         return
-    data = pairs_of(Path(told.cache), told.rows)
-    found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in told.kinds}
-    for number in range(told.runs):
-        for kind in told.kinds:
-            whole = ["--whole"] if told.whole else []
+    data = pairs_of(Path(arguments.cache), arguments.rows)
+    found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in arguments.kinds}
+    for number in range(arguments.runs):
+        for kind in arguments.kinds:
+            whole = ["--whole"] if arguments.whole else []
             found[kind].append(measured_run("beam", "--kind", kind, "--data", str(data), *whole))
-            print(f"run {number + 1}: {kind}: {_words(found[kind][-1])}", flush=True)
-    print(json.dumps(_result(found, told.rows, told.runs)))
+            print(f"run {number + 1}: {kind}: {_summary(found[kind][-1])}", flush=True)
+    print(json.dumps(_result(found, arguments.rows, arguments.runs)))
 
 
 def _arguments() -> argparse.Namespace:
@@ -50,15 +51,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--kinds", nargs=2, choices=_KINDS, default=("local", "flink"))
-    parser.add_argument("--whole", action="store_true", help="train and evaluate too")
-    parser.add_argument("--cache", default="build/bench", help="where the made files are kept")
+    parser.add_argument("--whole", action="store_true", help="also train and evaluate")
+    parser.add_argument("--cache", default="build/bench", help="directory of generated files")
     parser.add_argument("--kind", choices=_KINDS, help=argparse.SUPPRESS)
     parser.add_argument("--data", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def _run(kind: str, data: Path, whole: bool) -> dict[str, Any]:
-    """Seconds by node, digests of what they made, and the metrics of the model if there is one."""
+    """Returns seconds by node, digests of the results, and the metrics of the model."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     from pipeline.beam.engine import check_engine
     from pipeline.config import load_config
@@ -90,7 +91,7 @@ _PIPELINE = {
 
 
 def _digests(folder: str) -> dict[str, str]:
-    """What each component made, in a digest that does not depend on the order of rows or of features in a row."""
+    """Returns a digest of the results of each component that ignores the order of rows and features."""
     artifacts = Path(folder, "root", "pipeline")
     statistics_files = artifacts.glob("StatisticsGen/statistics/*/*/*")
     vocabularies = artifacts.glob("Transform/transform_graph/*/transform_fn/assets/*")
@@ -102,7 +103,7 @@ def _digests(folder: str) -> dict[str, str]:
 
 
 def _rows(artifacts: Path) -> str:
-    """Adds up a hash of every row, so that no rows have to be sorted."""
+    """Returns the number of rows and the sum of their hashes, which needs no sorting."""
     import numpy as np
     import tensorflow as tf
 
@@ -148,9 +149,9 @@ def _result(found: dict[str, list[dict[str, Any]]], rows: int, runs: int) -> dic
     }
 
 
-def _words(run: dict[str, Any]) -> str:
+def _summary(run: dict[str, Any]) -> str:
     nodes = ", ".join(f"{node} {seconds:.1f}" for node, seconds in run["seconds"].items())
-    return f"{sum(run['seconds'].values()):.1f} s: {nodes}; {run['results']}"
+    return f"{sum(run['seconds'].values()):.1f} s: {nodes}. Results: {run['results']}"
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""The Evaluator against TFX's stock one on the same model and examples; ranking against a NumPy loop over users.
+"""The Evaluator compared with that of TFX, and ranking compared with a NumPy loop over users.
 
     python -m benchmarks.evaluate [--rows 2000000] [--runs 3] [--only evaluator|ranking]
 
-Of `--rows` planted pairs half are evaluated. A pipeline makes examples and model once; then the executors run in
-processes of their own, interleaved, imports left out: ours with all its metrics, slices, baselines and intervals, the
-stock one with a mean squared error on one slice. The second part ranks a catalogue of the size of MovieLens 1M (6,040 x
-3,706, d=64, a million seen pairs) with recall@10, ndcg@10, hit rate, MRR, MAP and coverage; the loop computes the same,
-once with a full sort of the scores of each user, once with `argpartition`. All must agree.
+The first part evaluates half of `--rows` planted pairs. A pipeline creates the examples and the model once. Then the
+executors run in separate processes, interleaved, without the time of imports. Ours computes all its metrics, slices,
+baselines and intervals. The stock Evaluator computes a mean squared error on one slice.
+
+The second part ranks a catalogue of the size of MovieLens 1M (6,040 x 3,706, d=64, one million seen pairs) with
+recall@10, ndcg@10, hit rate, MRR, MAP and coverage. The loop computes the same metrics, once with a full sort of the
+scores of each user and once with `argpartition`. All results must agree.
 """
 
 from __future__ import annotations
@@ -32,13 +34,13 @@ from trainer.ranking.ranks import rank_catalogue
 
 _DEPTH = 10
 _METRICS = tuple(f"{name}@{_DEPTH}" for name in ("recall", "ndcg", "hit_rate", "mrr", "map"))
-# The threads of a matrix product wait for the next one by turning round for so long, and would take a core from it.
+# After a matrix product, its threads spin this long, in seconds, and would occupy a core of the next measurement.
 _PAUSE = 0.3
 _USERS, _ITEMS, _DIMENSION, _SEEN, _HELD_OUT = 6040, 3706, 64, 900_000, 100_000
 
 
 def main() -> None:
-    """Measures, or with `--component` is one of the measured runs."""
+    """Measures both parts. With `--component`, performs a single measured run."""
     arguments = _arguments()
     if arguments.component:
         print(json.dumps({"seconds": _run_component(arguments.component, Path(arguments.root))}))
@@ -56,7 +58,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", choices=("evaluator", "ranking"))
-    parser.add_argument("--cache", default="build/bench", help="where the made files are kept")
+    parser.add_argument("--cache", default="build/bench", help="directory of generated files")
     parser.add_argument("--component", help=argparse.SUPPRESS)
     parser.add_argument("--root", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -74,7 +76,7 @@ def _evaluators(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _trained(cache: Path, rows: int) -> Path:
-    """A root with examples and a model, made where it is not there."""
+    """Returns a root with examples and a model. Creates it unless it exists."""
     data, root = pairs_of(cache, rows), cache / f"evaluate-{rows}"
     if not (root / "serving").exists():
         config = cache / "evaluate.yaml"
@@ -88,7 +90,7 @@ def _trained(cache: Path, rows: int) -> Path:
 
 
 def _run_component(component: str, root: Path) -> float:
-    """Seconds of an executor on the artifacts below `root`."""
+    """Returns the seconds of an executor on the artifacts in `root`."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     from tfx.types import artifact, standard_artifacts
 
@@ -165,7 +167,7 @@ def _rankings(runs: int) -> dict[str, Any]:
         "argpartition": lambda: _loop(users, items, wanted, seen, _partitioned_top),
         "product": lambda: np.matmul(users, items.T, out=scores),
     }
-    np.testing.assert_allclose(ours(), ways["sort"](), atol=1e-4)  # scores summed up in another order may swap places
+    np.testing.assert_allclose(ours(), ways["sort"](), atol=1e-4)  # another order of summation may swap equal scores
     np.testing.assert_allclose(ours(), ways["argpartition"](), atol=1e-4)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(runs):
@@ -184,7 +186,7 @@ def _rankings(runs: int) -> dict[str, Any]:
 def _loop(
     users: np.ndarray, items: np.ndarray, relevant: Lists, seen: Lists, top: Callable[..., np.ndarray]
 ) -> list[float]:
-    """The metrics as they are mostly written: a user at a time."""
+    """Computes the metrics one user at a time."""
     places = np.arange(1, _DEPTH + 1)
     discounts = 1 / np.log2(places + 1)
     shown = np.zeros(len(items), bool)

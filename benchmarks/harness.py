@@ -1,4 +1,4 @@
-"""What benchmarks share: made data that are kept, and measured runs in processes of their own."""
+"""Shared parts of the benchmarks: cached data, and measured runs in separate processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.synthetic import Planted, write_csv
 
 
 def pairs_of(cache: Path, rows: int) -> Path:
-    """A folder with one CSV file of planted pairs, made where it is not there."""
+    """Returns a folder with one CSV file of planted pairs. Creates it unless it exists."""
     folder = cache / f"pairs-{rows}"
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "pairs.csv"
@@ -22,10 +22,10 @@ def pairs_of(cache: Path, rows: int) -> Path:
 
 
 def measured_run(module: str, *arguments: str) -> dict[str, float]:
-    """Runs `python -m benchmarks.MODULE ARGUMENTS`, whose last line on stdout is JSON, and reads that line.
+    """Runs `python -m benchmarks.MODULE ARGUMENTS` and returns the JSON in its last line on stdout.
 
     Raises:
-      SystemExit: the run failed; shows the end of what it said.
+      SystemExit: the run failed. The message has the end of its output.
     """
     with tempfile.TemporaryFile() as log:
         command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]

@@ -1,10 +1,9 @@
-"""PairExampleGen against TFX's CsvExampleGen on the same file: whole components, launched by TFX, runs interleaved.
+"""PairExampleGen compared with CsvExampleGen of TFX on the same file, in interleaved runs.
 
     python -m benchmarks.ingest [--rows 1000000] [--runs 1] [--large]
 
-Each run is a process of its own; it reports the seconds from TFX's launcher to the end of the component, imports left
-out, and the most memory that the process ever held, imports included. `--large` adds one run of PairExampleGen on ten
-million rows, or ten times `--rows`.
+Each run is a separate process. It reports the seconds from the TFX launcher to the end of the component, without
+imports, and the peak memory of the process, with imports. `--large` adds a run of PairExampleGen on ten times `--rows`.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _LIMIT_MIB = 2048
 
 
 def main() -> None:
-    """Measures, or with `--component` is one of the measured runs."""
+    """Measures both components. With `--component`, performs a single measured run."""
     arguments = _arguments()
     if arguments.component:
         print(json.dumps(_run_component(arguments.component, Path(arguments.data))))
@@ -37,11 +36,11 @@ def main() -> None:
     for number in range(arguments.runs):
         for component in (_OURS, _THEIRS):
             found[component].append(_measure(component, small))
-            print(f"run {number + 1}: {component}: {_words(found[component][-1])}", flush=True)
+            print(f"run {number + 1}: {component}: {_summary(found[component][-1])}", flush=True)
     result = _result(found, arguments.rows, arguments.runs)
     if arguments.large:
         large = _measure(_OURS, pairs_of(cache, 10 * arguments.rows))
-        print(f"large: {10 * arguments.rows:,} rows: {_words(large)}; the limit is {_LIMIT_MIB:,} MiB", flush=True)
+        print(f"large: {10 * arguments.rows:,} rows: {_summary(large)} (limit {_LIMIT_MIB:,} MiB)", flush=True)
         result["large"] = {"n": 10 * arguments.rows, **large}
     print(json.dumps(result))
 
@@ -50,8 +49,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ingest", description=str(__doc__).splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=1)
-    parser.add_argument("--large", action="store_true", help="also ten times the rows, for the peak memory")
-    parser.add_argument("--cache", default="build/bench", help="where the made files are kept")
+    parser.add_argument("--large", action="store_true", help="also measure the peak memory with ten times the rows")
+    parser.add_argument("--cache", default="build/bench", help="directory of generated files")
     parser.add_argument("--component", help=argparse.SUPPRESS)
     parser.add_argument("--data", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -106,7 +105,7 @@ def _result(found: dict[str, list[dict[str, float]]], rows: int, runs: int) -> d
     }
 
 
-def _words(run: dict[str, float]) -> str:
+def _summary(run: dict[str, float]) -> str:
     return f"{run['seconds']:.1f} s, peak {run['peak_mib']:,.0f} MiB"
 
 

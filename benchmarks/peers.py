@@ -1,8 +1,8 @@
-"""What other libraries need to reach a quality; run by the interpreter that has them, for `benchmarks.time_to_quality`.
+"""Trains other libraries for `benchmarks.time_to_quality`, on the interpreter of their environment.
 
     PEERS/bin/python benchmarks/peers.py surprise|implicit DATA.npz EPOCHS
 
-Prints JSON: the seconds of `fit` alone, without making its input, and the scores of the test pairs as a file beside.
+Prints the seconds of `fit`, without preparing its input, as JSON. Writes the scores of the test pairs to a file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 
 def surprise_svd(data: dict[str, np.ndarray], epochs: int) -> tuple[float, np.ndarray]:
-    """Surprise's SVD with the rates and penalty of its defaults; seconds, and estimates `[m]` of the test pairs."""
+    """Trains SVD of Surprise with its defaults. Returns seconds, and estimates `[m]` of the test pairs."""
     from surprise import SVD  # type: ignore[import-not-found]
     from surprise.trainset import Trainset  # type: ignore[import-not-found]
 
@@ -37,7 +37,7 @@ def surprise_svd(data: dict[str, np.ndarray], epochs: int) -> tuple[float, np.nd
 
 
 def implicit_als(data: dict[str, np.ndarray], epochs: int) -> tuple[float, np.ndarray]:
-    """implicit's ALS with as many factors as ours; seconds, and scores `[m, c]` of each test user's candidates."""
+    """Trains ALS of implicit. Returns seconds, and scores `[m, c]` of the candidates of each test user."""
     import scipy.sparse
     from implicit.cpu.als import AlternatingLeastSquares  # type: ignore[import-not-found]
     from threadpoolctl import threadpool_limits
@@ -48,7 +48,7 @@ def implicit_als(data: dict[str, np.ndarray], epochs: int) -> tuple[float, np.nd
     model = AlternatingLeastSquares(
         factors=factors, regularization=regularization, alpha=alpha, iterations=epochs, random_state=1
     )
-    with threadpool_limits(1):  # as implicit itself asks for: its own threads do the work
+    with threadpool_limits(1):  # implicit recommends this, because it has its own threads
         since = time.perf_counter()
         model.fit(pairs, show_progress=False)
         seconds = time.perf_counter() - since
@@ -57,7 +57,7 @@ def implicit_als(data: dict[str, np.ndarray], epochs: int) -> tuple[float, np.nd
 
 
 def main() -> None:
-    """Fits, and leaves the scores in `DATA.scores.npy`."""
+    """Trains a model and writes the scores to `DATA.scores.npy`."""
     kind, file, epochs = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     with np.load(file) as stored:
         data = dict(stored)

@@ -1,10 +1,11 @@
-"""A whole run, from CSV to a published model: Kindred against stock TFX and against a bare script, process by process.
+"""A complete run from CSV to a published model, compared with stock TFX and with a bare script.
 
     python -m benchmarks.pipeline [--rows 1000000] [--runs 3] [--epochs 3]
 
-Planted pairs, d = 32, batches of 4096. Runs are interleaved, each a whole process from its start to its exit, in a root
-of its own. Stock is `benchmarks.stock_pipeline`, the script `benchmarks.bare_script`; ours does more than either: it
-quarantines, validates, measures ten slices with intervals, ranks, tries the model in a real server, and reports.
+Planted pairs, d = 32, batches of 4096. Runs are interleaved. Each is measured from process start to exit, in its own
+root. The others are `benchmarks.stock_pipeline` and `benchmarks.bare_script`. Ours does more than these: it
+quarantines, validates, measures ten slices with intervals, ranks, tests the model in a real server, and writes a
+report.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _NODE = re.compile(r"^\s*([A-Z]\w+)\s+(?:executed\s+)?([0-9.]+)(?: s\b.*)?$", re
 
 
 def main() -> None:
-    """Measures, and prints a line per run and a table of nodes."""
+    """Measures. Prints a line per run and a table of nodes."""
     arguments = _arguments()
     cache = Path(arguments.cache)
     data = pairs_of(cache, arguments.rows)
@@ -53,7 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=_KINDS, default=_KINDS)
-    parser.add_argument("--cache", default="build/bench", help="where the made files are kept")
+    parser.add_argument("--cache", default="build/bench", help="directory of generated files")
     return parser.parse_args()
 
 
@@ -69,10 +70,10 @@ def _config(data: Path, epochs: int) -> str:
 
 
 def _run(kind: str, config: Path, data: Path, epochs: int) -> tuple[float, dict[str, float]]:
-    """Seconds of the whole process, and of each node.
+    """Returns the seconds of the process and of each node.
 
     Raises:
-      SystemExit: the run failed; shows the end of what it said.
+      SystemExit: the run failed. The message has the end of its output.
     """
     sizes = ["--epochs", str(epochs), "--dimension", str(_DIMENSION), "--batch-size", str(_BATCH)]
     with tempfile.TemporaryDirectory() as root:
@@ -86,8 +87,8 @@ def _run(kind: str, config: Path, data: Path, epochs: int) -> tuple[float, dict[
         finished = subprocess.run(commands[kind], capture_output=True, text=True, check=False, env=environment)
         seconds = time.monotonic() - since
     if finished.returncode:
-        sys.exit(f"{kind} ended with {finished.returncode}:\n{(finished.stdout + finished.stderr)[-4000:]}")
-    nodes = {node: float(took) for node, took in _NODE.findall(finished.stdout + finished.stderr)}
+        sys.exit(f"{kind} failed with exit code {finished.returncode}:\n{(finished.stdout + finished.stderr)[-4000:]}")
+    nodes = {node: float(duration) for node, duration in _NODE.findall(finished.stdout + finished.stderr)}
     return seconds, nodes
 
 

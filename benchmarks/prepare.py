@@ -1,11 +1,11 @@
-"""From a file of pairs to encoded training rows, against stock TFX: whole components, runs interleaved.
+"""From a file of pairs to encoded training rows, compared with stock TFX in interleaved runs.
 
     python -m benchmarks.prepare [--rows 1000000] [--runs 1]
 
-Stock: CsvExampleGen, StatisticsGen, ExampleValidator, Transform with TFX's defaults. Ours: PairExampleGen,
-PairStatisticsGen, ExampleValidator, DataGate, Transform, and the encoding of the train split that our Trainer does in
-place of reading what Transform wrote. Each run is a process of its own; seconds are those of the nodes, imports left
-out.
+Stock: CsvExampleGen, StatisticsGen, ExampleValidator and Transform with the defaults of TFX. Ours: PairExampleGen,
+PairStatisticsGen, ExampleValidator, DataGate, Transform, and the encoding of the train split, which our Trainer does
+instead of reading transformed examples. Each run is a separate process. The seconds are those of the nodes, without
+imports.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LAST = "Transform"
 
 
 def main() -> None:
-    """Measures, or with `--kind` is one of the measured runs."""
+    """Measures both kinds. With `--kind`, performs a single measured run."""
     arguments = _arguments()
     if arguments.kind:
         print(json.dumps(_run(arguments.kind, Path(arguments.data))))
@@ -37,7 +37,7 @@ def main() -> None:
     for number in range(arguments.runs):
         for kind in (_OURS, _THEIRS):
             found[kind].append(_measure(kind, data))
-            print(f"run {number + 1}: {kind}: {_words(found[kind][-1])}", flush=True)
+            print(f"run {number + 1}: {kind}: {_summary(found[kind][-1])}", flush=True)
     ours, theirs = (statistics.median(sum(run.values()) for run in found[kind]) for kind in (_OURS, _THEIRS))
     result = {"benchmark": "prepare", "ratio": round(theirs / ours, 2), "ours": round(ours, 2)}
     print(json.dumps(result | {"theirs": round(theirs, 2), "unit": "s", "n": arguments.rows, "runs": arguments.runs}))
@@ -47,14 +47,14 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.prepare", description=str(__doc__).splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=1)
-    parser.add_argument("--cache", default="build/bench", help="where the made files are kept")
+    parser.add_argument("--cache", default="build/bench", help="directory of generated files")
     parser.add_argument("--kind", choices=(_OURS, _THEIRS), help=argparse.SUPPRESS)
     parser.add_argument("--data", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def _measure(kind: str, data: Path) -> dict[str, float]:
-    """Seconds of each node."""
+    """Returns the seconds of each node."""
     return measured_run("prepare", "--kind", kind, "--data", str(data))
 
 
@@ -93,7 +93,7 @@ def _run(kind: str, data: Path) -> dict[str, float]:
 
 
 def _encode(outputs: dict[str, Any]) -> float:
-    """What our Trainer does before it trains."""
+    """Encodes the train split, as our Trainer does. Returns the seconds."""
     import tensorflow_transform as tft
 
     from trainer.data import dataset
@@ -105,7 +105,7 @@ def _encode(outputs: dict[str, Any]) -> float:
     return round(time.monotonic() - started, 2)
 
 
-def _words(run: dict[str, float]) -> str:
+def _summary(run: dict[str, float]) -> str:
     return f"{sum(run.values()):.1f} s: " + ", ".join(f"{node} {seconds:.1f}" for node, seconds in run.items())
 
 

@@ -1,10 +1,10 @@
-"""How good the models are: published data sets and protocols, by the pipeline files in benchmarks/pipelines.
+"""Model quality on public data sets, with published protocols and the files in benchmarks/pipelines.
 
     python -m benchmarks.quality [--data ml-100k ...] [--words build/word-pairs/serving/1]
 
-Each data set is trained with the settings of its pipeline file and the project's own training, and measured as the
-figures beside it were; docs/quality.md says where these are from and how the settings were found. `--words` names a
-published model of the words example, for its rank correlation with people's judgement.
+Each model is trained with the settings of its pipeline file, and measured like the published figures. docs/quality.md
+has the sources of these figures and the tuning of the settings. `--words` names a published model of the words example,
+to measure its rank correlation with human judgement.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _PIPELINES = Path(__file__).parent / "pipelines"
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A data set, what it measures, what must be reached, and what others reach."""
+    """A data set with its measurement, the required bounds, and published figures."""
 
     measure: Callable[[str], dict[str, float]]
     bounds: dict[str, float]
     lower_is_better: bool
     published: str
 
-    def met(self, found: dict[str, float]) -> bool:
-        """Whether every bound is."""
+    def met(self, figures: dict[str, float]) -> bool:
+        """Whether `figures` meets every bound."""
         sign = -1 if self.lower_is_better else 1
-        return all(sign * found[name] >= sign * bound for name, bound in self.bounds.items())
+        return all(sign * figures[name] >= sign * bound for name, bound in self.bounds.items())
 
     def __str__(self) -> str:
         bounds = (f"{name} {'<=' if self.lower_is_better else '>='} {bound}" for name, bound in self.bounds.items())
@@ -49,7 +49,7 @@ class Task:
 
 
 def main() -> None:
-    """Measures, and prints a line for each data set."""
+    """Measures. Prints a line for each data set."""
     arguments = _arguments()
     results: dict[str, Any] = {}
     for name in arguments.data:
@@ -57,7 +57,7 @@ def main() -> None:
         found = task.measure(name)
         verdict = "reached" if task.met(found) else "NOT REACHED"
         results[name] = {**found, "reached": task.met(found), "seconds": round(time.monotonic() - since, 1)}
-        print(f"{name:10} {_words(found)}; {task}: {verdict}; published: {task.published}", flush=True)
+        print(f"{name:10} {_words(found)} | {task}: {verdict} | published: {task.published}", flush=True)
     if arguments.words:
         results["words"] = word_correlations(arguments.words)
         print(f"words      {_words(results['words'])} (Spearman)", flush=True)
@@ -74,7 +74,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _trained(name: str, left: np.ndarray, right: np.ndarray, label: np.ndarray, sizes: tuple[int, int]) -> keras.Model:
-    """A model by the pipeline file `name`, of pairs by number."""
+    """Trains a model on numbered pairs with the pipeline file `name`."""
     from pipeline.config import load_config
     from trainer.data.pairs import Pairs
     from trainer.model.table_sizes import TableSizes
@@ -87,7 +87,7 @@ def _trained(name: str, left: np.ndarray, right: np.ndarray, label: np.ndarray, 
 
 
 def fit_ratings(name: str, ratings: Ratings, test: np.ndarray) -> tuple[keras.Model, float]:
-    """A model of the rows that are not `test`, and the mean on which their labels are centred, as Transform does."""
+    """Trains a model on the rows outside `test`. Returns it with the mean on which their labels are centered."""
     train = ~test
     center = float(ratings.score[train].mean())
     columns = (ratings.left[train], ratings.right[train], ratings.score[train] - center)
@@ -95,7 +95,7 @@ def fit_ratings(name: str, ratings: Ratings, test: np.ndarray) -> tuple[keras.Mo
 
 
 def _errors(name: str, folds_of: Callable[[], tuple[Ratings, list[np.ndarray]]]) -> dict[str, float]:
-    """RMSE, MAE and MSE in the scores' own unit, the mean over the folds."""
+    """Returns RMSE, MAE and MSE in the unit of the scores, averaged over the folds."""
     ratings, folds = folds_of()
     found: dict[str, list[float]] = {"rmse": [], "mae": [], "mse": []}
     for test in folds:
@@ -110,7 +110,7 @@ def _errors(name: str, folds_of: Callable[[], tuple[Ratings, list[np.ndarray]]])
 
 
 def fit_positives(name: str, data: Positives) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Left vectors, right vectors and right biases (of the order of right entities, all that a ranking needs)."""
+    """Returns left vectors, right vectors and right biases. A ranking needs no left biases."""
     from trainer.model.network import LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
 
     network = _trained(name, data.train[:, 0], data.train[:, 1], np.ones(len(data.train)), data.sizes)
@@ -147,7 +147,7 @@ def _full_catalogue(name: str) -> dict[str, float]:
     users, items = data.sizes
     relevant = Lists.of_pairs(data.test[:, 0], data.test[:, 1], users)
     assert data.validation is not None
-    # The figures of iALS leave out everything a user was known to have heard; those of LightGCN what was trained on.
+    # The figures of iALS exclude all known items of a user. Those of LightGCN exclude only the training items.
     known = {"": np.concatenate([data.train, data.validation]), " (validation not left out)": data.train}
     measured = {}
     for suffix, pairs in known.items():
@@ -159,7 +159,7 @@ def _full_catalogue(name: str) -> dict[str, float]:
 
 
 def word_correlations(model: str) -> dict[str, float]:
-    """Spearman's correlation of cosines with people's judgement, for each set of pairs, of the words that are known."""
+    """Returns the Spearman correlation of cosines with human judgement, by set, over the known words."""
     from scipy.stats import spearmanr
 
     from trainer.training.warm_start import read_model

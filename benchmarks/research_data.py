@@ -1,6 +1,6 @@
-"""Public research data, read from the folder that KINDRED_BENCH_DATA names; none of it is part of this project.
+"""Reads public research data from the folder KINDRED_BENCH_DATA. The data are not part of this project.
 
-The folder holds `ml-100k`, `ml-1m`, `ml-1m-ncf`, `lastfm`, `kiba` and `word-sim`, as docs/quality.md lists them.
+The folder has `ml-100k`, `ml-1m`, `ml-1m-ncf`, `lastfm`, `kiba` and `word-sim`, as listed in docs/quality.md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FOLDS = 5
 
 @dataclasses.dataclass(frozen=True)
 class Ratings:
-    """Scored pairs by number: `left`, `right` int32 `[n]`, `score` float64 `[n]`."""
+    """Scored pairs of entity numbers: `left`, `right` int32 `[n]`, `score` float64 `[n]`."""
 
     left: np.ndarray
     right: np.ndarray
@@ -30,13 +30,13 @@ class Ratings:
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """How many entities there are on either side."""
+        """The number of entities on each side."""
         return int(self.left.max()) + 1, int(self.right.max()) + 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Positives:
-    """Pairs of users and items by number, int32 `[n, 2]`; `negatives` `[tests, k]` are ranked with a test's item."""
+    """Numbered pairs of users and items, int32 `[n, 2]`. `negatives` `[tests, k]` are ranked with the test item."""
 
     train: np.ndarray
     test: np.ndarray
@@ -45,7 +45,7 @@ class Positives:
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """How many entities there are on either side."""
+        """The number of entities on each side."""
         parts = [part for part in (self.train, self.test, self.validation) if part is not None]
         users = max(int(part[:, 0].max()) for part in parts)
         items = [int(part[:, 1].max()) for part in parts]
@@ -53,19 +53,19 @@ class Positives:
 
 
 def folder() -> Path:
-    """Where the data are.
+    """Returns the folder of the data.
 
     Raises:
-      SystemExit: the variable is not set, or names no folder.
+      SystemExit: the variable is not set, or is not a folder.
     """
     named = os.environ.get(VARIABLE)
     if not named or not Path(named).is_dir():
-        sys.exit(f"{VARIABLE} must name the folder of the research data (docs/quality.md); it is {named!r}")
+        sys.exit(f"{VARIABLE} must be the folder of the research data (docs/quality.md), but is {named!r}")
     return Path(named)
 
 
 def ml_100k() -> tuple[Ratings, list[np.ndarray]]:
-    """MovieLens 100K and its five test folds u1 to u5, bool `[n]` each."""
+    """Returns MovieLens 100K and its five test folds u1 to u5, bool `[n]` each."""
     ratings = _ratings(folder() / "ml-100k" / "ratings_100k.tsv.gz", "\t", has_header=False)
     table = _columns(folder() / "ml-100k" / "ratings_100k.tsv.gz", "\t", has_header=False)
     keys = table[0].astype(np.int64) << 32 | table[1].astype(np.int64)
@@ -77,20 +77,20 @@ def ml_100k() -> tuple[Ratings, list[np.ndarray]]:
 
 
 def ml_1m() -> tuple[Ratings, list[np.ndarray]]:
-    """MovieLens 1M and five random folds, drawn with seed 0."""
+    """Returns MovieLens 1M and five random folds, drawn with seed 0."""
     ratings = _ratings(folder() / "ml-1m" / "ratings.csv.gz", ",", has_header=True)
     fold = np.random.default_rng(0).permutation(len(ratings.score)) % FOLDS
     return ratings, [fold == number for number in range(FOLDS)]
 
 
 def kiba() -> tuple[Ratings, list[np.ndarray]]:
-    """KIBA drug-protein affinities and fold 0, the test fold."""
+    """Returns KIBA drug-protein affinities and fold 0, the test fold."""
     path = folder() / "kiba" / "pairs.csv.gz"
     return _ratings(path, ",", has_header=True), [_columns(path, ",", has_header=True)[3] == 0]
 
 
 def ml_1m_leave_last_out() -> Positives:
-    """MovieLens 1M as He et al. (2017) split it: a user's last film is ranked with 99 that the user has not seen."""
+    """Returns MovieLens 1M, split as in He et al. (2017): the last film of a user is ranked with 99 unseen films."""
     place = folder() / "ml-1m-ncf"
     train, test = (
         np.stack(_columns(place / f"ml-1m.{part}.rating.gz", "\t", has_header=False)[:2], axis=1)
@@ -102,13 +102,13 @@ def ml_1m_leave_last_out() -> Positives:
 
 
 def lastfm() -> Positives:
-    """Last.fm, split 7:1:2."""
+    """Returns Last.fm, split 7:1:2."""
     train, validation, test = (_lists(folder() / "lastfm" / f"{part}.txt.gz") for part in ("train", "valid", "test"))
     return Positives(train, test, validation)
 
 
 def word_similarities() -> Iterator[tuple[str, list[tuple[str, str, float]]]]:
-    """By name of the set, two words and how similar people find them."""
+    """Yields the name of each set, and its pairs of words with their human similarity scores."""
     for path in sorted((folder() / "word-sim").glob("EN-*.txt")):
         rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         yield path.stem.removeprefix("EN-"), [(one, other, float(score)) for one, other, score in rows]
@@ -127,7 +127,7 @@ def _ratings(path: Path, delimiter: str, has_header: bool) -> Ratings:
 
 
 def _lists(path: Path) -> np.ndarray:
-    """Lines of a user and the user's items as pairs, int32 `[n, 2]`."""
+    """Reads lines of a user and its items as pairs, int32 `[n, 2]`."""
     with gzip.open(path, "rt") as lines:
         rows = [[int(number) for number in line.split()] for line in lines]
     return np.array([(user, item) for user, *items in rows for item in items], np.int32)

@@ -1,10 +1,10 @@
-"""Growth: seconds and peak memory of each component from one million pairs to thirty, more entities the more pairs.
+"""Seconds and peak memory of each component, from one million to thirty million pairs.
 
     python -m benchmarks.scale [--rows 1000000 3000000 10000000 30000000] [--epochs 1]
 
-Planted pairs, streamed from the generator to disk: a twentieth as many left entities as pairs and as many right ones,
-at most 1.5 million a side. Each size is one `kindred run` in a root of its own. `exponent` is the slope of log(seconds)
-over log(rows), fitted by least squares; memory is the most that any process of the run held at once.
+Planted pairs are streamed to disk. Each side has one entity per twenty pairs, at most 1.5 million. Each size is one
+`kindred run` in its own root. `exponent` is the slope of log(seconds) over log(rows), fitted by least squares. Memory
+is that of the largest process of the run.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ import psutil
 from benchmarks.synthetic import Planted, write_csv
 
 _DIMENSION, _BATCH = 32, 8192
-_PAIRS_OF_AN_ENTITY, _MOST_ENTITIES = 20, 1_500_000
-_LOOK_EVERY = 0.2
+_PAIRS_PER_ENTITY, _MAX_ENTITIES = 20, 1_500_000
+_SAMPLE_SECONDS = 0.2
 
 
 def main() -> None:
-    """Measures, and prints a table a size and one line for all."""
+    """Measures. Prints a table per size and one JSON line."""
     arguments = _arguments()
     cache = Path(arguments.cache)
     sizes = [_run(rows, _data(cache, rows), cache, arguments.epochs) for rows in sorted(arguments.rows)]
@@ -47,13 +47,13 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=str(__doc__).splitlines()[0])
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 3_000_000, 10_000_000, 30_000_000])
     parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--cache", default="build/bench", help="where the made files are kept")
+    parser.add_argument("--cache", default="build/bench", help="directory of generated files")
     return parser.parse_args()
 
 
 def _data(cache: Path, rows: int) -> Path:
-    """A folder with one CSV file, made where it is not there."""
-    entities = min(rows // _PAIRS_OF_AN_ENTITY, _MOST_ENTITIES)
+    """Returns a folder with one CSV file. Creates it unless it exists."""
+    entities = min(rows // _PAIRS_PER_ENTITY, _MAX_ENTITIES)
     file = cache / f"scale-{rows}" / "pairs.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
     if not file.exists():
@@ -62,10 +62,10 @@ def _data(cache: Path, rows: int) -> Path:
 
 
 def _run(rows: int, data: Path, cache: Path, epochs: int) -> dict[str, Any]:
-    """Seconds and MiB of one run, whole and by component.
+    """Returns seconds and MiB of a run, in total and by component.
 
     Raises:
-      SystemExit: the run failed; shows the end of what it said.
+      SystemExit: the run failed. The message has the end of its output.
     """
     config = cache / "scale.yaml"
     train = {"epochs": epochs, "batch_size": _BATCH, "early_stopping": None}
@@ -76,9 +76,9 @@ def _run(rows: int, data: Path, cache: Path, epochs: int) -> dict[str, Any]:
         since = time.monotonic()
         environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
         with (
-            open(Path(root, "said"), "w+b") as said,
+            open(Path(root, "output"), "w+b") as output,
             subprocess.Popen(
-                [kindred, "run", "--config", str(config), "--root", f"{root}/run"], stdout=said, stderr=said,
+                [kindred, "run", "--config", str(config), "--root", f"{root}/run"], stdout=output, stderr=output,
                 env=environment,
             ) as process,
         ):  # fmt: skip
@@ -86,8 +86,8 @@ def _run(rows: int, data: Path, cache: Path, epochs: int) -> dict[str, Any]:
             process.wait()
             seconds = time.monotonic() - since
             memory.end()
-            if process.returncode not in (0, 4):  # 4: refused, by the Evaluator, which then measured it too
-                sys.exit(Path(root, "said").read_text(errors="replace")[-4000:])
+            if process.returncode not in (0, 4):  # 4: the Evaluator refused the model, after measuring it
+                sys.exit(Path(root, "output").read_text(errors="replace")[-4000:])
         (summary,) = Path(root, "run", "runs").glob("*/summary.json")
         components = json.loads(summary.read_text())["components"]
     print(f"{rows:,} pairs: {seconds:.1f} s, {memory.peak() / 2**20:,.0f} MiB", flush=True)
@@ -103,29 +103,29 @@ def _run(rows: int, data: Path, cache: Path, epochs: int) -> dict[str, Any]:
 
 
 class _Memory:
-    """What the largest process of a tree holds, looked at again and again in a thread until `end`."""
+    """The memory of the largest process of a tree, sampled in a thread until `end`."""
 
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
-        self._seen: list[tuple[float, int]] = []
+        self._samples: list[tuple[float, int]] = []
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
 
     def end(self) -> None:
-        """Ends the looking."""
+        """Stops sampling."""
         self._ended.set()
         self._thread.join()
 
     def peak(self, begins: float = 0.0, ends: float = float("inf")) -> int:
-        """The most bytes that any process held between two moments of the monotonic clock."""
-        return max((held for when, held in self._seen if begins <= when <= ends), default=0)
+        """Returns the peak in bytes between two times of the monotonic clock."""
+        return max((held for when, held in self._samples if begins <= when <= ends), default=0)
 
-    def _look(self) -> None:
-        while not self._ended.wait(_LOOK_EVERY):
+    def _sample(self) -> None:
+        while not self._ended.wait(_SAMPLE_SECONDS):
             with contextlib.suppress(psutil.NoSuchProcess):
                 processes = [self._process, *self._process.children(recursive=True)]
-                self._seen.append((time.monotonic(), max(process.memory_info().rss for process in processes)))
+                self._samples.append((time.monotonic(), max(process.memory_info().rss for process in processes)))
 
 
 def _slope(rows: list[int], seconds: list[float]) -> float:

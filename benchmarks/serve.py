@@ -1,11 +1,12 @@
-"""What serving costs above TensorFlow: score and top-10, over REST and gRPC, beside the same signature in process.
+"""Overhead of serving: score and top-10 over REST and gRPC, compared with the same signature in process.
 
     python -m benchmarks.serve [--entities 10000] [--dimension 64] [--requests 300] [--clients 8]
 
-Two sides of `--entities` random rows each, published by the trainer's own export and served by kindred-model-server in
-a process of its own. Each round asks once over REST, once over gRPC and once in this process, so that whatever else
-the machine does meets all three. `tensorflow` is what the server itself counts (`runtime_latency`). The ratio is that
-of top-10 in process to the matmul alone; `overhead_ms` is REST's p50 above the signature's in process, for one score.
+Exports a model with two sides of `--entities` random rows, and serves it with kindred-model-server in a separate
+process. Each round calls once over REST, once over gRPC and once in this process, so that other load on the machine
+affects all three. `tensorflow` is the time that the server measures (`runtime_latency`). The ratio is that of top-10 in
+process to the matrix product alone. `overhead_ms` is the p50 of REST minus that of the signature in process, for one
+score.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Call = Callable[[], object]
 
 
 def main() -> None:
-    """Measures, and prints a line per case and one for all."""
+    """Measures. Prints a line per case and one JSON line for all."""
     arguments = _arguments()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
@@ -56,13 +57,13 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serve", description=str(__doc__).splitlines()[0])
     parser.add_argument("--entities", type=int, default=10_000)
     parser.add_argument("--dimension", type=int, default=64)
-    parser.add_argument("--requests", type=int, default=300, help="of each kind; a tenth for 100 rows")
-    parser.add_argument("--clients", type=int, default=8, help="that ask at once, for requests per second")
+    parser.add_argument("--requests", type=int, default=300, help="requests of each kind (a tenth for 100 rows)")
+    parser.add_argument("--clients", type=int, default=8, help="concurrent clients for requests per second")
     return parser.parse_args()
 
 
 def _publish(entities: int, dimension: int, path: Path) -> None:
-    """A model of random rows, exported as the Trainer does."""
+    """Exports a model of random rows like the Trainer."""
     import tensorflow as tf
 
     from trainer.export import saved_model
@@ -72,7 +73,7 @@ def _publish(entities: int, dimension: int, path: Path) -> None:
     from trainer.settings import ModelSettings
 
     class Vocabularies(tf.Module):
-        """Stands in for the transform graph: the ids are numbers, and there are no scores."""
+        """Replaces the transform graph. The ids are numbers, and there are no scores."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -97,13 +98,13 @@ def _publish(entities: int, dimension: int, path: Path) -> None:
     network = build_model(TableSizes(entities + 1, entities + 1), ModelSettings(dimension=dimension), seed=1)
     vocabularies = Vocabularies()
     model = PublishedModel(network, vocabularies, shared=False)
-    model.vocabularies = vocabularies  # for TensorFlow to save its table
+    model.vocabularies = vocabularies  # makes TensorFlow save its table
     tf.saved_model.save(model, str(path), signatures=saved_model.signatures(model))
 
 
 @contextlib.contextmanager
 def _served(folder: Path) -> Iterator[tuple[int, int]]:
-    """Ports of a server of `folder`/models that serves its version."""
+    """Starts a server of `folder`/models. Yields its ports once it serves the version."""
     (folder / "monitoring.config").write_text("prometheus_config { enable: true }", encoding="utf-8")
     rest_port, grpc_port = _free_port(), _free_port()
     command = [str(Path(sys.executable).with_name("kindred-model-server")), f"--model_name={_NAME}"]
@@ -134,7 +135,7 @@ def _ready(port: int) -> bool:
 
 
 class _Rest:
-    """One client on one connection."""
+    """A client with one connection."""
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
@@ -166,7 +167,7 @@ def _measure(model: Path, rest_port: int, grpc_port: int, arguments: argparse.Na
     )
 
     def calls(ask: str, batch: int) -> dict[str, Call]:
-        """The same question, three ways, and the matmul that a ranking cannot do without."""
+        """Returns the same request over three paths, and the matrix product that every ranking needs."""
         ids = [b"%d" % (i * 7919 % arguments.entities) for i in range(batch)]
         signature, more = ("score", {"right_id": ids}) if ask == "score" else ("similar_right", {"k": _K})
         inputs: dict[str, Any] = {"left_id": ids, **more}
@@ -181,21 +182,21 @@ def _measure(model: Path, rest_port: int, grpc_port: int, arguments: argparse.Na
         return {
             "rest": lambda: rest.post(body),
             "grpc": lambda: stub.Predict(request),
-            "in_process": lambda: _tell(function(**{k: tf.constant(v) for k, v in inputs.items()})),
+            "in_process": lambda: _to_numpy(function(**{k: tf.constant(v) for k, v in inputs.items()})),
             "matmul": lambda: alone(queries).numpy(),
         }
 
     return [_case(ask, batch, calls, rest_port, arguments) for ask in ("score", "top-10") for batch in _BATCHES]
 
 
-def _tell(outputs: dict[str, Any]) -> list[Any]:
+def _to_numpy(outputs: dict[str, Any]) -> list[Any]:
     return [output.numpy() for output in outputs.values()]
 
 
 def _case(
     ask: str, batch: int, calls: Callable[[str, int], dict[str, Call]], rest_port: int, arguments: argparse.Namespace
 ) -> dict[str, Any]:
-    """p50 and p99 in milliseconds of each way, taken in turns; then requests per second of many clients."""
+    """Returns p50 and p99 in milliseconds of each path, interleaved, and requests per second of many clients."""
     ways = calls(ask, batch)
     if ask == "score":
         del ways["matmul"]
@@ -220,7 +221,7 @@ def _case(
 
 
 def _runtime(port: int) -> tuple[float, float]:
-    """Microseconds in TensorFlow, and how many runs, so far."""
+    """Returns the total microseconds in TensorFlow and the number of runs."""
     page = _Rest(port).get("/monitoring/prometheus/metrics")[1].decode()
     lines = [line for line in page.splitlines() if line.startswith(":tensorflow:serving:runtime_latency")]
 
@@ -231,7 +232,7 @@ def _runtime(port: int) -> tuple[float, float]:
 
 
 def _per_second(clients: list[Call], seconds: float = 2.0) -> float:
-    """Requests per second of `clients` that ask without a pause."""
+    """Returns the requests per second of `clients` that call continuously."""
     until = time.monotonic() + seconds
     counts = [0] * len(clients)
 

@@ -1,9 +1,9 @@
-"""The start of a run: what it imports by compat.process against the same imports as they stand.
+"""Startup of a run: its imports with compat.process, compared with plain imports.
 
     python -m benchmarks.startup [--runs 5]
 
-Each run is a process of its own, from its start to its exit: seconds, modules imported, and the memory held at the end.
-The first of each kind, which reads files that the others find in the cache, is left out.
+Each run is a separate process, measured from start to exit: seconds, number of modules, and memory at the end. The
+first run of each kind fills the file cache and is not counted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _KINDS = {
 
 
 def main() -> None:
-    """Measures, and prints a line per run."""
+    """Measures. Prints a line per run."""
     arguments = _arguments()
     found: dict[str, list[dict[str, float]]] = {kind: [] for kind in _KINDS}
     for number in range(arguments.runs + 1):

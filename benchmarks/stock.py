@@ -1,4 +1,4 @@
-"""The same job on stock TFX components, wired as TFX's own templates wire them."""
+"""The same steps with stock TFX components, connected like in the templates of TFX."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from trainer.data.pairs import Pairs
 
 
 def prepare_nodes(config: PipelineConfig, data: Path) -> list[BaseNode]:
-    """Ingest, statistics, validation and Transform with TFX's defaults, and the preprocessing of `config`."""
+    """Returns ingestion, statistics, validation and Transform with TFX defaults and the preprocessing of `config`."""
     example_gen = CsvExampleGen(input_base=str(data))
     examples = example_gen.outputs["examples"]
     statistics = StatisticsGen(examples=examples)
@@ -45,7 +45,7 @@ def prepare_nodes(config: PipelineConfig, data: Path) -> list[BaseNode]:
 
 
 def write_transformed(chunks: Iterator[Pairs], folder: Path) -> None:
-    """Pairs as Transform materialises them: gzipped TFRecords of tf.Examples, in the split `train`."""
+    """Writes pairs in the format of Transform: gzipped TFRecords of tf.Examples, in the split `train`."""
     split = folder / "Split-train"
     split.mkdir()
     for number, pairs in enumerate(chunks):
@@ -60,7 +60,7 @@ def write_transformed(chunks: Iterator[Pairs], folder: Path) -> None:
 
 
 def fit_epochs(folder: Path, rows: int, dimension: int, batch_size: int, steps: int, epochs: int) -> list[float]:
-    """Seconds of each epoch of `keras.Model.fit` over TFX's data accessor, as TFX's templates read their examples."""
+    """Returns the seconds of each epoch of `keras.Model.fit` over the data accessor of TFX, as in its templates."""
     examples = standard_artifacts.Examples()
     examples.uri = str(folder)
     examples.split_names = '["train"]'
@@ -88,7 +88,7 @@ def _transformed_schema() -> schema_pb2.Schema:
 
 
 def _keras_model(rows: int, dimension: int) -> keras.Model:
-    """Two of Keras's embedding layers, flatten, dot product."""
+    """Returns two Keras embedding layers and their dot product."""
     sides = {name: keras.Input((1,), name=name, dtype="int64") for name in ("left", "right")}
     vectors = [keras.layers.Flatten()(keras.layers.Embedding(rows, dimension)(side)) for side in sides.values()]
     return keras.Model(sides, keras.layers.Dot(axes=1)(vectors))

@@ -1,10 +1,10 @@
-"""A whole pipeline of stock TFX components over a folder of CSV files, as TFX's own templates wire one.
+"""A complete pipeline of stock TFX components over a folder of CSV files, like in the templates of TFX.
 
     python -m benchmarks.stock_pipeline DATA ROOT [--epochs 3] [--dimension 32] [--batch-size 4096]
 
-CsvExampleGen, StatisticsGen, SchemaGen, ExampleValidator, Transform, Trainer (Keras, on examples read by TFX's
-data accessor), Evaluator (one metric, one slice, a threshold) and Pusher, by TFX's LocalDagRunner with Beam's in-memory
-runner. Classes are imported from where they live: `tfx.v1`, as the templates have it, takes five seconds more.
+Runs CsvExampleGen, StatisticsGen, SchemaGen, ExampleValidator, Transform, Trainer (Keras with the data accessor of
+TFX), Evaluator (one metric, one slice, a threshold) and Pusher with LocalDagRunner and the in-memory runner of Beam.
+Classes are imported from their modules, because importing `tfx.v1`, as the templates do, takes five seconds more.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SIDES = {_LEFT: "left_id", _RIGHT: "right_id"}
 
 
 def main() -> None:
-    """Runs the pipeline, with a line of seconds for each node."""
+    """Runs the pipeline. Prints the seconds of each node."""
     description = str(__doc__).splitlines()[0]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stock_pipeline", description=description)
     parser.add_argument("data")
@@ -50,12 +50,12 @@ def main() -> None:
     parser.add_argument("--dimension", type=int, default=32)
     parser.add_argument("--batch-size", type=int, default=4096)
     arguments = parser.parse_args()
-    _tell_seconds()
+    _print_seconds()
     local_dag_runner.LocalDagRunner().run(_pipeline(arguments))
 
 
 def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
-    """Ids by vocabulary, scores less their mean."""
+    """Encodes ids by vocabulary and centers scores on their mean."""
     encoded = {
         name: tft.compute_and_apply_vocabulary(inputs[column], num_oov_buckets=1, vocab_filename=name)
         for name, column in _SIDES.items()
@@ -64,7 +64,7 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
 
 
 def run_fn(fn_args: FnArgs) -> None:
-    """Trains two embedding layers and their dot product, and exports it behind the transform graph."""
+    """Trains two embedding layers and their dot product, and exports the model with the transform graph."""
     config = fn_args.custom_config
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     options = dataset_options.TensorFlowDatasetOptions(batch_size=config["batch_size"], label_key=_LABEL)
@@ -164,19 +164,19 @@ def _evaluation() -> config_pb2.EvalConfig:
 
 
 def _rows(data: Path) -> int:
-    """Lines below the header of the files of a folder."""
+    """Returns the number of lines below the headers of the files in a folder."""
     return sum(len(path.read_bytes().splitlines()) - 1 for path in data.iterdir())
 
 
-def _tell_seconds() -> None:
-    """Has the launcher say what each node took."""
+def _print_seconds() -> None:
+    """Makes the launcher print the seconds of each node."""
     launch = launcher.Launcher.launch
 
     def timed(self: launcher.Launcher) -> Any:
         since = time.monotonic()
-        found = launch(self)
+        result = launch(self)
         print(f"{self._pipeline_node.node_info.id} {time.monotonic() - since:.2f}", flush=True)
-        return found
+        return result
 
     launcher.Launcher.launch = timed
 

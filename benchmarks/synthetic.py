@@ -1,4 +1,4 @@
-"""Pairs with a planted answer: score = dot of two known vectors + noise, entities drawn by Zipf's law, fixed seed."""
+"""Planted pairs: the score is the dot product of two known vectors plus noise. Entities follow a Zipf distribution."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHUNK_ROWS = 500_000
 
 @dataclasses.dataclass(frozen=True)
 class Planted:
-    """How the pairs are made."""
+    """Settings of the planted pairs."""
 
     rows: int
     left_entities: int = 50_000
@@ -27,7 +27,7 @@ class Planted:
 
 
 def chunks(planted: Planted) -> Iterator[pa.Table]:
-    """Tables of `left_id`, `right_id`, `score`; together `planted.rows` rows, the same for the same `planted`."""
+    """Yields tables of `left_id`, `right_id`, `score` with `planted.rows` rows in total, repeatable by the seed."""
     random = np.random.default_rng(planted.seed)
     sides = [
         _Side("left", planted.left_entities, planted, random),
@@ -43,8 +43,8 @@ def chunks(planted: Planted) -> Iterator[pa.Table]:
 
 
 def write_csv(planted: Planted, path: Path) -> None:
-    """Writes the pairs with a header, in chunks, so that memory does not grow with the file."""
-    # Arrow quotes every name in a header that it writes, which TFX's CsvExampleGen takes for a part of the name.
+    """Writes the pairs with a header, in chunks of constant memory."""
+    # Arrow quotes the names in a header. CsvExampleGen of TFX would treat the quotes as part of the names.
     options = pa.csv.WriteOptions(include_header=False, quoting_style="none")
     schema = next(chunks(Planted(1))).schema
     staged = path.with_suffix(".staged")
@@ -57,7 +57,7 @@ def write_csv(planted: Planted, path: Path) -> None:
 
 
 class _Side:
-    """Entities of one side: ids, planted vectors, and how often each is drawn."""
+    """Entities of one side: ids, planted vectors and frequencies."""
 
     def __init__(self, name: str, count: int, planted: Planted, random: np.random.Generator) -> None:
         self.ids = pa.array([f"{name}-{number}" for number in random.permutation(count)])
@@ -66,6 +66,6 @@ class _Side:
         self._cumulative = np.cumsum(weights) / weights.sum()
 
     def draw(self, count: int, random: np.random.Generator) -> np.ndarray:
-        """Numbers of `count` entities."""
+        """Draws the numbers of `count` entities."""
         drawn = np.searchsorted(self._cumulative, random.random(count))
         return np.minimum(drawn, len(self._cumulative) - 1)

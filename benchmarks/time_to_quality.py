@@ -1,11 +1,11 @@
-"""Seconds to a quality: RMSE 0.87 against Surprise's SVD, HR@10 0.70 against implicit's ALS, on MovieLens 1M.
+"""Time to quality on MovieLens 1M: RMSE 0.87 compared with SVD of Surprise, HR@10 0.70 with ALS of implicit.
 
     KINDRED_BENCH_DATA=FOLDER python -m benchmarks.time_to_quality [--runs 3]
 
-Each side trains anew with more and more epochs until its test figure is reached; what counts is the time of that
-training alone, from arrays in memory to a model (for ours all of `trainer.training.fitting.fit`). Where a side never
-gets there the time of its best training stands for it, and its figure says so. The peers come from PyPI into an
-environment of their own under `--cache`, since they are no part of this project.
+Each library repeats the training with more epochs until it reaches the test figure. Only the time of the last training
+counts, from arrays in memory to a model. For ours, that is all of `trainer.training.fitting.fit`. If a library never
+reaches the figure, its best training counts, and the result shows its figure. The other libraries are installed from
+PyPI into a separate environment under `--cache`, because they are not part of this project.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ import numpy as np
 
 _PEERS = ("implicit==0.7.3", "scikit-surprise==1.1.5", "threadpoolctl")
 _SCRIPT = Path(__file__).with_name("peers.py")
-# Epochs that are tried, until the figure is reached.
+# Numbers of epochs to try until the figure is reached.
 _OURS = (1, 2, 3, 4, 6, 8, 12)
 _THEIRS = {"surprise": (5, 10, 15, 20, 25, 30, 40), "implicit": (1, 2, 3, 4, 6, 8, 12, 16)}
 _RMSE, _HIT_RATE = 0.87, 0.70
 _RATINGS_DIMENSION, _POSITIVES_DIMENSION = 12, 64
 
-# Seconds of a training with so many epochs, and its figure.
+# Maps a number of epochs to the seconds and the figure of a training.
 Training = Callable[[int], tuple[float, float]]
 
 
 def main() -> None:
-    """Measures both tasks, interleaved."""
+    """Measures both tasks in interleaved runs."""
     arguments = _arguments()
     peer = _environment(arguments.cache)
     results: dict[str, dict[str, Any]] = {}
@@ -65,12 +65,12 @@ def _arguments() -> argparse.Namespace:
         prog="python -m benchmarks.time_to_quality", description=str(__doc__).splitlines()[0]
     )
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--cache", type=Path, default=Path("build/benchmarks"), help="where the peers are installed")
+    parser.add_argument("--cache", type=Path, default=Path("build/benchmarks"), help="directory of the libraries")
     return parser.parse_args()
 
 
 def _environment(cache: Path) -> Path:
-    """The interpreter of an environment that has the peers, made where it is not there."""
+    """Returns the interpreter of the environment with the other libraries. Creates it unless it exists."""
     folder = cache.absolute() / "peers"
     python = folder / "bin" / "python"
     if not (folder / "complete").exists():
@@ -81,13 +81,13 @@ def _environment(cache: Path) -> Path:
             [uv, "pip", "install", "--quiet", "--only-binary", ":all:", "--python", str(python), *_PEERS],
         ):
             if subprocess.run(command, check=False).returncode:
-                sys.exit(f"{' '.join(command)} failed: the peers cannot be installed, so nothing is compared")
+                sys.exit(f"{' '.join(command)} failed. The other libraries cannot be installed")
         (folder / "complete").touch()
     return python
 
 
 def _until_reached(training: Training, ladder: Sequence[int], bound: float, lower: bool) -> tuple[float, float, int]:
-    """Seconds, figure and epochs of the first training that reaches `bound`, or else of the best."""
+    """Returns seconds, figure and epochs of the first training that reaches `bound`, or of the best."""
     tried = []
     for epochs in ladder:
         seconds, figure = training(epochs)
@@ -112,7 +112,7 @@ def _result(found: dict[str, list[tuple[float, float, int]]], library: str) -> d
 
 
 def _ratings(peer: Path, directory: Path) -> tuple[Training, Training, str, float]:
-    """Fold 1 of MovieLens 1M."""
+    """Returns the trainings of both libraries on fold 1 of MovieLens 1M."""
     from benchmarks import research_data
 
     ratings, folds = research_data.ml_1m()
@@ -133,11 +133,11 @@ def _ratings(peer: Path, directory: Path) -> tuple[Training, Training, str, floa
     stored = {"left": columns[0], "right": columns[1], "label": columns[2], "sizes": np.array(ratings.sizes)}
     stored |= {"test_left": ratings.left[test], "test_right": ratings.right[test]}
     theirs = _peer(peer, "surprise", directory / "ratings.npz", stored)
-    return ours, lambda epochs: _judged(theirs(epochs), error), "surprise", _RMSE
+    return ours, lambda epochs: _scored(theirs(epochs), error), "surprise", _RMSE
 
 
 def _positives(peer: Path, directory: Path) -> tuple[Training, Training, str, float]:
-    """Leave-last-out among 99 others."""
+    """Returns the trainings of both libraries for leave-last-out with 99 negatives."""
     from benchmarks import quality, research_data
     from trainer.model.network import LEFT_VECTORS, RIGHT_VECTORS
 
@@ -159,22 +159,22 @@ def _positives(peer: Path, directory: Path) -> tuple[Training, Training, str, fl
         ranks = quality.sampled_ranks((left, right, np.zeros(len(right))), data)
         return seconds, float((ranks < 10).mean())
 
-    # Of penalties 0.1, 10 and 30 the one with which implicit gets there soonest; its default is 0.01.
+    # Of the penalties 0.1, 10 and 30, implicit reaches the figure fastest with 10. Its default is 0.01.
     stored: dict[str, Any] = {"left": data.train[:, 0], "right": data.train[:, 1], "sizes": np.array(data.sizes)}
     stored |= {"test_left": users}
     stored |= {"candidates": candidates, "factors": _POSITIVES_DIMENSION, "regularization": 10.0, "alpha": 3.0}
     theirs = _peer(peer, "implicit", directory / "positives.npz", stored)
-    return ours, lambda epochs: _judged(theirs(epochs), hit_rate), "implicit", _HIT_RATE
+    return ours, lambda epochs: _scored(theirs(epochs), hit_rate), "implicit", _HIT_RATE
 
 
-def _judged(run: tuple[float, np.ndarray], judge: Callable[[np.ndarray], float]) -> tuple[float, float]:
-    return run[0], judge(run[1])
+def _scored(run: tuple[float, np.ndarray], measure: Callable[[np.ndarray], float]) -> tuple[float, float]:
+    return run[0], measure(run[1])
 
 
 def _fit(
     left: np.ndarray, right: np.ndarray, label: np.ndarray, sizes: tuple[int, int], model: dict[str, Any], epochs: int
 ) -> tuple[float, Any]:
-    """Seconds of `fitting.fit`, and its network."""
+    """Returns the seconds of `fitting.fit` and the network."""
     from trainer.data.pairs import Pairs
     from trainer.model.table_sizes import TableSizes
     from trainer.settings import ModelSettings, TrainSettings
@@ -188,7 +188,7 @@ def _fit(
 
 
 def _peer(python: Path, kind: str, file: Path, stored: dict[str, Any]) -> Callable[[int], tuple[float, np.ndarray]]:
-    """A training of a peer in a process of its own: seconds and scores by epochs."""
+    """Returns a training of another library in a separate process."""
     np.savez(file, **stored)
 
     def run(epochs: int) -> tuple[float, np.ndarray]:

@@ -1,12 +1,12 @@
-"""An epoch of training: against Keras reading TFX's transformed examples, with a large vocabulary, and from shards.
+"""Time of a training epoch, compared with Keras on transformed examples, with a large vocabulary, and from shards.
 
     python -m benchmarks.train [--rows 1000000] [--runs 3] [--stream 20000000]
 
-Each run is a process of its own that trains three epochs (the stock one two) and reports the fastest after the first,
-which traces. Stock: `keras.Model.fit` with Keras's Adagrad over `data_accessor.tf_dataset_factory`, as TFX's templates
-do it. The model is the plain one, two tables and their dot product; entities are drawn uniformly, so that no cache
-helps. `peak` is the most memory that the process held above what it held before the model was built; `state` the bytes
-of the tables and of their optimizer.
+Each run is a separate process that trains three epochs (the stock run two) and reports the fastest after the first,
+which traces. Stock is `keras.Model.fit` with Adagrad of Keras over `data_accessor.tf_dataset_factory`, as in the
+templates of TFX. The model is two tables and their dot product. Entities are drawn uniformly, so that no cache helps.
+`peak` is the peak memory above that before building the model. `state` is the size of the tables and of their
+optimizer. Both are in bytes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _KINDS = ("ours", "large", "stock", "memory", "shards")
 
 
 def main() -> None:
-    """Measures, or with `--kind` is one of the measured runs."""
+    """Measures all kinds. With `--kind`, performs a single measured run."""
     arguments = _arguments()
     if arguments.kind:
         print(json.dumps(_RUNS[arguments.kind](arguments.rows)))
@@ -47,11 +47,11 @@ def main() -> None:
     for number in range(arguments.runs):
         for kind in ("ours", "large", "stock"):
             found[kind].append(_measure(kind, arguments.rows))
-            print(f"run {number + 1}: {kind}: {_words(found[kind][-1])}", flush=True)
+            print(f"run {number + 1}: {kind}: {_summary(found[kind][-1])}", flush=True)
     if arguments.stream:
         for kind in ("memory", "shards"):
             found[kind].append(_measure(kind, arguments.stream))
-            print(f"{arguments.stream:,} pairs from {kind}: {_words(found[kind][-1])}", flush=True)
+            print(f"{arguments.stream:,} pairs from {kind}: {_summary(found[kind][-1])}", flush=True)
     print(json.dumps(_result(found, arguments)))
 
 
@@ -59,7 +59,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train", description=str(__doc__).splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--stream", type=int, default=20_000_000, help="pairs to stream from shards; 0: none")
+    parser.add_argument("--stream", type=int, default=20_000_000, help="pairs to stream from shards (0: none)")
     parser.add_argument("--kind", choices=_KINDS, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -79,7 +79,7 @@ def _result(found: dict[str, list[dict[str, float]]], arguments: argparse.Namesp
         "unit": "s",
         "n": arguments.rows,
         "runs": arguments.runs,
-        "bandwidth_fraction": round(_bytes_that_move(arguments.rows) / bandwidth / ours, 3),
+        "bandwidth_fraction": round(_bytes_moved(arguments.rows) / bandwidth / ours, 3),
         "vocabulary_cost": round(large / ours, 2),
         "vocabulary_peak_to_state": round(max(run["peak"] / run["state"] for run in found["large"]), 2),
         "vocabulary_process_peak_mib": round(max(run["process_peak"] for run in found["large"]) / 2**20),
@@ -95,8 +95,8 @@ def _result(found: dict[str, list[dict[str, float]]], arguments: argparse.Namesp
     return result
 
 
-def _bytes_that_move(rows: int) -> int:
-    """What an epoch cannot do without: each pair's columns, both its rows and their accumulators read and written."""
+def _bytes_moved(rows: int) -> int:
+    """Returns the bytes an epoch must move: columns of each pair, and reads and writes of rows and accumulators."""
     return rows * (3 * _FLOAT + 2 * 2 * (_DIMENSION + 1) * _FLOAT)
 
 
@@ -112,7 +112,7 @@ def _chunks(rows: int, entities: int, seed: int = 1) -> Iterator[Pairs]:
 
 
 def _train(rows: int, entities: int, memory: int) -> dict[str, float]:
-    """Our epoch: seconds of the fastest after the first, memory in bytes, bandwidth in bytes a second."""
+    """Returns the seconds of our fastest epoch after the first, memory in bytes, and bandwidth in bytes per second."""
     from trainer.data.pairs import collect
     from trainer.epochs import Epochs
     from trainer.model.table_sizes import TableSizes
@@ -135,7 +135,7 @@ def _train(rows: int, entities: int, memory: int) -> dict[str, float]:
         network, _ = fitting.fit(pairs, sizes, ModelSettings(dimension=_DIMENSION, bias=False), settings)
         peak = _peak()
     tables = sum(int(variable.numpy().nbytes) for variable in network.variables)
-    state = tables + entities * _FLOAT  # an accumulator for each row
+    state = tables + entities * _FLOAT  # one accumulator per row
     return {
         "seconds": round(min(np.diff(ends)), 3),
         "peak": peak - before,
@@ -146,7 +146,7 @@ def _train(rows: int, entities: int, memory: int) -> dict[str, float]:
 
 
 def _stock(rows: int) -> dict[str, float]:
-    """A Keras epoch over the same examples as TFX's Transform would have written them."""
+    """Returns the seconds of a Keras epoch over the same examples in the format of Transform."""
     from benchmarks import stock
 
     with tempfile.TemporaryDirectory() as folder:
@@ -165,7 +165,7 @@ _RUNS: dict[str, Callable[[int], dict[str, float]]] = {
 
 
 def _bandwidth() -> float:
-    """Bytes a second that one copy of a large array reads and writes."""
+    """Returns the bytes per second that a copy of a large array reads and writes."""
     source = np.ones(1 << 25)
     target = np.empty_like(source)
     seconds = []
@@ -186,9 +186,9 @@ def _resident() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def _words(run: dict[str, float]) -> str:
-    words = f"{run['seconds']:.2f} s an epoch"
-    return words if "peak" not in run else f"{words}, {run['peak'] / 2**20:,.0f} MiB above the start"
+def _summary(run: dict[str, float]) -> str:
+    text = f"{run['seconds']:.2f} s per epoch"
+    return text if "peak" not in run else f"{text}, {run['peak'] / 2**20:,.0f} MiB above the start"
 
 
 if __name__ == "__main__":

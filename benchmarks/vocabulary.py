@@ -1,10 +1,10 @@
-"""Transform on entities by the million: seconds and peak memory of its process as pairs and entities grow alike.
+"""Seconds and peak memory of Transform on millions of entities, as pairs and entities grow proportionally.
 
     python -m benchmarks.vocabulary [--rows 1000000 3000000] [--entities-per-row 0.3]
 
-Every size is ingested, then transformed with `encode.min_count: 2` and `encode.max_vocabulary` of a third of the
-entities of a side, in a process of its own. `exponent` is that of the growth of seconds from the smallest size to the
-largest: 1 is linear.
+Each size runs in a separate process. It is ingested, then transformed with `encode.min_count: 2` and an
+`encode.max_vocabulary` of a third of the entities of a side. `exponent` is the growth exponent of seconds from the
+smallest to the largest size. 1 is linear.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmarks.synthetic import Planted, write_csv
 
 
 def main() -> None:
-    """Measures every size, or with `--data` is the measured run of one."""
+    """Measures every size. With `--data`, performs a single measured run."""
     arguments = _arguments()
     if arguments.data:
         print(json.dumps(_run(Path(arguments.data), arguments.most)))
@@ -40,8 +40,8 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.vocabulary", description=str(__doc__).splitlines()[0])
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 3_000_000])
-    parser.add_argument("--entities-per-row", type=float, default=0.3, help="both sides together")
-    parser.add_argument("--cache", default="build/bench", help="where the made files are kept")
+    parser.add_argument("--entities-per-row", type=float, default=0.3, help="number of entities of both sides per row")
+    parser.add_argument("--cache", default="build/bench", help="directory of generated files")
     parser.add_argument("--data", help=argparse.SUPPRESS)
     parser.add_argument("--most", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -52,7 +52,7 @@ def _measure(rows: int, arguments: argparse.Namespace) -> dict[str, float]:
     folder = Path(arguments.cache) / f"vocabulary-{rows}-{entities}"
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "pairs.csv").exists():
-        # A flat law, so that nearly every entity is there.
+        # A flat distribution, so that nearly every entity occurs.
         write_csv(Planted(rows, entities, entities, dimension=2, exponent=0.3), folder / "pairs.csv")
     return measured_run("vocabulary", "--data", str(folder), "--most", str(entities // 3))
 
@@ -87,7 +87,7 @@ def _run(data: Path, most: int) -> dict[str, float]:
 
 
 def _peak() -> float:
-    """The largest memory of this process so far, in megabytes."""
+    """Returns the peak memory of this process in megabytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
