@@ -1,5 +1,5 @@
 # Each target works on a fresh machine: the first one called makes .venv from the lock (bootstrap/create_venv.py).
-# `make PYTHON=python3.12 ...` chooses the Python; otherwise it is python3, or a supported one that is on PATH.
+# `make PYTHON=python3.12 ...` chooses the Python. The default is python3, or a supported one on PATH.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -14,10 +14,10 @@ CONFIG ?= $(WORDS_CONFIG)
 
 VENV := .venv/kindred.stamp
 WORDS_DATA := build/data/word_pairs/pairs.csv
-# The words example makes its own data; any other pipeline file names, or is given, data that exist.
+# The words example generates its data. Other pipeline files need existing data.
 IS_WORDS := $(filter $(WORDS_CONFIG),$(patsubst ./%,%,$(CONFIG)))
 RUN_DATA := $(if $(DATA),,$(if $(IS_WORDS),$(WORDS_DATA)))
-# Tasks of a cluster see what is on their volume (kubeflow.volumes), not what is made here.
+# Tasks of a cluster read data from their volume (kubeflow.volumes), not from this machine.
 TASK_DATA := $(or $(DATA),$(if $(IS_WORDS),/kindred/word_pairs/pairs.csv))
 
 IMAGE ?= kindred:0.1.0
@@ -32,7 +32,7 @@ help: ## List the targets
 run-local: $(VENV) $(RUN_DATA) ## Run a pipeline on this machine [CONFIG=FILE] [DATA=PATH] [ROOT=build/NAME]
 	@.venv/bin/kindred run --config '$(CONFIG)' $(if $(DATA),--data '$(DATA)') $(if $(ROOT),--root '$(ROOT)')
 
-serve: $(VENV) ## Serve what a pipeline published, REST on 8501, gRPC on 8500 [ROOT=build/NAME]
+serve: $(VENV) ## Serve a published model, REST on 8501, gRPC on 8500 [ROOT=build/NAME]
 	@.venv/bin/kindred serve --root '$(or $(ROOT),build/word-pairs)'
 
 compile: $(VENV) ## Compile a pipeline for Kubeflow [CONFIG=FILE] [DATA=PATH] [PACKAGE=build/package.yaml]
@@ -42,46 +42,46 @@ compile: $(VENV) ## Compile a pipeline for Kubeflow [CONFIG=FILE] [DATA=PATH] [P
 submit: $(VENV) ## Run a pipeline on Kubeflow and follow it [HOST=URL] [CONFIG=FILE] [DATA=PATH]
 	@.venv/bin/kindred submit --config '$(CONFIG)' $(if $(TASK_DATA),--data '$(TASK_DATA)') $(if $(HOST),--host '$(HOST)')
 
-image: ## Build the image of every task [IMAGE=kindred:0.1.0]
-	@command -v '$(DOCKER)' >/dev/null || { echo 'There is no docker or podman here to build the image with.' >&2; exit 2; }
+image: ## Build the container image for all tasks [IMAGE=kindred:0.1.0]
+	@command -v '$(DOCKER)' >/dev/null || { echo 'docker or podman is needed to build the image, but neither is installed.' >&2; exit 2; }
 	@DOCKER_BUILDKIT=1 '$(DOCKER)' build --file deploy/Dockerfile --tag '$(IMAGE)' .
 
 test: $(VENV) ## Run the tests, fast ones first
 	@.venv/bin/python -m pytest $(wildcard tests/unit tests/integration tests/e2e)
 
-lint: $(VENV) ## Check style, types and the direction of imports
+lint: $(VENV) ## Check style, types and import directions
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 
-doctor: $(VENV) ## Check that everything a run needs is here, and say how to mend what is not
+doctor: $(VENV) ## Check the installation and suggest fixes
 	@.venv/bin/python -m pipeline.commands.doctor
 
-bench: $(VENV) ## Run a benchmark [BENCH=NAME] [ARGS="--rows 100000"]; without BENCH: list them
+bench: $(VENV) ## Run a benchmark, or list them [BENCH=NAME] [ARGS="--rows 100000"]
 	@if [ -n '$(BENCH)' ]; then .venv/bin/python -m benchmarks.$(BENCH) $(ARGS); else .venv/bin/python -m benchmarks; fi
 
-flink-up: $(VENV) ## Start Flink with Beam's services on loopback, for --beam flink (needs Java and Maven)
+flink-up: $(VENV) ## Start Flink and the Beam services on loopback, for --beam flink (needs Java and Maven)
 	@.venv/bin/python -m bootstrap.flink up
 
-flink-down: ## Stop what flink-up started
+flink-down: ## Stop the processes of flink-up
 	@if [ -x .venv/bin/python ]; then .venv/bin/python -m bootstrap.flink down; fi
 
-check-fresh: $(VENV) ## Prove the set-up on bare machines and every Python here [ONLY=bookworm] [FULL=1] (root)
+check-fresh: $(VENV) ## Check the setup on bare machines and every installed Python [ONLY=bookworm] [FULL=1] (root)
 	@.venv/bin/python -m bootstrap.check_fresh $(ONLY) $(if $(FULL),--full)
 
-clean: ## Remove build/ (runs, made data, logs) and the tools' caches; .venv stays
+clean: ## Remove build/ (runs, generated data, logs) and tool caches, but not .venv
 	@if [ -d build/flink/run ]; then $(MAKE) flink-down; fi
 	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-# Called when one of these files is newer than the stamp; also when a Python was chosen, or that of .venv is gone:
-# create_venv.py then looks itself, in milliseconds, and does nothing if nothing changed.
+# Runs if one of these files is newer than the stamp, if the user chose a Python, or if the Python of .venv is missing.
+# create_venv.py checks again within milliseconds, and does nothing if nothing changed.
 CHOSEN := $(filter command environment,$(origin PYTHON))
 $(VENV): uv.lock pyproject.toml bootstrap/create_venv.py bootstrap/glibc.py \
 		$(if $(CHOSEN),always) $(shell test -x .venv/bin/python || echo always)
-	@command -v '$(PYTHON)' >/dev/null || { echo 'There is no `$(PYTHON)` here: install Python 3.10, 3.11, 3.12 or' \
-		'3.13, or name one with `make PYTHON=/path/to/python3.12 ...`.' >&2; exit 2; }
+	@command -v '$(PYTHON)' >/dev/null || { echo '`$(PYTHON)` is not installed: install Python 3.10, 3.11, 3.12 or' \
+		'3.13, or choose one with `make PYTHON=/path/to/python3.12 ...`.' >&2; exit 2; }
 	@'$(PYTHON)' bootstrap/create_venv.py $(if $(CHOSEN),--chosen)
 
 $(WORDS_DATA): $(wildcard examples/word_pairs/*.py) | $(VENV)
