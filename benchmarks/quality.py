@@ -121,7 +121,7 @@ def fit_positives(name: str, data: Positives) -> tuple[np.ndarray, np.ndarray, n
 
 
 def sampled_ranks(tables: tuple[np.ndarray, np.ndarray, np.ndarray], data: Positives) -> np.ndarray:
-    """The rank, from 0, of each test item among its negatives, in which the item itself may occur; int64 `[tests]`."""
+    """Returns the rank, from 0, of each test item among its negatives, int64 `[tests]`. Ignores the item among them."""
     left, right, bias = tables
     users, items = data.test.T
     assert data.negatives is not None

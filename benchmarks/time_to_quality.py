@@ -1,4 +1,4 @@
-"""Time to quality on MovieLens 1M: RMSE 0.87 compared with SVD of Surprise, HR@10 0.70 with ALS of implicit.
+"""Time to quality on MovieLens 1M: RMSE 0.87 against Surprise SVD, HR@10 0.70 against ALS of implicit.
 
     KINDRED_BENCH_DATA=FOLDER python -m benchmarks.time_to_quality [--runs 3]
 

@@ -376,4 +376,4 @@ def _log_error(work: Future[None]) -> None:
 
 def _why(model: _Model) -> str:
     faults = [f"version {entry.number}: {entry.fault.message}" for entry in model.versions.values() if entry.fault]
-    return "; ".join(faults) or model.problem or "no version is available"
+    return ", ".join(faults) or model.problem or "no version is available"

@@ -40,7 +40,7 @@ def _start(output: Path, hash_seed: str) -> subprocess.Popen[str]:
 
 @pytest.fixture(scope="module")
 def made(made_twice: list[tuple[Path, str]]) -> Path:
-    """One of the two files."""
+    """Returns the first file."""
     return made_twice[0][0]
 
 
