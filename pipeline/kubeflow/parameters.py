@@ -53,7 +53,7 @@ def run_parameters(config: PipelineConfig, root: str) -> list[RunParameter]:
     return parameters
 
 
-def check_value(name: str, value: Value) -> None:
+def check_value(name: str, value: object) -> None:
     """Checks that a value reaches a task as it is.
 
     Raises:

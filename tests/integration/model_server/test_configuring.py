@@ -384,6 +384,7 @@ def test_server_imports_no_tfx() -> None:
         "import json, sys\n"
         "from serving.model_server import flags, main\n"
         "light = 'tensorflow' in sys.modules\n"
+        "from compat.process import prepare\nprepare()\n"  # as main does
         "import serving.model_server.server\n"
         "heavy = {'tfx', 'apache_beam', 'tensorflow_transform', 'pandas', 'sklearn'} & set(sys.modules)\n"
         "print(json.dumps([light, sorted(heavy)]))\n"

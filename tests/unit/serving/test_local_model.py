@@ -146,6 +146,7 @@ def test_stderr_is_silenced_only_inside_block() -> None:
 
 def test_import_loads_only_tensorflow() -> None:
     program = (
+        "from compat.process import prepare\nprepare()\n"  # as every entry point does
         "import sys, serving.local_model\n"
         "print(*sorted({'pandas', 'sklearn', 'tfx', 'tensorflow_transform', 'apache_beam'} & set(sys.modules)))\n"
     )
