@@ -1,18 +1,23 @@
-"""TFX's Transform executor, reading examples in whole batches."""
+"""What the Transform node runs: TensorFlow Transform's analysis, fed by a reader of whole batches."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+import functools
+import os
+from collections.abc import Callable, Iterator
 from typing import Any
-from unittest import mock
 
 import apache_beam as beam
 import pyarrow as pa
 import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
-from tfx.components.transform import executor
+from tfx.components.util import udf_utils
+from tfx.dsl.components.base import base_beam_executor
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import io_utils, json_utils
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 from tfx_bsl.tfxio import tensor_representation_util, tf_example_record, tfxio
 
@@ -21,9 +26,11 @@ from components.pair_transform import vocabulary
 
 _IN_PROCESS = {"--runner=DirectRunner", "--direct_running_mode=in_memory"}
 
+PreprocessingFn = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
 
-class Executor(executor.Executor):
-    """TFX's Transform executor in all but how it reads."""
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Analyzes the train split and writes the transform graph."""
 
     def Do(  # noqa: N802 - TFX's name
         self,
@@ -31,36 +38,57 @@ class Executor(executor.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Analyses the examples and writes the transform graph, as TFX does."""
-        # TFX names the class of its processor in the middle of `Do`, and offers no other way in.
-        with mock.patch.object(executor, "TransformProcessor", Processor), self._vocabularies():
-            super().Do(input_dict, output_dict, exec_properties)
+        """Writes what TFX's executor writes: the graph, its vocabularies, and the metadata of raw and transformed data.
 
-    def _vocabularies(self) -> contextlib.AbstractContextManager[None]:
-        """How vocabularies are made: by Arrow in this process; on other runners by Beam, which deals them out."""
-        here = _IN_PROCESS.issubset(self._beam_pipeline_args or [])
-        return vocabulary.counted_by_arrow() if here else contextlib.nullcontext()
+        Args:
+          input_dict: `examples`, of which the split `train` is analyzed, and `schema`.
+          output_dict: `transform_graph`.
+          exec_properties: `preprocessing_fn`, the path of a function, and `custom_config`, JSON that it is called with.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        examples = artifact_utils.get_split_uris(input_dict[standard_component_specs.EXAMPLES_KEY], "train")
+        schema = artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY])
+        function = udf_utils.get_fn(exec_properties, standard_component_specs.PREPROCESSING_FN_KEY)
+        config = json_utils.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
+        self.analyze(
+            [os.path.join(uri, "*") for uri in examples],
+            io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(schema)),
+            functools.partial(function, custom_config=config),
+            artifact_utils.get_single_uri(output_dict[standard_component_specs.TRANSFORM_GRAPH_KEY]),
+        )
 
-
-class Processor(executor.TransformProcessor):
-    """TFX's processor in all but how it reads."""
-
-    def _CreateTFXIO(  # noqa: N802 - TFX's name
-        self, dataset: Any, schema: schema_pb2.Schema
-    ) -> tfxio.TFXIO:
-        return BatchedExampleRecord(dataset.file_pattern, schema=schema)
+    def analyze(
+        self, file_patterns: list[str], schema: schema_pb2.Schema, function: PreprocessingFn, output: str
+    ) -> None:
+        """Writes to the directory `output` what `function` learns from the examples that match `file_patterns`."""
+        if _IN_PROCESS.issubset(self._beam_pipeline_args or []):
+            vocabulary.count_by_arrow()
+        examples = BatchedExampleRecord(file_patterns, schema=schema)
+        columns = tft.get_analyze_input_columns(function, examples.TensorAdapter().OriginalTypeSpecs())
+        analyzed = examples.Project(columns)
+        metadata, temporary = tft.DatasetMetadata(schema), os.path.join(output, ".temp_path")
+        with (
+            self._make_beam_pipeline() as pipeline,
+            tft_beam.Context(temp_dir=temporary, use_deep_copy_optimization=True),
+        ):
+            batches = pipeline | "Examples" >> analyzed.BeamSource()
+            learned = (batches, analyzed.TensorAdapterConfig()) | "Analyze" >> tft_beam.AnalyzeDataset(function)
+            _ = learned | "WriteGraph" >> tft_beam.WriteTransformFn(output)
+            raw = os.path.join(output, tft.TFTransformOutput.RAW_METADATA_DIR)
+            _ = metadata | "WriteMetadata" >> tft_beam.WriteMetadata(raw, pipeline)
+        io_utils.delete_dir(temporary)
 
 
 class BatchedExampleRecord(tf_example_record.TFExampleRecord):
-    """TFX's reader of tf.Examples in all but its source, which reads and decodes whole batches in C++.
+    """TFX's reader of tf.Examples with another source, which reads and decodes whole batches in C++.
 
-    TFX's own reads TFRecords a record at a time in Python, hands each to Beam as an element, and gathers batches of a
-    thousand again. An analyzer then hands on one element for each distinct id of a batch, so larger batches save there
+    TFX's own source reads TFRecords a record at a time in Python, hands each to Beam as an element, and gathers batches
+    of a thousand again. An analyzer emits one element for each distinct id of a batch, so larger batches save there
     too.
     """
 
     def BeamSource(self, batch_size: int | None = None) -> beam.PTransform:  # noqa: N802 - TFX's name
-        """A PTransform from the pipeline to RecordBatches of `ArrowSchema`; the size of batches is ours."""
+        """A PTransform from the pipeline to RecordBatches of `ArrowSchema`. It chooses the size of batches itself."""
         del batch_size
         return _Source(self._file_pattern, self._schema.SerializeToString())
 

@@ -1,17 +1,15 @@
-"""TensorFlow Transform's vocabularies, counted and ordered by Arrow: its files to the byte, no Python object a row.
+"""TensorFlow Transform's vocabularies, counted and ordered by Arrow: its files to the byte, no Python object for a row.
 
-It hands every id to Beam as an element itself, and each distinct one again from step to step: to count, to merge, to
-filter, to order, to write. Here each batch is counted in C++ and tables of counts are passed on. It is for one
-process, where tables need not travel; other runners keep TensorFlow Transform's own steps.
+TensorFlow Transform hands every id to Beam as an element, and each distinct one again from step to step: to count, to
+merge, to filter, to order, to write. Here each batch is counted in C++ and tables of counts are passed on. That is for
+one process, where tables need not travel. Other runners keep TensorFlow Transform's own steps.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any
-from unittest import mock
 
 import apache_beam as beam
 import numpy as np
@@ -31,22 +29,13 @@ _SCHEMA = pa.schema([("token", pa.large_binary()), ("count", pa.int64())])
 _ORDER = [("count", "descending"), ("token", "descending")]
 
 
-@contextlib.contextmanager
-def counted_by_arrow() -> Iterator[None]:
-    """While this lasts, pipelines that TensorFlow Transform builds make vocabularies by Arrow."""
-    steps = {
-        analyzer_nodes.VocabularyAccumulate: Accumulate,
-        analyzer_nodes.VocabularyMerge: Merge,
-        analyzer_nodes.VocabularyPrune: Prune,
-        analyzer_nodes.VocabularyCount: Count,
-        analyzer_nodes.VocabularyOrderAndWrite: OrderAndWrite,
-    }
-    wrappers = {operation: common._PtransformWrapper() for operation in steps}
-    for operation, step in steps.items():
-        wrappers[operation].add_ptransform(step, None)
-    # TensorFlow Transform looks its steps up in a table, and refuses to replace one.
-    with mock.patch.dict(common._PTRANSFORM_BY_OPERATION_DEF_SUBCLASS, wrappers):
-        yield
+def count_by_arrow() -> None:
+    """Makes vocabularies by Arrow in all later pipelines of this process; idempotent.
+
+    TensorFlow Transform looks first for steps that are registered for TensorFlow 2, and its own are registered for any.
+    """
+    for operation, step in _STEPS.items():
+        common.register_ptransform(operation, tags={common.EnvironmentTags.TF_V2_ONLY})(step)
 
 
 class _Step(beam.PTransform):
@@ -106,6 +95,15 @@ class OrderAndWrite(_Step):
         return (table | "Write" >> beam.Map(_write, path).with_output_types(np.ndarray),)
 
 
+_STEPS = {
+    analyzer_nodes.VocabularyAccumulate: Accumulate,
+    analyzer_nodes.VocabularyMerge: Merge,
+    analyzer_nodes.VocabularyPrune: Prune,
+    analyzer_nodes.VocabularyCount: Count,
+    analyzer_nodes.VocabularyOrderAndWrite: OrderAndWrite,
+}
+
+
 class _CountTokens(beam.DoFn):
     """Counts the tokens of a bundle."""
 
@@ -119,7 +117,7 @@ class _CountTokens(beam.DoFn):
         self._parts.append(pa.table(counted.flatten(), schema=_SCHEMA))
         if sum(map(len, self._parts)) >= self._limit:
             self._parts = [_add(self._parts)]
-            # Twice as many as there are: where most tokens are distinct, each is added up a few times, not every time.
+            # Double the threshold so that merging stays amortized linear.
             self._limit = max(_FOLD_ROWS, 2 * len(self._parts[0]))
 
     def finish_bundle(self) -> Iterator[WindowedValue]:

@@ -159,12 +159,6 @@ def _transform(
             "score": config.score.model_dump(),
             "code": code_fingerprint("features.py", "preprocessing.py", "settings.py", "data/hashing.py"),
         },
-        # StatisticsGen has described the raw data, and the transformed are row numbers.
-        disable_statistics=True,
-        # Training encodes the examples itself (trainer/data/dataset.py): writing them and reading them back costs more.
-        materialize=False,
-        # Nothing reads it: the next run's examples are others.
-        disable_analyzer_cache=True,
     )
     transform.add_upstream_node(gate)
     return transform.with_id(TRANSFORM)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tensorflow_transform.beam import common
 
 from components.pair_transform import executor, vocabulary
-from components.pair_transform.vocabulary import counted_by_arrow
+from components.pair_transform.vocabulary import count_by_arrow
 from tests.unit.trainer.transforms import Row, analyze
 from trainer import preprocessing
 from trainer.settings import EncodeSettings
@@ -53,9 +53,9 @@ def _rows() -> list[Row]:
     return [(draw.choice(ids[: draw.randrange(1, 60)]), draw.choice(ids), draw.randrange(9) / 2) for _ in range(300)]
 
 
-def _learned(rows: list[Row], folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Each vocabulary's file, and the size that is noted beside it."""
-    found = analyze(rows, folder, function=_every_kind)
+def _learned(rows: list[Row], folder: Path, steps: str) -> dict[str, tuple[bytes, int]]:
+    """Each vocabulary's file, and the size that is noted with it, by `own` steps of TensorFlow Transform or `ours`."""
+    found = analyze(rows, folder, function=_every_kind, compat_v1=steps == "own")
     names = [f"{side} {kind}" for side in ("left", "shared") for kind in SETTINGS]
     return {
         name: (Path(found.vocabulary_file_by_name(name)).read_bytes(), found.vocabulary_size_by_name(name))
@@ -63,10 +63,17 @@ def _learned(rows: list[Row], folder: Path) -> dict[str, tuple[bytes, int]]:
     }
 
 
-def test_files_are_those_of_tensorflow_transform(tmp_path: Path) -> None:
-    theirs = _learned(_rows(), tmp_path / "theirs")
-    with counted_by_arrow():
-        ours = _learned(_rows(), tmp_path / "ours")
+def test_files_are_those_of_tensorflow_transform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Any] = []
+    expand = vocabulary.OrderAndWrite.expand
+    monkeypatch.setattr(
+        vocabulary.OrderAndWrite, "expand", lambda self, inputs: (written.append(self), expand(self, inputs))[1]
+    )
+    count_by_arrow()
+    theirs = _learned(_rows(), tmp_path / "theirs", "own")
+    assert not written
+    ours = _learned(_rows(), tmp_path / "ours", "ours")
+    assert len(written) == 2 * len(SETTINGS)
     assert ours == theirs
     assert len({content for content, _ in ours.values()}) == 2 * len(SETTINGS) - 3  # the empty ones are alike
 
@@ -103,21 +110,40 @@ def test_distinct_tokens_are_added_up_a_few_times_each(monkeypatch: pytest.Monke
     assert sum(added) <= 3 * 20_000
 
 
-def test_it_is_for_one_process_and_while_it_lasts() -> None:
-    table = common._PTRANSFORM_BY_OPERATION_DEF_SUBCLASS
-    before = dict(table)
-    local = executor.Executor(
-        executor.Executor.Context(
-            beam_pipeline_args=["--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
-        )
-    )
-    with local._vocabularies():
-        changed = {operation.__name__ for operation in table if table[operation] is not before[operation]}
-    assert changed == {f"Vocabulary{step}" for step in ("Accumulate", "Merge", "Prune", "Count", "OrderAndWrite")}
-    assert dict(table) == before
-    flink = executor.Executor(executor.Executor.Context(beam_pipeline_args=["--runner=FlinkRunner"]))
-    with flink._vocabularies():
-        assert dict(table) == before
+@pytest.mark.parametrize(
+    ("arguments", "by_arrow"),
+    [
+        (["--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"], True),
+        (["--runner=DirectRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=2"], False),
+        (["--runner=FlinkRunner"], False),
+    ],
+)
+def test_it_is_for_one_process(arguments: list[str], by_arrow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[str] = []
+
+    def stop(*_: object, **__: object) -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr(vocabulary, "count_by_arrow", lambda: chosen.append("arrow"))
+    monkeypatch.setattr(executor, "BatchedExampleRecord", stop)
+    with pytest.raises(InterruptedError):
+        executor.Executor(executor.Executor.Context(beam_pipeline_args=arguments)).analyze([], None, None, "")
+    assert bool(chosen) is by_arrow
+
+
+def test_steps_are_registered_for_tensorflow_2_alone() -> None:
+    registered: dict[str, tuple[type, Any]] = {}
+
+    def register(operation: type, tags: Any) -> Any:
+        return lambda step: registered.update({operation.__name__: (step, tags)})
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(common, "register_ptransform", register)
+        count_by_arrow()
+    assert registered.keys() == {
+        f"Vocabulary{step}" for step in ("Accumulate", "Merge", "Prune", "Count", "OrderAndWrite")
+    }
+    assert all(tags == {common.EnvironmentTags.TF_V2_ONLY} for _, tags in registered.values())
 
 
 def test_an_order_that_is_not_that_of_frequency_is_refused() -> None:

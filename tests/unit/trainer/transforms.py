@@ -28,7 +28,12 @@ _SPEC = {
 
 
 def analyze(
-    rows: Sequence[Row], folder: Path, function=preprocessing_fn, optional: Sequence[str] = (), **config
+    rows: Sequence[Row],
+    folder: Path,
+    function=preprocessing_fn,
+    optional: Sequence[str] = (),
+    compat_v1: bool = False,
+    **config,
 ) -> TransformGraph:
     """What Transform learns from `rows` under `config` (`encode` and `score`). No row has an `optional` feature."""
     output = folder / "transform"
@@ -37,7 +42,8 @@ def analyze(
     instances = [{name: [value] for name, value in zip(spec, row, strict=True)} | absent for row in rows]
     spec |= {name: tf.io.VarLenFeature(tf.float32) for name in optional}
     metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(spec))
-    with tft_beam.Context(temp_dir=str(folder / "temp")), beam.Pipeline(runner=FnApiRunner()) as pipeline:
+    context = tft_beam.Context(temp_dir=str(folder / "temp"), force_tf_compat_v1=compat_v1)
+    with context, beam.Pipeline(runner=FnApiRunner()) as pipeline:
         data = pipeline | beam.Create(instances, reshuffle=False)
         learned = (data, metadata) | tft_beam.AnalyzeDataset(functools.partial(function, custom_config=config))
         _ = learned | tft_beam.WriteTransformFn(str(output))
