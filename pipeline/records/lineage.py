@@ -134,7 +134,8 @@ def _step(executions: Executions, artifact: Artifact | None) -> Step | None:
     if artifact is None or made is None:
         return None
     settings = json.loads(made.properties["custom_config"])
-    return Step(made.run_id, settings.pop("code"), settings, artifact.uri)
+    in_settings = settings.pop("code", "")  # older runs have no property `code`
+    return Step(made.run_id, str(made.properties.get("code", in_settings)), settings, artifact.uri)
 
 
 def _tuned(best: Artifact) -> dict[str, Any] | None:

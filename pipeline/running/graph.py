@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfx import types
@@ -19,7 +17,6 @@ from tfx.proto import trainer_pb2
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.types import standard_artifacts
 
-import trainer
 from components.artifacts import GateDecision
 from components.base_model.strategy import EXAMPLES, LatestBlessedOfEarlierExamples
 from components.data_gate.component import DataGate
@@ -46,6 +43,8 @@ from components.serving_canary.settings import CanarySettings
 from pipeline.beam import profiles
 from pipeline.config import BlessingRule, PipelineConfig, candidates_layout, ingest_settings
 from pipeline.records.root import Root
+from pipeline.running.code_digest import this_program
+from pipeline.running.node_code import add_code
 
 if TYPE_CHECKING:
     from tfx.components.tuner.component import Tuner
@@ -65,6 +64,8 @@ EXAMPLE_GEN, STATISTICS_GEN, LAST_ACCEPTED, GATE, TRANSFORM, TRAINER, RESOLVER, 
 )
 # Nodes that are there where the pipeline file asks for them.
 BASE_MODEL, TUNER = "BaseModel", "Tuner"
+# What TFX calls in the trainer.
+_RUN_FN, _TUNER_FN = "trainer.run_fn.run_fn", "trainer.tuning.tuner_fn"
 
 
 def create_pipeline(config: PipelineConfig, root: Root, accept_reason: str | None = None) -> Pipeline:
@@ -102,6 +103,7 @@ def compile_graph(graph: Pipeline, run_id: str) -> pipeline_pb2.Pipeline:
     compiled = Compiler().compile(graph)
     run_parameter = {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
     runtime_parameter_utils.substitute_runtime_parameter(compiled, run_parameter)
+    add_code(compiled, this_program())
     for node in compiled.nodes:
         if node.pipeline_node.node_info.id == PUSHER:
             # It looks at the serving directory itself (components/pusher/executor.py).
@@ -154,11 +156,7 @@ def _transform(
         examples=example_gen.outputs["examples"],
         schema=schema.outputs["schema"],
         preprocessing_fn="trainer.preprocessing.preprocessing_fn",
-        custom_config={
-            "encode": config.encode.model_dump(),
-            "score": config.score.model_dump(),
-            "code": code_fingerprint("features.py", "preprocessing.py", "settings.py", "data/hashing.py"),
-        },
+        custom_config={"encode": config.encode.model_dump(), "score": config.score.model_dump()},
     )
     transform.add_upstream_node(gate)
     return transform.with_id(TRANSFORM)
@@ -184,8 +182,8 @@ def _tuner(config: PipelineConfig, example_gen: PairExampleGen, transform: PairT
 
     tune = config.tune.model_dump(exclude={"parameters"}) | {"space": config.tune.space(config.model, config.train)}
     return Tuner(
-        tuner_fn="trainer.tuning.tuner_fn",
-        custom_config={**_training_config(config), "tune": tune},
+        tuner_fn=_TUNER_FN,
+        custom_config={**_training_config(config, _TUNER_FN), "tune": tune},
         **_training_inputs(example_gen, transform),
     )
 
@@ -198,8 +196,8 @@ def _trainer(
     tuner: Tuner | None,
 ) -> Trainer:
     return Trainer(
-        run_fn="trainer.run_fn.run_fn",
-        custom_config=_training_config(config),
+        run_fn=_RUN_FN,
+        custom_config=_training_config(config, _RUN_FN),
         base_model=base_model.outputs[MODEL] if base_model else None,
         hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
         **_training_inputs(example_gen, transform),
@@ -215,12 +213,13 @@ def _training_inputs(example_gen: PairExampleGen, transform: PairTransform) -> d
     }
 
 
-def _training_config(config: PipelineConfig) -> dict[str, Any]:
+def _training_config(config: PipelineConfig, function: str) -> dict[str, Any]:
     return {
         "encode": config.encode.model_dump(),
         "model": config.model.model_dump(),
         "train": config.train.model_dump(),
-        "code": code_fingerprint("**/*.py"),
+        # An interrupted training or search resumes only with the code that it started with.
+        "code": this_program().digest([function]),
     }
 
 
@@ -329,12 +328,3 @@ def _pusher(
         directory=root.serving(config),
         keep=config.publish.keep,
     ).with_id(PUSHER)
-
-
-def code_fingerprint(*patterns: str) -> str:
-    """A digest of the trainer's modules, so that a change of the code is a change that the cache sees."""
-    folder = Path(trainer.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,11 @@ from typing import Any
 KINDRED = str(Path(sys.executable).with_name("kindred"))
 
 
-def kindred(*arguments: object, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([KINDRED, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, check=False)
+def kindred(*arguments: object, timeout: float = 300, source: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs the command. `source` is a folder with other packages of the program than those under test."""
+    env = {**os.environ, "PYTHONPATH": str(source)} if source else None
+    command = [KINDRED, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, env=env)
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
     return done
 

@@ -10,7 +10,7 @@ from google.protobuf import json_format
 
 from pipeline.config import SCHEMA, BlessingRule, PipelineConfig
 from pipeline.records.root import Root
-from pipeline.running.graph import blessing_rules, code_fingerprint, compile_graph, create_pipeline
+from pipeline.running.graph import blessing_rules, compile_graph, create_pipeline
 
 pytestmark = pytest.mark.tensorflow
 
@@ -193,17 +193,3 @@ def test_other_candidates_are_another_evaluation(root: Root, tmp_path: Path) -> 
     assert _properties(_compile(root, evaluate=evaluate)["RankingEvaluator"]) == first
     file.write_text("left_id,right_id\na,bc\n")
     assert _properties(_compile(root, evaluate=evaluate)["RankingEvaluator"]) != first
-
-
-def test_a_change_of_the_code_changes_its_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("__init__.py", "model.py", "features.py"):
-        (tmp_path / name).write_text(name)
-    monkeypatch.setattr("trainer.__file__", str(tmp_path / "__init__.py"))
-    every, some = code_fingerprint("*.py"), code_fingerprint("features.py")
-    assert every != some
-    (tmp_path / "model.py").write_text("changed")
-    assert (code_fingerprint("*.py") != every, code_fingerprint("features.py") != some) == (True, False)
-    (tmp_path / "model.py").write_text("model.py")
-    assert code_fingerprint("*.py", "model.py") == every
-    (tmp_path / "model.py").rename(tmp_path / "modal.py")
-    assert code_fingerprint("*.py") != every

@@ -1,0 +1,38 @@
+"""A change of the code is a change of the results: the second run of a root computes with the new code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests import source_files
+from tests.e2e import planted
+from tests.e2e.command import kindred, last_summary, states
+
+SQUARES = "np.square(answers.value - labels.value)"
+ALWAYS = ("LastAcceptedData", "LatestBlessedModel")
+"""Resolvers run each time."""
+
+
+def test_a_changed_metric_is_measured_again(tmp_path: Path) -> None:
+    source = source_files.copy_of_the_program(tmp_path / "source")
+    config = planted.write_pipeline(tmp_path)
+
+    def run() -> dict:
+        done = kindred("run", "--config", config, "--root", tmp_path / "root", source=source)
+        assert done.returncode == 0, done.stderr
+        return last_summary(tmp_path / "root")
+
+    before = run()
+    metrics = source / "components" / "evaluator" / "metrics.py"
+    text = metrics.read_text(encoding="utf-8")
+    assert text.count(SQUARES) == 1
+    metrics.write_text(text.replace(SQUARES, f"100 * {SQUARES}"), encoding="utf-8")
+    after = run()
+    assert after["metrics"]["rmse"] == pytest.approx(10 * before["metrics"]["rmse"])
+    assert after["metrics"]["mae"] == before["metrics"]["mae"]
+    executed = {node_id for node_id, state in states(after).items() if state == "executed"}
+    # The model is the one that is published already: the Pusher looks, and reports `cached`.
+    assert executed == {"Evaluator", "ModelCard", "ServingCanary", *ALWAYS}
+    assert after["blessing"][0]["value"] == after["metrics"]["rmse"]
