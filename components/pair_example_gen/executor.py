@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfx import types
 from tfx.components.example_gen import utils
 from tfx.dsl.components.base import base_beam_executor
+from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 from tfx.utils import proto_utils
@@ -133,7 +134,7 @@ def _directories(places: Places) -> Iterator[None]:
     """Makes the directories for the results, and takes away those for the work once it is done."""
     reports = (places.reports(stage) for stage in ("cut", "read", "judge", "split"))
     for directory in (*reports, *(split_directory(places.examples, split) for split in SPLITS)):
-        tf.io.gfile.makedirs(directory)
+        fileio.makedirs(directory)
     try:
         yield
     finally:

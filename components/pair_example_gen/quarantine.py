@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 import tensorflow as tf
+from tfx.dsl.io import fileio
 
 from components.pair_example_gen import files
 from components.pair_example_gen.rows import QUARANTINE, describe_place
@@ -102,7 +103,7 @@ def keep_apart(directory: str) -> str:
     kept = os.path.join(os.path.dirname(artifacts), "refused", number)
     if tf.io.gfile.exists(kept):
         tf.io.gfile.rmtree(kept)
-    tf.io.gfile.makedirs(kept)
+    fileio.makedirs(kept)
     for path in tf.io.gfile.glob(os.path.join(directory, "*.parquet")):
         tf.io.gfile.copy(path, os.path.join(kept, os.path.basename(path)))
     return kept

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 import time
+import uuid
 
 from components.pusher.manifest import CARD, check_copy, file_digests, read_manifest, write_manifest
 from components.pusher.versions import Versions
@@ -27,15 +27,14 @@ class LocalVersions(Versions):
         """
         os.makedirs(self.directory, exist_ok=True)
         self._sweep()
-        staging = tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=self.directory)
+        staging = self._new_folder()
         try:
             digests = file_digests(model)
-            shutil.copytree(model, staging, dirs_exist_ok=True)
+            _copy_files(model, staging)
             check_copy(staging, digests)
             write_manifest(staging, digests)
             if card:
                 shutil.copyfile(card, os.path.join(staging, CARD))
-            os.chmod(staging, 0o755)
             return self._rename_to_next_version(staging)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -59,6 +58,11 @@ class LocalVersions(Versions):
             if name.startswith(_STAGING_PREFIX) and time.time() - _last_written(path) > _STALE_SECONDS:
                 shutil.rmtree(path, ignore_errors=True)
 
+    def _new_folder(self) -> str:
+        folder = self._path(f"{_STAGING_PREFIX}{uuid.uuid4().hex}")
+        os.mkdir(folder)
+        return folder
+
     def _path(self, name: str) -> str:
         return os.path.join(self.directory, name)
 
@@ -75,10 +79,22 @@ class LocalVersions(Versions):
         os.rename(self._path(name), self._path(target))
 
     def _remove(self, name: str) -> None:
-        retired = tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=self.directory)
+        retired = self._new_folder()
         with contextlib.suppress(FileNotFoundError):  # another publisher was first
             os.rename(self._path(name), os.path.join(retired, name))
         shutil.rmtree(retired, ignore_errors=True)
+
+
+def _copy_files(source: str, target: str) -> None:
+    """Copies all files below `source`, with modes as the umask says.
+
+    TensorFlow's own directories have mode 755 whatever it is. Another user of the group could not remove them.
+    """
+    for folder, _, names in os.walk(source):
+        copied = os.path.join(target, os.path.relpath(folder, source))
+        os.makedirs(copied, exist_ok=True)
+        for name in names:
+            shutil.copyfile(os.path.join(folder, name), os.path.join(copied, name))
 
 
 def _last_written(folder: str) -> float:

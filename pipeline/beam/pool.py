@@ -221,6 +221,8 @@ def main() -> None:
     parser.add_argument("--host", default="localhost", help="where to listen; localhost")
     parser.add_argument("--port", type=int, default=50000)
     told = parser.parse_args()
+    # As tasks: what a worker writes, tasks of another user of the same group move and remove.
+    os.umask(0o002)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     pool, stopped = WorkerPool(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

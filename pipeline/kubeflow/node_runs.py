@@ -13,6 +13,7 @@ from pipeline.config.sections.kubeflow import Metadata
 from pipeline.kubeflow.metadata import PatientMetadata, wait_for
 from pipeline.kubeflow.node_records import findings
 from pipeline.kubeflow.shape import digest, shape_of
+from pipeline.kubeflow.shared_files import share_directories
 from pipeline.records.root import Root
 from pipeline.records.run_record import RunRecord, State
 from pipeline.running.findings import note
@@ -54,6 +55,7 @@ class NodeRuns:
           ConfigError: the image is not of the version that compiled the package.
           ServiceUnavailable: ML Metadata does not answer.
         """
+        share_directories()
         graph = compile_graph(create_pipeline(config, root, accept_reason), run_id)
         if digest(shape_of(graph)) != graph_digest:
             raise ConfigError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -85,6 +86,18 @@ def test_no_directory_holds_no_version(tmp_path: Path) -> None:
 def test_others_may_read_what_was_published(model: Path, versions: LocalVersions, serving: Path) -> None:
     versions.publish(str(model))
     assert (serving / "1").stat().st_mode & 0o777 == 0o755
+
+
+def test_group_may_remove_what_another_user_published(model: Path, versions: LocalVersions, serving: Path) -> None:
+    for folder, _, _ in os.walk(model):
+        os.chmod(folder, 0o755)  # as TensorFlow makes them, whatever the umask is
+    before = os.umask(0o002)
+    try:
+        versions.publish(str(model))
+    finally:
+        os.umask(before)
+    modes = {stat.S_IMODE(os.stat(folder).st_mode) for folder, _, _ in os.walk(serving)}
+    assert modes == {0o775}
 
 
 def test_a_poll_never_sees_half_a_version(model: Path, versions: LocalVersions, serving: Path) -> None:
