@@ -23,6 +23,7 @@ _SECONDS = 30
 # What a proxy answers while the API restarts. A request that changes nothing is sent again.
 _AWAY = (502, 503, 504)
 _RETRIES = urllib3.Retry(total=4, backoff_factor=0.5, status_forcelist=_AWAY, raise_on_status=False)
+_PROXY = "/api/v1/namespaces/kubeflow/services/ml-pipeline:8888/proxy"
 _HINTS = {
     401: "the token is missing, wrong or expired; give a new one with --token or KINDRED_KFP_TOKEN",
     403: "the token is not allowed to do this; check its role, and --namespace",
@@ -43,7 +44,13 @@ class Access:
 
 
 class Cluster:
-    """A Kubeflow Pipelines server."""
+    """A Kubeflow Pipelines server.
+
+    Attributes:
+      host: its address.
+      namespace: the profile, on a server of many users.
+      kubernetes: the address of the cluster's own API, if the server is reached through it.
+    """
 
     def __init__(self, access: Access) -> None:
         """Connects, and checks that a Kubeflow Pipelines 2 server answers.
@@ -55,7 +62,7 @@ class Cluster:
         configuration = _configuration(access)
         self.host = access.host or configuration.host
         self.namespace = access.namespace
-        self._has_pages = access.host is not None
+        self.kubernetes = None if access.host else configuration.host.removesuffix(_PROXY)
         self._client = client = api.ApiClient(configuration)
         if access.token:
             client.set_default_header("Authorization", f"Bearer {access.token}")
@@ -109,7 +116,14 @@ class Cluster:
             if not token:
                 return
 
-    def text(self, what: str, path: str, names: Mapping[str, str], query: Mapping[str, str] | None = None) -> str:
+    def text(
+        self,
+        what: str,
+        path: str,
+        names: Mapping[str, str],
+        query: Mapping[str, str] | None = None,
+        host: str | None = None,
+    ) -> str:
         """The answer to a GET that the published schema lacks, whatever its kind.
 
         Args:
@@ -117,25 +131,28 @@ class Cluster:
           path: the path below the host, with `{name}` for each of `names`.
           names: what to put into the path.
           query: the query.
+          host: another host, with the same credentials.
 
         Raises:
           ServiceUnavailable, ClusterRefused: as `ask`.
         """
-        return str(self.ask(what, self._get, path, dict(names), list((query or {}).items())))
+        return str(self.ask(what, self._get, path, dict(names), list((query or {}).items()), host))
 
     def page(self, run_id: str) -> str | None:
         """The address of a run in the user interface; None where only the API is reached."""
-        return f"{self.host}/#/runs/details/{run_id}" if self._has_pages else None
+        return None if self.kubernetes else f"{self.host}/#/runs/details/{run_id}"
 
     def in_namespace(self) -> dict[str, str]:
         """The option that a server of many users wants; none for one of a single user."""
         return {"namespace": self.namespace} if self.namespace else {}
 
-    def _get(self, path: str, names: dict[str, str], query: list[tuple[str, str]], _request_timeout: int) -> str:
+    def _get(
+        self, path: str, names: dict[str, str], query: list[tuple[str, str]], host: str | None, _request_timeout: int
+    ) -> str:
         # Not preloaded: the generated client decodes strictly, and a log may hold anything.
         answer = self._client.call_api(
             path, "GET", names, query, {}, auth_settings=["Bearer"], _preload_content=False,
-            _return_http_data_only=True, _request_timeout=_request_timeout,
+            _return_http_data_only=True, _request_timeout=_request_timeout, _host=host,
         )  # fmt: skip
         return bytes(answer.data).decode("utf-8", "replace")
 
@@ -202,7 +219,7 @@ def _from_kubeconfig(configuration: Any, access: Access) -> None:
         )
     except (config.ConfigException, OSError) as error:
         raise ClusterRefused(f"--host is not given, and kubeconfig has no cluster: {error}") from None
-    configuration.host = f"{found.host}/api/v1/namespaces/kubeflow/services/ml-pipeline:8888/proxy"
+    configuration.host = f"{found.host}{_PROXY}"
     for field in ("ssl_ca_cert", "cert_file", "key_file", "verify_ssl"):
         setattr(configuration, field, getattr(found, field))
     if authorization := found.api_key.get("authorization"):

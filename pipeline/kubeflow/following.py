@@ -21,6 +21,8 @@ _TRIES = 5
 """How often the log of a task that ended is asked for. It may come later than the state of the task."""
 _CHARACTERS_PER_LOOK = 100_000
 """How much of the log of a running task is read at each look, on average."""
+_LOOKS_AFTER_NONE = 4
+"""How many looks pass before the log of a running task is asked for again, if there was none."""
 # What Kubeflow knows of a task of which no record can be read. One that found its results in the cache succeeds, too.
 _KNOWN = {"Succeeded": "succeeded", "Failed": "failed", "Error": "failed", "Skipped": "skipped", "Omitted": "skipped"}
 
@@ -64,9 +66,9 @@ class _Following:
         self.run = run
         self._names, self._console, self._wait = names, console, wait
         self._logs = PodLogs(run.cluster, run.run_id)
-        self._records: dict[tuple[str, ...], list[NodeEnded | RunEnded]] = {}
-        self._whole_logs: set[tuple[str, ...]] = set()
-        self._looks_to_skip: Counter[tuple[str, ...]] = Counter()
+        self._records: dict[str, list[NodeEnded | RunEnded]] = {}
+        self._whole_logs: set[str] = set()
+        self._looks_to_skip: Counter[str] = Counter()
         self._tries: Counter[str] = Counter()
         self._unreadable = "no task recorded how it ended"
         self._printed: set[str] = set()
@@ -153,32 +155,27 @@ class _Following:
         """Whether the log of the last attempt has been read, and has records."""
         # By guesses about pods, any may be the last.
         last = task.pods[-1:] if self.run.workflow.is_whole else task.pods
-        return any(pod.names in self._whole_logs for pod in last)
+        return any(pod.node in self._whole_logs for pod in last)
 
     def _read(self, pod: Pod) -> list[NodeEnded | RunEnded]:
         """The records in the log of a pod. That of one that ended is read once, a long one less often."""
         has_ended = pod.phase in ENDED
-        if has_ended and pod.names in self._whole_logs:
-            return self._records[pod.names]
-        if not has_ended and self._looks_to_skip[pod.names]:
-            self._looks_to_skip[pod.names] -= 1
-        elif (text := self._text(pod)) is not None:
-            self._looks_to_skip[pod.names] = len(text) // _CHARACTERS_PER_LOOK
-            if records := read(text):
-                self._records[pod.names] = records
-                self._whole_logs |= {pod.names} if has_ended else set()
-        return self._records.get(pod.names, [])
-
-    def _text(self, pod: Pod) -> str | None:
-        """The log of a pod by the first of its possible names that has one."""
-        return next(filter(None, map(self._text_of, pod.names)), None)
-
-    def _text_of(self, name: str) -> str | None:
+        if has_ended and pod.node in self._whole_logs:
+            return self._records[pod.node]
+        if not has_ended and self._looks_to_skip[pod.node]:
+            self._looks_to_skip[pod.node] -= 1
+            return self._records.get(pod.node, [])
         try:
-            return self._logs.text(name, self.run.workflow.namespace, self.run.created)
+            text = self._logs.text(pod, self.run.workflow.namespace, self.run.created)
         except LogUnreadable as error:
             self._unreadable = str(error)
-            return None
+            self._looks_to_skip[pod.node] = _LOOKS_AFTER_NONE
+            return self._records.get(pod.node, [])
+        self._looks_to_skip[pod.node] = len(text) // _CHARACTERS_PER_LOOK
+        if records := read(text):
+            self._records[pod.node] = records
+            self._whole_logs |= {pod.node} if has_ended else set()
+        return self._records.get(pod.node, [])
 
     def _print_state(self, task: Task) -> None:
         """Prints what Kubeflow knows of a task of which no record can be read."""

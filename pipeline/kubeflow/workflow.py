@@ -34,8 +34,16 @@ _PHASES = {
 
 @dataclasses.dataclass(frozen=True)
 class Pod:
-    """A pod of a task. `names` are those it may have, `message` is what the node of the workflow says."""
+    """A pod of a task.
 
+    Attributes:
+      node: the id of its node in the workflow.
+      names: the names that it may have.
+      phase: the phase of its node.
+      message: what Argo says about its node.
+    """
+
+    node: str
     names: tuple[str, ...]
     phase: str
     message: str = ""
@@ -100,7 +108,9 @@ def workflow_of_details(details: Sequence[Any], names: Mapping[str, str]) -> Wor
                 detail.display_name,
                 phase := _PHASES.get(str(detail.state), "Unknown"),
                 _seconds(detail.start_time, detail.end_time) if phase in ENDED else 0.0,
-                tuple(Pod(_possible_names(node), phase) for node in dict.fromkeys([*_children(detail), *retried])),
+                tuple(
+                    Pod(node, _possible_names(node), phase) for node in dict.fromkeys([*_children(detail), *retried])
+                ),
                 " ".join(str(detail.error.message or "").split()) if detail.error else "",
             )
             for detail in details
@@ -148,7 +158,10 @@ def _task(metadata: Mapping[str, Any], name: str, nodes: Sequence[Mapping[str, A
         name,
         whole.get("phase", "Pending"),
         _seconds(whole.get("startedAt"), whole.get("finishedAt")),
-        tuple(Pod((_pod_name(metadata, pod),), pod.get("phase", "Pending"), pod.get("message", "")) for pod in pods),
+        tuple(
+            Pod(pod["id"], (_pod_name(metadata, pod),), pod.get("phase", "Pending"), pod.get("message", ""))
+            for pod in pods
+        ),
         message if whole.get("phase") in ("Failed", "Error") else "",
     )
 

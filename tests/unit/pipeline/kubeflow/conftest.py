@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -84,6 +85,22 @@ def said(
         return int(ended.value.code or 0), captured.out, captured.err
 
     return run
+
+
+@pytest.fixture
+def kubeconfig(server: FakeKubeflow, tmp_path: Path) -> Path:
+    """A kubeconfig by which the server is reached, and demands the token that is in it."""
+    server.token = "from-kubeconfig"
+    server.base = "/api/v1/namespaces/kubeflow/services/ml-pipeline:8888/proxy"
+    content = {
+        "apiVersion": "v1", "kind": "Config", "current-context": "here",
+        "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": server.root}}],
+        "users": [{"name": "u", "user": {"token": server.token}}],
+    }  # fmt: skip
+    path = tmp_path / "config"
+    path.write_text(json.dumps(content))
+    return path
 
 
 @pytest.fixture

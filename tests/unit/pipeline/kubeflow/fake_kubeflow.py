@@ -6,6 +6,7 @@ the sources of Kubeflow Pipelines 2.15.0, 2.16.1 and 2.17.0; a comment says whic
 
 from __future__ import annotations
 
+import base64
 import datetime
 import http.server
 import json
@@ -32,8 +33,9 @@ class FakeKubeflow:
       token: if set, it is demanded.
       is_user_interface: whether this is the host of the user interface, which passes v1beta1 and v2beta1 on.
       has_v1beta1: whether the server has API v1beta1.
-      log_misses: how many requests for a log find no pod.
-      base: what stands before every path, as behind a proxy.
+      has_archive: whether Argo archives logs, as the manifests of Kubeflow Pipelines set it up.
+      log_misses: how many requests for a log find none.
+      base: what stands before every path, as behind a proxy. That of Kubernetes has its own API beside it.
     """
 
     def __init__(self) -> None:
@@ -49,6 +51,7 @@ class FakeKubeflow:
         self.multi_user = False
         self.is_user_interface = False
         self.has_v1beta1 = True
+        self.has_archive = True
         self.log_misses = 0
         self.base = ""
         self.log_queries: list[dict[str, str]] = []
@@ -61,7 +64,11 @@ class FakeKubeflow:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}{self.base}"
+        return f"{self.root}{self.base}"
+
+    @property
+    def root(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
 
     def close(self) -> None:
         self._server.shutdown()
@@ -97,11 +104,14 @@ class FakeKubeflow:
     def _routes_beside_the_schema(self) -> Iterator[tuple[str, str, Callable[..., Answer]]]:
         if self.has_v1beta1:
             yield "GET", "/apis/v1beta1/runs/([^/]+)", self._get_run_of_v1
-        # apiserver/main.go has the first, frontend/server/app.ts the second and nothing below v1alpha1.
+        # apiserver/main.go has the first two, frontend/server/app.ts the third and nothing below v1alpha1.
+        yield "GET", "/apis/v2beta1/runs/([^/]+)/nodes/([^/]+)/artifacts/([^/]+):read", self._artifact
         if self.is_user_interface:
             yield "GET", "/k8s/pod/logs", self._log_of_user_interface
         else:
             yield "GET", "/apis/v1alpha1/runs/([^/]+)/nodes/([^/]+)/log", self._log_of_api_server
+        if "/services/" in self.base:
+            yield "GET", "/api/v1/namespaces/([^/]+)/pods/([^/]+)/log", self._log_of_kubernetes
 
     def _health(self) -> dict[str, Any]:
         # The server writes more than the schema has: main.go of the API server, release 2.15.
@@ -158,12 +168,27 @@ class FakeKubeflow:
         return 200, {"run": {"id": run_id}, "pipeline_runtime": runtime}, "object"
 
     def _log_of_api_server(self, run_id: str, pod: str, query: dict[str, str], body: Any) -> Answer:
-        # `ReadLog` in apiserver/resource/resource_manager.go takes the node for the name of a pod, and looks into the
-        # archive then. `ReadRunLogV1` in apiserver/server/run_log_server.go has sent the status 200 before.
-        log = self._log(pod)
+        # `ReadLog` in apiserver/resource/resource_manager.go takes the node for the name of a pod. On a server of one
+        # user, the experiment of a run has no namespace, so the pod is not found; the archive is, too, only where its
+        # paths are those of config.json. `ReadRunLogV1` in apiserver/server/run_log_server.go has sent 200 before.
+        log = self._log(pod) if self.multi_user else None
         if run_id not in self.runs or log is None:
-            message = f"Failed to read logs for run {run_id}: Failed to read logs from archive {pod}"
+            message = f"BadRequestError: Failed to read logs for run {run_id}: Failed to read logs from archive {pod}"
             log = json.dumps({"error_message": message, "error_details": message})
+        return 200, Text(log), "object"
+
+    def _artifact(self, run_id: str, node: str, name: str, query: dict[str, str], body: Any) -> Answer:
+        # `ReadArtifact` in apiserver/server/run_artifact_server.go
+        misses, self.log_misses = self.log_misses, max(self.log_misses - 1, 0)
+        log = self._workflow.archive.get(node) if self._workflow and self.has_archive and not misses else None
+        if name != "main-logs" or log is None:
+            return 404, {"error_message": "artifact not found: <nil>", "error_details": "artifact not found"}, "object"
+        return 200, {"data": base64.b64encode(log.encode()).decode()}, "object"
+
+    def _log_of_kubernetes(self, namespace: str, pod: str, query: dict[str, str], body: Any) -> Answer:
+        log = self._log(pod) if (namespace, query) == ("team", {"container": "main"}) else None
+        if log is None:
+            return refusal(404, f'pods "{pod}" not found')
         return 200, Text(log), "object"
 
     def _log_of_user_interface(self, query: dict[str, str], body: Any) -> Answer:

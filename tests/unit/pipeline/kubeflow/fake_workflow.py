@@ -52,7 +52,13 @@ def running(name: str, *lines: str) -> FakeTask:
 
 
 class FakeWorkflow:
-    """The workflow of a run whose tasks have got as far as `tasks` say."""
+    """The workflow of a run whose tasks have got as far as `tasks` say.
+
+    Attributes:
+      nodes: the nodes by their names.
+      logs: the logs of pods by their names.
+      archive: the logs of pods that ended by the ids of their nodes: with `archiveLogs`, Argo makes each an artifact.
+    """
 
     def __init__(
         self,
@@ -65,6 +71,7 @@ class FakeWorkflow:
         self.name, self.phase, self._version, self._is_terminated = name, phase, pod_names, is_terminated
         self.nodes: dict[str, dict[str, Any]] = {}
         self.logs: dict[str, str] = {}
+        self.archive: dict[str, str] = {}
         handler = f"{name}.root.exit-handler-1"
         self._node(name, "DAG", "entrypoint", phase, [f"{name}.root-driver"])
         self._node(f"{name}.root-driver", "Pod", "system-dag-driver", "Succeeded", [f"{name}.root"])
@@ -136,6 +143,8 @@ class FakeWorkflow:
         if attempt.log is not None:
             pod = f"{self.name}-{template}"[:242] + f"-{_hash(name)}" if self._version == "v2" else self._id(name)
             self.logs[pod] = attempt.log
+            if attempt.phase in _DONE:
+                self.archive[self._id(name)] = attempt.log
 
     def _node(self, name: str, kind: str, template: str, phase: str, children: list[str], message: str = "") -> None:
         self.nodes[name] = {

@@ -47,6 +47,7 @@ def test_each_node_gets_a_line_when_its_task_ends(submit: Any, server: FakeKubef
 
 def test_lines_appear_while_their_task_runs(submit: Any, server: FakeKubeflow, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
+    server.is_user_interface = True
     server.script = [at("RUNNING", running("data", *DATA[:count])) for count in (0, 1, 2)]
     server.script.append(at("SUCCEEDED", done("data", *DATA), published()))
     finished = RunConsole.finished

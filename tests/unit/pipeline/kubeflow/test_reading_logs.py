@@ -32,11 +32,47 @@ def test_logs_are_found_by_either_name_of_a_pod(
     tasks = (done("data", *DATA), done("trainer", *TRAINER, is_retried=False), published())
     workflow = FakeWorkflow(*tasks, phase="Succeeded", pod_names=version)
     server.script, server.has_v1beta1 = [{"state": "SUCCEEDED", "workflow": workflow}], has_workflow
+    server.is_user_interface, server.has_archive = True, False
     code, _, err = submit()
     assert code == 0
     assert sorted(lines(err)) == sorted(ALL)
     assert "8 rules hold" in err and "13 epochs" in err, "only the logs of the tasks have details"
     assert "published serving/1" in err
+
+
+@pytest.mark.parametrize("host", ["user interface", "API server of many users", "Kubernetes"])
+def test_the_log_of_a_running_task_is_read_at(
+    submit: Any, server: FakeKubeflow, request: pytest.FixtureRequest, host: str
+) -> None:
+    server.has_archive = False
+    server.is_user_interface = host == "user interface"
+    options, arguments = {}, []
+    if host == "Kubernetes":
+        arguments, options = ["--kubeconfig", str(request.getfixturevalue("kubeconfig"))], {"host": ""}
+    elif host != "user interface":
+        server.multi_user, arguments = True, ["--namespace", "team"]
+    # A task whose log is not there at the end has been read before.
+    lost = FakeTask("data", "Succeeded", (Attempt(log=None),))
+    server.script = [at("RUNNING", running("data", *DATA)), at("SUCCEEDED", lost, published())]
+    code, _, err = submit(*arguments, **options)
+    assert code == 0 and "8 rules hold" in err and "published serving/1" in err
+
+
+@pytest.mark.parametrize("is_user_interface", [True, False])
+@pytest.mark.parametrize("has_workflow", [True, False])
+def test_the_log_of_a_deleted_pod_is_read_in_the_archive(
+    submit: Any, server: FakeKubeflow, is_user_interface: bool, has_workflow: bool
+) -> None:
+    server.script = [at("SUCCEEDED", done("data", *DATA), done("trainer", *TRAINER), published())]
+    server.script[0]["workflow"].logs.clear()
+    server.is_user_interface, server.has_v1beta1 = is_user_interface, has_workflow
+    code, _, err = submit()
+    assert code == 0 and sorted(lines(err)) == sorted(ALL) and "13 epochs" in err
+
+
+def test_a_log_with_other_characters_is_read(submit: Any, server: FakeKubeflow) -> None:
+    server.script = [at("SUCCEEDED", done("data", "Größe \N{SNOWMAN}", *DATA), published())]
+    assert "8 rules hold" in submit()[2]
 
 
 def test_a_task_without_workflow_that_appears_late_is_waited_for(submit: Any, server: FakeKubeflow) -> None:
@@ -50,7 +86,7 @@ def test_a_task_without_workflow_that_appears_late_is_waited_for(submit: Any, se
 
 def test_a_log_that_comes_late_is_asked_for_again(submit: Any, server: FakeKubeflow) -> None:
     server.script = [at("SUCCEEDED", done("data", *DATA), done("trainer", *TRAINER), published())]
-    server.log_misses = 7
+    server.log_misses = 5
     code, _, err = submit()
     assert code == 0 and sorted(lines(err)) == sorted(ALL)
 
@@ -79,15 +115,13 @@ def test_a_compressed_workflow_is_read(submit: Any, server: FakeKubeflow, monkey
     assert code == 0 and lines(err) == ALL
 
 
-def test_the_user_interface_has_the_logs_elsewhere(submit: Any, server: FakeKubeflow) -> None:
+def test_the_last_source_is_asked_first(submit: Any, server: FakeKubeflow) -> None:
     server.is_user_interface = True
     server.script = [at("SUCCEEDED", done("data", *DATA), done("trainer", *TRAINER), published())]
-    server.script[0]["workflow"].logs.pop(next(iter(server.script[0]["workflow"].logs)))
-    code, _, err = submit()
-    assert code == 0 and sorted(lines(err)) == sorted([("Data", "succeeded"), *ALL])
-    assert sum("v1alpha1" in request for request in server.requests) <= 6, "it is asked until the other one answers"
-    assert server.log_queries[-1].keys() == {"podname", "runid", "podnamespace", "createdat"}
-    assert server.log_queries[-1]["podnamespace"] == "team"
+    assert submit()[0] == 0
+    assert sum("v1alpha1" in request for request in server.requests) == 1
+    assert [query.keys() for query in server.log_queries] == [{"podname", "runid", "podnamespace", "createdat"}] * 3
+    assert {query["podnamespace"] for query in server.log_queries} == {"team"}
 
 
 def test_logs_are_found_behind_a_path(submit: Any, server: FakeKubeflow) -> None:
@@ -105,11 +139,18 @@ def test_logs_need_the_token_too(submit: Any, server: FakeKubeflow) -> None:
 
 
 def test_a_long_log_of_a_running_task_is_read_less_often(submit: Any, server: FakeKubeflow) -> None:
+    server.is_user_interface = True
     server.script = [at("RUNNING", running("trainer", "x" * 1_000_000)) for _ in range(20)]
     server.script.append(at("SUCCEEDED", done("trainer", *TRAINER), published()))
     assert submit()[0] == 0
-    read = [request for request in server.requests if request.endswith("/log")]
-    assert len(read) == 4, "twice while it ran, then the task and the report"
+    assert len(server.log_queries) == 4, "twice while it ran, then the task and the report"
+
+
+def test_a_running_task_without_a_log_is_asked_less_often(submit: Any, server: FakeKubeflow) -> None:
+    server.script = [at("RUNNING", running("trainer")) for _ in range(20)]
+    server.script.append(at("SUCCEEDED", done("trainer", *TRAINER), published()))
+    assert submit()[0] == 0
+    assert sum("v1alpha1" in request for request in server.requests) <= 5
 
 
 def test_a_workflow_that_has_not_changed_is_not_read_again(submit: Any, server: FakeKubeflow) -> None:
