@@ -1,6 +1,6 @@
 """The pages of the documentation, and what is prose in them.
 
-    python -m tests.unit.docs.pages      # prints the semicolons per 1,000 words of prose, page by page
+python -m tests.unit.docs.pages      # prints the semicolons per 1,000 words of prose, page by page
 """
 
 from __future__ import annotations
