@@ -15,7 +15,7 @@ _FOLDERS = ("docs", "components", "examples", "schemas", "deploy", "benchmarks",
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"(?<=\n\n)(?: {4}[^\n]*\n)+")
 _NOT_PROSE = re.compile(r"<!--.*?-->|`[^`]*`|(?<=\])\([^)]*\)|&[a-z]+;|<https?:[^>]*>", re.DOTALL)
-_WORD = re.compile(r"\w[\w'’-]*")
+_WORD = re.compile(r"\w[\w'\u2019-]*")
 
 
 def pages() -> list[Path]:
