@@ -1,1 +1,1 @@
-"""Which model training starts from: the latest blessed one that was trained on earlier examples."""
+"""Resolves the model for a warm start: the latest blessed model that was trained on earlier examples."""

@@ -1,4 +1,4 @@
-"""The resolver strategy behind the node that finds the model for a warm start."""
+"""The resolver strategy of the model for a warm start."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ from components.pair_example_gen.source import Settings
 
 EXAMPLES = "examples"
 
-# What a resolver found is an INTERNAL_OUTPUT of it.
+# TFX records resolved artifacts as INTERNAL_OUTPUT events.
 _INPUT, _OUTPUT = metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.OUTPUT
 _SETTINGS = "settings"
 
 
 class LatestBlessedOfEarlierExamples(resolver.ResolverStrategy):
-    """The latest blessed model whose Trainer read earlier examples than the given ones, split by the same rule.
+    """Resolves the latest blessed model of earlier examples with the same split rule.
 
-    Earlier: an unchanged run finds what the run before it found, and comes from cache; and a split by time is never
-    evaluated on rows that the base model has learned from. The same rule: a pair, or a left entity, that is in today's
-    eval split was in that of the base model too, if it was there.
+    Earlier examples keep an unchanged run cached, because it resolves the same model as the run before. They also
+    prevent
+    evaluation on rows that the base model was trained on, with a split by time. The same split rule guarantees that a
+    pair
+    or left entity in today's eval split was not in the base model's train split.
     """
 
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]] | None:
-        """Resolves `model` and `model_blessing` among all that the pipeline ever made, given `examples`.
+        """Resolves `model` and `model_blessing` for the given `examples`, among all artifacts of the pipeline.
 
-        Both are empty where there is no such model.
+        Both are empty if there is no such model.
         """
         given = {examples.id for examples in input_dict[EXAMPLES]}
         blessings = latest_blessings(input_dict[BLESSING])
@@ -45,7 +47,7 @@ class LatestBlessedOfEarlierExamples(resolver.ResolverStrategy):
 
 
 def _is_base(store: mlmd.MetadataStore, model: int, given: set[int]) -> bool:
-    """Whether all examples that `model` learned from are earlier than the `given` ones, and split as they are."""
+    """Returns whether all training examples of `model` are earlier than the `given` ones, with the same split rule."""
     learned_from = _inputs(store, _makers(store, {model}), EXAMPLES)
     rule = _split_rules(store, given)
     earlier = bool(learned_from) and max(learned_from) < min(given, default=0)
@@ -53,7 +55,7 @@ def _is_base(store: mlmd.MetadataStore, model: int, given: set[int]) -> bool:
 
 
 def _split_rules(store: mlmd.MetadataStore, examples: set[int]) -> set[tuple[str, float] | None]:
-    """By what, and how large a part, the eval split of each of `examples` was taken; None where nothing says so."""
+    """Returns the split rule and eval fraction of each of `examples`, None where unknown."""
     rules: set[tuple[str, float] | None] = set()
     for execution in store.get_executions_by_id(_makers(store, examples)):
         if _SETTINGS in execution.custom_properties:
@@ -65,13 +67,13 @@ def _split_rules(store: mlmd.MetadataStore, examples: set[int]) -> set[tuple[str
 
 
 def _makers(store: mlmd.MetadataStore, artifacts: set[int]) -> list[int]:
-    """Ids of the executions that made `artifacts`, or served them from cache."""
+    """Returns the ids of the executions that made `artifacts`, or served them from cache."""
     events = store.get_events_by_artifact_ids(list(artifacts))
     return sorted({event.execution_id for event in events if event.type == _OUTPUT})
 
 
 def _inputs(store: mlmd.MetadataStore, executions: list[int], key: str) -> set[int]:
-    """Ids of the artifacts that `executions` had as input `key`."""
+    """Returns the ids of the artifacts at input `key` of `executions`."""
     return {
         event.artifact_id
         for event in store.get_events_by_execution_ids(executions)

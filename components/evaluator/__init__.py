@@ -1,1 +1,1 @@
-"""What is measured on held-out pairs, which rules bless a model, and how the verdict reads."""
+"""Measures a model on held-out pairs, judges the blessing rules, and records the verdict."""

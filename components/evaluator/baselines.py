@@ -1,4 +1,4 @@
-"""What a model must beat: the mean of the training scores, and that mean with a bias for each entity."""
+"""Simple models to beat: the mean of the training scores, and that mean with a bias per entity."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ _RIDGE = 5.0
 
 
 def mean(pairs: CodedPairs) -> np.ndarray:
-    """The mean of the training scores for each row of eval; float64 `[n]`."""
+    """Returns the mean of the training scores for each eval row, float64 `[n]`."""
     return np.full(len(pairs.eval), _scores(pairs).mean())
 
 
 def biases(pairs: CodedPairs) -> np.ndarray:
-    """Mean + left bias + right bias for each row of eval; float64 `[n]`.
+    """Returns mean + left bias + right bias for each eval row, float64 `[n]`.
 
-    Alternating least squares, each bias shrunk as if five more pairs had none (Koren 2009, section 2.1).
+    Fits the biases by alternating least squares. Each bias shrinks as if its entity had five more pairs of zero bias
+    (Koren 2009, section 2.1).
     """
     score, train = _scores(pairs), pairs.train
     centre = score.mean()

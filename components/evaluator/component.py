@@ -1,4 +1,4 @@
-"""PairEvaluator: stands in for TFX's Evaluator, with its artifacts."""
+"""PairEvaluator: replaces TFX's Evaluator and writes the same artifact types."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from components.evaluator.settings import EvaluationSettings
 
 
 class PairEvaluatorSpec(types.ComponentSpec):
-    """What goes into PairEvaluator and what comes out."""
+    """Parameters, inputs and outputs of PairEvaluator."""
 
     PARAMETERS = {"settings": component_spec.ExecutionParameter(type=str)}
     INPUTS = {
@@ -28,7 +28,20 @@ class PairEvaluatorSpec(types.ComponentSpec):
 
 
 class PairEvaluator(base_component.BaseComponent):
-    """Measures scores against labels on the eval split, and blesses the model if every rule holds."""
+    """Compares scores with labels on the eval split, and blesses the model if every rule holds.
+
+    Args:
+      examples: `Examples` with splits `train` and `eval`.
+      transform_graph: `TransformGraph` with the center and the scale of the scores.
+      model: `Model`, the candidate.
+      baseline_model: `Model`, the last blessed model. The channel can be empty.
+      settings: rules and slices.
+      ranking: `ModelEvaluation` of RankingEvaluator. Its figures join the evaluation.
+
+    Outputs:
+      evaluation: `ModelEvaluation` with `evaluation.json`, `worst_pairs.parquet` and the files of TFMA.
+      blessing: `ModelBlessing`, with the properties of TFX's own Evaluator.
+    """
 
     SPEC_CLASS = PairEvaluatorSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
@@ -42,7 +55,7 @@ class PairEvaluator(base_component.BaseComponent):
         settings: EvaluationSettings,
         ranking: types.BaseChannel | None = None,
     ) -> None:
-        """Judges `model` beside `baseline_model`, the last blessed one, if any; `ranking` is RankingEvaluator's."""
+        """Creates the component."""
         super().__init__(
             PairEvaluatorSpec(
                 examples=examples,

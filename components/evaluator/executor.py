@@ -1,4 +1,4 @@
-"""Measures the candidate beside the others on the eval split, judges the rules, and blesses the model or not."""
+"""Measures the candidate and the other models on the eval split, judges the rules, and writes the blessing."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _WORST = 100
 
 
 class Executor(base_executor.BaseExecutor):
-    """Executor of PairEvaluator."""
+    """Executor of PairEvaluator. See there for inputs and outputs."""
 
     def Do(  # noqa: N802 - TFX's name
         self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]
     ) -> None:
         """Writes `evaluation.json` and the worst pairs, and blesses the model if every rule holds.
 
-        The worst pairs are those with the largest errors, or of positives those with the lowest scores.
+        The worst pairs have the largest errors. Without scores, they are the positives with the lowest predictions.
         """
         settings = EvaluationSettings.from_json(exec_properties["settings"])
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
@@ -89,7 +89,7 @@ _BASELINES = {MEAN: baselines.mean, BIASES: baselines.biases}
 
 
 def serving_model(models: list[types.Artifact]) -> str:
-    """The directory of the SavedModel of a model artifact."""
+    """Returns the SavedModel directory of a model artifact."""
     return str(path_utils.serving_model_path(artifact_utils.get_single_uri(models)))
 
 
@@ -112,7 +112,7 @@ def _masks(
 
 
 def _write_worst(pairs: CodedPairs, rows: Measured, evaluation: str) -> None:
-    """The pairs with the largest errors, largest first."""
+    """Writes the pairs with the largest errors in descending order."""
     error = rows.candidate.value - rows.labels.value
     worst = np.argsort(-np.abs(error), kind="stable")[:_WORST]
     left, right = pairs.eval.left[worst], pairs.eval.right[worst]
@@ -134,7 +134,7 @@ def _write_worst(pairs: CodedPairs, rows: Measured, evaluation: str) -> None:
 
 
 def _bless(input_dict: Artifacts, output_dict: Artifacts, blessed: bool) -> None:
-    """Marks the blessing as TFX's own Evaluator does: others read it."""
+    """Writes the same marks as TFX's own Evaluator, because other components read them."""
     blessing = artifact_utils.get_single_instance(output_dict["blessing"])
     model = artifact_utils.get_single_instance(input_dict["model"])
     blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, model.uri)

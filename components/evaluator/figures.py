@@ -1,4 +1,4 @@
-"""What was measured: a value with its interval for each metric and slice, beside those of other models."""
+"""Figures: the value and the interval of a metric on a slice, and the values of other models."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-# Other models on the same rows: the mean of the training scores, the mean and a bias for each entity, the most popular
+# Names of the other models: the mean of the training scores, that mean with a bias per entity, the most popular
 # candidates, and the last blessed model.
 MEAN, BIASES, POPULARITY, LAST_BLESSED = "mean", "biases", "popularity", "last_blessed"
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Another model's value, and the interval of the candidate's value minus it; None where no rule needs one."""
+    """The value of another model, and the interval of the candidate's value minus it (None unless a rule needs it)."""
 
     value: float | None
     low: float | None = None
@@ -24,9 +24,9 @@ class Comparison:
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """The value of a metric on a slice ("" for all rows) with its 95 % interval; None where there is nothing to say.
+    """The value of a metric on a slice ("" for all rows) with its 95 % interval, None where unknown.
 
-    `count` is the number of rows, or of left entities for rankings, that it is about.
+    `count` is the number of rows, or of left entities for ranking metrics.
     """
 
     metric: str
@@ -39,17 +39,17 @@ class Figure:
 
 
 def number(value: float) -> float | None:
-    """`value`, None where it is no number: JSON has none for that."""
+    """Returns `value`, or None for NaN and infinity, which JSON cannot express."""
     return float(value) if math.isfinite(value) else None
 
 
 def to_tree(figures: Sequence[Figure]) -> list[dict[str, Any]]:
-    """What `from_tree` reads back, as JSON holds it."""
+    """Returns a JSON-compatible tree for `from_tree`."""
     return [dataclasses.asdict(figure) for figure in figures]
 
 
 def from_tree(tree: Sequence[dict[str, Any]]) -> list[Figure]:
-    """Reads what `to_tree` wrote."""
+    """Reads the output of `to_tree`."""
     return [
         Figure(**(figure | {"others": {name: Comparison(**other) for name, other in figure["others"].items()}}))
         for figure in tree
@@ -57,10 +57,10 @@ def from_tree(tree: Sequence[dict[str, Any]]) -> list[Figure]:
 
 
 def find(figures: Sequence[Figure], metric: str, slice_: str = "") -> Figure:
-    """The figure of `metric` on `slice_`.
+    """Returns the figure of `metric` on `slice_`.
 
     Raises:
-      KeyError: there is none.
+      KeyError: there is no such figure.
     """
     for figure in figures:
         if (figure.metric, figure.slice) == (metric, slice_):
@@ -69,5 +69,5 @@ def find(figures: Sequence[Figure], metric: str, slice_: str = "") -> Figure:
 
 
 def dump(value: Any) -> str:
-    """JSON as machines and people read it."""
+    """Returns indented JSON, readable by people and machines."""
     return json.dumps(value, indent=1, allow_nan=False)

@@ -1,4 +1,4 @@
-"""Every score metric on every slice, for the candidate and the others, with the intervals that are asked for."""
+"""Measures every score metric on every slice for all models, with the intervals that the rules need."""
 
 from __future__ import annotations
 
@@ -13,22 +13,29 @@ from components.evaluator.metrics import ADDITIVE, Answers, Labels, ranked
 from components.evaluator.names import SCORE_METRICS
 from components.evaluator.slices import OVERALL
 
-# (metric, slice) whose interval a rule needs, and the others whose difference it needs.
+# (metric, slice) pairs that need an interval, and the other models that need the interval of a difference.
 Wanted = Mapping[tuple[str, str], frozenset[str]]
 _Intervals = tuple[np.ndarray, dict[str, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """The rows of one slice: what is true, what each model says, and whose they are."""
+    """Labels and predictions on the rows of one slice.
+
+    Attributes:
+      labels: the true scores.
+      candidate: predictions of the candidate.
+      others: predictions of each other model, by name.
+      entity: left entity of each row, int64 `[n]`. Bootstrap draws these entities.
+    """
 
     labels: Labels
     candidate: Answers
     others: dict[str, Answers]
-    entity: np.ndarray  # int64 [n]: the left entity of each row, which bootstrap draws
+    entity: np.ndarray
 
     def take(self, rows: np.ndarray) -> Measured:
-        """The rows of a mask, their entities numbered from 0."""
+        """Returns the selected rows, with their entities renumbered from 0."""
         return Measured(
             Labels(self.labels.value[rows], self.labels.positive[rows]),
             _taken(self.candidate, rows),
@@ -42,9 +49,14 @@ def _taken(answers: Answers, rows: np.ndarray) -> Answers:
 
 
 def measure(rows: Measured, slices: Mapping[str, np.ndarray], wanted: Wanted) -> list[Figure]:
-    """Every metric on all rows and on `slices`, masks `[n]` by name.
+    """Measures every metric on all rows and on `slices`.
 
-    Metrics that are sums have an interval on all rows at once; the others, and on slices, where they are `wanted`.
+    Additive metrics always have an interval on all rows. Other figures have one only where `wanted`.
+
+    Args:
+      rows: labels and predictions of all rows.
+      slices: masks of rows by name, bool `[n]`.
+      wanted: the figures that need an interval.
     """
     figures = []
     for name, mask in {OVERALL: np.full(len(rows.entity), True), **slices}.items():
@@ -79,7 +91,7 @@ def _value(metric: str, rows: Measured, answers: Answers) -> float:
 
 
 def _intervals(metric: str, rows: Measured, others: Sequence[str]) -> _Intervals:
-    """The candidate's interval, and that of its difference from each of `others`, by drawing left entities."""
+    """Returns the intervals of the candidate and of its differences from `others`, by drawing left entities."""
     models = [rows.candidate, *(rows.others[other] for other in others)]
     entities = int(rows.entity.max()) + 1
     if metric in ADDITIVE:
@@ -105,7 +117,7 @@ def _by_sums(metric: str, rows: Measured, models: Sequence[Answers], entities: i
     flat = np.concatenate([of_entities.reshape(entities, -1), of_rows[:, None]], axis=1)
 
     def resampled(counts: np.ndarray) -> np.ndarray:
-        drawn = counts.astype(np.float64) @ flat  # a product of floats is BLAS's, one of integers is not
+        drawn = counts.astype(np.float64) @ flat  # float products use BLAS, integer products do not
         means = drawn[:, :-1] / drawn[:, -1:]
         return _with_differences(additive.of_means(means.reshape(len(counts), *of_entities.shape[1:])))
 
@@ -113,5 +125,5 @@ def _by_sums(metric: str, rows: Measured, models: Sequence[Answers], entities: i
 
 
 def _with_differences(values: np.ndarray) -> np.ndarray:
-    """`[b, models]` -> the candidate's value, then its difference from each other; `[b, models]`."""
+    """Converts values `[b, models]` into the candidate's value and its differences from the others, `[b, models]`."""
     return np.concatenate([values[:, :1], values[:, :1] - values[:, 1:]], axis=1)

@@ -1,6 +1,6 @@
-"""How far scores are from labels, by NumPy: whole columns, every row as often as its weight says.
+"""Score metrics in NumPy on whole columns, with a weight for each row.
 
-Answers hold `value`, in the unit of the raw scores, and the signed `score`; a label is positive above the centre.
+`value` is in the unit of the raw scores, and `score` is signed. A label is positive if it is above the center.
 """
 
 from __future__ import annotations
@@ -16,23 +16,33 @@ _BINS = 10
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """What one model says about each row."""
+    """Predictions of one model.
 
-    value: np.ndarray  # float64 [n]
-    score: np.ndarray  # float64 [n]
+    Attributes:
+      value: in the unit of the raw scores, float64 `[n]`.
+      score: signed score, float64 `[n]`.
+    """
+
+    value: np.ndarray
+    score: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """What is true of each row: the raw score, and whether it lies above the centre."""
+    """Labels of the rows.
 
-    value: np.ndarray  # float64 [n]
-    positive: np.ndarray  # bool [n]
+    Attributes:
+      value: raw score, float64 `[n]`.
+      positive: whether the raw score is above the center, bool `[n]`.
+    """
+
+    value: np.ndarray
+    positive: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
 class Additive:
-    """A metric that is a function of sums over rows, so that resampling is adding up."""
+    """A metric that is a function of sums over rows, so that resampling only adds up."""
 
     parts: Callable[[Labels, Answers], np.ndarray]  # -> [n, p]
     of_means: Callable[[np.ndarray], np.ndarray]  # means of the parts [..., p] -> [...]
@@ -51,16 +61,16 @@ def _right_signs(labels: Labels, answers: Answers) -> np.ndarray:
 
 
 def _errors_by_bin(labels: Labels, answers: Answers) -> np.ndarray:
-    """The error of each row in the column of its bin; bins are tenths of the rows by value, equal values together."""
+    """Returns each row's error in the column of its bin: tenths of the rows by value, equal values together."""
     edges = np.unique(np.quantile(answers.value, np.arange(1, _BINS) / _BINS)) if len(answers.value) else np.zeros(0)
     columns = np.zeros((len(answers.value), _BINS))
     columns[np.arange(len(columns)), np.searchsorted(edges, answers.value, "right")] = answers.value - labels.value
     return columns
 
 
-# rmse: root mean squared error. mae: mean absolute error. sign_accuracy: the share of rows whose score has the sign of
-# the label. calibration: rows in ten bins by value, the mean distance of mean value and mean label (the expected
-# calibration error of Naeini et al. 2015, of numbers instead of probabilities).
+# rmse: root mean squared error. mae: mean absolute error. sign_accuracy: share of rows whose score and label have the
+# same sign. calibration: mean distance between mean value and mean label in ten bins by value (the expected calibration
+# error of Naeini et al. 2015, for numbers instead of probabilities).
 ADDITIVE = {
     "rmse": Additive(_squares, lambda means: np.sqrt(means[..., 0])),
     "mae": Additive(_distances, lambda means: means[..., 0]),
@@ -70,7 +80,7 @@ ADDITIVE = {
 
 
 class Order:
-    """The order of some values, equal ones together, worked out once for any number of weightings."""
+    """The order of values with their ties, computed once for any number of weightings."""
 
     def __init__(self, values: np.ndarray) -> None:
         self.rows = np.argsort(values, kind="stable")
@@ -80,25 +90,30 @@ class Order:
 
     @functools.cached_property
     def group(self) -> np.ndarray:
-        """The number of each row's value among the distinct ones, ascending; int64 `[n]`."""
+        """Index of each row's value among the distinct values in ascending order, int64 `[n]`."""
         group = np.empty(len(self.rows), np.int64)
         group[self.rows] = np.cumsum(self._first) - 1
         return group
 
     def sums(self, ordered: np.ndarray) -> np.ndarray:
-        """The sum of weights `[n]`, in the order of the values, over each group of equal values."""
+        """Returns the sum of weights `[n]`, in the order of the values, over each group of equal values."""
         return ordered if len(self._starts) == len(ordered) else np.add.reduceat(ordered, self._starts)
 
     def ranks(self, weights: np.ndarray) -> np.ndarray:
-        """The mid-rank of each row: the weight below it and half of that which equals it."""
+        """Returns the mid-rank of each row: the weight below it plus half of the weight equal to it."""
         sums = self.sums(weights[self.rows])
         return np.asarray((np.cumsum(sums) - sums / 2)[self.group])
 
 
 def auc(order: Order, positive: np.ndarray, weights: np.ndarray) -> float:
-    """The chance that a positive row scores above a negative one, ties half (Hanley & McNeil 1982); NaN without both.
+    """Returns the probability that a positive row scores above a negative one (Hanley & McNeil 1982).
 
-    `order` is that of the scores; `positive` `[n]`, 1 or 0, and `weights` `[n]` are in that order.
+    A tie counts half. The result is NaN without both kinds of rows.
+
+    Args:
+      order: order of the scores.
+      positive: 1 or 0 for each row, `[n]`, in that order.
+      weights: weight of each row, `[n]`, in that order.
     """
     of_positive = weights * positive
     above, below = order.sums(of_positive), order.sums(weights - of_positive)
@@ -107,7 +122,7 @@ def auc(order: Order, positive: np.ndarray, weights: np.ndarray) -> float:
 
 
 def spearman(values: Order, labels: Order, weights: np.ndarray) -> float:
-    """The correlation of mid-ranks (Spearman 1904); 0 for constant values, NaN for constant labels."""
+    """Returns the correlation of mid-ranks (Spearman 1904): 0 for constant values, NaN for constant labels."""
     a, b = values.ranks(weights), labels.ranks(weights)
     total = weights.sum()
     if not total:
@@ -120,7 +135,7 @@ def spearman(values: Order, labels: Order, weights: np.ndarray) -> float:
 
 
 def ranked(metric: str, labels: Labels, answers: Answers) -> Callable[[np.ndarray], float]:
-    """`auc` or `spearman` as a function of weights `[n]`."""
+    """Returns `auc` or `spearman` as a function of weights `[n]`."""
     if not len(labels.value):
         return lambda weights: float("nan")
     if metric == "auc":

@@ -1,4 +1,4 @@
-"""The metrics and slices that a pipeline file may name. Nothing here is heavy: configuration reads it."""
+"""Names of metrics and slices in a pipeline file. Imports stay light, because the configuration imports this module."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ SAMPLED = "sampled_"
 
 
 def is_ranking(metric: str) -> bool:
-    """Whether RankingEvaluator measures it, not the Evaluator."""
+    """Returns whether RankingEvaluator measures the metric."""
     return metric not in SCORE_METRICS
 
 
 def check_metric(metric: str) -> str:
-    """`metric`, if there is such a one.
+    """Returns `metric` if it exists.
 
     Raises:
-      ValueError: there is none; says which there are.
+      ValueError: the metric is unknown. The message lists the known ones.
     """
     if is_ranking(metric):
         try:
@@ -29,17 +29,17 @@ def check_metric(metric: str) -> str:
             name = None
         if name is None or (name == ranking_metrics.COVERAGE and metric.startswith(SAMPLED)):
             raise ValueError(
-                f"there is no such metric; there are {', '.join(SCORE_METRICS)}, recall@K, ndcg@K, hit_rate@K, mrr@K, "
-                "map@K, mrr, map, each of these as sampled_..., and coverage@K"
+                f"unknown metric. Choose {', '.join(SCORE_METRICS)}, recall@K, ndcg@K, hit_rate@K, mrr@K, "
+                "map@K, mrr, map, one of these with the prefix sampled_, or coverage@K"
             )
     return metric
 
 
 def check_slice(metric: str, slice_: str) -> None:
-    """Whether `metric` is measured on `slice_`.
+    """Checks that `metric` is measured on `slice_`.
 
     Raises:
-      ValueError: it is not; says what is.
+      ValueError: it is not. The message lists the slices of `metric`.
     """
     known = LEFT if is_ranking(metric) else SLICES
     if slice_ not in known:

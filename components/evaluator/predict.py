@@ -1,4 +1,4 @@
-"""What a published model answers for the pairs of a split, by its own `score` signature."""
+"""Computes the predictions of a published model for a split with its `score` signature."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _BATCH = 65_536
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """Answers for each row, and whether the model knows both ids."""
+    """Predictions for each row, and whether the model knows both ids (bool `[n]`)."""
 
     answers: Answers
-    known: np.ndarray  # bool [n]
+    known: np.ndarray
 
 
 def predict(directory: str, pairs: CodedPairs) -> Predictions:
-    """The answers of the SavedModel in `directory` for the eval split."""
+    """Returns the predictions of the SavedModel in `directory` for the eval split."""
     model = tf.saved_model.load(directory)
     score = model.signatures["score"]
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ("score", "value", "left_known", "right_known")}

@@ -1,4 +1,4 @@
-"""Blessing rules, and how each is judged."""
+"""Blessing rules and their results."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ Other = Literal["baseline", "biases", "popularity", "last_blessed"]
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """One condition on a metric, of all rows or of a slice; exactly one of the bounds is set.
+    """A condition on a metric, on all rows or on a slice. Exactly one bound is set.
 
-    `below` and `above` are strict. `better_than` a baseline asks for more than `margin` of an advantage; `better_than:
-    last_blessed` for an advantage of at least `margin` (0: no worse; negative: worse by at most that much). Better is
-    lower for `rmse`, `mae` and `calibration`, and higher for all else.
+    `below` and `above` are strict. `better_than` a baseline requires an advantage greater than `margin`. `better_than:
+    last_blessed` requires an advantage of at least `margin`: 0 means no worse, and a negative margin allows a loss of
+    that
+    size. Lower is better for `rmse`, `mae` and `calibration`. Higher is better for all other metrics.
     """
 
     metric: str
@@ -30,7 +31,7 @@ class Rule:
 
     @property
     def other(self) -> str | None:
-        """The model to compare with, as figures name it: the baseline of a ranking is popularity, else the mean."""
+        """The model to compare with, by its name in figures: popularity for rankings, the mean for other baselines."""
         if self.better_than == "baseline":
             return POPULARITY if is_ranking(self.metric) else MEAN
         return self.better_than
@@ -54,10 +55,10 @@ class Rule:
 
 @dataclasses.dataclass(frozen=True)
 class RuleResult:
-    """One rule with the value it judged, its 95 % interval and the bound.
+    """A rule with its measured value, the 95 % interval and the bound.
 
-    Without a value its slice has no rows, without a bound there was nothing to compare with: then the rule holds.
-    `difference` is the interval of the value minus the other model's.
+    The rule holds without a value (the slice is empty) and without a bound (there is no model to compare with).
+    `difference` is the interval of the value minus the other model's value.
     """
 
     rule: str
@@ -69,16 +70,16 @@ class RuleResult:
 
     @classmethod
     def of_summary(cls, entry: Mapping[str, Any]) -> RuleResult:
-        """The result that an entry of `blessing` in summary.json holds."""
+        """Reads an entry of `blessing` in summary.json."""
         return cls(entry["rule"], entry["value"], entry["bound"], entry["ok"])
 
     def to_summary(self) -> dict[str, Any]:
-        """The entry of `blessing` in summary.json. Intervals are in the Evaluator's own file."""
+        """Returns the entry of `blessing` in summary.json. Intervals are only in the Evaluator's file."""
         return {"rule": self.rule, "value": self.value, "bound": self.bound, "ok": self.ok}
 
     @property
     def texts(self) -> RuleTexts:
-        """The result in words. Console, report, task summary and `--why` all show these."""
+        """The result as text, shared by console, report, task summary and `--why`."""
         return RuleTexts(
             value="no rows" if self.value is None else f"{self.value:.4f}",
             interval=_interval_text(self.interval) if self.value is not None else "",
@@ -95,7 +96,7 @@ class RuleResult:
 
 
 class RuleTexts(NamedTuple):
-    """The parts of a rule's result in words. An interval that is not known is empty."""
+    """Parts of a rule's result as text. An unknown interval is empty."""
 
     value: str
     interval: str
@@ -110,10 +111,10 @@ def _interval_text(interval: tuple[float | None, float | None]) -> str:
 
 
 def judge(rules: Sequence[Rule], figures: Sequence[Figure]) -> list[RuleResult]:
-    """The result of every rule.
+    """Returns the result of every rule.
 
     Raises:
-      KeyError: nobody measured what a rule asks for.
+      KeyError: the figure of a rule is missing.
     """
     return [_judge(rule, find(figures, rule.metric, rule.slice)) for rule in rules]
 
@@ -122,7 +123,7 @@ def _judge(rule: Rule, figure: Figure) -> RuleResult:
     other = figure.others.get(rule.other) if rule.other else None
     bound = _bound(rule, other.value if other else None)
     ok = figure.value is None or bound is None or _holds(rule, figure.value, bound)
-    # Where the model has no value but another one has, as of a constant, it is not the better one.
+    # A model without a value, such as one with constant predictions, is not better than one with a value.
     if figure.value is None and figure.count:
         ok = False
     difference = (other.low, other.high) if other else (None, None)
@@ -130,7 +131,7 @@ def _judge(rule: Rule, figure: Figure) -> RuleResult:
 
 
 def _bound(rule: Rule, other: float | None) -> float | None:
-    """The number that the metric has to stay below or above."""
+    """Returns the number that the metric must stay below or above."""
     if rule.better_than is None:
         return rule.below if rule.below is not None else rule.above
     if other is None:

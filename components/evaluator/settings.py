@@ -1,4 +1,4 @@
-"""What the evaluators are told, as JSON between processes."""
+"""Settings of the Evaluator, as JSON between processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from components.evaluator.slices import SLICES
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSettings:
-    """The rules, whether they are the defaults, whether pairs have scores to compare with, and the slices."""
+    """The rules, whether they are the defaults, whether pairs have scores, and the slices."""
 
     rules: tuple[Rule, ...]
     are_defaults: bool = False
@@ -20,18 +20,18 @@ class EvaluationSettings:
     slices: tuple[str, ...] = SLICES
 
     def to_json(self) -> str:
-        """JSON that `from_json` reads back."""
+        """Returns JSON for `from_json`."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> EvaluationSettings:
-        """Reads what `to_json` wrote."""
+        """Reads the output of `to_json`."""
         tree = json.loads(text)
         return cls(**(tree | {"rules": tuple(Rule(**rule) for rule in tree["rules"]), "slices": tuple(tree["slices"])}))
 
 
 def wanted(rules: Sequence[Rule]) -> dict[tuple[str, str], frozenset[str]]:
-    """By (metric, slice) the other models with which rules compare; each of them needs an interval."""
+    """Returns, by (metric, slice), the other models of the rules. Each of them needs an interval."""
     found: dict[tuple[str, str], frozenset[str]] = {}
     for rule in rules:
         key = (rule.metric, rule.slice)

@@ -1,4 +1,4 @@
-"""Parts of the eval split that are measured by themselves."""
+"""Slices of the eval split."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SLICES = (*LEFT, *RIGHT, "known", "unknown", "positive", "negative")
 
 @dataclasses.dataclass(frozen=True)
 class Cuts:
-    """Training pairs of an entity from which on it is of the head, and of the middle; below that it is of the tail.
+    """Minimum numbers of training pairs for head and middle entities. All other entities are in the tail.
 
-    The entities of the head hold at least a third of the training pairs, head and middle together two thirds.
+    The head holds at least a third of the training pairs. Head and middle together hold at least two thirds.
     """
 
     head: int
@@ -26,7 +26,7 @@ class Cuts:
 
     @classmethod
     def of(cls, counts: np.ndarray) -> Cuts:
-        """The cut points of entities with `counts` training pairs each."""
+        """Returns the cut points of entities with `counts` training pairs each."""
         ordered = np.sort(counts[counts > 0])[::-1]
         if not len(ordered):
             return cls(1, 1)
@@ -35,11 +35,11 @@ class Cuts:
         return cls(head, middle)
 
     def part(self, counts: np.ndarray) -> np.ndarray:
-        """0 for the head, 1 for the middle, 2 for the tail."""
+        """Returns 0 for the head, 1 for the middle, 2 for the tail."""
         return np.where(counts >= self.head, 0, np.where(counts >= self.middle, 1, 2))
 
 
 def popularity(names: Sequence[str], counts: np.ndarray, cuts: Cuts) -> dict[str, np.ndarray]:
-    """Masks of `LEFT` or `RIGHT` for rows whose entity has `counts` training pairs."""
+    """Returns the masks of `LEFT` or `RIGHT` for rows whose entity has `counts` training pairs."""
     part = cuts.part(counts)
     return {name: part == number for number, name in enumerate(names)}

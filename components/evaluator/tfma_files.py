@@ -1,7 +1,7 @@
-"""The findings once more, in the files of TensorFlow Model Analysis: its API and notebook widgets read them.
+"""Writes the evaluation in the format of TensorFlow Model Analysis for its API and notebook widgets.
 
-`tfma.load_eval_result(URI)` gives every figure of the candidate with its interval, `tfma.load_validation_result(URI)`
-the rules that did not hold. A slice is named as in the pipeline file, in the column `slice`.
+`tfma.load_eval_result(URI)` returns every figure of the candidate with its interval, and
+`tfma.load_validation_result(URI)` the failed rules. The column `slice` has the slice names of the pipeline file.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _RUN_FILE = "eval_config.json"
 def write_tfma_files(verdict: Verdict, rules: Sequence[Rule], evaluation: str) -> None:
     """Writes TFMA's metrics, validations and configuration of `verdict` into the directory `evaluation`.
 
-    `rules` are those that `verdict.rules` are the results of, in that order.
+    `rules` and `verdict.rules` have the same order.
     """
     slices = list(dict.fromkeys(figure.slice for figure in verdict.figures))
-    # TFMA has None for the metrics of a slice without any, over which whoever reads them stumbles.
+    # TFMA stores None for a slice without metrics, and its own readers fail on it.
     valued = dict.fromkeys(figure.slice for figure in verdict.figures if figure.value is not None)
     _write_records((_metrics(verdict.figures, name) for name in valued), os.path.join(evaluation, _METRICS_FILE))
     _write_records([_validation(verdict, rules)], os.path.join(evaluation, _VALIDATIONS_FILE))

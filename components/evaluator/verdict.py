@@ -1,6 +1,6 @@
-"""What the Evaluator found: figures, the table of rules, and whether the model is blessed.
+"""The verdict of the Evaluator: figures, rule results, and the blessing.
 
-Nothing here imports TensorFlow: people ask for it, and do not want to wait.
+This module does not import TensorFlow, so that interactive commands start quickly.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ WORST_FILE = "worst_pairs.parquet"
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """Everything that was found on the eval split; `facts` say what slices, labels and models are.
+    """All results on the eval split. `facts` describe slices, labels and models.
 
     The model is blessed if every rule holds.
     """
@@ -30,7 +30,7 @@ class Verdict:
 
     @property
     def blessed(self) -> bool:
-        """Whether every rule holds; no rules bless nothing."""
+        """Whether every rule holds. Without rules, the model is not blessed."""
         return bool(self.rules) and all(rule.ok for rule in self.rules)
 
 
@@ -47,7 +47,7 @@ def write_verdict(verdict: Verdict, evaluation: str) -> None:
 
 
 def read_verdict(evaluation: str) -> Verdict:
-    """Reads what `write_verdict` wrote."""
+    """Reads the output of `write_verdict`."""
     with open(os.path.join(evaluation, VERDICT_FILE), encoding="utf-8") as source:
         tree = json.loads(source.read())
     rules = [

@@ -1,1 +1,1 @@
-"""Which model the candidate must not fall behind: the latest blessed one that is not the candidate itself."""
+"""Resolves the model to compare with: the latest blessed model other than the candidate."""

@@ -1,4 +1,4 @@
-"""The resolver strategy behind the Resolver node."""
+"""The resolver strategy of the baseline model."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ CANDIDATE, MODEL, BLESSING = "candidate", "model", "model_blessing"
 
 
 class LatestBlessedOtherModel(resolver.ResolverStrategy):
-    """The latest blessed model other than the candidate.
+    """Resolves the latest blessed model other than the candidate.
 
-    TFX's own LatestBlessedModelStrategy would resolve the candidate itself when an unchanged pipeline runs again: the
-    Evaluator would then run anew, against a different baseline, to compare a model with itself.
+    When an unchanged pipeline runs again, TFX's own LatestBlessedModelStrategy resolves the candidate itself. The
+    Evaluator
+    would then execute again to compare the model with itself.
     """
 
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]] | None:
-        """Resolves `model` and `model_blessing` among all that the pipeline ever made, given `candidate`.
+        """Resolves `model` and `model_blessing` for the given `candidate`, among all artifacts of the pipeline.
 
-        Both are empty where no other model was ever blessed.
+        Both are empty if no other model was ever blessed.
         """
         del store
         candidates = {artifact.id for artifact in input_dict[CANDIDATE]}
@@ -37,7 +38,7 @@ class LatestBlessedOtherModel(resolver.ResolverStrategy):
 
 
 def latest_blessings(blessings: list[types.Artifact]) -> dict[int, types.Artifact]:
-    """The latest blessing of each model that was ever blessed, by the model's id."""
+    """Returns the latest blessing of each blessed model, by model id."""
     return {
         blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY): blessing
         for blessing in sorted(blessings, key=lambda artifact: artifact.id)

@@ -1,1 +1,1 @@
-"""ModelCard: what a model is, in Markdown, for those who are to use it."""
+"""ModelCard: describes a model for its users, in Markdown."""

@@ -1,4 +1,4 @@
-"""From facts about a model to its card."""
+"""Renders a model card from facts about a model."""
 
 from __future__ import annotations
 
@@ -14,16 +14,25 @@ from components.evaluator.verdict import Verdict
 from components.model_card.settings import CardSettings
 
 CARD_FILE = "model_card.md"
-# Slices of fewer rows say nothing by themselves.
+# Slices with fewer rows are too noisy to show.
 _FEW = 30
 
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What the card is made of.
+    """Facts about a model.
 
-    `rows` and `entities` are by split and by side, `history` the measures of each epoch, `warm_start` what the Trainer
-    noted of it, if anything.
+    Attributes:
+      settings: settings from the pipeline file.
+      rows: number of rows of each split.
+      quarantined: number of bad rows.
+      entities: number of distinct training entities of each side.
+      span: span of the data, if any.
+      files: (path, digest) of each input file.
+      history: value of each training measure after each epoch.
+      warm_start: the Trainer's notes about the warm start, if any.
+      verdict: verdict of the Evaluator.
+      versions: version of each library.
     """
 
     settings: CardSettings
@@ -31,7 +40,7 @@ class Facts:
     quarantined: int
     entities: Mapping[str, int]
     span: int | None
-    files: Sequence[tuple[str, str]]  # path, digest
+    files: Sequence[tuple[str, str]]
     history: Mapping[str, Sequence[float]]
     warm_start: Mapping[str, Any] | None
     verdict: Verdict
@@ -39,12 +48,12 @@ class Facts:
 
     @property
     def scored(self) -> bool:
-        """Whether the pairs have scores; else they are positives."""
+        """Whether the pairs have scores. Otherwise they are positives."""
         return self.settings.data["columns"]["score"] is not None
 
     @property
     def epochs(self) -> int:
-        """How many epochs were trained."""
+        """Number of trained epochs."""
         return max(map(len, self.history.values()), default=0)
 
     @property
@@ -54,7 +63,7 @@ class Facts:
 
     @property
     def weak_slices(self) -> list[Figure]:
-        """The figures of the first rule's metric, or of the first metric, on slices: worst first."""
+        """Figures of the first rule's metric, or of the first metric, on slices, worst first."""
         judged = [rule.rule.split()[0] for rule in self.verdict.rules] + [figure.metric for figure in self.overall]
         metric = judged[0] if judged else ""
         sliced = [f for f in self.verdict.figures if f.metric == metric and f.slice and f.value is not None]
@@ -63,10 +72,10 @@ class Facts:
 
 
 def render(facts: Facts) -> str:
-    """The card in Markdown."""
+    """Returns the card in Markdown."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("components.model_card", ""),
-        autoescape=False,  # it is no HTML; what is not ours stands in code spans
+        autoescape=False,  # the output is Markdown, and external text is inside code spans
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -80,7 +89,7 @@ def _number(value: float | None) -> str:
 
 
 def _code(text: object) -> str:
-    """A code span for any text: its fence is longer than any run of backticks inside, and no cell ends in it."""
+    """Returns a code span for any text. The fence is longer than any run of backticks inside, and `|` is escaped."""
     said = str(text).replace("\n", " ").replace("|", "\\|")
     fence = "`"
     while fence in said:

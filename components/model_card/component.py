@@ -1,4 +1,4 @@
-"""ModelCard: what is known of a model once it is evaluated, as a document."""
+"""ModelCard: documents an evaluated model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from components.model_card.settings import CardSettings
 
 
 class ModelCardSpec(types.ComponentSpec):
-    """What goes into ModelCard and what comes out."""
+    """Parameters, inputs and outputs of ModelCard."""
 
     PARAMETERS = {"settings": component_spec.ExecutionParameter(type=str)}
     INPUTS = {
@@ -28,7 +28,21 @@ class ModelCardSpec(types.ComponentSpec):
 
 
 class ModelCard(base_component.BaseComponent):
-    """Writes the card of a model."""
+    """Writes the card of a model.
+
+    Args:
+      examples: `Examples` of PairExampleGen.
+      quarantine: `Quarantine` of PairExampleGen.
+      statistics: `ExampleStatistics` of PairStatisticsGen.
+      model: `Model` to describe.
+      model_run: `ModelRun` of the Trainer.
+      evaluation: `ModelEvaluation` of PairEvaluator.
+      settings: settings from the pipeline file.
+      hyperparameters: `HyperParameters` of the Tuner, which replace some settings.
+
+    Outputs:
+      card: `ModelCard` with `model_card.md`.
+    """
 
     SPEC_CLASS = ModelCardSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
@@ -44,10 +58,7 @@ class ModelCard(base_component.BaseComponent):
         settings: CardSettings,
         hyperparameters: types.BaseChannel | None = None,
     ) -> None:
-        """Describes `model`: `model_run` tells of its training, `evaluation` of its worth.
-
-        `hyperparameters` are those that a Tuner found, in place of some of the settings.
-        """
+        """Creates the component."""
         super().__init__(
             ModelCardSpec(
                 examples=examples,

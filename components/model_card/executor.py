@@ -1,4 +1,4 @@
-"""Gathers what other nodes left, and writes the card."""
+"""Collects the outputs of other nodes, and writes the card."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PACKAGES = ("kindred", "tensorflow", "keras", "tensorflow-transform", "tfx")
 
 
 class Executor(base_executor.BaseExecutor):
-    """Executor of ModelCard."""
+    """Executor of ModelCard. See there for inputs and outputs."""
 
     def Do(  # noqa: N802 - TFX's name
         self,
@@ -48,7 +48,7 @@ class Executor(base_executor.BaseExecutor):
                 QUARANTINED_PROPERTY
             ),
             entities={"left": train.left.num_rows, "right": train.right.num_rows},
-            # The driver notes it as a custom property; the property of that name stays 0.
+            # The driver stores the span as a custom property. The property of that name stays 0.
             span=int(examples.get_custom_property(SPAN_PROPERTY_NAME)) if "{" in settings.data["path"] else None,
             files=[(file.path, file.digest) for file in inputs.read(examples.uri)],
             history=_read(os.path.join(uris["model_run"], HISTORY_FILE)) or {},
@@ -70,7 +70,7 @@ def _read(path: str) -> dict[str, Any] | None:
 
 
 def _tuned(hyperparameters: str | None) -> dict[str, Any]:
-    """The settings that a Tuner found best."""
+    """Returns the best settings of the Tuner."""
     if hyperparameters is None:
         return {}
     (path,) = glob.glob(os.path.join(glob.escape(hyperparameters), "*.txt"))

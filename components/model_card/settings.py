@@ -1,4 +1,4 @@
-"""What the card is told of the pipeline file, as JSON between processes."""
+"""Settings of ModelCard, as JSON between processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainer.settings import with_values
 
 @dataclasses.dataclass(frozen=True)
 class CardSettings:
-    """The pipeline's name, and the sections of its file that say what the model is."""
+    """The pipeline's name, and the sections of its file that describe the model."""
 
     pipeline: str
     data: dict[str, Any]
@@ -22,14 +22,14 @@ class CardSettings:
     train: dict[str, Any]
 
     def to_json(self) -> str:
-        """JSON that `from_json` reads back; equal settings give equal text."""
+        """Returns JSON for `from_json`. Equal settings give equal text."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     def with_values(self, values: Mapping[str, Any]) -> CardSettings:
-        """With other settings at the dotted keys of `values`, such as `train.learning_rate`."""
+        """Returns a copy with new settings at the dotted keys of `values`, such as `train.learning_rate`."""
         return CardSettings(**with_values(dataclasses.asdict(self), values))
 
     @classmethod
     def from_json(cls, text: str) -> CardSettings:
-        """Reads what `to_json` wrote."""
+        """Reads the output of `to_json`."""
         return cls(**json.loads(text))

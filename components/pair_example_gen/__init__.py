@@ -1,1 +1,1 @@
-"""Ingest: files of pairs become train and eval splits of tf.Examples, bad rows a quarantine."""
+"""Ingests files of pairs into train and eval splits of tf.Examples, and bad rows into a quarantine."""

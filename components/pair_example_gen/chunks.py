@@ -1,4 +1,4 @@
-"""Files cut into pieces of work that parallel workers can share, each read by itself with exact line numbers."""
+"""Cuts files into chunks that parallel workers read independently, with exact line numbers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,17 @@ CHUNK_BYTES = 32 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Chunk:
-    """A piece of a file.
+    """A part of a file.
 
-    Of CSV and TSV the bytes `[start, end)` (to the end of the file where `end` is None), which begin on `line`; of
-    Parquet the row groups `[start, end)`; of TFRecords all. `columns` by what they are: numbers in CSV and TSV, where
-    each row has `width` of them, else names.
+    Attributes:
+      name: unique name, `<file number>-<chunk number>`.
+      file: path or URL.
+      format: format of the file.
+      columns: column of each role. Numbers in CSV and TSV, names in the other formats.
+      start: first byte (CSV, TSV) or first row group (Parquet). TFRecord files have one chunk.
+      end: the byte or row group after the last one. None in text files means the end of the file.
+      line: number of the first line, from 1 (CSV, TSV).
+      width: number of fields in each row (CSV, TSV).
     """
 
     name: str
@@ -36,19 +42,19 @@ class Chunk:
 
 
 def check_head(file: str, layout: Layout) -> None:
-    """Looks at the head of `file` only; of TFRecords at nothing but whether it is there.
+    """Checks the header of `file`. For TFRecords, checks only that the file exists.
 
     Raises:
-      InputError: the file cannot be read, is empty, or lacks a column of `layout`.
+      InputError: the file is unreadable or empty, or lacks a column of `layout`.
     """
     column_names(file, layout)
 
 
 def column_names(file: str, layout: Layout) -> tuple[str, ...] | None:
-    """The columns of a file, numbers where it has no header; None for TFRecords, which have no common ones.
+    """Returns the columns of a file: numbers without a header, None for TFRecords, which have no common columns.
 
     Raises:
-      InputError: the file cannot be read, is empty, or lacks a column of `layout`.
+      InputError: the file is unreadable or empty, or lacks a column of `layout`.
     """
     format_ = format_of(file, layout)
     if format_ == "tfrecord":
@@ -64,7 +70,7 @@ def column_names(file: str, layout: Layout) -> tuple[str, ...] | None:
 
 
 def cut(number: int, file: str, layout: Layout, chunk_bytes: int | None = None) -> Iterator[Chunk]:
-    """The pieces of file number `number`: of about `chunk_bytes`, or the whole of it where it cannot be cut."""
+    """Yields the chunks of file `number`: about `chunk_bytes` each, or the whole file where it cannot be cut."""
     chunk_bytes = chunk_bytes or CHUNK_BYTES
     format_ = format_of(file, layout)
     if format_ == "tfrecord":
@@ -77,14 +83,14 @@ def cut(number: int, file: str, layout: Layout, chunk_bytes: int | None = None) 
 
 
 def read(chunk: Chunk, layout: Layout) -> Iterator[RawRows]:
-    """The rows of a chunk, some megabytes at a time.
+    """Yields the rows of a chunk, a few megabytes at a time.
 
     Raises:
-      InputError: the file cannot be read.
+      InputError: the file is unreadable.
     """
     with files.readable(chunk.file):
         if chunk.format == "tfrecord":
-            # TensorFlow takes seconds to import: only those who need it pay.
+            # TensorFlow takes seconds to import. Only TFRecord files need it.
             from components.pair_example_gen import tfrecord
 
             yield from tfrecord.read_rows(chunk.file, {role: str(name) for role, name in chunk.columns.items()})
@@ -107,7 +113,7 @@ class _Limited:
         self._left = size
 
     def read(self, size: int, /) -> bytes:
-        """At most `size` bytes; none at the end."""
+        """Returns at most `size` bytes, and none at the end."""
         data: bytes = self._stream.read(min(size, self._left)) if self._left else b""
         self._left -= len(data)
         return data
@@ -128,8 +134,8 @@ def _cut_parquet(number: int, file: str, layout: Layout, chunk_bytes: int) -> It
 def _cut_text(number: int, file: str, format_: Format, layout: Layout, chunk_bytes: int) -> Iterator[Chunk]:
     """Cuts plain text between records.
 
-    Where records end is found by reading all that is before, which takes a small part of the time of the real work:
-    only so can a line end within quotation marks be told from another.
+    Reads all preceding text to find the record ends, because only this distinguishes a line end inside quotation marks
+    from a record end. The scan takes a small fraction of the ingestion time.
     """
     dialect = Dialect.of(format_, layout)
     head = delimited.read_head(file, dialect, layout.has_header)
@@ -150,31 +156,31 @@ def _cut_text(number: int, file: str, format_: Format, layout: Layout, chunk_byt
 
 
 def _find_columns(file: str, layout: Layout, names: Sequence[str]) -> dict[str, int]:
-    """The numbers of the columns of `layout`.
+    """Returns the column number of each role of `layout`.
 
     Raises:
-      InputError: one is not there, or twice; says which ones are.
+      InputError: a column is missing or duplicate. The message lists the available columns.
     """
     found = {}
     for role, column in layout.columns.items():
         if isinstance(column, int):
             if column >= len(names):
                 raise InputError(
-                    f"data.columns.{role}: {file} has no column {column}; it has {len(names)}, numbered from 0"
+                    f"data.columns.{role}: {file} has no column {column}. It has {len(names)} columns, numbered from 0"
                 )
             found[role] = column
             continue
         if list(names).count(column) != 1:
             fault = "no column" if column not in names else "more than one column"
             raise InputError(
-                f"data.columns.{role}: {file} has {fault} {column!r}; its columns are {', '.join(map(repr, names))}"
+                f"data.columns.{role}: {file} has {fault} {column!r}. Its columns are {', '.join(map(repr, names))}"
             )
         found[role] = list(names).index(column)
     return found
 
 
 def _check_named(file: str, layout: Layout) -> dict[str, Column]:
-    """The columns of `layout`, which must be names."""
+    """Returns the columns of `layout`, which must be names."""
     for role, column in layout.columns.items():
         if isinstance(column, int):
             raise InputError(f"data.columns.{role}: {file}: features of a tf.Example have names, not numbers")

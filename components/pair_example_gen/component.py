@@ -14,7 +14,7 @@ from components.pair_example_gen.source import Settings
 
 
 class PairExampleGenSpec(types.ComponentSpec):
-    """What goes into PairExampleGen and what comes out."""
+    """Parameters and outputs of PairExampleGen."""
 
     PARAMETERS = {
         "input_base": component_spec.ExecutionParameter(type=str),
@@ -29,14 +29,29 @@ class PairExampleGenSpec(types.ComponentSpec):
 
 
 class PairExampleGen(base_beam_component.BaseBeamComponent):
-    """Reads files of pairs into train and eval splits of tf.Examples; rows that break a rule go to a quarantine."""
+    """Reads files of pairs into train and eval splits of tf.Examples, and sets bad rows aside in a quarantine.
+
+    Args:
+      input_base: base directory of the input files.
+      pattern: glob or span pattern below `input_base`. `source.split_path` makes both from a path.
+      settings: file layout, split, duplicate policy and row rules.
+
+    Outputs:
+      examples: `Examples` with splits `train` and `eval`. Each tf.Example has `left_id` and `right_id` (one bytes value
+        each) and, where configured, `score` and `weight` (one float each).
+      quarantine: Parquet files of bad rows, each with its place in the file, the reason and the raw text.
+
+    Example:
+      base, pattern = split_path("/data/pairs/*.csv")
+      example_gen = PairExampleGen(base, pattern, settings)
+    """
 
     SPEC_CLASS = PairExampleGenSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
     DRIVER_CLASS = driver.FileBasedDriver
 
     def __init__(self, input_base: str, pattern: str, settings: Settings) -> None:
-        """Reads the files below `input_base` that match `pattern` (`source.split_path` makes both from a path)."""
+        """Creates the component."""
         split = example_gen_pb2.Input.Split(name="pairs", pattern=pattern)
         super().__init__(
             PairExampleGenSpec(

@@ -1,4 +1,4 @@
-"""The point in time from which on rows are evaluated, found without holding all times in memory."""
+"""Finds the start time of the eval split without holding all times in memory."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _SIGN = np.uint64(1 << 63)
 
 
 def find_cutoff(times: Callable[[], Iterator[np.ndarray]], eval_fraction: float) -> float:
-    """The latest time T such that rows at T or later are at least `eval_fraction` of all.
+    """Returns the latest time T such that rows at T or later are at least `eval_fraction` of all rows.
 
-    Rows of equal time stay together, so that there may be more of them than asked for, never fewer. A radix select:
-    four passes over `times`, each counting 16 bits more.
+    Rows of equal time stay together, so the eval split may be larger than `eval_fraction`, but never smaller. The
+    function is a radix select: four passes over `times`, each of which resolves 16 more bits.
 
     Args:
-      times: gives the times of all rows, float64, in pieces of any size and order, as often as asked.
+      times: returns an iterator over the times of all rows, float64 arrays of any size and order. Called repeatedly.
       eval_fraction: between 0 and 1.
 
     Raises:
@@ -35,7 +35,7 @@ def find_cutoff(times: Callable[[], Iterator[np.ndarray]], eval_fraction: float)
             counts += np.bincount((keys >> shift).astype(np.int64) & (_DIGITS - 1), minlength=_DIGITS)
         if level == 0:
             if not counts.sum():
-                raise ValueError("no rows, no cutoff")
+                raise ValueError("cannot find a cutoff: there are no rows")
             wanted = max(int(np.ceil(eval_fraction * counts.sum())), 1)
         later = np.cumsum(counts[::-1])
         from_end = int(np.searchsorted(later, wanted))
@@ -45,8 +45,8 @@ def find_cutoff(times: Callable[[], Iterator[np.ndarray]], eval_fraction: float)
 
 
 def _ordered_keys(times: np.ndarray) -> np.ndarray:
-    """uint64 keys in the order of the times: positive numbers get the sign bit, negative ones are turned over."""
-    # Adding zero makes -0.0 the same as 0.0.
+    """Returns uint64 keys in the order of the times: sets the sign bit of positive numbers, inverts negative ones."""
+    # Adding zero turns -0.0 into 0.0.
     bits = (times.astype(np.float64) + 0.0).view(np.uint64)
     return np.where(bits & _SIGN, ~bits, bits | _SIGN)
 

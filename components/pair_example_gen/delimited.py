@@ -1,4 +1,4 @@
-"""CSV and TSV: fields found with NumPy on whole blocks, and taken out by Arrow without a Python object for each."""
+"""Reads CSV and TSV: NumPy finds the fields of whole blocks, Arrow extracts them without a Python object per field."""
 
 from __future__ import annotations
 
@@ -26,9 +26,12 @@ _COUNTED_RECORDS = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Head:
-    """What the beginning of a file says about the rest.
+    """The beginning of a file.
 
-    `names` are its columns (numbers where it has no header), `start` is the byte where the rows begin, on line `line`.
+    Attributes:
+      names: columns. Numbers where the file has no header.
+      start: byte where the rows begin.
+      line: line where the rows begin, from 1.
     """
 
     names: tuple[str, ...]
@@ -38,39 +41,39 @@ class Head:
 
 @dataclasses.dataclass(frozen=True)
 class Dialect:
-    """How the fields of a line are told apart."""
+    """Delimiter and quoting of a file."""
 
     delimiter: int
     quoted: bool
 
     @classmethod
     def of(cls, format_: Format, layout: Layout) -> Dialect:
-        """The dialect of a CSV or TSV file."""
+        """Returns the dialect of a CSV or TSV file."""
         return cls(ord(layout.delimiter(format_)), layout.is_quoted(format_))
 
     def blocks(self, stream: Readable, line: int, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
-        """The records of a stream that begins on `line`."""
+        """Yields the records of a stream that begins on `line`."""
         return read_blocks(stream, self.delimiter, self.quoted, line, block_bytes)
 
 
 def read_head(file: str, dialect: Dialect, has_header: bool) -> Head:
-    """Looks at the first rows only.
+    """Reads the first rows only.
 
-    Without a header the number of columns is what most of the first rows have.
+    Without a header, the number of columns is the most common one among the first rows.
 
     Raises:
-      InputError: the file cannot be read, is empty, is not UTF-8, or its lines end in carriage returns.
+      InputError: the file is unreadable, empty or not UTF-8, or its lines end in carriage returns.
     """
     with files.readable(file), files.byte_stream(file) as stream:
         head = stream.read(_HEAD_BYTES)
     start = len(_BOM) if head.startswith(_BOM) else 0
     if head.startswith(_UTF_16):
-        raise InputError(f"data.path: {file} is UTF-16; save it as UTF-8")
+        raise InputError(f"data.path: {file} is UTF-16. Save it as UTF-8")
     block = next((block for block in dialect.blocks(_Bytes(head[start:]), 1) if len(block)), None)
     if block is None:
-        raise InputError(f"data.path: {file} is empty: there is no row to learn from")
+        raise InputError(f"data.path: {file} is empty. Training needs at least one row")
     if b"\r" in head and b"\n" not in head:
-        raise InputError(f"data.path: {file}: its lines end in carriage returns alone; convert them to line feeds")
+        raise InputError(f"data.path: {file}: lines end in carriage returns only. Convert them to line feeds")
     if not has_header:
         return Head(_numbers(block, dialect), start, 1)
     names, after, line = _header(file, block, dialect)
@@ -84,7 +87,7 @@ class _Bytes:
         self._data = data
 
     def read(self, size: int, /) -> bytes:
-        """All there is, then nothing."""
+        """Returns all bytes the first time, and none after that."""
         data, self._data = self._data, b""
         return data
 
@@ -96,7 +99,7 @@ def _numbers(block: Block, dialect: Dialect) -> tuple[str, ...]:
 
 
 def _header(file: str, block: Block, dialect: Dialect) -> tuple[tuple[str, ...], int, int]:
-    """Names of the columns, and the byte and the line where the rows begin."""
+    """Returns the column names, and the byte and the line where the rows begin."""
     if block.faults[0]:
         raise InputError(f"data.path: {file}: the header cannot be read: {FAULTS[block.faults[0]]}")
     delimiters = _delimiters(block, dialect)
@@ -113,7 +116,7 @@ def _header(file: str, block: Block, dialect: Dialect) -> tuple[tuple[str, ...],
 def read_rows(
     stream: Readable, file: str, dialect: Dialect, width: int, columns: dict[str, int], line: int
 ) -> Iterator[RawRows]:
-    """The rows of a stream that begins at the start of a record, on `line`: `columns` of its `width` fields."""
+    """Yields the given `columns`. The stream begins with a record of `width` fields on `line`."""
     for block in dialect.blocks(stream, line):
         yield _rows(file, block, dialect, width, columns)
 
@@ -142,7 +145,7 @@ def _rows(file: str, block: Block, dialect: Dialect, width: int, columns: dict[s
 
 
 def _delimiters(block: Block, dialect: Dialect) -> np.ndarray:
-    """Positions of the delimiters that separate fields."""
+    """Returns the positions of the delimiters that separate fields."""
     found = np.flatnonzero(block.data == dialect.delimiter)
     if len(block.opens):
         found = found[~inside(found, block.opens, block.closes)]
@@ -154,7 +157,7 @@ def _field_counts(block: Block, delimiters: np.ndarray) -> np.ndarray:
 
 
 def _within(positions: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """The positions that lie in one of the ranges."""
+    """Returns the positions inside any of the ranges."""
     if not len(starts):
         return positions[:0]
     record = np.searchsorted(starts, positions, side="right") - 1
@@ -162,7 +165,7 @@ def _within(positions: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.n
 
 
 def _text(block: Block, starts: np.ndarray, ends: np.ndarray, quoted: bool) -> pa.Array:
-    """The fields `[starts, ends)` as binary, out of their quotation marks."""
+    """Returns the fields `[starts, ends)` as binary, without their quotation marks."""
     if not quoted or not len(block.opens):
         return _slices(block.data, starts, ends)
     in_marks = (ends > starts) & (block.data[np.minimum(starts, len(block.data) - 1)] == _QUOTE)
@@ -171,10 +174,10 @@ def _text(block: Block, starts: np.ndarray, ends: np.ndarray, quoted: bool) -> p
 
 
 def _slices(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> pa.Array:
-    """`data[starts[i]:ends[i]]` as binary.
+    """Returns `data[starts[i]:ends[i]]` as binary.
 
-    The ranges ascend: with the gaps between them they make one binary column on the data as they lie, of which every
-    other value is taken.
+    The ranges ascend. The ranges and the gaps between them form one binary column over the unchanged data, of which the
+    function takes every other value.
     """
     if not len(starts):
         return pa.array([], pa.binary())
@@ -187,7 +190,7 @@ def _slices(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> pa.Array:
 
 
 def _broken(file: str, block: Block, counts: np.ndarray, width: int, rows: np.ndarray) -> pa.Table:
-    """Records that are no rows."""
+    """Returns the quarantine rows of broken records."""
     reasons = [
         FAULTS[fault] if fault else f"{count} fields instead of {width}"
         for fault, count in zip(block.faults[rows].tolist(), counts[rows].tolist(), strict=True)

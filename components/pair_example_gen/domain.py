@@ -1,4 +1,4 @@
-"""The scores that a schema allows."""
+"""The range of scores in a schema."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from trainer import features
 
 
 def score_domain(schema_file: str) -> tuple[float | None, float | None]:
-    """The least and the greatest score by the `float_domain` of feature `score`; None where there is no bound.
+    """Returns the minimum and maximum of the `float_domain` of feature `score`, or None where there is no bound.
 
-    A schema that is not there has none: what imports it says so.
+    A missing schema has no bounds. The schema importer reports it.
 
     Raises:
-      InputError: the file cannot be read as a schema.
+      InputError: the file is not a valid schema.
     """
     try:
         with tf.io.gfile.GFile(schema_file) as source:

@@ -1,4 +1,4 @@
-"""Rows of the same pair, by policy. All functions see whole pairs: every row of a pair is in the same table."""
+"""Applies a duplicate policy. All functions expect complete pairs: every row of a pair is in the same table."""
 
 from __future__ import annotations
 
@@ -14,19 +14,24 @@ from trainer import features
 
 @dataclasses.dataclass(frozen=True)
 class Groups:
-    """Which pair each row is of: `pair` `[n]` numbers from 0 to `count` - 1."""
+    """The pair of each row.
+
+    Attributes:
+      pair: pair number of each row, int `[n]`, from 0 to `count` - 1.
+      count: number of distinct pairs.
+    """
 
     pair: np.ndarray
     count: int
 
     @property
     def sizes(self) -> np.ndarray:
-        """How many rows each pair has; `[count]`."""
+        """Number of rows of each pair, `[count]`."""
         return np.bincount(self.pair, minlength=self.count)
 
 
 def group(pairs: pa.Table) -> Groups:
-    """Numbers the pairs, exactly: by their ids, not by a hash."""
+    """Numbers the distinct pairs. Compares ids, not hashes, so the result is exact."""
     left, right = (_codes(pairs[name]) for name in (features.LEFT_ID, features.RIGHT_ID))
     both = left * (right.max(initial=0) + 1) + right
     distinct, pair = np.unique(both, return_inverse=True)
@@ -39,7 +44,7 @@ def _codes(ids: pa.ChunkedArray) -> np.ndarray:
 
 
 def keep_last(pairs: pa.Table, groups: Groups) -> pa.Table:
-    """The newest row of each pair where there is a time, of equally new ones the last read; in their old order."""
+    """Keeps the newest row of each pair, or the last row if times are equal or missing. Keeps the order of the rows."""
     times = _column(pairs, TIME) if TIME in pairs.schema.names else np.zeros(pairs.num_rows)
     order = np.lexsort((np.arange(pairs.num_rows), times, groups.pair))
     last = np.flatnonzero(np.append(np.diff(groups.pair[order]) > 0, np.full(min(len(order), 1), True)))
@@ -47,10 +52,10 @@ def keep_last(pairs: pa.Table, groups: Groups) -> pa.Table:
 
 
 def keep_mean(pairs: pa.Table, groups: Groups) -> pa.Table:
-    """One row for each pair: the mean score, weighted where there are weights; their sum; the newest time.
+    """Merges each pair into one row: weighted mean score, sum of the weights, newest time.
 
-    So the row pulls on the model as hard, and to the same place, as all those that it stands for. Scores are added in
-    the order of their size, so that the mean does not depend on the order of the files.
+    The merged row has the same effect on training as the original rows. The function adds scores in ascending order, so
+    that the mean does not depend on the order of the files.
     """
     order = np.lexsort((_column(pairs, features.SCORE), groups.pair))
     pairs, pair = pairs.take(pa.array(order)), groups.pair[order]
@@ -58,7 +63,7 @@ def keep_mean(pairs: pa.Table, groups: Groups) -> pa.Table:
     means = pairs.take(pa.array(first))
     weight = _column(pairs, features.WEIGHT) if features.WEIGHT in pairs.schema.names else np.ones(len(pair))
     total = np.bincount(pair, weight, groups.count)
-    # Where all weights of a pair are zero they say nothing about its rows: these count alike.
+    # If all weights of a pair are zero, its rows count equally.
     used = np.where(total[pair] > 0, weight, 1.0)
     score = np.bincount(pair, used * _column(pairs, features.SCORE), groups.count) / np.bincount(
         pair, used, groups.count
@@ -72,12 +77,12 @@ def keep_mean(pairs: pa.Table, groups: Groups) -> pa.Table:
 
 
 def with_newest_time(pairs: pa.Table, groups: Groups) -> pa.Table:
-    """Every row with the newest time of its pair, so that a pair is on one side of any point in time."""
+    """Gives every row the newest time of its pair, so that a pair is never split by time."""
     return _replace(pairs, TIME, _newest(pairs, groups)[groups.pair])
 
 
 def repeated(pairs: pa.Table, groups: Groups, most: int) -> tuple[int, pa.Table]:
-    """How many pairs have several rows, and all rows of the first `most` of them, pair by pair."""
+    """Returns the number of pairs with several rows, and two rows of each of the first `most` such pairs."""
     several = groups.sizes > 1
     rows = np.flatnonzero(several[groups.pair])
     chosen = list(dict.fromkeys(groups.pair[rows].tolist()))[:most]

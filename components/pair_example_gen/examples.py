@@ -1,4 +1,4 @@
-"""Good rows as tf.Examples in gzipped TFRecords: Arrow to serialized examples in C++, a batch at a time."""
+"""Writes good rows as gzipped TFRecords of tf.Examples. C++ serializes one Arrow batch at a time."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from components.pair_example_gen.split import in_eval
 
 TRAIN, EVAL = SPLITS = ("train", "eval")
 
-# A gzip file cannot be split among the readers downstream, so that it should not be too large for one of them.
+# A reader cannot split a gzip file, so limit what one worker has to read.
 _SHARD_ROWS = 1_000_000
-# Of the level that TFX's own ExampleGen writes this takes half the time, for files a seventh larger.
+# Takes half the time of the level in TFX's ExampleGen. The files are one seventh larger.
 _OPTIONS = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)
 
 
 def split_directory(examples: str, split: str) -> str:
-    """Where the examples of a split are."""
+    """Returns the directory of a split."""
     return os.path.join(examples, f"Split-{split}")
 
 
 class SplitWriter:
-    """Writes the train and eval rows of one piece of work, a shard of each for every million rows."""
+    """Writes the train and eval rows of one chunk or part, one shard per million rows."""
 
     def __init__(self, examples: str, name: str, staging: str | None = None) -> None:
         self.rows: Counter[str] = Counter(dict.fromkeys(SPLITS, 0))
@@ -53,7 +53,7 @@ class SplitWriter:
         shards.__exit__(kind, error, trace)
 
     def write(self, pairs: pa.Table, is_eval: np.ndarray) -> None:
-        """Writes rows, `is_eval` bool `[n]` to the eval split."""
+        """Writes rows to both splits. `is_eval` bool `[n]` selects the eval rows."""
         for split, mask in ((TRAIN, ~is_eval), (EVAL, is_eval)):
             chosen = pairs.filter(pa.array(mask))
             if chosen.num_rows:
@@ -79,24 +79,24 @@ class SplitWriter:
 
 @contextlib.contextmanager
 def shard_writer(examples: str, split: str, name: str, staging: str | None = None) -> Iterator[tf.io.TFRecordWriter]:
-    """Writes a file of a split, which appears whole or not at all."""
+    """Opens a file of a split for writing. The file appears only when complete."""
     path = os.path.join(split_directory(examples, split), f"pairs-{name}.gz")
     with files.whole(path, staging) as staged, tf.io.TFRecordWriter(staged, _OPTIONS) as writer:
         yield writer
 
 
 def hashed_split(pairs: pa.Table, by: str, eval_fraction: float) -> np.ndarray:
-    """Which rows belong to the eval split, by a hash; bool `[n]`."""
+    """Returns the mask of the eval rows by hash, bool `[n]`."""
     return in_eval(pairs["left_id"], pairs["right_id"], by, eval_fraction)
 
 
 def timed_split(pairs: pa.Table, cutoff: float) -> np.ndarray:
-    """Which rows belong to the eval split, by their time; bool `[n]`."""
+    """Returns the mask of the eval rows by time, bool `[n]`."""
     return np.asarray(pairs[TIME].to_numpy() >= cutoff)
 
 
 def encode(pairs: pa.Table) -> Iterator[bytes]:
-    """Serialized tf.Examples of ids, and of score and weight where the pairs have them."""
+    """Yields serialized tf.Examples of the ids, and of score and weight where present."""
     encoder = RecordBatchToExamplesEncoder()
     names = [name for name in pairs.schema.names if name in ("left_id", "right_id", "score", "weight")]
     for batch in pairs.select(names).to_batches():

@@ -1,4 +1,4 @@
-"""Reads every file of pairs inside Beam, writes the splits and the quarantine, and refuses what is too bad."""
+"""Reads all files of pairs in Beam, writes the splits and the quarantine, and refuses unusable data."""
 
 from __future__ import annotations
 
@@ -34,7 +34,11 @@ _SHOWN_PAIRS = 3
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
-    """Executor of PairExampleGen."""
+    """Executor of PairExampleGen.
+
+    See `PairExampleGen` for inputs and outputs. Sets the integer properties `rows_train`, `rows_eval` and `rows_read`
+    of `examples`, and `rows` of `quarantine`.
+    """
 
     def Do(  # noqa: N802 - TFX's name
         self,
@@ -45,9 +49,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """Writes `examples` (train and eval splits of tf.Example, gzipped TFRecords) and `quarantine` (Parquet).
 
         Raises:
-          InputError: a file cannot be read as described, or changes meanwhile, or no row is left.
-          DataRefused: more rows are quarantined than `max_quarantined_fraction` allows, or pairs are repeated and must
-            not be, or all rows are of the same time and there is nothing to split.
+          InputError: a file does not match its description or changes during the run, or no row remains.
+          DataRefused: more rows are bad than `max_quarantined_fraction` allows, the policy forbids repeated pairs, or
+            all
+            rows have the same time and cannot be split by time.
         """
         settings = Settings.from_json(exec_properties["settings"])
         examples = artifact_utils.get_single_instance(output_dict["examples"])
@@ -74,13 +79,13 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             totals.rows[READ_ROWS] = read
         for split in SPLITS:
             if not totals.rows[split]:
-                # What reads the split expects a file.
+                # Readers of the split expect at least one file.
                 with shard_writer(examples, split, "none"):
                     pass
         return totals
 
     def _read(self, found: list[str], settings: Settings, places: Places) -> Totals:
-        """Reads all files; good rows go to the splits or to disk."""
+        """Reads all files. Good rows go to the splits or to spill files."""
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
@@ -93,13 +98,13 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         _check_files(heads, reports, settings)
         totals = Totals.of(reports)
         if not totals.good + totals.bad:
-            raise InputError(f"data.path: {', '.join(found[:5])}: no row after the header")
+            raise InputError(f"data.path: {', '.join(found[:5])}: there are no rows after the header")
         if not totals.good or totals.bad > settings.max_quarantined_fraction * (totals.good + totals.bad):
             raise DataRefused(_too_many_bad_rows(totals, settings, quarantine.keep_apart(places.quarantine)))
         return totals
 
     def _see_pairs_whole(self, found: list[str], settings: Settings, places: Places) -> Any:
-        """Judges duplicates and splits by time; the rows of each split."""
+        """Applies the duplicate policy, splits by time, and returns the number of rows of each split."""
         spilled = files.matching(places.spilled("*"))
         judged = self._for_each_part(JudgePart(settings, places, spilled, found), places, "judge")
         for path in spilled:
@@ -111,8 +116,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         rows = Totals.of(self._for_each_part(SplitPart(places, cutoff), places, "split")).rows
         if not rows[TRAIN]:
             raise DataRefused(
-                f"data.split: by time, the newest {settings.eval_fraction:g} are all {rows[EVAL]:,} rows: too "
-                "many share the oldest time, or belong to pairs that were seen again; split by pair or left"
+                f"data.split: by time, the newest {settings.eval_fraction:g} are all {rows[EVAL]:,} rows. Too "
+                "many share the oldest time, or belong to pairs that appear again later. Split by pair or left"
             )
         return rows
 
@@ -123,7 +128,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 def _pattern(exec_properties: dict[str, Any]) -> str:
-    """The pattern of the files, with the span that the driver chose filled in."""
+    """Returns the file pattern. TFX's driver has already filled in the span."""
     config = example_gen_pb2.Input()
     proto_utils.json_to_proto(exec_properties["input_config"], config)
     return str(config.splits[0].pattern)
@@ -131,7 +136,7 @@ def _pattern(exec_properties: dict[str, Any]) -> str:
 
 @contextlib.contextmanager
 def _directories(places: Places) -> Iterator[None]:
-    """Makes the directories for the results, and takes away those for the work once it is done."""
+    """Creates the output directories, and deletes the work directory at the end."""
     reports = (places.reports(stage) for stage in ("cut", "read", "judge", "split"))
     for directory in (*reports, *(split_directory(places.examples, split) for split in SPLITS)):
         fileio.makedirs(directory)
@@ -143,10 +148,10 @@ def _directories(places: Places) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _unchanged(before: dict[str, files.Fingerprint]) -> Iterator[None]:
-    """Looks whether the files are still the same; if not, that is why whatever else was found wrong with them.
+    """Checks that the files did not change. A change may be the cause of any other error, so it takes precedence.
 
     Raises:
-      InputError: a file has changed, or is gone.
+      InputError: a file has changed or is gone.
     """
     try:
         yield
@@ -157,14 +162,14 @@ def _unchanged(before: dict[str, files.Fingerprint]) -> Iterator[None]:
             except InputError:
                 changed = True
             if changed:
-                raise InputError(f"data.path: {file} changed while it was read; run again when nothing writes to it")
+                raise InputError(f"data.path: {file} changed while it was read. Run again when no program writes to it")
 
 
 def _check_files(heads: list[Report], reports: list[Report], settings: Settings) -> None:
-    """Refuses files that cannot be read, or that do not go together.
+    """Refuses unreadable or incompatible files.
 
     Raises:
-      InputError: says which, and why.
+      InputError: names the files and the reasons.
     """
     faults = list(dict.fromkeys(report.fault for report in (*heads, *reports) if report.fault))
     if faults:
@@ -175,13 +180,13 @@ def _check_files(heads: list[Report], reports: list[Report], settings: Settings)
         if sorted(head.columns or ()) != sorted(first.columns or ()):
             raise InputError(
                 f"data.path: {head.file} has {_columns(head, settings)}, and {first.file} has "
-                f"{_columns(first, settings)}; files that are read together need the same columns"
+                f"{_columns(first, settings)}. All files of one run need the same columns"
             )
     with_numbers = next((report.numbers_as_time for report in reports if report.numbers_as_time), None)
     with_dates = next((report.dates_as_time for report in reports if report.dates_as_time), None)
     if with_numbers and with_dates:
         raise InputError(
-            f"data.columns.time: there are numbers in {with_numbers} and dates in {with_dates}; use one throughout"
+            f"data.columns.time: {with_numbers} has numbers and {with_dates} has dates. Use one of them in all files"
         )
 
 
@@ -195,11 +200,11 @@ def _check_repeated(judged: list[Report]) -> None:
     if repeated:
         shown = [line for report in judged for line in report.repeated][: 2 * _SHOWN_PAIRS]
         lines = [f"data.duplicates: refuse: {repeated:,} pairs have more than one row:", *(f"  {row}" for row in shown)]
-        raise DataRefused("\n".join([*lines, "Mend the rows, or set data.duplicates to keep, last or mean."]))
+        raise DataRefused("\n".join([*lines, "Fix the rows, or set data.duplicates to keep, last or mean."]))
 
 
 def _times(places: Places) -> Iterator[np.ndarray]:
-    """The times of all rows, a batch at a time."""
+    """Yields the times of all rows, one batch at a time."""
     for part in range(places.parts):
         with files.random_access(places.whole(part)) as source:
             table = pa.ipc.open_file(source)
@@ -210,12 +215,10 @@ def _times(places: Places) -> Iterator[np.ndarray]:
 
 def _too_many_bad_rows(totals: Totals, settings: Settings, kept: str) -> str:
     bad, total = totals.bad, totals.good + totals.bad
-    bound = (
-        f"at most {settings.max_quarantined_fraction:.2%} may be" if totals.good else "nothing is left to learn from"
-    )
+    bound = f"at most {settings.max_quarantined_fraction:.2%} may be" if totals.good else "no row is left for training"
     lines = [
         f"data.max_quarantined_fraction: {bad:,} of {total:,} rows are bad ({bad / total:.2%}), and {bound}:",
         *quarantine.describe(kept, totals.reasons),
-        f"All of them are in {kept} (Parquet). Mend the rows, or raise data.max_quarantined_fraction.",
+        f"All of them are in {kept} (Parquet). Fix the rows, or raise data.max_quarantined_fraction.",
     ]
     return "\n".join(lines)

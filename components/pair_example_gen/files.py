@@ -1,4 +1,4 @@
-"""Finding and opening input files: directly on this machine, through Beam's file systems elsewhere."""
+"""Finds and opens input files: local files directly, remote files through Beam's file systems."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from errors import InputError
 GZIP_MAGIC = b"\x1f\x8b"
 _SKIP_BYTES = 8 << 20
 
-Fingerprint = tuple[int, int]  # bytes, time of the last change in nanoseconds
+Fingerprint = tuple[int, int]  # size in bytes, time of the last change in nanoseconds
 
 
 def is_remote(path: str) -> bool:
-    """Whether `path` is a URL such as gs://bucket/pairs.csv."""
+    """Returns whether `path` is a URL such as gs://bucket/pairs.csv."""
     return "://" in path
 
 
 def matching(path: str) -> list[str]:
-    """The files, directories left out, that match `path`, sorted."""
+    """Returns the sorted files that match `path`, without directories."""
     if is_remote(path):
         from apache_beam.io.filesystems import FileSystems
 
@@ -34,7 +34,7 @@ def matching(path: str) -> list[str]:
 
 
 def fingerprint(file: str) -> Fingerprint:
-    """Size and time of the last change: where either differs, the file is another one."""
+    """Returns the size and the time of the last change. If either differs, the file has changed."""
     with readable(file):
         if not is_remote(file):
             status = os.stat(file)
@@ -47,23 +47,23 @@ def fingerprint(file: str) -> Fingerprint:
 
 
 def is_gzip(file: str) -> bool:
-    """Whether `file` is compressed, by its first bytes: names lie.
+    """Returns whether `file` is compressed. Checks its first bytes, because file names can be wrong.
 
     Raises:
-      InputError: it cannot be read, or is called .gz and is something else.
+      InputError: the file is unreadable, or is named .gz but is not gzip.
     """
     with readable(file), _raw(file) as raw:
         magic = raw.read(2)
     if magic == GZIP_MAGIC:
         return True
     if file.endswith(".gz") and magic:
-        raise InputError(f"data.path: {file} is called .gz and is not gzip; rename it, or compress it again")
+        raise InputError(f"data.path: {file} is named .gz but is not gzip. Rename or compress it")
     return False
 
 
 @contextlib.contextmanager
 def byte_stream(file: str, start: int = 0) -> Iterator[pa.NativeFile]:
-    """The bytes of `file` from `start` on, decompressed where it is gzip."""
+    """Opens `file` at byte `start`, decompressed if it is gzip."""
     compressed = is_gzip(file)
     with _raw(file) as raw:
         if not compressed:
@@ -78,7 +78,7 @@ def byte_stream(file: str, start: int = 0) -> Iterator[pa.NativeFile]:
 
 @contextlib.contextmanager
 def random_access(file: str) -> Iterator[pa.NativeFile]:
-    """The file for reading at any place; mapped into memory where it is local."""
+    """Opens the file for random access. Maps local files into memory."""
     if not is_remote(file):
         with pa.memory_map(file) as mapped:
             yield mapped
@@ -89,9 +89,14 @@ def random_access(file: str) -> Iterator[pa.NativeFile]:
 
 @contextlib.contextmanager
 def whole(file: str, staging: str | None = None) -> Iterator[str]:
-    """Where to write `file` so that it appears whole or not at all; `staging` is a directory of the same file system.
+    """Yields a staged path for writing `file`, then renames it, so that `file` appears only when complete.
 
-    A worker may be lost, and its work done again while it still writes. In a bucket an object is whole in any case.
+    A lost worker can still write while another one repeats its work. Object stores need no staging, because an object
+    appears only when complete.
+
+    Args:
+      file: the final path or URL.
+      staging: a directory on the same file system. The default is the directory of `file`.
     """
     if is_remote(file):
         yield file
@@ -107,7 +112,7 @@ def whole(file: str, staging: str | None = None) -> Iterator[str]:
 
 @contextlib.contextmanager
 def writable(file: str, staging: str | None = None) -> Iterator[pa.NativeFile]:
-    """A new file, which appears whole or not at all."""
+    """Opens a new file for writing. The file appears only when complete."""
     if not is_remote(file):
         with whole(file, staging) as staged, pa.OSFile(staged, "wb") as local:
             yield local
@@ -121,15 +126,15 @@ def writable(file: str, staging: str | None = None) -> Iterator[pa.NativeFile]:
 
 @contextlib.contextmanager
 def readable(file: str) -> Iterator[None]:
-    """Turns what Arrow and the operating system say of an unreadable file into an InputError that names it."""
+    """Turns errors of Arrow and the operating system into an InputError that names the file."""
     try:
         yield
     except (pa.ArrowException, EOFError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         if "Truncated compressed stream" in reason:
-            reason = "its gzip compression breaks off: the file is not complete"
+            reason = "its gzip data is incomplete"
         elif "zlib inflate failed" in reason:
-            reason = f"its gzip compression is damaged ({reason})"
+            reason = f"its gzip data is damaged ({reason})"
         raise InputError(f"data.path: {file} cannot be read: {reason}") from None
 
 
@@ -139,7 +144,7 @@ def _raw(file: str) -> Iterator[pa.NativeFile]:
         with pa.OSFile(file) as local:
             yield local
         return
-    # Beam costs half a second to import: only those who need it pay.
+    # Beam takes half a second to import. Only remote files need it.
     from apache_beam.io.filesystem import CompressionTypes
     from apache_beam.io.filesystems import FileSystems
 

@@ -1,4 +1,4 @@
-"""Which files a data set was read from, with a digest of each: what lineage says about the data."""
+"""Records the input files of a data set and their digests for lineage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ INPUTS_FILE = "inputs.json"
 
 @dataclasses.dataclass(frozen=True)
 class InputFile:
-    """One file that was read: its path, its size in bytes, and `sha256:...`, or what a remote file system gives."""
+    """An input file.
+
+    Attributes:
+      path: path or URL.
+      bytes: size in bytes.
+      digest: `sha256:...`, or the checksum of a remote file system.
+    """
 
     path: str
     bytes: int
@@ -23,14 +29,14 @@ class InputFile:
 
 
 def write(paths: list[str], examples_uri: str) -> None:
-    """Writes `inputs.json` about the files `paths` beside the splits of an examples artifact."""
+    """Writes `inputs.json` about the files `paths` next to the splits of an examples artifact."""
     described = [dataclasses.asdict(_describe(path)) for path in paths]
     with open(os.path.join(examples_uri, INPUTS_FILE), "w", encoding="utf-8") as out:
         json.dump(described, out, indent=1)
 
 
 def read(examples_uri: str) -> list[InputFile]:
-    """Reads what `write` wrote; nothing where examples were made before there was such a file."""
+    """Reads the file that `write` wrote. Returns an empty list for older artifacts without one."""
     path = os.path.join(examples_uri, INPUTS_FILE)
     if not os.path.isfile(path):
         return []

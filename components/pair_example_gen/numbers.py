@@ -1,4 +1,4 @@
-"""Numbers and times out of text, a column at a time."""
+"""Parses numbers and times, one column at a time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ _NUMBER = r"(?i)^[+-]?((\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|nan|inf|infinity)$"
 
 
 def parse_numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """float64 values `[n]` of text or numbers, and which of them are numbers at all; bool `[n]`.
+    """Parses text or numbers.
 
-    NaN and infinity are numbers here. Where it is none, the value is 0.
+    NaN and infinity count as numbers. The value of anything else is 0.
+
+    Returns:
+      The values, float64 `[n]`, and a mask of the numbers, bool `[n]`.
     """
     if pa.types.is_binary(column.type):
         return _parse_text(column)
@@ -21,9 +24,12 @@ def parse_numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def parse_times(column: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """float64 times `[n]`, which of them are finite numbers or ISO 8601 dates, and which are dates; bool `[n]`.
+    """Parses times.
 
-    A number stands for itself, whatever its unit; a date for the seconds since 1970, in UTC unless it says otherwise.
+    A number is a time in any unit. An ISO 8601 date becomes seconds since 1970, in UTC unless it names another zone.
+
+    Returns:
+      The times, float64 `[n]`, a mask of the finite numbers and dates, bool `[n]`, and a mask of the dates, bool `[n]`.
     """
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         seconds = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
@@ -47,14 +53,14 @@ def _parse_text(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _parse_some(column: pa.Array) -> pa.Array:
-    """float64 values; null where the text is no number."""
+    """Returns float64 values, null where the text is not a number."""
     trimmed = pc.utf8_trim_whitespace(valid_text(column))
     numeric = pc.match_substring_regex(trimmed, _NUMBER)
     return pc.if_else(numeric, trimmed, pa.scalar(None, pa.string())).cast(pa.float64())
 
 
 def _parse_dates(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds since 1970 and which values are dates; those that are not count 0."""
+    """Returns seconds since 1970 and a mask of the dates. The value of anything else is 0."""
     nothing = pa.scalar(None, pa.string())
     text = pc.utf8_trim_whitespace(valid_text(column))
     text = pc.if_else(pc.match_substring_regex(text, r"^\d{4}-\d\d-\d\d"), text, nothing)
@@ -67,7 +73,7 @@ def _parse_dates(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _cast_where_possible(text: pa.Array, type_: pa.DataType) -> pa.Array:
-    """The values as `type_`, null where they are none; halves the column until the culprits stand alone."""
+    """Casts the values to `type_`, null where impossible. Bisects the column until each bad value is isolated."""
     try:
         return text.cast(type_)
     except pa.ArrowInvalid:
@@ -78,7 +84,7 @@ def _cast_where_possible(text: pa.Array, type_: pa.DataType) -> pa.Array:
 
 
 def valid_text(column: pa.Array) -> pa.Array:
-    """The column as strings, empty where a value is not UTF-8."""
+    """Returns the column as strings, empty where a value is not UTF-8."""
     valid = is_utf8(column)
     if not valid.all():
         column = pc.if_else(pa.array(valid), column, pa.scalar(b"", column.type))
@@ -86,7 +92,7 @@ def valid_text(column: pa.Array) -> pa.Array:
 
 
 def is_utf8(column: pa.Array) -> np.ndarray:
-    """Which values are UTF-8; bool `[n]`. The whole column is tried first, as nearly always it is."""
+    """Returns the mask of UTF-8 values, bool `[n]`. Tries the whole column first, because it is almost always valid."""
     try:
         column.cast(pa.string())
     except pa.ArrowInvalid:

@@ -1,4 +1,4 @@
-"""Parquet files, by row groups."""
+"""Reads Parquet files by row groups."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ _BATCH_ROWS = 65_536
 
 
 def read_names(file: str) -> tuple[str, ...]:
-    """The columns of `file`.
+    """Returns the columns of `file`.
 
     Raises:
-      InputError: it cannot be read, or is no Parquet file.
+      InputError: the file is unreadable or not Parquet.
     """
     with files.readable(file), files.random_access(file) as source:
         return tuple(pa.parquet.ParquetFile(source).schema_arrow.names)
 
 
 def row_group_bytes(file: str) -> list[int]:
-    """The size of each row group, decompressed."""
+    """Returns the uncompressed size of each row group, in bytes."""
     with files.readable(file), files.random_access(file) as source:
         metadata = pa.parquet.ParquetFile(source).metadata
         return [metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)]
 
 
 def read_rows(file: str, columns: dict[str, str], row_groups: range) -> Iterator[RawRows]:
-    """The rows of the given row groups.
+    """Yields the rows of the given row groups.
 
     Raises:
-      InputError: a column holds what can be neither an id nor a number.
+      InputError: a column has a type that is neither an id nor a number.
     """
     with files.random_access(file) as source:
         table = pa.parquet.ParquetFile(source)
@@ -61,12 +61,12 @@ def _rows(batch: pa.RecordBatch, columns: dict[str, str], group: int, first: int
 
 
 def is_id(role: str) -> bool:
-    """Whether a column of this role holds ids."""
+    """Returns whether a column of this role holds ids."""
     return role in ("left", "right")
 
 
 def raw_text(columns: list[pa.Array], rows: np.ndarray) -> pa.Array:
-    """The values of the given rows as text between tabs, for formats that have no text of their own."""
+    """Returns the values of the given rows as tab-separated text, for formats without raw text."""
     taken = [column.take(pa.array(rows)).to_pylist() for column in columns]
     lines = (b"\t".join(map(_as_text, values)) for values in zip(*taken, strict=True))
     return pa.array([line[:RAW_BYTES] for line in lines], pa.binary())
@@ -86,7 +86,7 @@ def _check_type(file: str, role: str, name: str, type_: pa.DataType) -> None:
     if not is_id(role) and (number or (role == "time" and (pa.types.is_timestamp(value) or pa.types.is_date(value)))):
         return
     wanted = "text or whole numbers" if is_id(role) else "numbers or text"
-    raise InputError(f"data.columns.{role}: {file}: column {name!r} holds {type_}, and {wanted} are needed")
+    raise InputError(f"data.columns.{role}: {file}: column {name!r} holds {type_}, but needs {wanted}")
 
 
 def _is_text(type_: pa.DataType) -> bool:
@@ -97,7 +97,7 @@ def _is_text(type_: pa.DataType) -> bool:
 
 
 def as_plain(column: pa.Array, is_id_column: bool) -> pa.Array:
-    """Text as binary, whole numbers as their digits where they are ids; other numbers as they are."""
+    """Converts text to binary and whole-number ids to their digits. Other numbers stay unchanged."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if _is_text(column.type):

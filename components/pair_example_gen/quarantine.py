@@ -1,4 +1,4 @@
-"""The rows set aside: Parquet files, the words about them, and where they stay when the run is refused."""
+"""Writes bad rows to Parquet, describes them, and keeps them when the run is refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SHOWN_REASONS = 20
 
 
 class QuarantineWriter:
-    """Writes the bad rows of one piece of work; no file where there are none."""
+    """Writes the bad rows of one chunk. Creates no file if there are none."""
 
     def __init__(self, directory: str, name: str, staging: str | None = None) -> None:
         self.reasons: Counter[str] = Counter()
@@ -42,7 +42,7 @@ class QuarantineWriter:
         self._out.__exit__(kind, error, trace)
 
     def write(self, bad: pa.Table) -> None:
-        """Adds rows after schema QUARANTINE."""
+        """Adds rows with schema QUARANTINE."""
         if not bad.num_rows:
             return
         if self._writer is None:
@@ -54,7 +54,7 @@ class QuarantineWriter:
 
 
 def describe(directory: str, reasons: Counter[str]) -> list[str]:
-    """For each reason how many rows there are, and the first of them."""
+    """Returns lines with the number of rows for each reason, and the first of them."""
     first = _first_rows(directory, set(reasons))
     lines = []
     for reason, count in reasons.most_common(_SHOWN_REASONS):
@@ -94,10 +94,10 @@ def _describe_row(row: dict[str, Any]) -> str:
 
 
 def keep_apart(directory: str) -> str:
-    """Moves the quarantine of a refused run to where TFX, which deletes what a failed execution has written, leaves it.
+    """Moves the quarantine of a refused run, because TFX deletes the outputs of a failed execution.
 
     Returns:
-      The new directory: `refused/N` beside the directory of the quarantine artifacts.
+      The new directory: `refused/N` next to the directory of the quarantine artifacts.
     """
     artifacts, number = os.path.split(os.path.normpath(directory) if "://" not in directory else directory.rstrip("/"))
     kept = os.path.join(os.path.dirname(artifacts), "refused", number)

@@ -1,4 +1,4 @@
-"""Record boundaries in text with quotation marks: at once where all of them are in their places, else one by one."""
+"""Finds records in quoted text: by parity if all quotation marks are well placed, otherwise one record at a time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ _NOTHING = np.zeros(0, np.int64)
 
 @dataclasses.dataclass(frozen=True)
 class Quoted:
-    """Records `[starts, ends)` with their line ends left out, and the marks around quoted fields.
+    """Records `[starts, ends)` without their line ends, and the quotation marks around quoted fields.
 
-    `used` bytes are decided; the rest needs what follows. `skip_line`: nothing is, and the line is too long to wait.
+    Attributes:
+      starts: first byte of each record, int64 `[n]`.
+      ends: end of each record, int64 `[n]`.
+      faults: index into `records.FAULTS` for each record, uint8 `[n]`. None means no faults.
+      opens: opening marks of quoted fields, int64 `[m]`.
+      closes: closing marks of quoted fields, int64 `[m]`.
+      used: number of bytes with final results. The rest needs more data.
+      skip_line: no record is final, and the line is too long to wait for its end.
     """
 
     starts: np.ndarray
@@ -27,12 +34,12 @@ class Quoted:
     skip_line: bool = False
 
     def is_inside(self, positions: np.ndarray) -> np.ndarray:
-        """Which positions lie within a quoted field; bool `[n]`."""
+        """Returns which positions are inside a quoted field, bool `[n]`."""
         return inside(positions, self.opens, self.closes)
 
 
 def inside(positions: np.ndarray, opens: np.ndarray, closes: np.ndarray) -> np.ndarray:
-    """Which positions lie between an opening mark and its closing one; bool `[n]`."""
+    """Returns which positions are between an opening mark and its closing mark, bool `[n]`."""
     if not len(opens):
         return np.zeros(len(positions), bool)
     field = np.searchsorted(opens, positions) - 1
@@ -40,7 +47,7 @@ def inside(positions: np.ndarray, opens: np.ndarray, closes: np.ndarray) -> np.n
 
 
 def find_records_by_parity(data: bytes, delimiter: int, final: bool, max_record: int) -> Quoted | None:
-    """Takes every second quotation mark for a closing one; None where that is not proven right."""
+    """Treats every second quotation mark as a closing one. Returns None unless the data proves this right."""
     array = np.frombuffer(data, np.uint8)
     marks = np.flatnonzero(array == _QUOTE)
     newlines = np.flatnonzero(array == _LF)
@@ -63,7 +70,7 @@ def find_records_by_parity(data: bytes, delimiter: int, final: bool, max_record:
 
 
 def _in_place(array: np.ndarray, marks: np.ndarray, delimiter: int) -> bool:
-    """Whether each opening mark begins a field or follows a closing one, and each closing one ends it or is doubled."""
+    """Checks that opening marks begin a field or follow a closing one, and closing marks end a field or are doubled."""
     if len(marks) % 2:
         return False
     if not len(marks):
@@ -75,18 +82,18 @@ def _in_place(array: np.ndarray, marks: np.ndarray, delimiter: int) -> bool:
         return False
     padded = np.append(array, [_LF, _LF]).astype(np.uint8)
     after, second = padded[closes + 1], padded[closes + 2]
-    # At the end of the data a lone carriage return ends no line.
+    # At the end of the data, a lone carriage return does not end a line.
     ends_line = (after == _LF) | ((after == _CR) & (second == _LF) & (closes + 2 < len(array)))
     return bool((np.append(doubled[1:], False) | (after == delimiter) | ends_line).all())
 
 
 def find_quoted_records(data: bytes, delimiter: int, final: bool, max_record: int) -> Quoted:
-    """Goes through the lines that hold a quotation mark one by one; lines without are taken together."""
+    """Walks over the lines with a quotation mark one by one, and takes lines without one together."""
     return _Walk(data, bytes([delimiter]), final, max_record).run()
 
 
 class _Walk:
-    """A walk over the records of `data`; what is found on the way."""
+    """A walk over the records of `data`, and its results so far."""
 
     def __init__(self, data: bytes, delimiter: bytes, final: bool, max_record: int) -> None:
         self._data = data
@@ -101,7 +108,7 @@ class _Walk:
         self._closes: list[int] = []
 
     def run(self) -> Quoted:
-        """Walks to the end of the data, or to the first record that needs what follows."""
+        """Walks to the end of the data, or to the first record that needs more data."""
         data, position, skip = self._data, 0, False
         mark = -1
         while position < len(data):
@@ -126,7 +133,7 @@ class _Walk:
         )
 
     def _plain_lines(self, position: int, mark: int) -> int:
-        """Takes the lines that end before the next mark; where the one after them begins."""
+        """Adds the lines that end before the next mark. Returns the start of the line after them."""
         first, last = np.searchsorted(self._newlines, [position, mark])
         if first == last:
             return position
@@ -135,7 +142,7 @@ class _Walk:
         return int(ends[-1]) + 1
 
     def _quoted_record(self, start: int) -> int:
-        """Takes the record at `start`; where the next begins, or -1 where that cannot be known yet."""
+        """Adds the record at `start`. Returns the start of the next record, or -1 if it needs more data."""
         spans: list[tuple[int, int]] = []
         end, fault = self._end_of_record(start, spans)
         if end < 0 and not fault and not self._is_overlong(start):
@@ -157,7 +164,7 @@ class _Walk:
         return len(self._data) - start > self._max_record
 
     def _end_of_record(self, start: int, spans: list[tuple[int, int]]) -> tuple[int, int]:
-        """End of the record, and its fault; the end is -1 where the data do not reach so far."""
+        """Returns the end of the record and its fault. The end is -1 if the data is too short."""
         data, position = self._data, start
         while True:
             if data[position : position + 1] != b'"':
@@ -183,7 +190,7 @@ class _Walk:
                 return close, UNCLOSED if data.find(b"\n", start, close) >= 0 else QUOTE_JUNK
 
     def _closing(self, position: int, limit: int) -> int:
-        """The mark that closes the field whose text begins at `position`; -1 where there is none before `limit`."""
+        """Returns the mark that closes the field with text at `position`, or -1 if there is none before `limit`."""
         while True:
             mark = self._data.find(b'"', position, limit)
             if mark < 0 or self._data[mark + 1 : mark + 2] != b'"':

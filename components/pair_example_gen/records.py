@@ -1,12 +1,12 @@
-"""Where the records of delimited text begin and end, found a block at a time.
+"""Finds the records of delimited text, one block at a time.
 
-A line is a record, except that a field in quotation marks may hold line ends. A quotation mark means something only at
-the start of a field and where such a field ends; elsewhere it is a character like any other. Two rules keep the damage
-of a lost quotation mark to one line, and make every record boundary a place where reading can start afresh:
+A line is a record, except that a quoted field may contain line ends. A quotation mark has a meaning only at the start
+of a field and where such a field ends. Elsewhere it is an ordinary character. Two rules limit the damage of a missing
+quotation mark to one line, and make every record boundary a valid place to start reading:
 
-- a quoted field that does not end properly (a delimiter or the end of the line after its closing mark) before the
-  record is MAX_RECORD_BYTES long spoils its first line only, and reading goes on with the line below;
-- a line longer than MAX_RECORD_BYTES is spoilt as well, and never held in memory whole.
+- A quoted field must end, with a delimiter or a line end after its closing mark, before the record is MAX_RECORD_BYTES
+  long. Otherwise only its first line is bad, and reading continues with the next line.
+- A line longer than MAX_RECORD_BYTES is bad and never held in memory as a whole.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from components.pair_example_gen.quoting import Quoted, find_quoted_records, fin
 MAX_RECORD_BYTES = 1 << 20
 BLOCK_BYTES = 8 << 20
 
-# Faults of a record, by their number in `Block.faults`.
+# Faults of a record. `Block.faults` holds their indices.
 FAULTS = (
     "",
     f"line is longer than {MAX_RECORD_BYTES:,} bytes",
@@ -36,30 +36,40 @@ _CR, _LF = 13, 10
 
 
 class Readable(Protocol):
-    """What a file offers to be read in blocks."""
+    """A file that can be read in blocks."""
 
     def read(self, size: int, /) -> bytes:
-        """At most `size` bytes; none at the end."""
+        """Returns at most `size` bytes, and none at the end."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """Whole records of a file.
+    """Complete records of a file.
 
-    Record i is `data[starts[i]:ends[i]]`, its line end left out, on line `lines[i]` of the file (from 1). Empty lines
-    are no records. `faults[i]` is an index into FAULTS. Quoted fields lie between the marks at `opens` and `closes`.
+    Record i is `data[starts[i]:ends[i]]` without its line end. Empty lines are not records.
+
+    Attributes:
+      data: bytes of the block, uint8.
+      starts: first byte of each record, int64 `[n]`.
+      ends: end of each record, int64 `[n]`.
+      lines: line number of each record, from 1, int64 `[n]`.
+      faults: index into FAULTS for each record, uint8 `[n]`.
+      opens: opening marks of quoted fields, int64 `[m]`.
+      closes: closing marks of quoted fields, int64 `[m]`.
+      used: bytes of the file up to the end of the block.
+      next_line: number of the line after the block.
     """
 
-    data: np.ndarray  # uint8
-    starts: np.ndarray  # int64 [n]
-    ends: np.ndarray  # int64 [n]
-    lines: np.ndarray  # int64 [n]
-    faults: np.ndarray  # uint8 [n]
-    opens: np.ndarray  # int64 [m]
-    closes: np.ndarray  # int64 [m]
-    used: int  # bytes of the file up to the end of the block, all that is behind counted
-    next_line: int  # number of the line after the block
+    data: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+    lines: np.ndarray
+    faults: np.ndarray
+    opens: np.ndarray
+    closes: np.ndarray
+    used: int
+    next_line: int
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -73,7 +83,7 @@ def read_blocks(
     block_bytes: int = BLOCK_BYTES,
     max_record: int = MAX_RECORD_BYTES,
 ) -> Iterator[Block]:
-    """The records of `stream`, which begins at the start of a record, on line `first_line`; in memory-sized blocks."""
+    """Yields the records of `stream`, which begins at the start of a record on line `first_line`."""
     held, line, used = b"", first_line, 0
     while True:
         fresh = stream.read(block_bytes)
@@ -99,7 +109,7 @@ def read_blocks(
 
 
 def _find(data: bytes, delimiter: int, quoted: bool, final: bool, max_record: int) -> Quoted:
-    """Record boundaries: by lines where there is no quotation mark, by parity where they are all in their places."""
+    """Finds record boundaries: by line without quotation marks, by parity if all marks are well placed."""
     if not quoted or data.find(b'"') < 0:
         return _find_lines(data, final, max_record)
     found = find_records_by_parity(data, delimiter, final, max_record)
@@ -117,7 +127,7 @@ def _find_lines(data: bytes, final: bool, max_record: int) -> Quoted:
 
 
 def _block(data: bytes, found: Quoted, newlines: np.ndarray, line: int, used: int, max_record: int) -> Block:
-    """Drops line ends and empty lines, numbers the lines, and finds carriage returns out of place."""
+    """Drops line ends and empty lines, numbers the lines, and marks misplaced carriage returns."""
     starts, ends = found.starts, found.ends
     array = np.frombuffer(data, np.uint8, found.used)
     faults = np.zeros(len(starts), np.uint8) if found.faults is None else found.faults
@@ -142,7 +152,7 @@ def _followed_by_lf(array: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 
 def _overlong(data: bytes, line: int, used: int, max_record: int) -> Block:
-    """A block of one spoilt record: the beginning of a line too long to be held."""
+    """Returns a block of one bad record: the beginning of a line that is too long to hold."""
     array = np.frombuffer(data, np.uint8, max_record)
     one = np.zeros(1, np.int64)
     nothing = np.zeros(0, np.int64)
@@ -153,14 +163,14 @@ def _overlong(data: bytes, line: int, used: int, max_record: int) -> Block:
 
 @dataclasses.dataclass(frozen=True)
 class _Rest:
-    """What follows a line that was skipped, and how many bytes beyond the block were read for it."""
+    """The data after a skipped line, and the number of bytes read beyond the block."""
 
     held: bytes
     skipped: int
 
 
 def _skip_line(data: bytes, stream: Readable, block_bytes: int) -> _Rest:
-    """Reads to the end of the line that `data` begins with."""
+    """Reads to the end of the first line of `data`."""
     skipped = 0
     while (end := data.find(b"\n")) < 0:
         data = stream.read(block_bytes)

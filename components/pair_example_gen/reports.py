@@ -1,4 +1,4 @@
-"""What became of each piece of work. Reports travel as files: Beam returns no values, and wraps exceptions."""
+"""Reports of the Beam workers. They travel as files, because Beam returns no values and wraps exceptions."""
 
 from __future__ import annotations
 
@@ -14,20 +14,32 @@ from components.pair_example_gen import files
 
 @dataclasses.dataclass
 class Report:
-    """What became of a chunk or of a part; of a file as a whole, which columns it has or why it cannot be read."""
+    """The result of a chunk or a part, or the columns of a file or the reason why it is unreadable.
+
+    Attributes:
+      rows: number of good rows of each split.
+      reasons: number of bad rows for each reason.
+      fault: error message of an unreadable file.
+      file: the input file.
+      columns: columns of the file.
+      numbers_as_time: a file with numbers in the time column.
+      dates_as_time: a file with dates in the time column.
+      repeated_pairs: number of pairs with several rows.
+      repeated: descriptions of some of these rows.
+    """
 
     rows: dict[str, int] = dataclasses.field(default_factory=dict)
     reasons: dict[str, int] = dataclasses.field(default_factory=dict)
     fault: str | None = None
     file: str | None = None
     columns: list[str] | None = None
-    numbers_as_time: str | None = None  # a file in which there are some
+    numbers_as_time: str | None = None
     dates_as_time: str | None = None
     repeated_pairs: int = 0
     repeated: list[str] = dataclasses.field(default_factory=list)
 
     def write(self, directory: str, name: str) -> None:
-        """Writes the report, over an earlier one of the same work."""
+        """Writes the report. Replaces an earlier report of the same work."""
         path = os.path.join(directory, f"{name}.json")
         with files.whole(path) as staged, tf.io.gfile.GFile(staged, "w") as out:
             json.dump(dataclasses.asdict(self), out)
@@ -35,14 +47,14 @@ class Report:
 
 @dataclasses.dataclass(frozen=True)
 class Totals:
-    """Reports added up."""
+    """The sums of several reports."""
 
     rows: collections.Counter[str]
     reasons: collections.Counter[str]
 
     @classmethod
     def of(cls, reports: list[Report]) -> Totals:
-        """Adds up."""
+        """Adds up reports."""
         rows: collections.Counter[str] = collections.Counter()
         reasons: collections.Counter[str] = collections.Counter()
         for report in reports:
@@ -52,17 +64,17 @@ class Totals:
 
     @property
     def good(self) -> int:
-        """Rows that keep every rule."""
+        """Number of good rows."""
         return self.rows.total()
 
     @property
     def bad(self) -> int:
-        """Rows in the quarantine."""
+        """Number of quarantined rows."""
         return self.reasons.total()
 
 
 def read_reports(directory: str) -> list[Report]:
-    """The reports in `directory`, in the order of their names."""
+    """Returns the reports in `directory`, sorted by file name."""
     found = []
     for path in sorted(tf.io.gfile.glob(os.path.join(directory, "*.json"))):
         with tf.io.gfile.GFile(path) as source:

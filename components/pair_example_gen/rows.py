@@ -1,4 +1,4 @@
-"""What every reader hands over: columns as they stand in the file, and where each row stands."""
+"""The common output of all readers: unchecked columns, and the place of each row."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-# Raw text in the quarantine is cut here, so that a file without line ends does not come back whole.
+# Limits the raw text of a bad row, so that a file without line ends is not copied as a whole.
 RAW_BYTES = 64 << 10
 
-# Of a bad row we keep which file, where in it (the line for text; the row group and the row in it, from 0, for Parquet;
-# the record, from 0, for TFRecords), the rule it breaks, and what it says.
+# A place is `line` (text), `row_group` and `row` within it from 0 (Parquet), or `row` from 0 (TFRecords).
 QUARANTINE = pa.schema(
     [
         ("file", pa.string()),
@@ -27,19 +26,19 @@ QUARANTINE = pa.schema(
 
 @dataclasses.dataclass(frozen=True)
 class Places:
-    """Where rows are in their file: `line`, or `row` (within `row_group` where there are groups)."""
+    """The places of rows in their file: `line`, or `row` (within `row_group` where there are groups)."""
 
     line: np.ndarray | None = None
     row: np.ndarray | None = None
     row_group: int | None = None
 
     def take(self, rows: np.ndarray) -> Places:
-        """The places of the given rows."""
+        """Returns the places of the given rows."""
         line = None if self.line is None else self.line[rows]
         return Places(line, None if self.row is None else self.row[rows], self.row_group)
 
     def as_columns(self, count: int) -> list[pa.Array]:
-        """Line, row group and row of each of `count` rows; null where the format has no such thing."""
+        """Returns line, row group and row for `count` rows, null where the format has no such number."""
         nothing = pa.nulls(count, pa.int64())
         group = nothing if self.row_group is None else pa.array(np.full(count, self.row_group, np.int64))
         return [
@@ -51,11 +50,14 @@ class Places:
 
 @dataclasses.dataclass(frozen=True)
 class RawRows:
-    """Rows of a file before anything is checked.
+    """Unchecked rows of a file.
 
-    `columns` by what they are (left, right, score, weight, time): ids binary, the others binary text or numbers; null
-    where the file has no value. `raw` gives the text of the rows with the given numbers. `broken` are rows that have no
-    columns at all, after schema QUARANTINE.
+    Attributes:
+      columns: column of each role (left, right, score, weight, time), each `[n]`. Ids are binary, the others are binary
+        text or numbers. Null where the file has no value.
+      places: place of each row.
+      raw: returns the raw text of the rows with the given numbers.
+      broken: rows without columns, with schema QUARANTINE.
     """
 
     columns: dict[str, pa.Array]
@@ -68,14 +70,14 @@ class RawRows:
 
 
 def quarantined(file: str, places: Places, reasons: list[str], raw: pa.Array) -> pa.Table:
-    """Bad rows after schema QUARANTINE."""
+    """Returns bad rows with schema QUARANTINE."""
     count = len(reasons)
     columns = [pa.array([file] * count, pa.string()), *places.as_columns(count), pa.array(reasons, pa.string()), raw]
     return pa.Table.from_arrays(columns, schema=QUARANTINE)
 
 
 def describe_place(file: str, line: int | None, row_group: int | None, row: int | None) -> str:
-    """A place as people write it."""
+    """Returns a place as text."""
     if line is not None:
         return f"{file}, line {line}"
     return f"{file}, record {row}" if row_group is None else f"{file}, row group {row_group}, row {row}"

@@ -1,4 +1,4 @@
-"""The rules that a row must keep; what breaks one goes to the quarantine with its reason."""
+"""Checks rows against the rules. Bad rows go to the quarantine with their reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,15 @@ TIME = "time"
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
-    """Rows told apart: `pairs` after `pairs_schema`, at `places`; `bad` after QUARANTINE; which times were dates."""
+    """Good and bad rows.
+
+    Attributes:
+      pairs: good rows, with schema `pairs_schema`.
+      places: places of the good rows.
+      bad: bad rows, with schema QUARANTINE.
+      numbers_as_time: some times of good rows are numbers.
+      dates_as_time: some times of good rows are dates.
+    """
 
     pairs: pa.Table
     places: Places
@@ -28,7 +36,7 @@ class Checked:
 
 
 def pairs_schema(layout: Layout) -> pa.Schema:
-    """The columns of good rows: ids binary, score and weight float32, time float64."""
+    """Returns the columns of good rows: ids binary, score and weight float32, time float64."""
     fields = [(features.LEFT_ID, pa.binary()), (features.RIGHT_ID, pa.binary())]
     if layout.score is not None:
         fields.append((features.SCORE, pa.float32()))
@@ -47,7 +55,7 @@ class RowRules:
         self._schema = pairs_schema(settings.layout)
 
     def check(self, file: str, rows: RawRows) -> Checked:
-        """Tells good rows from bad ones; a row that breaks several rules is put down to the first."""
+        """Separates good rows from bad ones. The reason of a bad row is the first rule that it breaks."""
         faults = _Faults(len(rows))
         for side in ("left", "right"):
             self._check_id(faults, side, rows.columns[side])
@@ -77,7 +85,7 @@ class RowRules:
         limit = self._settings.max_id_bytes
         faults.mark(length > limit, f"{side} id is longer than {limit:,} bytes")
         faults.mark(~is_utf8(ids), f"{side} id is not UTF-8")
-        # The vocabulary of the published model is a text file with a line for each id.
+        # The vocabulary of a published model is a text file with one id per line.
         faults.mark(_holds_line_end(ids), f"{side} id holds a line feed or a carriage return")
 
     def _score(self, faults: _Faults, column: pa.Array) -> pa.Array:
@@ -87,31 +95,31 @@ class RowRules:
         faults.mark(~np.isfinite(score), "score is not finite")
         least, most = self._settings.score_min, self._settings.score_max
         if least is not None:
-            faults.mark(score < np.float32(least), f"score is below {least:g}, the least that the schema allows")
+            faults.mark(score < np.float32(least), f"score is below {least:g}, the minimum in the schema")
         if most is not None:
-            faults.mark(score > np.float32(most), f"score is above {most:g}, the most that the schema allows")
+            faults.mark(score > np.float32(most), f"score is above {most:g}, the maximum in the schema")
         return pa.array(score)
 
 
 class _Faults:
-    """The first rule that each row breaks."""
+    """The first broken rule of each row."""
 
     def __init__(self, count: int) -> None:
         self.codes = np.zeros(count, np.uint8)
         self._reasons = [""]
 
     def mark(self, broken: np.ndarray, reason: str) -> None:
-        """Puts down `reason` for the rows of mask `broken` that have none yet."""
+        """Records `reason` for the rows of mask `broken` that have no reason yet."""
         if broken.any():
             self._reasons.append(reason)
             self.codes[broken & (self.codes == 0)] = len(self._reasons) - 1
 
     def any(self) -> bool:
-        """Whether any row breaks any rule."""
+        """Returns whether any row breaks a rule."""
         return len(self._reasons) > 1
 
     def reasons(self, rows: np.ndarray) -> list[str]:
-        """The reasons of the given rows."""
+        """Returns the reasons of the given rows."""
         return [self._reasons[code] for code in self.codes[rows].tolist()]
 
 
@@ -125,7 +133,7 @@ def _weight(faults: _Faults, column: pa.Array) -> pa.Array:
 
 
 def _holds_line_end(ids: pa.Array) -> np.ndarray:
-    """Which ids hold a line feed or a carriage return; the bytes of the whole column are looked at first."""
+    """Returns which ids contain a line feed or a carriage return. Searches the bytes of the whole column first."""
     data = ids.buffers()[2]
     array = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
     if not ((array == 10) | (array == 13)).any():
@@ -135,7 +143,7 @@ def _holds_line_end(ids: pa.Array) -> np.ndarray:
 
 
 def _as_float32(values: np.ndarray) -> np.ndarray:
-    """float32; infinite where the value is too large for it."""
+    """Returns float32 values, infinite where the value is too large."""
     with np.errstate(over="ignore", invalid="ignore"):
         return values.astype(np.float32)
 

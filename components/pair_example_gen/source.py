@@ -1,4 +1,4 @@
-"""Where the pairs are and what they look like: from what a user wrote to the files it means."""
+"""Describes the input: resolves the path of the pipeline file to files, formats and columns."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ _DIGITS = {"YYYY": "4", "MM": "2", "DD": "2"}
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """How the files are to be read: their format and which columns hold a pair; without a score, a positive one.
+    """The format and the columns of the input files. Without a score, every pair is positive.
 
-    `quoting` says whether a field of CSV or TSV may stand in quotation marks; `auto` means in CSV only, as a quotation
-    mark may well be a word of a TSV file.
+    `quoting` allows quoted fields in CSV and TSV. `auto` allows them in CSV only, because a quotation mark can be part
+    of
+    a word in a TSV file.
     """
 
     format: Literal["auto", "csv", "tsv", "parquet", "tfrecord"]
@@ -53,24 +54,24 @@ class Layout:
 
     @property
     def columns(self) -> dict[str, Column]:
-        """The columns by what they are: left, right, and score, weight and time where there are any."""
+        """The column of each role: left, right, and score, weight and time where configured."""
         roles: dict[str, Column | None] = {
             "left": self.left, "right": self.right, "score": self.score, "weight": self.weight, "time": self.time
         }  # fmt: skip
         return {role: column for role, column in roles.items() if column is not None}
 
     def delimiter(self, format_: Format) -> str:
-        """What separates the fields of a line."""
+        """Returns the delimiter between fields."""
         return "," if format_ == "csv" else "\t"
 
     def is_quoted(self, format_: Format) -> bool:
-        """Whether fields may stand in quotation marks."""
+        """Returns whether fields may be quoted."""
         return self.quoting == "double" or (self.quoting == "auto" and format_ == "csv")
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Everything that decides what comes out of ingest, apart from the files themselves."""
+    """All settings that affect the result of ingestion."""
 
     layout: Layout
     split_by: Literal["pair", "left", "time"]
@@ -83,16 +84,16 @@ class Settings:
 
     @property
     def sees_pairs_whole(self) -> bool:
-        """Whether all rows of a pair must be seen together before any of them can be written."""
+        """Whether all rows of a pair must be read before any of them is written."""
         return self.duplicates != "keep" or self.split_by == "time"
 
     def to_json(self) -> str:
-        """JSON that `from_json` reads back; equal settings give equal text."""
+        """Returns JSON for `from_json`. Equal settings give equal text."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Settings:
-        """Reads what `to_json` wrote."""
+        """Reads the output of `to_json`."""
         tree: dict[str, Any] = json.loads(text)
         return cls(**{**tree, "layout": Layout(**tree["layout"])})
 
@@ -111,12 +112,15 @@ def split_path(path: str) -> tuple[str, str]:
 
 
 def find_files(base: str, pattern: str, span_filled_in: bool = False) -> list[str]:
-    """The files below `base` that match, sorted; those that begin with `_` or `.` are other tools' notes.
+    """Returns the sorted files below `base` that match. Skips files that begin with `_` or `.`, as other tools do.
 
-    `span_filled_in`: the pattern is what TFX's driver made of one with a span, which it found to be there.
+    Args:
+      base: base directory.
+      pattern: glob pattern below it.
+      span_filled_in: whether TFX's driver has filled in a span.
 
     Raises:
-      InputError: there is none.
+      InputError: no file matches.
     """
     path = os.path.join(base, pattern)
     found = files.matching(path)
@@ -124,45 +128,45 @@ def find_files(base: str, pattern: str, span_filled_in: bool = False) -> list[st
     if shown:
         return shown
     if pattern == "*":
-        what = "the directory holds no file"
+        what = "the directory has no files"
     elif any(character in pattern for character in "*?["):
         what = "no file matches"
     else:
         what = "no such file"
-    hint = "; a span with leading zeros is written {SPAN:2}, with its width" if span_filled_in else ""
-    raise InputError(f"data.path: {path}: {what}; correct data.path in the pipeline file, or give --data PATH{hint}")
+    hint = ". If spans have leading zeros, write {SPAN:2} with their width" if span_filled_in else ""
+    raise InputError(f"data.path: {path}: {what}. Correct data.path in the pipeline file, or set --data PATH{hint}")
 
 
 def has_span(pattern: str) -> bool:
-    """Whether TFX's driver will fill in a span, a date or a version."""
+    """Returns whether the pattern contains a span, a date or a version."""
     return bool(_SPEC.search(pattern))
 
 
 def check_span(base: str, pattern: str) -> None:
-    """Refuses in a sentence what TFX's driver would refuse with a traceback.
+    """Checks a span pattern, because TFX's driver refuses a bad one with a traceback.
 
     Raises:
-      InputError: no file matches, the pattern is not one that TFX knows, or a file has no number where the span goes.
+      InputError: no file matches, TFX does not know the pattern, or a file has no number in place of the span.
     """
     path = os.path.join(base, pattern)
     names = sorted(match["name"] for match in _SPEC.finditer(path))
     wanted = (["SPAN"], ["SPAN", "VERSION"], ["DD", "MM", "YYYY"], ["DD", "MM", "VERSION", "YYYY"])
     if names not in wanted:
         raise InputError(
-            f"data.path: {path}: a pattern has one {{SPAN}}, or one each of {{YYYY}}, {{MM}} and {{DD}}, "
-            "and with either at most one {VERSION}"
+            f"data.path: {path}: a pattern needs one {{SPAN}}, or one each of {{YYYY}}, {{MM}} and {{DD}}, "
+            "and at most one {VERSION}"
         )
     found = files.matching(_SPEC.sub("*", path))
     if not found:
-        raise InputError(f"data.path: {path}: no file matches; correct data.path, or give --data PATH")
+        raise InputError(f"data.path: {path}: no file matches. Correct data.path, or set --data PATH")
     numbered = re.compile(_as_regex(path))
     for file in found:
         if not numbered.fullmatch(file):
-            raise InputError(f"data.path: {path}: {file} has no number where the pattern has one; move it away")
+            raise InputError(f"data.path: {path}: {file} has no number in place of the span. Move it elsewhere")
 
 
 def _as_regex(path: str) -> str:
-    """The pattern with digits where its numbers go, and anything within a folder's name for its wildcards."""
+    """Returns a regular expression: digits for the span, and anything within a folder name for wildcards."""
     parts, end = [], 0
     for match in _SPEC.finditer(path):
         width = match["width"] or _DIGITS.get(match["name"])
@@ -176,10 +180,10 @@ def _glob_regex(text: str) -> str:
 
 
 def format_of(file: str, layout: Layout) -> Format:
-    """The format of one file: as configured, else by its suffix (before .gz).
+    """Returns the format of a file: the configured one, or the one of its suffix (before .gz).
 
     Raises:
-      InputError: the suffix is of no known format.
+      InputError: the suffix is unknown.
     """
     if layout.format != "auto":
         return layout.format
@@ -190,6 +194,6 @@ def format_of(file: str, layout: Layout) -> Format:
     except KeyError:
         known = ", ".join(_SUFFIXES)
         raise InputError(
-            f"data.format: auto knows {known} (each also .gz), and {file} ends in {suffix or 'no suffix'}; "
-            "set data.format to csv, tsv, parquet or tfrecord, or let data.path match the files of pairs only"
+            f"data.format: auto supports {known} (each also with .gz), but {file} ends in {suffix or 'no suffix'}. "
+            "Set data.format to csv, tsv, parquet or tfrecord, or let data.path match only files of pairs"
         ) from None

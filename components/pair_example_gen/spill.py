@@ -1,7 +1,7 @@
-"""Good rows set down on disk by a hash of their pair, so that all rows of a pair can be seen together, part by part.
+"""Spills good rows to disk by a hash of their pair, so that each part holds complete pairs.
 
-A spill file is an Arrow file of one chunk. It holds `parts` record batches for every block of the chunk, in the order
-of their numbers, empty ones too: part p is batches p, p + parts, p + 2 * parts, ...
+A spill file is an Arrow file of one chunk. It contains `parts` record batches for every block of the chunk, in the
+order of their numbers, including empty ones: part p is batches p, p + parts, p + 2 * parts, ...
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from components.pair_example_gen import files
 from components.pair_example_gen.rows import Places
 from components.pair_example_gen.split import pair_keys
 
-# A part and what is worked out about it should stay well below a gigabyte.
+# Keeps a part and its intermediate results well below a gigabyte.
 PART_BYTES = 32 << 20
 _MOST_PARTS = 2048
-_EXPANSION = 6  # of gzip and Parquet, at a guess
+_EXPANSION = 6  # estimated ratio for gzip and Parquet
 _HASH_MASK = np.uint64(0x7FF)
 
-# Where a row came from, for messages: only carried where duplicates are refused.
+# The place of a row, for messages. Present only where duplicates are refused.
 ORIGIN = [("file", pa.int32()), ("line", pa.int64()), ("row_group", pa.int32()), ("row", pa.int64())]
 
 
 def count_parts(sizes: list[tuple[int, bool]], part_bytes: int = PART_BYTES) -> int:
-    """How many parts files of the given (bytes, whether compressed) make."""
+    """Returns the number of parts for files of the given (bytes, whether compressed)."""
     total = sum(size * (_EXPANSION if compressed else 1) for size, compressed in sizes)
     return int(min(max(-(-total // part_bytes), 1), _MOST_PARTS))
 
 
 def with_origin(pairs: pa.Table, number: int, places: Places) -> pa.Table:
-    """`pairs` with the columns of ORIGIN for file number `number`."""
+    """Returns `pairs` with the columns of ORIGIN for file `number`."""
     line, group, row = places.as_columns(pairs.num_rows)
     columns = [pa.array(np.full(pairs.num_rows, number, np.int32)), line, group.cast(pa.int32()), row]
     for (name, _), column in zip(ORIGIN, columns, strict=True):
@@ -42,7 +42,7 @@ def with_origin(pairs: pa.Table, number: int, places: Places) -> pa.Table:
 
 
 class SpillWriter:
-    """Writes the spill file of one chunk."""
+    """Writes the spill file of a chunk."""
 
     def __init__(self, path: str, schema: pa.Schema, parts: int) -> None:
         self._parts = parts
@@ -59,7 +59,7 @@ class SpillWriter:
         self._file.__exit__(kind, error, trace)
 
     def write(self, pairs: pa.Table) -> None:
-        """Sets down a block of rows, in their order within each part."""
+        """Writes a block of rows. Each part keeps their order."""
         keys = pair_keys(pairs["left_id"], pairs["right_id"])
         part = ((keys & _HASH_MASK) % np.uint64(self._parts)).astype(np.int64)
         ordered = pairs.take(pa.array(np.argsort(part, kind="stable"))).combine_chunks()
@@ -74,7 +74,7 @@ def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
 
 
 def read_part(paths: list[str], part: int, parts: int) -> pa.Table:
-    """All rows of a part, in the order of the files and of the rows in them."""
+    """Returns all rows of a part, in the order of the files and their rows."""
     batches = []
     for path in paths:
         with files.random_access(path) as source:

@@ -1,4 +1,4 @@
-"""Which split a pair belongs to: a hash of its ids, the same whatever the file, its order and the runner."""
+"""Assigns pairs to splits by a hash of their ids, independent of files, row order and runner."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _BASE = np.uint64(0x9E3779B97F4A7C15)
 
 
 def in_eval(left: pa.Array, right: pa.Array, by: str, eval_fraction: float) -> np.ndarray:
-    """Whether each pair belongs to the eval split; bool `[n]`.
+    """Returns whether each pair belongs to the eval split, bool `[n]`.
 
-    By `left`, all pairs of a left entity share a side; by `pair`, all occurrences of the same pair do.
+    With `left`, all pairs of a left entity are in the same split. With `pair`, all occurrences of a pair are.
     """
     key = hash_bytes(left) if by == "left" else pair_keys(left, right)
     # The top 53 bits as a number in [0, 1).
@@ -19,15 +19,15 @@ def in_eval(left: pa.Array, right: pa.Array, by: str, eval_fraction: float) -> n
 
 
 def pair_keys(left: pa.Array, right: pa.Array) -> np.ndarray:
-    """A 64-bit hash of each pair; uint64 `[n]`. `in_eval` looks at its top 53 bits only."""
+    """Returns a 64-bit hash of each pair, uint64 `[n]`. `in_eval` uses only the top 53 bits."""
     return _mix(hash_bytes(left) * np.uint64(3) + hash_bytes(right))
 
 
 def hash_bytes(values: pa.Array) -> np.ndarray:
-    """A 64-bit hash of each non-empty byte string; uint64 `[n]`.
+    """Returns a 64-bit hash of each non-empty byte string, uint64 `[n]`.
 
-    The polynomial sum of byte * base^position modulo 2^64, mixed by SplitMix64's finaliser (Steele, Lea & Flood 2014):
-    whole columns at a time, without a Python object per row.
+    The polynomial sum of byte * base^position modulo 2^64, mixed by the finalizer of SplitMix64 (Steele, Lea & Flood
+    2014). Processes whole columns without a Python object per row.
 
     Raises:
       ValueError: a value is empty.
@@ -46,7 +46,7 @@ def hash_bytes(values: pa.Array) -> np.ndarray:
     positions = np.arange(len(data)) - np.repeat(starts, lengths)
     with np.errstate(over="ignore"):
         powers = np.cumprod(np.full(int(lengths.max()), _BASE, np.uint64))
-        # +1 so that a zero byte counts too.
+        # Adding 1 makes a zero byte count.
         terms = (data.astype(np.uint64) + np.uint64(1)) * powers[positions]
         return _mix(np.add.reduceat(terms, starts))
 

@@ -1,4 +1,4 @@
-"""The work that Beam shares out: cutting files, reading chunks, and seeing whole pairs part by part."""
+"""The Beam stages: cut files, read chunks, and judge complete pairs part by part."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SHOWN_PAIRS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Places:
-    """Where the results go. `parts` is how many parts the spilled rows are in; 0 where none are spilled."""
+    """Output directories, and the number of parts of the spilled rows (0 if nothing is spilled)."""
 
     examples: str
     quarantine: str
@@ -33,27 +33,27 @@ class Places:
     parts: int = 0
 
     def reports(self, stage: str) -> str:
-        """The directory for the reports of a stage."""
+        """Returns the directory for the reports of a stage."""
         return os.path.join(self.work, f"reports-{stage}")
 
     def spilled(self, chunk: str) -> str:
-        """The spill file of a chunk."""
+        """Returns the spill file of a chunk."""
         return os.path.join(self.work, f"spilled-{chunk}.arrow")
 
     def whole(self, part: int) -> str:
-        """The file of a part whose pairs are judged and whose split waits for the cutoff."""
+        """Returns the file of a judged part, kept until the cutoff is known."""
         return os.path.join(self.work, f"whole-{part:05d}.arrow")
 
 
 class CutFile(beam.DoFn):
-    """From (number, file) to chunks; the columns of the file, or why it cannot be read, go into its report."""
+    """Cuts (number, file) into chunks. Reports the columns of the file, or the reason why it is unreadable."""
 
     def __init__(self, settings: Settings, places: Places) -> None:
         self._layout = settings.layout
         self._places = places
 
     def process(self, element: tuple[int, str]) -> Iterator[Chunk]:
-        """The chunks of a file; none where it cannot be read."""
+        """Yields the chunks of a file, or none if it is unreadable."""
         number, file = element
         report = Report(file=file)
         try:
@@ -66,14 +66,14 @@ class CutFile(beam.DoFn):
 
 
 class ReadChunk(beam.DoFn):
-    """Reads a chunk: bad rows into the quarantine, good ones into the splits, or to disk where pairs must be whole."""
+    """Reads a chunk. Bad rows go to the quarantine, good ones to the splits, or to a spill file."""
 
     def __init__(self, settings: Settings, places: Places) -> None:
         self._settings = settings
         self._places = places
 
     def process(self, chunk: Chunk) -> Iterator[None]:
-        """Writes what becomes of the rows, and a report."""
+        """Writes the rows and a report."""
         report = Report(file=chunk.file)
         try:
             self._read(chunk, report)
@@ -120,7 +120,7 @@ class ReadChunk(beam.DoFn):
 
 
 def spill_schema(settings: Settings) -> pa.Schema:
-    """The columns of spilled rows."""
+    """Returns the columns of spilled rows."""
     schema = pairs_schema(settings.layout)
     for name, type_ in spill.ORIGIN if settings.duplicates == "refuse" else ():
         schema = schema.append(pa.field(name, type_))
@@ -128,7 +128,7 @@ def spill_schema(settings: Settings) -> pa.Schema:
 
 
 class JudgePart(beam.DoFn):
-    """Applies the policy on duplicates to a part; writes it to the splits, or to disk where the cutoff is to come."""
+    """Applies the duplicate policy to a part. Writes it to the splits, or to disk if the cutoff is unknown."""
 
     def __init__(self, settings: Settings, places: Places, spilled: list[str], files: list[str]) -> None:
         self._settings = settings
@@ -137,7 +137,7 @@ class JudgePart(beam.DoFn):
         self._files = files
 
     def process(self, part: int) -> Iterator[None]:
-        """Writes what becomes of the rows of a part, and a report."""
+        """Writes the rows of a part and a report."""
         pairs = spill.read_part(self._spilled, part, self._places.parts)
         groups = duplicates.group(pairs)
         report = Report()
@@ -177,7 +177,7 @@ class SplitPart(beam.DoFn):
         self._cutoff = cutoff
 
     def process(self, part: int) -> Iterator[None]:
-        """Writes the rows of a part, and a report."""
+        """Writes the rows of a part and a report."""
         pairs = spill.read_part([self._places.whole(part)], 0, 1)
         with SplitWriter(self._places.examples, f"{part:05d}", self._places.work) as writer:
             writer.write(pairs, timed_split(pairs, self._cutoff))

@@ -1,4 +1,4 @@
-"""TFRecords of tf.Example, decoded to Arrow a batch at a time in C++. Importing this imports TensorFlow."""
+"""Decodes TFRecords of tf.Example to Arrow, a batch at a time in C++. Importing this module imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _HEADER_BYTES, _FOOTER_BYTES = 12, 4
 
 
 def read_rows(file: str, columns: dict[str, str]) -> Iterator[RawRows]:
-    """The examples of `file`; a feature that an example has not exactly once is missing, or makes it a bad row.
+    """Yields the examples of `file`. A feature without a value is missing. One with several values makes a bad row.
 
     Raises:
-      InputError: the file breaks off or is damaged.
+      InputError: the file is incomplete or damaged.
     """
     _check_whole(file)
     first = 0
@@ -41,7 +41,7 @@ def read_rows(file: str, columns: dict[str, str]) -> Iterator[RawRows]:
 
 
 def _check_whole(file: str) -> None:
-    """Walks over the lengths of the records: TensorFlow takes a file that breaks off between two for a whole one."""
+    """Checks the record lengths, because TensorFlow accepts a file truncated between two records."""
     with files.readable(file), files.byte_stream(file) as stream:
         data, position, records = b"", 0, 0
         while True:
@@ -57,11 +57,13 @@ def _check_whole(file: str) -> None:
             if position > len(data):
                 data, position = b"", position - len(data)
     if position != len(data):
-        raise InputError(f"data.path: {file} cannot be read: it is no TFRecord file, or breaks off in record {records}")
+        raise InputError(
+            f"data.path: {file} cannot be read: it is not a TFRecord file, or it ends within record {records}"
+        )
 
 
 def _decode(records: list[bytes], first: int) -> Iterator[tuple[int, pa.RecordBatch | None]]:
-    """Decodes records together where they can be, in ever smaller parts where not; None for one that is no example."""
+    """Decodes records together, or bisects them on an error. Yields None for a record that is not an example."""
     try:
         yield first, ExamplesToRecordBatchDecoder().DecodeBatch(records)
     except RuntimeError:
@@ -101,13 +103,13 @@ def _rows(
 
 
 def _single_values(role: str, name: str, decoded: pa.RecordBatch, reasons: np.ndarray) -> pa.Array:
-    """The one value of feature `name` in each example, null where there is none; several are a reason to refuse."""
+    """Returns the single value of feature `name` in each example, null if missing. Several values make a bad row."""
     what = f"{role} id" if is_id(role) else role
     if name not in decoded.schema.names or pa.types.is_null(decoded.column(name).type):
         return pa.nulls(decoded.num_rows, pa.binary())
     column = decoded.column(name)
     if is_id(role) and pa.types.is_floating(column.type.value_type):
-        reasons[reasons == ""] = f"{what} is a float, and bytes or an integer are needed"
+        reasons[reasons == ""] = f"{what} is a float, but needs bytes or an integer"
         return pa.nulls(decoded.num_rows, pa.binary())
     lengths = np.diff(column.offsets.to_numpy())
     for row in np.flatnonzero(lengths > 1).tolist():

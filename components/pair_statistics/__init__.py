@@ -1,1 +1,1 @@
-"""Statistics of pairs: exact counts a column at a time, in the protos that TensorFlow Data Validation reads."""
+"""Statistics of pairs: exact counts by column, in the protos of TensorFlow Data Validation."""

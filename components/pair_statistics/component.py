@@ -1,4 +1,4 @@
-"""PairStatisticsGen: StatisticsGen's outputs for pairs, several times faster, with the exact distributions beside."""
+"""PairStatisticsGen: StatisticsGen's outputs for pairs, several times faster, plus the exact distributions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from components.pair_statistics.executor import Executor
 
 
 class PairStatisticsGenSpec(types.ComponentSpec):
-    """What goes into PairStatisticsGen and what comes out."""
+    """Parameters, inputs and outputs of PairStatisticsGen."""
 
     PARAMETERS = {"max_rows": component_spec.ExecutionParameter(type=int)}
     INPUTS = {"examples": component_spec.ChannelParameter(type=standard_artifacts.Examples)}
@@ -18,12 +18,21 @@ class PairStatisticsGenSpec(types.ComponentSpec):
 
 
 class PairStatisticsGen(base_beam_component.BaseBeamComponent):
-    """Describes every split of `examples`; above `max_rows` rows in all, a random sample of about so many."""
+    """Describes every split of `examples`.
+
+    Args:
+      examples: `Examples` of PairExampleGen.
+      max_rows: maximum number of rows to read. If there are more, reads a random sample of about this size.
+
+    Outputs:
+      statistics: `ExampleStatistics` with TFDV's statistics of each split, and the exact distributions in
+        `distributions/SPLIT`.
+    """
 
     SPEC_CLASS = PairStatisticsGenSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
     def __init__(self, examples: types.BaseChannel, max_rows: int) -> None:
-        """Reads the examples of PairExampleGen."""
+        """Creates the component."""
         statistics = types.Channel(type=standard_artifacts.ExampleStatistics)
         super().__init__(PairStatisticsGenSpec(examples=examples, max_rows=max_rows, statistics=statistics))

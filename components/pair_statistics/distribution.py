@@ -1,4 +1,4 @@
-"""What a split of pairs is made of: how often each entity occurs, and the scores if any. Exact, and mergeable."""
+"""The exact distribution of a split: counts of each entity, and the scores if present. Distributions can be merged."""
 
 from __future__ import annotations
 
@@ -20,34 +20,40 @@ _FILES = {"left": "left.parquet", "right": "right.parquet", "scores": "scores.pa
 
 @dataclasses.dataclass(frozen=True)
 class Distribution:
-    """Entity counts of either side, and every score; no score where the pairs are positives without one."""
+    """Entity counts of both sides, and every score.
 
-    left: pa.Table  # after COUNTS, most frequent first, ties by id
+    Attributes:
+      left: table with schema COUNTS, most frequent ids first, ties by id.
+      right: the same for the right side.
+      scores: sorted, float32 `[rows]`, or `[0]` for positives without scores.
+    """
+
+    left: pa.Table
     right: pa.Table
-    scores: np.ndarray  # float32 [rows], sorted, or [0]
+    scores: np.ndarray
 
     @property
     def rows(self) -> int:
-        """Pairs that were counted."""
+        """Number of pairs."""
         return pc.sum(self.left["count"]).as_py() or 0
 
     @property
     def has_scores(self) -> bool:
-        """Whether the pairs have scores; no pairs have none."""
+        """Whether the pairs have scores. False without pairs."""
         return len(self.scores) > 0
 
     def entities(self, side: str) -> pa.Table:
-        """Counts of `left` or `right`."""
+        """Returns the counts of `left` or `right`."""
         return self.left if side == "left" else self.right
 
 
 def empty() -> Distribution:
-    """The distribution of no pairs."""
+    """Returns the distribution of no pairs."""
     return Distribution(COUNTS.empty_table(), COUNTS.empty_table(), np.zeros(0, np.float32))
 
 
 def of_batch(batch: pa.RecordBatch) -> Distribution:
-    """Counts one batch with columns `left_id`, `right_id` and perhaps `score`."""
+    """Counts a batch with columns `left_id`, `right_id` and optionally `score`."""
     scored = features.SCORE in batch.schema.names
     return Distribution(
         _count(batch.column(features.LEFT_ID)),
@@ -57,7 +63,7 @@ def of_batch(batch: pa.RecordBatch) -> Distribution:
 
 
 def merge(parts: list[Distribution]) -> Distribution:
-    """The distribution of all pairs of `parts`."""
+    """Returns the distribution of all pairs of `parts`."""
     if not parts:
         return empty()
     return Distribution(
@@ -80,7 +86,7 @@ def write(distribution: Distribution, directory: str) -> None:
 
 
 def read(directory: str) -> Distribution:
-    """Reads what `write` wrote."""
+    """Reads the output of `write`."""
     tables = {}
     for name, file in _FILES.items():
         with tf.io.gfile.GFile(os.path.join(directory, file), "rb") as source:

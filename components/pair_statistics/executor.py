@@ -1,4 +1,4 @@
-"""Counts every split inside Beam: a distribution per file, merged per split."""
+"""Counts every split in Beam: one distribution per file, merged per split."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SEED = 1
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
-    """Executor of PairStatisticsGen."""
+    """Executor of PairStatisticsGen. See there for inputs and outputs."""
 
     def Do(  # noqa: N802 - TFX's name
         self,
@@ -35,7 +35,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes TFDV's statistics of every split, and beside them the exact distributions (`distributions/SPLIT`)."""
+        """Writes TFDV's statistics of every split, and the exact distributions in `distributions/SPLIT`."""
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         statistics = artifact_utils.get_single_instance(output_dict["statistics"])
         splits = artifact_utils.decode_split_names(examples.split_names)
@@ -45,7 +45,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         fraction = min(1.0, exec_properties["max_rows"] / max(rows, 1))
         statistics.set_float_custom_property(SAMPLED_PROPERTY, fraction)
         for split in splits:
-            # A split without a row has no file, and its statistics say so.
+            # A split without rows has no file, and its statistics state zero rows.
             write_split(distribution.empty(), statistics.uri, split)
         shards = [(split, file) for split in splits for file in split_files(examples.uri, split)]
         with self._make_beam_pipeline() as pipeline:
@@ -59,7 +59,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 def count_file(file: str, fraction: float) -> Distribution:
-    """The distribution of one TFRecord file, or of a random `fraction` of its rows, the same ones each time."""
+    """Returns the distribution of a TFRecord file, or of a reproducible random `fraction` of its rows."""
     draw = np.random.default_rng(_SEED)
     batches = read_batches(file)
     if fraction < 1:
@@ -68,7 +68,7 @@ def count_file(file: str, fraction: float) -> Distribution:
 
 
 def _fold(parts: Iterator[Distribution]) -> Distribution:
-    """Merges in groups, so that no more than some batches are held beside the sum."""
+    """Merges in groups, so that memory holds only a few batches in addition to the sum."""
     held: list[Distribution] = []
     for part in parts:
         held.append(part)
@@ -91,5 +91,5 @@ def write_split(found: Distribution, uri: str, split: str) -> None:
 
 
 def read_split(uri: str, split: str) -> Distribution:
-    """The distribution of one split of a statistics artifact."""
+    """Reads the distribution of a split of a statistics artifact."""
     return distribution.read(os.path.join(uri, "distributions", split))

@@ -1,4 +1,4 @@
-"""Distributions as TensorFlow Data Validation's statistics, so that ExampleValidator and people's tools read them."""
+"""Converts distributions to TensorFlow Data Validation's statistics for ExampleValidator and other tools."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TOP_VALUES, _RANKS, _BUCKETS = 20, 1000, 10
 
 
 def statistics_of(distribution: Distribution) -> statistics_pb2.DatasetFeatureStatisticsList:
-    """Counts, most frequent values and ranks of both ids; moments and histograms of the score if any."""
+    """Returns counts, most frequent values and ranks of both ids, and moments and histograms of any score."""
     dataset = statistics_pb2.DatasetFeatureStatistics(num_examples=distribution.rows)
     if distribution.rows:
         dataset.features.extend(
@@ -46,7 +46,7 @@ def _ids(name: str, counts: pa.Table, rows: int) -> statistics_pb2.FeatureNameSt
 
 
 def _head(counts: pa.Table) -> Iterator[tuple[str, int]]:
-    """The most frequent ids; ingest lets no id pass that is not UTF-8."""
+    """Returns the most frequent ids. They are valid UTF-8, because ingestion checks this."""
     head = counts.slice(0, _RANKS)
     return zip((value.decode() for value in head["id"].to_pylist()), head["count"].to_pylist(), strict=True)
 
@@ -74,7 +74,7 @@ def _add_histogram(stats: statistics_pb2.NumericStatistics, kind: int, edges: np
 
 
 def _common(rows: int) -> statistics_pb2.CommonStatistics:
-    """One value in every example: anything else went to the quarantine."""
+    """Returns the common statistics. Every example has one value, because the quarantine holds all others."""
     return statistics_pb2.CommonStatistics(
         num_non_missing=rows, min_num_values=1, max_num_values=1, avg_num_values=1.0, tot_num_values=rows
     )

@@ -1,1 +1,1 @@
-"""Publishing: a blessed model appears in the serving directory whole, or not at all."""
+"""Publishes a blessed model. It appears in the serving directory only when complete."""

@@ -1,4 +1,4 @@
-"""VersionPusher: TFX's Pusher contract, published by one rename."""
+"""VersionPusher: implements TFX's Pusher contract and publishes with one rename."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from components.pusher.executor import Executor
 
 
 class VersionPusherSpec(types.ComponentSpec):
-    """What goes into VersionPusher and what comes out."""
+    """Parameters, inputs and outputs of VersionPusher."""
 
     PARAMETERS = {
         "push_destination": component_spec.ExecutionParameter(type=pusher_pb2.PushDestination),
@@ -28,7 +28,19 @@ class VersionPusherSpec(types.ComponentSpec):
 
 
 class VersionPusher(base_component.BaseComponent):
-    """Publishes a blessed model as the next version of a directory and retires versions beyond `keep`."""
+    """Publishes a blessed model as the next version of a directory, and retires old versions.
+
+    Args:
+      model: `Model` to publish.
+      blessing: `ModelBlessing` of the Evaluator.
+      canary: `InfraBlessing` of the serving canary.
+      card: `ModelCard` to publish with the model. The channel can be empty.
+      directory: serving directory or URL. Each version is a numbered folder in it.
+      keep: number of versions to keep.
+
+    Outputs:
+      pushed_model: `PushedModel`, marked as pushed or not, with version and path.
+    """
 
     SPEC_CLASS = VersionPusherSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
@@ -42,7 +54,7 @@ class VersionPusher(base_component.BaseComponent):
         directory: str,
         keep: int,
     ) -> None:
-        """Publishes `model` and its `card` below `directory` if the Evaluator's `blessing` and the `canary` say so."""
+        """Creates the component."""
         filesystem = pusher_pb2.PushDestination.Filesystem(base_directory=directory)
         super().__init__(
             VersionPusherSpec(

@@ -23,8 +23,11 @@ REUSED_PROPERTY = "reused"
 class Executor(executor.Executor):
     """TFX's Pusher executor with a staged copy, small version numbers and retention.
 
-    The metadata cannot know what happened to the directory since the last run (a version removed, a newer one published
-    by another run), so this node is never cached: it looks, and leaves a newest version alone that is the same model.
+    This node is never cached, because the metadata store does not know about changes in the directory since the last
+    run,
+    such as a removed version or a newer one of another run. The node publishes nothing if the newest version is the
+    same
+    model.
     """
 
     def Do(  # noqa: N802 - TFX's name
@@ -33,11 +36,11 @@ class Executor(executor.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Publishes `model` below `push_destination`; marks `pushed_model` as pushed or not, with version and path.
+        """Publishes `model` below `push_destination`. Marks `pushed_model` as pushed or not, with version and path.
 
         Raises:
-          ModelRefused: this very model was rolled back.
-          OSError: it cannot be copied.
+          ModelRefused: the same model was rolled back.
+          OSError: the copy failed.
         """
         pushed_model = artifact_utils.get_single_instance(output_dict["pushed_model"])
         if not self.CheckBlessing(input_dict):
@@ -58,16 +61,16 @@ class Executor(executor.Executor):
 
 
 def _card(input_dict: dict[str, list[types.Artifact]]) -> str | None:
-    """The file of the model's card, if there is one."""
+    """Returns the path of the model card, or None if there is no card."""
     if not input_dict.get("card"):
         return None
     return os.path.join(artifact_utils.get_single_uri(input_dict["card"]), CARD_FILE)
 
 
 def _refuse_withdrawn(version: int | None, directory: str) -> None:
-    """Somebody took this very model back: an unchanged run must not bring it again."""
+    """Refuses a model that was rolled back, so that an unchanged run does not publish it again."""
     if version is not None:
         raise ModelRefused(
-            f"this very model was published as version {version} of {directory}, and was rolled back since; "
-            "change the data or the pipeline file, or bring it back with `kindred rollback --undo`"
+            f"the same model was published as version {version} of {directory} and then rolled back. "
+            "Change the data or the pipeline file, or restore it with `kindred rollback --undo`"
         )

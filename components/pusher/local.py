@@ -1,4 +1,4 @@
-"""Versions in a directory of this machine: each appears, and disappears, by one rename."""
+"""Versions in a local directory. Each appears and disappears with one rename."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from components.pusher.manifest import CARD, check_copy, file_digests, read_mani
 from components.pusher.versions import Versions
 
 _STAGING_PREFIX = ".staging-"
-# A staging folder in which nothing was written for so long belongs to a publisher that is no more.
+# A staging folder without writes for this long belongs to a publisher that was killed.
 _STALE_SECONDS = 3600.0
 
 
 class LocalVersions(Versions):
-    """A poll at any moment sees a whole version or none."""
+    """Versions in a local directory. A reader sees a version completely or not at all."""
 
     def publish(self, model: str, card: str | None = None) -> int:
-        """As described; what was copied is read back and compared with the digests of `model` first.
+        """Publishes a version as described in `Versions`. Compares the copy with the digests of `model` first.
 
         Raises:
-          OSError: the copy is not what `model` is, or cannot be written; nothing appears.
+          OSError: the copy differs from `model` or cannot be written. No version appears.
         """
         os.makedirs(self.directory, exist_ok=True)
         self._sweep()
@@ -43,7 +43,7 @@ class LocalVersions(Versions):
         while True:
             version = max([*self.published(), *self.withdrawn()], default=0) + 1
             try:
-                # Renaming onto a directory that is not empty fails: whoever comes second takes the next number.
+                # Renaming onto a non-empty directory fails. The slower publisher then takes the next number.
                 os.rename(staging, self._path(str(version)))
             except OSError:
                 if version not in self.published():
@@ -52,7 +52,7 @@ class LocalVersions(Versions):
                 return version
 
     def _sweep(self) -> None:
-        """Removes what publishers that were killed left behind."""
+        """Removes the staging folders of killed publishers."""
         for name in self._names():
             path = self._path(name)
             if name.startswith(_STAGING_PREFIX) and time.time() - _last_written(path) > _STALE_SECONDS:
@@ -80,7 +80,7 @@ class LocalVersions(Versions):
 
     def _remove(self, name: str) -> None:
         retired = self._new_folder()
-        with contextlib.suppress(FileNotFoundError):  # another publisher was first
+        with contextlib.suppress(FileNotFoundError):  # another publisher removed it first
             os.rename(self._path(name), os.path.join(retired, name))
         shutil.rmtree(retired, ignore_errors=True)
 
@@ -98,7 +98,7 @@ def _copy_files(source: str, target: str) -> None:
 
 
 def _last_written(folder: str) -> float:
-    """When something in `folder` changed last; now, for a folder that is just going."""
+    """Returns the time of the last change in `folder`, or now if the folder is being removed."""
     with contextlib.suppress(OSError):
         return max((os.path.getmtime(path) for path, _, _ in os.walk(folder)), default=time.time())
     return time.time()

@@ -1,7 +1,7 @@
-"""The manifest of a version: a digest of each of its files, by which a copy is checked and a model recognised.
+"""The manifest of a version: the digest of each file, to verify copies and to recognize a model.
 
-The model's card lies beside it and is not in it: the card says what is known of the model, and the model is the same
-whatever that is.
+The manifest does not cover the model card. The card describes the model, and the model stays the same when the card
+changes.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import hashlib
 import json
 import os
 
-# TensorFlow Serving passes over what it does not know in assets.extra.
+# TensorFlow Serving ignores unknown files in assets.extra.
 MANIFEST = os.path.join("assets.extra", "manifest.json")
 CARD = os.path.join("assets.extra", "model_card.md")
 
 
 def file_digests(model: str) -> dict[str, str]:
-    """SHA-256 of every file below `model` except a manifest and a card, by relative path."""
+    """Returns the SHA-256 of every file below `model` by relative path, except of a manifest and a card."""
     digests = {}
     for folder, _, names in os.walk(model):
         for name in names:
@@ -36,15 +36,17 @@ def _digest(path: str) -> str:
 
 
 def check_copy(copy: str, digests: dict[str, str]) -> None:
-    """Compares `copy` with what it was copied from.
+    """Compares `copy` with the digests of its source.
 
     Raises:
-      OSError: a file is missing, differs or is one too many; names it.
+      OSError: a file is missing, different or unexpected. The message names it.
     """
     found = file_digests(copy)
     if found != digests:
         wrong = sorted(name for name in {*found, *digests} if found.get(name) != digests.get(name))
-        raise OSError(f"{os.path.join(copy, wrong[0])} is not what it was copied from; is the disk full or failing?")
+        raise OSError(
+            f"{os.path.join(copy, wrong[0])} differs from its source. Check the disk for free space and errors."
+        )
 
 
 def write_manifest(model: str, digests: dict[str, str]) -> None:
@@ -56,7 +58,7 @@ def write_manifest(model: str, digests: dict[str, str]) -> None:
 
 
 def read_manifest(model: str) -> dict[str, str] | None:
-    """The digests that the version `model` was published with; None where they cannot be read."""
+    """Reads the digests of the version `model`, or None if they are unreadable."""
     try:
         with open(os.path.join(model, MANIFEST), encoding="utf-8") as source:
             digests: dict[str, str] = json.load(source)

@@ -1,4 +1,4 @@
-"""Where versions can be published to: a directory of this machine, or one behind a URL."""
+"""Selects the publishing destination: a local directory or a URL."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from components.pusher.versions import Versions
 
 
 def is_remote(directory: str) -> bool:
-    """Whether `directory` is a URL, such as gs://bucket/models."""
+    """Returns whether `directory` is a URL, such as gs://bucket/models."""
     return "://" in directory
 
 
 def at(directory: str) -> Versions:
-    """The versions in `directory`."""
+    """Returns the versions in `directory`."""
     return RemoteVersions(directory) if is_remote(directory) else LocalVersions(directory)

@@ -1,8 +1,8 @@
-"""Versions in a directory behind a URL that TensorFlow reads and writes: gs://bucket/models.
+"""Versions behind a URL that TensorFlow reads and writes, such as gs://bucket/models.
 
-An object store has no rename: a folder is the prefix of its files. A version is copied with `saved_model.pb` last, so
-that whoever looks sees none or, for a moment, one that TensorFlow Serving does not load; its manifest comes before, so
-that a version with a `saved_model.pb` is whole. Publishers take turns by a claim, a file that names a number's owner.
+An object store has no rename: a folder is the common prefix of its files. Publishing copies `saved_model.pb` last, so
+that TensorFlow Serving does not load an incomplete version. It copies the manifest earlier, so that a version with a
+`saved_model.pb` is complete. Publishers reserve a number with a claim, a file that names the owner of the number.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _CLAIM_SECONDS = 0.2
 
 
 class RemoteVersions(Versions):
-    """What has no `saved_model.pb` is no version, yet or any more."""
+    """Versions behind a URL. A folder without `saved_model.pb` is not a version."""
 
     def publish(self, model: str, card: str | None = None) -> int:
-        """As described, the graph last.
+        """Publishes a version as described in `Versions`, and copies the graph last.
 
         Raises:
-          tf.errors.OpError: it cannot be written.
+          tf.errors.OpError: the version cannot be written.
         """
         tf.io.gfile.makedirs(self.directory)
         version, claim = self._claim_number()
@@ -48,7 +48,7 @@ class RemoteVersions(Versions):
         return version
 
     def _claim_number(self) -> tuple[int, str]:
-        """A number that no other publisher has, and the file that says so: of several claims the first by name wins."""
+        """Returns a free number and its claim file. Among several claims, the first by name wins."""
         mine = uuid.uuid4().hex
         while True:
             taken = [int(name) for name in self._names() if name.isdecimal()] + self.withdrawn()
@@ -56,7 +56,7 @@ class RemoteVersions(Versions):
             prefix = _CLAIM.format(number)
             claim = self._path(prefix + mine)
             _write(claim, "")
-            time.sleep(_CLAIM_SECONDS)  # whoever looked before this claim was there has written his own by now
+            time.sleep(_CLAIM_SECONDS)  # publishers that did not see this claim have written their own by now
             names = self._names()
             claims = sorted(name for name in names if name.startswith(prefix))
             if claims[0] == prefix + mine and str(number) not in names:
@@ -84,26 +84,26 @@ class RemoteVersions(Versions):
         return digests
 
     def _move(self, name: str, target: str) -> None:
-        """Copies file by file, the graph last, then removes the source, the graph first."""
+        """Copies all files, the graph last, then removes the source, the graph first."""
         source = self._path(name)
         for file in sorted(files_below(source), key=lambda file: (file == _GRAPH, file)):
             _copy(tf.io.gfile.join(source, file), tf.io.gfile.join(self.directory, target, file))
         self._remove(name)
 
     def _remove(self, name: str) -> None:
-        """The graph first: what is left for a moment is no version."""
+        """Removes the graph first, so that an incomplete folder is not a version."""
         folder = self._path(name)
         for file in sorted(files_below(folder), key=lambda file: (file != _GRAPH, file)):
             tf.io.gfile.remove(tf.io.gfile.join(folder, file))
-        # Where folders are more than prefixes they are left, empty.
+        # Real folders can remain, empty.
         with contextlib.suppress(tf.errors.NotFoundError):
             tf.io.gfile.rmtree(folder)
 
 
 def files_below(folder: str) -> list[str]:
-    """Every file below `folder`, by its path from there."""
+    """Returns every file below `folder` by its relative path."""
     found = (tf.io.gfile.join(place, name) for place, _, names in tf.io.gfile.walk(folder) for name in names)
-    # Some file systems list `assets.extra` also as `.extra` in `assets`.
+    # Some file systems also list `assets.extra` as `.extra` in `assets`.
     return [os.path.relpath(path, folder) for path in found if tf.io.gfile.exists(path)]
 
 

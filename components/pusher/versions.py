@@ -1,8 +1,7 @@
-"""A directory of versions, as TensorFlow Serving watches one: what is in it, what is known again, and what goes when.
+"""The versions in a directory for TensorFlow Serving: list, publish, recognize, withdraw and retire.
 
-A version is a folder whose name is a number. What is being written, retired or was withdrawn has a name that begins
-with a dot, which TensorFlow Serving passes over. How files get there is another matter on a disk (`local.py`) than
-behind a URL (`remote.py`).
+A version is a folder with a number as its name. Staged, retiring and withdrawn folders have a leading dot, which
+TensorFlow Serving ignores. `local.py` and `remote.py` implement the file operations of disks and URLs.
 """
 
 from __future__ import annotations
@@ -23,49 +22,53 @@ class Versions(abc.ABC):
 
     @abc.abstractmethod
     def publish(self, model: str, card: str | None = None) -> int:
-        """Copies the local SavedModel `model`, and the local file `card` about it, to the next version, whole.
+        """Copies the local SavedModel `model` and the local file `card` to the next version.
 
-        Two publishers at once get different versions.
+        Concurrent publishers get different versions.
+
+        Args:
+          model: directory of the SavedModel.
+          card: path of the model card, if any.
 
         Returns:
-          The version.
+          The version number.
 
         Raises:
-          OSError, tf.errors.OpError: it cannot be written; no version appears.
+          OSError, tf.errors.OpError: the version cannot be written. No version appears.
         """
 
     def published(self) -> list[int]:
-        """The published versions, oldest first; entries that are no version are passed over."""
+        """Returns the published versions, oldest first. Ignores other entries."""
         return sorted(int(name) for name in self._names() if name.isdecimal() and self._is_whole(name))
 
     def withdrawn(self) -> list[int]:
-        """The versions that were withdrawn, oldest first."""
+        """Returns the withdrawn versions, oldest first."""
         return sorted(int(match.group(1)) for name in self._names() if (match := _WITHDRAWN.fullmatch(name)))
 
     def newest_if_same(self, model: str) -> int | None:
-        """The newest version if it was published from the very files of `model`, else None."""
+        """Returns the newest version if its files are identical to `model`, else None."""
         newest = max(self.published(), default=None)
         if newest is None or self._manifest(str(newest)) != file_digests(model):
             return None
         return newest
 
     def withdrawn_if_same(self, model: str) -> int | None:
-        """The withdrawn version that was published from the very files of `model`, else None."""
+        """Returns the withdrawn version with files identical to `model`, else None."""
         digests = file_digests(model)
         return next((n for n in self.withdrawn() if self._manifest(_withdrawn_name(n)) == digests), None)
 
     def withdraw(self) -> tuple[int, int]:
-        """Takes the newest version away, so that the one before it is served again; it stays, under another name.
+        """Withdraws the newest version, so that the previous one is served. Keeps it under a hidden name.
 
         Returns:
-          The version withdrawn, and that which is served now.
+          The withdrawn version and the served version.
 
         Raises:
           LookupError: there are fewer than two versions.
         """
         found = self.published()
         if len(found) < 2:
-            raise LookupError(f"{self.directory} holds {len(found)} version(s); there is no earlier one to serve")
+            raise LookupError(f"{self.directory} has {len(found)} version(s). There is no earlier version to serve")
         self._move(str(found[-1]), _withdrawn_name(found[-1]))
         return found[-1], found[-2]
 
@@ -73,23 +76,23 @@ class Versions(abc.ABC):
         """Undoes the last `withdraw`.
 
         Returns:
-          The version served again, and that which was served before.
+          The restored version and the previously served version.
 
         Raises:
-          LookupError: none was withdrawn, or a newer one was published since.
+          LookupError: no version was withdrawn, or a newer one was published since.
         """
         taken, found = self.withdrawn(), self.published()
         if not taken:
-            raise LookupError(f"{self.directory} holds no version that was withdrawn")
+            raise LookupError(f"{self.directory} has no withdrawn version")
         if found and found[-1] > taken[-1]:
             raise LookupError(f"{self.directory}: version {found[-1]} was published after {taken[-1]} was withdrawn")
-        # The last to go is the lowest of those above what is served.
+        # The last withdrawn version is the lowest one above the served version.
         version = min(number for number in taken if not found or number > found[-1])
         self._move(_withdrawn_name(version), str(version))
         return version, found[-1] if found else None
 
     def retire(self, keep: int) -> None:
-        """Removes all but the `keep` newest versions, and withdrawn ones that are older than all of those."""
+        """Removes all but the `keep` newest versions, and older withdrawn versions."""
         found = self.published()
         kept = found[-keep:]
         for version in found[:-keep]:
@@ -100,15 +103,15 @@ class Versions(abc.ABC):
 
     @abc.abstractmethod
     def _names(self) -> list[str]:
-        """What lies in the directory; nothing where there is none."""
+        """Returns the names in the directory, or none if it does not exist."""
 
     @abc.abstractmethod
     def _is_whole(self, name: str) -> bool:
-        """Whether all files of a version are there."""
+        """Returns whether all files of a version are present."""
 
     @abc.abstractmethod
     def _manifest(self, name: str) -> dict[str, str] | None:
-        """The digests that a version was published with; None where they cannot be read."""
+        """Returns the digests of a version, or None if they are unreadable."""
 
     @abc.abstractmethod
     def _move(self, name: str, target: str) -> None:
@@ -116,7 +119,7 @@ class Versions(abc.ABC):
 
     @abc.abstractmethod
     def _remove(self, name: str) -> None:
-        """Removes a version so that no half of it is served; that another was first is no fault."""
+        """Removes a version without exposing an incomplete one. Ignores concurrent removal."""
 
 
 def _withdrawn_name(version: int) -> str:

@@ -1,1 +1,1 @@
-"""How well a model ranks what each left entity was held out with, among the whole catalogue or given candidates."""
+"""Measures how a model ranks the held-out positives of each left entity among the catalogue or given candidates."""

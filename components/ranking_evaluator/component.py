@@ -1,4 +1,4 @@
-"""RankingEvaluator: ranking metrics beside the Evaluator's errors of scores."""
+"""RankingEvaluator: ranking metrics, in addition to the Evaluator's score metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from components.ranking_evaluator.settings import RankingSettings
 
 
 class RankingEvaluatorSpec(types.ComponentSpec):
-    """What goes into RankingEvaluator and what comes out."""
+    """Parameters, inputs and outputs of RankingEvaluator."""
 
     PARAMETERS = {"settings": component_spec.ExecutionParameter(type=str)}
     INPUTS = {
@@ -24,7 +24,18 @@ class RankingEvaluatorSpec(types.ComponentSpec):
 
 
 class RankingEvaluator(base_component.BaseComponent):
-    """Ranks the catalogue for every left entity of the eval split, without what training has seen."""
+    """Ranks the catalogue for every left entity of the eval split. Excludes pairs of the train split.
+
+    Args:
+      examples: `Examples` with splits `train` and `eval`.
+      transform_graph: `TransformGraph` with the center of the scores, above which a pair is positive.
+      model: `Model`, the candidate.
+      baseline_model: `Model`, the last blessed model. The channel can be empty.
+      settings: metrics, slices and candidates.
+
+    Outputs:
+      evaluation: `ModelEvaluation` with `ranking.json`.
+    """
 
     SPEC_CLASS = RankingEvaluatorSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
@@ -37,7 +48,7 @@ class RankingEvaluator(base_component.BaseComponent):
         baseline_model: types.BaseChannel,
         settings: RankingSettings,
     ) -> None:
-        """Measures `model` beside `baseline_model`, the last blessed one, if any."""
+        """Creates the component."""
         super().__init__(
             RankingEvaluatorSpec(
                 examples=examples,

@@ -1,4 +1,4 @@
-"""Reads tables and pairs, ranks, and writes the figures."""
+"""Reads tables and pairs, ranks the candidates, and writes the figures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WORST = 100
 
 
 class Executor(base_executor.BaseExecutor):
-    """Executor of RankingEvaluator."""
+    """Executor of RankingEvaluator. See there for inputs and outputs."""
 
     def Do(  # noqa: N802 - TFX's name
         self,
@@ -38,7 +38,7 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes `ranking.json`: the metrics of the candidate, of popularity, and of the last blessed model, if any."""
+        """Writes `ranking.json`: the metrics of the candidate, of popularity, and of any last blessed model."""
         settings = RankingSettings.from_json(exec_properties["settings"])
         pairs = coded_pairs.read(artifact_utils.get_single_uri(input_dict["examples"]))
         center = 0.0
@@ -59,7 +59,7 @@ class Executor(base_executor.BaseExecutor):
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
         write_figures(figures, _facts(task, candidate, cuts), evaluation)
         if pairs.eval.score is None:
-            # Of pairs with a score the Evaluator knows the errors.
+            # For pairs with a score, the Evaluator writes the worst pairs.
             shift = tables.left.biases_of(pairs.left_ids.take(pa.array(task.left))) + np.float32(tables.offset)
             pa.parquet.write_table(lowest(candidate, shift, task, pairs, _WORST), os.path.join(evaluation, WORST_FILE))
 
@@ -69,7 +69,7 @@ def _tables(models: list[types.Artifact]) -> Tables:
 
 
 def _facts(task: Task, candidate: Ranker, cuts: slices.Cuts) -> dict[str, Any]:
-    """What the figures are about."""
+    """Returns the facts about the measured entities and pairs."""
     return {
         "left_entities": len(task.left),
         "relevant_pairs": len(task.relevant.rows),

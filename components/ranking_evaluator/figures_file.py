@@ -1,4 +1,4 @@
-"""The file between RankingEvaluator and what reads its figures."""
+"""Reads and writes the figures of RankingEvaluator."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def write_figures(figures: list[Figure], facts: dict[str, Any], evaluation: str)
 
 
 def read_figures(evaluation: str) -> tuple[list[Figure], dict[str, Any]]:
-    """Figures and facts of `ranking.json`."""
+    """Reads figures and facts from `ranking.json`."""
     with tf.io.gfile.GFile(os.path.join(evaluation, RANKING_FILE)) as source:
         tree = json.loads(source.read())
     return from_tree(tree.pop("figures")), tree

@@ -1,4 +1,4 @@
-"""Ranking metrics of the candidate beside those of the others, each with its interval over left entities."""
+"""Ranking metrics of all models, each with its interval over left entities."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CANDIDATE = "candidate"
 def measure(
     metrics: Sequence[str], candidate: Ranker, others: Mapping[str, Ranker], task: Task, masks: Mapping[str, np.ndarray]
 ) -> list[Figure]:
-    """Figures of `metrics` on all left entities with something to find, and on slices: masks `[q]` by name."""
+    """Returns the figures of `metrics` on all left entities with positives, and on slices (masks `[q]` by name)."""
     coverage = [metric for metric in metrics if ranking_metrics.parse(metric.removeprefix(SAMPLED))[0] == "coverage"]
     of_entities = [metric for metric in metrics if metric not in coverage]
     models = {_CANDIDATE: candidate, **others}
@@ -41,7 +41,7 @@ def measure(
 
 
 def _rankings(metrics: Sequence[str], ranker: Ranker, task: Task) -> dict[str, Ranking]:
-    """The ranking that each metric needs; each is made once, coverage's to its own depth."""
+    """Computes each required ranking once. Coverage uses its own depth."""
     found: dict[str, Ranking] = {}
     made: dict[tuple[str, int | None], Ranking] = {}
     parsed = {metric: ranking_metrics.parse(metric.removeprefix(SAMPLED)) for metric in metrics}
@@ -57,7 +57,7 @@ def _rankings(metrics: Sequence[str], ranker: Ranker, task: Task) -> dict[str, R
 
 
 def _figures(metrics: Sequence[str], name: str, values: Mapping[str, np.ndarray]) -> list[Figure]:
-    """`values`: by model `[entities, metrics]`."""
+    """Builds figures from `values`: `[entities, metrics]` by model."""
     mine = values[_CANDIDATE]
     others = [other for other in values if other != _CANDIDATE]
     columns = np.concatenate([mine, *(mine - values[other] for other in others)], axis=1)

@@ -1,4 +1,4 @@
-"""What RankingEvaluator is told, as JSON between processes."""
+"""Settings of RankingEvaluator, as JSON between processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from components.pair_example_gen.source import Layout
 
 @dataclasses.dataclass(frozen=True)
 class Candidates:
-    """A file of pairs: the right entities to rank for each left one. `fingerprint` changes when the file does."""
+    """A file of candidate pairs: the right entities to rank for each left one. `fingerprint` changes with the file."""
 
     path: str
     layout: Layout
@@ -21,19 +21,19 @@ class Candidates:
 
 @dataclasses.dataclass(frozen=True)
 class RankingSettings:
-    """The metrics to measure, the slices to measure them on, and the candidates of the sampled protocol, if any."""
+    """The metrics, the slices, and the candidates of the sampled protocol (optional)."""
 
     metrics: tuple[str, ...]
     slices: tuple[str, ...] = LEFT
     candidates: Candidates | None = None
 
     def to_json(self) -> str:
-        """JSON that `from_json` reads back."""
+        """Returns JSON for `from_json`."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> RankingSettings:
-        """Reads what `to_json` wrote."""
+        """Reads the output of `to_json`."""
         tree: dict[str, Any] = json.loads(text)
         held = tree["candidates"]
         candidates = Candidates(**(held | {"layout": Layout(**held["layout"])})) if held else None

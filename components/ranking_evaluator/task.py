@@ -1,4 +1,4 @@
-"""What there is to find, in numbers that do not depend on a model; and how a model's tables look at it."""
+"""The ranking task, in numbers that do not depend on a model, and the rankers that solve it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,23 @@ from trainer.ranking.ranks import Ranking, rank_candidates, rank_catalogue
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """The left entities with held-out positives, what they are, what was seen in training, and given candidates.
+    """The left entities with held-out positives. All lists contain indices of right ids.
 
-    Lists are of places among all right ids. What was seen is not to be found: no model may list it.
+    Attributes:
+      left: index of each query among all left ids, int64 `[q]`.
+      relevant: held-out positives of each query.
+      seen: training pairs of each query. No model may list them.
+      candidates: given candidates of each query.
     """
 
-    left: np.ndarray  # int64 [q]: places among all left ids
+    left: np.ndarray
     relevant: Lists
     seen: Lists
     candidates: Lists | None = None
 
     @classmethod
     def of(cls, pairs: CodedPairs, center: float, candidates: Candidates | None) -> Task:
-        """Positives are the pairs of eval that score above `center`, or all where pairs have no score."""
+        """Builds the task. Positives are the eval pairs above `center`, or all eval pairs where pairs have no score."""
         held_out = pairs.eval if pairs.eval.score is None else pairs.eval.take(pairs.eval.score > center)
         everyone = len(pairs.left_ids)
         seen = Lists.of_pairs(pairs.train.left, pairs.train.right, everyone)
@@ -42,15 +46,22 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Ranker:
-    """A model as it ranks: score = dot(query, catalogue row) + bias; `row` of each right id, -1 if it has none."""
+    """A model for ranking: score = dot(query, catalogue row) + bias.
 
-    queries: np.ndarray  # float32 [q, d]
-    catalogue: np.ndarray  # float32 [c, d]
-    bias: np.ndarray  # float32 [c]
-    row: np.ndarray  # int64 [right ids]
+    Attributes:
+      queries: float32 `[q, d]`.
+      catalogue: float32 `[c, d]`.
+      bias: float32 `[c]`.
+      row: catalogue row of each right id, int64 `[right ids]`, or -1 if it has none.
+    """
+
+    queries: np.ndarray
+    catalogue: np.ndarray
+    bias: np.ndarray
+    row: np.ndarray
 
     def rank(self, task: Task, depth: int | None) -> Ranking:
-        """Ranks the model's whole catalogue; what is to be found and not in it counts as not found."""
+        """Ranks the whole catalogue. Positives outside the catalogue count as not found."""
         relevant, seen = self._rows(task.relevant), self._rows(task.seen)
         found = rank_catalogue(self.queries, self.catalogue, relevant, seen, depth, self.bias)
         return dataclasses.replace(found, relevant=task.relevant.counts)
@@ -68,7 +79,7 @@ class Ranker:
 
 
 def of_tables(tables: Tables, pairs: CodedPairs, task: Task) -> Ranker:
-    """The ranker of a published model, which lists what `similar_right` would."""
+    """Returns the ranker of a published model. It lists the same entities as the model's `similar_right`."""
     return Ranker(
         tables.left.vectors_of(pairs.left_ids.take(pa.array(task.left))),
         tables.right.vectors[: tables.right.known],
@@ -78,7 +89,7 @@ def of_tables(tables: Tables, pairs: CodedPairs, task: Task) -> Ranker:
 
 
 def of_popularity(pairs: CodedPairs, task: Task) -> Ranker:
-    """Ranks by the number of training pairs."""
+    """Returns a ranker by the number of training pairs."""
     counts = pairs.counts("right")
     known = np.flatnonzero(counts)
     row = np.full(len(counts), -1, np.int64)
@@ -88,7 +99,7 @@ def of_popularity(pairs: CodedPairs, task: Task) -> Ranker:
 
 
 def _read(candidates: Candidates, pairs: CodedPairs) -> Lists:
-    """The candidates of each left id; ids that no pair has cannot be ranked by any model of these pairs."""
+    """Reads the candidates of each left id. Skips ids without any pair, because no model can rank them."""
     owners, rows = [], []
     for chunk in chunks.cut(0, candidates.path, candidates.layout):
         for raw in chunks.read(chunk, candidates.layout):

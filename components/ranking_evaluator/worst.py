@@ -1,4 +1,4 @@
-"""Of pairs without a score, the held-out ones that the model finds least likely: where to look for what it misses."""
+"""Finds the held-out positives with the lowest predictions, for pairs without scores."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _BLOCK = 1 << 18
 
 
 def lowest(ranker: Ranker, shift: np.ndarray, task: Task, pairs: CodedPairs, most: int) -> pa.Table:
-    """The `most` held-out pairs with the lowest scores, lowest first, each with its rank among all candidates.
+    """Returns the `most` held-out pairs with the lowest scores, in ascending order, and their ranks.
 
-    Pairs whose right entity the model does not know are not among its candidates; they are left out. `shift`, float32
-    `[q]`, is what the score of a query has beside the ranker's: the bias of its left entity, and the offset.
+    Omits pairs with unknown right entities, which are not candidates. `shift`, float32 `[q]`, is the part of a score
+    that
+    the ranker leaves out: the bias of the left entity and the offset.
 
     Returns:
       Columns `left_id`, `right_id`, `score`, `rank` (1 is best), `left_pairs` and `right_pairs` (in training).
@@ -50,7 +51,7 @@ def _scores(ranker: Ranker, query: np.ndarray, row: np.ndarray) -> np.ndarray:
 
 
 def _ranks(ranker: Ranker, task: Task, query: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """The rank of catalogue row `row[i]` for query `query[i]`, of which each pair is asked for by itself."""
+    """Returns the rank of catalogue row `row[i]` for query `query[i]`, one pair at a time."""
     seen = task.seen.take(query)
     rows = ranker.row[seen.rows]
     seen = Lists.of_pairs(seen.owners[rows >= 0], rows[rows >= 0], len(query))

@@ -42,7 +42,7 @@ def test_missing_data_file(config: Path) -> None:
 
 def test_empty_directory(config: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert "the directory holds no file" in refuse(config, "--data", tmp_path / "empty")
+    assert "the directory has no files" in refuse(config, "--data", tmp_path / "empty")
 
 
 def test_missing_column(config: Path) -> None:
@@ -94,7 +94,7 @@ def test_header_without_rows(config: Path) -> None:
     (config.parent / "pairs.csv").write_text("who,what,liking\n")
     code, said = run(config)
     assert code == 2
-    assert "no row after the header" in said
+    assert "no rows after the header" in said
     assert not (config.parent / "root" / "serving").exists()
 
 

@@ -95,7 +95,7 @@ def test_the_run_left_a_report_and_the_model_a_card(place: Path) -> None:
     assert kindred("report", "--root", place / "root").stdout.strip() == str(report)
     card = (place / "root" / "serving" / "1" / "assets.extra" / "model_card.md").read_text(encoding="utf-8")
     assert f"| rmse | {summary['metrics']['rmse']:.4f} |" in card and "Not blessed" not in card
-    assert f"{planted.LEFT} left, {planted.RIGHT} right" in card and "1 set aside as bad" in card
+    assert f"{planted.LEFT} left, {planted.RIGHT} right" in card and "1 quarantined as bad" in card
 
 
 def test_tensorflow_model_analysis_reads_the_figures_of_the_run(place: Path) -> None:

@@ -98,11 +98,11 @@ HOSTILE = [
         [CD],
         [(2, "carriage return that does not end a line")],
     ),
-    Hostile("carriage returns alone", b"left,right,score\ra,b,1\rc,d,1\r", error="lines end in carriage returns alone"),
+    Hostile("carriage returns alone", b"left,right,score\ra,b,1\rc,d,1\r", error="lines end in carriage returns only"),
     Hostile("byte order mark", b"\xef\xbb\xbf" + HEADER + b"a,b,1\n", [AB]),
     Hostile("byte order mark, no header", b"\xef\xbb\xbfa,b,1\nc,d,1\n", [AB, CD], layout=NUMBERS),
     Hostile("byte order mark within", HEADER + b"\xef\xbb\xbfa,b,1\n", [(b"\xef\xbb\xbfa", b"b")]),
-    Hostile("UTF-16", (HEADER + b"a,b,1\n").decode().encode("utf-16"), error="is UTF-16; save it as UTF-8"),
+    Hostile("UTF-16", (HEADER + b"a,b,1\n").decode().encode("utf-16"), error="is UTF-16. Save it as UTF-8"),
     Hostile("latin-1 id", HEADER + b"caf\xe9,b,1\nc,d,1\n", [CD], [(2, "left id is not UTF-8")]),
     Hostile("half an emoji", HEADER + b"a,\xf0\x9f\x98,1\nc,d,1\n", [CD], [(2, "right id is not UTF-8")]),
     Hostile("overlong UTF-8", HEADER + b"\xc0\xaf,b,1\nc,d,1\n", [CD], [(2, "left id is not UTF-8")]),
@@ -220,8 +220,8 @@ HOSTILE = [
         HEADER + b"a,b,6\na,b,0\nc,d,5\n",
         [CD],
         [
-            (2, "score is above 5, the most that the schema allows"),
-            (3, "score is below 1, the least that the schema allows"),
+            (2, "score is above 5, the maximum in the schema"),
+            (3, "score is below 1, the minimum in the schema"),
         ],
         changes={"score_min": 1.0, "score_max": 5.0},
     ),
@@ -242,28 +242,28 @@ HOSTILE = [
     Hostile(
         "dates and numbers",
         b"left,right,score,time\na,b,1,2020-01-02\nc,d,1,1577923200\n",
-        error="there are numbers in .* and dates in",
+        error="has numbers and .* has dates",
         layout=TIMED,
     ),
     # Files
     Hostile("empty", b"", error="is empty"),
     Hostile("nothing but line ends", b"\n\r\n\n", error="is empty"),
-    Hostile("a header and no row", HEADER, error="no row after the header"),
+    Hostile("a header and no row", HEADER, error="no rows after the header"),
     Hostile(
         "no such column",
         b"left,right,rating\na,b,1\n",
-        error="no column 'score'; its columns are 'left', 'right', 'rating'",
+        error="no column 'score'. Its columns are 'left', 'right', 'rating'",
     ),
     Hostile("a column twice", b"left,right,score,score\na,b,1,2\n", error="more than one column 'score'"),
     Hostile("the wrong delimiter", b"left;right;score\na;b;1\n", error="no column 'left'"),
-    Hostile("no such number", b"a,b\nc,d\n", error="has no column 2; it has 2", layout=NUMBERS),
+    Hostile("no such number", b"a,b\nc,d\n", error="has no column 2. It has 2 columns", layout=NUMBERS),
     Hostile(
         "a header where none is expected", HEADER + b"a,b,1\n", [AB], [(1, "score is not a number")], layout=NUMBERS
     ),
     Hostile(
         "a broken first row, no header", b"x\na,b,1\nc,d,1\n", [AB, CD], [(1, "1 fields instead of 3")], layout=NUMBERS
     ),
-    Hostile("an unknown suffix", b"a,b,1\n", error="data.format: auto knows", file="pairs.txt"),
+    Hostile("an unknown suffix", b"a,b,1\n", error="data.format: auto supports", file="pairs.txt"),
     Hostile("an image", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)), error="no column 'left'"),
     # Gzip
     Hostile("gzip by any name", GZ, [AB] * 5000),
@@ -273,22 +273,22 @@ HOSTILE = [
         [AB, CD],
         file="pairs.csv.gz",
     ),
-    Hostile("gzip cut short", GZ[:-20], error="its gzip compression breaks off", file="pairs.csv.gz"),
-    Hostile("gzip without its checksum", GZ[:-4], error="its gzip compression breaks off", file="pairs.csv.gz"),
+    Hostile("gzip cut short", GZ[:-20], error="its gzip data is incomplete", file="pairs.csv.gz"),
+    Hostile("gzip without its checksum", GZ[:-4], error="its gzip data is incomplete", file="pairs.csv.gz"),
     Hostile(
         "gzip with a wrong checksum",
         _flip(GZ, len(GZ) - 6),
-        error="its gzip compression is damaged",
+        error="its gzip data is damaged",
         file="pairs.csv.gz",
     ),
-    Hostile("gzip and garbage", GZ + b"garbage", error="its gzip compression is damaged", file="pairs.csv.gz"),
-    Hostile("gzip by name only", HEADER + b"a,b,1\n", error="is called .gz and is not gzip", file="pairs.csv.gz"),
+    Hostile("gzip and garbage", GZ + b"garbage", error="its gzip data is damaged", file="pairs.csv.gz"),
+    Hostile("gzip by name only", HEADER + b"a,b,1\n", error="is named .gz but is not gzip", file="pairs.csv.gz"),
     Hostile("an empty gzip file", b"", error="is empty", file="pairs.csv.gz"),
     Hostile("gzip of nothing", gzip.compress(b""), error="is empty", file="pairs.csv.gz"),
     # Folders
-    Hostile("an empty folder", _files(), error="the directory holds no file", file="folder"),
+    Hostile("an empty folder", _files(), error="the directory has no files", file="folder"),
     Hostile(
-        "a folder of notes", _files(_SUCCESS=b"", __hidden=b"x"), error="the directory holds no file", file="folder"
+        "a folder of notes", _files(_SUCCESS=b"", __hidden=b"x"), error="the directory has no files", file="folder"
     ),
     Hostile("notes beside the pairs", _files(_SUCCESS=b"", pairs__csv=HEADER + b"a,b,1\n"), [AB], file="folder"),
     Hostile(
@@ -300,7 +300,7 @@ HOSTILE = [
     Hostile(
         "files of different columns",
         _files(a__csv=HEADER + b"a,b,1\n", b__csv=b"left,right,score,more\nc,d,1,z\n"),
-        error="files that are read together need the same columns",
+        error="All files of one run need the same columns",
         file="folder",
     ),
     Hostile(
@@ -417,13 +417,13 @@ HOSTILE = [
     Hostile(
         "TFRecord cut within a record",
         _record_bytes(GOOD_EXAMPLE, GOOD_EXAMPLE, change=lambda data: data[:-3]),
-        error="breaks off in record 2",
+        error="ends within record 2",
         file="pairs.tfrecord",
     ),
     Hostile(
         "TFRecord cut within a header",
         _record_bytes(GOOD_EXAMPLE, GOOD_EXAMPLE, change=lambda data: data[: len(data) // 2 + 5]),
-        error="breaks off in record",
+        error="ends within record",
         file="pairs.tfrecord",
     ),
     Hostile(
@@ -435,10 +435,10 @@ HOSTILE = [
     Hostile(
         "TFRecord cut in gzip",
         _record_bytes(GOOD_EXAMPLE, change=lambda data: data[:-6]),
-        error="breaks off",
+        error="its gzip data is incomplete",
         file="pairs.tfrecord.gz",
     ),
-    Hostile("no TFRecord", b"left,right,score\n" * 9, error="it is no TFRecord file", file="pairs.tfrecord"),
+    Hostile("no TFRecord", b"left,right,score\n" * 9, error="it is not a TFRecord file", file="pairs.tfrecord"),
     Hostile(
         "TFRecord by numbers",
         _records(GOOD_EXAMPLE),

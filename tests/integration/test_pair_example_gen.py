@@ -192,8 +192,8 @@ def test_the_latest_span_is_read(tmp_path: Path, pattern: str, folders: list[str
     ("pattern", "words"),
     [
         ("span-{SPAN}/*", "span-x/p.csv has no number"),
-        ("{SPAN}-{SPAN}/*", "a pattern has one {SPAN}"),
-        ("{YYYY}/{MM}/*", "a pattern has one {SPAN}"),
+        ("{SPAN}-{SPAN}/*", "a pattern needs one {SPAN}"),
+        ("{YYYY}/{MM}/*", "a pattern needs one {SPAN}"),
         ("day-{SPAN}/*", "no file matches"),
     ],
 )
@@ -205,5 +205,5 @@ def test_spans_that_tfx_would_refuse_with_a_traceback(tmp_path: Path, pattern: s
 
 
 def test_a_span_with_zeros_that_the_pattern_leaves_out(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"written {SPAN:2}"):
+    with pytest.raises(InputError, match=r"write {SPAN:2}"):
         find_files(str(tmp_path), "span-1/*", span_filled_in=True)

@@ -1,4 +1,4 @@
-"""Which model a warm start goes on from, by the lineage in a real metadata store."""
+"""The base model of a warm start, resolved from the lineage in a real metadata store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INPUT, OUTPUT = proto.Event.INPUT, proto.Event.OUTPUT
 
 
 class Lineage:
-    """A metadata store in memory, filled as TFX's launcher fills it."""
+    """An in-memory metadata store with the same records as TFX's launcher writes."""
 
     def __init__(self) -> None:
         connection = proto.ConnectionConfig()
@@ -41,14 +41,14 @@ class Lineage:
         return made
 
     def served_from_cache(self, examples: int) -> None:
-        """The ExampleGen of a later run, which had nothing to do."""
+        """Records the cached ExampleGen of a later run."""
         event = self.store.get_events_by_artifact_ids([examples])[0]
         (execution,) = self.store.get_executions_by_id([event.execution_id])
         settings = execution.custom_properties["settings"].string_value
         self._execute("PairExampleGen", {}, {"examples": examples}, settings=settings)
 
     def trained(self, examples: int, blessed: bool | None = True, base: int | None = None) -> int:
-        """A model of `examples`; blessed, refused, or (None) never judged."""
+        """Records a model of `examples`: blessed, refused, or never judged (None)."""
         made = self._artifact("Model")
         inputs = {"examples": examples} | ({"base_model": base} if base else {})
         self._execute("Trainer", inputs, {"model": made}, custom_config=json.dumps({}))
@@ -83,7 +83,7 @@ class Lineage:
         return None
 
     def _note_resolution(self, found: list[int]) -> None:
-        """TFX notes what a resolver found as its internal output."""
+        """TFX records the artifacts of a resolver as internal outputs."""
         (made,) = self.store.put_executions([proto.Execution(type_id=self._types["Resolver"])])
         internal = proto.Event.INTERNAL_OUTPUT
         self.store.put_events(
@@ -116,17 +116,17 @@ def lineage() -> Lineage:
     return Lineage()
 
 
-def test_the_first_examples_have_no_base(lineage: Lineage) -> None:
+def test_first_examples_have_no_base(lineage: Lineage) -> None:
     assert lineage.base_of(lineage.examples()) is None
 
 
-def test_a_model_of_the_same_examples_is_no_base(lineage: Lineage) -> None:
+def test_same_examples_give_no_base(lineage: Lineage) -> None:
     first = lineage.examples()
     lineage.trained(first)
     assert lineage.base_of(first) is None
 
 
-def test_an_unchanged_run_finds_what_the_run_before_it_found(lineage: Lineage) -> None:
+def test_unchanged_run_resolves_same_model(lineage: Lineage) -> None:
     old = lineage.trained(lineage.examples())
     examples = lineage.examples()
     assert lineage.base_of(examples) == old
@@ -136,7 +136,7 @@ def test_an_unchanged_run_finds_what_the_run_before_it_found(lineage: Lineage) -
     assert lineage.base_of(lineage.examples()) == newer
 
 
-def test_only_blessed_models_are_bases_and_the_latest_blessing_decides(lineage: Lineage) -> None:
+def test_latest_blessed_model_is_base(lineage: Lineage) -> None:
     first = lineage.examples()
     one, two = lineage.trained(first), lineage.trained(first)
     lineage.trained(first, blessed=False)
@@ -147,7 +147,7 @@ def test_only_blessed_models_are_bases_and_the_latest_blessing_decides(lineage: 
     assert lineage.base_of(second) == one
 
 
-def test_older_examples_do_not_start_from_a_model_of_newer_ones(lineage: Lineage) -> None:
+def test_newer_model_is_no_base(lineage: Lineage) -> None:
     first = lineage.examples()
     lineage.trained(first)
     lineage.trained(lineage.examples())
@@ -155,9 +155,7 @@ def test_older_examples_do_not_start_from_a_model_of_newer_ones(lineage: Lineage
 
 
 @pytest.mark.parametrize(("by", "fraction"), [("left", 0.1), ("pair", 0.2)])
-def test_a_model_that_may_have_learned_from_eval_rows_of_today_is_no_base(
-    lineage: Lineage, by: str, fraction: float
-) -> None:
+def test_different_split_rule_gives_no_base(lineage: Lineage, by: str, fraction: float) -> None:
     lineage.trained(lineage.examples())
     other = lineage.examples(by, fraction)
     assert lineage.base_of(other) is None
@@ -165,7 +163,7 @@ def test_a_model_that_may_have_learned_from_eval_rows_of_today_is_no_base(
     assert lineage.base_of(lineage.examples(by, fraction)) == of_other
 
 
-def test_a_model_whose_examples_nobody_knows_is_no_base(lineage: Lineage) -> None:
+def test_unknown_examples_give_no_base(lineage: Lineage) -> None:
     model = standard_artifacts.Model()
     model.id = 77
     lineage.models.append(model)

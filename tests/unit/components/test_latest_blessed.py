@@ -1,4 +1,4 @@
-"""Which model the candidate is compared with."""
+"""The baseline model of the candidate."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _blessing(number: int, model: int, blessed: bool) -> standard_artifacts.Mode
 
 
 def _resolve(candidate: int, models: list[int], blessings: list[tuple[int, int, bool]]) -> tuple[list[int], list[int]]:
-    """Ids of the model and the blessing that are found; the same whatever the order in which the store lists them."""
+    """Returns the ids of the resolved model and blessing, which must not depend on the order of the store."""
     answers = set()
     for order in itertools.islice(itertools.permutations(blessings), 24):
         resolved = LatestBlessedOtherModel().resolve_artifacts(
@@ -46,11 +46,11 @@ def _resolve(candidate: int, models: list[int], blessings: list[tuple[int, int, 
     return list(answer[0]), list(answer[1])
 
 
-def test_the_first_model_has_nothing_to_be_compared_with() -> None:
+def test_first_model_has_no_baseline() -> None:
     assert _resolve(1, [1], []) == ([], [])
 
 
-def test_the_candidate_is_not_compared_with_itself() -> None:
+def test_candidate_is_not_its_baseline() -> None:
     assert _resolve(1, [1], [(11, 1, True)]) == ([], [])
     assert _resolve(2, [1, 2], [(11, 1, True), (12, 2, True)]) == ([1], [11])
 
@@ -60,13 +60,13 @@ def test_only_blessed_models_count() -> None:
     assert _resolve(4, [1, 4], [(11, 1, False)]) == ([], [])
 
 
-def test_the_latest_blessing_decides_not_the_latest_model() -> None:
+def test_latest_blessing_wins_over_latest_model() -> None:
     assert _resolve(9, [1, 2, 9], [(11, 2, True), (12, 1, True)]) == ([1], [12])
 
 
-def test_of_several_blessings_of_a_model_the_latest_is_given() -> None:
+def test_latest_of_several_blessings_is_resolved() -> None:
     assert _resolve(9, [1, 2, 9], [(11, 1, True), (12, 2, True), (13, 1, True)]) == ([1], [13])
 
 
-def test_a_blessed_model_that_is_gone_does_not_count() -> None:
+def test_deleted_model_is_ignored() -> None:
     assert _resolve(9, [1, 9], [(11, 1, True), (12, 7, True)]) == ([1], [11])

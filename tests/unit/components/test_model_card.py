@@ -1,4 +1,4 @@
-"""What a card says of a model, and that it says it where Markdown would read something else."""
+"""The content of a model card, and the escaping of user text in Markdown."""
 
 from __future__ import annotations
 
@@ -45,67 +45,67 @@ def card(rules: list[RuleResult] | None = None, told: CardSettings | None = None
 
 
 def table(text: str, heading: str) -> list[list[str]]:
-    """The rows of the first table below `heading`, as GitHub's Markdown reads them."""
+    """Returns the rows of the first table below `heading`, parsed like GitHub's Markdown."""
     below = text.split(f"## {heading}\n")[1].split("\n## ")[0]
     rows = [line for line in below.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
 
 
-def test_metrics_stand_beside_those_of_others_with_their_intervals() -> None:
+def test_metrics_table_compares_models() -> None:
     head, rule, *rows = table(card(), "Metrics")
     assert head == ["metric", "this model", "interval", "mean", "last blessed"]
     assert rule == ["---"] * 5
     assert rows == [["rmse", "0.5000", "0.4000 to 0.6000", "1.0000", "0.7000"], ["auc", "–", "", "0.5000", "–"]]
 
 
-def test_it_says_where_the_model_is_weak_and_slices_of_a_few_rows_say_nothing() -> None:
-    _, _, *rows = table(card(), "Where it is weak")
+def test_weakest_slices_skip_small_ones() -> None:
+    _, _, *rows = table(card(), "Weakest slices")
     assert rows == [["left tail", "40", "0.9000"], ["left head", "60", "0.3000"]]
 
 
-def test_a_model_that_is_not_blessed_says_so_at_the_top() -> None:
+def test_unblessed_model_warns_at_top() -> None:
     text = card([HOLDS, BROKEN])
     assert "**Not blessed**: 1 of 2 rules" in text.split("## Intended use")[0]
-    assert "- **did not hold**: rmse on left_tail below 0.6 (0.9000, bound 0.6000)" in text
+    assert "- **failed**: rmse on left_tail below 0.6 (0.9000, bound 0.6000)" in text
     assert "Not blessed" not in card() and "- held: rmse below 0.6 (0.5000, bound 0.6000)" in card()
 
 
-def test_data_and_training_are_what_they_were() -> None:
+def test_data_and_training_tables() -> None:
     text = card(span=7)
     data, training = dict(table(text, "Data")), dict(table(text, "Training"))
-    assert data["rows"] == "900,000 for training, 100,000 held out, split by pair; 1,234 set aside as bad"
+    assert data["rows"] == "900,000 for training, 100,000 held out, split by pair, 1,234 quarantined as bad"
     assert data["entities in training"] == "6,040 left, 3,706 right"
     assert data["source"].endswith(", span 7")
     assert training["epochs"].startswith("3 of at most 20") and training["seed"] == "1"
     assert "start" not in training
 
 
-def test_names_of_the_user_cannot_break_a_table() -> None:
+def test_user_names_keep_tables_intact() -> None:
     text = card()
     assert all(len(row) == 2 for row in table(text, "Data"))
     assert "`` u`s\\|er ``" in text
 
 
 @pytest.mark.parametrize("found", [{"cold": "no model of other examples was blessed yet"}, {"left": {}, "right": {}}])
-def test_a_warm_start_is_told(found: dict[str, Any]) -> None:
+def test_warm_start_is_described(found: dict[str, Any]) -> None:
     told = dict(table(card(warm_start=found), "Training"))["start"]
     assert told == f"cold: {found['cold']}" if "cold" in found else told.startswith("warm")
 
 
-def test_positives_have_no_unit_and_drawn_negatives() -> None:
+def test_positives_have_no_unit() -> None:
     positives = settings(data={"path": "/p.csv", "columns": {"left": "u", "right": "f"}})
     text = card(told=positives)
     assert "positives without a score" in text and "`value` is the same" not in text
     assert "negatives are drawn at random (uniform)" in dict(table(text, "Data"))["sampling"]
 
 
-def test_what_a_tuner_chose_is_what_the_card_says() -> None:
+def test_tuned_settings_replace_configured_ones() -> None:
     tuned = settings().with_values({"model.dimension": 17, "train.learning_rate": 0.125})
     training = dict(table(card(told=tuned), "Training"))
     assert "17 dimensions" in training["objective"] and "0.125" in training["optimizer"]
     assert CardSettings.from_json(tuned.to_json()) == tuned
 
 
-def test_without_figures_it_is_a_card_all_the_same() -> None:
+def test_card_without_figures() -> None:
     text = card(verdict=Verdict([], [BROKEN]))
-    assert "No slice was measured" in text and "## Licence" in text
+    assert "No slice was measured" in text and "## License" in text

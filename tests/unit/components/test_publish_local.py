@@ -1,4 +1,4 @@
-"""A version appears whole or not at all, whoever else is looking, publishing or interrupting."""
+"""A version appears only when complete, whatever other readers, publishers and interruptions do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from components.pusher.manifest import CARD, MANIFEST, file_digests, read_manife
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """What looks like a SavedModel; the file that makes it one is copied first, as its name sorts or as it comes."""
+    """Creates a fake SavedModel. Copies `saved_model.pb` first, in sort order or in the given order."""
     folder = tmp_path / "model"
     for name, size in (
         ("saved_model.pb", 10),
@@ -48,7 +48,7 @@ def _files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_versions_count_up_and_hold_the_models_files(model: Path, versions: LocalVersions, serving: Path) -> None:
+def test_versions_count_up(model: Path, versions: LocalVersions, serving: Path) -> None:
     assert [versions.publish(str(model)) for _ in range(3)] == [1, 2, 3]
     for version in ("1", "2", "3"):
         published = _files(serving / version)
@@ -57,9 +57,7 @@ def test_versions_count_up_and_hold_the_models_files(model: Path, versions: Loca
     assert sorted(os.listdir(serving)) == ["1", "2", "3"]
 
 
-def test_the_card_goes_with_the_version_and_is_no_part_of_what_the_model_is(
-    model: Path, versions: LocalVersions, serving: Path, tmp_path: Path
-) -> None:
+def test_card_is_outside_model_identity(model: Path, versions: LocalVersions, serving: Path, tmp_path: Path) -> None:
     card = tmp_path / "card.md"
     card.write_text("# a model")
     assert versions.publish(str(model), str(card)) == 1
@@ -70,27 +68,25 @@ def test_the_card_goes_with_the_version_and_is_no_part_of_what_the_model_is(
     assert versions.newest_if_same(str(model)) == 1
 
 
-def test_the_next_version_follows_the_newest_number_whatever_else_lies_there(
-    model: Path, versions: LocalVersions, serving: Path
-) -> None:
+def test_next_version_ignores_other_entries(model: Path, versions: LocalVersions, serving: Path) -> None:
     for name in ("9", "10", "2", "readme", "11.old", "-12", ".staging-99", "1e3"):
         (serving / name).mkdir(parents=True)
     assert versions.published() == [2, 9, 10]
     assert versions.publish(str(model)) == 11
 
 
-def test_no_directory_holds_no_version(tmp_path: Path) -> None:
+def test_missing_directory_has_no_versions(tmp_path: Path) -> None:
     assert LocalVersions(str(tmp_path / "none")).published() == []
 
 
-def test_others_may_read_what_was_published(model: Path, versions: LocalVersions, serving: Path) -> None:
+def test_published_files_are_world_readable(model: Path, versions: LocalVersions, serving: Path) -> None:
     versions.publish(str(model))
     assert (serving / "1").stat().st_mode & 0o777 == 0o755
 
 
-def test_group_may_remove_what_another_user_published(model: Path, versions: LocalVersions, serving: Path) -> None:
+def test_group_may_remove_published_versions(model: Path, versions: LocalVersions, serving: Path) -> None:
     for folder, _, _ in os.walk(model):
-        os.chmod(folder, 0o755)  # as TensorFlow makes them, whatever the umask is
+        os.chmod(folder, 0o755)  # TensorFlow ignores the umask
     before = os.umask(0o002)
     try:
         versions.publish(str(model))
@@ -100,7 +96,7 @@ def test_group_may_remove_what_another_user_published(model: Path, versions: Loc
     assert modes == {0o775}
 
 
-def test_a_poll_never_sees_half_a_version(model: Path, versions: LocalVersions, serving: Path) -> None:
+def test_poll_sees_complete_versions_only(model: Path, versions: LocalVersions, serving: Path) -> None:
     serving.mkdir(parents=True)
     complete = {*_files(model), MANIFEST}
     done = threading.Event()
@@ -130,7 +126,7 @@ def test_a_poll_never_sees_half_a_version(model: Path, versions: LocalVersions, 
     assert versions.published() == list(range(1, 61))
 
 
-def test_publishers_at_once_get_different_versions(model: Path, versions: LocalVersions, serving: Path) -> None:
+def test_concurrent_publishers_get_different_versions(model: Path, versions: LocalVersions, serving: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         given_out = list(pool.map(lambda _: versions.publish(str(model)), range(24)))
     assert sorted(given_out) == list(range(1, 25))
@@ -138,10 +134,10 @@ def test_publishers_at_once_get_different_versions(model: Path, versions: LocalV
     assert all(_files(serving / str(version)).keys() > _files(model).keys() for version in given_out)
 
 
-def test_who_comes_second_takes_the_next_number(
+def test_slower_publisher_takes_next_number(
     model: Path, versions: LocalVersions, serving: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another publisher's version appears between the look at the directory and the rename."""
+    """Another publisher's version appears between listing the directory and the rename."""
     rename = os.rename
 
     def overtaken(source: str, target: str) -> None:
@@ -156,7 +152,7 @@ def test_who_comes_second_takes_the_next_number(
 
 
 @pytest.mark.parametrize("interruption", [OSError("disk full"), KeyboardInterrupt()])
-def test_an_interrupted_copy_leaves_nothing(
+def test_interrupted_copy_leaves_no_files(
     model: Path, versions: LocalVersions, serving: Path, monkeypatch: pytest.MonkeyPatch, interruption: BaseException
 ) -> None:
     versions.publish(str(model))
@@ -176,7 +172,7 @@ def test_an_interrupted_copy_leaves_nothing(
     assert os.listdir(serving) == ["1"]
 
 
-def test_a_rename_that_fails_for_good_is_raised_and_leaves_nothing(
+def test_failed_rename_raises_and_cleans_up(
     model: Path, versions: LocalVersions, serving: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(source: str, target: str) -> None:
@@ -189,7 +185,9 @@ def test_a_rename_that_fails_for_good_is_raised_and_leaves_nothing(
 
 
 @given(numbers=st.sets(st.integers(1, 1000), max_size=8), keep=st.integers(1, 9))
-def test_retention_keeps_the_newest(tmp_path_factory: pytest.TempPathFactory, numbers: set[int], keep: int) -> None:
+def test_retention_keeps_newest_versions(
+    tmp_path_factory: pytest.TempPathFactory, numbers: set[int], keep: int
+) -> None:
     serving = tmp_path_factory.mktemp("serving")
     for number in numbers:
         (serving / str(number)).mkdir()
@@ -199,7 +197,7 @@ def test_retention_keeps_the_newest(tmp_path_factory: pytest.TempPathFactory, nu
     assert set(os.listdir(serving)) == {"notes", *(str(number) for number in sorted(numbers)[-keep:])}
 
 
-def test_retention_at_once_is_no_fault(model: Path, versions: LocalVersions, serving: Path) -> None:
+def test_concurrent_retention_succeeds(model: Path, versions: LocalVersions, serving: Path) -> None:
     for _ in range(30):
         versions.publish(str(model))
     with ThreadPoolExecutor(4) as pool:
@@ -207,21 +205,21 @@ def test_retention_at_once_is_no_fault(model: Path, versions: LocalVersions, ser
     assert sorted(os.listdir(serving)) == ["29", "30"]
 
 
-def test_a_version_that_another_retired_first_is_no_fault(
+def test_already_retired_version_is_ignored(
     model: Path, versions: LocalVersions, serving: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(3):
         versions.publish(str(model))
-    monkeypatch.setattr(versions, "published", lambda: [0, 1, 2, 3])  # 0 was there a moment ago
+    monkeypatch.setattr(versions, "published", lambda: [0, 1, 2, 3])  # 0 is already gone
     versions.retire(1)
     assert os.listdir(serving) == ["3"]
 
 
-def test_the_newest_is_the_same_only_if_every_file_is(model: Path, versions: LocalVersions, serving: Path) -> None:
+def test_same_model_requires_identical_files(model: Path, versions: LocalVersions, serving: Path) -> None:
     assert versions.newest_if_same(str(model)) is None
     versions.publish(str(model))
     assert versions.newest_if_same(str(model)) == 1
-    assert versions.newest_if_same(str(serving / "1")) == 1  # its manifest is not part of a model
+    assert versions.newest_if_same(str(serving / "1")) == 1  # the manifest is not part of a model
 
     changed = model / "assets" / "left"
     changed.write_bytes(b"xyz")
@@ -232,7 +230,7 @@ def test_the_newest_is_the_same_only_if_every_file_is(model: Path, versions: Loc
     assert versions.newest_if_same(str(model)) is None
 
 
-def test_an_older_version_that_is_the_same_does_not_count(model: Path, versions: LocalVersions) -> None:
+def test_older_identical_version_is_ignored(model: Path, versions: LocalVersions) -> None:
     versions.publish(str(model))
     (model / "assets" / "left").write_bytes(b"xyz")
     versions.publish(str(model))
@@ -241,7 +239,7 @@ def test_an_older_version_that_is_the_same_does_not_count(model: Path, versions:
 
 
 @pytest.mark.parametrize("damage", ["{", "", None])
-def test_a_version_without_a_readable_manifest_is_not_the_same(
+def test_unreadable_manifest_is_not_same(
     model: Path, versions: LocalVersions, serving: Path, damage: str | None
 ) -> None:
     versions.publish(str(model))
@@ -250,7 +248,7 @@ def test_a_version_without_a_readable_manifest_is_not_the_same(
     assert versions.newest_if_same(str(model)) is None
 
 
-def test_digests_are_those_of_sha256sum(tmp_path: Path) -> None:
+def test_digests_match_sha256sum(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "abc").write_bytes(b"abc")
     (tmp_path / "empty").touch()
@@ -260,7 +258,7 @@ def test_digests_are_those_of_sha256sum(tmp_path: Path) -> None:
     }
 
 
-def test_a_copy_that_is_not_the_model_is_not_published(
+def test_corrupt_copy_is_not_published(
     model: Path, versions: LocalVersions, serving: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = shutil.copyfile
@@ -272,14 +270,12 @@ def test_a_copy_that_is_not_the_model_is_not_published(
         return copied
 
     monkeypatch.setattr(shutil, "copyfile", rotten)
-    with pytest.raises(OSError, match=r"variables/variables.index is not what it was copied from"):
+    with pytest.raises(OSError, match=r"variables/variables.index differs from its source"):
         versions.publish(str(model))
     assert os.listdir(serving) == []
 
 
-def test_what_a_killed_publisher_left_is_swept_and_what_another_writes_is_not(
-    model: Path, versions: LocalVersions, serving: Path
-) -> None:
+def test_sweep_keeps_active_staging_folders(model: Path, versions: LocalVersions, serving: Path) -> None:
     old, young = serving / ".staging-old", serving / ".staging-young"
     for folder in (old, young):
         (folder / "variables").mkdir(parents=True)
@@ -290,7 +286,7 @@ def test_what_a_killed_publisher_left_is_swept_and_what_another_writes_is_not(
     assert sorted(os.listdir(serving)) == [".staging-young", "1"]
 
 
-def test_a_withdrawn_version_is_out_of_the_way_and_comes_back(model: Path, versions: LocalVersions) -> None:
+def test_withdrawn_version_can_be_restored(model: Path, versions: LocalVersions) -> None:
     for size in (3, 4, 5):
         (model / "assets" / "left").write_bytes(bytes(range(size)))
         versions.publish(str(model))
@@ -299,16 +295,16 @@ def test_a_withdrawn_version_is_out_of_the_way_and_comes_back(model: Path, versi
     assert versions.withdrawn_if_same(str(model)) == 3
     assert versions.withdraw() == (2, 1)
     assert versions.withdrawn() == [2, 3]
-    with pytest.raises(LookupError, match=r"holds 1 version\(s\); there is no earlier one"):
+    with pytest.raises(LookupError, match=r"has 1 version\(s\). There is no earlier version"):
         versions.withdraw()
     assert versions.restore() == (2, 1)
     assert versions.restore() == (3, 2)
-    with pytest.raises(LookupError, match="holds no version that was withdrawn"):
+    with pytest.raises(LookupError, match="has no withdrawn version"):
         versions.restore()
     assert versions.newest_if_same(str(model)) == 3
 
 
-def test_a_withdrawn_number_is_never_given_again(model: Path, versions: LocalVersions) -> None:
+def test_withdrawn_number_is_not_reused(model: Path, versions: LocalVersions) -> None:
     for _ in range(3):
         versions.publish(str(model))
     versions.withdraw()
@@ -318,7 +314,7 @@ def test_a_withdrawn_number_is_never_given_again(model: Path, versions: LocalVer
     assert versions.published() == [1, 2, 4]
 
 
-def test_withdrawn_versions_go_with_their_time(model: Path, versions: LocalVersions, serving: Path) -> None:
+def test_old_withdrawn_versions_are_retired(model: Path, versions: LocalVersions, serving: Path) -> None:
     for _ in range(3):
         versions.publish(str(model))
     versions.withdraw()

@@ -1,4 +1,4 @@
-"""Publishing behind a URL, on TensorFlow's file system in memory."""
+"""Publishing behind a URL, on TensorFlow's in-memory file system."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def _files(folder: str) -> dict[str, bytes]:
     return {name: tf.io.gfile.GFile(f"{folder}/{name}", "rb").read() for name in remote.files_below(folder)}
 
 
-def test_a_place_is_chosen_by_its_scheme(directory: str) -> None:
+def test_scheme_selects_implementation(directory: str) -> None:
     assert [type(places.at(where)) for where in (directory, "/models")] == [RemoteVersions, LocalVersions]
     assert places.at(directory).directory == directory
 
 
-def test_versions_count_up_and_hold_the_models_files(model: Path, versions: RemoteVersions, directory: str) -> None:
+def test_versions_count_up(model: Path, versions: RemoteVersions, directory: str) -> None:
     assert versions.published() == []
     assert [versions.publish(str(model)) for _ in range(2)] == [1, 2]
     found = _files(f"{directory}/2")
@@ -59,16 +59,14 @@ def test_versions_count_up_and_hold_the_models_files(model: Path, versions: Remo
     assert not [name for name in tf.io.gfile.listdir(directory) if name.startswith(".claim")]
 
 
-def test_the_card_goes_with_the_version(model: Path, versions: RemoteVersions, directory: str, tmp_path: Path) -> None:
+def test_card_is_published(model: Path, versions: RemoteVersions, directory: str, tmp_path: Path) -> None:
     (tmp_path / "card.md").write_text("# a model")
     assert versions.publish(str(model), str(tmp_path / "card.md")) == 1
     assert _files(f"{directory}/1")["assets.extra/model_card.md"] == b"# a model"
     assert versions.newest_if_same(str(model)) == 1
 
 
-def test_a_version_has_no_graph_before_everything_else_is_there(
-    model: Path, versions: RemoteVersions, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_graph_is_copied_last(model: Path, versions: RemoteVersions, monkeypatch: pytest.MonkeyPatch) -> None:
     copy, seen = remote._copy, []
 
     def watched(source: str, target: str) -> None:
@@ -81,7 +79,7 @@ def test_a_version_has_no_graph_before_everything_else_is_there(
     assert [versions for _, versions in seen] == [[], [], [1]]
 
 
-def test_an_interrupted_copy_is_no_version_and_its_number_is_not_given_again(
+def test_interrupted_copy_reserves_its_number(
     model: Path, versions: RemoteVersions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = remote._copy
@@ -100,7 +98,7 @@ def test_an_interrupted_copy_is_no_version_and_its_number_is_not_given_again(
     assert versions.published() == [2]
 
 
-def test_publishers_at_once_get_different_versions(model: Path, versions: RemoteVersions) -> None:
+def test_concurrent_publishers_get_different_versions(model: Path, versions: RemoteVersions) -> None:
     start = threading.Barrier(3)
 
     def publish_one(_: int) -> int:
@@ -111,7 +109,7 @@ def test_publishers_at_once_get_different_versions(model: Path, versions: Remote
         assert sorted(pool.map(publish_one, range(3))) == [1, 2, 3]
 
 
-def test_the_same_model_is_known_again(model: Path, versions: RemoteVersions) -> None:
+def test_same_model_is_recognized(model: Path, versions: RemoteVersions) -> None:
     assert versions.newest_if_same(str(model)) is None
     versions.publish(str(model))
     assert versions.newest_if_same(str(model)) == 1
@@ -127,11 +125,11 @@ def test_withdrawing_and_restoring(model: Path, versions: RemoteVersions, direct
     assert versions.withdraw() == (2, 1)
     assert (versions.published(), versions.withdrawn()) == ([1], [2])
     assert versions.withdrawn_if_same(str(model)) == 2
-    with pytest.raises(LookupError, match="no earlier one"):
+    with pytest.raises(LookupError, match="no earlier version"):
         versions.withdraw()
     assert versions.restore() == (2, 1)
     assert _files(f"{directory}/2") == before
-    with pytest.raises(LookupError, match="no version that was withdrawn"):
+    with pytest.raises(LookupError, match="no withdrawn version"):
         versions.restore()
     versions.withdraw()
     assert versions.publish(str(model)) == 3
@@ -139,7 +137,7 @@ def test_withdrawing_and_restoring(model: Path, versions: RemoteVersions, direct
         versions.restore()
 
 
-def test_retention_keeps_the_newest(model: Path, versions: RemoteVersions, directory: str) -> None:
+def test_retention_keeps_newest_versions(model: Path, versions: RemoteVersions, directory: str) -> None:
     for _ in range(4):
         versions.publish(str(model))
     versions.retire(2)

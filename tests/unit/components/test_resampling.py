@@ -8,8 +8,8 @@ import pytest
 from components import resampling
 
 
-def test_the_interval_of_a_mean_is_the_one_of_theory() -> None:
-    """Of 400 normal values the mean is within 1.96 standard errors in 95 of 100 cases."""
+def test_interval_of_mean_matches_theory() -> None:
+    """The mean of 400 normal values is within 1.96 standard errors in 95 of 100 cases."""
     values = np.random.default_rng(6).normal(3, 2, 400)
     low, high = resampling.mean_interval(values)
     error = values.std() / 20
@@ -18,7 +18,7 @@ def test_the_interval_of_a_mean_is_the_one_of_theory() -> None:
     assert np.isnan(resampling.mean_interval(np.zeros(0))).all()
 
 
-def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
+def test_intervals_have_nominal_coverage() -> None:
     draw = np.random.default_rng(7)
     intervals = [resampling.mean_interval(draw.normal(1, 1, 60), seed=number) for number in range(200)]
     assert 0.89 < np.mean([low <= 1 <= high for low, high in intervals]) < 0.99

@@ -1,4 +1,4 @@
-"""Rules at, below and above their bounds; what cannot be judged; the verdict on disk."""
+"""Rules at, below and above their bounds, rules without a value, and the verdict file."""
 
 from __future__ import annotations
 
@@ -49,9 +49,7 @@ def figures(value: float | None, count: int = 10, **others: float | None) -> lis
     ],
 )
 @pytest.mark.parametrize("slice_", ["", "left_tail"])
-def test_a_rule_at_below_and_above_its_bound(
-    rule: Rule, value: float, other: float | None, ok: bool, slice_: str
-) -> None:
+def test_rule_around_its_bound(rule: Rule, value: float, other: float | None, ok: bool, slice_: str) -> None:
     rule = Rule(rule.metric, rule.below, rule.above, rule.better_than, rule.margin, slice_)
     others = {str(rule.other): other} if rule.other else {}
     (result,) = judge([rule], figures(value, **others))
@@ -61,18 +59,18 @@ def test_a_rule_at_below_and_above_its_bound(
     assert result.rule.startswith(f"{rule.metric} on left_tail" if slice_ else rule.metric)
 
 
-def test_baselines_are_those_of_the_kind_of_metric() -> None:
+def test_baseline_depends_on_metric_kind() -> None:
     assert Rule("rmse", better_than="baseline").other == "mean"
     assert Rule("ndcg@10", better_than="baseline").other == "popularity"
     assert Rule("rmse", better_than="biases").other == "biases"
 
 
-def test_all_rules_are_judged_not_only_the_first_that_fails() -> None:
+def test_every_rule_is_judged() -> None:
     rules = [Rule("rmse", below=0.1), Rule("auc", above=0.1), Rule("ndcg@10", above=3.0, slice="left_tail")]
     assert [result.ok for result in judge(rules, figures(2.0))] == [False, True, False]
 
 
-def test_nothing_to_compare_with_holds_and_so_does_a_slice_without_rows() -> None:
+def test_missing_comparison_or_rows_holds() -> None:
     (first_run,) = judge([Rule("rmse", better_than="last_blessed")], figures(2.0, mean=1.0))
     assert (first_run.ok, first_run.bound) == (True, None)
     (no_rows,) = judge([Rule("rmse", below=0.1)], figures(None, count=0))
@@ -80,17 +78,17 @@ def test_nothing_to_compare_with_holds_and_so_does_a_slice_without_rows() -> Non
     assert "no rows" in str(no_rows)
 
 
-def test_rows_without_a_value_bless_nothing() -> None:
+def test_missing_value_fails_rule() -> None:
     (no_value,) = judge([Rule("auc", above=0.1)], figures(None, count=5))
     assert not no_value.ok
 
 
-def test_a_rule_on_what_nobody_measured_is_a_fault_of_ours() -> None:
+def test_missing_figure_raises() -> None:
     with pytest.raises(KeyError):
         judge([Rule("recall@3", above=0.1)], figures(1.0))
 
 
-def test_the_verdict_survives_the_disk(tmp_path: Path) -> None:
+def test_verdict_round_trips(tmp_path: Path) -> None:
     found = figures(2.0, mean=1.0, last_blessed=None)
     verdict = Verdict(found, judge([Rule("rmse", below=3.0)], found), {"unit": {"center": 3.5, "scale": 1.0}})
     write_verdict(verdict, str(tmp_path))
@@ -99,7 +97,7 @@ def test_the_verdict_survives_the_disk(tmp_path: Path) -> None:
     assert not Verdict(found, [], {}).blessed
 
 
-def test_settings_survive_json_and_say_what_needs_an_interval() -> None:
+def test_settings_round_trip_and_list_intervals() -> None:
     rules = (Rule("rmse", better_than="baseline"), Rule("rmse", better_than="biases"), Rule("auc", above=0.6))
     settings = EvaluationSettings(rules, True, False, ("known",))
     assert EvaluationSettings.from_json(settings.to_json()) == settings
@@ -107,17 +105,17 @@ def test_settings_survive_json_and_say_what_needs_an_interval() -> None:
 
 
 @pytest.mark.parametrize("metric", ["rmse", "recall@10", "sampled_ndcg@5", "mrr", "sampled_map", "coverage@7"])
-def test_metrics_that_there_are(metric: str) -> None:
+def test_known_metric_is_accepted(metric: str) -> None:
     assert check_metric(metric) == metric
 
 
 @pytest.mark.parametrize("metric", ["rsme", "recall", "sampled_rmse", "sampled_coverage@5", "recall@-1", ""])
-def test_metrics_that_there_are_not(metric: str) -> None:
-    with pytest.raises(ValueError, match="there are rmse, mae, auc"):
+def test_unknown_metric_is_refused(metric: str) -> None:
+    with pytest.raises(ValueError, match=r"unknown metric\. Choose rmse, mae, auc"):
         check_metric(metric)
 
 
-def test_slices_of_rankings_are_those_of_left_entities() -> None:
+def test_rankings_have_left_slices_only() -> None:
     check_slice("rmse", "unknown")
     check_slice("ndcg@10", "left_tail")
     with pytest.raises(ValueError, match="ndcg@10 is measured on left_head, left_middle, left_tail"):

@@ -1,4 +1,4 @@
-"""Score metrics against scikit-learn and SciPy; weights against rows repeated; slices, baselines and intervals."""
+"""Score metrics against scikit-learn and SciPy, weights against repeated rows, slices, baselines and intervals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from components.evaluator.metrics import ADDITIVE, Answers, Labels, Order, ranke
 from components.evaluator.names import SCORE_METRICS
 from components.evaluator.slices import LEFT, SLICES, Cuts
 
-# Few distinct numbers, so that many are equal.
+# Few distinct numbers, so that many values are equal.
 NUMBERS = st.integers(-4, 4).map(float)
 ROWS = st.lists(st.tuples(NUMBERS, NUMBERS, st.integers(0, 3)), min_size=2, max_size=30)
 
@@ -35,7 +35,7 @@ def additive(metric: str, labels: Labels, answers: Answers) -> float:
 
 
 @given(ROWS)
-def test_sums_are_those_of_scikit_learn(rows: list) -> None:
+def test_additive_metrics_match_scikit_learn(rows: list) -> None:
     labels, answers, _ = columns(rows)
     mean_squared = sklearn.metrics.mean_squared_error(labels.value, answers.value)
     assert additive("rmse", labels, answers) == pytest.approx(math.sqrt(mean_squared))
@@ -46,7 +46,7 @@ def test_sums_are_those_of_scikit_learn(rows: list) -> None:
 
 
 @given(ROWS)
-def test_weighted_auc_is_that_of_scikit_learn_and_of_rows_repeated(rows: list) -> None:
+def test_weighted_auc_matches_repeated_rows(rows: list) -> None:
     labels, answers, weight = columns(rows)
     repeated = np.repeat(np.arange(len(rows)), weight.astype(int))
     assume(len(set(labels.positive[repeated].tolist())) == 2)
@@ -57,7 +57,7 @@ def test_weighted_auc_is_that_of_scikit_learn_and_of_rows_repeated(rows: list) -
 
 
 @given(ROWS)
-def test_weighted_spearman_is_that_of_scipy_on_rows_repeated(rows: list) -> None:
+def test_weighted_spearman_matches_scipy(rows: list) -> None:
     labels, answers, weight = columns(rows)
     repeated = np.repeat(np.arange(len(rows)), weight.astype(int))
     assume(len(set(labels.value[repeated])) > 1 and len(set(answers.value[repeated])) > 1)
@@ -65,7 +65,7 @@ def test_weighted_spearman_is_that_of_scipy_on_rows_repeated(rows: list) -> None
     assert found == pytest.approx(scipy.stats.spearmanr(answers.value[repeated], labels.value[repeated])[0], abs=1e-9)
 
 
-def test_constants_say_nothing() -> None:
+def test_constant_values_have_no_signal() -> None:
     labels = Labels(np.array([1.0, 2.0]), np.array([True, True]))
     constant = Answers(np.ones(2), np.ones(2))
     assert math.isnan(ranked("auc", labels, constant)(np.ones(2)))
@@ -73,11 +73,11 @@ def test_constants_say_nothing() -> None:
     assert math.isnan(ranked("spearman", Labels(np.ones(2), labels.positive), labels)(np.ones(2)))
 
 
-def test_calibration_by_hand() -> None:
-    """Ten bins of ten rows; the values of one bin are 0.5 too high, those of another 1.5 too low."""
+def test_calibration_of_planted_bins() -> None:
+    """Ten bins of ten rows. The values of one bin are 0.5 too high, those of another 1.5 too low."""
     value = np.repeat(np.arange(10.0), 10)
     label = value - np.where(value == 3, 0.5, 0) + np.where(value == 7, 1.5, 0)
-    # Within a bin, errors that cancel out do not count.
+    # Within a bin, opposite errors cancel.
     label[::2] += 1
     label[1::2] -= 1
     found = additive("calibration", Labels(label, label > 0), Answers(value, value))
@@ -85,7 +85,7 @@ def test_calibration_by_hand() -> None:
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=40))
-def test_head_and_middle_hold_a_third_and_two_thirds_and_no_more_than_needed(counts: list[int]) -> None:
+def test_head_and_middle_are_minimal_thirds(counts: list[int]) -> None:
     found = np.array(counts)
     assume(found.sum() > 0)
     cuts = Cuts.of(found)
@@ -108,7 +108,7 @@ def coded(train: list[tuple[int, int, float]], held_out: list[tuple[int, int, fl
     return CodedPairs(ids[0], ids[1], split(train), split(held_out))
 
 
-def test_baselines_find_planted_biases_and_shrink_the_rare() -> None:
+def test_baselines_recover_and_shrink_biases() -> None:
     draw = np.random.default_rng(1)
     left, right = draw.normal(0, 1, 20), draw.normal(0, 1, 20)
     train = [(i, j, 3 + left[i] + right[j]) for i in range(20) for j in range(20) for _ in range(20)]
@@ -116,7 +116,7 @@ def test_baselines_find_planted_biases_and_shrink_the_rare() -> None:
     assert baselines.mean(pairs).tolist() == pytest.approx([np.mean([row[2] for row in train])] * 3)
     found = baselines.biases(pairs)
     assert found[0] == pytest.approx(3 + left[1] + right[2], abs=0.1)
-    # A left entity that was never seen has no bias, a pair of such ones is the mean.
+    # An unseen left entity has no bias. A pair of two unseen entities gets the mean.
     assert found[1] == pytest.approx(baselines.mean(pairs)[0] + right[2] - right.mean(), abs=0.1)
     assert found[2] == pytest.approx(baselines.mean(pairs)[0])
 
@@ -130,7 +130,7 @@ def rows_of(count: int = 600, entities: int = 40) -> Measured:
     return Measured(labels, Answers(good, good), others, draw.integers(0, entities, count))
 
 
-def test_every_metric_on_every_slice_and_intervals_where_they_are_wanted() -> None:
+def test_figures_and_wanted_intervals() -> None:
     rows = rows_of()
     masks = {name: np.arange(600) % (place + 2) == 0 for place, name in enumerate(SLICES)}
     masks["unknown"] = np.zeros(600, bool)
@@ -149,7 +149,7 @@ def test_every_metric_on_every_slice_and_intervals_where_they_are_wanted() -> No
     assert find(figures, "rmse", "left_tail").value == pytest.approx(expected)
 
 
-def test_an_equal_model_differs_by_nothing_and_a_worse_one_surely() -> None:
+def test_differences_of_equal_and_worse_models() -> None:
     figures = measure(rows_of(), {}, {("auc", ""): frozenset({"mean", "last_blessed"})})
     for metric in ("rmse", "auc"):
         figure = find(figures, metric)
@@ -159,7 +159,7 @@ def test_an_equal_model_differs_by_nothing_and_a_worse_one_surely() -> None:
 
 
 def plain_bootstrap(figure: Figure, rows: Measured, draws: int = 400) -> tuple[float, float]:
-    """Entities drawn one by one, their rows put together, the error of those: with loops."""
+    """Draws entities one by one in a loop, concatenates their rows, and computes the error."""
     draw = np.random.default_rng(9)
     of = [np.flatnonzero(rows.entity == entity) for entity in range(rows.entity.max() + 1)]
     found = []
@@ -174,7 +174,7 @@ def plain_bootstrap(figure: Figure, rows: Measured, draws: int = 400) -> tuple[f
 
 
 @pytest.mark.parametrize("metric", ["rmse", "auc"])
-def test_intervals_are_those_of_a_plain_bootstrap(metric: str) -> None:
+def test_intervals_match_plain_bootstrap(metric: str) -> None:
     rows = rows_of(400, 25)
     figure = find(measure(rows, {}, {(metric, ""): frozenset()}), metric)
     low, high = plain_bootstrap(figure, rows)
@@ -183,7 +183,7 @@ def test_intervals_are_those_of_a_plain_bootstrap(metric: str) -> None:
 
 @settings(deadline=None)
 @given(ROWS)
-def test_no_rows_are_lost_on_the_way_to_slices(rows: list) -> None:
+def test_slices_cover_every_row(rows: list) -> None:
     labels, answers, _ = columns(rows)
     measured = Measured(labels, answers, {}, np.arange(len(rows)))
     figures = measure(measured, {"positive": labels.positive, "negative": ~labels.positive}, {})

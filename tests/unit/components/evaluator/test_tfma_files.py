@@ -1,4 +1,4 @@
-"""What the Evaluator writes for TensorFlow Model Analysis, read back by TFMA itself."""
+"""Reads the Evaluator's files for TensorFlow Model Analysis with TFMA itself."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def evaluation(tmp_path: Path) -> str:
     return str(tmp_path)
 
 
-def test_metrics_of_every_slice_with_intervals(evaluation: str) -> None:
+def test_metrics_have_slices_and_intervals(evaluation: str) -> None:
     result = model_eval_lib.load_eval_result(evaluation)
     metrics = {slice_: by_output[""][""] for slice_, by_output in result.slicing_metrics}
     assert metrics == {
@@ -51,7 +51,7 @@ def test_metrics_of_every_slice_with_intervals(evaluation: str) -> None:
     ]  # fmt: skip
 
 
-def test_rules_that_do_not_hold(evaluation: str) -> None:
+def test_failed_rules_are_listed(evaluation: str) -> None:
     validation = model_eval_lib.load_validation_result(evaluation)
     assert not validation.validation_ok
     failures = {
@@ -67,7 +67,7 @@ def test_rules_that_do_not_hold(evaluation: str) -> None:
     }
 
 
-def test_rules_that_all_hold(tmp_path: Path) -> None:
+def test_passing_rules_validate(tmp_path: Path) -> None:
     write_tfma_files(Verdict(_FIGURES, judge(_RULES[:1], _FIGURES)), _RULES[:1], str(tmp_path))
     validation = model_eval_lib.load_validation_result(str(tmp_path))
     assert validation.validation_ok

@@ -1,4 +1,4 @@
-"""Record boundaries against a plain state machine, whatever the size of the blocks."""
+"""Compares record boundaries with a plain state machine for any block size."""
 
 import io
 
@@ -12,7 +12,7 @@ from components.pair_example_gen.records import FAULTS, MAX_RECORD_BYTES, read_b
 
 COMMA = ord(",")
 
-# What decides anything, in unlucky proportions.
+# The characters that affect records, with an adverse distribution.
 hostile_text = st.lists(
     st.sampled_from([b'"', b'""', b",", b"\n", b"\r\n", b"\r", b"a", b"bc", b"\xff"]), max_size=40
 ).map(b"".join)
@@ -28,7 +28,7 @@ def records(data, quoted=True, block_bytes=1 << 20, max_record=MAX_RECORD_BYTES,
 
 @given(hostile_text, st.integers(1, 30), st.sampled_from([12, MAX_RECORD_BYTES]))
 @settings(max_examples=400, deadline=None)
-def test_the_size_of_the_blocks_changes_nothing(data, block_bytes, max_record):
+def test_block_size_keeps_records(data, block_bytes, max_record):
     whole = records(data, max_record=max_record)
     cut = records(data, block_bytes=block_bytes, max_record=max_record)
     assert [(line, raw[:max_record], fault) for line, raw, fault in whole] == [
@@ -38,7 +38,7 @@ def test_the_size_of_the_blocks_changes_nothing(data, block_bytes, max_record):
 
 @given(hostile_text)
 @settings(max_examples=400, deadline=None)
-def test_every_block_ends_where_reading_can_start_afresh(data):
+def test_block_ends_are_restart_points(data):
     whole = records(data)
     for block in read_blocks(io.BytesIO(data), COMMA, True, 1, 3):
         rest = records(data[block.used :], first_line=block.next_line)
@@ -47,13 +47,13 @@ def test_every_block_ends_where_reading_can_start_afresh(data):
 
 @given(hostile_text, st.booleans())
 @settings(max_examples=400, deadline=None)
-def test_parity_and_walking_agree_where_parity_is_sure(data, final):
+def test_parity_matches_walk(data, final):
     assume(data)
     sure = find_records_by_parity(data, COMMA, final, MAX_RECORD_BYTES)
     walked = find_quoted_records(data, COMMA, final, MAX_RECORD_BYTES)
     if sure is None:
         return
-    # Where more is to come, the walk may decide on more of it.
+    # With more data to come, the walk may already accept more records.
     count, marks = len(sure.starts), len(sure.opens)
     assert sure.starts.tolist() == walked.starts[:count].tolist()
     assert sure.ends.tolist() == walked.ends[:count].tolist()
@@ -65,7 +65,7 @@ def test_parity_and_walking_agree_where_parity_is_sure(data, final):
 
 @given(hostile_text)
 @settings(max_examples=400, deadline=None)
-def test_no_byte_is_lost_but_line_ends(data):
+def test_only_line_ends_are_dropped(data):
     text = b"".join(raw for _, raw, _ in records(data))
     assert text.translate(None, b"\r\n") == data.translate(None, b"\r\n")
 
@@ -85,22 +85,22 @@ def test_no_byte_is_lost_but_line_ends(data):
         (b'"a\rb"\r\n', [(1, b'"a\rb"', "")]),
     ],
 )
-def test_records(text, expected):
+def test_record_boundaries_and_faults(text, expected):
     assert records(text) == expected
 
 
 @pytest.mark.parametrize("quoted", [True, False])
 @pytest.mark.parametrize("block_bytes", [7, 64, 1 << 20])
-def test_a_line_without_an_end_is_never_held_whole(quoted, block_bytes):
+def test_endless_line_is_truncated(quoted, block_bytes):
     found = records(b"a,b\n" + b"x" * 500 + b"\nc,d\n", quoted, block_bytes, max_record=100)
     assert [(line, fault) for line, _, fault in found] == [(1, ""), (2, FAULTS[1]), (3, "")]
     assert found[1][1].startswith(b"x" * 100)
 
 
-def test_lines_are_not_quoted_where_quotes_mean_nothing():
+def test_unquoted_dialect_ignores_quotes():
     assert records(b'"a\nb",c\n', quoted=False) == [(1, b'"a', ""), (2, b'b",c', "")]
 
 
-def test_block_arrays_are_typed_as_described():
+def test_block_arrays_are_uint8():
     (block,) = read_blocks(io.BytesIO(b"a,b\n"), COMMA, True)
     assert block.data.dtype == np.uint8 and block.faults.dtype == np.uint8

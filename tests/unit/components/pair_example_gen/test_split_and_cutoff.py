@@ -1,4 +1,4 @@
-"""The hash that splits, the point in time, and duplicates, against plain Python."""
+"""Compares the split hash, the cutoff time and the duplicate policies with plain Python."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ times = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, m
 
 
 @given(times, st.floats(0.01, 0.99), st.integers(1, 7))
-def test_the_cutoff_is_the_latest_with_enough_rows(values, fraction, pieces):
+def test_cutoff_is_latest_sufficient_time(values, fraction, pieces):
     parts = [np.array(values[start::pieces]) for start in range(pieces)]
     wanted = sorted(values, reverse=True)[max(math.ceil(fraction * len(values)), 1) - 1]
     assert find_cutoff(lambda: iter(parts), fraction) == wanted
 
 
-def test_no_rows_have_no_cutoff():
-    with pytest.raises(ValueError, match="no rows"):
+def test_cutoff_without_rows_raises():
+    with pytest.raises(ValueError, match="there are no rows"):
         find_cutoff(lambda: iter([np.zeros(0)]), 0.1)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=20))
-def test_a_hash_depends_on_the_bytes_alone(values):
+def test_hash_depends_on_bytes_only(values):
     whole = hash_bytes(pa.array(values, pa.binary()))
     alone = [hash_bytes(pa.array([value], pa.binary()))[0] for value in values]
     assert whole.tolist() == alone
@@ -38,7 +38,7 @@ def test_a_hash_depends_on_the_bytes_alone(values):
 
 
 @pytest.mark.parametrize("by", ["pair", "left"])
-def test_the_eval_split_is_as_large_as_asked_for(by):
+def test_eval_split_has_requested_size(by):
     left = pa.array([f"l{n}" for n in range(20_000)]).cast(pa.binary())
     right = pa.array([f"r{n % 7}" for n in range(20_000)]).cast(pa.binary())
     assert in_eval(left, right, by, 0.1).mean() == pytest.approx(0.1, abs=0.01)
@@ -78,14 +78,14 @@ def as_rows(pairs):
 
 
 @given(rows)
-def test_last(values):
+def test_last_keeps_newest_row(values):
     pairs = table(values)
     wanted = [max(enumerate(group), key=lambda at: (at[1][4], at[0]))[1] for group in by_pair(values).values()]
     assert as_rows(duplicates.keep_last(pairs, duplicates.group(pairs))) == sorted(wanted)
 
 
 @given(rows)
-def test_mean(values):
+def test_mean_weights_scores(values):
     pairs = table(values)
     wanted = []
     for (left, right), group in by_pair(values).items():
@@ -98,7 +98,7 @@ def test_mean(values):
 
 
 @given(rows)
-def test_a_pair_is_as_new_as_its_newest_row(values):
+def test_pair_gets_its_newest_time(values):
     pairs = table(values)
     newest = {pair: max(row[4] for row in group) for pair, group in by_pair(values).items()}
     found = duplicates.with_newest_time(pairs, duplicates.group(pairs))
@@ -106,7 +106,7 @@ def test_a_pair_is_as_new_as_its_newest_row(values):
 
 
 @given(rows)
-def test_repeated(values):
+def test_repeated_counts_and_shows_pairs(values):
     pairs = table(values)
     count, shown = duplicates.repeated(pairs, duplicates.group(pairs), 2)
     several = [pair for pair, group in by_pair(values).items() if len(group) > 1]

@@ -1,4 +1,4 @@
-"""Any table of valid rows with any bad rows mixed in, in any format: exactly the good rows, the rest set aside."""
+"""Reads random tables of good and bad rows in every format, and expects exactly the good rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ bad = st.one_of(
     st.tuples(ids, ids, st.sampled_from([np.inf, -np.inf, np.nan]), st.just("score is not finite")),
 )
 tables = st.lists(st.one_of(good, good, bad), min_size=1, max_size=30)
-# What only text can hold.
+# Faults that only text can have.
 text_rows = st.one_of(
     st.tuples(st.just(b"a,b"), st.just("2 fields instead of 3")),
     st.tuples(st.just(b"a,b,1,2"), st.just("4 fields instead of 3")),
@@ -45,7 +45,7 @@ text_rows = st.one_of(
 
 
 def read(path: Path, chunk_bytes: int = 1 << 20, layout: Layout = LAYOUT):
-    """Good rows, and bad ones as (place, reason), of all pieces of a file in their order."""
+    """Returns the good rows of all chunks in order, and the bad ones as (place, reason)."""
     rules = RowRules(Settings(layout, "pair", 0.1, 1.0, max_id_bytes=32))
     kept, aside = [], []
     for chunk in chunks.cut(0, str(path), layout, chunk_bytes):
@@ -64,7 +64,7 @@ def quoted(value: bytes) -> bytes:
 
 
 def csv_text(rows, line_end: bytes, bom: bool):
-    """CSV, and what must come of it."""
+    """Returns CSV text and the expected rows."""
     lines, line, kept, aside = [b"left,right,score"], 2, [], []
     for row in rows:
         if len(row) == 2:
@@ -87,7 +87,7 @@ def csv_text(rows, line_end: bytes, bom: bool):
     st.sampled_from([b"\n", b"\r\n"]), st.booleans(), st.booleans(), st.sampled_from([1, 50, 1 << 20]),
 )  # fmt: skip
 @settings(max_examples=200)
-def test_csv(rows, line_end, bom, compressed, chunk_bytes):
+def test_csv_good_and_bad_rows(rows, line_end, bom, compressed, chunk_bytes):
     text, kept, aside = csv_text(rows, line_end, bom)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "pairs.csv.gz" if compressed else "pairs.csv")
@@ -97,7 +97,7 @@ def test_csv(rows, line_end, bom, compressed, chunk_bytes):
 
 @given(tables, st.integers(1, 10), st.sampled_from([1, 1 << 20]))
 @settings(max_examples=80)
-def test_parquet(rows, group_rows, chunk_bytes):
+def test_parquet_good_and_bad_rows(rows, group_rows, chunk_bytes):
     left, right, score, _ = zip(*rows, strict=True)
     table = pa.table({"left": pa.array(left, pa.binary()), "right": pa.array(right, pa.binary()), "score": score})
     with tempfile.TemporaryDirectory() as folder:
@@ -111,7 +111,7 @@ def test_parquet(rows, group_rows, chunk_bytes):
 @pytest.mark.tensorflow
 @given(tables, st.booleans())
 @settings(max_examples=30)
-def test_tfrecord(rows, compressed):
+def test_tfrecord_good_and_bad_rows(rows, compressed):
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder:
@@ -133,7 +133,7 @@ def test_tfrecord(rows, compressed):
         st.lists(st.text(st.sampled_from('ab",\n é'), max_size=6), min_size=3, max_size=3), min_size=1, max_size=30
     )
 )
-def test_what_pythons_csv_writes_is_read_as_python_reads_it(rows):
+def test_output_of_python_csv_is_read(rows):
     rows = [[*row[:2], "1", row[2]] for row in rows]
     text = io.StringIO(newline="")
     csv.writer(text).writerows([["left", "right", "score", "note"], *rows])

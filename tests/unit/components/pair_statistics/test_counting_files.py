@@ -1,4 +1,4 @@
-"""Counting whole files: all rows, or the same random share of them every time."""
+"""Counts whole files: all rows, or a reproducible random sample."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ def test_all_rows_are_counted(file: str) -> None:
     }
 
 
-def test_a_sample_is_a_share_of_the_rows_and_the_same_every_time(file: str) -> None:
+def test_sample_is_reproducible_share(file: str) -> None:
     sample = count_file(file, 0.25)
     # Five standard deviations of a binomial draw.
     assert abs(sample.rows - ROWS / 4) < 5 * (ROWS * 0.25 * 0.75) ** 0.5
     assert np.array_equal(sample.scores, count_file(file, 0.25).scores)
-    # From all over the file, not from its head.
+    # The sample comes from the whole file, not from its beginning.
     assert abs(float(sample.scores.mean()) - ROWS / 2) < ROWS / 20
     assert set(sample.right["id"].to_pylist()) == {b"r%d" % score for score in sample.scores.astype(int)}
 
 
-def test_a_split_survives_the_disk(file: str, tmp_path: Path) -> None:
+def test_split_round_trips(file: str, tmp_path: Path) -> None:
     found = count_file(file, 1.0)
     write_split(found, str(tmp_path), "train")
     again = read_split(str(tmp_path), "train")

@@ -1,4 +1,4 @@
-"""Counting: any cut of the rows into batches gives the same distribution, and TFDV agrees with its protos."""
+"""Counting: any division into batches gives the same distribution, and TFDV agrees with the protos."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def same(a: Distribution, b: Distribution) -> bool:
 
 
 @given(rows, st.integers(0, 40), st.integers(0, 40))
-def test_any_cut_into_batches_merges_to_the_whole(table: Rows, first: int, second: int) -> None:
+def test_merged_batches_equal_whole(table: Rows, first: int, second: int) -> None:
     low, high = sorted((first, second))
     parts = [distribution.of_batch(batch(part)) for part in (table[:low], table[low:high], table[high:])]
     assert same(distribution.merge(parts), distribution.of_batch(batch(table)))
 
 
 @given(rows)
-def test_counts_are_the_counter_of_plain_python(table: Rows) -> None:
+def test_counts_match_plain_python(table: Rows) -> None:
     found = distribution.of_batch(batch(table))
     expected = Counter(left for left, _, _ in table)
     assert dict(zip(found.left["id"].to_pylist(), found.left["count"].to_pylist(), strict=True)) == expected
@@ -51,7 +51,7 @@ def test_counts_are_the_counter_of_plain_python(table: Rows) -> None:
     assert found.scores.tolist() == sorted(score for _, _, score in table)
 
 
-def test_distribution_survives_the_disk(tmp_path: Path) -> None:
+def test_distribution_round_trips(tmp_path: Path) -> None:
     found = distribution.of_batch(batch([(b"a", "é".encode(), 1.5), (b"a", b"\x00 ", -2.0)]))
     distribution.write(found, str(tmp_path / "d"))
     assert same(distribution.read(str(tmp_path / "d")), found)
@@ -66,8 +66,8 @@ def planted() -> tuple[Rows, Distribution]:
     return table, distribution.of_batch(batch(table))
 
 
-def test_protos_agree_with_tensorflow_data_validation(planted: tuple[Rows, Distribution]) -> None:
-    """TFDV's own statistics of the same rows."""
+def test_protos_match_tfdv(planted: tuple[Rows, Distribution]) -> None:
+    """Compares with TFDV's own statistics of the same rows."""
     table, found = planted
     import pandas as pd
 
@@ -101,7 +101,7 @@ def test_curated_schema_finds_no_anomaly(planted: tuple[Rows, Distribution]) -> 
     assert not anomalies.anomaly_info, anomalies
 
 
-def test_schema_with_a_domain_finds_scores_outside(planted: tuple[Rows, Distribution]) -> None:
+def test_schema_domain_reports_outliers(planted: tuple[Rows, Distribution]) -> None:
     schema = text_format.Parse(SCHEMA.read_text(), schema_pb2.Schema())
     score = next(feature for feature in schema.feature if feature.name == "score")
     score.float_domain.max = 1.0
@@ -109,7 +109,7 @@ def test_schema_with_a_domain_finds_scores_outside(planted: tuple[Rows, Distribu
     assert list(anomalies.anomaly_info) == ["score"]
 
 
-def test_positives_have_no_score_and_their_own_schema(planted: tuple[Rows, Distribution], tmp_path: Path) -> None:
+def test_positives_use_their_own_schema(planted: tuple[Rows, Distribution], tmp_path: Path) -> None:
     scored = batch(planted[0])
     found = distribution.merge(
         [distribution.of_batch(part.select(["left_id", "right_id"])) for part in (scored, scored)]
@@ -127,5 +127,5 @@ def test_positives_have_no_score_and_their_own_schema(planted: tuple[Rows, Distr
     assert wrong == {of_positives: [], SCHEMA: ["score"]}
 
 
-def test_no_rows_are_no_features() -> None:
+def test_empty_split_has_no_features() -> None:
     assert statistics_of(distribution.empty()).datasets[0].num_examples == 0

@@ -1,4 +1,4 @@
-"""What is to be found, by plain Python: unknown ids, what was seen, given candidates, a model of other ids."""
+"""Ranking metrics against plain Python: unknown ids, seen pairs, given candidates, a model with other ids."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def ids(side: str, numbers: list[int]) -> pa.Array:
 
 @pytest.fixture
 def pairs() -> CodedPairs:
-    """Right id 24 and left id 11 occur in eval only; some pairs occur in both splits; scores are 0 or 1."""
+    """Right id 24 and left id 11 occur in eval only. Some pairs occur in both splits. Scores are 0 or 1."""
     draw = np.random.default_rng(1)
     train = Columns(
         draw.integers(0, LEFT - 1, 60).astype(np.int32),
@@ -52,7 +52,7 @@ def candidates(tmp_path: Path, pairs: CodedPairs) -> Candidates:
 
 
 def tables(left: list[int], right: list[int], seed: int) -> Tables:
-    """A model that knows these ids in this order, with one row for the others."""
+    """A model that knows these ids in this order, with one row for all other ids."""
     draw = np.random.default_rng(seed)
 
     def side(name: str, known: list[int]) -> Side:
@@ -65,7 +65,7 @@ def tables(left: list[int], right: list[int], seed: int) -> Tables:
 
 
 def plain(model: Tables | None, pairs: CodedPairs, sampled: dict[str, set[str]]) -> dict[str, float]:
-    """The metrics by dictionaries and sorting; without a model by popularity."""
+    """Computes the metrics with dictionaries and sorting. Without a model, ranks by popularity."""
     name = lambda side, codes: [f"{side}{code}" for code in codes.tolist()]  # noqa: E731
     seen: dict[str, set[str]] = {}
     count: dict[str, int] = {}
@@ -111,7 +111,7 @@ def plain(model: Tables | None, pairs: CodedPairs, sampled: dict[str, set[str]])
     return {m: float(np.mean(v)) for m, v in found.items() if v} | {"coverage@3": len(shown) / len(catalogue)}
 
 
-def test_every_model_is_measured_on_the_same_pairs(pairs: CodedPairs, candidates: Candidates) -> None:
+def test_models_share_the_same_pairs(pairs: CodedPairs, candidates: Candidates) -> None:
     task = Task.of(pairs, 0.5, candidates)
     today = tables(list(range(LEFT - 1)), [right for right in range(RIGHT - 1) if right != 7], seed=3)
     older = tables([3, 1, 99], [5, 88, 2, 0, 9], seed=4)
@@ -123,7 +123,7 @@ def test_every_model_is_measured_on_the_same_pairs(pairs: CodedPairs, candidates
     for line in Path(candidates.path).read_text().splitlines()[1:]:
         left, right = line.split(",")
         sampled.setdefault(left, set()).add(right)
-    # A candidate that was seen is still a candidate of the sampled protocol, which is a list of somebody's.
+    # The sampled protocol ranks every given candidate, including seen ones.
     expected = {name: plain(model, pairs, {}) for name, model in (("own", today), ("popularity", None), ("old", older))}
     for metric in METRICS[:6]:
         figure = find(figures, metric)
@@ -135,10 +135,8 @@ def test_every_model_is_measured_on_the_same_pairs(pairs: CodedPairs, candidates
     assert find(figures, "mrr").low <= find(figures, "mrr").value <= find(figures, "mrr").high
 
 
-def test_given_candidates_are_ranked_with_what_is_to_be_found_as_a_set(
-    pairs: CodedPairs, candidates: Candidates
-) -> None:
-    # Nothing was seen: then the sampled protocol is that of the plain one.
+def test_candidates_and_positives_form_a_set(pairs: CodedPairs, candidates: Candidates) -> None:
+    # Without seen pairs, the sampled protocol equals the plain one.
     nothing = Columns(np.full(1, 10, np.int32), np.zeros(1, np.int32), np.ones(1, np.float32))
     pairs = CodedPairs(pairs.left_ids, pairs.right_ids, nothing, pairs.eval)
     task = Task.of(pairs, 0.5, candidates)
@@ -166,6 +164,6 @@ def test_positives_are_all_relevant(pairs: CodedPairs) -> None:
     assert set(zip(task.left[task.relevant.owners].tolist(), task.relevant.rows.tolist(), strict=True)) == held_out
 
 
-def test_settings_survive_json(candidates: Candidates) -> None:
+def test_settings_round_trip(candidates: Candidates) -> None:
     for settings in (RankingSettings(("mrr",)), RankingSettings(("mrr",), ("left_head",), candidates)):
         assert RankingSettings.from_json(settings.to_json()) == settings

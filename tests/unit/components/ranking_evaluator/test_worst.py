@@ -1,4 +1,4 @@
-"""The held-out positives with the lowest scores, by plain Python."""
+"""The held-out positives with the lowest scores, against plain Python."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def _model(draw: np.random.Generator, known: int) -> Tables:
     return Tables(side("l", LEFT), side("r", known), 0.25)
 
 
-def test_lowest_first_with_true_scores_and_ranks_among_what_was_not_seen() -> None:
+def test_lowest_scores_and_unseen_ranks() -> None:
     draw = np.random.default_rng(5)
     every = draw.permutation(LEFT * RIGHT)
     train, held = every[:30], every[30:]
     columns = [Columns((of // RIGHT).astype(np.int32), (of % RIGHT).astype(np.int32), None) for of in (train, held)]
     pairs = CodedPairs(_ids("l", LEFT), _ids("r", RIGHT), *columns)
-    model = _model(draw, RIGHT - 1)  # the last right id is unknown to it
+    model = _model(draw, RIGHT - 1)  # the model does not know the last right id
     task = Task.of(pairs, 0.0, None)
     shift = model.left.biases_of(pairs.left_ids.take(pa.array(task.left))) + np.float32(model.offset)
     found = lowest(of_tables(model, pairs, task), shift, task, pairs, 7).to_pylist()
@@ -58,7 +58,7 @@ def test_lowest_first_with_true_scores_and_ranks_among_what_was_not_seen() -> No
         assert row["left_pairs"] == sum(one == left for one, _ in seen)
 
 
-def test_nothing_to_find_is_nothing() -> None:
+def test_no_positives_give_no_rows() -> None:
     none = Columns(np.zeros(0, np.int32), np.zeros(0, np.int32), None)
     pairs = CodedPairs(
         _ids("l", LEFT), _ids("r", RIGHT), Columns(np.zeros(1, np.int32), np.zeros(1, np.int32), None), none

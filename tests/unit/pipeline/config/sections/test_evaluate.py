@@ -14,8 +14,8 @@ from tests.unit.pipeline.config.pipeline_files import full_tree, refusal, write
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        ({"metric": "rsme", "below": 1}, "evaluate.bless.0.metric: there is no such metric; there are rmse, mae, auc"),
-        ({"metric": "recall", "above": 0}, "evaluate.bless.0.metric: there is no such metric"),
+        ({"metric": "rsme", "below": 1}, "evaluate.bless.0.metric: unknown metric. Choose rmse, mae, auc"),
+        ({"metric": "recall", "above": 0}, "evaluate.bless.0.metric: unknown metric"),
         ({"metric": "rmse", "slice": "left", "below": 1}, "evaluate.bless.0.slice: "),
         ({"metric": "ndcg@5", "slice": "unknown", "above": 0}, "slice: ndcg@5 is measured on left_head, left_middle"),
         ({"metric": "coverage@5", "above": 0}, "coverage is reported, and no rule can use it"),
