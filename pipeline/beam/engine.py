@@ -1,4 +1,4 @@
-"""Whether the engine of a profile can be reached: asked in the first second, before anything is imported or written."""
+"""Checks within the first second of a run, before slow imports and any writes, that its engine is available."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _SLOTS_SECONDS = 15.0
 
 
 def check_engine(settings: Beam, root: str) -> None:
-    """Looks whether there is a job server, and free slots where the engine is Flink.
+    """Checks that there is a job server, and free slots if the engine is Flink.
 
     Raises:
-      ConfigError: this machine lacks what the profile needs, or workers elsewhere could not see `root`.
-      ServiceUnavailable: the engine does not answer, or has not enough slots.
+      ConfigError: this machine lacks a requirement of the profile, or remote workers cannot access `root`.
+      ServiceUnavailable: the engine does not answer, or has too few slots.
     """
     check_root(settings, root)
     profiles.options(settings)
@@ -30,8 +30,8 @@ def check_engine(settings: Beam, root: str) -> None:
         if settings.environment == "loopback" or shutil.which("java") is not None:
             return
         raise ConfigError(
-            f"beam.{settings.profile}_master: Beam starts its job server here for it, and there is no `java` on PATH; "
-            "install a JRE, or name a job server that runs with beam.job_endpoint"
+            f"beam.{settings.profile}_master: Beam starts its own job server here, which needs `java` on PATH. "
+            "Install a JRE, or set beam.job_endpoint to a running job server"
         )
     _connect(settings, settings.jobs_at)
     if settings.flink_url is not None:
@@ -39,15 +39,15 @@ def check_engine(settings: Beam, root: str) -> None:
 
 
 def check_root(settings: Beam, root: str) -> None:
-    """Looks whether workers could see `root`; asked first, as installing what else is missing would not help.
+    """Checks that workers can access `root`. Runs first, because otherwise installing other requirements is useless.
 
     Raises:
-      ConfigError: they could not.
+      ConfigError: they cannot.
     """
     if settings.profile == "dataflow" and not is_remote(root):
         raise ConfigError(
-            f"beam.profile: a run on Dataflow is not possible yet: its workers see gs:// alone, and a root is a folder "
-            f"({root}); use local, or flink with workers that see that folder (docs/beam.md)"
+            "beam.profile: runs on Dataflow are not supported yet. Dataflow workers access only gs://, but the root "
+            f"is a local directory ({root}). Use local, or flink with workers that can access it (docs/beam.md)"
         )
 
 
@@ -57,33 +57,33 @@ def _connect(settings: Beam, endpoint: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
     except OSError as error:
         raise ServiceUnavailable(
-            f"beam.job_endpoint: Beam's job server at {endpoint} does not answer ({error.strerror or error}); "
+            f"beam.job_endpoint: Beam's job server at {endpoint} does not answer ({error.strerror or error}). "
             f"{_NEXT[settings.uses_loopback_cluster]}"
         ) from None
 
 
 _NEXT = {
-    True: "`make flink-up` starts one with a cluster on this machine, beam.flink_master names a cluster elsewhere",
-    False: "start it, or correct the key",
+    True: "Start one with a local cluster with `make flink-up`, or set beam.flink_master to another cluster",
+    False: "Start it, or correct the key",
 }
 
 
 def _check_slots(settings: Beam, url: str) -> None:
-    """Waits a moment for slots that a job before has not yet given back."""
+    """Waits briefly for slots that a previous job has not released yet."""
     deadline = time.monotonic() + _SLOTS_SECONDS
     while True:
         try:
             found = flink_rest.overview(url)
         except (OSError, ValueError) as error:
             raise ServiceUnavailable(
-                f"beam.flink_master: Flink at {url} does not answer as Flink does ({error})"
+                f"beam.flink_master: Flink at {url} is not a working Flink REST interface ({error})"
             ) from None
         if found["slots-available"] >= settings.parallelism:
             return
         if found["slots-total"] < settings.parallelism or time.monotonic() > deadline:
             raise ServiceUnavailable(
-                f"beam.parallelism: {settings.parallelism} slots are needed, and {found['slots-available']} of the "
-                f"{found['slots-total']} of Flink at {url} are free (task managers: {found.get('taskmanagers', '?')}); "
-                "lower it, wait for other jobs, or start more task managers"
+                f"beam.parallelism: needs {settings.parallelism} slots, but only {found['slots-available']} of the "
+                f"{found['slots-total']} of Flink at {url} are free (task managers: {found.get('taskmanagers', '?')}). "
+                "Lower it, wait for other jobs, or start more task managers"
             )
         time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""What a Flink cluster says of itself over its REST interface."""
+"""Queries the REST interface of a Flink cluster."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ _SECONDS = 5.0
 
 
 def overview(url: str) -> dict[str, Any]:
-    """`taskmanagers`, `slots-total`, `slots-available` and more.
+    """Returns `taskmanagers`, `slots-total`, `slots-available` and more.
 
     Raises:
-      OSError: it does not answer.
-      ValueError: what answers is not Flink.
+      OSError: the cluster does not answer.
+      ValueError: the server is not Flink.
     """
     found = _get(url, "/overview")
     if not isinstance(found, dict) or "slots-total" not in found:
-        raise ValueError("what answers there is not Flink")
+        raise ValueError("the server is not Flink")
     return found
 
 
 def last_error(url: str, job_name: str) -> str:
-    """The last exception of the job of that name; empty where there is none or nobody knows."""
+    """Returns the last exception of the job with that name, or an empty string if none is known."""
     try:
         jobs = [job for job in _get(url, "/jobs/overview")["jobs"] if job["name"] == job_name]
         if not jobs:

@@ -1,12 +1,12 @@
-"""A pool of Beam's Python workers that says so when one cannot start: `python -m pipeline.beam.pool --port 50000`.
+"""A pool of Beam's Python workers that reports startup failures: `python -m pipeline.beam.pool --port 50000`.
 
-Beam's own pool starts whatever `python` is on PATH and reports success before the worker has done anything; one that
-then fails to import leaves the engine waiting without end. This pool forks its workers from a process that has imported
-what our components need (`pipeline.beam.worker`); if that cannot be done, it answers with what was said, which the
-engine takes for the reason that its job fails.
+Beam's own pool starts the first `python` on PATH and reports success immediately. If that worker then fails to import
+its modules, the engine waits forever. This pool forks workers from a process that has imported the components
+(`pipeline.beam.worker`). If the imports fail, the pool returns the error, which becomes the reason of the job failure.
 
-Task managers number their workers each for itself, so that two of them that share a pool give the same ids: a worker is
-known by its id and the connection that asked for it. Beam's own pool knows the id alone, and stops the wrong one.
+Each task manager numbers its workers independently, so two task managers that share a pool use the same ids. The pool
+therefore identifies a worker by its id and the connection of its task manager. Beam's own pool uses only the id, and
+stops the wrong worker.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import psutil
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 
 START_SECONDS = 50.0
-"""What importing may take: less than the minute within which a run must fail."""
+"""Limit for the imports. It is less than the minute within which a run must fail."""
 
 _STOP_SECONDS = 10.0
 _SAID_BYTES = 4096
@@ -40,11 +40,11 @@ _WORKER = "from compat.process import prepare; prepare(); import pipeline.beam.w
 
 
 class CannotStart(Exception):
-    """There is no process to fork workers from; the message is what it said."""
+    """There is no process to fork workers from. The message contains its output."""
 
 
 class Template:
-    """The process that workers are forks of, started when it is first needed, and anew when it has ended."""
+    """The process that forks the workers. Starts on first use, and again after it has ended."""
 
     def __init__(self, python: str, folder: Path, start_seconds: float) -> None:
         self._python = python
@@ -54,7 +54,7 @@ class Template:
         self._answers = -1
 
     def fork(self, worker_id: str, control: str, log: Path) -> psutil.Process:
-        """A new worker.
+        """Forks a new worker.
 
         Raises:
           CannotStart: the imports fail, or take too long.
@@ -69,7 +69,7 @@ class Template:
             raise CannotStart(_last_words(self._said) or str(error)) from None
 
     def prepare(self) -> subprocess.Popen[str]:
-        """The process, which has imported everything.
+        """Returns the process after it has imported everything.
 
         Raises:
           CannotStart: the imports fail, or take too long.
@@ -79,7 +79,7 @@ class Template:
         return self._process
 
     def stop(self) -> None:
-        """Ends the process; its workers go on."""
+        """Stops the process. Its workers continue."""
         if self._process is None:
             return
         self._process.kill()
@@ -104,14 +104,14 @@ class Template:
         try:
             if self._answer() == "ready":
                 return self._process
-            words = _last_words(self._said) or "it said nothing"
+            words = _last_words(self._said) or "it printed nothing"
         except TimeoutError:
             words = f"it was not ready after {self._seconds:g} s: {_last_words(self._said)}"
         self.stop()
         raise CannotStart(words)
 
     def _answer(self) -> str:
-        """The next line; empty where the process has ended."""
+        """Returns the next line, or an empty string if the process has ended."""
         line, deadline = b"", time.monotonic() + self._seconds
         while not line.endswith(b"\n"):
             readable, _, _ = select.select([self._answers], [], [], max(0.0, deadline - time.monotonic()))
@@ -125,7 +125,7 @@ class Template:
 
 
 class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
-    """Starts and stops workers as task managers ask for them, each a process of its own."""
+    """Starts and stops workers for task managers. Each worker is a process."""
 
     def __init__(self, python: str = sys.executable, start_seconds: float = START_SECONDS) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="kindred-workers-")
@@ -137,7 +137,7 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
     def StartWorker(  # noqa: N802 - Beam's name
         self, request: beam_fn_api_pb2.StartWorkerRequest, context: Any
     ) -> beam_fn_api_pb2.StartWorkerResponse:
-        """Answers when the worker has started; `error` says why it has not."""
+        """Answers when the worker has started. `error` holds the reason of a failure."""
         with self._lock:
             self._started += 1
             log = Path(self._folder.name, f"worker-{self._started}.log")
@@ -153,7 +153,7 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
     def StopWorker(  # noqa: N802 - Beam's name
         self, request: beam_fn_api_pb2.StopWorkerRequest, context: Any
     ) -> beam_fn_api_pb2.StopWorkerResponse:
-        """Ends a worker; one that is not known ends by itself, when its task manager closes the connection."""
+        """Stops a worker. An unknown worker ends by itself when its task manager closes the connection."""
         with self._lock:
             found = self._workers.pop((context.peer(), request.worker_id), None)
         if found is not None:
@@ -161,12 +161,12 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
         return beam_fn_api_pb2.StopWorkerResponse()
 
     def prepare(self) -> None:
-        """Imports now what the first worker would wait for; what is wrong is said when one is asked for."""
+        """Imports the modules before the first worker needs them. A later worker request reports any error."""
         with self._lock, contextlib.suppress(CannotStart):
             self._template.prepare()
 
     def stop_all(self) -> None:
-        """Ends every worker."""
+        """Stops every worker."""
         with self._lock:
             self._template.stop()
             for worker, log in self._workers.values():
@@ -175,7 +175,7 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
         self._folder.cleanup()
 
     def _forget_ended(self) -> None:
-        """Workers whose task manager is gone end by themselves."""
+        """Forgets ended workers. A worker ends by itself when its task manager is gone."""
         for key, (worker, log) in list(self._workers.items()):
             if not worker.is_running():
                 _end(worker, log)
@@ -193,7 +193,7 @@ def _end(worker: psutil.Process, log: Path) -> None:
 
 
 def _last_words(log: Path) -> str:
-    """The last line of a log."""
+    """Returns the last line of a log."""
     with contextlib.suppress(OSError):
         lines = [line.strip() for line in log.read_bytes()[-_SAID_BYTES:].decode(errors="replace").splitlines()]
         return next(filter(None, reversed(lines)), "")
@@ -201,12 +201,15 @@ def _last_words(log: Path) -> str:
 
 
 def serve(host: str, port: int, pool: WorkerPool) -> tuple[grpc.Server, int]:
-    """A running server, and its port.
+    """Starts a server.
+
+    Returns:
+      The server and its port.
 
     Raises:
-      RuntimeError: the port is taken.
+      RuntimeError: the port is in use.
     """
-    # Task managers ping while nothing happens, more often than gRPC's servers bear by default.
+    # Idle task managers ping more often than gRPC servers allow by default.
     options = [("grpc.http2.max_pings_without_data", 0), ("grpc.http2.max_ping_strikes", 0), ("grpc.so_reuseport", 0)]
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=64), options=options)
     beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(pool, server)
@@ -216,9 +219,9 @@ def serve(host: str, port: int, pool: WorkerPool) -> tuple[grpc.Server, int]:
 
 
 def main() -> None:
-    """Serves until it is told to stop."""
+    """Serves until the process is stopped."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.beam.pool", description=str(__doc__).splitlines()[0])
-    parser.add_argument("--host", default="localhost", help="where to listen; localhost")
+    parser.add_argument("--host", default="localhost", help="address to listen on (default: localhost)")
     parser.add_argument("--port", type=int, default=50000)
     told = parser.parse_args()
     # As tasks: what a worker writes, tasks of another user of the same group move and remove.

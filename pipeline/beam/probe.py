@@ -1,4 +1,4 @@
-"""What a Beam worker says of itself before it is given work: runs on the worker, so it imports nothing heavy."""
+"""Reports the versions of a Beam worker before it gets work. Runs on the worker, so its imports are light."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _PACKAGES = ("kindred", "apache-beam", "pyarrow", "tensorflow", "tfx", "tfx-bsl"
 
 
 def versions() -> dict[str, str]:
-    """Python and the packages that a pickled step relies on; those that are not here are absent."""
+    """Returns the versions of Python and of the packages in pickled steps. Missing packages are absent."""
     installed = {name: list(importlib.metadata.distributions(name=name)) for name in _PACKAGES}
     found = {name: distributions[0].version for name, distributions in installed.items() if distributions}
     return {"Python": ".".join(platform.python_version_tuple()[:2]), **found}
 
 
 def look(number: int, folder: str) -> None:
-    """Writes `versions` of this worker into `folder`, which the run sees too if the two share a file system.
+    """Writes the `versions` of this worker into `folder`, which the run reads if both share a file system.
 
     Raises:
-      FileNotFoundError: `folder` is not here.
+      FileNotFoundError: `folder` does not exist on the worker.
     """
     if not os.path.isdir(folder):
-        raise FileNotFoundError(f"{folder} of the run is not there for its workers; put --root on a volume of both")
+        raise FileNotFoundError(f"{folder} of the run does not exist on its workers. Put --root on a shared volume")
     path = os.path.join(folder, f"{number}.json")
     with open(f"{path}.{os.getpid()}", "w", encoding="utf-8") as staged:
         json.dump(versions(), staged)

@@ -1,4 +1,4 @@
-"""Named Beam profiles: what section `beam` of a pipeline file becomes on Beam's command line."""
+"""Beam profiles: converts section `beam` of a pipeline file to Beam command-line options."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import importlib.util
 from errors import ConfigError
 from pipeline.config.sections.beam import Beam
 
-# Workers elsewhere would need TFX sent to them, which TFX packs anew for each component, in a second or two; naming
-# a container that has it keeps TFX from that, and these runners start none.
+# For remote workers, TFX would package itself again for each component, which takes a second or two. Naming a container
+# with TFX avoids this, and these runners start no container.
 _HAVE_TFX = "--sdk_container_image=none"
 
 
 def options(settings: Beam, shared: str = "") -> list[str]:
-    """Beam's command line; `shared` is the folder of a run that workers elsewhere must see.
+    """Returns Beam's command-line options.
+
+    Args:
+      settings: section `beam` of the pipeline file.
+      shared: a folder of the run that remote workers must access.
 
     Raises:
-      ConfigError: what the profile needs is not installed.
+      ConfigError: a requirement of the profile is not installed.
     """
     if settings.profile == "local":
         return _local(settings)
@@ -26,14 +30,14 @@ def options(settings: Beam, shared: str = "") -> list[str]:
 
 
 def _local(settings: Beam) -> list[str]:
-    """One process, or as many as are asked for: each begins by importing TFX, for every job."""
+    """Uses one process, or the configured number. Each additional process imports TFX again for every job."""
     workers = settings.direct_workers
     mode = "in_memory" if workers == 1 else "multi_processing"
     return ["--runner=DirectRunner", f"--direct_running_mode={mode}", f"--direct_num_workers={workers}", _HAVE_TFX]
 
 
 def _engine(settings: Beam, shared: str) -> list[str]:
-    """A job server that runs already, or the one that Beam's FlinkRunner or SparkRunner brings."""
+    """Uses a running job server, or the one of Beam's FlinkRunner or SparkRunner."""
     found = [f"--runner=pipeline.beam.runner.{_RUNNERS[settings.profile if settings.jobs_at is None else 'portable']}"]
     if settings.jobs_at is not None:
         found.append(f"--job_endpoint={settings.jobs_at}")
@@ -48,7 +52,7 @@ def _engine(settings: Beam, shared: str) -> list[str]:
     found.append(f"--environment_type={settings.environment.upper()}")
     if settings.workers_at:
         found.append(f"--environment_config={settings.workers_at}")
-    # Between two stages nobody uses a job's workers for a moment: without this each stage starts new ones.
+    # Between two stages a job briefly has no busy workers. Without this delay, each stage would start new ones.
     found.append(f"--environment_cache_millis={_KEEP_WORKERS_MS}")
     found += [f"--parallelism={settings.parallelism}", f"--kindred_job_seconds={settings.job_seconds}"]
     found += [f"--kindred_start_seconds={settings.start_seconds}", f"--kindred_shared={shared}"]
@@ -64,8 +68,8 @@ _RUNNERS = {"portable": "PortableRunner", "flink": "FlinkRunner", "spark": "Spar
 def _dataflow(settings: Beam) -> list[str]:
     if not _is_installed("google.cloud.dataflow"):
         raise ConfigError(
-            "beam.profile: dataflow needs Beam's Google Cloud client, which a plain installation leaves out; install "
-            "it with `uv sync --extra cloud` (Python 3.11 or newer)"
+            "beam.profile: dataflow needs Beam's Google Cloud client, which the default installation does not include. "
+            "Install it with `uv sync --extra cloud` (Python 3.11 or newer)"
         )
     assert settings.dataflow
     job = settings.dataflow
@@ -82,7 +86,7 @@ def _dataflow(settings: Beam) -> list[str]:
         "subnetwork": job.subnetwork,
     }
     found = ["--runner=DataflowRunner", *(f"--{key}={value}" for key, value in given.items() if value is not None)]
-    # The image has everything, at the versions of the lock: workers install nothing.
+    # The image contains everything at the locked versions, so that workers install nothing.
     found += ["--sdk_location=container"]
     found += [] if job.public_ips else ["--no_use_public_ips"]
     return [*found, *(f"--labels={key}={value}" for key, value in job.labels.items())]

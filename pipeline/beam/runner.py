@@ -1,4 +1,4 @@
-"""Beam's runners of engines elsewhere: workers are tried before the first job, and every job has an end."""
+"""Beam runners for remote engines: they test the workers before the first job, and limit the time of every job."""
 
 from __future__ import annotations
 
@@ -23,46 +23,55 @@ _MOST_WORDS = 600
 
 
 class JobOptions(PipelineOptions):
-    """Options of ours on Beam's command line."""
+    """Our additional Beam options."""
 
     @classmethod
     def _add_argparse_args(cls, parser: Any) -> None:
-        parser.add_argument("--kindred_job_seconds", type=int, default=0, help="what a job may take; 0: any time")
-        parser.add_argument("--kindred_start_seconds", type=int, default=60, help="within which a worker must answer")
-        parser.add_argument("--kindred_shared", default="", help="a folder that workers must see")
-        parser.add_argument("--kindred_flink_url", default="", help="Flink's REST interface, if it is known")
+        parser.add_argument(
+            "--kindred_job_seconds", type=int, default=0, help="time limit of a job in seconds (0: none)"
+        )
+        parser.add_argument(
+            "--kindred_start_seconds", type=int, default=60, help="time limit for the start of a worker in seconds"
+        )
+        parser.add_argument("--kindred_shared", default="", help="a folder that workers must access")
+        parser.add_argument("--kindred_flink_url", default="", help="Flink's REST interface, if known")
 
 
 class _Result:
-    """A running job of which `wait_until_finish` ends the wait, and the job, in time."""
+    """A running job. `wait_until_finish` limits the wait, and cancels the job after it."""
 
     def __init__(self, job: Any, seconds: int) -> None:
         self._job = job
         self._seconds = seconds
 
     def wait_until_finish(self, duration: int | None = None) -> str:
-        """Waits for the end; `duration` in milliseconds is the caller's own patience.
+        """Waits for the end of the job.
+
+        Args:
+          duration: the caller's limit in milliseconds.
 
         Raises:
           EngineError: the job failed or was cancelled.
-          NotInTime: it is not done; it has been cancelled.
+          NotInTime: the job exceeded the limit. It is cancelled.
         """
         milliseconds = min(filter(None, (duration, self._seconds * 1000)), default=None)
         try:
             state = self._job.wait_until_finish(milliseconds)
         except grpc.RpcError as error:
-            raise EngineError(f"a Beam job was lost: the job server no longer answers ({_status(error)})") from error
+            raise EngineError(
+                f"a Beam job was lost because the job server stopped answering ({_status(error)})"
+            ) from error
         except RuntimeError as error:
             raise EngineError(f"a Beam job failed: {reason(str(error))}") from error
         except BaseException:
-            # Ctrl-C: nobody would look after the job.
+            # After Ctrl-C, nobody would monitor the job.
             self._cancel()
             raise
         if not PipelineState.is_terminal(state):
             self._cancel()
             raise NotInTime(
-                f"a Beam job was not done after {(milliseconds or 0) / 1000:,.0f} s and has been cancelled; see what "
-                "the engine waits for, or raise beam.job_seconds"
+                f"a Beam job did not finish within {(milliseconds or 0) / 1000:,.0f} s and was cancelled. Check the "
+                "state of the engine, or raise beam.job_seconds"
             )
         return str(state)
 
@@ -70,7 +79,7 @@ class _Result:
         try:
             self._job.cancel()
         except (grpc.RpcError, RuntimeError):
-            # The first error is the one to see.
+            # Keep the first error, not one of the cancellation.
             return
 
     def __getattr__(self, name: str) -> Any:
@@ -78,11 +87,11 @@ class _Result:
 
 
 class NotInTime(EngineError):
-    """A job is not done when it must be."""
+    """A job exceeded its time limit."""
 
 
 class _Watched:
-    """Makes every job of a runner one that ends, and tries the workers before the first."""
+    """Limits the time of every job, and tests the workers before the first one."""
 
     _tried: set[str] = set()
 
@@ -90,7 +99,7 @@ class _Watched:
         """Submits the pipeline.
 
         Raises:
-          EngineError: there is no job server, or no worker that could do it.
+          EngineError: there is no job server, or no suitable worker.
         """
         told = options.view_as(JobOptions)
         tried = str(options.get_all_options(drop_default=True).get("environment_config"))
@@ -109,7 +118,7 @@ class _Watched:
 
 
 class PortableRunner(_Watched, portable_runner.PortableRunner):
-    """Hands jobs to a job server that runs already."""
+    """Submits jobs to a running job server."""
 
 
 class FlinkRunner(_Watched, flink_runner.FlinkRunner):
@@ -121,10 +130,11 @@ class SparkRunner(_Watched, spark_runner.SparkRunner):
 
 
 def _try_workers(runner: type, options: PipelineOptions) -> None:
-    """Lets workers say what they are, in a job of their own that must be done soon.
+    """Collects the versions of the workers in a separate short job.
 
     Raises:
-      EngineError: none starts, or it does not see the run's files, or has other packages than this process.
+      EngineError: no worker starts, a worker cannot access the files of the run, or its packages differ from this
+        process.
     """
     trial = copy.deepcopy(options)
     told, place = trial.view_as(JobOptions), trial.view_as(PortableOptions)
@@ -142,7 +152,7 @@ def _try_workers(runner: type, options: PipelineOptions) -> None:
         _compare(who, folder)
     except NotInTime:
         why = flink_rest.last_error(told.kindred_flink_url, name) if told.kindred_flink_url else ""
-        said = reason(why) if why else "see the logs of the engine's task managers and of the workers"
+        said = reason(why) if why else "check the logs of the engine's task managers and of the workers"
         raise EngineError(f"{who} did not start within {told.kindred_start_seconds} s: {said}") from None
     except EngineError as error:
         raise EngineError(f"{who} cannot be used: {error}") from error
@@ -151,28 +161,28 @@ def _try_workers(runner: type, options: PipelineOptions) -> None:
 
 
 def _compare(who: str, folder: str) -> None:
-    """Compares what the workers wrote with what is here."""
+    """Compares the workers' versions with the local ones."""
     here, files = probe.versions(), [name for name in os.listdir(folder) if name.endswith(".json")]
     if not files:
-        raise EngineError(f"what they write to {folder} is not seen here; put --root on a volume of both")
+        raise EngineError(f"their files in {folder} do not appear on this machine. Put --root on a shared volume")
     for name in files:
         with open(os.path.join(folder, name), encoding="utf-8") as file:
             there = json.load(file)
         for package, version in here.items():
             if there.get(package) != version:
                 raise EngineError(
-                    f"{who} have {package} {there.get(package, 'not at all')}, and this process has {version}: give "
-                    "them the environment of the same lock"
+                    f"{who} have {package} {there.get(package, 'not at all')}, but this process has {version}. Install "
+                    "the same lock file on both"
                 )
 
 
 def _job_server(options: PipelineOptions) -> str:
     endpoint = options.view_as(PortableOptions).job_endpoint
-    return f"{endpoint} (beam.job_endpoint)" if endpoint else "the one that Beam starts here"
+    return f"{endpoint} (beam.job_endpoint)" if endpoint else "started by Beam on this machine"
 
 
 def _status(error: grpc.RpcError) -> str:
-    """The words of a gRPC error."""
+    """Returns the message of a gRPC error."""
     details = getattr(error, "details", None)
     return str(details() if callable(details) else error) or type(error).__name__
 
@@ -182,7 +192,7 @@ _WORKER_START = re.compile(r"a Beam worker could not start: .*")
 
 
 def reason(text: str) -> str:
-    """What an engine's chain of Java exceptions comes down to: the worker's own error where there is one."""
+    """Returns the cause in an engine's chain of Java exceptions: the worker's own error if there is one."""
     if found := _WORKER_START.search(text):
         return found.group(0)[:_MOST_WORDS].strip()
     if "Traceback (most recent call last)" in text:

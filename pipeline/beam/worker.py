@@ -1,7 +1,8 @@
-"""Beam workers that start in a moment: one process imports everything, and each worker is a fork of it.
+"""Fast Beam workers: one process imports everything, and each worker is a fork of it.
 
-The pool (`pipeline.beam.pool`) runs this, and writes a line of JSON for each worker that it wants: `id`, `control` (the
-task manager's address) and `log` (a file for what it says). The answer is a line with its pid.
+The pool (`pipeline.beam.pool`) runs this module. It writes a JSON line for each new worker: `id`, `control` (the
+address
+of the task manager) and `log` (a file for the worker's output). The answer is a line with the pid.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import os
 import signal
 import sys
 
-# What our components' steps are made of. It is imported once, here, and no thread may be started meanwhile: a fork has
-# only the thread that forks.
+# Imports all modules of the components' steps once. The imports must start no thread, because a fork inherits only the
+# forking thread.
 import apache_beam.runners.worker.sdk_worker as sdk_worker
 
 import components.pair_example_gen.stages
@@ -21,9 +22,9 @@ import components.pair_transform.executor  # noqa: F401
 
 
 def main() -> None:
-    """Forks workers until there are no more lines."""
+    """Forks workers until the input ends."""
     answers = os.fdopen(int(sys.argv[1]), "w", buffering=1)
-    # The system forgets ended children by itself.
+    # The system reaps ended children.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     print("ready", file=answers)
     for line in sys.stdin:
@@ -36,7 +37,7 @@ def main() -> None:
 
 
 def _work(worker_id: str, control: str, log: str) -> None:
-    """Is a worker, until the task manager closes the connection; does not return."""
+    """Runs a worker until the task manager closes the connection. Does not return."""
     code = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)

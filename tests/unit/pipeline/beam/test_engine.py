@@ -1,4 +1,4 @@
-"""Looking for an engine before a run: against a job server and a Flink that are made of sockets."""
+"""The check of the engine before a run, against fake job servers and Flink REST interfaces."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def listening() -> Iterator[int]:
 
 @contextlib.contextmanager
 def answering(answers: dict[str, list[Any]]) -> Iterator[str]:
-    """A web server that gives the answers to each path in turn, and the last one from then on."""
+    """A web server that returns the answers of each path in turn, and then repeats the last one."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -61,30 +61,30 @@ def closed_port() -> int:
         return port
 
 
-def test_this_machine_needs_nothing() -> None:
+def test_local_profile_needs_no_engine() -> None:
     check_engine(Beam(), ROOT)
 
 
-def test_no_job_server_is_refused_with_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_job_server_names_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
     port = closed_port()
     monkeypatch.setattr("pipeline.config.sections.beam.LOOPBACK_JOBS", f"localhost:{port}")
     with pytest.raises(ServiceUnavailable, match=rf"localhost:{port} does not answer .*`make flink-up`"):
         check_engine(Beam(profile="flink"), ROOT)
-    with pytest.raises(ServiceUnavailable, match="start it, or correct the key"):
+    with pytest.raises(ServiceUnavailable, match="Start it, or correct the key"):
         check_engine(Beam(profile="flink", job_endpoint=f"localhost:{port}"), ROOT)
 
 
-def test_enough_slots_pass_and_too_few_are_refused_with_the_figures() -> None:
+def test_too_few_slots_are_refused() -> None:
     with listening() as jobs, answering({"/overview": [slots(3)]}) as flink:
         settings = Beam(profile="flink", flink_master=flink, job_endpoint=f"localhost:{jobs}", parallelism=3)
         check_engine(settings, ROOT)
         with pytest.raises(
-            ServiceUnavailable, match=r"beam.parallelism: 5 slots are needed, and 3 of the 4 .* are free"
+            ServiceUnavailable, match=r"beam.parallelism: needs 5 slots, but only 3 of the 4 .* are free"
         ):
             check_engine(settings.model_copy(update={"parallelism": 5}), ROOT)
 
 
-def test_slots_that_the_job_before_gives_back_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_released_slots_are_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
     with listening() as jobs, answering({"/overview": [slots(0), slots(1), slots(2)]}) as flink:
         settings = Beam(profile="flink", flink_master=flink, job_endpoint=f"localhost:{jobs}")
         check_engine(settings, ROOT)
@@ -96,35 +96,35 @@ def test_slots_that_the_job_before_gives_back_are_waited_for(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("answer", [b"<html>", {"other": 1}, [1]])
-def test_what_is_not_flink_is_refused(answer: Any) -> None:
+def test_other_server_is_refused(answer: Any) -> None:
     with listening() as jobs, answering({"/overview": [answer]}) as flink:
         settings = Beam(profile="flink", flink_master=flink, job_endpoint=f"localhost:{jobs}")
-        with pytest.raises(ServiceUnavailable, match=f"Flink at http://{flink} does not answer as Flink does"):
+        with pytest.raises(ServiceUnavailable, match=f"Flink at http://{flink} is not a working Flink REST interface"):
             check_engine(settings, ROOT)
 
 
-def test_a_job_server_to_be_started_needs_java(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_starting_job_server_needs_java(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Beam(profile="flink", flink_master="flink.example:8081")
     monkeypatch.setattr(engine.shutil, "which", lambda program: None)
-    with pytest.raises(ConfigError, match="no `java` on PATH"):
+    with pytest.raises(ConfigError, match="needs `java` on PATH"):
         check_engine(settings, ROOT)
     monkeypatch.setattr(engine.shutil, "which", lambda program: "/usr/bin/java")
     check_engine(settings, ROOT)
 
 
 @pytest.mark.parametrize("installed", [False, True])
-def test_dataflow_cannot_see_this_machine(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
-    """Nobody is sent to install a client that would not help."""
+def test_dataflow_is_refused(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
+    """The message does not suggest the client, because installing it would not help."""
     monkeypatch.setattr(profiles, "_is_installed", lambda module: installed)
     with pytest.raises(ConfigError) as refused:
         check_engine(Beam(profile="dataflow", dataflow=DATAFLOW), ROOT)
     assert str(refused.value) == (
-        "beam.profile: a run on Dataflow is not possible yet: its workers see gs:// alone, and a root is a folder "
-        f"({ROOT}); use local, or flink with workers that see that folder (docs/beam.md)"
+        "beam.profile: runs on Dataflow are not supported yet. Dataflow workers access only gs://, but the root "
+        f"is a local directory ({ROOT}). Use local, or flink with workers that can access it (docs/beam.md)"
     )
 
 
-def test_the_last_error_of_a_job_is_found_by_its_name() -> None:
+def test_last_error_of_named_job() -> None:
     jobs = {"jobs": [{"jid": "1", "name": "other"}, {"jid": "2", "name": "kindred-check-a"}]}
     said = {
         "root-exception": "old",

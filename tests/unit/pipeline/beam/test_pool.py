@@ -1,4 +1,4 @@
-"""The pool of workers: one that starts, one that cannot, two of the same id, over gRPC as a task manager asks."""
+"""The worker pool over gRPC: workers that start, workers that fail, and equal worker ids."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ for line in sys.stdin:
 
 
 def asks(port: int) -> beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolStub:
-    """A task manager, with a connection of its own."""
+    """A task manager with its own connection."""
     channel = grpc.insecure_channel(f"localhost:{port}", [("grpc.use_local_subchannel_pool", 1)])
     return beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolStub(channel)
 
@@ -54,29 +54,29 @@ def workers() -> set[int]:
     return {child.pid for child in template.children() if child.status() != psutil.STATUS_ZOMBIE}
 
 
-def test_workers_of_the_same_id_for_two_task_managers_are_two(port: int) -> None:
+def test_equal_ids_of_two_task_managers(port: int) -> None:
     one, other = asks(port), asks(port)
     assert one.StartWorker(start("1-1")).error == ""
     first = workers()
     assert other.StartWorker(start("1-1")).error == ""
     (second,) = workers() - first
     one.StopWorker(beam_fn_api_pb2.StopWorkerRequest(worker_id="1-1"))
-    assert workers() == {second}, "the other's went on"
+    assert workers() == {second}, "the other worker continued"
     other.StopWorker(beam_fn_api_pb2.StopWorkerRequest(worker_id="1-1"))
     assert workers() == set()
 
 
-def test_stopping_a_worker_that_nobody_knows_is_nothing(port: int) -> None:
+def test_stopping_unknown_worker_succeeds(port: int) -> None:
     asks(port).StopWorker(beam_fn_api_pb2.StopWorkerRequest(worker_id="9-9"))
 
 
-def test_a_worker_that_cannot_import_answers_with_its_error(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_failure_is_returned(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.beam.pool._WORKER", "import no_such_module_of_ours")
     error = asks(port).StartWorker(start("1-1")).error
     assert error == "a Beam worker could not start: ModuleNotFoundError: No module named 'no_such_module_of_ours'"
 
 
-def test_a_worker_that_says_nothing_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_worker_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.beam.pool._WORKER", "import time; print('loading', flush=True); time.sleep(60)")
     pool, since = WorkerPool(start_seconds=1.5), time.monotonic()
     server, port = serve("localhost", 0, pool)
@@ -88,7 +88,7 @@ def test_a_worker_that_says_nothing_is_given_up_in_time(monkeypatch: pytest.Monk
     assert time.monotonic() - since < 15
 
 
-def test_what_is_mended_works_without_a_new_pool(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fixed_worker_starts_in_same_pool(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.beam.pool._WORKER", "raise SystemExit('not today')")
     assert asks(port).StartWorker(start("1-1")).error == "a Beam worker could not start: not today"
     monkeypatch.setattr("pipeline.beam.pool._WORKER", STARTS)
@@ -96,7 +96,7 @@ def test_what_is_mended_works_without_a_new_pool(port: int, monkeypatch: pytest.
     assert len(workers()) == 1
 
 
-def test_a_lost_template_is_started_anew_and_its_workers_go_on(port: int) -> None:
+def test_lost_template_restarts(port: int) -> None:
     assert asks(port).StartWorker(start("1-1")).error == ""
     (first,) = workers()
     (template,) = [child for child in psutil.Process().children() if "answers" in " ".join(child.cmdline())]
@@ -107,7 +107,7 @@ def test_a_lost_template_is_started_anew_and_its_workers_go_on(port: int) -> Non
     assert len(workers()) == 1 and first not in workers()
 
 
-def test_a_python_that_is_not_there_is_an_error_and_no_wait(tmp_path: Path) -> None:
+def test_missing_python_fails_immediately(tmp_path: Path) -> None:
     pool = WorkerPool(python=str(tmp_path / "python"))
     server, port = serve("localhost", 0, pool)
     try:

@@ -1,4 +1,4 @@
-"""The command lines that profiles become."""
+"""The Beam command-line options of each profile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def flags(settings: Beam, shared: str = "") -> dict[str, str | bool]:
     return {name: value if equals else True for name, equals, value in pairs}
 
 
-def test_without_a_profile_jobs_run_here() -> None:
+def test_default_profile_is_local() -> None:
     assert Beam().profile == "local"
     assert flags(Beam()) == {
         "runner": "DirectRunner",
@@ -28,7 +28,7 @@ def test_without_a_profile_jobs_run_here() -> None:
     }
 
 
-def test_flink_without_an_address_is_the_cluster_of_flink_up() -> None:
+def test_flink_defaults_to_local_cluster() -> None:
     found = flags(Beam(profile="flink"), "/root/pipeline")
     assert found == {
         "runner": "pipeline.beam.runner.PortableRunner",
@@ -46,7 +46,7 @@ def test_flink_without_an_address_is_the_cluster_of_flink_up() -> None:
     }
 
 
-def test_flink_master_alone_lets_beam_bring_its_job_server() -> None:
+def test_flink_master_uses_beams_job_server() -> None:
     found = flags(Beam(profile="flink", flink_master="flink.example:8081", flink_version="1.20", parallelism=16))
     assert found["runner"] == "pipeline.beam.runner.FlinkRunner"
     assert (found["flink_master"], found["flink_version"], found["parallelism"]) == ("flink.example:8081", "1.20", "16")
@@ -54,7 +54,7 @@ def test_flink_master_alone_lets_beam_bring_its_job_server() -> None:
     assert "job_endpoint" not in found
 
 
-def test_a_job_server_that_runs_already_is_used() -> None:
+def test_running_job_server_is_used() -> None:
     section = {"flink_master": "https://flink.example/", "job_endpoint": "jobs:8099", "artifact_endpoint": "jobs:8098"}
     found = flags(Beam(profile="flink", **section))
     assert found["runner"] == "pipeline.beam.runner.PortableRunner"
@@ -63,7 +63,7 @@ def test_a_job_server_that_runs_already_is_used() -> None:
     assert "flink_master" not in found
 
 
-def test_spark() -> None:
+def test_spark_options() -> None:
     found = flags(Beam(profile="spark", spark_master="spark://spark.example:7077", job_server_jar="/j.jar"))
     assert found["runner"] == "pipeline.beam.runner.SparkRunner"
     assert (found["spark_master_url"], found["spark_job_server_jar"]) == ("spark://spark.example:7077", "/j.jar")
@@ -79,7 +79,7 @@ def test_spark() -> None:
         ({"environment_config": "pool:50001"}, "EXTERNAL", "pool:50001"),
     ],
 )
-def test_environments(section: dict[str, Any], kind: str, config: str | None) -> None:
+def test_environment_options(section: dict[str, Any], kind: str, config: str | None) -> None:
     found = flags(Beam(profile="flink", **section))
     assert (found["environment_type"], found.get("environment_config")) == (kind, config)
 
@@ -108,17 +108,17 @@ def test_dataflow_options(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
-def test_dataflow_without_its_client_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dataflow_without_client_suggests_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profiles, "_is_installed", lambda module: False)
     with pytest.raises(ConfigError, match="uv sync --extra cloud"):
         options(Beam(profile="dataflow", dataflow=DATAFLOW))
 
 
 @pytest.mark.parametrize("profile", [*PROFILES])
-def test_beam_understands_every_option_of_ours(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beam_parses_every_option(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    import pipeline.beam.runner  # noqa: F401 - defines options of ours
+    import pipeline.beam.runner  # noqa: F401 - defines our options
 
     monkeypatch.setattr(profiles, "_is_installed", lambda module: True)
     given_options = options(Beam(profile=profile, dataflow=DATAFLOW, spark_master="local[2]"))
@@ -129,6 +129,6 @@ def test_beam_understands_every_option_of_ours(profile: str, monkeypatch: pytest
         assert name in known, name
 
 
-def test_more_processes_than_one_are_processes() -> None:
+def test_several_local_processes() -> None:
     found = flags(Beam(direct_workers=3))
     assert (found["direct_running_mode"], found["direct_num_workers"]) == ("multi_processing", "3")

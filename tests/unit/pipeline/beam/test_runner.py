@@ -1,4 +1,4 @@
-"""Jobs that end: the deadline, the cancel, and the reasons, with a job that only pretends."""
+"""Time limits, cancellation and failure reasons of jobs, with a fake job."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.tensorflow
 
 
 class Job:
-    """A job that does what it is told when it is waited for."""
+    """A fake job with a planted result."""
 
     def __init__(self, end: str | BaseException) -> None:
         self.end, self.cancelled, self.patience = end, 0, None
@@ -40,22 +40,22 @@ class Lost(grpc.RpcError):
         return "connection refused"
 
 
-def test_a_job_that_is_done_is_done() -> None:
+def test_finished_job_returns_state() -> None:
     job = Job("DONE")
     assert _Result(job, 60).wait_until_finish() == "DONE"
     assert (job.patience, job.cancelled) == (60_000, 0)
 
 
 @pytest.mark.parametrize(("own", "callers", "patience"), [(60, 5_000, 5_000), (60, None, 60_000), (0, None, None)])
-def test_the_shorter_patience_counts(own: int, callers: int | None, patience: int | None) -> None:
+def test_shorter_limit_applies(own: int, callers: int | None, patience: int | None) -> None:
     job = Job("DONE")
     _Result(job, own).wait_until_finish(callers)
     assert job.patience == patience
 
 
-def test_a_job_that_is_not_done_in_time_is_cancelled_and_says_so() -> None:
+def test_late_job_is_cancelled() -> None:
     job = Job("RUNNING")
-    with pytest.raises(NotInTime, match=r"not done after 7 s .* raise beam.job_seconds"):
+    with pytest.raises(NotInTime, match=r"did not finish within 7 s .* raise beam.job_seconds"):
         _Result(job, 7).wait_until_finish()
     assert job.cancelled == 1
 
@@ -67,14 +67,14 @@ def test_ctrl_c_cancels_the_job() -> None:
     assert job.cancelled == 1
 
 
-def test_a_failed_job_says_the_workers_own_error() -> None:
+def test_failed_job_reports_worker_error() -> None:
     said = "Pipeline job failed in state FAILED: java.lang.RuntimeException: " + JAVA_AND_PYTHON
     with pytest.raises(EngineError, match=r"^a Beam job failed: ValueError: 3 is a crowd$"):
         _Result(Job(RuntimeError(said)), 60).wait_until_finish()
 
 
-def test_a_lost_job_server_is_no_traceback() -> None:
-    with pytest.raises(EngineError, match=r"the job server no longer answers \(connection refused\)"):
+def test_lost_job_server_is_reported() -> None:
+    with pytest.raises(EngineError, match=r"the job server stopped answering \(connection refused\)"):
         _Result(Job(Lost()), 60).wait_until_finish()
 
 
@@ -110,13 +110,13 @@ Caused by: java.lang.RuntimeException: Error received
         ("", "it gave no reason"),
     ],
 )
-def test_the_reason_is_the_innermost(text: str, words: str) -> None:
+def test_reason_is_innermost_cause(text: str, words: str) -> None:
     assert reason(text).startswith(words)
     assert "\n" not in reason(text)
 
 
 class Here(runner._Watched, direct_runner.BundleBasedDirectRunner):
-    """The trial of the workers, on this very process."""
+    """Tests the workers in this process."""
 
     failure: EngineError | None = None
 
@@ -131,36 +131,34 @@ def trial(folder: Path) -> PipelineOptions:
     return PipelineOptions([*told, "--environment_config=pool:1", "--kindred_flink_url=http://flink"])
 
 
-def test_workers_that_have_what_we_have_pass_and_leave_nothing(tmp_path: Path) -> None:
+def test_equal_workers_pass_without_leftovers(tmp_path: Path) -> None:
     runner._try_workers(Here, trial(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_workers_with_another_version_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_different_worker_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def look(number: int, folder: str) -> None:
         Path(folder, f"{number}.json").write_text(json.dumps(probe.versions() | {"apache-beam": "2.1"}))
 
     monkeypatch.setattr(probe, "look", look)
     version = apache_beam.version.__version__
-    words = rf"the Beam workers \(external pool:1\) .*have apache-beam 2.1, and this process has {version}"
+    words = rf"the Beam workers \(external pool:1\) .*have apache-beam 2.1, but this process has {version}"
     with pytest.raises(EngineError, match=words):
         runner._try_workers(Here, trial(tmp_path))
 
 
-def test_workers_that_write_elsewhere_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_without_shared_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "look", lambda number, folder: None)
-    with pytest.raises(EngineError, match="is not seen here; put --root on a volume of both"):
+    with pytest.raises(EngineError, match=r"do not appear on this machine\. Put --root on a shared volume"):
         runner._try_workers(Here, trial(tmp_path))
 
 
-def test_a_folder_that_is_not_there_for_a_worker_is_its_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="is not there for its workers; put --root on a volume of both"):
+def test_missing_folder_on_worker_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"does not exist on its workers\. Put --root on a shared volume"):
         probe.look(1, str(tmp_path / "gone"))
 
 
-def test_workers_that_do_not_start_in_time_say_what_the_engine_knows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_late_workers_report_engine_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Here, "failure", NotInTime("late"))
     monkeypatch.setattr(
         flink_rest, "last_error", lambda url, name: f"{url} {name}: a Beam worker could not start: no tfx"
@@ -170,6 +168,6 @@ def test_workers_that_do_not_start_in_time_say_what_the_engine_knows(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_our_options_have_defaults() -> None:
+def test_options_have_defaults() -> None:
     told = PipelineOptions([]).view_as(JobOptions)
     assert (told.kindred_job_seconds, told.kindred_start_seconds, told.kindred_shared) == (0, 60, "")

@@ -266,7 +266,7 @@ def test_dataflow_would_not_see_the_volume() -> None:
         "image": "r/kindred:1",
     }
     settings = PipelineConfig.model_validate(tree() | {"beam": {"profile": "dataflow", "dataflow": job}})
-    with pytest.raises(ConfigError, match=r"not possible yet: .* a root is a folder \(/kindred/"):
+    with pytest.raises(ConfigError, match=r"not supported yet.* the root is a local directory \(/kindred/"):
         compile_package(settings)
 
 
