@@ -1,4 +1,4 @@
-"""`kindred lineage`: the lineage of a run's model as a tree for people, or as JSON."""
+"""`kindred lineage`: prints the lineage of a run's model as a tree or as JSON."""
 
 from __future__ import annotations
 
@@ -24,29 +24,30 @@ def print_lineage(run: str, root: Path | None, as_json: bool) -> None:
     """Prints the lineage of the model of `run` to stdout.
 
     Raises:
-      ReportError: there is no such run, or no ML Metadata beside it.
+      ReportError: there is no such run, or no ML Metadata for it.
     """
     folder = find_run(run, root)
     metadata = folder.root.metadata
     if not metadata.is_file():
         raise ReportError(
-            f"{folder.path}: there is no ML Metadata at {metadata}; a run on Kubeflow keeps its own elsewhere"
+            f"{folder.path}: there is no ML Metadata at {metadata}. A run on Kubeflow uses the metadata service of its "
+            "cluster"
         )
     summary = folder.read_summary()
     lineage = trace(Executions.in_file(metadata), summary, folder.root.runs)
     if as_json:
         print(json.dumps(lineage.to_json(), indent=2, ensure_ascii=False))
     else:
-        # A terminal wraps what is too long for it; a file has a line for each branch.
+        # A terminal wraps long lines. A file gets one line per branch.
         width = None if sys.stdout.isatty() else _NO_WIDTH
         Console(file=sys.stdout, width=width, highlight=False).print(as_tree(lineage, summary))
 
 
 def as_tree(lineage: Lineage, summary: dict[str, Any]) -> Tree:
-    """The tree of `lineage`, which is that of the run of `summary`."""
+    """Returns the tree of `lineage`, the lineage of the run of `summary`."""
     run = summary["run_id"]
-    what = "what the run got to" if lineage.model is None else "the model"
-    reused = f", made before by run {lineage.run}" if lineage.run != run else ""
+    what = "completed steps of the run" if lineage.model is None else "the model"
+    reused = f", reused from run {lineage.run}" if lineage.run != run else ""
     tree = Tree(
         f"[bold]{escape(summary['pipeline'])}[/] run {run} ({summary['status'].replace('_', ' ')}): {what}{reused}"
     )
@@ -74,7 +75,7 @@ def _grow(tree: Tree, lineage: Lineage) -> None:
         model.add(f"published as {', '.join(lineage.published)}" if lineage.published else "not published")
     if lineage.parent:
         _grow(
-            tree.add(f"[bold]parent[/] the model of run {lineage.parent.run}, which a warm start went on from"),
+            tree.add(f"[bold]parent[/] the model of run {lineage.parent.run}, the base of the warm start"),
             lineage.parent,
         )
 
@@ -82,11 +83,11 @@ def _grow(tree: Tree, lineage: Lineage) -> None:
 def _data(tree: Tree, data: Data) -> None:
     span = "" if data.span is None else f", span {data.span}"
     rows = ", ".join(f"{count:,} {name}" for name, count in data.rows.items())
-    grown = tree.add(f"[bold]data[/] {escape(data.path)}{span} ({rows}; read by run {data.made_in})")
+    grown = tree.add(f"[bold]data[/] {escape(data.path)}{span} ({rows}, read by run {data.made_in})")
     for file in data.files[:_SHOWN_FILES]:
         grown.add(f"{escape(file.path)}  {file.bytes:,} bytes  {file.digest}")
     if len(data.files) > _SHOWN_FILES:
-        grown.add(f"and {len(data.files) - _SHOWN_FILES:,} more files; --json has them all")
+        grown.add(f"and {len(data.files) - _SHOWN_FILES:,} more files. Use --json to list all of them")
     if not data.files:
         grown.add(f"fingerprint {escape(data.fingerprint)}")
     _settings(grown, {"ingest": data.settings})
@@ -98,7 +99,7 @@ def _settings(tree: Tree, sections: dict[str, Any]) -> None:
 
 
 def _listed(section: dict[str, Any]) -> str:
-    """`key value` pairs in one line, those of inner sections in braces."""
+    """Returns `key value` pairs in one line, with nested sections in braces."""
     told = (f"{key} {{{_listed(v)}}}" if isinstance(v, dict) else f"{key} {_plain(v)}" for key, v in section.items())
     return escape(", ".join(told))
 

@@ -1,4 +1,4 @@
-"""Serving the version before the newest again, and the record of it in ML Metadata."""
+"""Rolls back to the previous version, and records the change in ML Metadata."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ _Execution = metadata_store_pb2.Execution
 
 
 def roll_back(root: Root, to: str, undo: bool, reason: str) -> str:
-    """Withdraws the newest version below `to`, or restores the one withdrawn last; a sentence that says what it did.
+    """Withdraws the newest version below `to`, or restores the last withdrawn one.
 
-    The change is recorded as an execution of `kindred.Rollback`, with the pushed model that it is about as its input.
+    Records the change as an execution of `kindred.Rollback` with the affected pushed model as its input.
+
+    Returns:
+      A sentence about the change.
 
     Raises:
-      RollbackError: there is no root, no earlier version, or none that was withdrawn.
+      RollbackError: there is no root, no earlier version, or no withdrawn version.
       RootError: a run is using the root.
     """
     if not root.metadata.is_file():
-        raise RollbackError(f"--root {root.path}: no run was ever here; give the root of a pipeline with --root")
+        raise RollbackError(f"--root {root.path}: it contains no run. Set --root to the root of a pipeline")
     directory = to if is_remote(to) else str(root.path / to)
     with root.locked():
         versions = places.at(directory)
@@ -43,7 +46,7 @@ def roll_back(root: Root, to: str, undo: bool, reason: str) -> str:
         _record(root, directory, changed, {"served": served, "undo": int(undo), "reason": reason})
     if undo:
         return f"version {changed} of {directory} is served again"
-    return f"version {changed} of {directory} is withdrawn; {served} is served. Bring it back with --undo."
+    return f"version {changed} of {directory} is withdrawn and {served} is served. Restore it with --undo."
 
 
 def _record(root: Root, directory: str, version: int, properties: dict[str, int | str]) -> None:
@@ -66,7 +69,7 @@ def _record(root: Root, directory: str, version: int, properties: dict[str, int 
 
 
 def _pushed(store: mlmd.MetadataStore, destination: str) -> list[metadata_store_pb2.Artifact]:
-    """The pushed model that became the version `destination`: the last one, if a number was used again."""
+    """Returns the pushed model with version `destination`: the last one, if the number was used more than once."""
     try:
         found = store.get_artifacts_by_type(_PUSHED)
     except mlmd.errors.NotFoundError:

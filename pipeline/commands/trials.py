@@ -1,4 +1,4 @@
-"""What `kindred tune` asks for, and how it shows what the trials found."""
+"""Loads the settings of `kindred tune`, and describes its trials."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def load_config_to_tune(
     trials: int | None,
     beam_profile: str | None = None,
 ) -> PipelineConfig:
-    """The pipeline file with a section `tune`, of defaults if it has none; `trials` replaces `tune.trials`.
+    """Loads a pipeline file with a section `tune`, using defaults if it has none. `trials` replaces `tune.trials`.
 
     Raises:
-      ConfigError: as `load_config` does.
+      ConfigError: the pipeline file is invalid.
     """
     asked = [*overrides, *([f"tune.trials={trials}"] if trials else [])]
     config = load_config(path, asked, data_path, beam_profile)
@@ -30,7 +30,7 @@ def load_config_to_tune(
 
 
 def describe(tuning: dict[str, Any]) -> str:
-    """A table of trials, the best first, and its settings as lines of a pipeline file."""
+    """Returns a table of trials, the best first, and the best settings as lines of a pipeline file."""
     trials, measure = tuning["trials"], tuning["measure"]
     keys = list(trials[0]["settings"])
     rows = [["trial", measure, *keys]]
@@ -42,8 +42,8 @@ def describe(tuning: dict[str, Any]) -> str:
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     if len(trials) < tuning["asked"]:
         lines.append(
-            f"{len(trials)} of {tuning['asked']} trials came to an end: the others diverged, did not fit in memory, or "
-            "would have repeated one; run.log says which"
+            f"{len(trials)} of {tuning['asked']} trials finished. The others diverged, did not fit in memory, or "
+            "would have repeated another one. See run.log for the reasons"
         )
     return "\n".join([*lines, "", "The best settings, for the pipeline file:", _as_yaml(trials[0]["settings"])])
 

@@ -1,4 +1,4 @@
-"""Why a run published its model or not: the rules, the figures, the worst slice and the worst pairs, in plain words."""
+"""Explains the blessing of a run: rules, figures, the worst slice and the worst pairs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _SHOWN_PAIRS = 10
 
 
 def explain(folder: RunFolder) -> Iterator[str]:
-    """Lines about the run in `folder`.
+    """Returns lines about the run in `folder`.
 
     Raises:
-      ReportError: the run has no findings of the Evaluator.
+      ReportError: the run has no output of the Evaluator.
     """
     yield headline(folder)
     summary = folder.read_summary()
@@ -31,9 +31,9 @@ def explain(folder: RunFolder) -> Iterator[str]:
         if summary.get("error"):
             yield str(summary["error"])
         if is_alive(folder):
-            raise ReportError(f"{folder.path}: the run has not got to evaluation yet; ask again when it has")
+            raise ReportError(f"{folder.path}: the run has not reached the evaluation. Try again later")
         raise ReportError(
-            f"{folder.path}: the run did not get to evaluation, or its findings were removed ({evaluation})"
+            f"{folder.path}: the run did not reach the evaluation, or its evaluation was removed ({evaluation})"
         )
     verdict = read_verdict(str(evaluation))
     yield from _rules(verdict)
@@ -41,7 +41,7 @@ def explain(folder: RunFolder) -> Iterator[str]:
     yield from _worst_slice(verdict)
     if Path(evaluation, WORST_FILE).is_file():
         yield from _worst_pairs(Path(evaluation, WORST_FILE))
-    yield f"\nAll of it: {evaluation}"
+    yield f"\nFull evaluation: {evaluation}"
 
 
 def _rules(verdict: Verdict) -> Iterator[str]:
@@ -62,7 +62,7 @@ def _figures(verdict: Verdict) -> Iterator[str]:
 
 
 def _worst_slice(verdict: Verdict) -> Iterator[str]:
-    """Of the metric of the first rule that does not hold, or of the first rule, the slice that it is worst on."""
+    """Returns the worst slice by the metric of the first failed rule, or of the first rule if all hold."""
     deciding = next((rule for rule in verdict.rules if not rule.ok), verdict.rules[0]).rule.split()[0]
     figures = [figure for figure in verdict.figures if figure.metric == deciding and figure.slice]
     valued = [figure for figure in figures if figure.value is not None and figure.count]
@@ -77,7 +77,7 @@ def _badness(figure: Figure) -> float:
 
 
 def _worst_pairs(file: Path) -> Iterator[str]:
-    """The pairs with the largest errors; of pairs without a score the held-out ones with the lowest."""
+    """Returns the pairs with the largest errors, or the held-out positives with the lowest scores."""
     pairs: list[dict[str, Any]] = pyarrow.parquet.read_table(file).slice(0, _SHOWN_PAIRS).to_pylist()
     scored = "error" in pairs[0] if pairs else True
     told = {"label": ".4g", "value": ".4g", "error": "+.4g"} if scored else {"score": "+.4g", "rank": ",d"}

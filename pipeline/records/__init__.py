@@ -1,1 +1,1 @@
-"""What runs leave behind: the root, the folder and the record of each run, and what ML Metadata knows."""
+"""Records of runs: the root, the folder and the record of each run, and ML Metadata."""

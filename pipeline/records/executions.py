@@ -1,4 +1,4 @@
-"""What the nodes of a run did, read back from ML Metadata. Nothing here imports TFX."""
+"""Reads the executions of a run from ML Metadata. This module does not import TFX."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
 _Event, _Execution = metadata_store_pb2.Event, metadata_store_pb2.Execution
-# What a resolver found is an INTERNAL_OUTPUT of it.
+# TFX records resolved artifacts as INTERNAL_OUTPUT events.
 _OUTPUTS = (_Event.OUTPUT, _Event.INTERNAL_OUTPUT, _Event.PENDING_OUTPUT)
 _RUN, _NODE = "pipeline_run", "node"
 
 
 @dataclasses.dataclass(frozen=True)
 class Artifact:
-    """An artifact: where it is, and what is noted about it."""
+    """An artifact with its URI and its properties."""
 
     id: int
     uri: str
@@ -27,7 +27,7 @@ class Artifact:
 
 @dataclasses.dataclass(frozen=True)
 class Execution:
-    """What a node did: with which properties and inputs, and what came of it; both by key."""
+    """An execution of a node: properties, inputs and outputs by key."""
 
     id: int
     run_id: str
@@ -41,11 +41,11 @@ class Execution:
     """Seconds since the epoch."""
 
     def input(self, key: str) -> Artifact | None:
-        """The first artifact of input `key`, if there is one."""
+        """Returns the first artifact of input `key`, or None."""
         return next(iter(self.inputs.get(key, ())), None)
 
     def output(self, key: str) -> Artifact | None:
-        """The first artifact of output `key`, if there is one."""
+        """Returns the first artifact of output `key`, or None."""
         return next(iter(self.outputs.get(key, ())), None)
 
 
@@ -57,13 +57,13 @@ class Executions:
 
     @classmethod
     def in_file(cls, path: Path) -> Executions:
-        """Those in a SQLite file, which must be there."""
+        """Opens an existing SQLite file."""
         connection = metadata_store_pb2.ConnectionConfig()
         connection.sqlite.filename_uri = os.fspath(path)
         return cls(mlmd.MetadataStore(connection))
 
     def of_run(self, run_id: str) -> dict[str, Execution]:
-        """The last execution of each node in the run, by node id; one that failed has no outputs."""
+        """Returns the last execution of each node in the run, by node id. A failed execution has no outputs."""
         context = self._store.get_context_by_type_and_name(_RUN, run_id)
         if context is None:
             return {}
@@ -71,14 +71,14 @@ class Executions:
         return {described.node_id: described for described in map(self._describe, executions)}
 
     def maker(self, artifact: Artifact) -> Execution | None:
-        """The execution that made `artifact`, not one that found it in the cache."""
+        """Returns the execution that created `artifact`, not one that reused it from the cache."""
         events = self._store.get_events_by_artifact_ids([artifact.id])
         made = [event.execution_id for event in events if event.type in (_Event.OUTPUT, _Event.PENDING_OUTPUT)]
         executions = [self._describe(execution) for execution in self._store.get_executions_by_id(made)]
         return min((e for e in executions if not e.cached), key=lambda execution: execution.id, default=None)
 
     def made_from(self, artifact: Artifact, key: str) -> list[Artifact]:
-        """The distinct artifacts of output `key` of the executions that had `artifact` as an input, oldest first."""
+        """Returns the distinct artifacts of output `key` of all executions with input `artifact`, oldest first."""
         events = self._store.get_events_by_artifact_ids([artifact.id])
         used = sorted({event.execution_id for event in events if event.type == _Event.INPUT})
         executions = (self._describe(execution) for execution in self._store.get_executions_by_id(used))

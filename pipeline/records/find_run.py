@@ -1,4 +1,4 @@
-"""Finding a run that a person names."""
+"""Finds a run by its folder, its id, or `latest`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ LATEST = "latest"
 
 
 def find_run(run: str, root: Path | None) -> RunFolder:
-    """The folder of a run: a path to it, its id, or `latest`, below `root`, or below any root in `build`.
+    """Returns the folder of a run.
+
+    Args:
+      run: path of the run folder, a run id, or `latest`.
+      root: root to search. The default is all roots in `build`.
 
     Raises:
-      ReportError: there is none, or several.
+      ReportError: there is no such run, or several.
     """
     if (named := RunFolder(Path(run))).is_recorded():
         return named
@@ -25,12 +29,12 @@ def find_run(run: str, root: Path | None) -> RunFolder:
         # Ids sort by time.
         runs = sorted((folder for place in roots for folder in _recorded(place)), key=lambda folder: folder.path.name)
         if not runs:
-            raise ReportError(f"no run is recorded below {where}; name a root with --root")
+            raise ReportError(f"no run is recorded below {where}. Set --root to another root")
         return runs[-1]
     found = [folder for place in roots if (folder := RunFolder(place.runs / run)).is_recorded()]
     if len(found) != 1:
-        what = "several runs are" if found else "no run is"
-        raise ReportError(f"{run}: {what} called so below {where}; give the run's folder, ROOT/runs/RUN")
+        what = "several runs have this id" if found else "no run has this id"
+        raise ReportError(f"{run}: {what} in {where}. Use the path of the run folder, ROOT/runs/RUN")
     return found[0]
 
 

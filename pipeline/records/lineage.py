@@ -1,4 +1,4 @@
-"""Which data, code, configuration and parent made the model of a run, as ML Metadata have it."""
+"""The lineage of a model in ML Metadata: data, code, configuration and parent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DEEPEST = 50
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """What was read, and where its examples are. `span` is None where the path has none."""
+    """The input data, and the URI of its examples. `span` is None if the path has none."""
 
     made_in: str
     path: str
@@ -32,7 +32,7 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """A step of the making: the digest of its code, its settings, and where its result is."""
+    """A step with the digest of its code, its settings, and the URI of its result."""
 
     made_in: str
     code: str
@@ -42,7 +42,7 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Lineage:
-    """The making of one model, or as much of it as a run got to; `parent` is what a warm start went on from."""
+    """The lineage of a model, complete up to the last step of its run. `parent` is the base of a warm start."""
 
     pipeline: str
     run: str
@@ -56,12 +56,12 @@ class Lineage:
     parent: Lineage | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Returns a JSON-compatible tree."""
         return dataclasses.asdict(self)
 
 
 def trace(executions: Executions, summary: dict[str, Any], runs: Path) -> Lineage:
-    """The lineage of the run that `summary` (of `summary.json`) describes, with the records of others in `runs`."""
+    """Returns the lineage of the run of `summary` (`summary.json`). `runs` holds the records of other runs."""
     nodes = executions.of_run(summary["run_id"])
     model = _output(nodes.get("Trainer"), "model")
     if model is not None:
@@ -79,7 +79,7 @@ def trace(executions: Executions, summary: dict[str, Any], runs: Path) -> Lineag
 
 def _of_model(executions: Executions, model: Artifact, pipeline: str, runs: Path, depth: int) -> Lineage:
     made = executions.maker(model)
-    assert made, "an artifact has a maker"
+    assert made, "every artifact has a creator"
     graph = made.input("transform_graph")
     transform = executions.maker(graph) if graph else None
     base, best = made.input("base_model"), made.input("hyperparameters")
@@ -119,7 +119,7 @@ def _data(executions: Executions, examples: Artifact | None, runs: Path) -> Data
 
 
 def _has_span(runs: Path, made: Execution) -> bool:
-    """Whether the path had a span: TFX's driver notes span 0 where there is none."""
+    """Returns whether the path had a span. TFX's driver also records span 0 for paths without one."""
     path = _record(runs, made.run_id).get("config", {}).get("data", {}).get("path", "")
     return "{" in path or int(made.properties["span"]) > 0
 
@@ -139,7 +139,7 @@ def _step(executions: Executions, artifact: Artifact | None) -> Step | None:
 
 
 def _tuned(best: Artifact) -> dict[str, Any] | None:
-    """The settings that the trials found best."""
+    """Returns the best settings of the trials."""
     for path in sorted(Path(best.uri).glob("*.txt")):
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")).get("values", {})
         return values
@@ -147,7 +147,7 @@ def _tuned(best: Artifact) -> dict[str, Any] | None:
 
 
 def _published(executions: Executions, runs: Path, model: Artifact) -> Iterator[str]:
-    """Every version that was published from `model`."""
+    """Returns every version that was published from `model`."""
     for pushed in executions.made_from(model, "pushed_model"):
         if pushed.properties.get("pushed"):
             destination = str(pushed.properties["pushed_destination"])

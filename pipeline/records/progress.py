@@ -1,7 +1,7 @@
-"""How far a run has got that has not said how it ended: whether it still goes on, and where it is.
+"""The progress of an unfinished run: whether its process is alive, and its current component.
 
-summary.json knows only ends: until there is one its status is `failed`, as that of a run that was killed stays. What
-tells the two apart is a lock that a run holds for as long as its process lives; what it is at is in ML Metadata.
+summary.json records only the end of a run. Until then its status is `failed`, which remains after a kill. A lock, held
+while the process of the run is alive, distinguishes the two cases. ML Metadata has the current component.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """Of a run that has not said how it ended: `node` is the component that it is or was at.
+    """Progress of an unfinished run.
 
-    `since` is when that began; where `node` is None, at the start or between two, when the run did.
-    `alive` is None where it cannot be told from here: a run whose nodes are tasks of a cluster holds no lock.
+    Attributes:
+      alive: whether the process is alive. None if unknown, because a run of cluster tasks holds no lock.
+      node: current or last component. None at the start or between two components.
+      since: start time of the component, or of the run if `node` is None.
     """
 
     alive: bool | None
@@ -35,19 +37,19 @@ class Progress:
 
     @property
     def place(self) -> str:
-        """Where it is, and since when."""
+        """The current component and its start time."""
         if self.node is None:
-            return f"begun {moment(self.since)}, at no component just now"
+            return f"started {moment(self.since)}, between components"
         return f"at {self.node} since {moment(self.since)}"
 
     def __str__(self) -> str:
-        """A few words, without the name of the run."""
+        """Returns a short description without the name of the run."""
         if self.alive:
             return f"running, {self.place}"
         at = f" at {self.node}" if self.node else ""
         if self.alive is None:
-            return f"not ended, as far as its record goes{at and f'; it was last{at}'}"
-        return f"killed{at}, or its machine went down"
+            return f"unfinished according to its record{at and f', last{at}'}"
+        return f"killed{at}, or its machine stopped"
 
 
 def moment(when: datetime) -> str:
@@ -57,19 +59,19 @@ def moment(when: datetime) -> str:
 
 @contextlib.contextmanager
 def going_on(folder: RunFolder) -> Iterator[None]:
-    """Marks the run in `folder` as one that goes on; the mark goes with the process, however it ends."""
+    """Marks the run in `folder` as alive. The lock ends with the process."""
     with filelock.FileLock(folder.running_mark, timeout=0):
         yield
 
 
 def is_alive(folder: RunFolder) -> bool | None:
-    """Whether the process of the run in `folder` lives; None where there is no telling.
+    """Returns whether the process of the run in `folder` is alive, None if unknown.
 
-    To be asked before the record is read, or a run that ends in between passes for one that was killed.
+    Call this before reading the record. Otherwise a run that ends in between looks like a killed one.
     """
     try:
         with open(folder.running_mark, "rb") as mark:
-            # Shared, so that two who ask at once do not take each other for the run.
+            # The lock is shared, so that two concurrent readers do not mistake each other for the run.
             fcntl.flock(mark, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -79,7 +81,7 @@ def is_alive(folder: RunFolder) -> bool | None:
 
 
 def progress_of(summary: Mapping[str, Any], alive: bool | None, nodes: Mapping[str, Execution]) -> Progress | None:
-    """The progress of the run of `summary`, whose nodes are as ML Metadata have them; None once it has ended."""
+    """Returns the progress of the run of `summary`, given its executions in ML Metadata, or None if it has ended."""
     if has_ended(summary):
         return None
     at = max((node for node in nodes.values() if node.running), key=lambda node: node.began, default=None)
@@ -89,7 +91,7 @@ def progress_of(summary: Mapping[str, Any], alive: bool | None, nodes: Mapping[s
 
 
 def has_ended(summary: Mapping[str, Any]) -> bool:
-    """Whether a record says how its run ended; a run that fails gives a reason, and names the component."""
+    """Returns whether a record states the end of its run. A failed run has an error and a failed component."""
     return summary["status"] != "failed" or "error" in summary or _failed(summary["components"])
 
 
@@ -98,12 +100,12 @@ def _failed(components: list[dict[str, Any]]) -> bool:
 
 
 def may_have_changed(folder: RunFolder) -> bool:
-    """Whether the run in `folder` may have gone on, or been killed, since its report was written."""
+    """Returns whether the run in `folder` may have continued, or been killed, since its report was written."""
     return is_alive(folder) is not None and not has_ended(folder.read_summary())
 
 
 def headline(folder: RunFolder) -> str:
-    """One line about the run in `folder`: its pipeline, its id, how it ended or how far it is."""
+    """Returns a line about the run in `folder`: pipeline, id, and result or progress."""
     alive = is_alive(folder)
     summary = folder.read_summary()
     told = summary["status"].replace("_", " ")

@@ -1,4 +1,4 @@
-"""The root directory: what a pipeline keeps there, and who may use it."""
+"""The root directory of a pipeline: its content and its lock."""
 
 from __future__ import annotations
 
@@ -18,46 +18,59 @@ from pipeline.config import PipelineConfig
 
 @dataclasses.dataclass(frozen=True)
 class Root:
-    """Where a pipeline keeps everything, and the names inside."""
+    """A directory with all artifacts, metadata, records and models of a pipeline.
+
+    Attributes:
+      path: absolute path of the directory.
+
+    Example:
+      root = Root.at(None, "films")  # build/films
+      with root.locked():
+          run_id = root.new_run()
+    """
 
     path: Path
 
     @classmethod
     def at(cls, path: Path | None, name: str) -> Root:
-        """The root that `--root` names, else that of the pipeline `name` below `build`.
+        """Returns the root for `--root`, or the default `build/NAME`.
+
+        Args:
+          path: value of `--root`, if any.
+          name: name of the pipeline.
 
         Raises:
-          RootError: it is a URL, which only `publish.to` may be.
+          RootError: `path` is a URL. Only `publish.to` accepts one.
         """
-        # A path has lost one of the two slashes.
+        # `Path` has removed one of the two slashes of a URL.
         if path is not None and path.parts[:1] and path.parts[0].endswith(":"):
-            raise RootError(f"--root {path}: a root is a folder, and no URL; publish.to is what may be one")
+            raise RootError(f"--root {path} must be a local directory. Only publish.to accepts a URL")
         return cls((path or Path("build", name)).absolute())
 
     @property
     def artifacts(self) -> Path:
-        """TFX's artifacts."""
+        """Directory of TFX's artifacts."""
         return self.path / "pipeline"
 
     @property
     def metadata(self) -> Path:
-        """ML Metadata, a SQLite file."""
+        """SQLite file of ML Metadata."""
         return self.path / "metadata.sqlite"
 
     @property
     def runs(self) -> Path:
-        """Records of runs, a folder each."""
+        """Directory with one record folder per run."""
         return self.path / "runs"
 
     def serving(self, config: PipelineConfig) -> str:
-        """Published models, a folder per version: below the root, or where `publish.to` is a URL, there."""
+        """Returns the directory of published versions, or the URL of `publish.to`."""
         return config.publish.to if is_remote(config.publish.to) else str(self.path / config.publish.to)
 
     def new_run(self) -> str:
-        """Creates the folder of a new run; its id sorts by time.
+        """Creates the folder of a new run, and returns its id. Ids sort by time.
 
         Raises:
-          RootError: the root cannot be written.
+          RootError: the root is not writable.
         """
         started = datetime.datetime.now()
         while True:
@@ -73,19 +86,19 @@ class Root:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Holds the root for one run; the lock goes with the process, however it ends.
+        """Locks the root for one run. The lock ends with the process.
 
         Raises:
-          RootError: the root cannot be written, or another run holds it.
+          RootError: the root is not writable, or another run holds the lock.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            # As root, access checks pass where writes fail: only a write tells.
+            # Access checks always pass for the root user, so only an actual write shows whether writing works.
             with filelock.FileLock(self.path / ".lock", timeout=0):
                 yield
         except filelock.Timeout:
             raise RootError(
-                f"--root {self.path}: another run is using it; wait for it to end, or give another --root"
+                f"--root {self.path}: another run is using it. Wait for its end, or set another --root"
             ) from None
         except OSError as error:
             if error.filename is None or not str(error.filename).startswith(str(self.path)):
@@ -94,4 +107,4 @@ class Root:
 
     def _unusable(self, error: OSError) -> RootError:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        return RootError(f"--root {self.path}: cannot be written ({reason}); give another directory with --root")
+        return RootError(f"--root {self.path}: cannot be written ({reason}). Set --root to another directory")

@@ -1,4 +1,4 @@
-"""The folder of a run, and the names of everything in it."""
+"""The folder of a run, and its file names."""
 
 from __future__ import annotations
 
@@ -12,54 +12,57 @@ from pipeline.records.root import Root
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """ROOT/runs/RUN.
+    """The folder of a run, ROOT/runs/RUN.
 
     Attributes:
-      path: the folder.
+      path: path of the folder.
+
+    Example:
+      status = RunFolder(Path("build/films/runs/20261125-220701-000")).read_summary()["status"]
     """
 
     path: Path
 
     @property
     def root(self) -> Root:
-        """The root that the run belongs to."""
+        """The root of the run."""
         return Root(self.path.absolute().parents[1])
 
     @property
     def summary(self) -> Path:
-        """The record of the run for machines."""
+        """The machine-readable record of the run."""
         return self.path / "summary.json"
 
     @property
     def report(self) -> Path:
-        """The report for people."""
+        """The HTML report of the run."""
         return self.path / "report.html"
 
     @property
     def log(self) -> Path:
-        """Everything that the libraries printed."""
+        """The output of all libraries."""
         return self.path / "run.log"
 
     @property
     def running_mark(self) -> Path:
-        """A file that a local run holds locked for as long as its process lives."""
+        """A file that a local run keeps locked while its process is alive."""
         return self.path / ".running"
 
     @property
     def lock(self) -> Path:
-        """A lock for the tasks of a run on a cluster, which write the summary in turns."""
+        """A lock for cluster tasks, which take turns writing the summary."""
         return self.path / ".lock"
 
     @property
     def tasks(self) -> Path:
-        """What each node recorded, where nodes run as tasks of a cluster."""
+        """Directory of the records of cluster tasks, one per node."""
         return self.path / "tasks"
 
     def is_recorded(self) -> bool:
-        """Whether there is a record of the run."""
+        """Returns whether the run has a record."""
         return self.summary.is_file()
 
     def read_summary(self) -> dict[str, Any]:
-        """The content of summary.json."""
+        """Returns the content of summary.json."""
         summary: dict[str, Any] = json.loads(self.summary.read_text(encoding="utf-8"))
         return summary

@@ -1,4 +1,4 @@
-"""What a run leaves behind for machines: summary.json, written while the run goes on and whole at any moment."""
+"""The machine-readable record of a run: summary.json, complete at any time during the run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,28 @@ _REPORTED_VERSIONS = ("kindred", "tfx", "tensorflow", "keras", "tensorflow-trans
 
 @dataclasses.dataclass
 class RunRecord:
-    """The fields of summary.json, filled in as the run goes on; what a run does not compute stays absent."""
+    """The fields of summary.json. Values that a run does not compute stay absent.
+
+    Attributes:
+      pipeline: name of the pipeline.
+      run_id: id of the run.
+      config: configuration as a JSON-compatible tree.
+      status: result of the run. `failed` until it ends.
+      started: start time, ISO 8601 in UTC.
+      seconds: duration in seconds.
+      components: name, state and duration of each component.
+      data: counts of rows and entities.
+      metrics: value of each metric on all held-out rows.
+      tuning: results of the Tuner.
+      warm_start: the Trainer's notes about the warm start.
+      blessed: whether the model is blessed.
+      blessing: result of each blessing rule.
+      evaluation: path of the Evaluator's output, relative to the root.
+      published: path or URL of the published version.
+      versions: version of each library.
+      error: reason of a failure.
+      frequent_pair: the most frequent entity of each side, for examples in messages. Not part of summary.json.
+    """
 
     pipeline: str
     run_id: str
@@ -40,33 +61,31 @@ class RunRecord:
     blessed: bool = False
     blessing: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     evaluation: str | None = None
-    """Where the Evaluator's findings are, below the root."""
     published: str | None = None
     versions: dict[str, str] = dataclasses.field(default_factory=lambda: library_versions())
     error: str | None = None
     frequent_pair: tuple[str, str] = ("LEFT", "RIGHT")
-    """The most frequent entity of each side, for examples to people; not part of summary.json."""
 
     @classmethod
     def begin(cls, config: PipelineConfig, run_id: str) -> RunRecord:
-        """The record of a run that has not yet done anything."""
+        """Returns the record of a new run."""
         return cls(pipeline=config.name, run_id=run_id, config=config.to_json())
 
     def write(self, path: Path, since: float) -> None:
-        """Writes summary.json beside itself and renames it; `since` is the `time.monotonic` of the start."""
+        """Writes summary.json to a staged file and renames it. `since` is the `time.monotonic` of the start."""
         self.seconds = round(time.monotonic() - since, 3)
         content = dataclasses.asdict(self)
         del content["frequent_pair"]
         for name in ("error", "evaluation", "tuning", "warm_start"):
             if content[name] is None:
                 del content[name]
-        # Tasks of one run write it at the same time, each in a container whose process ids are those of the others.
+        # Tasks of a run write concurrently, in containers with overlapping process ids.
         staged = path.with_suffix(f".{uuid.uuid4().hex}.staged")
         staged.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         os.replace(staged, path)
 
 
 def library_versions() -> dict[str, str]:
-    """Python and the libraries whose versions decide what a run computes."""
+    """Returns the versions of Python and of the libraries that affect results."""
     versions = {"python": platform.python_version()}
     return versions | {name: importlib.metadata.version(name) for name in _REPORTED_VERSIONS}

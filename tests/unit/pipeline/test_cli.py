@@ -155,9 +155,9 @@ def test_a_wrong_command_line_is_exit_2_and_says_which_word(said, model: list, a
         (["--set", "schema=s"], "s: no such file; leave `schema` out for the curated one"),
         (
             ["--root", "gs://bucket/films"],
-            "a root is a folder, and no URL; publish.to is what may be one",
+            "must be a local directory. Only publish.to accepts a URL",
         ),
-        ([], "no-such-pairs.csv: no such file; correct data.path in the pipeline file, or give --data PATH"),
+        ([], "no-such-pairs.csv: no such file. Correct data.path in the pipeline file, or set --data PATH"),
     ],
 )
 def test_bad_configuration_is_exit_2_and_a_sentence(

@@ -1,4 +1,4 @@
-"""`kindred rollback`: the version before is served, and ML Metadata knows."""
+"""`kindred rollback`: serves the previous version, and records the change in ML Metadata."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.tensorflow
 
 @pytest.fixture
 def root(tmp_path: Path) -> Root:
-    """A root with three versions, pushed as the Pusher records it."""
+    """A root with three versions, recorded as the Pusher does."""
     root = Root(tmp_path / "root")
     store = _store(root)
     kind = store.put_artifact_type(metadata_store_pb2.ArtifactType(name="PushedModel"))
@@ -50,10 +50,10 @@ def _recorded(root: Root) -> list[dict]:
     return found
 
 
-def test_the_version_before_is_served_and_the_change_is_recorded(root: Root) -> None:
+def test_rollback_is_served_and_recorded(root: Root) -> None:
     said = roll_back(root, "serving", undo=False, reason="stars fell")
     serving = root.path / "serving"
-    assert said.startswith(f"version 3 of {serving} is withdrawn; 2 is served")
+    assert said.startswith(f"version 3 of {serving} is withdrawn and 2 is served")
     assert sorted(path.name for path in serving.iterdir()) == [".withdrawn-3", "1", "2"]
     (record,) = _recorded(root)
     assert (record["version"], record["served"], record["reason"]) == (3, 2, "stars fell")
@@ -61,7 +61,7 @@ def test_the_version_before_is_served_and_the_change_is_recorded(root: Root) -> 
     assert record["when"].endswith("+00:00")
 
 
-def test_undoing_brings_it_back_and_is_recorded_too(root: Root) -> None:
+def test_undo_is_served_and_recorded(root: Root) -> None:
     roll_back(root, "serving", undo=False, reason="")
     assert roll_back(root, "serving", undo=True, reason="") == f"version 3 of {root.path / 'serving'} is served again"
     assert sorted(path.name for path in (root.path / "serving").iterdir()) == ["1", "2", "3"]
@@ -71,22 +71,22 @@ def test_undoing_brings_it_back_and_is_recorded_too(root: Root) -> None:
     ]
 
 
-def test_without_an_earlier_version_nothing_changes(root: Root) -> None:
+def test_single_version_stays(root: Root) -> None:
     for _ in range(2):
         roll_back(root, "serving", undo=False, reason="")
-    with pytest.raises(RollbackError, match=r"holds 1 version\(s\)") as refused:
+    with pytest.raises(RollbackError, match=r"has 1 version\(s\)") as refused:
         roll_back(root, "serving", undo=False, reason="")
     assert refused.value.exit_code == 2
     assert len(_recorded(root)) == 2
 
 
-def test_where_no_run_was_there_is_nothing_to_roll_back(tmp_path: Path) -> None:
-    with pytest.raises(RollbackError, match="no run was ever here"):
+def test_root_without_runs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RollbackError, match="contains no run"):
         roll_back(Root(tmp_path / "none"), "serving", undo=False, reason="")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_root_that_a_run_uses_is_left_alone(root: Root) -> None:
+def test_locked_root_is_refused(root: Root) -> None:
     with root.locked(), pytest.raises(RootError, match="another run is using it"):
         roll_back(root, "serving", undo=False, reason="")
     assert (root.path / "serving" / "3").is_dir()

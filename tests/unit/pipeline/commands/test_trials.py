@@ -1,4 +1,4 @@
-"""What `kindred tune` asks for, and how it shows what the trials found."""
+"""Loads the settings of `kindred tune`, and describes its trials."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.commands.trials import describe, load_config_to_tune
 from pipeline.config import load_config
 
 
-def test_the_command_needs_no_section(tmp_path: Path) -> None:
+def test_tune_section_is_optional(tmp_path: Path) -> None:
     file = tmp_path / "pipeline.yaml"
     file.write_text("name: films\ndata: {path: d.csv}\n")
     assert load_config(file).tune is None
@@ -21,7 +21,7 @@ def test_the_command_needs_no_section(tmp_path: Path) -> None:
     assert [(tune.trials, tune.search, tune.seed) for tune in asked if tune] == [(3, "random", 5), (7, "random", 5)]
 
 
-def test_trials_are_told_best_first_and_the_best_can_be_pasted() -> None:
+def test_trials_are_listed_best_first() -> None:
     settings = [
         {"model.dimension": 32, "train.learning_rate": 0.1 / 3},
         {"model.dimension": 8, "train.learning_rate": 1.0},
@@ -35,9 +35,9 @@ def test_trials_are_told_best_first_and_the_best_can_be_pasted() -> None:
         ["4", "0.50000", "32", "0.03333"],
         ["0", "0.75000", "8", "1"],
     ]
-    assert "2 of 5 trials came to an end" in table
+    assert "2 of 5 trials finished" in table
     assert yaml.safe_load(pasted) == {"model": {"dimension": 32}, "train": {"learning_rate": 0.1 / 3}}
     nested = describe({"measure": "m", "asked": 1, "trials": [trials[0] | {"settings": {"train.als.ridge": 2}}]})
     assert yaml.safe_load(nested.rpartition("pipeline file:\n")[2]) == {"train": {"als": {"ridge": 2}}}
     everyone = describe({"measure": "val_rmse", "asked": 2, "trials": trials})
-    assert "came to an end" not in everyone
+    assert "trials finished" not in everyone

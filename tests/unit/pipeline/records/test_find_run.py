@@ -1,4 +1,4 @@
-"""Which run a person means."""
+"""Finding a run by folder, id or `latest`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def _run(root: Path, name: str) -> RunFolder:
     return RunFolder(folder)
 
 
-def test_a_run_is_found_by_its_folder_its_id_and_as_the_latest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_by_folder_id_and_latest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     older, newer = _run(Path("build/films"), "20260101-1"), _run(Path("build/words"), "20260102-1")
-    (Path("build/films") / "runs" / "20260103-1").mkdir()  # it has only just begun
+    (Path("build/films") / "runs" / "20260103-1").mkdir()  # it has only just started
     assert find_run(str(older.path), None) == older
     assert find_run("20260101-1", None) == older
     assert find_run("latest", None) == newer
@@ -29,13 +29,13 @@ def test_a_run_is_found_by_its_folder_its_id_and_as_the_latest(tmp_path: Path, m
     assert newer.read_summary() == {"run_id": "20260102-1"}
 
 
-def test_what_is_not_there_or_is_there_twice_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_and_ambiguous_runs_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ReportError, match=r"no run is recorded below build/\*; name a root with --root"):
+    with pytest.raises(ReportError, match=r"no run is recorded below build/\*. Set --root to another root"):
         find_run("latest", None)
-    with pytest.raises(ReportError, match="20260101-1: no run is called so below"):
+    with pytest.raises(ReportError, match="20260101-1: no run has this id in"):
         find_run("20260101-1", None)
     _run(Path("build/films"), "20260101-1"), _run(Path("build/words"), "20260101-1")
-    with pytest.raises(ReportError, match="several runs are called so"):
+    with pytest.raises(ReportError, match="several runs have this id"):
         find_run("20260101-1", None)
     assert find_run("20260101-1", Path("build/words")) == RunFolder(Path("build/words/runs/20260101-1"))

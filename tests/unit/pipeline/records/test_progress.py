@@ -1,4 +1,4 @@
-"""A run that goes on, one that was killed, and one that has ended: nobody takes one for another."""
+"""Progress of live, killed and finished runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipeline.records.executions import Execution
 from pipeline.records.progress import has_ended, headline, is_alive, may_have_changed, progress_of
 from pipeline.records.run_folder import RunFolder
 
-# A run as far as its lock goes: it holds it until its input ends, and has a child that outlives it.
+# A live run. It holds its lock until its input ends, and has a child that outlives it.
 RUN = """
 import subprocess, sys
 from pathlib import Path
@@ -58,25 +58,25 @@ def _run(folder: RunFolder) -> Iterator[subprocess.Popen[str]]:
             subprocess.run(["kill", str(child)], check=True)
 
 
-def test_a_run_is_alive_as_long_as_its_process(folder: RunFolder) -> None:
+def test_run_is_alive_with_its_process(folder: RunFolder) -> None:
     assert is_alive(folder) is None
     with _run(folder) as process:
-        with open(folder.running_mark, "rb"):  # another who looks takes nothing from this one
+        with open(folder.running_mark, "rb"):  # a concurrent reader does not affect this one
             assert is_alive(folder) is is_alive(folder) is True
-        assert headline(folder) == "films 1: running, begun 2026-11-25 22:07:01 UTC, at no component just now"
+        assert headline(folder) == "films 1: running, started 2026-11-25 22:07:01 UTC, between components"
         assert may_have_changed(folder)
-        with pytest.raises(ReportError, match="has not got to evaluation yet"):
+        with pytest.raises(ReportError, match="has not reached the evaluation"):
             list(explain(folder))
         process.send_signal(signal.SIGKILL)
         process.wait()
-        assert is_alive(folder) is False, "its child holds nothing"
-        assert headline(folder) == "films 1: killed, or its machine went down"
+        assert is_alive(folder) is False, "its child holds no lock"
+        assert headline(folder) == "films 1: killed, or its machine stopped"
         assert may_have_changed(folder)
-        with pytest.raises(ReportError, match="did not get to evaluation"):
+        with pytest.raises(ReportError, match="did not reach the evaluation"):
             list(explain(folder))
 
 
-def test_a_run_that_has_ended_is_what_its_record_says(folder: RunFolder) -> None:
+def test_finished_run_shows_its_record(folder: RunFolder) -> None:
     with _run(folder) as process:
         (folder.summary).write_text(json.dumps(UNENDED | {"status": "data_refused"}))
         assert headline(folder) == "films 1: data refused"
@@ -97,7 +97,7 @@ def test_a_run_that_has_ended_is_what_its_record_says(folder: RunFolder) -> None
         ({"status": "model_refused"}, True),
     ],
 )
-def test_a_run_ends_with_a_verdict_or_a_reason(summary: dict, ended: bool) -> None:
+def test_verdict_or_error_ends_run(summary: dict, ended: bool) -> None:
     assert has_ended(UNENDED | summary) is ended
     assert (progress_of(UNENDED | summary, True, {}) is None) is ended
 
@@ -110,11 +110,11 @@ def _node(name: str, began: float, running: bool = True) -> Execution:
     ("alive", "told"),
     [
         (True, "running, at Trainer since 2026-11-25 22:08:00 UTC"),
-        (False, "killed at Trainer, or its machine went down"),
-        (None, "not ended, as far as its record goes; it was last at Trainer"),
+        (False, "killed at Trainer, or its machine stopped"),
+        (None, "unfinished according to its record, last at Trainer"),
     ],
 )
-def test_a_run_is_at_the_component_that_began_last(alive: bool | None, told: str) -> None:
+def test_latest_running_component_is_current(alive: bool | None, told: str) -> None:
     at = datetime(2026, 11, 25, 22, 8, tzinfo=timezone.utc).timestamp()
     nodes = {"Tuner": _node("Tuner", at - 5), "Trainer": _node("Trainer", at), "Gate": _node("Gate", at + 5, False)}
     assert str(progress_of(UNENDED, alive, nodes)) == told

@@ -1,4 +1,4 @@
-"""summary.json: its fields, and that it can be read at any moment."""
+"""The fields of summary.json, and concurrent reads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from pipeline.config import PipelineConfig
 from pipeline.records.run_record import EXIT_CODES, RunRecord
 
-# The contract of docs: every key of summary.json.
+# The documented contract: every key of summary.json.
 KEYS = {
     "pipeline", "run_id", "status", "config", "started", "seconds", "components", "data", "metrics", "blessed",
     "blessing", "published", "versions",
@@ -34,7 +34,7 @@ def _written(record: RunRecord, path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def test_a_run_that_has_done_nothing_has_failed_and_measured_nothing(record: RunRecord, tmp_path: Path) -> None:
+def test_new_run_is_failed_and_empty(record: RunRecord, tmp_path: Path) -> None:
     summary = _written(record, tmp_path / "summary.json")
     assert set(summary) == KEYS
     assert (summary["pipeline"], summary["run_id"], summary["status"]) == ("films", "20260101-000000-000", "failed")
@@ -46,14 +46,14 @@ def test_a_run_that_has_done_nothing_has_failed_and_measured_nothing(record: Run
     assert PipelineConfig.model_validate(summary["config"]).name == "films"
 
 
-def test_versions_are_those_installed(record: RunRecord, tmp_path: Path) -> None:
+def test_versions_match_installed_packages(record: RunRecord, tmp_path: Path) -> None:
     versions = _written(record, tmp_path / "summary.json")["versions"]
     assert versions["python"] == platform.python_version()
     assert {"kindred", "tfx", "tensorflow", "keras"} < set(versions)
     assert all(versions[name] == version(name) for name in versions if name != "python")
 
 
-def test_an_error_is_told_and_its_absence_is_not(record: RunRecord, tmp_path: Path) -> None:
+def test_error_is_recorded_only_if_set(record: RunRecord, tmp_path: Path) -> None:
     record.error = "grün"
     assert _written(record, tmp_path / "summary.json")["error"] == "grün"
     record.error = None
@@ -61,13 +61,13 @@ def test_an_error_is_told_and_its_absence_is_not(record: RunRecord, tmp_path: Pa
 
 
 @pytest.mark.parametrize("field", ["tuning", "warm_start"])
-def test_what_a_run_was_not_asked_for_is_absent(record: RunRecord, tmp_path: Path, field: str) -> None:
+def test_unused_fields_are_absent(record: RunRecord, tmp_path: Path, field: str) -> None:
     assert field not in _written(record, tmp_path / "summary.json")
     setattr(record, field, {"some": 1})
     assert _written(record, tmp_path / "summary.json")[field] == {"some": 1}
 
 
-def test_a_reader_never_sees_half_a_record(record: RunRecord, tmp_path: Path) -> None:
+def test_reader_sees_complete_records(record: RunRecord, tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
     record.write(path, 0.0)
     done, read = threading.Event(), []
