@@ -1,1 +1,1 @@
-"""The report of a run: one HTML file that opens anywhere and asks nobody for anything (docs/report.md)."""
+"""The report of a run: one self-contained HTML file without network requests (docs/report.md)."""

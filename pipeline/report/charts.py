@@ -1,6 +1,6 @@
-"""Charts as SVG: drawn here, coloured by the stylesheet, so that they follow light, dark and paper.
+"""SVG charts. The stylesheet sets the colors, so that charts match light mode, dark mode and print.
 
-Every chart has a name and a description in words for those who do not see it.
+Every chart has a name and a text description for accessibility.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 10, 26, 40
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """A named row of points; `style` is a class of the stylesheet."""
+    """A named row of points. `style` is a class of the stylesheet."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -29,7 +29,7 @@ class Series:
 
 @dataclasses.dataclass(frozen=True)
 class Axis:
-    """What stands at an axis, and whether it is logarithmic; a linear one may have to `hold` a number."""
+    """The label of an axis, whether it is logarithmic, and a number that a linear axis must include."""
 
     title: str
     log: bool = False
@@ -39,7 +39,7 @@ class Axis:
 def lines(
     name: str, described: str, series: Sequence[Series], x: Axis, y: Axis, marks: Sequence[Series] = ()
 ) -> Markup:
-    """Lines through the points of each series, and `marks`, single points with their own words."""
+    """Draws lines through the points of each series, and `marks` as single labeled points."""
     points = [point for one in (*series, *marks) for point in one.points]
     x_scale, y_scale = _scales(points, x, y)
     parts = [_axes(x_scale, y_scale, x, y)]
@@ -57,7 +57,7 @@ def lines(
 
 
 def histogram(name: str, described: str, edges: Sequence[float], series: Sequence[Series], x: Axis, y: Axis) -> Markup:
-    """Steps: the points of a series are (edge, height of the bin that begins there); the first is filled."""
+    """Draws step lines with points (edge, height of the bin that begins there). Fills the first series."""
     heights = [height for one in series for _, height in one.points]
     x_scale = linear(min((*edges, *x.hold)), max((*edges, *x.hold)), _LEFT, _WIDTH - _RIGHT)
     y_scale = linear(0, max(heights, default=0) or 1, _HEIGHT - _BOTTOM, _TOP)
@@ -74,7 +74,7 @@ def histogram(name: str, described: str, edges: Sequence[float], series: Sequenc
 
 @dataclasses.dataclass(frozen=True)
 class Dot:
-    """A value in a row of a dot plot, with its interval if it has one; `style` tells whose it is."""
+    """A value in a row of a dot plot, with an optional interval. `style` identifies the model."""
 
     value: float
     style: str
@@ -83,7 +83,7 @@ class Dot:
 
 
 def dots(name: str, described: str, rows: Sequence[tuple[str, Sequence[Dot]]], x: Axis) -> Markup:
-    """A row per label; its dots on a common scale."""
+    """Draws one row of dots per label on a common scale."""
     label, row, top = 136, 22, 6
     height = top + row * len(rows) + _BOTTOM
     values = [v for _, found in rows for dot in found for v in (dot.value, dot.low, dot.high) if v is not None]
@@ -97,7 +97,7 @@ def dots(name: str, described: str, rows: Sequence[tuple[str, Sequence[Dot]]], x
         y = top + row * (number + 0.5)
         parts.append(_line(label, y, _WIDTH - _RIGHT, y, "grid"))
         parts.append(_text(label - 8, y + 4, words_, "label", "end"))
-        # What is compared with lies below what it is about.
+        # Draw the other models behind the candidate.
         for dot in sorted(found, key=lambda dot: dot.style == "candidate"):
             if dot.low is not None and dot.high is not None:
                 parts.append(_line(scale(dot.low), y, scale(dot.high), y, f"interval {dot.style}"))
@@ -106,7 +106,7 @@ def dots(name: str, described: str, rows: Sequence[tuple[str, Sequence[Dot]]], x
 
 
 def interval(described: str, value: float, low: float | None, high: float | None, bound: float | None) -> Markup:
-    """A value with its interval against a bound: a strip for a cell of a table."""
+    """Draws a value with its interval and a bound as a strip for a table cell."""
     known = [v for v in (value, low, high, bound) if v is not None]
     room = (max(known) - min(known)) * 0.12 or abs(value) * 0.1 or 1.0
     scale = Scale(min(known) - room, max(known) + room, 6, 154)
@@ -153,7 +153,7 @@ def _line(x1: float, y1: float, x2: float, y2: float, style: str) -> Markup:
 
 
 def _mark(x: float, y: float, style: str) -> Markup:
-    """A dot; what is compared with is hollow or has another shape, so that colour is not all that tells."""
+    """Draws a dot. Other models have hollow dots or other shapes, so that color is not the only difference."""
     if style == "mean":
         return Markup('<path class="mark mean" d="M{},{} l0,-10"/>').format(x, y + 5)
     if style == "biases":
@@ -178,7 +178,7 @@ def _figure(name: str, described: str, parts: Iterable[Markup], height: int = _H
 
 
 def legend(entries: Sequence[tuple[str, str]]) -> Markup:
-    """What each style is: (style, words)."""
+    """Draws a legend of (style, label) pairs."""
     items = []
     for style, said in entries:
         drawn = (
@@ -195,7 +195,7 @@ def legend(entries: Sequence[tuple[str, str]]) -> Markup:
 
 
 def described(series: Sequence[Series]) -> str:
-    """The first, the last and the extreme points of each series in words."""
+    """Describes the first, last and extreme points of each series."""
     told = []
     for one in series:
         if one.points:

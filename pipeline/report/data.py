@@ -1,4 +1,4 @@
-"""What came in: rows, files, what was set aside, how it compares with the last accepted data, and its distributions."""
+"""The input data: rows, files, quarantine, comparison with the last accepted data, and distributions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BINS, _RANKS, _SHOWN_ROWS, _SHOWN_REASONS, _SHOWN_FILES, _SHOWN_BYTES = 48, 160
 
 @dataclasses.dataclass(frozen=True)
 class Arrived:
-    """The files, and the table of figures: a row per figure, a column per split and for the last accepted data."""
+    """The files, and a table with a row per figure and a column per split and for the last accepted data."""
 
     path: str
     files: Sequence[InputFile]
@@ -40,7 +40,7 @@ class Arrived:
 
 
 def arrived(run: Run) -> Arrived:
-    """What was read."""
+    """Returns the summary of the input."""
     found = inputs.read(run.uri(EXAMPLE_GEN, "examples"))
     data = run.summary["data"]
     if not data:
@@ -91,7 +91,7 @@ def _figures(run: Run) -> tuple[list[str], list[tuple[str, Sequence[str]]]]:
 
 @dataclasses.dataclass(frozen=True)
 class Reason:
-    """A rule that rows broke: how many, and the first of them with their places."""
+    """A broken rule: the number of rows, and the first of them with their places."""
 
     words: str
     rows: int
@@ -100,7 +100,7 @@ class Reason:
 
 @dataclasses.dataclass(frozen=True)
 class SetAside:
-    """The rows in the quarantine, most frequent reason first."""
+    """The quarantined rows, most frequent reason first."""
 
     rows: int
     reasons: Sequence[Reason]
@@ -109,7 +109,7 @@ class SetAside:
 
 
 def set_aside(run: Run) -> SetAside:
-    """What is in the quarantine; that of a refused run is kept beside the artifacts."""
+    """Reads the quarantine. That of a refused run is outside the artifacts."""
     node = run.nodes.get(EXAMPLE_GEN)
     if node is None:
         raise Absent(run.why_not(EXAMPLE_GEN))
@@ -143,33 +143,33 @@ def _row(row: dict[str, Any]) -> tuple[str, str]:
 
 @dataclasses.dataclass(frozen=True)
 class Distributions:
-    """Charts of what the data are like, and a sentence about each."""
+    """Charts of the data with a sentence about each."""
 
-    charts: Sequence[tuple[str, Markup, Markup, str]]  # title, chart, legend, what to see
+    charts: Sequence[tuple[str, Markup, Markup, str]]  # title, chart, legend, description
 
 
 def distributions(run: Run) -> Distributions:
-    """How scores are distributed, and how often entities occur."""
+    """Draws the distributions of scores and of entity counts."""
     splits = {name: split for name, split in run.splits.items() if split.rows}
     if not splits:
-        raise Absent("No pair was left to count.")
+        raise Absent("There are no pairs to count.")
     drawn = [_scores(run, splits)] if all(split.has_scores for split in splits.values()) else []
     return Distributions([*drawn, _popularity(next(iter(splits.values())))])
 
 
 def _scores(run: Run, splits: dict[str, Distribution]) -> tuple[str, Markup, Markup, str]:
-    """Each split's share of pairs per bin; the bins leave out the outermost thousandth on either side."""
+    """Draws each split's share of pairs per bin, without the outermost thousandth at either end."""
     edges = _edges([split.scores for split in splits.values()])
     series = []
     for name, split in splits.items():
         heights = np.diff(np.searchsorted(split.scores, edges)) / len(split.scores)
         series.append(Series(name, list(zip(edges[:-1].tolist(), heights.tolist(), strict=True)), f"split-{name}"))
-    told = "; ".join(f"{name}: {_spread(split.scores)}" for name, split in splits.items())
+    told = ". ".join(f"{name}: {_spread(split.scores)}" for name, split in splits.items())
     chart = charts.histogram(
-        "Scores", told, edges.tolist(), series, Axis("score, as in the data"), Axis("share of pairs")
+        "Scores", told, edges.tolist(), series, Axis("score in the unit of the data"), Axis("share of pairs")
     )
     key = charts.legend([(f"split-{name}", name) for name in splits])
-    return "Scores", chart, key, f"{told}. The outermost thousandth on either side is not drawn."
+    return "Scores", chart, key, f"{told}. The chart omits the outermost thousandth at either end."
 
 
 def _spread(ordered: np.ndarray) -> str:
@@ -179,7 +179,7 @@ def _spread(ordered: np.ndarray) -> str:
 
 
 def _edges(samples: Sequence[np.ndarray]) -> np.ndarray:
-    """Edges of equal bins for sorted samples; where there are few distinct values, such as stars, one around each."""
+    """Returns bin edges for sorted samples: equal bins, or one bin per value if values are few, such as stars."""
     low = min(float(sample[len(sample) // 1000]) for sample in samples)
     high = max(float(sample[-1 - len(sample) // 1000]) for sample in samples)
     distinct = np.unique(np.concatenate([_distinct(sample) for sample in samples]))
@@ -195,7 +195,7 @@ def _distinct(ordered: np.ndarray) -> np.ndarray:
 
 
 def _popularity(train: Distribution) -> tuple[str, Markup, Markup, str]:
-    """How often the entity of each rank occurs, on logarithmic axes (Zipf's plot)."""
+    """Draws the entity counts by rank on logarithmic axes (Zipf's plot)."""
     series, told = [], []
     for side in ("left", "right"):
         counts = train.entities(side)["count"].to_numpy()
@@ -204,11 +204,11 @@ def _popularity(train: Distribution) -> tuple[str, Markup, Markup, str]:
         top = max(1, round(len(counts) / 100))
         share = counts[:top].sum() / counts.sum()
         told.append(
-            f"{side}: the most frequent {words.count(top)} of {words.count(len(counts))} hold {words.share(share)} "
-            f"of the pairs, the median entity has {words.count(float(np.median(counts)))}"
+            f"{side}: the most frequent {words.count(top)} of {words.count(len(counts))} have {words.share(share)} "
+            f"of the pairs, and the median entity has {words.count(float(np.median(counts)))}"
         )
     name = "Popularity of entities"
     chart = charts.lines(
-        name, "; ".join(told), series, Axis("rank, most frequent first", log=True), Axis("training pairs", log=True)
+        name, ". ".join(told), series, Axis("rank, most frequent first", log=True), Axis("training pairs", log=True)
     )
-    return name, chart, charts.legend([("side-left", "left"), ("side-right", "right")]), "; ".join(told) + "."
+    return name, chart, charts.legend([("side-left", "left"), ("side-right", "right")]), ". ".join(told) + "."

@@ -1,4 +1,4 @@
-"""How training went: what it minimised, epoch by epoch, what it started from, and which trials came before."""
+"""The training of the model: loss by epoch, warm start, and trials."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _TITLES = {"loss": "Loss", "rmse": "RMSE"}
 
 @dataclasses.dataclass(frozen=True)
 class Learning:
-    """The curves, and sentences about them."""
+    """The learning curves, and sentences about the training."""
 
     charts: Sequence[tuple[str, Markup, Markup]]  # title, chart, legend
     sentences: Sequence[str]
 
 
 def learning(run: Run) -> Learning:
-    """The learning curves of the model of this run, also where it came from the cache."""
+    """Returns the learning curves of the run's model, including a cached one."""
     path = Path(run.uri(TRAINER, "model_run"), _HISTORY)
     history: dict[str, list[float]] = json.loads(path.read_text(encoding="utf-8"))
     names = [name for name in history if not name.startswith(_HELD_OUT) and history[name]]
     if not names:
-        raise Absent("Training kept no figures of its epochs.")
+        raise Absent("Training recorded no values per epoch.")
     monitored = next((name for name in ("rmse", "loss") if name in names), names[0])
     best = _best(history.get(_HELD_OUT + monitored, []))
     drawn = [_curve(name, history, best if name == monitored else None) for name in dict.fromkeys([monitored, *names])]
@@ -50,7 +50,9 @@ def _curve(name: str, history: dict[str, list[float]], best: int | None) -> tupl
         marks = [Series(f"best: {words.short(held_out[best - 1])}", [(best, held_out[best - 1])], "held-out")]
     title = _TITLES.get(name, name)
     chart = charts.lines(f"{title} by epoch", charts.described(series), series, Axis("epoch"), Axis(title), marks)
-    key = charts.legend([(one.style, f"{one.name}, {words.figure(one.points[-1][1])} at the end") for one in series])
+    key = charts.legend(
+        [(one.style, f"{one.name}, {words.figure(one.points[-1][1])} in the last epoch") for one in series]
+    )
     return title, chart, key
 
 
@@ -66,14 +68,14 @@ def _sentences(run: Run, history: dict[str, list[float]], monitored: str, best: 
     model, train = run.config["model"], run.config["train"]
     done, stopping = len(history[monitored]), train["early_stopping"]
     told = [
-        f"{done} of at most {train['epochs']} epochs, by {train['optimizer']}, objective {model['objective']}, "
+        f"{done} of at most {train['epochs']} epochs with {train['optimizer']}, objective {model['objective']}, "
         f"{model['dimension']} dimensions."
     ]
     if best and stopping:
         held = words.share(stopping["validation_fraction"])
         told.append(
-            f"{held} of the training pairs were held out to choose the epoch: that of number {best} is the model"
-            + (f", as {stopping['patience']} after it were no better." if done < train["epochs"] else ".")
+            f"Training held out {held} of the training pairs to choose the epoch, and kept epoch {best}"
+            + (f", because the next {stopping['patience']} were not better." if done < train["epochs"] else ".")
         )
     warm: dict[str, Any] | None = run.summary.get("warm_start")
     if warm:
@@ -83,18 +85,18 @@ def _sentences(run: Run, history: dict[str, list[float]], monitored: str, best: 
 
 def _warm_start(found: dict[str, Any]) -> str:
     if "cold" in found:
-        return f"A warm start was asked for; it was a cold one: {found['cold']}."
+        return f"The requested warm start was not possible: {found['cold']}."
     sides = (
-        f"of the {side} entities {words.count(found[side]['kept'])} kept what the parent knew, "
-        f"{words.count(found[side]['new'])} are new, {words.count(found[side]['vanished'])} vanished"
+        f"{words.count(found[side]['kept'])} {side} entities kept the parent's embeddings, "
+        f"{words.count(found[side]['new'])} are new, and {words.count(found[side]['vanished'])} disappeared"
         for side in ("left", "right")
     )
-    return f"A warm start: {'; '.join(sides)}."
+    return f"Warm start: {'. '.join(sides)}."
 
 
 @dataclasses.dataclass(frozen=True)
 class Trials:
-    """The trials of the Tuner, best first: the score and the settings of each, in the order of `keys`."""
+    """The trials of the Tuner, best first: score and settings of each, in the order of `keys`."""
 
     measure: str
     asked: int
@@ -103,11 +105,11 @@ class Trials:
 
 
 def trials(run: Run) -> Trials:
-    """What the Tuner tried."""
+    """Returns the trials of the Tuner."""
     tuning = run.summary.get("tuning")
     if not tuning:
         raise Absent(
-            "The pipeline file asks for no trials (section tune)."
+            "The pipeline file requests no trials (section tune)."
             if not run.config.get("tune")
             else run.why_not("Tuner")
         )

@@ -1,4 +1,4 @@
-"""From a run to HTML: its sections in order, each with what it shows or the reason why there is nothing to show."""
+"""Renders a run as HTML: sections in order, each with its content or the reason why it is empty."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipeline.report.verdict import verdict
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A section: its anchor, heading, the sentence below it, and the template of what it shows."""
+    """A section: anchor, heading, introduction, and the builder and template of its content."""
 
     id: str
     title: str
@@ -30,66 +30,66 @@ class Section:
 
 
 SECTIONS = (
-    Section("data", "What came in", "The rows that were read, as splits.", data.arrived, "data.html"),
+    Section("data", "Data", "The input rows, by split.", data.arrived, "data.html"),
     Section(
-        "quarantine", "What was set aside", "Rows that break a rule of the pipeline file, with file and place.",
+        "quarantine", "Quarantine", "Rows that break a rule of the pipeline file, with file and place.",
         data.set_aside, "quarantine.html",
     ),
     Section(
-        "checks", "What the gate checked", "Data that break a rule stop the run before anything is trained.",
+        "checks", "Data checks", "Broken rules stop the run before training.",
         lambda run: _checks(run), "checks.html",
     ),
     Section(
-        "distributions", "What the data are like",
-        "Whether train and eval are alike, and how unevenly pairs fall on entities.", data.distributions,
+        "distributions", "Distributions",
+        "Compare train with eval, and see how unevenly pairs are distributed over entities.", data.distributions,
         "charts.html",
     ),
-    Section("tuning", "Trials", "Settings that were tried, best first.", learning.trials, "trials.html"),
+    Section("tuning", "Trials", "Tested settings, best first.", learning.trials, "trials.html"),
     Section(
-        "learning", "How it learned", "What training minimised, epoch by epoch.", learning.learning, "learning.html"
+        "learning", "Training", "Training losses by epoch.", learning.learning, "learning.html"
     ),
     Section(
-        "metrics", "How good its scores are",
-        "On held-out pairs, beside other models on the same rows. Intervals come from drawing left entities anew.",
+        "metrics", "Score metrics",
+        "Held-out pairs, compared with other models on the same rows. Intervals come from resampling left entities.",
         quality.scores, "metrics.html",
     ),
     Section(
-        "ranking", "How good its rankings are",
-        "Of the whole catalogue for each left entity, without what training has seen. Higher is better.",
+        "ranking", "Ranking metrics",
+        "Rankings of the whole catalog for each left entity, without training pairs. Higher is better.",
         quality.rankings, "metrics.html",
     ),
     Section(
-        "blessing", "Why it was blessed, or not", "Every rule of the pipeline file; all must hold.", quality.blessing,
+        "blessing", "Blessing", "Rules of the pipeline file. All must hold.", quality.blessing,
         "blessing.html",
     ),
     Section(
-        "worst", "Where it is most wrong", "Held-out pairs, worst first: bad data, or what the model cannot know.",
+        "worst", "Largest errors", "Held-out pairs, worst first. Causes are bad data or missing information.",
         quality.worst_pairs, "worst.html",
     ),
     Section(
-        "map", "Map of the embeddings",
-        "The most frequent entities on the plane on which their vectors are spread most.", space.embedding_map,
+        "map", "Embedding map",
+        "The most frequent entities on the first two principal components of their vectors.", space.embedding_map,
         "map.html",
     ),
     Section(
-        "neighbors", "Neighbours of well-known entities",
-        "Does it make sense? The most frequent entities, where errors are easiest to see.", space.neighbors,
+        "neighbors", "Neighbors of frequent entities",
+        "Check whether they make sense. Errors are easiest to see for the most frequent entities.", space.neighbors,
         "neighbors.html",
     ),
-    Section("timings", "Where the time went", "Each component in turn.", provenance.timings, "timings.html"),
+    Section("timings", "Timings", "Duration of each component.", provenance.timings, "timings.html"),
     Section(
-        "lineage", "What it was made of", "Data, code and settings, as ML Metadata have them.", provenance.provenance,
+        "lineage", "Lineage", "Data, code and settings, from ML Metadata.", provenance.provenance,
         "lineage.html",
     ),
 )  # fmt: skip
 
-# Sections that are left out where a run was not asked for them.
+# Runs can omit these sections.
 _ON_DEMAND = ("tuning",)
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A section of one run: what it shows, or why it shows nothing."""
+    """A section of a run: its content, or the reason why it is empty."""
 
     section: Section
     content: Any
@@ -104,7 +104,7 @@ def _checks(run: Run) -> Any:
 
 
 def parts(run: Run) -> list[Part]:
-    """Every section of the report of `run`; one that cannot be made says so, and the others are made all the same."""
+    """Builds every section of the report of `run`. An error affects only its own section."""
     return [_part(section, run) for section in SECTIONS if section.id not in _ON_DEMAND or run.config.get("tune")]
 
 
@@ -116,12 +116,14 @@ def _part(section: Section, run: Run) -> Part:
     except Exception as error:
         traceback.print_exc()
         return Part(
-            section, None, f"This could not be made ({type(error).__name__}: {error}); run.log has the details."
+            section,
+            None,
+            f"This section could not be created ({type(error).__name__}: {error}). See run.log for details.",
         )
 
 
 def render(run: Run) -> str:
-    """The whole file."""
+    """Renders the whole file."""
     return _environment().get_template("report.html").render(run=run, verdict=verdict(run), parts=parts(run))
 
 
@@ -142,18 +144,18 @@ def _environment() -> jinja2.Environment:
 
 
 def _source(environment: jinja2.Environment, name: str) -> str:
-    """A file of our own as it stands: a stylesheet, a script."""
+    """Returns a static file: a stylesheet or a script."""
     assert environment.loader
     return environment.loader.get_source(environment, name)[0]
 
 
 def _csp_hash(script: str) -> str:
-    """The script as the content security policy names it: no other one may run."""
+    """Returns the script's hash for the content security policy, which blocks all other scripts."""
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
 def as_data(value: Any) -> Markup:
-    """JSON for a <script type="application/json">: no character in it can end the element or begin a comment."""
+    """Returns JSON for a <script type="application/json">. It cannot end the element or begin a comment."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -1,4 +1,4 @@
-"""Vectors on a plane: principal components."""
+"""Projects vectors onto a plane with principal component analysis."""
 
 from __future__ import annotations
 
@@ -12,17 +12,22 @@ from trainer.ranking.top_k import top_k
 
 @dataclasses.dataclass(frozen=True)
 class Plane:
-    """The places of points on the plane on which they are spread most, and the share of their variance it shows."""
+    """Points on the plane of the first two principal components.
 
-    places: np.ndarray  # float64 [n, 2]
-    shares: tuple[float, float]  # of the first and the second axis, each in [0, 1]
+    Attributes:
+      places: coordinates of the points, float64 `[n, 2]`.
+      shares: share of the variance on each axis, in [0, 1].
+    """
+
+    places: np.ndarray
+    shares: tuple[float, float]
 
 
 def project(vectors: np.ndarray) -> Plane:
-    """The first two principal components of `vectors` `[n, d]` (Pearson 1901), by the eigenvectors of their covariance.
+    """Projects `vectors` `[n, d]` onto their first two principal components (Pearson 1901).
 
-    The direction of an axis is arbitrary: here the largest of its loadings is positive, so that the same vectors are
-    drawn the same way every time.
+    The direction of an axis is arbitrary. The function makes its largest loading positive, so that equal vectors always
+    give equal drawings.
     """
     centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64) if len(vectors) else vectors
     covariance = centred.T @ centred
@@ -33,18 +38,19 @@ def project(vectors: np.ndarray) -> Plane:
     chosen = chosen * np.where(chosen[largest, np.arange(chosen.shape[1])] < 0, -1.0, 1.0)
     total = variances.sum()
     shares = np.clip(variances[order], 0, None) / total if total > 0 else np.zeros(len(order))
-    missing = 2 - chosen.shape[1]  # of vectors with one component
+    missing = 2 - chosen.shape[1]  # vectors with one component have one axis
     places = np.pad(centred @ chosen, ((0, 0), (0, missing)))
     first, second = np.pad(shares, (0, missing))
     return Plane(places, (float(first), float(second)))
 
 
 def nearest(vectors: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The `k` rows of `vectors` `[n, d]` nearest by cosine to each of the rows `queries` `[q]`, without itself.
+    """Finds the `k` rows of `vectors` `[n, d]` with the highest cosine to each of the rows `queries` `[q]`.
+
+    A query is not its own neighbor.
 
     Returns:
-      Rows int32 and cosines float32, both `[q, k]`, nearest first; of equal ones the lower row first; row -1 where
-      there are no more.
+      Rows int32 and cosines float32, both `[q, k]`, nearest first, ties by row. Missing neighbors have row -1.
     """
     lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))[:, None]
     units = np.divide(vectors, lengths, out=np.zeros(vectors.shape, np.float32), where=lengths > 0)

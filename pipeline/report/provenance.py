@@ -1,4 +1,4 @@
-"""How long the components took, and what the model was made of."""
+"""Timings of the components, and the lineage of the model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONGEST_LINEAGE = 20
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """A component: what became of it, its seconds, and where its bar begins and ends, in percent of the whole."""
+    """A component: its state, duration, and the start and width of its bar in percent of the total."""
 
     id: str
     state: str
@@ -28,7 +28,7 @@ class Timing:
 
 @dataclasses.dataclass(frozen=True)
 class Timings:
-    """Every component in the order in which they ran."""
+    """Every component in the order of execution."""
 
     total: str
     other: str
@@ -36,10 +36,10 @@ class Timings:
 
 
 def timings(run: Run) -> Timings:
-    """Seconds of each component."""
+    """Returns the duration of each component."""
     components = run.summary["components"]
     if not components:
-        raise Absent("No component has ended yet." if run.progress else "No component was started.")
+        raise Absent("No component has finished yet." if run.progress else "No component started.")
     whole = max(sum(component["seconds"] for component in components), 1e-9)
     rows, start = [], 0.0
     for component in components:
@@ -60,7 +60,7 @@ def timings(run: Run) -> Timings:
 
 @dataclasses.dataclass(frozen=True)
 class Provenance:
-    """The model, then its parent and the parent's parent; and the whole configuration of this run."""
+    """The model, its ancestors, and the configuration of this run."""
 
     generations: Sequence[Lineage]
     reused: bool
@@ -68,7 +68,7 @@ class Provenance:
 
 
 def provenance(run: Run) -> Provenance:
-    """The lineage of the model, or of as much as there is."""
+    """Returns the lineage of the model, complete up to the last step of the run."""
     if run.executions is None:
         raise Absent(f"There is no ML Metadata at {run.root}.")
     newest = trace(run.executions, run.summary, run.folder.root.runs)
@@ -81,6 +81,6 @@ def provenance(run: Run) -> Provenance:
 
 
 def _as_yaml(config: dict[str, Any]) -> str:
-    """The configuration as a pipeline file has it, without what only a cluster reads."""
+    """Returns the configuration as in a pipeline file, without settings for clusters only."""
     told = {key: value for key, value in config.items() if key != "kubeflow"}
     return yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=100)

@@ -1,4 +1,4 @@
-"""How good the model is: figures beside those of others, slices, the blessing, and the pairs it is most wrong about."""
+"""The quality of the model: metrics, comparisons, slices, blessing rules, and the worst pairs."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ OTHERS = {
     LAST_BLESSED: "last blessed",
 }
 MEANINGS = {
-    "rmse": "root of the mean squared error, in the unit of the data",
-    "mae": "mean absolute error, in the unit of the data",
-    "auc": "how often a pair above the centre scores higher than one below",
-    "sign_accuracy": "how often the sign of the score is right",
-    "spearman": "whether pairs are in the right order",
-    "calibration": "how far the mean answer is from the mean truth, over ten groups",
-    "recall": "how many of the held-out partners are among the first K",
-    "ndcg": "the same, with more for those further up",
-    "hit_rate": "for how many entities there is any among the first K",
-    "mrr": "one over the rank of the first held-out partner",
+    "rmse": "root mean squared error in the unit of the data",
+    "mae": "mean absolute error in the unit of the data",
+    "auc": "probability that a pair above the center scores higher than one below",
+    "sign_accuracy": "share of scores with the correct sign",
+    "spearman": "rank correlation of scores and labels",
+    "calibration": "mean distance of mean prediction and mean label in ten groups",
+    "recall": "share of held-out partners among the first K",
+    "ndcg": "the same with more weight for higher ranks",
+    "hit_rate": "share of entities with a held-out partner among the first K",
+    "mrr": "reciprocal rank of the first held-out partner",
     "map": "precision, averaged over the ranks of held-out partners",
-    "coverage": "how much of the catalogue is among the first K of anybody",
+    "coverage": "share of the catalog in any list of the first K",
 }
 SLICES = {
     "left_head": "left: head", "left_middle": "left: middle", "left_tail": "left: tail",
@@ -44,13 +44,13 @@ SLICES = {
     "known": "both ids known", "unknown": "an id unknown", "positive": "label positive", "negative": "label negative",
 }  # fmt: skip
 _SHOWN_PAIRS = 20
-# Slices of fewer rows say nothing by themselves.
+# Slices with fewer rows are too noisy to show.
 _FEW = 30
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A metric, or a slice, with the value, its interval, and the values of others in the order of the columns."""
+    """A metric or a slice: value, interval, and the values of other models in column order."""
 
     name: str
     meaning: str
@@ -63,7 +63,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Metrics:
-    """Metrics of one kind on all rows, and by slice; `worst` says in words where it is weakest."""
+    """Metrics of one kind on all rows and by slice. `worst` is a sentence about the worst slice."""
 
     others: Sequence[str]
     rows: Sequence[Row]
@@ -78,20 +78,18 @@ class Metrics:
 
 
 def scores(run: Run) -> Metrics:
-    """Metrics of scores."""
+    """Returns the score metrics."""
     found = [figure for figure in run.verdict.figures if not is_ranking(figure.metric)]
     if not found:
-        raise Absent("The pairs have no score, so there are no errors of scores; see the ranking metrics.")
+        raise Absent("The pairs have no score, so there are no score metrics. See the ranking metrics.")
     return _metrics(found, run, is_ranking_metric=False)
 
 
 def rankings(run: Run) -> Metrics:
-    """Ranking metrics."""
+    """Returns the ranking metrics."""
     found = [figure for figure in run.verdict.figures if is_ranking(figure.metric)]
     if not found:
-        raise Absent(
-            "The pipeline file asks for no ranking metric; name some under evaluate.metrics, such as recall@10."
-        )
+        raise Absent("The pipeline file requests no ranking metric. Add one to evaluate.metrics, such as recall@10.")
     return _metrics(found, run, is_ranking_metric=True)
 
 
@@ -123,7 +121,7 @@ def _metrics(found: Sequence[Figure], run: Run, is_ranking_metric: bool) -> Metr
 
 
 def _deciding(run: Run, overall: Sequence[Figure]) -> str:
-    """The metric of the first rule that does not hold, else of the first rule, if it is among these."""
+    """Returns the metric of the first failed rule, or of the first rule, if `figures` include it."""
     known = {figure.metric for figure in overall}
     rules = sorted(run.verdict.rules, key=lambda rule: rule.ok)
     judged = (rule.rule.split()[0] for rule in rules)
@@ -144,12 +142,12 @@ def _row(figure: Figure, others: Sequence[str], compared: str | None) -> Row:
 
 
 def _difference(metric: str, low: float | None, high: float | None) -> str:
-    """Whether the interval of value minus the other's value says that one is better."""
+    """States whether the interval of the difference shows that one model is better."""
     if low is None or high is None:
         return ""
     said = f"{words.signed(low)} to {words.signed(high)}"
     if low <= 0 <= high:
-        return f"{said}: no difference to be seen"
+        return f"{said}: no clear difference"
     better = (high < 0) == (metric in ERRORS)
     return f"{said}: {'better' if better else 'worse'}"
 
@@ -163,7 +161,7 @@ def _interval(low: float | None, high: float | None) -> str:
 
 
 def _slice_chart(figures: Sequence[Figure], others: Sequence[str]) -> tuple[Markup | None, str | None]:
-    """The figures of one metric: on all rows first, then on slices."""
+    """Draws the figures of a metric: all rows first, then slices."""
     rows, valued = [], []
     for figure in figures:
         if figure.value is None:
@@ -184,7 +182,7 @@ def _slice_chart(figures: Sequence[Figure], others: Sequence[str]) -> tuple[Mark
     pick: Callable[..., Figure] = max if metric in ERRORS else min
     worst = pick(valued, key=lambda figure: figure.value or 0.0)
     told = f"Weakest by {metric}: {_slice(worst)}, {words.figure(worst.value)} on {worst.count:,}."
-    said = "; ".join(f"{name} {words.short(dots[0].value)}" for name, dots in rows)
+    said = ", ".join(f"{name} {words.short(dots[0].value)}" for name, dots in rows)
     return charts.dots(f"{metric} by slice", said, rows, Axis(metric)), told
 
 
@@ -193,25 +191,25 @@ def _slice(figure: Figure) -> str:
 
 
 def _facts(run: Run, is_ranking_metric: bool) -> Sequence[str]:
-    """What the figures are about."""
+    """Returns sentences about the measured entities and pairs."""
     facts = run.verdict.facts
     if is_ranking_metric:
         ranked: dict[str, Any] = facts.get("ranking", {})
         entities, pairs, all_ = (ranked.get(name) for name in ("left_entities", "relevant_pairs", "catalogue"))
         return [
-            f"{words.count(entities)} left entities with {words.count(pairs)} held-out partners to find among "
-            f"{words.count(all_)}, what training has seen left out."
+            f"{words.count(entities)} left entities with {words.count(pairs)} held-out partners, ranked among "
+            f"{words.count(all_)} candidates without training pairs."
         ]
     cuts = facts.get("cuts", {})
     return [
-        f"{side} head: at least {cut['head']:,} training pairs; middle: at least {cut['middle']:,}; tail: fewer."
+        f"{side} head: at least {cut['head']:,} training pairs. Middle: at least {cut['middle']:,}. Tail: fewer."
         for side, cut in cuts.items()
     ]
 
 
 @dataclasses.dataclass(frozen=True)
 class Blessing:
-    """Every rule, not only the first that fails."""
+    """Every rule of the blessing."""
 
     blessed: bool
     defaults: bool
@@ -220,7 +218,7 @@ class Blessing:
 
 
 def blessing(run: Run) -> Blessing:
-    """The table of rules."""
+    """Returns the table of rules."""
     verdict = run.verdict
     return Blessing(
         verdict.blessed, bool(verdict.facts.get("default_rules")), [(rule, _strip(rule)) for rule in verdict.rules], []
@@ -228,7 +226,7 @@ def blessing(run: Run) -> Blessing:
 
 
 def _strip(rule: RuleResult) -> Markup | None:
-    """A picture of the value with its interval and the bound."""
+    """Draws the value with its interval and the bound."""
     if rule.value is None:
         return None
     label = f"{rule.texts.value} against a bound of {rule.texts.bound}"
@@ -237,7 +235,7 @@ def _strip(rule: RuleResult) -> Markup | None:
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """A held-out pair, and what the model says of it; `figures` in the order of the columns."""
+    """A held-out pair and its prediction, with `figures` in column order."""
 
     left: str
     right: str
@@ -247,7 +245,7 @@ class Pair:
 
 @dataclasses.dataclass(frozen=True)
 class Worst:
-    """The pairs with the largest errors; of positives those with the lowest scores."""
+    """The pairs with the largest errors, or the positives with the lowest scores."""
 
     scored: bool
     columns: Sequence[str]
@@ -255,10 +253,10 @@ class Worst:
 
 
 def worst_pairs(run: Run) -> Worst:
-    """The pairs that the model is most wrong about."""
+    """Returns the worst pairs of the model."""
     path = Path(run.uri(EVALUATOR, "evaluation"), WORST_FILE)
     if not path.is_file():
-        raise Absent("The evaluation kept no pairs.")
+        raise Absent("The evaluation recorded no pairs.")
     table = pyarrow.parquet.read_table(path).slice(0, _SHOWN_PAIRS)
     scored = "error" in table.column_names
     columns = ("label", "value", "error") if scored else ("score", "rank")

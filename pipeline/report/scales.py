@@ -1,4 +1,4 @@
-"""From numbers to places on a drawing, and the ticks that people read them by."""
+"""Scales and ticks of charts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.report import words
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """Maps `[low, high]` to `[start, end]` (user units of an SVG), by logarithms if `log`."""
+    """Maps `[low, high]` to `[start, end]` (SVG user units), linearly or by logarithm (`log`)."""
 
     low: float
     high: float
@@ -19,7 +19,7 @@ class Scale:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        """The place of `value`, rounded as a drawing needs it; values outside are put at the edge."""
+        """Returns the rounded position of `value`. Clips values outside the scale."""
         low, high, at = (math.log10(v) if self.log else v for v in (self.low, self.high, max(value, self._least)))
         part = (at - low) / (high - low) if high > low else 0.5
         return round(self.start + min(max(part, 0.0), 1.0) * (self.end - self.start), 2)
@@ -30,13 +30,13 @@ class Scale:
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
-        """Round numbers within the scale with their words: whole powers of ten, or about five steps of 1, 2 or 5."""
+        """Returns round numbers on the scale with their labels: powers of ten, or about five steps of 1, 2 or 5."""
         found = _powers(self.low, self.high) if self.log else _steps(self.low, self.high)
         return [(self(value), words.short(value)) for value in found]
 
 
 def linear(low: float, high: float, start: float, end: float) -> Scale:
-    """A linear scale from a round number at or below `low` to one at or above `high`, with room around a single one."""
+    """Returns a linear scale between round numbers around `low` and `high`. Adds space around a single value."""
     step = _step(low, high)
     if low == high:
         low, high = low - step, high + step
@@ -44,13 +44,13 @@ def linear(low: float, high: float, start: float, end: float) -> Scale:
 
 
 def logarithmic(low: float, high: float, start: float, end: float) -> Scale:
-    """A logarithmic scale over whole powers of ten that hold `[low, high]`; both are positive."""
+    """Returns a logarithmic scale over whole powers of ten that include the positive `low` and `high`."""
     bottom, top = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
     return Scale(10.0**bottom, 10.0 ** max(top, bottom + 1), start, end, log=True)
 
 
 def _step(low: float, high: float) -> float:
-    """A step of 1, 2 or 5 times a power of ten, of which about four fit."""
+    """Returns a step of 1, 2 or 5 times a power of ten, so that about four steps fit."""
     rough = (high - low) / 4 or abs(high) / 4 or 1.0
     power: float = 10.0 ** math.floor(math.log10(rough))
     return next((factor * power for factor in (1, 2, 5) if factor * power >= rough * 0.999), 10 * power)

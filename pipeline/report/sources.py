@@ -1,4 +1,4 @@
-"""Where the parts of a report come from: the record of the run, and the artifacts that its nodes left."""
+"""The sources of a report: the record of the run, and the artifacts of its nodes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.records.progress import Progress, is_alive, progress_of
 from pipeline.records.run_folder import RunFolder
 from trainer.export.tables import Tables, read_tables
 
-# As the graph calls them (pipeline.running.graph), whose import costs TFX.
+# Same names as in pipeline.running.graph, which imports TFX.
 EXAMPLE_GEN, STATISTICS, LAST_ACCEPTED, GATE, TRAINER, EVALUATOR, CANARY = (
     "PairExampleGen",
     "StatisticsGen",
@@ -26,18 +26,22 @@ EXAMPLE_GEN, STATISTICS, LAST_ACCEPTED, GATE, TRAINER, EVALUATOR, CANARY = (
     "Evaluator",
     "ServingCanary",
 )
-_MODEL_FOLDER = "Format-Serving"  # TFX's, below a model artifact
+_MODEL_FOLDER = "Format-Serving"  # TFX's folder below a model artifact
 
 
 class Absent(Exception):
-    """A part that this run does not have; its message says why, in a sentence."""
+    """A part that this run does not have. The message is a sentence with the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run: `summary` is what summary.json says, `folder` where that is, `nodes` what ML Metadata say.
+    """A run.
 
-    `progress` is None once the run has ended.
+    Attributes:
+      summary: content of summary.json.
+      folder: folder of the run.
+      nodes: executions in ML Metadata, by node id.
+      progress: progress of an unfinished run, None once it has ended.
     """
 
     summary: dict[str, Any]
@@ -48,7 +52,7 @@ class Run:
 
     @classmethod
     def of(cls, folder: RunFolder, executions: Executions | None) -> Run:
-        """The run whose record is in `folder`."""
+        """Reads the run in `folder`."""
         alive = is_alive(folder)
         summary = folder.read_summary()
         nodes = executions.of_run(summary["run_id"]) if executions else {}
@@ -61,20 +65,20 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The pipeline file, defaults filled in."""
+        """The configuration, including defaults."""
         config: dict[str, Any] = self.summary["config"]
         return config
 
     @property
     def failed_node(self) -> str | None:
-        """Where the run ended early; None if it did not, or not in a node."""
+        """The node where the run ended early, or None."""
         if self.progress:
             return self.progress.node if self.progress.alive is False else None
         components = self.summary["components"]
         return components[-1]["id"] if components and components[-1]["state"] == "failed" else None
 
     def uri(self, node_id: str, key: str) -> str:
-        """Where output `key` of a node is.
+        """Returns the URI of output `key` of a node.
 
         Raises:
           Absent: the run has no such output, or it was deleted.
@@ -84,21 +88,21 @@ class Run:
         if artifact is None:
             raise Absent(self.why_not(node_id))
         if not os.path.isdir(artifact.uri):
-            raise Absent(f"What {node_id} wrote is gone: {artifact.uri}.")
+            raise Absent(f"The output of {node_id} was deleted: {artifact.uri}.")
         return artifact.uri
 
     def why_not(self, node_id: str) -> str:
-        """Why there is nothing of a node."""
+        """Returns the reason why a node has no output."""
         if self.progress and self.progress.alive is not False:
             at_it = self.progress.node == node_id
-            return f"{node_id} has not ended yet." if at_it else f"The run has not got to the end of {node_id} yet."
+            return f"{node_id} has not finished yet." if at_it else f"The run has not finished {node_id} yet."
         if self.failed_node == node_id:
-            return f"{node_id} did not get to the end."
+            return f"{node_id} did not finish."
         if self.failed_node:
             return f"The run ended at {self.failed_node}, before {node_id}."
         if self.summary["status"] == "tuned":
-            return f"The run searched for settings, and did not go on to {node_id}."
-        return f"The run did not get to {node_id}."
+            return f"The run searched for settings and did not include {node_id}."
+        return f"The run did not reach {node_id}."
 
     @functools.cached_property
     def splits(self) -> dict[str, Distribution]:
@@ -107,7 +111,7 @@ class Run:
 
     @functools.cached_property
     def last_accepted(self) -> dict[str, Distribution] | None:
-        """Those of the data that the gate accepted last; None where there are none, or they were deleted."""
+        """The distributions of the last accepted data, or None if there are none or they were deleted."""
         node = self.nodes.get(LAST_ACCEPTED)
         decision = node.output("last_decision") or node.output("decision") if node else None
         uri = decision.properties.get("statistics_uri", "") if decision else ""
@@ -115,7 +119,7 @@ class Run:
 
     @functools.cached_property
     def verdict(self) -> Verdict:
-        """What the Evaluator found."""
+        """The verdict of the Evaluator."""
         return read_verdict(self.uri(EVALUATOR, "evaluation"))
 
     @functools.cached_property

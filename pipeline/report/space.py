@@ -1,4 +1,4 @@
-"""The embeddings: a map of the most frequent entities, and the neighbours of a few well-known ones."""
+"""The embeddings: a map of the most frequent entities, and their neighbors."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _SHOWN, _NEAREST, _KNOWN, _LISTED = 2000, 5, 6, 6
 
 @dataclasses.dataclass(frozen=True)
 class Map:
-    """What the map draws, as JSON holds it, and what to know about it."""
+    """The JSON data of the map, and facts about it."""
 
     data: dict[str, Any]
-    shown: Mapping[str, tuple[int, int]]  # by side: how many of how many
+    shown: Mapping[str, tuple[int, int]]  # by side: number of shown entities, number of entities
     shares: tuple[str, str]
 
 
 def embedding_map(run: Run) -> Map:
-    """The most frequent entities of each side on the plane of their first two principal components."""
+    """Projects the most frequent entities of each side onto their first two principal components."""
     rows = _frequent_rows(run, _SHOWN)
     tables = run.tables
     sides = {name: _side(tables, name) for name in rows}
     vectors = {name: sides[name].vectors[rows[name][0]] for name in rows}
     plane = project(np.concatenate(list(vectors.values())))
-    # Whole numbers are shorter, and finer than any screen.
+    # Integers are shorter, and more precise than any screen.
     reach = float(np.abs(plane.places).max(initial=0.0)) or 1.0
     places = np.rint(plane.places / reach * 10_000).astype(int)
     drawn, start = [], 0
@@ -62,7 +62,7 @@ def embedding_map(run: Run) -> Map:
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """A frequent entity, those of its side nearest by cosine, and those of the other side that score highest."""
+    """A frequent entity, its nearest entities by cosine, and the entities of the other side with the highest scores."""
 
     id: str
     pairs: str
@@ -72,13 +72,13 @@ class Known:
 
 @dataclasses.dataclass(frozen=True)
 class Neighbors:
-    """The most frequent entities of each side."""
+    """The most frequent entities of each side, with their neighbors."""
 
     sides: Mapping[str, Sequence[Known]]
 
 
 def neighbors(run: Run) -> Neighbors:
-    """Neighbours of the most frequent entities among all of either side."""
+    """Finds the neighbors of the most frequent entities among all entities of both sides."""
     tables = run.tables
     found = {}
     for name, (rows, counts) in _frequent_rows(run, _KNOWN).items():
@@ -103,9 +103,9 @@ def _side(tables: Tables, name: str) -> Side:
 
 
 def _frequent_rows(run: Run, most: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """By side the rows of the entities with the most training pairs, and how many pairs those are.
+    """Returns by side the rows of the entities with the most training pairs, and their numbers of pairs.
 
-    Of sides that share a table there is one.
+    Sides with a shared table have one entry.
     """
     tables, train = run.tables, run.splits["train"]
     names = ["left"] if run.config["encode"]["shared"] else ["left", "right"]
@@ -120,7 +120,7 @@ def _frequent_rows(run: Run, most: int) -> dict[str, tuple[np.ndarray, np.ndarra
         known = counted.filter(pc.is_in(counted["id"], value_set=side.ids)).slice(0, most)
         found[name] = side.rows_of(known["id"].combine_chunks()), known["count"].to_numpy()
     if not all(len(rows) for rows, _ in found.values()):
-        raise Absent("The model keeps no ids of its own, so that its vectors have no names.")
+        raise Absent("The model contains no ids, so its vectors have no names.")
     return found
 
 

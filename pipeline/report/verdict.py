@@ -1,4 +1,4 @@
-"""The first thing that a reader sees: what came of the run, in plain words, and its few most telling figures."""
+"""The head of the report: the result of the run, and its most important figures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.records.progress import Progress, moment
 from pipeline.report import words
 from pipeline.report.sources import CANARY, Absent, Run
 
-# Tone: a class of the stylesheet; the word beside it says the same.
+# Tone: a class of the stylesheet. The badge repeats it as text.
 _TONES = {"published": "ok", "tuned": "ok", "data_refused": "bad", "model_refused": "bad", "failed": "bad"}
 _BADGES = {
     "published": "Published",
@@ -24,13 +24,13 @@ _BADGES = {
     "model_refused": "Model refused",
     "failed": "Failed",
 }
-# The same of a run that has not ended, by whether it is alive.
-_UNENDED = {True: ("busy", "Running"), False: ("bad", "Killed"), None: ("busy", "Not ended")}
+# Badges of unfinished runs, by whether they are alive.
+_UNENDED = {True: ("busy", "Running"), False: ("bad", "Killed"), None: ("busy", "Unfinished")}
 
 
 @dataclasses.dataclass(frozen=True)
 class Tile:
-    """A figure with its name and a word about it."""
+    """A figure with its name and a note."""
 
     name: str
     value: str
@@ -39,7 +39,7 @@ class Tile:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """A badge, a headline, sentences, the reason of a refusal as the console said it, and tiles."""
+    """A badge, a headline, sentences, the reason of a refusal as on the console, and tiles."""
 
     tone: str
     badge: str
@@ -50,7 +50,7 @@ class Verdict:
 
 
 def verdict(run: Run) -> Verdict:
-    """What came of the run; needs nothing but its record."""
+    """Returns the result of the run. Requires only its record."""
     status = run.summary["status"]
     tone, badge = _UNENDED[run.progress.alive] if run.progress else (_TONES[status], _BADGES[status])
     return Verdict(
@@ -70,55 +70,55 @@ def _headline(run: Run) -> str:
     if summary["status"] == "published":
         return f"The model is published as {summary['published']}."
     if summary["status"] == "tuned":
-        return "The search for settings is done."
+        return "The search for settings is complete."
     if summary["status"] == "data_refused":
-        return "The data were refused; nothing was trained."
+        return "The data was refused before training."
     if summary["status"] == "model_refused":
-        return "The model was refused; what is served did not change."
+        return "The model was refused. The served model did not change."
     where = f" in {run.failed_node}" if run.failed_node else ""
-    return f"The run failed{where}; what is served did not change."
+    return f"The run failed{where}. The served model did not change."
 
 
 def _so_far(progress: Progress) -> str:
-    """Of a run that has not said how it ended; what is said of one that goes on is true of when it is said."""
+    """Describes an unfinished run as of now."""
     if progress.alive:
-        return f"The run goes on, {progress.place}."
+        return f"The run is in progress, {progress.place}."
     at = f" at {progress.node}" if progress.node else ""
     if progress.alive is None:
-        return f"The run had not ended when this was written{at and f'; it was{at}'}."
-    return f"The run was killed{at}, or its machine went down."
+        return f"The run was unfinished{at} when this report was written."
+    return f"The run was killed{at}, or its machine stopped."
 
 
 def _sentences(run: Run) -> Iterator[str]:
     if run.progress and run.progress.alive:
         now = moment(datetime.now(timezone.utc))
-        yield f"That was at {now}; kindred report {run.summary['run_id']} looks again."
+        yield f"This was the state at {now}. Run kindred report {run.summary['run_id']} to update it."
     elif run.progress and run.progress.alive is False:
-        yield "The same command goes on with the components that are finished."
+        yield "Rerun the command to resume. Finished components are reused."
     rules = run.summary["blessing"]
     if rules:
         held = sum(rule["ok"] for rule in rules)
         if held == len(rules):
-            yield {1: "The rule of the blessing holds.", 2: "Both rules of the blessing hold."}.get(
-                held, f"All {held} rules of the blessing hold."
+            yield {1: "The blessing rule holds.", 2: "Both blessing rules hold."}.get(
+                held, f"All {held} blessing rules hold."
             )
         else:
             broken = next(rule for rule in rules if not rule["ok"])
             verb = "does" if len(rules) - held == 1 else "do"
-            yield f"{len(rules) - held} of {len(rules)} rules of the blessing {verb} not hold: {broken['rule']}."
+            yield f"{len(rules) - held} of {len(rules)} blessing rules {verb} not hold: {broken['rule']}."
     figure = headline_figure(run)
     if figure is not None:
         yield _against_baseline(figure)
     tested = canary(run)
     if tested and run.summary["status"] == "published":
         yield (
-            f"Started as it will be served, by {tested['binary']}, it answered {len(tested['tested'])} checks as "
-            f"expected, 99 of 100 requests within {tested['latency_ms']['p99']:.1f} ms."
+            f"The serving test with {tested['binary']} passed {len(tested['tested'])} checks. "
+            f"It answered 99 of 100 requests within {tested['latency_ms']['p99']:.1f} ms."
         )
 
 
 def canary(run: Run) -> dict[str, Any] | None:
-    """What the serving canary tested; None where it did not get to the end."""
+    """Returns the tests of the serving canary, or None if it did not finish."""
     try:
         path = Path(run.uri(CANARY, "blessing"), "canary.json")
     except Absent:
@@ -130,7 +130,7 @@ def canary(run: Run) -> dict[str, Any] | None:
 
 
 def headline_figure(run: Run) -> Figure | None:
-    """The metric that the first rule judges on all rows, or the first that was asked for."""
+    """Returns the figure of the first rule's metric on all rows, or of the first configured metric."""
     try:
         overall = {figure.metric: figure for figure in run.verdict.figures if not figure.slice}
     except Absent:
@@ -140,15 +140,16 @@ def headline_figure(run: Run) -> Figure | None:
 
 
 def _against_baseline(figure: Figure) -> str:
-    said = f"On held-out pairs its {_name(figure.metric)} is {words.figure(figure.value)}"
+    said = f"On held-out pairs, its {_name(figure.metric)} is {words.figure(figure.value)}"
     if figure.low is not None and figure.high is not None:
         said += f" (95 % interval {words.figure(figure.low)} to {words.figure(figure.high)})"
     other = figure.others.get(POPULARITY if is_ranking(figure.metric) else MEAN)
     if other is None or other.value is None or figure.value is None:
         return said + "."
-    baseline = "listing what is popular" if is_ranking(figure.metric) else "always answering with the mean"
+    baseline = "ranking by popularity" if is_ranking(figure.metric) else "always predicting the mean"
     better = (figure.value < other.value) == (figure.metric in ERRORS)
-    return f"{said}; {baseline} reaches {words.figure(other.value)}, which is {'worse' if better else 'no worse'}."
+    reaches = f"reaches {words.figure(other.value)}, which is {'worse' if better else 'not worse'}"
+    return f"{said}. The baseline, {baseline}, {reaches}."
 
 
 def _name(metric: str) -> str:
@@ -159,7 +160,7 @@ def _tiles(run: Run) -> Iterator[Tile]:
     data = run.summary["data"]
     if data:
         set_aside = data["quarantined"]
-        yield Tile("pairs kept", words.count(sum(data["splits"].values())), f"{words.count(set_aside)} set aside")
+        yield Tile("pairs kept", words.count(sum(data["splits"].values())), f"{words.count(set_aside)} quarantined")
     if "left_entities" in data:
         pairs = data["left_entities"] * data["right_entities"]
         seen = sum(data["splits"].values()) / pairs if pairs else 0

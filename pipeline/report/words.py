@@ -1,4 +1,4 @@
-"""Numbers, ids and times as people read them."""
+"""Formats numbers, ids and times for people."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ _LONGEST_ID = 120
 
 
 def count(value: float | None) -> str:
-    """A whole number: `237,808`."""
+    """Formats an integer: `237,808`."""
     return "–" if value is None else f"{round(value):,}"
 
 
 def figure(value: float | None) -> str:
-    """A measure, to four decimals; where those say nothing, in powers of ten."""
+    """Formats a measure to four decimals, or in powers of ten if four decimals are not enough."""
     if value is None or not math.isfinite(value):
         return "–"
     return _minus(f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3g}")
 
 
 def signed(value: float | None) -> str:
-    """A difference, with its sign."""
+    """Formats a difference with its sign."""
     return figure(value) if value is None or value < 0 else f"+{figure(value)}"
 
 
 def two_digits(value: float) -> str:
-    """A cosine or a score in a list: signed, two decimals."""
+    """Formats a cosine or a score in a list: signed, two decimals."""
     return _minus(f"{value:+.2f}")
 
 
 def short(value: float) -> str:
-    """A number at a tick or in a sentence: as few digits as say it."""
+    """Formats a number for a tick or a sentence with few digits."""
     if value and abs(value) >= 1e4:
         for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
             if abs(value) >= size:
@@ -40,17 +40,17 @@ def short(value: float) -> str:
 
 
 def _minus(text: str) -> str:
-    """A minus sign instead of a hyphen: as wide as a plus, and read aloud as what it is."""
+    """Uses a minus sign instead of a hyphen. It is as wide as a plus, and screen readers read it correctly."""
     return "−" + text[1:] if text.startswith("-") else text
 
 
 def share(value: float | None) -> str:
-    """A part of one, in percent."""
+    """Formats a fraction in percent."""
     return "–" if value is None else f"{100 * value:.3g} %"
 
 
 def seconds(value: float) -> str:
-    """A duration: `0.04 s`, `32.2 s`, `5 min 07 s`, `2 h 05 min`."""
+    """Formats a duration: `0.04 s`, `32.2 s`, `5 min 07 s`, `2 h 05 min`."""
     if value < 1:
         return f"{value:.2f} s"
     if value < 60:
@@ -62,7 +62,7 @@ def seconds(value: float) -> str:
 
 
 def size(value: float) -> str:
-    """A number of bytes."""
+    """Formats a number of bytes."""
     for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if value >= limit:
             return f"{value / limit:.3g} {unit}"
@@ -70,15 +70,15 @@ def size(value: float) -> str:
 
 
 def moment(text: str) -> str:
-    """An ISO time as `25 November 2026, 22:07 UTC`."""
+    """Formats an ISO time as `25 November 2026, 22:07 UTC`."""
     when = datetime.fromisoformat(text)
     return f"{when.day} {when:%B %Y, %H:%M} {when.tzname() or ''}".rstrip()
 
 
 def readable_id(raw: bytes) -> str:
-    """An id as text that shows what it is made of: what is no character, or cannot be seen, is escaped.
+    """Returns an id as visible text. Escapes invisible and invalid characters.
 
-    So nothing in an id can turn the direction of the text around it, or hide. Long ones are cut.
+    Nothing in an id can therefore change the direction of the surrounding text, or hide. Cuts long ids.
     """
     text = raw.decode("utf-8", "backslashreplace")
     if not text.isprintable():

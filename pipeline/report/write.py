@@ -1,4 +1,4 @@
-"""Writing report.html beside summary.json."""
+"""Writes report.html next to summary.json."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pipeline.report.sources import Run
 
 
 def write_report(folder: RunFolder, executions: Executions | None = None) -> Path:
-    """Writes the report of the run whose record is in `folder`; it appears whole, or not at all.
+    """Writes the report of the run in `folder`. The file appears only when complete.
 
-    Without `executions`, those of the root's metadata.sqlite are read, if there are any.
+    Without `executions`, reads those of the root's metadata.sqlite, if any.
     """
     metadata = folder.root.metadata
     if executions is None and metadata.is_file():
@@ -24,7 +24,7 @@ def write_report(folder: RunFolder, executions: Executions | None = None) -> Pat
     run = Run.of(folder, executions)
     path = _write(run)
     if run.progress and run.progress.alive and not is_alive(folder):
-        # It has ended meanwhile, and what it says of itself may just have been replaced.
+        # The run has just ended, and may have replaced its record after this report read it.
         return _write(Run.of(folder, executions))
     return path
 
@@ -32,7 +32,7 @@ def write_report(folder: RunFolder, executions: Executions | None = None) -> Pat
 def _write(run: Run) -> Path:
     path = run.folder.report
     staged = path.with_suffix(f".{uuid.uuid4().hex}.staged")
-    # An id that is not valid Unicode was made readable; a path of the file system may still hold half a character.
+    # Ids are already valid Unicode, but a file system path can contain a lone surrogate.
     staged.write_text(render(run), encoding="utf-8", errors="backslashreplace")
     os.replace(staged, path)
     return path

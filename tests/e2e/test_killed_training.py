@@ -35,11 +35,11 @@ def test_a_killed_training_goes_on_in_the_next_run(tmp_path: Path) -> None:
     process = subprocess.Popen([KINDRED, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     done = _wait_for_epochs(root, 2, process)
     process.send_signal(signal.SIGSTOP)  # so that it does not get on while it is looked at
-    _assert_told(root, "running, at Trainer since ", "The run goes on, at Trainer since ")
+    _assert_told(root, "running, at Trainer since ", "The run is in progress, at Trainer since ")
     process.kill()
     process.wait()
     assert done < EPOCHS
-    _assert_told(root, "killed at Trainer, or its machine", "The run was killed at Trainer, or its machine went down.")
+    _assert_told(root, "killed at Trainer, or its machine", "The run was killed at Trainer, or its machine stopped.")
 
     finished = kindred(*arguments)
     assert finished.returncode == 0, finished.stderr
@@ -60,4 +60,4 @@ def _assert_told(root: Path, words: str, headline: str) -> None:
     told = kindred("report", "--root", root)
     assert told.returncode == 0 and told.stderr.startswith(f"planted {summary['run_id']}: {words}")
     text = Path(told.stdout.strip()).read_text(encoding="utf-8")
-    assert headline in text and "could not be made" not in text and "ailed" not in text
+    assert headline in text and "could not be created" not in text and "ailed" not in text

@@ -78,7 +78,7 @@ def test_a_search_finds_lights_and_centres(page: Page) -> None:
     assert _map(page, "chosen") not in ("", "word 040"), "a neighbour was chosen"
     page.run("document.getElementById('map-search').select()")
     page.type("nowhere")
-    assert "None of the entities" in page.run("document.getElementById('map-found').textContent")
+    assert "No entity on this map" in page.run("document.getElementById('map-found').textContent")
 
 
 def test_what_is_called_so_comes_before_what_is_called_so_among_others(page: Page) -> None:

@@ -1,5 +1,5 @@
 "use strict";
-// The map of the embeddings. Its numbers are in #map-data; nothing is fetched, and without a map nothing runs.
+// The embedding map. #map-data has its data. The script makes no requests, and does nothing without a map.
 (() => {
   for (const details of document.querySelectorAll("details")) {
     addEventListener("beforeprint", () => { details.open = true; });
@@ -31,7 +31,7 @@
   let chosen = null, pointed = null, lit = new Set(), frame = 0, moving = 0;
   let width = 1, height = 1, fit = 1;
 
-  // Where all points are but a share of outliers at every edge.
+  // The range of all points except a share of outliers at each end.
   function extent(part) {
     const at = (name, quantile) => {
       const sorted = points.map((point) => point[name]).sort((a, b) => a - b);
@@ -115,7 +115,7 @@
     }
     pen.globalAlpha = 1;
   }
-  // As many names as there is room for: the chosen ones first, then by the number of pairs.
+  // Labels as far as there is space: chosen points first, then by number of pairs.
   function labels(near, dimmed) {
     const taken = [];
     pen.font = "12px system-ui, sans-serif";
@@ -161,7 +161,7 @@
     };
     moving = requestAnimationFrame(step);
   }
-  // Zooms so that what is at (x, y) of the canvas stays there.
+  // Zooms around the fixed canvas point (x, y).
   function zoomAt(factor, x, y, smoothly) {
     const zoom = Math.min(Math.max(view.zoom * factor, LEAST), MOST);
     const kept = [view.x + (x - width / 2) / (fit * view.zoom), view.y + (y - height / 2) / (fit * view.zoom)];
@@ -187,7 +187,7 @@
       name.append(isolated(point.id));
       const about = document.createElement("small");
       const side = sides.length > 1 ? `${sides[point.side].side}, ` : "";
-      about.textContent = ` ${side}${point.pairs.toLocaleString("en")} training pairs. Nearest of its side on this map, by cosine:`;
+      about.textContent = ` ${side}${point.pairs.toLocaleString("en")} training pairs. Nearest entities of its side on this map by cosine:`;
       card.append(name, about, listOf(neighbours(point)));
       if (centre) go({ zoom: Math.max(view.zoom, 6), x: point.x, y: point.y }, true);
     }
@@ -226,7 +226,7 @@
     lit = new Set(hits);
     found.textContent = !wanted ? "" : hits.length
       ? `${hits.length.toLocaleString("en")} found${hits.length > LISTED ? `, the first ${LISTED}` : ""}. Enter shows the first.`
-      : "None of the entities on this map is called so.";
+      : "No entity on this map has this name.";
     matches.replaceChildren(...listOf(hits.slice(0, LISTED)).children);
     if (chosen && !lit.has(chosen)) choose(null);
     redraw();

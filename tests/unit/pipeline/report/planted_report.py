@@ -1,4 +1,4 @@
-"""A run with everything in its report, made of planted artifacts: no TFX, no training."""
+"""A complete run for reports, with planted artifacts, without TFX and training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pipeline.records.run_folder import RunFolder
 from pipeline.report.sources import Run
 from trainer.export.tables import Side, Tables
 
-# Ids that would be markup, script, a template or an end of a text if nobody took care.
+# Ids that would become markup, script, a template or the end of a text without escaping.
 HOSTILE = [
     b"</script><script>window.hacked=1</script>",
     b'"><img src=x onerror="window.hacked=1">',
@@ -40,7 +40,7 @@ DIMENSION = 6
 
 
 def run_with(folder: Path, left: list[bytes], right: list[bytes], **summary: Any) -> Run:
-    """A published run below `folder` whose entities are these, the first of either side the most frequent."""
+    """A published run below `folder` with these entities, the most frequent one of each side first."""
     splits = {"train": _distribution(left, right, 9), "eval": _distribution(left, right, 1)}
     nodes = {
         "PairExampleGen": _node(folder, "PairExampleGen", "examples", "quarantine"),
@@ -74,13 +74,13 @@ def run_with(folder: Path, left: list[bytes], right: list[bytes], **summary: Any
 
 
 def empty_run(folder: Path, **summary: Any) -> Run:
-    """A run that ended before it did anything, or as `summary` says."""
+    """A run that ended before any work, or with the state in `summary`."""
     none = {"data": {}, "metrics": {}, "blessing": [], "components": [], "status": "failed", "published": None}
     return Run(_summary({}) | none | summary, RunFolder(folder / "runs" / "run"), None, {})
 
 
 def tables(left: list[bytes], right: list[bytes]) -> Tables:
-    """A model with a row for unknown ids at the end of either side."""
+    """A model with a row for unknown ids at the end of each side."""
     draw = np.random.default_rng(1)
 
     def side(ids: list[bytes]) -> Side:
@@ -91,7 +91,7 @@ def tables(left: list[bytes], right: list[bytes]) -> Tables:
 
 
 def verdict() -> Verdict:
-    """Figures of scores and of rankings, with slices; one rule that holds and one that does not."""
+    """Score and ranking figures with slices, one passing and one failing rule."""
     others = {MEAN: Comparison(1.0, -0.6, -0.4), BIASES: Comparison(0.7), LAST_BLESSED: Comparison(0.55, -0.1, 0.02)}
     ranked = {POPULARITY: Comparison(0.2, 0.2, 0.4)}
     figures = [

@@ -1,4 +1,4 @@
-"""What is drawn where."""
+"""Positions in charts."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def _points(drawing: ElementTree.Element, style: str) -> list[tuple[float, float
     return [tuple(map(float, point.split(","))) for point in line.get("points", "").split()]  # type: ignore[misc]
 
 
-def test_lines_go_through_their_points_on_a_common_scale() -> None:
+def test_lines_share_a_scale() -> None:
     series = [Series("a", [(1, 0), (2, 10)], "train"), Series("b", [(1, 10), (2, 0)], "held-out")]
     drawing = _read(charts.lines("x", "", series, Axis("epoch"), Axis("loss")))
     (x1, y1), (x2, y2) = _points(drawing, " train")
-    assert x1 < x2 and y1 > y2, "higher is further up"
+    assert x1 < x2 and y1 > y2, "higher values are further up"
     assert _points(drawing, " held-out") == [(x1, y2), (x2, y1)]
 
 
-def test_a_straight_line_in_the_logarithms_is_drawn_straight() -> None:
+def test_power_law_is_straight_line() -> None:
     power_law = [(10.0**i, 10.0 ** (6 - 2 * i)) for i in range(4)]
     axis = Axis("", log=True)
     points = _points(_read(charts.lines("zipf", "", [Series("a", power_law, "train")], axis, axis)), " train")
@@ -42,7 +42,7 @@ def test_a_straight_line_in_the_logarithms_is_drawn_straight() -> None:
     assert max(slopes) == pytest.approx(min(slopes), rel=1e-3)
 
 
-def test_a_histogram_has_a_step_for_each_bin_and_ends_on_the_ground() -> None:
+def test_histogram_has_step_per_bin() -> None:
     series = [Series("train", [(0.0, 0.25), (1.0, 0.75)], "split-train")]
     drawing = _read(charts.histogram("scores", "", [0, 1, 2], series, Axis("score"), Axis("share")))
     points = _points(drawing, "split-train")
@@ -52,7 +52,7 @@ def test_a_histogram_has_a_step_for_each_bin_and_ends_on_the_ground() -> None:
     assert heights[2] == pytest.approx(3 * heights[0], abs=0.05)
 
 
-def test_intervals_and_the_dots_of_others_are_on_the_scale_of_the_value() -> None:
+def test_dots_and_intervals_share_a_scale() -> None:
     dots = [Dot(0.5, "candidate", 0.4, 0.6), Dot(1.0, "mean")]
     drawing = _read(charts.dots("rmse", "", [("all", dots)], Axis("rmse")))
     (interval,) = (one for one in drawing.iter(f"{_SVG}line") if one.get("class") == "interval candidate")
@@ -65,7 +65,7 @@ def test_intervals_and_the_dots_of_others_are_on_the_scale_of_the_value() -> Non
 
 
 @pytest.mark.parametrize("bound", [None, 0.5, -3.0])
-def test_a_strip_draws_the_bound_where_there_is_one(bound: float | None) -> None:
+def test_strip_draws_bound_if_any(bound: float | None) -> None:
     drawing = _read(charts.interval("said", 0.5, 0.4, 0.6, bound))
     drawn = [one for one in drawing.iter(f"{_SVG}line") if one.get("class") == "bound"]
     assert len(drawn) == (bound is not None)
@@ -73,7 +73,7 @@ def test_a_strip_draws_the_bound_where_there_is_one(bound: float | None) -> None
     assert drawing.get("aria-label") == "said"
 
 
-def test_words_in_a_chart_are_text() -> None:
+def test_chart_labels_are_escaped() -> None:
     told = '<script>"&'
     series = [Series(told, [(1, 1)], "train")]
     drawing = _read(charts.lines(told, told, series, Axis(told), Axis(told), [Series(told, [(1, 1)], "train")]))
@@ -83,18 +83,18 @@ def test_words_in_a_chart_are_text() -> None:
 
 
 def _histogram(scores: dict[str, list[float]]) -> tuple[np.ndarray, dict[str, list[float]]]:
-    """Edges and heights of the bins that are drawn for these scores."""
+    """Returns edges and heights of the drawn bins."""
     edges = data._edges([np.sort(np.array(one, np.float32)) for one in scores.values()])
     return edges, {name: np.histogram(one, edges)[0].tolist() for name, one in scores.items()}
 
 
-def test_stars_have_a_bin_each_with_the_star_in_its_middle() -> None:
+def test_each_star_has_its_bin() -> None:
     edges, heights = _histogram({"train": [1, 2, 2, 3, 5, 5, 5], "eval": [2, 4]})
     assert edges.tolist() == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
     assert heights == {"train": [1, 2, 1, 0, 3], "eval": [0, 1, 0, 1, 0]}
 
 
-def test_many_values_have_equal_bins_and_outliers_do_not_stretch_them() -> None:
+def test_outliers_do_not_stretch_bins() -> None:
     draw = np.random.default_rng(1)
     edges, heights = _histogram(
         {"train": [*draw.normal(size=9_990), *[1e6] * 5], "eval": draw.normal(size=500).tolist()}
@@ -105,6 +105,6 @@ def test_many_values_have_equal_bins_and_outliers_do_not_stretch_them() -> None:
 
 
 @pytest.mark.parametrize("scores", [[0.0], [2.5] * 7])
-def test_a_single_value_has_a_bin(scores: list[float]) -> None:
+def test_single_value_has_a_bin(scores: list[float]) -> None:
     edges, heights = _histogram({"train": scores})
     assert edges.tolist() == [scores[0] - 0.5, scores[0] + 0.5] and heights["train"] == [len(scores)]

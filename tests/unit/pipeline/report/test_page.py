@@ -1,4 +1,4 @@
-"""The whole file: every section, what is absent and why, and ids that would like to be markup."""
+"""The complete file: every section, reasons for empty sections, and ids with markup."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _data_of(text: str) -> dict:
     return json.loads(found)
 
 
-def test_every_section_is_there_in_order_and_none_is_empty(tmp_path: Path) -> None:
+def test_sections_are_complete_and_ordered(tmp_path: Path) -> None:
     text = render(run_with(tmp_path, [b"a", b"b", b"c"], [b"d", b"e", b"f", b"g"]))
     read = _Reader(text)
     assert [attributes["id"] for attributes in read.attributes("section")] == ALWAYS
@@ -78,7 +78,7 @@ def test_every_section_is_there_in_order_and_none_is_empty(tmp_path: Path) -> No
     assert {f"#{name}" for name in ALWAYS} <= links
 
 
-def test_figures_and_tables_are_described_to_those_who_do_not_see_them(tmp_path: Path) -> None:
+def test_figures_and_tables_are_accessible(tmp_path: Path) -> None:
     text = render(run_with(tmp_path, [b"a", b"b", b"c"], [b"d", b"e", b"f", b"g"]))
     read = _Reader(text)
     ids = [attributes["id"] for _, attributes in read.elements if attributes.get("id")]
@@ -97,19 +97,19 @@ def test_figures_and_tables_are_described_to_those_who_do_not_see_them(tmp_path:
     assert {"main", "nav", "header", "footer"} <= {tag for tag, _ in read.elements}
 
 
-def test_ids_are_text_wherever_they_stand(hostile: str) -> None:
+def test_ids_are_escaped_everywhere(hostile: str) -> None:
     read = _Reader(hostile)
     assert not read.attributes("img")
     kinds = [attributes.get("type") for attributes in read.attributes("script")]
     assert kinds == ["application/json", None]
     assert not [name for _, attributes in read.elements for name in attributes if name.startswith("on")]
     said = "".join(read.text)
-    assert said.count("</script><script>window.hacked=1</script>") >= 4, "in the table, the quarantine, the neighbours"
+    assert said.count("</script><script>window.hacked=1</script>") >= 4, "in the table, the quarantine, the neighbors"
     assert said.count("{{7*7}}{% raw %}") >= 4
     assert "\u202e" not in hostile and "\x00" not in hostile and "\\u202egnp.exe" in said
 
 
-def test_the_map_has_every_id_as_it_is(hostile: str) -> None:
+def test_map_data_keeps_ids(hostile: str) -> None:
     data = _data_of(hostile)
     left, right = data["sides"]
     assert left["ids"] == [*right["ids"]][::-1]
@@ -122,13 +122,13 @@ def test_the_map_has_every_id_as_it_is(hostile: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["</script>", "<!--", "]]>", "a\u2028b", 'quo"te\\', "\x00"])
-def test_data_cannot_end_its_element_and_comes_back(value: str) -> None:
+def test_map_data_cannot_end_its_element(value: str) -> None:
     text = str(as_data({"id": value}))
     assert not set(text) & set("<>&\u2028\u2029\x00")
     assert json.loads(text) == {"id": value}
 
 
-def test_no_request_is_possible_and_no_other_script_may_run(hostile: str) -> None:
+def test_policy_blocks_requests_and_scripts(hostile: str) -> None:
     policy = next(
         attributes["content"] or ""
         for attributes in _Reader(hostile).attributes("meta")
@@ -150,7 +150,7 @@ def test_no_request_is_possible_and_no_other_script_may_run(hostile: str) -> Non
                 "status": "data_refused", "error": "data.max_quarantined_fraction: <9> of 10 rows are bad",
                 "components": [{"id": "PairExampleGen", "state": "failed", "seconds": 0.1}],
             },
-            "The data were refused; nothing was trained.",
+            "The data was refused before training.",
             "The run ended at PairExampleGen, before Trainer.",
         ),
         (
@@ -158,19 +158,17 @@ def test_no_request_is_possible_and_no_other_script_may_run(hostile: str) -> Non
                 "status": "failed", "error": "train: the loss became nan",
                 "components": [{"id": "Trainer", "state": "failed", "seconds": 0.1}],
             },
-            "The run failed in Trainer; what is served did not change.",
-            "Trainer did not get to the end.",
+            "The run failed in Trainer. The served model did not change.",
+            "Trainer did not finish.",
         ),
         (
-            {"error": "RuntimeError: no"}, "The run failed; what is served did not change.",
-            "No component was started.",
+            {"error": "RuntimeError: no"}, "The run failed. The served model did not change.",
+            "No component started.",
         ),
-        ({"status": "tuned"}, "The search for settings is done.", "and did not go on to Trainer"),
+        ({"status": "tuned"}, "The search for settings is complete.", "and did not include Trainer"),
     ],
 )  # fmt: skip
-def test_a_run_that_ended_early_says_so_section_by_section(
-    tmp_path: Path, summary: dict, headline: str, why: str
-) -> None:
+def test_early_end_is_explained_per_section(tmp_path: Path, summary: dict, headline: str, why: str) -> None:
     text = render(empty_run(tmp_path, **summary))
     read = _Reader(text)
     said = " ".join(" ".join(read.text).split())
@@ -190,36 +188,34 @@ DONE = [{"id": "PairExampleGen", "state": "executed", "seconds": 1.0}]
     [
         (
             Progress(True, "Trainer", SINCE), "Running",
-            "The run goes on, at Trainer since 2026-11-25 22:08:00 UTC.", "Trainer has not ended yet.",
+            "The run is in progress, at Trainer since 2026-11-25 22:08:00 UTC.", "Trainer has not finished yet.",
         ),
         (
             Progress(True, None, SINCE), "Running",
-            "The run goes on, begun 2026-11-25 22:08:00 UTC, at no component just now.",
-            "The run has not got to the end of Trainer yet.",
+            "The run is in progress, started 2026-11-25 22:08:00 UTC, between components.",
+            "The run has not finished Trainer yet.",
         ),
         (
-            Progress(False, "Transform", SINCE), "Killed", "The run was killed at Transform, or its machine went down.",
+            Progress(False, "Transform", SINCE), "Killed", "The run was killed at Transform, or its machine stopped.",
             "The run ended at Transform, before Trainer.",
         ),
         (
-            Progress(None, "Trainer", SINCE), "Not ended",
-            "The run had not ended when this was written; it was at Trainer.", "Trainer has not ended yet.",
+            Progress(None, "Trainer", SINCE), "Unfinished",
+            "The run was unfinished at Trainer when this report was written.", "Trainer has not finished yet.",
         ),
     ],
 )  # fmt: skip
-def test_a_run_that_has_not_ended_is_not_said_to_have_failed(
-    tmp_path: Path, progress: Progress, badge: str, headline: str, why: str
-) -> None:
+def test_unfinished_run_is_not_failed(tmp_path: Path, progress: Progress, badge: str, headline: str, why: str) -> None:
     text = render(dataclasses.replace(empty_run(tmp_path, components=DONE), progress=progress))
     said = " ".join(" ".join(_Reader(text).text).split())
     assert badge in said and headline in said and why in said
-    assert ("kindred report run looks again" in said) is (progress.alive is True)
+    assert ("Run kindred report run to update it" in said) is (progress.alive is True)
     assert "ail" not in said.replace("available", ""), "fail, failed, failure"
-    assert "could not be made" not in said
+    assert "could not be created" not in said
     assert ("✕" in said) is (progress.alive is False) and "✓ executed" in said
 
 
-def test_a_section_that_cannot_be_made_says_so_and_the_others_are_made(
+def test_section_error_affects_only_its_section(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = run_with(tmp_path, [b"a", b"b"], [b"c", b"d"])
@@ -232,7 +228,7 @@ def test_a_section_that_cannot_be_made_says_so_and_the_others_are_made(
     assert "JSONDecodeError" in render(run)
 
 
-def test_trials_are_shown_where_there_are_any(tmp_path: Path) -> None:
+def test_trials_are_shown(tmp_path: Path) -> None:
     trials = [{"trial": 1, "score": 0.25, "settings": {"train.learning_rate": 0.01}}]
     tuning = {"measure": "val_rmse", "asked": 2, "trials": trials}
     config = empty_run(tmp_path).config | {"tune": {"trials": 2}}
@@ -240,7 +236,7 @@ def test_trials_are_shown_where_there_are_any(tmp_path: Path) -> None:
     assert 'id="tuning"' in text and "train.learning_rate" in text and "0.2500" in text
 
 
-def test_pairs_without_a_score_have_their_lowest_scores_and_no_errors(tmp_path: Path) -> None:
+def test_positives_show_lowest_scores(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet
 

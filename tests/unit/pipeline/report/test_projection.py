@@ -1,4 +1,4 @@
-"""Principal components and neighbours against plain NumPy and scikit-learn."""
+"""Principal components and neighbors, against plain NumPy and scikit-learn."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _vectors(count: int = 200, width: int = 16) -> np.ndarray:
     return (draw.normal(size=(count, width)) * np.linspace(3, 0.1, width) + 5).astype(np.float32)
 
 
-def test_places_and_shares_are_those_of_scikit_learn_up_to_the_direction_of_the_axes() -> None:
+def test_projection_matches_scikit_learn() -> None:
     vectors = _vectors()
     plane, oracle = project(vectors), PCA(2, svd_solver="full").fit(vectors.astype(np.float64))
     expected = oracle.transform(vectors.astype(np.float64))
@@ -23,14 +23,14 @@ def test_places_and_shares_are_those_of_scikit_learn_up_to_the_direction_of_the_
     assert np.allclose(plane.shares, oracle.explained_variance_ratio_)
 
 
-def test_the_same_vectors_are_drawn_the_same_way_and_mirrored_ones_mirrored() -> None:
+def test_axis_direction_is_reproducible() -> None:
     vectors = _vectors()
     assert np.array_equal(project(vectors).places, project(vectors.copy()).places)
     # The rule fixes the direction of the axis, not of the points.
     assert np.allclose(project(-vectors).places, -project(vectors).places, atol=1e-9)
 
 
-def test_planted_plane_is_found_whole() -> None:
+def test_planted_plane_is_recovered() -> None:
     flat = np.random.default_rng(1).normal(size=(50, 2))
     axes, _ = np.linalg.qr(np.random.default_rng(2).normal(size=(8, 2)))
     plane = project(flat @ axes.T)
@@ -40,15 +40,15 @@ def test_planted_plane_is_found_whole() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 4), (5, 1), (3, 2), (4, 4)])
-def test_few_points_and_few_components_have_places(shape: tuple[int, int]) -> None:
+def test_few_points_are_projected(shape: tuple[int, int]) -> None:
     plane = project(np.ones(shape, np.float32))
     assert plane.places.shape == (shape[0], 2)
     assert np.all(plane.places == 0) and plane.shares == (0.0, 0.0)
 
 
-def test_neighbours_are_those_of_the_cosine_without_itself() -> None:
+def test_neighbors_by_cosine_exclude_query() -> None:
     vectors = _vectors(40, 5)
-    vectors[7] = 0  # a row that training never touched
+    vectors[7] = 0  # an untrained row
     units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     cosines = units.astype(np.float64) @ units.T.astype(np.float64)
     np.fill_diagonal(cosines, -np.inf)
@@ -59,6 +59,6 @@ def test_neighbours_are_those_of_the_cosine_without_itself() -> None:
         assert np.allclose(np.sort(cosines[query])[::-1][:4], values, atol=1e-6)
 
 
-def test_where_there_are_fewer_neighbours_than_asked_for_the_rest_is_marked() -> None:
+def test_missing_neighbors_are_marked() -> None:
     rows, _ = nearest(_vectors(2, 3), np.array([0, 1]), 5)
     assert rows.tolist() == [[1, -1], [0, -1]]

@@ -1,4 +1,4 @@
-"""Contrast of every pair of colours that stand on each other, light and dark (WCAG 2.2, sections 1.4.3 and 1.4.11)."""
+"""The contrast of adjacent colors in light and dark mode (WCAG 2.2, sections 1.4.3 and 1.4.11)."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ def contrast(one: str, other: str) -> float:
     return (brighter + 0.05) / (darker + 0.05)
 
 
-def test_contrast_is_that_of_the_standard() -> None:
+def test_contrast_formula_matches_standard() -> None:
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", _ON)
-def test_colours_stand_out_from_what_they_stand_on(scheme: str, name: str) -> None:
+def test_colors_have_enough_contrast(scheme: str, name: str) -> None:
     colours = _blocks()[scheme]
     least, grounds = _ON[name]
     for ground in grounds:
         assert contrast(colours[name], colours[ground]) >= least, (name, ground)
 
 
-def test_both_schemes_have_the_same_names_and_every_name_is_there() -> None:
+def test_both_schemes_define_every_color() -> None:
     light, dark = _blocks().values()
     assert light.keys() == dark.keys()
     script = (Path(pipeline.report.__file__).parent / "templates" / "map.js").read_text(encoding="utf-8")
@@ -61,5 +61,5 @@ def test_both_schemes_have_the_same_names_and_every_name_is_there() -> None:
     assert used - light.keys() <= {"c", "tone", "tone-ground"}
 
 
-def test_no_text_is_faded() -> None:
+def test_text_is_opaque() -> None:
     assert [rule.strip() for rule in re.findall(r"([^{}]+)\{[^}]*[\s;]opacity:", CSS)] == [".interval"]

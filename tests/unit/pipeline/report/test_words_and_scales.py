@@ -1,4 +1,4 @@
-"""Numbers, ids, and places on a drawing."""
+"""Formatted numbers and ids, and positions on scales."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ FINITE = st.floats(-1e9, 1e9, allow_nan=False)
         (words.moment("2026-11-05T22:07:01+00:00"), "5 November 2026, 22:07 UTC"), (words.two_digits(-0.474), "−0.47"),
     ],
 )  # fmt: skip
-def test_numbers_as_people_read_them(said: str, expected: str) -> None:
+def test_number_formats(said: str, expected: str) -> None:
     assert said == expected
 
 
 @given(st.binary(max_size=300))
-def test_any_id_is_readable_and_nothing_in_it_is_invisible(raw: bytes) -> None:
+def test_ids_have_visible_characters_only(raw: bytes) -> None:
     said = words.readable_id(raw)
     assert said.isprintable() and len(said) <= 120
     said.encode("utf-8")
@@ -49,16 +49,16 @@ def test_any_id_is_readable_and_nothing_in_it_is_invisible(raw: bytes) -> None:
         (b"<b>", "<b>"),
     ],
 )
-def test_what_cannot_be_seen_is_escaped_and_the_rest_stays(raw: bytes, said: str) -> None:
+def test_invisible_characters_are_escaped(raw: bytes, said: str) -> None:
     assert words.readable_id(raw) == said
 
 
-def test_long_ids_are_cut_with_a_sign() -> None:
+def test_long_ids_are_cut() -> None:
     assert words.readable_id(b"x" * 1024) == "x" * 119 + "…"
 
 
 @given(FINITE, FINITE, FINITE)
-def test_a_linear_scale_holds_what_it_was_made_for_in_order(a: float, b: float, c: float) -> None:
+def test_linear_scale_is_ordered(a: float, b: float, c: float) -> None:
     low, middle, high = sorted((a, b, c))
     scale = linear(low, high, 48, 390)
     span = max(abs(scale.low), abs(scale.high), 1e-300)
@@ -67,7 +67,7 @@ def test_a_linear_scale_holds_what_it_was_made_for_in_order(a: float, b: float, 
 
 
 @given(st.floats(1e-6, 1e9), st.floats(1e-6, 1e9))
-def test_a_logarithmic_scale_has_decades_of_equal_length(a: float, b: float) -> None:
+def test_logarithmic_decades_are_equal(a: float, b: float) -> None:
     scale = logarithmic(min(a, b), max(a, b), 0, 300)
     assert scale.low <= min(a, b) * (1 + 1e-9) and max(a, b) <= scale.high * (1 + 1e-9)
     places = [scale(scale.low * 10**power) for power in range(round(math.log10(scale.high / scale.low)) + 1)]
@@ -83,11 +83,11 @@ def test_ticks_are_few_and_inside(a: float, b: float) -> None:
     assert places == sorted(places) and all(48 <= place <= 390 for place in places)
 
 
-def test_upright_axes_grow_upwards() -> None:
+def test_vertical_axes_grow_upwards() -> None:
     scale = linear(0, 10, 200, 26)
     assert scale(0) == 200 and scale(10) == 26 and scale(5) == 113
 
 
-def test_what_lies_outside_is_put_at_the_edge() -> None:
+def test_outside_values_are_clipped() -> None:
     assert Scale(0, 1, 0, 100)(7) == 100
     assert Scale(1, 10, 0, 100, log=True)(0) == 0

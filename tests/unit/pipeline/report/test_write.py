@@ -1,4 +1,4 @@
-"""Writing the report: whole or not at all, and never at the cost of the run."""
+"""Writing the report: the file is complete, and errors never fail the run."""
 
 from __future__ import annotations
 
@@ -30,18 +30,16 @@ def folder(tmp_path: Path) -> RunFolder:
     return run.folder
 
 
-def test_a_run_without_metadata_has_a_report_all_the_same(folder: RunFolder) -> None:
+def test_report_without_metadata(folder: RunFolder) -> None:
     path = write.write_report(folder)
-    assert path == folder.report and "The run had not ended" in path.read_text(encoding="utf-8")
+    assert path == folder.report and "The run was unfinished" in path.read_text(encoding="utf-8")
     assert sorted(os.listdir(folder.path)) == ["report.html", "summary.json"]
 
 
-def test_a_run_that_ends_while_it_is_told_is_told_as_it_ended(
-    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The run itself writes the report of its end; what was read before must not be what stays."""
+def test_run_ending_during_report_wins(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run writes its own final report, which an outdated one must not replace."""
     with going_on(folder):
-        assert "The run goes on" in write.write_report(folder).read_text(encoding="utf-8")
+        assert "The run is in progress" in write.write_report(folder).read_text(encoding="utf-8")
     render = write.render
 
     def end_meanwhile(run: Run) -> str:
@@ -54,10 +52,10 @@ def test_a_run_that_ends_while_it_is_told_is_told_as_it_ended(
     monkeypatch.setattr(write, "render", end_meanwhile)
     with contextlib.ExitStack() as alive:
         alive.enter_context(going_on(folder))
-        assert "The search for settings is done." in write.write_report(folder).read_text(encoding="utf-8")
+        assert "The search for settings is complete." in write.write_report(folder).read_text(encoding="utf-8")
 
 
-def test_an_error_leaves_the_report_before_as_it_was(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_keeps_previous_report(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     before = write.write_report(folder).read_bytes()
     folder.summary.write_text("{ half")
     with pytest.raises(json.JSONDecodeError):
@@ -65,7 +63,7 @@ def test_an_error_leaves_the_report_before_as_it_was(folder: RunFolder, monkeypa
     assert folder.report.read_bytes() == before
 
 
-def test_a_report_that_cannot_be_written_is_a_line_on_the_console_and_no_more(
+def test_unwritable_report_is_one_console_line(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*_: object) -> None:
