@@ -34,11 +34,11 @@ class LatestBlessedOfEarlierExamples(resolver.ResolverStrategy):
 
         Both are empty if there is no such model.
         """
-        given = {examples.id for examples in input_dict[EXAMPLES]}
+        example_ids = {examples.id for examples in input_dict[EXAMPLES]}
         blessings = latest_blessings(input_dict[BLESSING])
         blessed = [model for model in input_dict[MODEL] if model.id in blessings]
         latest_first = sorted(blessed, key=lambda model: blessings[model.id].id, reverse=True)
-        chosen = next((model for model in latest_first if _is_base(store, model.id, given)), None)
+        chosen = next((model for model in latest_first if _is_base(store, model.id, example_ids)), None)
         return {
             EXAMPLES: input_dict[EXAMPLES],
             MODEL: [chosen] if chosen else [],

@@ -98,14 +98,14 @@ def _of_values(value: np.ndarray, center: float, scale: float) -> Answers:
 
 
 def _masks(
-    pairs: CodedPairs, found: Predictions, labels: Labels, cuts: dict[str, slices.Cuts]
+    pairs: CodedPairs, predictions: Predictions, labels: Labels, cuts: dict[str, slices.Cuts]
 ) -> dict[str, np.ndarray]:
     left, right = pairs.counts("left")[pairs.eval.left], pairs.counts("right")[pairs.eval.right]
     return {
         **slices.popularity(slices.LEFT, left, cuts["left"]),
         **slices.popularity(slices.RIGHT, right, cuts["right"]),
-        "known": found.known,
-        "unknown": ~found.known,
+        "known": predictions.known,
+        "unknown": ~predictions.known,
         "positive": labels.positive,
         "negative": ~labels.positive,
     }

@@ -95,7 +95,7 @@ def _intervals(metric: str, rows: Measured, others: Sequence[str]) -> _Intervals
     models = [rows.candidate, *(rows.others[other] for other in others)]
     entities = int(rows.entity.max()) + 1
     if metric in ADDITIVE:
-        found = _by_sums(metric, rows, models, entities)
+        intervals = _by_sums(metric, rows, models, entities)
     else:
         functions = [ranked(metric, rows.labels, answers) for answers in models]
 
@@ -103,8 +103,8 @@ def _intervals(metric: str, rows: Measured, others: Sequence[str]) -> _Intervals
             drawn = [count[rows.entity].astype(np.float64) for count in counts]
             return _with_differences(np.array([[of(weights) for of in functions] for weights in drawn]))
 
-        found = resampling.interval(weighted, entities, 20 * len(rows.entity) * len(models))
-    return found[:, 0], {other: found[:, 1 + place] for place, other in enumerate(others)}
+        intervals = resampling.interval(weighted, entities, 20 * len(rows.entity) * len(models))
+    return intervals[:, 0], {other: intervals[:, 1 + place] for place, other in enumerate(others)}
 
 
 def _by_sums(metric: str, rows: Measured, models: Sequence[Answers], entities: int) -> np.ndarray:

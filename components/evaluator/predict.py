@@ -29,9 +29,9 @@ def predict(directory: str, pairs: CodedPairs) -> Predictions:
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ("score", "value", "left_known", "right_known")}
     for start in range(0, len(pairs.eval), _BATCH):
         part = pairs.eval.take(slice(start, start + _BATCH))
-        found = score(left_id=_strings(pairs.left_ids, part.left), right_id=_strings(pairs.right_ids, part.right))
+        answers = score(left_id=_strings(pairs.left_ids, part.left), right_id=_strings(pairs.right_ids, part.right))
         for name, column in columns.items():
-            column.append(found[name].numpy())
+            column.append(answers[name].numpy())
     values, scores, left, right = (
         np.concatenate([*columns[name], np.zeros(0, kind)])
         for name, kind in (("value", np.float32), ("score", np.float32), ("left_known", bool), ("right_known", bool))

@@ -37,20 +37,20 @@ class Rule:
         return self.better_than
 
     def __str__(self) -> str:
-        what = f"{self.metric} on {self.slice}" if self.slice else self.metric
+        subject = f"{self.metric} on {self.slice}" if self.slice else self.metric
         if self.below is not None:
-            return f"{what} below {self.below:g}"
+            return f"{subject} below {self.below:g}"
         if self.above is not None:
-            return f"{what} above {self.above:g}"
+            return f"{subject} above {self.above:g}"
         other = {
             MEAN: "constant-mean baseline", BIASES: "biases alone", POPULARITY: "popularity baseline",
             LAST_BLESSED: "last blessed model",
         }[str(self.other)]  # fmt: skip
         if self.margin > 0:
-            return f"{what} better than {other} by {self.margin:g}"
+            return f"{subject} better than {other} by {self.margin:g}"
         if self.margin < 0:
-            return f"{what} at most {-self.margin:g} worse than {other}"
-        return f"{what} {'no worse' if self.other == LAST_BLESSED else 'better'} than {other}"
+            return f"{subject} at most {-self.margin:g} worse than {other}"
+        return f"{subject} {'no worse' if self.other == LAST_BLESSED else 'better'} than {other}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,8 +32,8 @@ class EvaluationSettings:
 
 def wanted(rules: Sequence[Rule]) -> dict[tuple[str, str], frozenset[str]]:
     """Returns, by (metric, slice), the other models of the rules. Each of them needs an interval."""
-    found: dict[tuple[str, str], frozenset[str]] = {}
+    others: dict[tuple[str, str], frozenset[str]] = {}
     for rule in rules:
         key = (rule.metric, rule.slice)
-        found[key] = found.get(key, frozenset()) | ({rule.other} if rule.other else frozenset())
-    return found
+        others[key] = others.get(key, frozenset()) | ({rule.other} if rule.other else frozenset())
+    return others

@@ -67,8 +67,8 @@ class Facts:
         judged = [rule.rule.split()[0] for rule in self.verdict.rules] + [figure.metric for figure in self.overall]
         metric = judged[0] if judged else ""
         sliced = [f for f in self.verdict.figures if f.metric == metric and f.slice and f.value is not None]
-        told = [figure for figure in sliced if figure.count >= _FEW]
-        return sorted(told, key=lambda figure: figure.value or 0.0, reverse=metric in ERRORS)
+        shown = [figure for figure in sliced if figure.count >= _FEW]
+        return sorted(shown, key=lambda figure: figure.value or 0.0, reverse=metric in ERRORS)
 
 
 def render(facts: Facts) -> str:
@@ -90,8 +90,8 @@ def _number(value: float | None) -> str:
 
 def _code(text: object) -> str:
     """Returns a code span for any text. The fence is longer than any run of backticks inside, and `|` is escaped."""
-    said = str(text).replace("\n", " ").replace("|", "\\|")
+    cell = str(text).replace("\n", " ").replace("|", "\\|")
     fence = "`"
-    while fence in said:
+    while fence in cell:
         fence += "`"
-    return f"{fence} {said} {fence}" if "`" in said else f"`{said}`"
+    return f"{fence} {cell} {fence}" if "`" in cell else f"`{cell}`"

@@ -161,22 +161,22 @@ def _find_columns(file: str, layout: Layout, names: Sequence[str]) -> dict[str, 
     Raises:
       InputError: a column is missing or duplicate. The message lists the available columns.
     """
-    found = {}
+    numbers = {}
     for role, column in layout.columns.items():
         if isinstance(column, int):
             if column >= len(names):
                 raise InputError(
                     f"data.columns.{role}: {file} has no column {column}. It has {len(names)} columns, numbered from 0"
                 )
-            found[role] = column
+            numbers[role] = column
             continue
         if list(names).count(column) != 1:
             fault = "no column" if column not in names else "more than one column"
             raise InputError(
                 f"data.columns.{role}: {file} has {fault} {column!r}. Its columns are {', '.join(map(repr, names))}"
             )
-        found[role] = list(names).index(column)
-    return found
+        numbers[role] = list(names).index(column)
+    return numbers
 
 
 def _check_named(file: str, layout: Layout) -> dict[str, Column]:

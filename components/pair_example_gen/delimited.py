@@ -146,10 +146,10 @@ def _rows(file: str, block: Block, dialect: Dialect, width: int, columns: dict[s
 
 def _delimiters(block: Block, dialect: Dialect) -> np.ndarray:
     """Returns the positions of the delimiters that separate fields."""
-    found = np.flatnonzero(block.data == dialect.delimiter)
+    positions = np.flatnonzero(block.data == dialect.delimiter)
     if len(block.opens):
-        found = found[~inside(found, block.opens, block.closes)]
-    return found
+        positions = positions[~inside(positions, block.opens, block.closes)]
+    return positions
 
 
 def _field_counts(block: Block, delimiters: np.ndarray) -> np.ndarray:

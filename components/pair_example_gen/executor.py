@@ -59,23 +59,23 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         set_aside = artifact_utils.get_single_instance(output_dict["quarantine"])
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         has_span = bool(exec_properties.get(utils.SPAN_PROPERTY_NAME))
-        found = find_files(exec_properties["input_base"], _pattern(exec_properties), has_span)
-        totals = self._convert(found, settings, examples.uri, set_aside.uri)
+        input_files = find_files(exec_properties["input_base"], _pattern(exec_properties), has_span)
+        totals = self._convert(input_files, settings, examples.uri, set_aside.uri)
         for name in (*SPLITS, READ_ROWS):
             examples.set_int_custom_property(ROWS_PROPERTY.format(name), totals.rows[name])
         set_aside.set_int_custom_property(QUARANTINED_PROPERTY, totals.bad)
 
-    def _convert(self, found: list[str], settings: Settings, examples: str, set_aside: str) -> Totals:
-        sizes = [(files.fingerprint(file), file.endswith((".gz", ".parquet"))) for file in found]
+    def _convert(self, input_files: list[str], settings: Settings, examples: str, set_aside: str) -> Totals:
+        sizes = [(files.fingerprint(file), file.endswith((".gz", ".parquet"))) for file in input_files]
         parts = spill.count_parts([(size, packed) for (size, _), packed in sizes]) if settings.sees_pairs_whole else 0
         places = Places(examples, set_aside, os.path.join(set_aside, "work"), parts)
         with _directories(places):
-            with _unchanged(dict(zip(found, (fingerprint for fingerprint, _ in sizes), strict=True))):
-                totals = self._read(found, settings, places)
-                inputs.write(found, examples)
+            with _unchanged(dict(zip(input_files, (fingerprint for fingerprint, _ in sizes), strict=True))):
+                totals = self._read(input_files, settings, places)
+                inputs.write(input_files, examples)
             read = totals.good
             if parts:
-                totals = Totals(self._see_pairs_whole(found, settings, places), totals.reasons)
+                totals = Totals(self._see_pairs_whole(input_files, settings, places), totals.reasons)
             totals.rows[READ_ROWS] = read
         for split in SPLITS:
             if not totals.rows[split]:
@@ -84,12 +84,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                     pass
         return totals
 
-    def _read(self, found: list[str], settings: Settings, places: Places) -> Totals:
+    def _read(self, input_files: list[str], settings: Settings, places: Places) -> Totals:
         """Reads all files. Good rows go to the splits or to spill files."""
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
-                | "Files" >> beam.Create(list(enumerate(found)), reshuffle=True)
+                | "Files" >> beam.Create(list(enumerate(input_files)), reshuffle=True)
                 | "Cut" >> beam.ParDo(CutFile(settings, places))
                 | "Share" >> beam.Reshuffle()
                 | "Read" >> beam.ParDo(ReadChunk(settings, places))
@@ -98,15 +98,15 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         _check_files(heads, reports, settings)
         totals = Totals.of(reports)
         if not totals.good + totals.bad:
-            raise InputError(f"data.path: {', '.join(found[:5])}: there are no rows after the header")
+            raise InputError(f"data.path: {', '.join(input_files[:5])}: there are no rows after the header")
         if not totals.good or totals.bad > settings.max_quarantined_fraction * (totals.good + totals.bad):
             raise DataRefused(_too_many_bad_rows(totals, settings, quarantine.keep_apart(places.quarantine)))
         return totals
 
-    def _see_pairs_whole(self, found: list[str], settings: Settings, places: Places) -> Any:
+    def _see_pairs_whole(self, input_files: list[str], settings: Settings, places: Places) -> Any:
         """Applies the duplicate policy, splits by time, and returns the number of rows of each split."""
         spilled = files.matching(places.spilled("*"))
-        judged = self._for_each_part(JudgePart(settings, places, spilled, found), places, "judge")
+        judged = self._for_each_part(JudgePart(settings, places, spilled, input_files), places, "judge")
         for path in spilled:
             tf.io.gfile.remove(path)
         _check_repeated(judged)

@@ -29,7 +29,7 @@ def matching(path: str) -> list[str]:
         from apache_beam.io.filesystems import FileSystems
 
         (result,) = FileSystems.match([path])
-        return sorted(found.path for found in result.metadata_list)
+        return sorted(match.path for match in result.metadata_list)
     return sorted(file for file in glob.glob(path) if os.path.isfile(file))
 
 

@@ -67,17 +67,17 @@ def describe(directory: str, reasons: Counter[str]) -> list[str]:
 
 
 def _first_rows(directory: str, reasons: set[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {reason: [] for reason in reasons}
+    first: dict[str, list[str]] = {reason: [] for reason in reasons}
     missing = set(reasons)
     for row in _rows(directory):
-        rows = found[row["reason"]]
+        rows = first[row["reason"]]
         if len(rows) < _SHOWN_ROWS:
             rows.append(_describe_row(row))
         if len(rows) == _SHOWN_ROWS:
             missing.discard(row["reason"])
             if not missing:
                 break
-    return found
+    return first
 
 
 def _rows(directory: str) -> Iterator[dict[str, Any]]:

@@ -90,19 +90,19 @@ def read_blocks(
         data, final = held + fresh, not fresh
         if not data:
             return
-        found = _find(data, delimiter, quoted, final, max_record)
-        if found.skip_line:
+        bounds = _find(data, delimiter, quoted, final, max_record)
+        if bounds.skip_line:
             block, rest = _overlong(data, line, used, max_record), _skip_line(data, stream, block_bytes)
             used += len(data) + rest.skipped
             held, line = rest.held, line + 1
             used -= len(held)
             yield dataclasses.replace(block, used=used, next_line=line)
         else:
-            newlines = np.flatnonzero(np.frombuffer(data, np.uint8, found.used) == _LF)
-            used, held = used + found.used, data[found.used :]
-            block = _block(data, found, newlines, line, used, max_record)
+            newlines = np.flatnonzero(np.frombuffer(data, np.uint8, bounds.used) == _LF)
+            used, held = used + bounds.used, data[bounds.used :]
+            block = _block(data, bounds, newlines, line, used, max_record)
             line = block.next_line
-            if found.used:
+            if bounds.used:
                 yield block
         if final and not held:
             return
@@ -112,8 +112,8 @@ def _find(data: bytes, delimiter: int, quoted: bool, final: bool, max_record: in
     """Finds record boundaries: by line without quotation marks, by parity if all marks are well placed."""
     if not quoted or data.find(b'"') < 0:
         return _find_lines(data, final, max_record)
-    found = find_records_by_parity(data, delimiter, final, max_record)
-    return found or find_quoted_records(data, delimiter, final, max_record)
+    bounds = find_records_by_parity(data, delimiter, final, max_record)
+    return bounds or find_quoted_records(data, delimiter, final, max_record)
 
 
 def _find_lines(data: bytes, final: bool, max_record: int) -> Quoted:
@@ -126,24 +126,24 @@ def _find_lines(data: bytes, final: bool, max_record: int) -> Quoted:
     return Quoted(starts, ends, used=used, skip_line=skip)
 
 
-def _block(data: bytes, found: Quoted, newlines: np.ndarray, line: int, used: int, max_record: int) -> Block:
+def _block(data: bytes, bounds: Quoted, newlines: np.ndarray, line: int, used: int, max_record: int) -> Block:
     """Drops line ends and empty lines, numbers the lines, and marks misplaced carriage returns."""
-    starts, ends = found.starts, found.ends
-    array = np.frombuffer(data, np.uint8, found.used)
-    faults = np.zeros(len(starts), np.uint8) if found.faults is None else found.faults
+    starts, ends = bounds.starts, bounds.ends
+    array = np.frombuffer(data, np.uint8, bounds.used)
+    faults = np.zeros(len(starts), np.uint8) if bounds.faults is None else bounds.faults
     faults = np.where((ends - starts > max_record) & (faults == 0), TOO_LONG, faults).astype(np.uint8)
     if data.find(b"\r") >= 0 and len(starts):
         returns = np.flatnonzero(array == _CR)
         ends_line = _followed_by_lf(array, returns)
         ends = ends - np.isin(ends - 1, returns[ends_line])
-        stray = returns[~ends_line & ~found.is_inside(returns)]
+        stray = returns[~ends_line & ~bounds.is_inside(returns)]
         record = np.searchsorted(starts, stray, side="right") - 1
         faults[record[faults[record] == 0]] = STRAY_CR
     lines = line + np.searchsorted(newlines, starts)
     kept = ends > starts
     if not kept.all():
         starts, ends, lines, faults = starts[kept], ends[kept], lines[kept], faults[kept]
-    return Block(array, starts, ends, lines, faults, found.opens, found.closes, used, line + len(newlines))
+    return Block(array, starts, ends, lines, faults, bounds.opens, bounds.closes, used, line + len(newlines))
 
 
 def _followed_by_lf(array: np.ndarray, positions: np.ndarray) -> np.ndarray:

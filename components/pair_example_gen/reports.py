@@ -75,8 +75,8 @@ class Totals:
 
 def read_reports(directory: str) -> list[Report]:
     """Returns the reports in `directory`, sorted by file name."""
-    found = []
+    reports = []
     for path in sorted(tf.io.gfile.glob(os.path.join(directory, "*.json"))):
         with tf.io.gfile.GFile(path) as source:
-            found.append(Report(**json.load(source)))
-    return found
+            reports.append(Report(**json.load(source)))
+    return reports

@@ -138,8 +138,8 @@ def _holds_line_end(ids: pa.Array) -> np.ndarray:
     array = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
     if not ((array == 10) | (array == 13)).any():
         return np.zeros(len(ids), bool)
-    found = pc.match_substring_regex(ids, "[\n\r]")
-    return np.asarray(found.fill_null(False).to_numpy(zero_copy_only=False))
+    matches = pc.match_substring_regex(ids, "[\n\r]")
+    return np.asarray(matches.fill_null(False).to_numpy(zero_copy_only=False))
 
 
 def _as_float32(values: np.ndarray) -> np.ndarray:

@@ -123,18 +123,18 @@ def find_files(base: str, pattern: str, span_filled_in: bool = False) -> list[st
       InputError: no file matches.
     """
     path = os.path.join(base, pattern)
-    found = files.matching(path)
-    shown = [file for file in found if not os.path.basename(file).startswith(("_", "."))]
+    matches = files.matching(path)
+    shown = [file for file in matches if not os.path.basename(file).startswith(("_", "."))]
     if shown:
         return shown
     if pattern == "*":
-        what = "the directory has no files"
+        problem = "the directory has no files"
     elif any(character in pattern for character in "*?["):
-        what = "no file matches"
+        problem = "no file matches"
     else:
-        what = "no such file"
+        problem = "no such file"
     hint = ". If spans have leading zeros, write {SPAN:2} with their width" if span_filled_in else ""
-    raise InputError(f"data.path: {path}: {what}. Correct data.path in the pipeline file, or set --data PATH{hint}")
+    raise InputError(f"data.path: {path}: {problem}. Correct data.path in the pipeline file, or set --data PATH{hint}")
 
 
 def has_span(pattern: str) -> bool:
@@ -156,11 +156,11 @@ def check_span(base: str, pattern: str) -> None:
             f"data.path: {path}: a pattern needs one {{SPAN}}, or one each of {{YYYY}}, {{MM}} and {{DD}}, "
             "and at most one {VERSION}"
         )
-    found = files.matching(_SPEC.sub("*", path))
-    if not found:
+    matches = files.matching(_SPEC.sub("*", path))
+    if not matches:
         raise InputError(f"data.path: {path}: no file matches. Correct data.path, or set --data PATH")
     numbered = re.compile(_as_regex(path))
-    for file in found:
+    for file in matches:
         if not numbered.fullmatch(file):
             raise InputError(f"data.path: {path}: {file} has no number in place of the span. Move it elsewhere")
 

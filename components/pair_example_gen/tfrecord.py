@@ -104,15 +104,15 @@ def _rows(
 
 def _single_values(role: str, name: str, decoded: pa.RecordBatch, reasons: np.ndarray) -> pa.Array:
     """Returns the single value of feature `name` in each example, null if missing. Several values make a bad row."""
-    what = f"{role} id" if is_id(role) else role
+    subject = f"{role} id" if is_id(role) else role
     if name not in decoded.schema.names or pa.types.is_null(decoded.column(name).type):
         return pa.nulls(decoded.num_rows, pa.binary())
     column = decoded.column(name)
     if is_id(role) and pa.types.is_floating(column.type.value_type):
-        reasons[reasons == ""] = f"{what} is a float, but needs bytes or an integer"
+        reasons[reasons == ""] = f"{subject} is a float, but needs bytes or an integer"
         return pa.nulls(decoded.num_rows, pa.binary())
     lengths = np.diff(column.offsets.to_numpy())
     for row in np.flatnonzero(lengths > 1).tolist():
-        reasons[row] = reasons[row] or f"{what} has {lengths[row]} values"
+        reasons[row] = reasons[row] or f"{subject} has {lengths[row]} values"
     first = pa.array(column.offsets.to_numpy()[:-1], mask=lengths == 0)
     return as_plain(column.values.take(first), is_id(role))

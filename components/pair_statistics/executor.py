@@ -55,7 +55,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 | "Count" >> beam.MapTuple(lambda split, file: (split, count_file(file, fraction)))
                 | "Merge" >> beam.CombinePerKey(_merge)
             )
-            _ = counted | "Write" >> beam.MapTuple(lambda split, found: write_split(found, statistics.uri, split))
+            _ = counted | "Write" >> beam.MapTuple(lambda split, counts: write_split(counts, statistics.uri, split))
 
 
 def count_file(file: str, fraction: float) -> Distribution:
@@ -81,13 +81,13 @@ def _merge(parts: Iterable[Distribution]) -> Distribution:
     return distribution.merge(list(parts))
 
 
-def write_split(found: Distribution, uri: str, split: str) -> None:
+def write_split(counts: Distribution, uri: str, split: str) -> None:
     """Writes statistics and distribution of one split."""
-    distribution.write(found, os.path.join(uri, "distributions", split))
+    distribution.write(counts, os.path.join(uri, "distributions", split))
     directory = os.path.join(uri, f"Split-{split}")
     tf.io.gfile.makedirs(directory)
     with files.whole(os.path.join(directory, STATISTICS_FILE)) as staged, tf.io.gfile.GFile(staged, "wb") as out:
-        out.write(statistics_of(found).SerializeToString(deterministic=True))
+        out.write(statistics_of(counts).SerializeToString(deterministic=True))
 
 
 def read_split(uri: str, split: str) -> Distribution:

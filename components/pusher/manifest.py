@@ -41,9 +41,9 @@ def check_copy(copy: str, digests: dict[str, str]) -> None:
     Raises:
       OSError: a file is missing, different or unexpected. The message names it.
     """
-    found = file_digests(copy)
-    if found != digests:
-        wrong = sorted(name for name in {*found, *digests} if found.get(name) != digests.get(name))
+    digests_of_copy = file_digests(copy)
+    if digests_of_copy != digests:
+        wrong = sorted(name for name in {*digests_of_copy, *digests} if digests_of_copy.get(name) != digests.get(name))
         raise OSError(
             f"{os.path.join(copy, wrong[0])} differs from its source. Check the disk for free space and errors."
         )

@@ -102,9 +102,9 @@ class RemoteVersions(Versions):
 
 def files_below(folder: str) -> list[str]:
     """Returns every file below `folder` by its relative path."""
-    found = (tf.io.gfile.join(place, name) for place, _, names in tf.io.gfile.walk(folder) for name in names)
+    paths = (tf.io.gfile.join(place, name) for place, _, names in tf.io.gfile.walk(folder) for name in names)
     # Some file systems also list `assets.extra` as `.extra` in `assets`.
-    return [os.path.relpath(path, folder) for path in found if tf.io.gfile.exists(path)]
+    return [os.path.relpath(path, folder) for path in paths if tf.io.gfile.exists(path)]
 
 
 def _copy(source: str, target: str) -> None:

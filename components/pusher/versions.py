@@ -66,11 +66,11 @@ class Versions(abc.ABC):
         Raises:
           LookupError: there are fewer than two versions.
         """
-        found = self.published()
-        if len(found) < 2:
-            raise LookupError(f"{self.directory} has {len(found)} version(s). There is no earlier version to serve")
-        self._move(str(found[-1]), _withdrawn_name(found[-1]))
-        return found[-1], found[-2]
+        published = self.published()
+        if len(published) < 2:
+            raise LookupError(f"{self.directory} has {len(published)} version(s). There is no earlier version to serve")
+        self._move(str(published[-1]), _withdrawn_name(published[-1]))
+        return published[-1], published[-2]
 
     def restore(self) -> tuple[int, int | None]:
         """Undoes the last `withdraw`.
@@ -81,21 +81,23 @@ class Versions(abc.ABC):
         Raises:
           LookupError: no version was withdrawn, or a newer one was published since.
         """
-        taken, found = self.withdrawn(), self.published()
+        taken, published = self.withdrawn(), self.published()
         if not taken:
             raise LookupError(f"{self.directory} has no withdrawn version")
-        if found and found[-1] > taken[-1]:
-            raise LookupError(f"{self.directory}: version {found[-1]} was published after {taken[-1]} was withdrawn")
+        if published and published[-1] > taken[-1]:
+            raise LookupError(
+                f"{self.directory}: version {published[-1]} was published after {taken[-1]} was withdrawn"
+            )
         # The last withdrawn version is the lowest one above the served version.
-        version = min(number for number in taken if not found or number > found[-1])
+        version = min(number for number in taken if not published or number > published[-1])
         self._move(_withdrawn_name(version), str(version))
-        return version, found[-1] if found else None
+        return version, published[-1] if published else None
 
     def retire(self, keep: int) -> None:
         """Removes all but the `keep` newest versions, and older withdrawn versions."""
-        found = self.published()
-        kept = found[-keep:]
-        for version in found[:-keep]:
+        published = self.published()
+        kept = published[-keep:]
+        for version in published[:-keep]:
             self._remove(str(version))
         for version in self.withdrawn():
             if kept and version < kept[0]:

@@ -33,7 +33,7 @@ def measure(
         values[name] = np.stack(columns, axis=1) if columns else np.zeros((0, 0))
         shown[name] = [ranking_metrics.coverage(rankings[metric]) for metric in coverage]
     for name, mask in {OVERALL: np.full(len(task.left), True), **masks}.items():
-        figures += _figures(of_entities, name, {model: found[mask] for model, found in values.items()})
+        figures += _figures(of_entities, name, {model: of_model[mask] for model, of_model in values.items()})
     for place, metric in enumerate(coverage):
         compared = {other: Comparison(shown[other][place]) for other in others}
         figures.append(Figure(metric, OVERALL, len(task.left), shown[_CANDIDATE][place], others=compared))
@@ -42,7 +42,7 @@ def measure(
 
 def _rankings(metrics: Sequence[str], ranker: Ranker, task: Task) -> dict[str, Ranking]:
     """Computes each required ranking once. Coverage uses its own depth."""
-    found: dict[str, Ranking] = {}
+    rankings: dict[str, Ranking] = {}
     made: dict[tuple[str, int | None], Ranking] = {}
     parsed = {metric: ranking_metrics.parse(metric.removeprefix(SAMPLED)) for metric in metrics}
     deepest = max((k for metric, (_, k) in parsed.items() if k and not metric.startswith(SAMPLED)), default=None)
@@ -52,8 +52,8 @@ def _rankings(metrics: Sequence[str], ranker: Ranker, task: Task) -> dict[str, R
         key = (SAMPLED if sampled else "", depth)
         if key not in made:
             made[key] = ranker.rank_candidates(task) if sampled else ranker.rank(task, depth)
-        found[metric] = made[key]
-    return found
+        rankings[metric] = made[key]
+    return rankings
 
 
 def _figures(metrics: Sequence[str], name: str, values: Mapping[str, np.ndarray]) -> list[Figure]:
@@ -62,7 +62,7 @@ def _figures(metrics: Sequence[str], name: str, values: Mapping[str, np.ndarray]
     others = [other for other in values if other != _CANDIDATE]
     columns = np.concatenate([mine, *(mine - values[other] for other in others)], axis=1)
     low, high = resampling.mean_interval(columns).reshape(2, 1 + len(others), len(metrics))
-    means = {model: _means(found) for model, found in values.items()}
+    means = {model: _means(of_model) for model, of_model in values.items()}
     figures = []
     for place, metric in enumerate(metrics):
         compared = {

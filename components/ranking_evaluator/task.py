@@ -40,8 +40,8 @@ class Task:
         seen = Lists.of_pairs(pairs.train.left, pairs.train.right, everyone)
         relevant = Lists.of_pairs(held_out.left, held_out.right, everyone).without(seen)
         left = np.flatnonzero(relevant.counts)
-        given = _read(candidates, pairs).take(left) if candidates else None
-        return cls(left, relevant.take(left), seen.take(left), given)
+        candidate_lists = _read(candidates, pairs).take(left) if candidates else None
+        return cls(left, relevant.take(left), seen.take(left), candidate_lists)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,15 +63,15 @@ class Ranker:
     def rank(self, task: Task, depth: int | None) -> Ranking:
         """Ranks the whole catalogue. Positives outside the catalogue count as not found."""
         relevant, seen = self._rows(task.relevant), self._rows(task.seen)
-        found = rank_catalogue(self.queries, self.catalogue, relevant, seen, depth, self.bias)
-        return dataclasses.replace(found, relevant=task.relevant.counts)
+        ranking = rank_catalogue(self.queries, self.catalogue, relevant, seen, depth, self.bias)
+        return dataclasses.replace(ranking, relevant=task.relevant.counts)
 
     def rank_candidates(self, task: Task) -> Ranking:
         """Ranks the given candidates."""
         assert task.candidates is not None, "the sampled protocol needs candidates"
         relevant, candidates = self._rows(task.relevant), self._rows(task.candidates)
-        found = rank_candidates(self.queries, self.catalogue, relevant, candidates, self.bias)
-        return dataclasses.replace(found, relevant=task.relevant.counts)
+        ranking = rank_candidates(self.queries, self.catalogue, relevant, candidates, self.bias)
+        return dataclasses.replace(ranking, relevant=task.relevant.counts)
 
     def _rows(self, lists: Lists) -> Lists:
         owners, rows = lists.owners, self.row[lists.rows]
@@ -112,5 +112,5 @@ def _read(candidates: Candidates, pairs: CodedPairs) -> Lists:
 
 
 def _places(ids: pa.Array, among: pa.Array) -> np.ndarray:
-    found = pc.index_in(ids.cast(pa.binary()), value_set=among).fill_null(-1)
-    return np.asarray(found.to_numpy(zero_copy_only=False).astype(np.int64))
+    positions = pc.index_in(ids.cast(pa.binary()), value_set=among).fill_null(-1)
+    return np.asarray(positions.to_numpy(zero_copy_only=False).astype(np.int64))

@@ -56,6 +56,6 @@ def _ranks(ranker: Ranker, task: Task, query: np.ndarray, row: np.ndarray) -> np
     rows = ranker.row[seen.rows]
     seen = Lists.of_pairs(seen.owners[rows >= 0], rows[rows >= 0], len(query))
     alone = Lists(np.arange(len(query) + 1), row.astype(np.int32))
-    asked = dataclasses.replace(ranker, queries=ranker.queries[query])
-    found = rank_catalogue(asked.queries, ranker.catalogue, alone, seen, None, ranker.bias)
-    return found.rank
+    repeated = dataclasses.replace(ranker, queries=ranker.queries[query])
+    ranking = rank_catalogue(repeated.queries, ranker.catalogue, alone, seen, None, ranker.bias)
+    return ranking.rank

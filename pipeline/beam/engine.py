@@ -73,17 +73,18 @@ def _check_slots(settings: Beam, url: str) -> None:
     deadline = time.monotonic() + _SLOTS_SECONDS
     while True:
         try:
-            found = flink_rest.overview(url)
+            cluster = flink_rest.overview(url)
         except (OSError, ValueError) as error:
             raise ServiceUnavailable(
                 f"beam.flink_master: Flink at {url} is not a working Flink REST interface ({error})"
             ) from None
-        if found["slots-available"] >= settings.parallelism:
+        if cluster["slots-available"] >= settings.parallelism:
             return
-        if found["slots-total"] < settings.parallelism or time.monotonic() > deadline:
+        if cluster["slots-total"] < settings.parallelism or time.monotonic() > deadline:
             raise ServiceUnavailable(
-                f"beam.parallelism: needs {settings.parallelism} slots, but only {found['slots-available']} of the "
-                f"{found['slots-total']} of Flink at {url} are free (task managers: {found.get('taskmanagers', '?')}). "
+                f"beam.parallelism: needs {settings.parallelism} slots, but only {cluster['slots-available']} of the "
+                f"{cluster['slots-total']} of Flink at {url} are free "
+                f"(task managers: {cluster.get('taskmanagers', '?')}). "
                 "Lower it, wait for other jobs, or start more task managers"
             )
         time.sleep(0.5)

@@ -16,10 +16,10 @@ def overview(url: str) -> dict[str, Any]:
       OSError: the cluster does not answer.
       ValueError: the server is not Flink.
     """
-    found = _get(url, "/overview")
-    if not isinstance(found, dict) or "slots-total" not in found:
+    answer = _get(url, "/overview")
+    if not isinstance(answer, dict) or "slots-total" not in answer:
         raise ValueError("the server is not Flink")
-    return found
+    return answer
 
 
 def last_error(url: str, job_name: str) -> str:
@@ -28,9 +28,9 @@ def last_error(url: str, job_name: str) -> str:
         jobs = [job for job in _get(url, "/jobs/overview")["jobs"] if job["name"] == job_name]
         if not jobs:
             return ""
-        said = _get(url, f"/jobs/{jobs[-1]['jid']}/exceptions?maxExceptions=1")
-        entries = said.get("exceptionHistory", {}).get("entries", [])
-        return str(entries[0]["stacktrace"] if entries else said.get("root-exception") or "")
+        exceptions = _get(url, f"/jobs/{jobs[-1]['jid']}/exceptions?maxExceptions=1")
+        entries = exceptions.get("exceptionHistory", {}).get("entries", [])
+        return str(entries[0]["stacktrace"] if entries else exceptions.get("root-exception") or "")
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 

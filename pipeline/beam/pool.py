@@ -155,9 +155,9 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
     ) -> beam_fn_api_pb2.StopWorkerResponse:
         """Stops a worker. An unknown worker ends by itself when its task manager closes the connection."""
         with self._lock:
-            found = self._workers.pop((context.peer(), request.worker_id), None)
-        if found is not None:
-            _end(*found)
+            worker = self._workers.pop((context.peer(), request.worker_id), None)
+        if worker is not None:
+            _end(*worker)
         return beam_fn_api_pb2.StopWorkerResponse()
 
     def prepare(self) -> None:
@@ -223,15 +223,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.beam.pool", description=str(__doc__).splitlines()[0])
     parser.add_argument("--host", default="localhost", help="address to listen on (default: localhost)")
     parser.add_argument("--port", type=int, default=50000)
-    told = parser.parse_args()
-    # As tasks: what a worker writes, tasks of another user of the same group move and remove.
+    arguments = parser.parse_args()
+    # Same as for tasks: another user of the group must be able to move and remove the files of a worker.
     os.umask(0o002)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     pool, stopped = WorkerPool(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    server, port = serve(told.host, told.port, pool)
-    logging.info("Listening for task managers at %s:%d", told.host, port)
+    server, port = serve(arguments.host, arguments.port, pool)
+    logging.info("Listening for task managers at %s:%d", arguments.host, port)
     pool.prepare()
     stopped.wait()
     server.stop(grace=1)

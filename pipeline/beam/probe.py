@@ -13,8 +13,8 @@ _PACKAGES = ("kindred", "apache-beam", "pyarrow", "tensorflow", "tfx", "tfx-bsl"
 def versions() -> dict[str, str]:
     """Returns the versions of Python and of the packages in pickled steps. Missing packages are absent."""
     installed = {name: list(importlib.metadata.distributions(name=name)) for name in _PACKAGES}
-    found = {name: distributions[0].version for name, distributions in installed.items() if distributions}
-    return {"Python": ".".join(platform.python_version_tuple()[:2]), **found}
+    installed_versions = {name: distributions[0].version for name, distributions in installed.items() if distributions}
+    return {"Python": ".".join(platform.python_version_tuple()[:2]), **installed_versions}
 
 
 def look(number: int, folder: str) -> None:

@@ -38,27 +38,29 @@ def _local(settings: Beam) -> list[str]:
 
 def _engine(settings: Beam, shared: str) -> list[str]:
     """Uses a running job server, or the one of Beam's FlinkRunner or SparkRunner."""
-    found = [f"--runner=pipeline.beam.runner.{_RUNNERS[settings.profile if settings.jobs_at is None else 'portable']}"]
+    arguments = [
+        f"--runner=pipeline.beam.runner.{_RUNNERS[settings.profile if settings.jobs_at is None else 'portable']}"
+    ]
     if settings.jobs_at is not None:
-        found.append(f"--job_endpoint={settings.jobs_at}")
+        arguments.append(f"--job_endpoint={settings.jobs_at}")
         if settings.artifact_endpoint is not None:
-            found.append(f"--artifact_endpoint={settings.artifact_endpoint}")
+            arguments.append(f"--artifact_endpoint={settings.artifact_endpoint}")
     elif settings.profile == "flink":
-        found += [f"--flink_master={settings.flink_master}", f"--flink_version={settings.flink_version}"]
+        arguments += [f"--flink_master={settings.flink_master}", f"--flink_version={settings.flink_version}"]
     else:
-        found.append(f"--spark_master_url={settings.spark_master}")
+        arguments.append(f"--spark_master_url={settings.spark_master}")
     if settings.jobs_at is None and settings.job_server_jar is not None:
-        found.append(f"--{settings.profile}_job_server_jar={settings.job_server_jar}")
-    found.append(f"--environment_type={settings.environment.upper()}")
+        arguments.append(f"--{settings.profile}_job_server_jar={settings.job_server_jar}")
+    arguments.append(f"--environment_type={settings.environment.upper()}")
     if settings.workers_at:
-        found.append(f"--environment_config={settings.workers_at}")
+        arguments.append(f"--environment_config={settings.workers_at}")
     # Between two stages a job briefly has no busy workers. Without this delay, each stage would start new ones.
-    found.append(f"--environment_cache_millis={_KEEP_WORKERS_MS}")
-    found += [f"--parallelism={settings.parallelism}", f"--kindred_job_seconds={settings.job_seconds}"]
-    found += [f"--kindred_start_seconds={settings.start_seconds}", f"--kindred_shared={shared}"]
+    arguments.append(f"--environment_cache_millis={_KEEP_WORKERS_MS}")
+    arguments += [f"--parallelism={settings.parallelism}", f"--kindred_job_seconds={settings.job_seconds}"]
+    arguments += [f"--kindred_start_seconds={settings.start_seconds}", f"--kindred_shared={shared}"]
     if settings.flink_url is not None:
-        found.append(f"--kindred_flink_url={settings.flink_url}")
-    return [*found, f"--job_server_timeout={settings.start_seconds}", _HAVE_TFX]
+        arguments.append(f"--kindred_flink_url={settings.flink_url}")
+    return [*arguments, f"--job_server_timeout={settings.start_seconds}", _HAVE_TFX]
 
 
 _KEEP_WORKERS_MS = 30_000
@@ -73,7 +75,7 @@ def _dataflow(settings: Beam) -> list[str]:
         )
     assert settings.dataflow
     job = settings.dataflow
-    given = {
+    values = {
         "project": job.project,
         "region": job.region,
         "temp_location": job.temp_location,
@@ -85,11 +87,11 @@ def _dataflow(settings: Beam) -> list[str]:
         "service_account_email": job.service_account,
         "subnetwork": job.subnetwork,
     }
-    found = ["--runner=DataflowRunner", *(f"--{key}={value}" for key, value in given.items() if value is not None)]
+    arguments = ["--runner=DataflowRunner", *(f"--{key}={value}" for key, value in values.items() if value is not None)]
     # The image contains everything at the locked versions, so that workers install nothing.
-    found += ["--sdk_location=container"]
-    found += [] if job.public_ips else ["--no_use_public_ips"]
-    return [*found, *(f"--labels={key}={value}" for key, value in job.labels.items())]
+    arguments += ["--sdk_location=container"]
+    arguments += [] if job.public_ips else ["--no_use_public_ips"]
+    return [*arguments, *(f"--labels={key}={value}" for key, value in job.labels.items())]
 
 
 def _is_installed(module: str) -> bool:

@@ -101,9 +101,9 @@ class _Watched:
         Raises:
           EngineError: there is no job server, or no suitable worker.
         """
-        told = options.view_as(JobOptions)
+        job_options = options.view_as(JobOptions)
         tried = str(options.get_all_options(drop_default=True).get("environment_config"))
-        if told.kindred_shared and tried not in self._tried:
+        if job_options.kindred_shared and tried not in self._tried:
             _try_workers(type(self), options)
             self._tried.add(tried)
         try:
@@ -114,7 +114,7 @@ class _Watched:
             raise EngineError(f"Beam's job server refuses a job: {reason(_status(error))}") from error
         except (OSError, RuntimeError, ValueError) as error:
             raise EngineError(f"Beam's job server could not be started: {reason(str(error))}") from error
-        return _Result(job, told.kindred_job_seconds)
+        return _Result(job, job_options.kindred_job_seconds)
 
 
 class PortableRunner(_Watched, portable_runner.PortableRunner):
@@ -152,8 +152,8 @@ def _try_workers(runner: type, options: PipelineOptions) -> None:
         _compare(who, folder)
     except NotInTime:
         why = flink_rest.last_error(told.kindred_flink_url, name) if told.kindred_flink_url else ""
-        said = reason(why) if why else "check the logs of the engine's task managers and of the workers"
-        raise EngineError(f"{who} did not start within {told.kindred_start_seconds} s: {said}") from None
+        detail = reason(why) if why else "check the logs of the engine's task managers and of the workers"
+        raise EngineError(f"{who} did not start within {told.kindred_start_seconds} s: {detail}") from None
     except EngineError as error:
         raise EngineError(f"{who} cannot be used: {error}") from error
     finally:
@@ -193,8 +193,8 @@ _WORKER_START = re.compile(r"a Beam worker could not start: .*")
 
 def reason(text: str) -> str:
     """Returns the cause in an engine's chain of Java exceptions: the worker's own error if there is one."""
-    if found := _WORKER_START.search(text):
-        return found.group(0)[:_MOST_WORDS].strip()
+    if match := _WORKER_START.search(text):
+        return match.group(0)[:_MOST_WORDS].strip()
     if "Traceback (most recent call last)" in text:
         python = text[text.rindex("Traceback (most recent call last)") :]
         if errors := _PYTHON_ERROR.findall(python):

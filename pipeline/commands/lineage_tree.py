@@ -46,10 +46,10 @@ def print_lineage(run: str, root: Path | None, as_json: bool) -> None:
 def as_tree(lineage: Lineage, summary: dict[str, Any]) -> Tree:
     """Returns the tree of `lineage`, the lineage of the run of `summary`."""
     run = summary["run_id"]
-    what = "completed steps of the run" if lineage.model is None else "the model"
+    subject = "completed steps of the run" if lineage.model is None else "the model"
     reused = f", reused from run {lineage.run}" if lineage.run != run else ""
     tree = Tree(
-        f"[bold]{escape(summary['pipeline'])}[/] run {run} ({summary['status'].replace('_', ' ')}): {what}{reused}"
+        f"[bold]{escape(summary['pipeline'])}[/] run {run} ({summary['status'].replace('_', ' ')}): {subject}{reused}"
     )
     _grow(tree, lineage)
     return tree
@@ -100,8 +100,8 @@ def _settings(tree: Tree, sections: dict[str, Any]) -> None:
 
 def _listed(section: dict[str, Any]) -> str:
     """Returns `key value` pairs in one line, with nested sections in braces."""
-    told = (f"{key} {{{_listed(v)}}}" if isinstance(v, dict) else f"{key} {_plain(v)}" for key, v in section.items())
-    return escape(", ".join(told))
+    items = (f"{key} {{{_listed(v)}}}" if isinstance(v, dict) else f"{key} {_plain(v)}" for key, v in section.items())
+    return escape(", ".join(items))
 
 
 def _plain(value: object) -> str:

@@ -71,8 +71,8 @@ def _record(root: Root, directory: str, version: int, properties: dict[str, int 
 def _pushed(store: mlmd.MetadataStore, destination: str) -> list[metadata_store_pb2.Artifact]:
     """Returns the pushed model with version `destination`: the last one, if the number was used more than once."""
     try:
-        found = store.get_artifacts_by_type(_PUSHED)
+        pushed = store.get_artifacts_by_type(_PUSHED)
     except mlmd.errors.NotFoundError:
         return []
-    same = [a for a in found if a.custom_properties[_DESTINATION].string_value == destination]
+    same = [a for a in pushed if a.custom_properties[_DESTINATION].string_value == destination]
     return sorted(same, key=lambda artifact: artifact.id)[-1:]

@@ -24,9 +24,9 @@ def load_config_to_tune(
     Raises:
       ConfigError: the pipeline file is invalid.
     """
-    asked = [*overrides, *([f"tune.trials={trials}"] if trials else [])]
-    config = load_config(path, asked, data_path, beam_profile)
-    return config if config.tune else load_config(path, [*asked, "tune={}"], data_path, beam_profile)
+    all_overrides = [*overrides, *([f"tune.trials={trials}"] if trials else [])]
+    config = load_config(path, all_overrides, data_path, beam_profile)
+    return config if config.tune else load_config(path, [*all_overrides, "tune={}"], data_path, beam_profile)
 
 
 def describe(tuning: dict[str, Any]) -> str:

@@ -80,11 +80,11 @@ def _worst_pairs(file: Path) -> Iterator[str]:
     """Returns the pairs with the largest errors, or the held-out positives with the lowest scores."""
     pairs: list[dict[str, Any]] = pyarrow.parquet.read_table(file).slice(0, _SHOWN_PAIRS).to_pylist()
     scored = "error" in pairs[0] if pairs else True
-    told = {"label": ".4g", "value": ".4g", "error": "+.4g"} if scored else {"score": "+.4g", "rank": ",d"}
-    rows = [["left", "right", *told]]
+    formats = {"label": ".4g", "value": ".4g", "error": "+.4g"} if scored else {"score": "+.4g", "rank": ",d"}
+    rows = [["left", "right", *formats]]
     for pair in pairs:
         ids = [pair[name].decode(errors="replace") for name in ("left_id", "right_id")]
-        rows.append([*ids, *(format(pair[name], how) for name, how in told.items())])
+        rows.append([*ids, *(format(pair[name], how) for name, how in formats.items())])
     yield "\nPairs with the largest errors" if scored else "\nHeld-out pairs with the lowest scores"
     yield from _columns(rows)
 

@@ -89,12 +89,12 @@ class Executions:
         inputs: dict[str, list[Artifact]] = {}
         outputs: dict[str, list[Artifact]] = {}
         events = self._store.get_events_by_execution_ids([execution.id])
-        found = {a.id: a for a in self._store.get_artifacts_by_id(sorted({event.artifact_id for event in events}))}
+        artifacts = {a.id: a for a in self._store.get_artifacts_by_id(sorted({event.artifact_id for event in events}))}
         failed = execution.last_known_state not in (_Execution.COMPLETE, _Execution.CACHED)
         for event in events:
             of = inputs if event.type == _Event.INPUT else outputs if event.type in _OUTPUTS else None
             if of is not None and not (of is outputs and failed):
-                of.setdefault(event.path.steps[0].key, []).append(_artifact(found[event.artifact_id]))
+                of.setdefault(event.path.steps[0].key, []).append(_artifact(artifacts[event.artifact_id]))
         return Execution(
             id=execution.id,
             run_id=contexts.get(_RUN, ""),

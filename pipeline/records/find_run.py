@@ -31,11 +31,11 @@ def find_run(run: str, root: Path | None) -> RunFolder:
         if not runs:
             raise ReportError(f"no run is recorded below {where}. Set --root to another root")
         return runs[-1]
-    found = [folder for place in roots if (folder := RunFolder(place.runs / run)).is_recorded()]
-    if len(found) != 1:
-        what = "several runs have this id" if found else "no run has this id"
-        raise ReportError(f"{run}: {what} in {where}. Use the path of the run folder, ROOT/runs/RUN")
-    return found[0]
+    matches = [folder for place in roots if (folder := RunFolder(place.runs / run)).is_recorded()]
+    if len(matches) != 1:
+        problem = "several runs have this id" if matches else "no run has this id"
+        raise ReportError(f"{run}: {problem} in {where}. Use the path of the run folder, ROOT/runs/RUN")
+    return matches[0]
 
 
 def _recorded(root: Root) -> list[RunFolder]:

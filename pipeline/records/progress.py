@@ -108,10 +108,10 @@ def headline(folder: RunFolder) -> str:
     """Returns a line about the run in `folder`: pipeline, id, and result or progress."""
     alive = is_alive(folder)
     summary = folder.read_summary()
-    told = summary["status"].replace("_", " ")
+    state = summary["status"].replace("_", " ")
     if not has_ended(summary):
-        told = progress_of(summary, alive, _nodes(folder, summary["run_id"]))
-    return f"{summary['pipeline']} {summary['run_id']}: {told}"
+        state = progress_of(summary, alive, _nodes(folder, summary["run_id"]))
+    return f"{summary['pipeline']} {summary['run_id']}: {state}"
 
 
 def _nodes(folder: RunFolder, run_id: str) -> dict[str, Execution]:

@@ -86,19 +86,19 @@ def dots(name: str, described: str, rows: Sequence[tuple[str, Sequence[Dot]]], x
     """Draws one row of dots per label on a common scale."""
     label, row, top = 136, 22, 6
     height = top + row * len(rows) + _BOTTOM
-    values = [v for _, found in rows for dot in found for v in (dot.value, dot.low, dot.high) if v is not None]
+    values = [v for _, row_dots in rows for dot in row_dots for v in (dot.value, dot.low, dot.high) if v is not None]
     scale = linear(min((*values, *x.hold)), max((*values, *x.hold)), label, _WIDTH - _RIGHT)
     bottom = height - _BOTTOM
     parts = [
         *_x_ticks(scale, top, bottom),
         _text((label + _WIDTH - _RIGHT) / 2, height - 6, x.title, "title", "middle"),
     ]
-    for number, (words_, found) in enumerate(rows):
+    for number, (words_, row_dots) in enumerate(rows):
         y = top + row * (number + 0.5)
         parts.append(_line(label, y, _WIDTH - _RIGHT, y, "grid"))
         parts.append(_text(label - 8, y + 4, words_, "label", "end"))
         # Draw the other models behind the candidate.
-        for dot in sorted(found, key=lambda dot: dot.style == "candidate"):
+        for dot in sorted(row_dots, key=lambda dot: dot.style == "candidate"):
             if dot.low is not None and dot.high is not None:
                 parts.append(_line(scale(dot.low), y, scale(dot.high), y, f"interval {dot.style}"))
             parts.append(_mark(scale(dot.value), y, dot.style))
@@ -196,9 +196,11 @@ def legend(entries: Sequence[tuple[str, str]]) -> Markup:
 
 def described(series: Sequence[Series]) -> str:
     """Describes the first, last and extreme points of each series."""
-    told = []
+    sentences = []
     for one in series:
         if one.points:
             (x1, y1), (x2, y2) = one.points[0], one.points[-1]
-            told.append(f"{one.name}: {words.short(y1)} at {words.short(x1)}, {words.short(y2)} at {words.short(x2)}.")
-    return " ".join(told)
+            sentences.append(
+                f"{one.name}: {words.short(y1)} at {words.short(x1)}, {words.short(y2)} at {words.short(x2)}."
+            )
+    return " ".join(sentences)

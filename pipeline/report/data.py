@@ -41,7 +41,7 @@ class Arrived:
 
 def arrived(run: Run) -> Arrived:
     """Returns the summary of the input."""
-    found = inputs.read(run.uri(EXAMPLE_GEN, "examples"))
+    input_files = inputs.read(run.uri(EXAMPLE_GEN, "examples"))
     data = run.summary["data"]
     if not data:
         raise Absent(run.why_not(EXAMPLE_GEN))
@@ -52,8 +52,8 @@ def arrived(run: Run) -> Arrived:
     kept = sum(data["splits"].values())
     return Arrived(
         path=run.config["data"]["path"],
-        files=found[:_SHOWN_FILES],
-        more_files=max(len(found) - _SHOWN_FILES, 0),
+        files=input_files[:_SHOWN_FILES],
+        more_files=max(len(input_files) - _SHOWN_FILES, 0),
         columns=columns,
         figures=figures,
         dropped=data["rows"] - data["quarantined"] - kept,
@@ -118,9 +118,9 @@ def set_aside(run: Run) -> SetAside:
     counts: Counter[str] = Counter()
     first: dict[str, list[tuple[str, str]]] = {}
     for batch in _batches(folder):
-        found = batch.column("reason").value_counts()
-        counts.update({entry["values"]: entry["counts"] for entry in found.to_pylist()})
-        for reason in found.field("values").to_pylist():
+        reason_counts = batch.column("reason").value_counts()
+        counts.update({entry["values"]: entry["counts"] for entry in reason_counts.to_pylist()})
+        for reason in reason_counts.field("values").to_pylist():
             missing = _SHOWN_ROWS - len(first.setdefault(reason, []))
             if missing > 0:
                 rows = batch.filter(pc.equal(batch.column("reason"), reason)).slice(0, missing)
@@ -164,12 +164,12 @@ def _scores(run: Run, splits: dict[str, Distribution]) -> tuple[str, Markup, Mar
     for name, split in splits.items():
         heights = np.diff(np.searchsorted(split.scores, edges)) / len(split.scores)
         series.append(Series(name, list(zip(edges[:-1].tolist(), heights.tolist(), strict=True)), f"split-{name}"))
-    told = ". ".join(f"{name}: {_spread(split.scores)}" for name, split in splits.items())
+    description = ". ".join(f"{name}: {_spread(split.scores)}" for name, split in splits.items())
     chart = charts.histogram(
-        "Scores", told, edges.tolist(), series, Axis("score in the unit of the data"), Axis("share of pairs")
+        "Scores", description, edges.tolist(), series, Axis("score in the unit of the data"), Axis("share of pairs")
     )
     key = charts.legend([(f"split-{name}", name) for name in splits])
-    return "Scores", chart, key, f"{told}. The chart omits the outermost thousandth at either end."
+    return "Scores", chart, key, f"{description}. The chart omits the outermost thousandth at either end."
 
 
 def _spread(ordered: np.ndarray) -> str:
@@ -196,19 +196,23 @@ def _distinct(ordered: np.ndarray) -> np.ndarray:
 
 def _popularity(train: Distribution) -> tuple[str, Markup, Markup, str]:
     """Draws the entity counts by rank on logarithmic axes (Zipf's plot)."""
-    series, told = [], []
+    series, sentences = [], []
     for side in ("left", "right"):
         counts = train.entities(side)["count"].to_numpy()
         ranks = np.unique(np.geomspace(1, len(counts), _RANKS).round().astype(np.int64))
         series.append(Series(side, [(float(rank), float(counts[rank - 1])) for rank in ranks], f"side-{side}"))
         top = max(1, round(len(counts) / 100))
         share = counts[:top].sum() / counts.sum()
-        told.append(
+        sentences.append(
             f"{side}: the most frequent {words.count(top)} of {words.count(len(counts))} have {words.share(share)} "
             f"of the pairs, and the median entity has {words.count(float(np.median(counts)))}"
         )
     name = "Popularity of entities"
     chart = charts.lines(
-        name, ". ".join(told), series, Axis("rank, most frequent first", log=True), Axis("training pairs", log=True)
+        name,
+        ". ".join(sentences),
+        series,
+        Axis("rank, most frequent first", log=True),
+        Axis("training pairs", log=True),
     )
-    return name, chart, charts.legend([("side-left", "left"), ("side-right", "right")]), ". ".join(told) + "."
+    return name, chart, charts.legend([("side-left", "left"), ("side-right", "right")]), ". ".join(sentences) + "."

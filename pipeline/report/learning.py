@@ -67,28 +67,28 @@ def _best(held_out: Sequence[float]) -> int | None:
 def _sentences(run: Run, history: dict[str, list[float]], monitored: str, best: int | None) -> Sequence[str]:
     model, train = run.config["model"], run.config["train"]
     done, stopping = len(history[monitored]), train["early_stopping"]
-    told = [
+    sentences = [
         f"{done} of at most {train['epochs']} epochs with {train['optimizer']}, objective {model['objective']}, "
         f"{model['dimension']} dimensions."
     ]
     if best and stopping:
         held = words.share(stopping["validation_fraction"])
-        told.append(
+        sentences.append(
             f"Training held out {held} of the training pairs to choose the epoch, and kept epoch {best}"
             + (f", because the next {stopping['patience']} were not better." if done < train["epochs"] else ".")
         )
     warm: dict[str, Any] | None = run.summary.get("warm_start")
     if warm:
-        told.append(_warm_start(warm))
-    return told
+        sentences.append(_warm_start(warm))
+    return sentences
 
 
-def _warm_start(found: dict[str, Any]) -> str:
-    if "cold" in found:
-        return f"The requested warm start was not possible: {found['cold']}."
+def _warm_start(warm_start: dict[str, Any]) -> str:
+    if "cold" in warm_start:
+        return f"The requested warm start was not possible: {warm_start['cold']}."
     sides = (
-        f"{words.count(found[side]['kept'])} {side} entities kept the parent's embeddings, "
-        f"{words.count(found[side]['new'])} are new, and {words.count(found[side]['vanished'])} disappeared"
+        f"{words.count(warm_start[side]['kept'])} {side} entities kept the parent's embeddings, "
+        f"{words.count(warm_start[side]['new'])} are new, and {words.count(warm_start[side]['vanished'])} disappeared"
         for side in ("left", "right")
     )
     return f"Warm start: {'. '.join(sides)}."
@@ -113,11 +113,11 @@ def trials(run: Run) -> Trials:
             if not run.config.get("tune")
             else run.why_not("Tuner")
         )
-    found = tuning["trials"]
-    keys = list(found[0]["settings"]) if found else []
+    results = tuning["trials"]
+    keys = list(results[0]["settings"]) if results else []
     rows = [
         (trial["trial"], words.figure(trial["score"]), [_setting(trial["settings"][key]) for key in keys])
-        for trial in found
+        for trial in results
     ]
     return Trials(tuning["measure"], tuning["asked"], keys, rows)
 

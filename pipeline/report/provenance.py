@@ -82,5 +82,5 @@ def provenance(run: Run) -> Provenance:
 
 def _as_yaml(config: dict[str, Any]) -> str:
     """Returns the configuration as in a pipeline file, without settings for clusters only."""
-    told = {key: value for key, value in config.items() if key != "kubeflow"}
-    return yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=100)
+    shown = {key: value for key, value in config.items() if key != "kubeflow"}
+    return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100)

@@ -79,28 +79,28 @@ class Metrics:
 
 def scores(run: Run) -> Metrics:
     """Returns the score metrics."""
-    found = [figure for figure in run.verdict.figures if not is_ranking(figure.metric)]
-    if not found:
+    figures = [figure for figure in run.verdict.figures if not is_ranking(figure.metric)]
+    if not figures:
         raise Absent("The pairs have no score, so there are no score metrics. See the ranking metrics.")
-    return _metrics(found, run, is_ranking_metric=False)
+    return _metrics(figures, run, is_ranking_metric=False)
 
 
 def rankings(run: Run) -> Metrics:
     """Returns the ranking metrics."""
-    found = [figure for figure in run.verdict.figures if is_ranking(figure.metric)]
-    if not found:
+    figures = [figure for figure in run.verdict.figures if is_ranking(figure.metric)]
+    if not figures:
         raise Absent("The pipeline file requests no ranking metric. Add one to evaluate.metrics, such as recall@10.")
-    return _metrics(found, run, is_ranking_metric=True)
+    return _metrics(figures, run, is_ranking_metric=True)
 
 
-def _metrics(found: Sequence[Figure], run: Run, is_ranking_metric: bool) -> Metrics:
-    overall = [figure for figure in found if not figure.slice]
+def _metrics(figures: Sequence[Figure], run: Run, is_ranking_metric: bool) -> Metrics:
+    overall = [figure for figure in figures if not figure.slice]
     others = [name for name in OTHERS if any(name in figure.others for figure in overall)]
     compared = LAST_BLESSED if LAST_BLESSED in others else next(iter(others), None)
     deciding = _deciding(run, overall)
-    names = list(dict.fromkeys(figure.slice for figure in found if figure.slice))
-    metrics = [figure.metric for figure in overall if any(f.metric == figure.metric and f.slice for f in found)]
-    of = {(figure.metric, figure.slice): figure for figure in found}
+    names = list(dict.fromkeys(figure.slice for figure in figures if figure.slice))
+    metrics = [figure.metric for figure in overall if any(f.metric == figure.metric and f.slice for f in figures)]
+    of = {(figure.metric, figure.slice): figure for figure in figures}
     slices = [
         (SLICES.get(name, name), words.count(of[metrics[0], name].count), [_value(of[m, name]) for m in metrics])
         for name in names
@@ -145,11 +145,11 @@ def _difference(metric: str, low: float | None, high: float | None) -> str:
     """States whether the interval of the difference shows that one model is better."""
     if low is None or high is None:
         return ""
-    said = f"{words.signed(low)} to {words.signed(high)}"
+    interval = f"{words.signed(low)} to {words.signed(high)}"
     if low <= 0 <= high:
-        return f"{said}: no clear difference"
+        return f"{interval}: no clear difference"
     better = (high < 0) == (metric in ERRORS)
-    return f"{said}: {'better' if better else 'worse'}"
+    return f"{interval}: {'better' if better else 'worse'}"
 
 
 def _value(figure: Figure) -> str:
@@ -181,9 +181,9 @@ def _slice_chart(figures: Sequence[Figure], others: Sequence[str]) -> tuple[Mark
         return None, None
     pick: Callable[..., Figure] = max if metric in ERRORS else min
     worst = pick(valued, key=lambda figure: figure.value or 0.0)
-    told = f"Weakest by {metric}: {_slice(worst)}, {words.figure(worst.value)} on {worst.count:,}."
-    said = ", ".join(f"{name} {words.short(dots[0].value)}" for name, dots in rows)
-    return charts.dots(f"{metric} by slice", said, rows, Axis(metric)), told
+    summary = f"Weakest by {metric}: {_slice(worst)}, {words.figure(worst.value)} on {worst.count:,}."
+    values = ", ".join(f"{name} {words.short(dots[0].value)}" for name, dots in rows)
+    return charts.dots(f"{metric} by slice", values, rows, Axis(metric)), summary
 
 
 def _slice(figure: Figure) -> str:

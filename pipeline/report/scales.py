@@ -31,8 +31,8 @@ class Scale:
     @property
     def ticks(self) -> list[tuple[float, str]]:
         """Returns round numbers on the scale with their labels: powers of ten, or about five steps of 1, 2 or 5."""
-        found = _powers(self.low, self.high) if self.log else _steps(self.low, self.high)
-        return [(self(value), words.short(value)) for value in found]
+        values = _powers(self.low, self.high) if self.log else _steps(self.low, self.high)
+        return [(self(value), words.short(value)) for value in values]
 
 
 def linear(low: float, high: float, start: float, end: float) -> Scale:

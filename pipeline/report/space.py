@@ -50,7 +50,7 @@ def embedding_map(run: Run) -> Map:
                 "pairs": counts.tolist(),
                 "x": part[:, 0].tolist(),
                 "y": part[:, 1].tolist(),
-                "near": [[int(row) for row in found if row >= 0] for found in near],
+                "near": [[int(row) for row in rows if row >= 0] for rows in near],
             }
         )
     return Map(
@@ -80,13 +80,13 @@ class Neighbors:
 def neighbors(run: Run) -> Neighbors:
     """Finds the neighbors of the most frequent entities among all entities of both sides."""
     tables = run.tables
-    found = {}
+    by_side = {}
     for name, (rows, counts) in _frequent_rows(run, _KNOWN).items():
         side, other = (tables.left, tables.right) if name == "left" else (tables.right, tables.left)
         alike, cosines = nearest(side.vectors[: side.known], rows, _LISTED)
         partners, scores = top_k(side.vectors[rows], other.vectors[: other.known], _LISTED, other.bias[: other.known])
         scores = scores + side.bias[rows][:, None] + tables.offset
-        found[name] = [
+        by_side[name] = [
             Known(
                 _ids(side, rows[i : i + 1])[0],
                 words.count(counts[i]),
@@ -95,7 +95,7 @@ def neighbors(run: Run) -> Neighbors:
             )
             for i in range(len(rows))
         ]
-    return Neighbors(found)
+    return Neighbors(by_side)
 
 
 def _side(tables: Tables, name: str) -> Side:
@@ -109,7 +109,7 @@ def _frequent_rows(run: Run, most: int) -> dict[str, tuple[np.ndarray, np.ndarra
     """
     tables, train = run.tables, run.splits["train"]
     names = ["left"] if run.config["encode"]["shared"] else ["left", "right"]
-    found = {}
+    by_side = {}
     for name in names:
         side = _side(tables, name)
         counted = train.entities(name) if len(names) == 2 else pa.concat_tables([train.left, train.right])
@@ -118,10 +118,10 @@ def _frequent_rows(run: Run, most: int) -> dict[str, tuple[np.ndarray, np.ndarra
             counted = pa.table({"id": summed["id"], "count": summed["count_sum"]})
             counted = counted.sort_by([("count", "descending"), ("id", "ascending")])
         known = counted.filter(pc.is_in(counted["id"], value_set=side.ids)).slice(0, most)
-        found[name] = side.rows_of(known["id"].combine_chunks()), known["count"].to_numpy()
-    if not all(len(rows) for rows, _ in found.values()):
+        by_side[name] = side.rows_of(known["id"].combine_chunks()), known["count"].to_numpy()
+    if not all(len(rows) for rows, _ in by_side.values()):
         raise Absent("The model contains no ids, so its vectors have no names.")
-    return found
+    return by_side
 
 
 def _ids(side: Side, rows: np.ndarray) -> list[str]:

@@ -135,21 +135,21 @@ def headline_figure(run: Run) -> Figure | None:
         overall = {figure.metric: figure for figure in run.verdict.figures if not figure.slice}
     except Absent:
         return None
-    asked = [rule.rule.split()[0] for rule in run.verdict.rules] + list(run.summary["metrics"])
-    return next((overall[name] for name in asked if name in overall), None)
+    metrics = [rule.rule.split()[0] for rule in run.verdict.rules] + list(run.summary["metrics"])
+    return next((overall[name] for name in metrics if name in overall), None)
 
 
 def _against_baseline(figure: Figure) -> str:
-    said = f"On held-out pairs, its {_name(figure.metric)} is {words.figure(figure.value)}"
+    sentence = f"On held-out pairs, its {_name(figure.metric)} is {words.figure(figure.value)}"
     if figure.low is not None and figure.high is not None:
-        said += f" (95 % interval {words.figure(figure.low)} to {words.figure(figure.high)})"
+        sentence += f" (95 % interval {words.figure(figure.low)} to {words.figure(figure.high)})"
     other = figure.others.get(POPULARITY if is_ranking(figure.metric) else MEAN)
     if other is None or other.value is None or figure.value is None:
-        return said + "."
+        return sentence + "."
     baseline = "ranking by popularity" if is_ranking(figure.metric) else "always predicting the mean"
     better = (figure.value < other.value) == (figure.metric in ERRORS)
     reaches = f"reaches {words.figure(other.value)}, which is {'worse' if better else 'not worse'}"
-    return f"{said}. The baseline, {baseline}, {reaches}."
+    return f"{sentence}. The baseline, {baseline}, {reaches}."
 
 
 def _name(metric: str) -> str:
