@@ -107,7 +107,8 @@ class _Following:
         self._console.say(headline, "" if run.state == "SUCCEEDED" else "red")
         for line in filter(None, [run.error, *lines]):
             self._console.say(line)
-        if self._end is None:
+        # Kubeflow runs no report for a run that is cancelled.
+        if self._end is None and not run.was_cancelled:
             page = run.cluster.page(run.run_id)
             self._console.say(outcome.where_to_look(self._unreadable, run.run_id, page, run.workflow), "yellow")
 

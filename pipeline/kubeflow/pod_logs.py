@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 
 from errors import ClusterRefused
-from pipeline.kubeflow.client import Cluster
+from pipeline.kubeflow.client import Cluster, status_of
 from pipeline.kubeflow.workflow import Pod
 
 _KUBERNETES = "/api/v1/namespaces/{namespace}/pods/{pod}/log"
@@ -88,7 +88,8 @@ class PodLogs:
         try:
             text = self._cluster.text("show a log", request.path, request.names, request.query, host)
         except ClusterRefused as error:
-            reasons.append(str(error))
+            # Which hosts lack a path, and which pods are gone, explains least.
+            reasons.insert(len(reasons) if status_of(error) == 404 else 0, str(error))
             return None
         if text.lstrip()[:20].lower().startswith(_WEB_PAGES):
             reasons.append(f"{self._cluster.host}: answers with a web page when asked for a log")
@@ -96,7 +97,7 @@ class PodLogs:
         if request.path == _ARCHIVE:
             return _artifact(text, reasons)
         if message := _error_message(text):
-            reasons.append(message)
+            reasons.insert(0, message)
             return None
         return text
 

@@ -83,7 +83,9 @@ class FakeKubeflow:
                 return route(*found.groups(), query=query, body=body)
         if self.is_user_interface:
             return 404, f"<!DOCTYPE html><pre>Cannot {method} {path}</pre>", "object"
-        return 404, {"code": 5, "message": "Not Found", "details": []}, "object"
+        if path.startswith("/apis/"):
+            return 404, {"code": 5, "message": "Not Found"}, "object"
+        return 404, Text("404 page not found\n"), "object"
 
     def _routes(self) -> Iterator[tuple[str, str, Callable[..., Answer]]]:
         yield "GET", "healthz", lambda **_: (200, self._health(), "object")

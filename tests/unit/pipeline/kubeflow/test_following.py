@@ -139,3 +139,4 @@ def test_a_cancelled_run_is_named_so(submit: Any, server: FakeKubeflow, known_by
     (run_id,) = server.runs
     assert (code, out.splitlines()[-1]) == (1, run_id)
     assert f"run {run_id}: cancelled" in err and lines(err) == ALL[:2]
+    assert "cannot be read" not in err, "there is no record"

@@ -157,3 +157,11 @@ def test_a_workflow_that_has_not_changed_is_not_read_again(submit: Any, server: 
     server.script = [at("RUNNING", running("trainer"))] * 9 + [at("SUCCEEDED", done("trainer", *TRAINER), published())]
     submit()
     assert sum(request.startswith("GET /apis/v1beta1/runs/") for request in server.requests) == 2
+
+
+def test_a_refusal_explains_more_than_a_missing_log(submit: Any, server: FakeKubeflow) -> None:
+    server.script = [at("SUCCEEDED", done("data", *DATA))]
+    server.is_user_interface, server.has_archive = True, False
+    server.failing, server.failures = "/k8s/pod/logs", [(403, {"message": "no access to pods"})] * 100
+    assert "The record of the run cannot be read here" in (err := submit()[2])
+    assert "no access to pods" in err and "(404)" not in err
