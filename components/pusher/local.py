@@ -86,9 +86,9 @@ class LocalVersions(Versions):
 
 
 def _copy_files(source: str, target: str) -> None:
-    """Copies all files below `source`, with modes as the umask says.
+    """Copies all files below `source`, with the modes of the umask.
 
-    TensorFlow's own directories have mode 755 whatever it is. Another user of the group could not remove them.
+    TensorFlow creates directories with mode 755 and ignores the umask. Other users of the group could not remove them.
     """
     for folder, _, names in os.walk(source):
         copied = os.path.join(target, os.path.relpath(folder, source))

@@ -94,11 +94,8 @@ def test_lineage_goes_back_to_the_first_span_and_the_card_tells_of_it(place: Pat
     card = (place / "root" / "serving" / "2" / "assets.extra" / "model_card.md").read_text(encoding="utf-8")
     assert "learning rate 0.02," in card and "warm, from the last blessed model" in card and ", span 2 |" in card
     report = (place / "root" / "runs" / second / "report.html").read_text(encoding="utf-8")
-    assert (
-        f"Its parent: the model of run <code>{first}</code>" in report
-        and "A warm start: of the left entities 59" in report
-    )
-    assert "2 of 2 trials ended well" in report and "last accepted" in report
+    assert f"Parent: the model of run <code>{first}</code>" in report and "Warm start: 59 left entities" in report
+    assert "2 of 2 trials finished" in report and "last accepted" in report
 
 
 def test_an_unchanged_span_starts_from_the_same_model_and_comes_from_cache(place: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_refused_gate_fails_the_run_once_with_its_reason(volume: Volume, packa
     assert found["status"] == "data_refused" and reason in found["error"]
     assert list(states(found).items())[-1] == ("DataGate", "failed")
     assert reason in result["RunReport"].summary
-    assert "The data were refused; nothing was trained." in result["RunReport"].artifacts["report"].read_text()
+    assert "The data was refused before training." in result["RunReport"].artifacts["report"].read_text()
     assert volume.published == ["1", "2"]
 
 
