@@ -225,7 +225,7 @@ def lineage(
 
 @app.command()
 def doctor() -> None:
-    """Check this installation: import every component, and say how to mend what is missing."""
+    """Check this installation: import every module, load every node of a whole graph, and suggest fixes."""
     from pipeline.commands.doctor import main as diagnose
 
     raise typer.Exit(diagnose())

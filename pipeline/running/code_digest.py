@@ -62,6 +62,12 @@ class SourceTree:
         self._imports: dict[str, frozenset[str]] = {}
         self._contents: dict[str, str] = {}
 
+    @property
+    def modules(self) -> list[str]:
+        """The names of all modules and packages with a source file, without programs (`__main__`)."""
+        names = (name for name, files in self._files.items() if any(file.suffix == ".py" for file in files))
+        return sorted(name for name in names if not name.endswith(".__main__"))
+
     def digest(self, names: Iterable[str]) -> str:
         """Digests the files behind `names`, and the versions of the libraries.
 

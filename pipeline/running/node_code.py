@@ -11,8 +11,6 @@ follow. They run again when the answer changes, and come from the cache when it 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from typing import Any
 
 from google.protobuf import any_pb2
 from tfx.dsl.io import fileio
@@ -41,20 +39,17 @@ def add_code(graph: pipeline_pb2.Pipeline, tree: SourceTree) -> None:
 def code_names(graph: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> list[str]:
     """Returns the dotted names of the classes and functions that `node` runs.
 
-    They are its executor, its driver, its resolver strategies, and any function that a property names. The value of
-    every other property that is text is among them too.
+    They are its executor, its driver, its resolver strategies, and the functions that its properties name.
     """
-    return [*class_names(graph, node), *_texts(node)]
-
-
-def class_names(graph: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> list[str]:
-    """Returns the dotted names of the executor, the driver and the resolver strategies of `node`."""
     deployment = pipeline_pb2.IntermediateDeploymentConfig()
     graph.deployment_config.Unpack(deployment)
     specs = (deployment.executor_specs, deployment.custom_driver_specs)
     classes = [_class_path(spec[node.node_info.id]) for spec in specs if node.node_info.id in spec]
     steps = [step for steps in node.inputs.input_graphs.values() for step in steps.nodes.values()]
-    return classes + [step.op_node.op_type for step in steps if step.HasField("op_node")]
+    strategies = [step.op_node.op_type for step in steps if step.HasField("op_node")]
+    parameters = node.parameters.parameters.items()
+    functions = [value.field_value.string_value for key, value in parameters if key.endswith("_fn")]
+    return [*classes, *strategies, *functions]
 
 
 def _class_path(spec: any_pb2.Any) -> str:
@@ -64,11 +59,6 @@ def _class_path(spec: any_pb2.Any) -> str:
     python = executable_spec_pb2.PythonClassExecutableSpec()
     spec.Unpack(python)
     return str(python.class_path)
-
-
-def _texts(node: pipeline_pb2.PipelineNode) -> Iterator[str]:
-    values: list[Any] = [parameter.field_value for parameter in node.parameters.parameters.values()]
-    return (value.string_value for value in values if value.HasField("string_value"))
 
 
 def _digest(path: str) -> str:

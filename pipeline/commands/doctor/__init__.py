@@ -1,0 +1,43 @@
+"""Checks the installation and suggests fixes: `kindred doctor`, `make doctor`.
+
+Libraries and this program's own code are imported in a child process. What libraries print while they load stays off
+the screen, and one that crashes Python (a module built for another C library) becomes a line of the report.
+
+    diagnose()    returns the checks
+    main()        prints them, and returns the exit code: 0 healthy, 1 otherwise
+"""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+
+from pipeline.commands.doctor.check import Check
+from pipeline.commands.doctor.child import check_imports
+from pipeline.commands.doctor.machine import check_machine
+from pipeline.commands.doctor.versions import check_versions, installed_versions, read_lock
+
+
+def diagnose() -> list[Check]:
+    """Makes every check."""
+    return [*check_machine(), *check_versions(installed_versions(), read_lock()), *check_imports()]
+
+
+def render(checks: list[Check], console: Console) -> None:
+    """Prints a line for each check, then how to fix those that failed."""
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        verdict = "[green]ok    [/]" if check.ok else "[red]FAILED[/]"
+        console.print(f"{verdict}  {check.name:{width}}  {escape(check.found)}", soft_wrap=True)
+    failed = [check for check in checks if not check.ok]
+    for fix in dict.fromkeys(check.fix for check in failed):  # one cause fails many checks: print its fix once
+        names = ", ".join(check.name for check in failed if check.fix == fix)
+        console.print(f"[red]{escape(names)}:[/] {escape(fix)}", soft_wrap=True)
+    console.print(f"[red]{len(failed)} of {len(checks)} checks failed.[/]" if failed else "[green]Healthy.[/]")
+
+
+def main() -> int:
+    """Prints the diagnosis; returns 0 when healthy, 1 otherwise."""
+    checks = diagnose()
+    render(checks, Console())
+    return 0 if all(check.ok for check in checks) else 1

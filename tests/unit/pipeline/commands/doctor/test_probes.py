@@ -1,0 +1,97 @@
+"""What the child process tries, and how it describes what fails."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from pipeline.commands.doctor import probes
+from pipeline.commands.doctor.probes import tried
+from tests.source_files import REPOSITORY
+
+
+def failing(error: Exception) -> str:
+    raise error
+
+
+def test_a_probe_that_raises_is_recorded_and_the_others_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = ImportError("libfoo: version `GLIBC_2.38' not found\nmore")
+    wanted = [("bad", lambda: failing(missing)), ("good", lambda: "fine")]
+    monkeypatch.setattr(probes, "probes", lambda: iter(wanted))
+    probes.probe_all(tmp_path / "record")
+    lines = [json.loads(line) for line in (tmp_path / "record").read_text().splitlines()]
+    assert [line[0] for line in lines] == ["bad", "bad", "good", "good"]
+    assert lines[1][1:3] == [False, "ImportError: libfoo: version `GLIBC_2.38' not found"]
+    assert "bootstrap/glibc.py" in lines[1][3]
+    assert lines[3][1:] == [True, "fine", ""]
+
+
+@pytest.mark.parametrize(
+    ("error", "restores"),
+    [
+        (ModuleNotFoundError("No module named 'components.x'", name="components.x"), True),
+        (ImportError("cannot import name 'x' from 'trainer.features'", name="trainer.features"), True),
+        (ModuleNotFoundError("No module named 'scipy'", name="scipy"), False),
+        (ValueError("numpy.dtype size changed"), False),
+        (SyntaxError("invalid syntax", (str(REPOSITORY / "trainer" / "x.py"), 3, 1, "")), True),
+        (SyntaxError("invalid syntax", ("/usr/lib/python3/six.py", 3, 1, "")), False),
+    ],
+)
+def test_broken_code_is_restored_and_broken_libraries_installed(error: Exception, restores: bool) -> None:
+    fix = tried("x", lambda: failing(error)).fix
+    assert ("git" in fix, "Remove .venv" in fix) == (restores, not restores)
+
+
+def test_a_syntax_error_has_its_file_and_line() -> None:
+    error = SyntaxError("invalid syntax", (str(REPOSITORY / "trainer" / "x.py"), 3, 1, ""))
+    assert probes.described(error) == "SyntaxError: invalid syntax (trainer/x.py, line 3)"
+
+
+def test_keras_2_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    keras = ModuleType("keras")
+    keras.__version__ = "2.15.0"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "keras", keras)
+    with pytest.raises(RuntimeError, match=r"Keras 2\.15\.0"):
+        probes.probe_keras()
+
+
+def test_a_program_that_is_not_installed_is_named() -> None:
+    check = tried("kindred-nothing", lambda: probes.probe_program("kindred-nothing"))
+    assert not check.ok and check.found.endswith("kindred-nothing is missing")
+
+
+@pytest.mark.tensorflow
+class TestGraph:
+    """The graph that the doctor compiles."""
+
+    def test_every_node_is_loaded(self) -> None:
+        checks = {}
+        wanted = probes.probes()
+        for name, probe in wanted:  # the nodes follow the graph
+            if name == "graph" or checks:
+                checks[name] = tried(name, probe)
+        assert all(check.ok for check in checks.values())
+        assert checks["Evaluator"].found == "components.evaluator.executor.Executor"
+        assert checks["Trainer"].found.endswith("GenericExecutor, trainer.run_fn.run_fn")
+        assert checks["LatestBlessedModel"].found == "components.latest_blessed.strategy.LatestBlessedOtherModel"
+
+    def test_no_node_of_the_graph_is_left_out(self) -> None:
+        """Each place where `graph.py` makes a node is one node of the compiled graph."""
+        from tfx.dsl.components.base.base_node import BaseNode
+
+        from pipeline.running import graph
+
+        types = {name: value for name, value in vars(graph).items() if isinstance(value, type)}
+        # The graph as a whole is a node, too, to TFX.
+        classes = {name for name, value in types.items() if issubclass(value, BaseNode)} - {"Pipeline"}
+        text = Path(graph.__file__).read_text(encoding="utf-8")
+        calls = [node.func for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+        made = [call.id for call in calls if isinstance(call, ast.Name) and call.id in classes | {"Tuner"}]
+        (nodes,) = [probe() for name, probe in probes.probes() if name == "graph"]
+        assert nodes == f"{len(made)} nodes"
+        assert len(made) >= 16
