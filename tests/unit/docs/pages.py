@@ -6,13 +6,14 @@ python -m tests.unit.docs.pages      # prints the semicolons per 1,000 words of 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 _FOLDERS = ("docs", "components", "examples", "schemas", "deploy", "benchmarks", "tests")
 
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_SHELL = re.compile(r"^```(?:console|bash|sh)?\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"(?<=\n\n)(?: {4}[^\n]*\n)+")
 _NOT_PROSE = re.compile(r"<!--.*?-->|`[^`]*`|(?<=\])\([^)]*\)|&[a-z]+;|<https?:[^>]*>", re.DOTALL)
 _WORD = re.compile(r"\w[\w'\u2019-]*")
@@ -22,6 +23,11 @@ def pages() -> list[Path]:
     """Every Markdown page of the repository, sorted."""
     below = (path for folder in _FOLDERS for path in (ROOT / folder).rglob("*.md"))
     return sorted([*ROOT.glob("*.md"), *below])
+
+
+def shell_blocks(text: str) -> list[str]:
+    """The fenced blocks of a page that are for a shell: those without a language, and `console`, `bash` and `sh`."""
+    return [block["code"] for block in _SHELL.finditer(text)]
 
 
 def prose(text: str) -> str:
@@ -35,7 +41,7 @@ def semicolons_and_words(text: str) -> tuple[int, int]:
     return plain.count(";"), len(_WORD.findall(plain))
 
 
-def per_thousand(counts: Iterator[tuple[int, int]]) -> float:
+def per_thousand(counts: Iterable[tuple[int, int]]) -> float:
     """Semicolons per 1,000 words of all pages together."""
     semicolons, words = map(sum, zip(*counts, strict=True))
     return 1000 * semicolons / words
@@ -47,7 +53,7 @@ def main() -> None:
     for path, (semicolons, words) in counted.items():
         if semicolons:
             print(f"{semicolons:4} in {words:6,} words  {path.relative_to(ROOT)}")
-    print(f"{per_thousand(iter(counted.values())):.2f} semicolons per 1,000 words on {len(counted)} pages")
+    print(f"{per_thousand(counted.values()):.2f} semicolons per 1,000 words on {len(counted)} pages")
 
 
 if __name__ == "__main__":
