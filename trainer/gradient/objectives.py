@@ -1,7 +1,7 @@
 """What training minimises: a loss for each pair of a batch, of scores and what they should be.
 
 `regression` and `logistic` learn from labels; `logistic`, `softmax` and `pairwise` from positives and sampled
-negatives. Each is a function of plain tensors; `LOSSES` puts them to the rows that a batch touches.
+negatives. Each is a function of plain tensors. `loss_of` returns the loss of an objective for the rows of a batch.
 """
 
 from __future__ import annotations
