@@ -43,8 +43,8 @@ class WheelError(Exception):
 
 
 def build_wheel(uv: str, folder: Path) -> Path:
-    """Builds the wheel into `folder`, with the build backend that uv brings along."""
-    call([uv, "build", "--wheel", "--offline", "--out-dir", str(folder), str(REPOSITORY)], folder)
+    """Builds the source archive and, from it, the wheel into `folder`, with the build backend that uv brings along."""
+    call([uv, "build", "--offline", "--out-dir", str(folder), str(REPOSITORY)], folder)
     (wheel,) = folder.glob("kindred-*.whl")
     return wheel
 
