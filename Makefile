@@ -24,7 +24,7 @@ IMAGE ?= kindred:0.1.0
 PACKAGE ?= build/package.yaml
 DOCKER ?= $(or $(firstword $(shell command -v docker podman)),docker)
 
-.PHONY: help run-local serve test lint doctor bench flink-up flink-down compile submit image check-fresh clean always
+.PHONY: help run-local serve test lint doctor bench flink-up flink-down compile submit image check-wheel check-fresh clean always
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -66,6 +66,9 @@ flink-up: $(VENV) ## Start Flink and the Beam services on loopback, for --beam f
 
 flink-down: ## Stop the processes of flink-up
 	@if [ -x .venv/bin/python ]; then .venv/bin/python -m bootstrap.flink down; fi
+
+check-wheel: $(VENV) ## Build the wheel, install it outside the repository and run its commands
+	@.venv/bin/python -m bootstrap.check_wheel
 
 check-fresh: $(VENV) ## Check the setup on bare machines and every installed Python [ONLY=bookworm] [FULL=1] (root)
 	@.venv/bin/python -m bootstrap.check_fresh $(ONLY) $(if $(FULL),--full)

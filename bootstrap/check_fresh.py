@@ -34,7 +34,7 @@ SUPPORTED = ("python3.10", "python3.11", "python3.12", "python3.13")
 UNSUPPORTED = ("python3.9", "python3.8", "python3.14", "python3.7", "python3.6")
 """The first installed one of these checks the refusal of an unsupported Python. Likely ones come first."""
 
-SETUP = ("make doctor",)
+SETUP = ("make doctor", "make check-wheel")
 FULL = ("make run-local", "make test")
 PACKAGES = ("python3", "make", "git", "ca-certificates")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import sys
 from pathlib import Path
@@ -23,12 +24,27 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="From pairs of entities to a similarity model in production.",
 )
 
 app.command("compile")(kubeflow.compile_)
 app.command("submit")(kubeflow.submit)
 app.add_typer(kubeflow.schedules, name="schedule")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kindred {importlib.metadata.version('kindred')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """From pairs of entities to a similarity model in production."""
+
 
 ModelOption = Annotated[Path | None, typer.Option("--model", help="A published model, or a directory of versions.")]
 EndpointOption = Annotated[

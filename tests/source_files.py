@@ -8,14 +8,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.running.code_digest import PACKAGES
+from kindred import PACKAGES
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def copy_of_the_program(folder: Path) -> Path:
     """Copies all packages to `folder`, without what Python and tools leave there."""
-    for package in (*PACKAGES, "schemas"):
+    for package in PACKAGES:
         shutil.copytree(REPOSITORY / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     return folder
 

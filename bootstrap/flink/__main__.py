@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bootstrap.flink.cluster import Cluster, Ports
 from bootstrap.flink.errors import FlinkError
+from kindred.invocation import command
 
 FOLDER = Path(__file__).parent.parent.parent / "build" / "flink"
 
@@ -19,7 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.action == "up":
             cluster.up(_say)
-            _say("Next: kindred run --beam flink ... (`make flink-down` stops the cluster.)")
+            _say(f"Next: {command('run', '--beam', 'flink', '--config', 'FILE')}")
+            _say("`make flink-down` stops the cluster.")
         elif options.action == "down":
             stopped = cluster.down()
             _say(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")

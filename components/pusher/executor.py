@@ -14,6 +14,7 @@ from tfx.utils import proto_utils
 from components.model_card.card import CARD_FILE
 from components.pusher import places
 from errors import ModelRefused
+from kindred.invocation import command
 
 PUSHED_PROPERTY = "pushed"
 DESTINATION_PROPERTY = "pushed_destination"
@@ -54,7 +55,7 @@ class Executor(executor.Executor):
         version = versions.newest_if_same(model)
         pushed_model.set_int_custom_property(REUSED_PROPERTY, int(version is not None))
         if version is None:
-            _refuse_withdrawn(versions.withdrawn_if_same(model), directory)
+            _refuse_withdrawn(versions.withdrawn_if_same(model), directory, _root(pushed_model))
             version = versions.publish(model, _card(input_dict))
             versions.retire(int(exec_properties["keep"]))
         self._MarkPushed(pushed_model, os.path.join(directory, str(version)), str(version))
@@ -67,10 +68,17 @@ def _card(input_dict: dict[str, list[types.Artifact]]) -> str | None:
     return os.path.join(artifact_utils.get_single_uri(input_dict["card"]), CARD_FILE)
 
 
-def _refuse_withdrawn(version: int | None, directory: str) -> None:
+def _root(output: types.Artifact) -> str:
+    """Returns the root of the pipeline's runs: TFX writes to ROOT/pipeline/NODE/KEY/EXECUTION."""
+    return os.path.dirname(str(output.uri).rsplit("/", 3)[0])
+
+
+def _refuse_withdrawn(version: int | None, directory: str, root: str) -> None:
     """Refuses a model that was rolled back, so that an unchanged run does not publish it again."""
     if version is not None:
+        to = directory if places.is_remote(directory) else os.path.relpath(directory, root)
+        undo = command("rollback", "--undo", "--root", root, *(["--to", to] if to != "serving" else []))
         raise ModelRefused(
             f"the same model was published as version {version} of {directory} and then rolled back. "
-            "Change the data or the pipeline file, or restore it with `kindred rollback --undo`"
+            f"Change the data or the pipeline file, or restore it with `{undo}`"
         )

@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from kindred.invocation import command
+
 DEFAULT_OUTPUT = Path("build/data/movielens")
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 1 << 20
@@ -91,7 +93,7 @@ def _advice(archive: Archive, error: Exception) -> str:
     return (
         f"download: cannot download {archive.url}: {error}. Nothing was written. If this machine is offline, "
         "download and unpack the archive elsewhere. If you already have a ratings file, run "
-        "`kindred run --config examples/movielens/pipeline.yaml --data PATH`."
+        f"`{command('run', '--config', 'examples/movielens/pipeline.yaml', '--data', 'PATH')}`."
     )
 
 

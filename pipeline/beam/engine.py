@@ -47,7 +47,7 @@ def check_root(settings: Beam, root: str) -> None:
     if settings.profile == "dataflow" and not is_remote(root):
         raise ConfigError(
             "beam.profile: runs on Dataflow are not supported yet. Dataflow workers access only gs://, but the root "
-            f"is a local directory ({root}). Use local, or flink with workers that can access it (docs/beam.md)"
+            f"is a local directory ({root}). Use local, or flink with workers that can access it"
         )
 
 

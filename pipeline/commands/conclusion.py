@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 
 from components.evaluator.rules import RuleResult
 from components.pair_example_gen.files import is_remote
+from kindred.invocation import command
 from pipeline.records.root import Root
 from pipeline.records.run_record import RunRecord
 from pipeline.running.local import RunOutcome
@@ -66,16 +66,21 @@ def _next_steps(outcome: RunOutcome, root: Root) -> list[str]:
     files += [f"  report    {_short(path)}" for path in _reports(outcome)]
     if is_remote(published):
         return [f"  model     {published}", *files]
-    serving = shlex.quote(_short((root.path / published).parent))
-    left, right = map(shlex.quote, record.frequent_pair)
+    serving = _short((root.path / published).parent)
+    left, right = record.frequent_pair
     return [
         f"  model     {_short(root.path / published)}",
         *files,
         "",
         "Next:",
-        f"  .venv/bin/kindred score --model {serving} {left} {right}",
-        f"  .venv/bin/kindred similar --model {serving} {left}",
+        f"  {command('score', '--model', serving, *_ids(left, right))}",
+        f"  {command('similar', '--model', serving, *_ids(left))}",
     ]
+
+
+def _ids(*ids: str) -> list[str]:
+    """Ids as arguments: `--` keeps one that begins with a dash from being read as an option."""
+    return ["--", *ids] if any(id_.startswith("-") for id_ in ids) else [*ids]
 
 
 def _short(path: Path) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import schemas
 from pipeline.config.sections.evaluate import default_rules
 
 # The curated schemas: of pairs with a score, and of pairs that are positives.
-SCHEMA, SCHEMA_OF_POSITIVES = (
-    Path(__file__).parents[2] / "schemas" / name for name in ("pairs.pbtxt", "positives.pbtxt")
-)
+SCHEMA, SCHEMA_OF_POSITIVES = (Path(schemas.__file__).with_name(name) for name in ("pairs.pbtxt", "positives.pbtxt"))
 
 _POSITIVES = {
     "score": {"center": "none", "scale": "none"},

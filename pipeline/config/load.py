@@ -115,12 +115,12 @@ def _with_profile(settings: Beam, profile: str | None) -> Beam:
     try:
         return Beam.model_validate(settings.model_dump(exclude_unset=True) | {"profile": profile})
     except pydantic.ValidationError as error:
-        raise ConfigError(f"--beam {profile}: beam.{faults.rule(error.errors()[0])}; see docs/beam.md") from None
+        raise ConfigError(f"--beam {profile}: beam.{faults.rule(error.errors()[0])}") from None
 
 
 def _validate(tree: dict[str, Any], source: str) -> PipelineConfig:
     try:
         return PipelineConfig.model_validate(tree)
     except pydantic.ValidationError as error:
-        found = dict.fromkeys(faults.describe(fault) for fault in error.errors())
+        found = dict.fromkeys(faults.describe(fault, PipelineConfig) for fault in error.errors())
         raise ConfigError("\n".join(f"{source}: {fault}" for fault in found)) from None

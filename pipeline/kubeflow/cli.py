@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from errors import ConfigError
+from kindred.invocation import command
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.client import Cluster
@@ -217,7 +218,9 @@ def _wait_for(cluster: Cluster, run_id: str, names: Mapping[str, str] | None) ->
         if names is not None:
             succeeded = following.follow(cluster, run_id, names, RunConsole(Console(stderr=True))) == "SUCCEEDED"
     except KeyboardInterrupt:
-        _say(f"no longer following; run {run_id} goes on, and `kindred submit --follow {run_id}` follows it again")
+        _say(
+            f"no longer following; run {run_id} goes on, and `{command('submit', '--follow', run_id)}` follows it again"
+        )
     finally:
         typer.echo(run_id)
     raise typer.Exit(0 if succeeded else 1)

@@ -86,7 +86,7 @@ class Cluster:
         except urllib3.exceptions.HTTPError as error:
             raise ServiceUnavailable(
                 f"{self.host}: cannot be reached to {what}: {_root_cause(error)}; check --host, and that the address "
-                "is that of Kubeflow Pipelines (docs/kubeflow.md)"
+                "is that of Kubeflow Pipelines"
             ) from None
         except ApiException as error:
             if error.status in _AWAY:

@@ -93,7 +93,7 @@ def wait_for(place: Metadata) -> metadata.ConnectionConfigType:
             if time.monotonic() + pause > deadline:
                 raise ServiceUnavailable(
                     f"ML Metadata at {_describe(place)} did not answer in {place.wait_seconds} s: {error}; "
-                    f"check that it is up, and kubeflow.metadata{_MYSQL_HINT if place.mysql else ''} (docs/kubeflow.md)"
+                    f"check that it is up, and kubeflow.metadata{_MYSQL_HINT if place.mysql else ''}"
                 ) from None
         else:
             return config

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from errors import ConfigError
+from kindred.invocation import command
 from pipeline.config import yaml_file
 from pipeline.kubeflow.parameters import check_value
 
@@ -54,7 +55,8 @@ def read_package(text: str, source: str) -> Package:
         )
     except (yaml.YAMLError, StopIteration, KeyError, TypeError, AttributeError):
         raise ConfigError(
-            f"{source}: not a package of Kubeflow Pipelines; `kindred compile --config F --output {source}` makes one"
+            f"{source}: not a package of Kubeflow Pipelines; "
+            f"`{command('compile', '--config', 'FILE', '--output', source)}` makes one"
         ) from None
 
 

@@ -21,8 +21,8 @@ SHARED_MODE = 0o2775
 
 _STORAGE_REFUSES = (
     "Next: the storage does not give the volume to group 0 (fsGroup). Give it group 0 and mode 2775 in "
-    "storage class or its access point, or run the job once with component root-owned-volume: docs/kubeflow.md, "
-    "section 2."
+    "storage class or its access point, or run the job once with the Kustomize component root-owned-volume, which is "
+    "next to its manifest."
 )
 _NEXT_STEPS = {
     errno.EROFS: "Next: mount the volume for writing, with access mode ReadWriteMany.",

@@ -13,8 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-PACKAGES = ("bootstrap", "compat", "components", "errors", "pipeline", "serving", "trainer")
-"""The packages of this program. They are siblings, in the repository and where the wheel is installed."""
+from kindred import PACKAGES
 
 LIBRARIES = (
     "apache-beam",

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compat.process import prepare
+from kindred import PACKAGES
 from pipeline.commands.doctor.check import ROOT, Check, install_again, repair_libraries, restore_code
 from pipeline.commands.doctor.child import is_of_the_c_library
-from pipeline.running.code_digest import PACKAGES, PROGRAMS, this_program
+from pipeline.running.code_digest import PROGRAMS, this_program
 
 if TYPE_CHECKING:
     from tfx.proto.orchestration import pipeline_pb2

@@ -120,7 +120,7 @@ def test_dataflow_is_refused(monkeypatch: pytest.MonkeyPatch, installed: bool) -
         check_engine(Beam(profile="dataflow", dataflow=DATAFLOW), ROOT)
     assert str(refused.value) == (
         "beam.profile: runs on Dataflow are not supported yet. Dataflow workers access only gs://, but the root "
-        f"is a local directory ({ROOT}). Use local, or flink with workers that can access it (docs/beam.md)"
+        f"is a local directory ({ROOT}). Use local, or flink with workers that can access it"
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.unit.pipeline.config.pipeline_files import refusal
 
 
@@ -20,3 +22,23 @@ def test_the_message_is_key_rule_and_value(folder: Path) -> None:
     source = folder / "pipeline.yaml"
     assert refusal(folder, tree) == f"{source}: data.split.eval_fraction: must be less than 1 (got 1)"
     assert refusal(folder, {"name": "films"}) == f"{source}: data.path: required, and missing"
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        ({"modle": {}}, "modle: unknown key; did you mean model?"),
+        ({"shema": "x"}, "shema: unknown key; did you mean schema?"),
+        ({"train": {"epoch": 3}}, "train.epoch: unknown key; did you mean epochs?"),
+        (
+            {"data": {"path": "d", "columns": {"user": "u"}}},
+            "columns.user: unknown key; choose one of left, right, ",
+        ),
+        ({"publish": {"canary": {"row": 1}}}, "publish.canary.row: unknown key; did you mean rows?"),
+        ({"evaluate": {"bless": [{"metric": "rmse", "bellow": 1}]}}, "bellow: unknown key; did you mean below?"),
+        ({"tune": {"parameters": {"train.epochs": {"min": 1, "max": 2, "skale": "log"}}}}, "did you mean scale?"),
+        ({"kubeflow": {"components": {"Trainer": {"cpus": "1"}}}}, "cpus: unknown key; did you mean cpu?"),
+    ],
+)
+def test_an_unknown_key_gets_the_closest_valid_one(folder: Path, tree: dict, words: str) -> None:
+    assert words in refusal(folder, {"name": "films", "data": {"path": "d"}, **tree})

@@ -48,8 +48,8 @@ def test_a_fixed_mode_does_not_fail_the_check(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("code", "step"),
     [
-        (errno.EACCES, "root-owned-volume: docs/kubeflow.md, section 2."),
-        (errno.EPERM, "root-owned-volume: docs/kubeflow.md, section 2."),
+        (errno.EACCES, "with the Kustomize component root-owned-volume,"),
+        (errno.EPERM, "with the Kustomize component root-owned-volume,"),
         (errno.EROFS, "ReadWriteMany"),
         (errno.ENOSPC, "more storage"),
         (errno.EDQUOT, "more storage"),

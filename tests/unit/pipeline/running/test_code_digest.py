@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
+from kindred import PACKAGES, entry
 from pipeline.running import code_digest
-from pipeline.running.code_digest import PACKAGES, SourceTree
+from pipeline.running.code_digest import SourceTree
 from tests import source_files
 from tests.source_files import REPOSITORY
 
@@ -182,14 +184,15 @@ def test_another_version_of_a_library_is_another_digest(
 
 def test_the_packages_are_those_of_the_wheel() -> None:
     text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
-    (listed,) = re.findall(r"^module-name = \[(.*)\]$", text, re.MULTILINE)
-    assert sorted(re.findall(r'"(\w+)"', listed)) == sorted(PACKAGES)
+    (listed,) = re.findall(r"^module-name = \[(.*?)\]$", text, re.MULTILINE | re.DOTALL)
+    assert re.findall(r'"(\w+)"', listed) == list(PACKAGES) == sorted(PACKAGES)
 
 
-def test_the_programs_are_those_of_the_wheel() -> None:
+def test_programs_run_the_modules_that_count_for_them() -> None:
     text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
     for program, module in code_digest.PROGRAMS.items():
-        assert f'{program} = "{module}:main"' in text
+        (function,) = re.findall(rf'^{program} = "kindred\.entry:(\w+)"$', text, re.MULTILINE)
+        assert f"from {module} import main as run" in inspect.getsource(getattr(entry, function))
 
 
 def test_no_name_of_a_module_is_put_together_at_run_time() -> None:

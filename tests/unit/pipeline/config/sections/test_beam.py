@@ -33,7 +33,7 @@ def refusal(folder: Path, section: Any, profile: str | None = None) -> str:
     ("section", "words"),
     [
         ({"profile": "moon"}, "beam.profile: must be 'local', 'flink', 'spark' or 'dataflow' (got 'moon')"),
-        ({"runner": "x"}, "beam.runner: unknown key; see docs/pipeline-file.md for the keys there are"),
+        ({"runner": "x"}, "beam.runner: unknown key; choose one of artifact_endpoint, "),
         ({"parallelism": 0}, "beam.parallelism: must be greater than 0 (got 0)"),
         ({"parallelism": "2"}, "beam.parallelism: must be a valid integer (got '2')"),
         ({"start_seconds": 0}, "beam.start_seconds: must be greater than 0 (got 0)"),

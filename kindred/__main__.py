@@ -1,0 +1,5 @@
+"""`python -m kindred`."""
+
+from kindred.entry import main
+
+main()

@@ -1,0 +1,58 @@
+"""The entry points of the commands. They check first that Python finds this program's own packages.
+
+The packages have common names. Another `pipeline` in a directory of PYTHONPATH would hide ours, and the import would
+fail with a traceback that does not say why.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from kindred import PACKAGES
+
+
+def main() -> None:
+    """Runs the command `kindred`."""
+    _require_own_packages()
+    from pipeline.cli import main as run
+
+    run()
+
+
+def serve_models() -> None:
+    """Runs the command `kindred-model-server`."""
+    _require_own_packages()
+    from serving.model_server.main import main as run
+
+    run()
+
+
+def _require_own_packages() -> None:
+    """Ends the process with a sentence and exit code 2 if Python would import other packages than ours."""
+    folder = Path(__file__).resolve().parents[1]
+    for name in PACKAGES:
+        found = _location(name)
+        if found is None:
+            _refuse(f"{folder / name} is missing. Install Kindred again.")
+        elif found != folder / name:
+            _refuse(
+                f"{found} hides the package {name} of Kindred, because Python looks in {found.parent} first. "
+                f"Rename it, remove that directory from PYTHONPATH, or start in another directory."
+            )
+
+
+def _location(package: str) -> Path | None:
+    """The directory, or the file of a single module, that Python would import as `package`."""
+    spec = find_spec(package)
+    if spec is None:
+        return None
+    if spec.submodule_search_locations:
+        return Path(next(iter(spec.submodule_search_locations))).resolve()
+    return Path(spec.origin).resolve() if spec.origin else None
+
+
+def _refuse(sentence: str) -> None:
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(2)
