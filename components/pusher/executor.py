@@ -79,6 +79,6 @@ def _refuse_withdrawn(version: int | None, directory: str, root: str) -> None:
         to = directory if places.is_remote(directory) else os.path.relpath(directory, root)
         undo = command("rollback", "--undo", "--root", root, *(["--to", to] if to != "serving" else []))
         raise ModelRefused(
-            f"the same model was published as version {version} of {directory} and then rolled back. "
+            f"the same model, version {version} of {directory}, was rolled back. "
             f"Change the data or the pipeline file, or restore it with `{undo}`"
         )
