@@ -121,9 +121,15 @@ def _ours(inputs: dict[str, Any], outputs: dict[str, Any]) -> float:
     from components.evaluator.executor import Executor
     from components.evaluator.rules import Rule
     from components.evaluator.settings import EvaluationSettings
+    from components.evaluator.slices import SLICES
 
-    settings = EvaluationSettings((Rule("rmse", better_than="baseline"), Rule("auc", better_than="biases")))
-    return _timed(lambda: Executor().Do(inputs, outputs, {"settings": settings.to_json()}))
+    settings = EvaluationSettings(
+        rules=(Rule(metric="rmse", better_than="baseline"), Rule(metric="auc", better_than="biases")),
+        are_defaults=False,
+        scored=True,
+        slices=SLICES,
+    )
+    return _timed(lambda: Executor().Do(inputs, outputs, {"settings": settings.model_dump_json()}))
 
 
 def _theirs(inputs: dict[str, Any], outputs: dict[str, Any]) -> float:

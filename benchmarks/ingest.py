@@ -72,7 +72,7 @@ def _run_component(component: str, data: Path) -> dict[str, float]:
     from pipeline.beam import profiles
     from pipeline.config.sections.beam import Beam
 
-    settings = Settings(Layout("csv", "left_id", "right_id", "score"), "pair", 0.1, 0.0)
+    settings = Settings(Layout("csv", "left_id", "right_id", "score"), "pair", 0.1, 0.0, "keep", 1024)
     with tempfile.TemporaryDirectory() as root:
         node = PairExampleGen(str(data), "*", settings) if component == _OURS else CsvExampleGen(input_base=str(data))
         graph = Pipeline(

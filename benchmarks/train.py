@@ -132,7 +132,9 @@ def _train(rows: int, entities: int, memory: int) -> dict[str, float]:
         before = _resident()
         sizes = TableSizes(entities // 2, entities // 2)
         settings = TrainSettings(epochs=3, batch_size=_BATCH, early_stopping=None)
-        network, _ = fitting.fit(pairs, sizes, ModelSettings(dimension=_DIMENSION, bias=False), settings)
+        network, _ = fitting.fit(
+            pairs, sizes, ModelSettings(dimension=_DIMENSION, bias=False, regularization=0.0), settings
+        )
         peak = _peak()
     tables = sum(int(variable.numpy().nbytes) for variable in network.variables)
     state = tables + entities * _FLOAT  # one accumulator per row

@@ -8,6 +8,7 @@ PACKAGES = (
     "kindred",
     "pipeline",
     "schemas",
+    "sections",
     "serving",
     "trainer",
 )

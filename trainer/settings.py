@@ -1,119 +1,124 @@
-"""What the graph tells preprocessing and training: plain frozen dataclasses that cross process borders as JSON.
-
-The pipeline file is validated by `pipeline.config`; these carry the part of it that the trainer needs, so that nothing
-here depends on the floor above.
-"""
+"""The sections of a pipeline file that preprocessing and training use: `encode`, `score`, `model` and `train`."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
 import functools
 import operator
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import Field, StrictBool, StrictInt
+
+from sections import Number, PositiveInt, Section
 
 
-@dataclasses.dataclass(frozen=True)
-class EncodeSettings:
-    """How entity ids become rows of an embedding table (section `encode` of the pipeline file)."""
+class EncodeSettings(Section):
+    """Section `encode`: how entity ids become rows of an embedding table."""
 
-    min_count: int = 1
-    max_vocabulary: int | None = None
-    oov_buckets: int = 1
-    oov_hashes: int = 1
-    shared: bool = False
+    min_count: PositiveInt = 1
+    max_vocabulary: PositiveInt | None = None
+    oov_buckets: PositiveInt = 1
+    oov_hashes: PositiveInt = 1
+    shared: StrictBool = False
+
+    @pydantic.model_validator(mode="after")
+    def _hashes_that_differ(self) -> EncodeSettings:
+        if self.oov_hashes > self.oov_buckets:
+            raise ValueError(
+                f"oov_hashes: at most oov_buckets, the rows they choose from (got {self.oov_hashes} with "
+                f"{self.oov_buckets}); raise oov_buckets, best to about the number of ids out of the vocabulary"
+            )
+        return self
 
 
-@dataclasses.dataclass(frozen=True)
-class ScoreSettings:
-    """How raw scores become signed labels: label = (score - center) / scale (section `score`)."""
+class ScoreSettings(Section):
+    """Section `score`: how raw scores become signed labels, (score - center) / scale."""
 
     center: Literal["mean", "midpoint", "none"] = "mean"
     scale: Literal["std", "none"] = "none"
 
 
-Objective = Literal["regression", "logistic", "softmax", "pairwise", "ials"]
+class NegativeSettings(Section):
+    """Section `model.negatives`: which pairs stand for negatives where the data hold positives only."""
 
-
-@dataclasses.dataclass(frozen=True)
-class NegativeSettings:
-    """Which pairs are taken for negatives where the data hold positives only (section `model.negatives`)."""
-
-    count: int = 4
+    count: PositiveInt = 4
     sampling: Literal["uniform", "popularity"] = "uniform"
 
 
-@dataclasses.dataclass(frozen=True)
-class AlsSettings:
-    """How least squares is solved (section `train.als`)."""
+class ModelSettings(Section):
+    """Section `model`: the shape of the model, what it minimizes, and its penalty."""
 
-    copies: int = 1
-    ridge: float | None = None
-    frequency_exponent: float = 1.0
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelSettings:
-    """The shape of the model, what it minimises, and its penalty (section `model`)."""
-
-    dimension: int = 64
-    bias: bool = True
-    objective: Objective = "regression"
-    regularization: float = 0.0
-    initial_scale: float = 0.1
-    normalize: bool = False
-    temperature: float = 1.0
+    dimension: PositiveInt = 64
+    bias: StrictBool = True
+    objective: Literal["regression", "logistic", "softmax", "pairwise", "ials"] = "regression"
+    regularization: Annotated[Number, Field(ge=0)] = 0.02
+    initial_scale: Annotated[Number, Field(gt=0)] = 0.1
+    normalize: StrictBool = False
+    temperature: Annotated[Number, Field(gt=0)] = 1.0
     negatives: NegativeSettings = NegativeSettings()
-    unobserved_weight: float = 0.1
+    unobserved_weight: Annotated[Number, Field(gt=0)] = 0.1
+
+    @pydantic.model_validator(mode="after")
+    def _temperature_of_logits(self) -> ModelSettings:
+        if self.temperature != 1 and self.objective not in ("logistic", "softmax", "pairwise"):
+            raise ValueError(f"temperature goes with logistic, softmax and pairwise, not with {self.objective}")
+        return self
 
 
-@dataclasses.dataclass(frozen=True)
-class EarlyStoppingSettings:
-    """When training ends before its last epoch: no better loss for `patience` epochs on rows held out of train."""
+class EarlyStoppingSettings(Section):
+    """Section `train.early_stopping`: no better loss for `patience` epochs on held-out rows of train ends training."""
 
-    validation_fraction: float = 0.05
-    patience: int = 2
-    min_delta: float = 0.0
+    validation_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.05
+    patience: PositiveInt = 2
+    min_delta: Annotated[Number, Field(ge=0)] = 0.0
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainSettings:
-    """How the model is fitted (section `train`)."""
+class AlsSettings(Section):
+    """Section `train.als`: how least squares is solved.
 
-    epochs: int = 20
-    batch_size: int = 8192
+    `copies` and `ridge` are for scored pairs, `frequency_exponent` is for positives.
+    """
+
+    copies: PositiveInt = 1
+    ridge: Annotated[Number, Field(gt=0)] | None = None
+    frequency_exponent: Annotated[Number, Field(ge=0, le=2)] = 1.0
+
+
+class TrainSettings(Section):
+    """Section `train`: how the model is fitted."""
+
+    epochs: PositiveInt = 20
+    batch_size: PositiveInt = 8192
     optimizer: Literal["adagrad", "adam", "sgd", "als"] = "adagrad"
-    learning_rate: float = 0.1
+    learning_rate: Annotated[Number, Field(gt=0)] = 0.1
     early_stopping: EarlyStoppingSettings | None = EarlyStoppingSettings()
-    seed: int = 1
-    data_memory_mb: int = 2048
+    # NumPy's generator, which Keras seeds too, takes 32 bits.
+    seed: Annotated[StrictInt, Field(ge=0, lt=2**32)] = 1
+    data_memory_mb: PositiveInt = 2048
     devices: Literal["one", "all", "workers"] = "one"
     als: AlsSettings = AlsSettings()
-    warm_start: bool = False
+    warm_start: StrictBool = False
 
 
-def transform_settings(custom_config: dict[str, Any]) -> tuple[EncodeSettings, ScoreSettings]:
+def transform_settings(custom_config: Mapping[str, Any]) -> tuple[EncodeSettings, ScoreSettings]:
     """The settings of preprocessing, from the `custom_config` of the Transform node."""
-    return EncodeSettings(**custom_config["encode"]), ScoreSettings(**custom_config["score"])
+    return EncodeSettings.model_validate(custom_config["encode"]), ScoreSettings.model_validate(custom_config["score"])
 
 
-def training_settings(custom_config: dict[str, Any]) -> tuple[EncodeSettings, ModelSettings, TrainSettings]:
+def training_settings(custom_config: Mapping[str, Any]) -> tuple[EncodeSettings, ModelSettings, TrainSettings]:
     """The settings of training, from the `custom_config` of the Trainer node."""
-    model, train = dict(custom_config["model"]), dict(custom_config["train"])
-    negatives, stopping, als = model.pop("negatives"), train.pop("early_stopping"), train.pop("als")
     return (
-        EncodeSettings(**custom_config["encode"]),
-        ModelSettings(negatives=NegativeSettings(**negatives), **model),
-        TrainSettings(
-            early_stopping=EarlyStoppingSettings(**stopping) if stopping else None, als=AlsSettings(**als), **train
-        ),
+        EncodeSettings.model_validate(custom_config["encode"]),
+        ModelSettings.model_validate(custom_config["model"]),
+        TrainSettings.model_validate(custom_config["train"]),
     )
 
 
-def with_values(custom_config: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def with_values(custom_config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """`custom_config` with other settings at the dotted keys of `values`, such as `train.learning_rate`."""
-    changed = copy.deepcopy(custom_config)
+    changed = dict(copy.deepcopy(custom_config))
     for key, value in values.items():
         *path, name = key.split(".")
         functools.reduce(operator.getitem, path, changed)[name] = value

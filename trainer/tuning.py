@@ -128,14 +128,24 @@ def search_space(space: dict[str, dict[str, Any]]) -> keras_tuner.HyperParameter
     parameters = keras_tuner.HyperParameters()
     for key, parameter in space.items():
         if "choices" in parameter:
-            choices = parameter["choices"]
-            is_real = any(isinstance(choice, float) for choice in choices)
-            parameters.Choice(key, [float(choice) for choice in choices] if is_real else choices, ordered=False)
+            _add_choices(parameters, key, parameter["choices"])
         else:
             least, most = parameter["min"], parameter["max"]
             of_kind = parameters.Int if isinstance(least, int) and isinstance(most, int) else parameters.Float
             of_kind(key, least, most, sampling=parameter["scale"])
     return parameters
+
+
+def _add_choices(parameters: keras_tuner.HyperParameters, key: str, choices: list[Any]) -> None:
+    """Adds a choice whose values keep their type. KerasTuner's `Choice` would make integers of booleans."""
+    if isinstance(choices[0], bool):
+        if len(choices) == 1:
+            parameters.Fixed(key, choices[0])
+        else:
+            parameters.Boolean(key)
+        return
+    is_real = any(isinstance(choice, float) for choice in choices)
+    parameters.Choice(key, [float(choice) for choice in choices] if is_real else choices, ordered=False)
 
 
 def _directory(fn_args: FnArgs) -> str:

@@ -8,7 +8,7 @@ from tfx.types import component_spec, standard_artifacts
 
 from components.artifacts import GateDecision
 from components.data_gate.executor import Executor
-from components.data_gate.rules import GateSettings
+from components.data_gate.settings import GateSettings
 
 
 class DataGateSpec(types.ComponentSpec):
@@ -55,7 +55,7 @@ class DataGate(base_component.BaseComponent):
                 statistics=statistics,
                 anomalies=anomalies,
                 last_decision=last_decision,
-                settings=settings.to_json(),
+                settings=settings.model_dump_json(),
                 accept_reason=accept_reason,
                 decision=types.Channel(type=GateDecision),
             )

@@ -14,7 +14,8 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
 from components.data_gate import rules
-from components.data_gate.rules import Check, GateSettings
+from components.data_gate.rules import Check
+from components.data_gate.settings import GateSettings
 from components.examples import read_batches, split_files
 from components.pair_statistics.distribution import Distribution
 from components.pair_statistics.executor import read_split
@@ -45,7 +46,9 @@ class Executor(base_executor.BaseExecutor):
         splits = read_splits(statistics)
         reference = _last_accepted(input_dict)
         anomalies = artifact_utils.get_single_instance(input_dict["anomalies"])
-        checks = list(_checks(splits, anomalies, reference, GateSettings.from_json(exec_properties["settings"])))
+        checks = list(
+            _checks(splits, anomalies, reference, GateSettings.model_validate_json(exec_properties["settings"]))
+        )
         broken = [check for check in checks if not check.ok]
         reason = exec_properties.get("accept_reason") or ""
         if broken and not reason:

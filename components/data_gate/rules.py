@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,32 +11,11 @@ import pyarrow.compute as pc
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components.data_gate import drift
+from components.data_gate.settings import GateSettings
 from components.pair_statistics.distribution import Distribution, merge
 
 # Below so many rows a split is too small for its score distribution to say anything about the other's.
 _ROWS_FOR_SKEW = 1000
-
-
-@dataclasses.dataclass(frozen=True)
-class GateSettings:
-    """The bounds of the gate (section `validate` of the pipeline file); a bound of None switches its rule off."""
-
-    min_rows: int = 10
-    min_entities: int = 2
-    max_entity_share: float | None = 0.9
-    max_score_skew: float | None = 0.2
-    max_unseen_share: float | None = 0.5
-    max_entity_distance: float | None = 0.2
-    max_score_divergence: float | None = 0.2
-
-    def to_json(self) -> str:
-        """JSON that `from_json` reads back; equal settings give equal text."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> GateSettings:
-        """Reads what `to_json` wrote."""
-        return cls(**json.loads(text))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -63,7 +63,7 @@ class PairEvaluator(base_component.BaseComponent):
                 model=model,
                 baseline_model=baseline_model,
                 ranking=ranking,
-                settings=settings.to_json(),
+                settings=settings.model_dump_json(),
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),
             )

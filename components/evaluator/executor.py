@@ -45,7 +45,7 @@ class Executor(base_executor.BaseExecutor):
 
         The worst pairs have the largest errors. Without scores, they are the positives with the lowest predictions.
         """
-        settings = EvaluationSettings.from_json(exec_properties["settings"])
+        settings = EvaluationSettings.model_validate_json(exec_properties["settings"])
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
         figures: list[Figure] = []
         facts: dict[str, Any] = {"default_rules": settings.are_defaults}

@@ -4,30 +4,63 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+
+import pydantic
+from pydantic import AfterValidator, StrictStr
 
 from components.evaluator.figures import BIASES, LAST_BLESSED, MEAN, POPULARITY, Figure, find
-from components.evaluator.names import ERRORS, is_ranking
+from components.evaluator.names import ERRORS, check_metric, check_slice, is_ranking
+from components.evaluator.slices import OVERALL, SLICES
+from sections import Number, Section
 
+Metric = Annotated[StrictStr, AfterValidator(check_metric)]
 Other = Literal["baseline", "biases", "popularity", "last_blessed"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Rule:
-    """A condition on a metric, on all rows or on a slice. Exactly one bound is set.
+class Rule(Section):
+    """A condition on a metric, on all rows or on a slice, that a model must meet. Exactly one bound is set.
 
     `below` and `above` are strict. `better_than` a baseline requires an advantage greater than `margin`. `better_than:
     last_blessed` requires an advantage of at least `margin`: 0 means no worse, and a negative margin allows a loss of
-    that
-    size. Lower is better for `rmse`, `mae` and `calibration`. Higher is better for all other metrics.
+    that size. Lower is better for `rmse`, `mae` and `calibration`. Higher is better for all other metrics.
     """
 
-    metric: str
-    below: float | None = None
-    above: float | None = None
+    metric: Metric
+    slice: Literal[SLICES] | None = None  # type: ignore[valid-type]
+    below: Number | None = None
+    above: Number | None = None
     better_than: Other | None = None
-    margin: float = 0.0
-    slice: str = ""
+    margin: Number | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _one_bound(self) -> Rule:
+        bounds = [self.below is not None, self.above is not None, self.better_than is not None]
+        if sum(bounds) != 1:
+            raise ValueError("a rule has exactly one of below, above, better_than")
+        if self.margin is not None and self.better_than is None:
+            raise ValueError("margin goes with better_than only")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _measured(self) -> Rule:
+        if self.slice is not None:
+            check_slice(self.metric, self.slice)
+        if self.metric.startswith("coverage"):
+            raise ValueError("coverage is reported, and no rule can use it: it has no interval")
+        if self.better_than == ("biases" if is_ranking(self.metric) else "popularity"):
+            raise ValueError(f"better_than: {self.better_than} is no baseline of {self.metric}")
+        return self
+
+    @property
+    def of_slice(self) -> str:
+        """The slice as figures name it. Without one it is all rows."""
+        return self.slice or OVERALL
+
+    @property
+    def advantage(self) -> float:
+        """The required advantage; 0 without a margin."""
+        return self.margin or 0.0
 
     @property
     def other(self) -> str | None:
@@ -46,10 +79,10 @@ class Rule:
             MEAN: "constant-mean baseline", BIASES: "biases alone", POPULARITY: "popularity baseline",
             LAST_BLESSED: "last blessed model",
         }[str(self.other)]  # fmt: skip
-        if self.margin > 0:
-            return f"{subject} better than {other} by {self.margin:g}"
-        if self.margin < 0:
-            return f"{subject} at most {-self.margin:g} worse than {other}"
+        if self.advantage > 0:
+            return f"{subject} better than {other} by {self.advantage:g}"
+        if self.advantage < 0:
+            return f"{subject} at most {-self.advantage:g} worse than {other}"
         return f"{subject} {'no worse' if self.other == LAST_BLESSED else 'better'} than {other}"
 
 
@@ -116,7 +149,7 @@ def judge(rules: Sequence[Rule], figures: Sequence[Figure]) -> list[RuleResult]:
     Raises:
       KeyError: the figure of a rule is missing.
     """
-    return [_judge(rule, find(figures, rule.metric, rule.slice)) for rule in rules]
+    return [_judge(rule, find(figures, rule.metric, rule.of_slice)) for rule in rules]
 
 
 def _judge(rule: Rule, figure: Figure) -> RuleResult:
@@ -136,7 +169,7 @@ def _bound(rule: Rule, other: float | None) -> float | None:
         return rule.below if rule.below is not None else rule.above
     if other is None:
         return None
-    return other - rule.margin if rule.metric in ERRORS else other + rule.margin
+    return other - rule.advantage if rule.metric in ERRORS else other + rule.advantage
 
 
 def _holds(rule: Rule, value: float, bound: float) -> bool:

@@ -57,7 +57,7 @@ def _metrics(figures: Iterable[Figure], slice_: str) -> metrics_for_slice_pb2.Me
 def _validation(verdict: Verdict, rules: Sequence[Rule]) -> validation_result_pb2.ValidationResult:
     validation = validation_result_pb2.ValidationResult(validation_ok=verdict.blessed)
     broken = [(rule, result) for rule, result in zip(rules, verdict.rules, strict=True) if not result.ok]
-    by_slice = itertools.groupby(sorted(broken, key=lambda pair: pair[0].slice), key=lambda pair: pair[0].slice)
+    by_slice = itertools.groupby(sorted(broken, key=lambda pair: pair[0].of_slice), key=lambda pair: pair[0].of_slice)
     for slice_, pairs in by_slice:
         of_slice = validation.metric_validations_per_slice.add(slice_key=_slice_key(slice_))
         for rule, result in pairs:

@@ -67,7 +67,7 @@ class ModelCard(base_component.BaseComponent):
                 model=model,
                 model_run=model_run,
                 evaluation=evaluation,
-                settings=settings.to_json(),
+                settings=settings.model_dump_json(),
                 hyperparameters=hyperparameters,
                 card=types.Channel(type=artifacts.ModelCard),
             )

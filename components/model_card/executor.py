@@ -37,7 +37,7 @@ class Executor(base_executor.BaseExecutor):
     ) -> None:
         """Writes `model_card.md`."""
         uris = {key: artifact_utils.get_single_uri(artifacts) for key, artifacts in input_dict.items() if artifacts}
-        settings = CardSettings.from_json(exec_properties["settings"])
+        settings = CardSettings.model_validate_json(exec_properties["settings"])
         settings = settings.with_values(_tuned(uris.get("hyperparameters")))
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         train = distribution.read(os.path.join(uris["statistics"], "distributions", "train"))

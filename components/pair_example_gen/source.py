@@ -77,8 +77,8 @@ class Settings:
     split_by: Literal["pair", "left", "time"]
     eval_fraction: float
     max_quarantined_fraction: float
-    duplicates: Literal["keep", "last", "mean", "refuse"] = "keep"
-    max_id_bytes: int = 1024
+    duplicates: Literal["keep", "last", "mean", "refuse"]
+    max_id_bytes: int
     score_min: float | None = None
     score_max: float | None = None
 

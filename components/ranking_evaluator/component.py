@@ -55,7 +55,7 @@ class RankingEvaluator(base_component.BaseComponent):
                 transform_graph=transform_graph,
                 model=model,
                 baseline_model=baseline_model,
-                settings=settings.to_json(),
+                settings=settings.model_dump_json(),
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
             )
         )

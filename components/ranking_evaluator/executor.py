@@ -39,7 +39,7 @@ class Executor(base_executor.BaseExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         """Writes `ranking.json`: the metrics of the candidate, of popularity, and of any last blessed model."""
-        settings = RankingSettings.from_json(exec_properties["settings"])
+        settings = RankingSettings.model_validate_json(exec_properties["settings"])
         pairs = coded_pairs.read(artifact_utils.get_single_uri(input_dict["examples"]))
         center = 0.0
         if pairs.eval.score is not None:

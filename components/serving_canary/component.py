@@ -44,7 +44,7 @@ class ServingCanary(base_component.BaseComponent):
                 model=model,
                 examples=examples,
                 model_blessing=blessing,
-                settings=settings.to_json(),
+                settings=settings.model_dump_json(),
                 blessing=types.Channel(type=standard_artifacts.InfraBlessing),
             )
         )

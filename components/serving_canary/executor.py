@@ -45,7 +45,7 @@ class Executor(base_executor.BaseExecutor):
         if not model_utils.is_model_blessed(artifact_utils.get_single_instance(input_dict["model_blessing"])):
             _bless(blessing, 0)
             return
-        settings = CanarySettings.from_json(exec_properties["settings"])
+        settings = CanarySettings.model_validate_json(exec_properties["settings"])
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         model = artifact_utils.get_single_instance(input_dict["model"])
         path = path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))

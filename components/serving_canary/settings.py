@@ -1,24 +1,20 @@
-"""What the canary is told by the pipeline file."""
+"""Section `publish.canary`: how a candidate is tried while it is served, before it is published."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
+from typing import Annotated
+
+from pydantic import Field
+
+from sections import Number, PositiveInt, Section
 
 
-@dataclasses.dataclass(frozen=True)
-class CanarySettings:
-    """How many eval rows are asked, the bound on the latency of a single request, and how long a start may take."""
+class CanarySettings(Section):
+    """How many eval rows are asked, the bound on the latency of a single request, and how long a start may take.
 
-    rows: int = 64
-    max_p99_ms: float | None = None
-    start_seconds: float = 120.0
+    The canary cannot be switched off.
+    """
 
-    def to_json(self) -> str:
-        """For an execution property."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> CanarySettings:
-        """The inverse of `to_json`."""
-        return cls(**json.loads(text))
+    rows: PositiveInt = 64
+    max_p99_ms: Annotated[Number, Field(gt=0)] | None = None
+    start_seconds: Annotated[Number, Field(gt=0)] = 120.0

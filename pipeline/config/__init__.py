@@ -7,16 +7,13 @@ from pipeline.config.defaults import SCHEMA, SCHEMA_OF_POSITIVES
 from pipeline.config.ingest import candidates_layout, ingest_settings
 from pipeline.config.load import build_config, load_config
 from pipeline.config.pipeline_file import PipelineConfig
-from pipeline.config.sections.evaluate import BlessingRule, default_rules
 
 __all__ = [
     "SCHEMA",
     "SCHEMA_OF_POSITIVES",
-    "BlessingRule",
     "PipelineConfig",
     "build_config",
     "candidates_layout",
-    "default_rules",
     "ingest_settings",
     "load_config",
 ]

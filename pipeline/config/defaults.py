@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import schemas
-from pipeline.config.sections.evaluate import default_rules
+from components.evaluator.settings import default_rules
 
 # The curated schemas: of pairs with a score, and of pairs that are positives.
 SCHEMA, SCHEMA_OF_POSITIVES = (Path(schemas.__file__).with_name(name) for name in ("pairs.pbtxt", "positives.pbtxt"))

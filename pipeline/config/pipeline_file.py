@@ -7,19 +7,16 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import Field, StrictStr
 
+from components.data_gate.settings import GateSettings
+from components.evaluator.settings import EvaluateSettings
 from pipeline.config import defaults, rules
-from pipeline.config.sections.base import Section
 from pipeline.config.sections.beam import Beam
 from pipeline.config.sections.data import Data
-from pipeline.config.sections.encode import Encode
-from pipeline.config.sections.evaluate import Evaluate
 from pipeline.config.sections.kubeflow import Kubeflow
-from pipeline.config.sections.model import Model
 from pipeline.config.sections.publish import Publish
-from pipeline.config.sections.score import Score
-from pipeline.config.sections.train import Train
 from pipeline.config.sections.tune import Tune
-from pipeline.config.sections.validate import Validate
+from sections import Section
+from trainer.settings import EncodeSettings, ModelSettings, ScoreSettings, TrainSettings
 
 
 class PipelineConfig(Section):
@@ -28,13 +25,13 @@ class PipelineConfig(Section):
     name: Annotated[StrictStr, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
     data: Data
     schema_path: Annotated[StrictStr, Field(alias="schema")] = str(defaults.SCHEMA)
-    validate_: Annotated[Validate, Field(alias="validate")] = Validate()
-    encode: Encode = Encode()
-    score: Score = Score()
-    model: Model = Model()
-    train: Train = Train()
+    validate_: Annotated[GateSettings, Field(alias="validate")] = GateSettings()
+    encode: EncodeSettings = EncodeSettings()
+    score: ScoreSettings = ScoreSettings()
+    model: ModelSettings = ModelSettings()
+    train: TrainSettings = TrainSettings()
     tune: Tune | None = None
-    evaluate: Evaluate = Evaluate()
+    evaluate: EvaluateSettings = EvaluateSettings()
     publish: Publish = Publish()
     beam: Beam = Beam()
     kubeflow: Kubeflow = Kubeflow()

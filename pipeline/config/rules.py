@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from components.evaluator.names import is_ranking
+from components.evaluator.settings import EvaluateSettings
 from pipeline.config.sections.data import Columns
-from pipeline.config.sections.encode import Encode
-from pipeline.config.sections.evaluate import Evaluate
-from pipeline.config.sections.model import Model
-from pipeline.config.sections.score import Score
-from pipeline.config.sections.train import Train
+from trainer.settings import EncodeSettings, ModelSettings, ScoreSettings, TrainSettings
 
 
-def what_least_squares_can(encode: Encode, model: Model, train: Train) -> None:
+def what_least_squares_can(encode: EncodeSettings, model: ModelSettings, train: TrainSettings) -> None:
     """Alternating least squares solves two objectives, and some settings are not for it."""
     objective, als = model.objective, train.optimizer == "als"
     if objective == "ials" and not als:
@@ -41,7 +38,7 @@ def what_least_squares_can(encode: Encode, model: Model, train: Train) -> None:
             raise ValueError(f"{key}: not with train.optimizer als: {why}")
 
 
-def objective_of_labels(columns: Columns, score: Score, model: Model) -> None:
+def objective_of_labels(columns: Columns, score: ScoreSettings, model: ModelSettings) -> None:
     """Some objectives need scores, the others take every pair for a positive."""
     objective, scored = model.objective, columns.score is not None
     if not scored and objective == "regression":
@@ -54,11 +51,11 @@ def objective_of_labels(columns: Columns, score: Score, model: Model) -> None:
             f"model.objective: {objective} takes every pair for a positive, whatever its score: leave "
             "data.columns.score out (confidences go to data.columns.weight), or use regression or logistic"
         )
-    if not scored and score != Score(center="none", scale="none"):
+    if not scored and score != ScoreSettings(center="none", scale="none"):
         raise ValueError("score: without data.columns.score there is nothing to center or scale; leave it out")
 
 
-def metrics_of_labels(columns: Columns, evaluate: Evaluate) -> None:
+def metrics_of_labels(columns: Columns, evaluate: EvaluateSettings) -> None:
     """Without scores there are rankings alone to measure."""
     of_scores = [metric for metric in evaluate.all_metrics if not is_ranking(metric)]
     if of_scores and columns.score is None:

@@ -28,7 +28,6 @@ from pipeline.running import graph
 from pipeline.running.nodes import NodeResult
 from trainer import features
 from trainer.run_fn import HISTORY_FILE
-from trainer.settings import ModelSettings
 from trainer.training.fitting import monitored
 from trainer.training.warm_start import WARM_START_FILE
 
@@ -109,7 +108,7 @@ def _tuning(record: RunRecord, config: PipelineConfig, root: Root, result: NodeR
         {"trial": int(trial["trial_id"]), "score": trial["score"], "settings": {key: trial[key] for key in keys}}
         for trial in json.loads(results.read_text(encoding="utf-8"))
     ]
-    measure = monitored(ModelSettings(objective=config.model.objective))
+    measure = monitored(config.model)
     record.tuning = {"measure": measure, "asked": config.tune.trials, "trials": trials}
     best = ", ".join(f"{key} {_figure(value)}" for key, value in trials[0]["settings"].items())
     failed = "" if len(trials) == config.tune.trials else f" of {config.tune.trials}"

@@ -20,11 +20,9 @@ from tfx.types import standard_artifacts
 from components.artifacts import GateDecision
 from components.base_model.strategy import EXAMPLES, LatestBlessedOfEarlierExamples
 from components.data_gate.component import DataGate
-from components.data_gate.rules import GateSettings
 from components.data_gate.strategy import DECISION, STATISTICS, LastAcceptedOtherData
 from components.evaluator.component import PairEvaluator
 from components.evaluator.names import is_ranking
-from components.evaluator.rules import Rule
 from components.evaluator.settings import EvaluationSettings
 from components.latest_blessed.strategy import BLESSING, CANDIDATE, MODEL, LatestBlessedOtherModel
 from components.model_card.component import ModelCard
@@ -39,9 +37,8 @@ from components.pusher.component import VersionPusher
 from components.ranking_evaluator.component import RankingEvaluator
 from components.ranking_evaluator.settings import Candidates, RankingSettings
 from components.serving_canary.component import ServingCanary
-from components.serving_canary.settings import CanarySettings
 from pipeline.beam import profiles
-from pipeline.config import BlessingRule, PipelineConfig, candidates_layout, ingest_settings
+from pipeline.config import PipelineConfig, candidates_layout, ingest_settings
 from pipeline.records.root import Root
 from pipeline.running.code_digest import this_program
 from pipeline.running.node_code import add_code
@@ -111,15 +108,6 @@ def compile_graph(graph: Pipeline, run_id: str) -> pipeline_pb2.Pipeline:
     return compiled
 
 
-def blessing_rules(config: PipelineConfig) -> list[Rule]:
-    """Section `evaluate.bless` as the Evaluator judges it."""
-    return [_rule(rule) for rule in config.evaluate.bless]
-
-
-def _rule(rule: BlessingRule) -> Rule:
-    return Rule(rule.metric, rule.below, rule.above, rule.better_than, rule.margin or 0.0, rule.slice or "")
-
-
 def _example_gen(config: PipelineConfig) -> PairExampleGen:
     base, pattern = split_path(config.data.path)
     return PairExampleGen(base, pattern, ingest_settings(config, score_domain(config.schema_path)))
@@ -142,7 +130,7 @@ def _validation(
         statistics.outputs["statistics"],
         validator.outputs["anomalies"],
         last_accepted.outputs[DECISION],
-        GateSettings(**config.validate_.model_dump(exclude={"max_statistics_rows"})),
+        config.validate_,
         accept_reason,
     )
     return statistics, schema, validator, last_accepted, gate
@@ -247,13 +235,13 @@ def _ranking_evaluator(
         return None
     candidates, path = None, config.evaluate.candidates
     if path is not None:
-        candidates = Candidates(path, candidates_layout(config), str(files.fingerprint(path)))
+        candidates = Candidates(path=path, layout=candidates_layout(config), fingerprint=str(files.fingerprint(path)))
     return RankingEvaluator(
         examples=example_gen.outputs["examples"],
         transform_graph=transform.outputs["transform_graph"],
         model=trained.outputs["model"],
         baseline_model=resolver.outputs[MODEL],
-        settings=RankingSettings(metrics, config.evaluate.measured_slices, candidates),
+        settings=RankingSettings(metrics=metrics, slices=config.evaluate.measured_slices, candidates=candidates),
     )
 
 
@@ -271,10 +259,10 @@ def _evaluator(
         model=trained.outputs["model"],
         baseline_model=resolver.outputs[MODEL],
         settings=EvaluationSettings(
-            tuple(blessing_rules(config)),
-            config.evaluate.has_default_rules,
-            config.data.columns.score is not None,
-            config.evaluate.measured_slices,
+            rules=config.evaluate.bless,
+            are_defaults=config.evaluate.has_default_rules,
+            scored=config.data.columns.score is not None,
+            slices=config.evaluate.measured_slices,
         ),
         ranking=ranking.outputs["evaluation"] if ranking else None,
     ).with_id(EVALUATOR)
@@ -287,7 +275,7 @@ def _canary(
         model=trained.outputs["model"],
         examples=example_gen.outputs["examples"],
         blessing=evaluator.outputs["blessing"],
-        settings=CanarySettings(**config.publish.canary.model_dump()),
+        settings=config.publish.canary,
     ).with_id(CANARY)
 
 
@@ -307,7 +295,7 @@ def _card(
         model=trained.outputs["model"],
         model_run=trained.outputs["model_run"],
         evaluation=evaluator.outputs["evaluation"],
-        settings=CardSettings(config.name, **{name: getattr(config, name).model_dump() for name in sections}),
+        settings=CardSettings(pipeline=config.name, **{name: getattr(config, name).model_dump() for name in sections}),
         hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
     )
 

@@ -58,7 +58,7 @@ def test_a_server_prints_its_version(venv: Path, tmp_path: Path) -> None:
     assert done.returncode == 0 and done.stdout.startswith("kindred-model-server 0.")
 
 
-@pytest.mark.parametrize("package", ["pipeline", "trainer", "components", "schemas", "serving", "errors"])
+@pytest.mark.parametrize("package", ["pipeline", "trainer", "components", "schemas", "sections", "serving", "errors"])
 def test_another_package_of_the_name_is_refused_in_a_sentence(venv: Path, tmp_path: Path, package: str) -> None:
     (tmp_path / package).mkdir()
     (tmp_path / package / "__init__.py").write_text("")

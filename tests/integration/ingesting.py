@@ -26,7 +26,7 @@ Row = tuple[Any, ...]
 
 
 def settings(layout: Layout = NAMES, **changes: Any) -> Settings:
-    return dataclasses.replace(Settings(layout, "pair", 0.3, 1.0), **changes)
+    return dataclasses.replace(Settings(layout, "pair", 0.3, 1.0, "keep", 1024), **changes)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,7 +47,7 @@ def run(tmp_path: Path, planted: Planted):
         trained.uri, output.uri = str(tmp_path / "trained"), str(tmp_path / "canary")
         shutil.copytree(model, tmp_path / "trained" / "Format-Serving", dirs_exist_ok=True)
         inputs = {"model": [trained], "examples": [examples], "model_blessing": [blessing]}
-        properties = {"settings": CanarySettings(**settings).to_json()}
+        properties = {"settings": CanarySettings(**settings).model_dump_json()}
         Executor().Do(inputs, {"blessing": [output]}, properties)
         return output
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
 from trainer.data.pairs import Pairs
@@ -29,7 +27,7 @@ class AveragedAls:
         parts = np.array_split(np.arange(model.dimension), min(als.copies, model.dimension))
         seeds = np.random.SeedSequence(seed).generate_state(len(parts)).tolist()
         self._copies = [
-            VariationalAls(pairs, sizes, dataclasses.replace(model, dimension=len(part)), als, one)
+            VariationalAls(pairs, sizes, model.replace(dimension=len(part)), als, one)
             for part, one in zip(parts, seeds, strict=True)
         ]
         self._ends = [int(part[-1]) + 1 for part in parts[:-1]]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 import pydantic
 from pydantic import AfterValidator, Field, StrictBool, StrictStr
 
-from pipeline.config.sections.base import PositiveInt, Section, Text
+from sections import PositiveInt, Section, Text
 
 Profile = Literal["local", "flink", "spark", "dataflow"]
 PROFILES: tuple[str, ...] = get_args(Profile)

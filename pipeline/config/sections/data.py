@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import Field, StrictStr
 
-from pipeline.config.sections.base import NonNegativeInt, Number, PositiveInt, Section, Text
+from sections import NonNegativeInt, Number, PositiveInt, Section, Text
 
 Column = StrictStr | NonNegativeInt
 

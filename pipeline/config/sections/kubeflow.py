@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import Field, StrictBool, StrictInt, StrictStr
 
-from pipeline.config.sections.base import NonNegativeInt, PositiveInt, Section, Text
+from sections import NonNegativeInt, PositiveInt, Section, Text
 
 # Names of objects in Kubernetes: RFC 1123.
 Name = Annotated[StrictStr, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]

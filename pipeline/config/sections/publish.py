@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
-from pipeline.config.sections.base import Number, PositiveInt, Section, Text
-
-
-class Canary(Section):
-    """What a candidate is asked while it is served, before it is published; it cannot be switched off."""
-
-    rows: PositiveInt = 64
-    max_p99_ms: Annotated[Number, Field(gt=0)] | None = None
-    start_seconds: Annotated[Number, Field(gt=0)] = 120.0
+from components.serving_canary.settings import CanarySettings
+from sections import PositiveInt, Section, Text
 
 
 class Publish(Section):
@@ -22,4 +11,4 @@ class Publish(Section):
 
     to: Text = "serving"
     keep: PositiveInt = 5
-    canary: Canary = Canary()
+    canary: CanarySettings = CanarySettings()

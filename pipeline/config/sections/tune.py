@@ -10,7 +10,7 @@ import pydantic
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, StrictInt, StrictStr, Tag
 
 from pipeline.config import faults
-from pipeline.config.sections.base import PositiveInt, Section
+from sections import PositiveInt, Section
 
 # Settings between which the validation measure may choose: it means the same whatever their value.
 TUNABLE = (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
@@ -44,14 +42,14 @@ def test_keras_builds_nothing_from_a_batch(monkeypatch: pytest.MonkeyPatch) -> N
     network.compile("sgd", "mse")
     network.fit(np.zeros((4, 2)), np.zeros((4, 1)), verbose=0)
     assert built, "fit still calls the method that BuiltModel overrides"
-    fitting.fit(_pairs(), TableSizes(21, 11), ModelSettings(dimension=4), dataclasses.replace(SETTINGS, epochs=1))
+    fitting.fit(_pairs(), TableSizes(21, 11), ModelSettings(dimension=4), SETTINGS.replace(epochs=1))
     assert built == ["Keras"]
 
 
 @pytest.mark.parametrize("optimizer", ["adagrad", "adam", "sgd"])
 def test_training_goes_on_with_the_optimizers_of_keras(optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optimizers, "has_variable_index", lambda: False)
-    settings = dataclasses.replace(SETTINGS, optimizer=optimizer)
+    settings = SETTINGS.replace(optimizer=optimizer)
     assert type(optimizers.build_optimizer(settings)).__module__.startswith("keras.")
     _, history = fitting.fit(_pairs(), TableSizes(21, 11), ModelSettings(dimension=4), settings)
     assert history["rmse"][-1] < 0.98 * history["rmse"][0]

@@ -36,7 +36,7 @@ class Lineage:
     def examples(self, by: str = "pair", fraction: float = 0.1) -> int:
         made = self._artifact("Examples")
         layout = Layout("auto", "left", "right", "score")
-        settings = Settings(layout, by, fraction, 0.01)  # type: ignore[arg-type]
+        settings = Settings(layout, by, fraction, 0.01, "keep", 1024)  # type: ignore[arg-type]
         self._execute("PairExampleGen", {}, {"examples": made}, settings=settings.to_json())
         return made
 

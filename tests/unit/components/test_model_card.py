@@ -31,7 +31,7 @@ def settings(**sections: Any) -> CardSettings:
     }
     config = PipelineConfig.model_validate({"name": "films", **tree, **sections})
     names = ("data", "encode", "score", "model", "train")
-    return CardSettings("films", **{name: getattr(config, name).model_dump() for name in names})
+    return CardSettings(pipeline="films", **{name: getattr(config, name).model_dump() for name in names})
 
 
 def card(rules: list[RuleResult] | None = None, told: CardSettings | None = None, **facts: Any) -> str:
@@ -103,7 +103,7 @@ def test_tuned_settings_replace_configured_ones() -> None:
     tuned = settings().with_values({"model.dimension": 17, "train.learning_rate": 0.125})
     training = dict(table(card(told=tuned), "Training"))
     assert "17 dimensions" in training["objective"] and "0.125" in training["optimizer"]
-    assert CardSettings.from_json(tuned.to_json()) == tuned
+    assert CardSettings.model_validate_json(tuned.model_dump_json()) == tuned
 
 
 def test_card_without_figures() -> None:

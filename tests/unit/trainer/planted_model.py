@@ -64,9 +64,7 @@ def rows() -> list[Row]:
 
 def publish(folder: Path) -> Planted:
     """Exports the model to `folder`/serving/1 through the real preprocessing and the real export."""
-    learned = analyze(
-        rows(), folder, encode=dataclasses.asdict(EncodeSettings()), score={"center": "mean", "scale": "std"}
-    )
+    learned = analyze(rows(), folder, encode=EncodeSettings().model_dump(), score={"center": "mean", "scale": "std"})
     network = build_model(TableSizes(len(LEFT) + 1, len(RIGHT) + 1), ModelSettings(dimension=DIMENSION), seed=1)
     random = np.random.default_rng(5)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from collections import Counter
 from typing import Any
@@ -61,7 +60,7 @@ WAYS = [
 def _with_further_labels(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
     further = {
         f"{column} {center} {scale}": preprocessing._label(
-            COLUMNS[column](inputs["score"]), ScoreSettings(center, scale)
+            COLUMNS[column](inputs["score"]), ScoreSettings(center=center, scale=scale)
         )
         for column, center, scale in WAYS
     }
@@ -69,7 +68,7 @@ def _with_further_labels(inputs: dict[str, tf.Tensor], custom_config: dict[str, 
 
 
 def _settings(encode: EncodeSettings, score: ScoreSettings) -> dict[str, Any]:
-    return {"encode": dataclasses.asdict(encode), "score": dataclasses.asdict(score)}
+    return {"encode": encode.model_dump(), "score": score.model_dump()}
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +154,7 @@ def test_labels_are_centred_and_scaled(cut, column: str, center: str, scale: str
 
 
 def test_positives_have_label_one_and_the_published_model_their_unit(tmp_path_factory: pytest.TempPathFactory) -> None:
-    settings = _settings(EncodeSettings(), ScoreSettings("none", "none"))
+    settings = _settings(EncodeSettings(), ScoreSettings(center="none", scale="none"))
     learned = analyze([row[:2] for row in ROWS_CUT], tmp_path_factory.mktemp("positives"), **settings)
     found = transform(learned, [(b"a", b"x"), (b"never", b"y")])
     assert found["label"].tolist() == [1.0, 1.0]

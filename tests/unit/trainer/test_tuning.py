@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import types
 from pathlib import Path
@@ -27,9 +26,9 @@ MEASURE = "val_rmse"
 
 def _config(**tune: Any) -> dict[str, Any]:
     return {
-        "encode": dataclasses.asdict(EncodeSettings()),
-        "model": dataclasses.asdict(ModelSettings(dimension=2, regularization=0.0, initial_scale=0.3)),
-        "train": dataclasses.asdict(TrainSettings(epochs=6, batch_size=64, optimizer="adam", learning_rate=0.05)),
+        "encode": EncodeSettings().model_dump(),
+        "model": ModelSettings(dimension=2, regularization=0.0, initial_scale=0.3).model_dump(),
+        "train": TrainSettings(epochs=6, batch_size=64, optimizer="adam", learning_rate=0.05).model_dump(),
         "tune": {"trials": 4, "search": "random", "seed": 1, **tune},
     }
 

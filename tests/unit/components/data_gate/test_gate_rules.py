@@ -8,7 +8,7 @@ import pytest
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from components.data_gate import rules
-from components.data_gate.rules import GateSettings
+from components.data_gate.settings import GateSettings
 from components.pair_statistics import distribution
 from components.pair_statistics.distribution import Distribution
 
@@ -134,4 +134,4 @@ def test_rules_on_scores_are_left_out_where_there_are_none() -> None:
 
 def test_settings_survive_json() -> None:
     settings = GateSettings(min_rows=3, max_score_skew=None)
-    assert GateSettings.from_json(settings.to_json()) == settings
+    assert GateSettings.model_validate_json(settings.model_dump_json()) == settings

@@ -27,30 +27,30 @@ def figures(value: float | None, count: int = 10, **others: float | None) -> lis
 @pytest.mark.parametrize(
     ("rule", "value", "other", "ok"),
     [
-        (Rule("rmse", below=1.0), 1.0, None, False),
-        (Rule("rmse", below=1.0), 0.9999, None, True),
-        (Rule("rmse", above=1.0), 1.0, None, False),
-        (Rule("rmse", above=1.0), 1.0001, None, True),
-        (Rule("rmse", better_than="baseline"), 1.0, 1.0, False),
-        (Rule("rmse", better_than="baseline"), 0.99, 1.0, True),
-        (Rule("rmse", better_than="baseline", margin=0.25), 0.75, 1.0, False),
-        (Rule("rmse", better_than="baseline", margin=0.25), 0.74, 1.0, True),
-        (Rule("rmse", better_than="last_blessed"), 1.0, 1.0, True),
-        (Rule("rmse", better_than="last_blessed"), 1.01, 1.0, False),
-        (Rule("rmse", better_than="last_blessed", margin=-0.25), 1.25, 1.0, True),
-        (Rule("rmse", better_than="last_blessed", margin=-0.25), 1.26, 1.0, False),
-        (Rule("auc", better_than="baseline"), 0.5, 0.5, False),
-        (Rule("auc", better_than="baseline"), 0.51, 0.5, True),
-        (Rule("auc", better_than="baseline", margin=0.25), 0.75, 0.5, False),
-        (Rule("ndcg@10", better_than="last_blessed"), 0.5, 0.5, True),
-        (Rule("ndcg@10", better_than="last_blessed"), 0.49, 0.5, False),
-        (Rule("ndcg@10", better_than="last_blessed", margin=-0.25), 0.25, 0.5, True),
-        (Rule("ndcg@10", better_than="last_blessed", margin=-0.25), 0.24, 0.5, False),
+        (Rule(metric="rmse", below=1.0), 1.0, None, False),
+        (Rule(metric="rmse", below=1.0), 0.9999, None, True),
+        (Rule(metric="rmse", above=1.0), 1.0, None, False),
+        (Rule(metric="rmse", above=1.0), 1.0001, None, True),
+        (Rule(metric="rmse", better_than="baseline"), 1.0, 1.0, False),
+        (Rule(metric="rmse", better_than="baseline"), 0.99, 1.0, True),
+        (Rule(metric="rmse", better_than="baseline", margin=0.25), 0.75, 1.0, False),
+        (Rule(metric="rmse", better_than="baseline", margin=0.25), 0.74, 1.0, True),
+        (Rule(metric="rmse", better_than="last_blessed"), 1.0, 1.0, True),
+        (Rule(metric="rmse", better_than="last_blessed"), 1.01, 1.0, False),
+        (Rule(metric="rmse", better_than="last_blessed", margin=-0.25), 1.25, 1.0, True),
+        (Rule(metric="rmse", better_than="last_blessed", margin=-0.25), 1.26, 1.0, False),
+        (Rule(metric="auc", better_than="baseline"), 0.5, 0.5, False),
+        (Rule(metric="auc", better_than="baseline"), 0.51, 0.5, True),
+        (Rule(metric="auc", better_than="baseline", margin=0.25), 0.75, 0.5, False),
+        (Rule(metric="ndcg@10", better_than="last_blessed"), 0.5, 0.5, True),
+        (Rule(metric="ndcg@10", better_than="last_blessed"), 0.49, 0.5, False),
+        (Rule(metric="ndcg@10", better_than="last_blessed", margin=-0.25), 0.25, 0.5, True),
+        (Rule(metric="ndcg@10", better_than="last_blessed", margin=-0.25), 0.24, 0.5, False),
     ],
 )
 @pytest.mark.parametrize("slice_", ["", "left_tail"])
 def test_rule_around_its_bound(rule: Rule, value: float, other: float | None, ok: bool, slice_: str) -> None:
-    rule = Rule(rule.metric, rule.below, rule.above, rule.better_than, rule.margin, slice_)
+    rule = rule.replace(slice=slice_ or None)
     others = {str(rule.other): other} if rule.other else {}
     (result,) = judge([rule], figures(value, **others))
     assert result.ok is ok
@@ -60,37 +60,41 @@ def test_rule_around_its_bound(rule: Rule, value: float, other: float | None, ok
 
 
 def test_baseline_depends_on_metric_kind() -> None:
-    assert Rule("rmse", better_than="baseline").other == "mean"
-    assert Rule("ndcg@10", better_than="baseline").other == "popularity"
-    assert Rule("rmse", better_than="biases").other == "biases"
+    assert Rule(metric="rmse", better_than="baseline").other == "mean"
+    assert Rule(metric="ndcg@10", better_than="baseline").other == "popularity"
+    assert Rule(metric="rmse", better_than="biases").other == "biases"
 
 
 def test_every_rule_is_judged() -> None:
-    rules = [Rule("rmse", below=0.1), Rule("auc", above=0.1), Rule("ndcg@10", above=3.0, slice="left_tail")]
+    rules = [
+        Rule(metric="rmse", below=0.1),
+        Rule(metric="auc", above=0.1),
+        Rule(metric="ndcg@10", above=3.0, slice="left_tail"),
+    ]
     assert [result.ok for result in judge(rules, figures(2.0))] == [False, True, False]
 
 
 def test_missing_comparison_or_rows_holds() -> None:
-    (first_run,) = judge([Rule("rmse", better_than="last_blessed")], figures(2.0, mean=1.0))
+    (first_run,) = judge([Rule(metric="rmse", better_than="last_blessed")], figures(2.0, mean=1.0))
     assert (first_run.ok, first_run.bound) == (True, None)
-    (no_rows,) = judge([Rule("rmse", below=0.1)], figures(None, count=0))
+    (no_rows,) = judge([Rule(metric="rmse", below=0.1)], figures(None, count=0))
     assert (no_rows.ok, no_rows.value) == (True, None)
     assert "no rows" in str(no_rows)
 
 
 def test_missing_value_fails_rule() -> None:
-    (no_value,) = judge([Rule("auc", above=0.1)], figures(None, count=5))
+    (no_value,) = judge([Rule(metric="auc", above=0.1)], figures(None, count=5))
     assert not no_value.ok
 
 
 def test_missing_figure_raises() -> None:
     with pytest.raises(KeyError):
-        judge([Rule("recall@3", above=0.1)], figures(1.0))
+        judge([Rule(metric="recall@3", above=0.1)], figures(1.0))
 
 
 def test_verdict_round_trips(tmp_path: Path) -> None:
     found = figures(2.0, mean=1.0, last_blessed=None)
-    verdict = Verdict(found, judge([Rule("rmse", below=3.0)], found), {"unit": {"center": 3.5, "scale": 1.0}})
+    verdict = Verdict(found, judge([Rule(metric="rmse", below=3.0)], found), {"unit": {"center": 3.5, "scale": 1.0}})
     write_verdict(verdict, str(tmp_path))
     assert read_verdict(str(tmp_path)) == verdict
     assert verdict.blessed
@@ -98,9 +102,13 @@ def test_verdict_round_trips(tmp_path: Path) -> None:
 
 
 def test_settings_round_trip_and_list_intervals() -> None:
-    rules = (Rule("rmse", better_than="baseline"), Rule("rmse", better_than="biases"), Rule("auc", above=0.6))
-    settings = EvaluationSettings(rules, True, False, ("known",))
-    assert EvaluationSettings.from_json(settings.to_json()) == settings
+    rules = (
+        Rule(metric="rmse", better_than="baseline"),
+        Rule(metric="rmse", better_than="biases"),
+        Rule(metric="auc", above=0.6),
+    )
+    settings = EvaluationSettings(rules=rules, are_defaults=True, scored=False, slices=("known",))
+    assert EvaluationSettings.model_validate_json(settings.model_dump_json()) == settings
     assert wanted(rules) == {("rmse", ""): {"mean", "biases"}, ("auc", ""): frozenset()}
 
 

@@ -21,9 +21,9 @@ _FIGURES = [
     Figure("recall@10", "", 90, 0.25, 0.2, 0.3),
 ]
 _RULES = [
-    Rule("rmse", better_than="baseline"),
-    Rule("rmse", below=0.6, slice="unknown"),
-    Rule("recall@10", above=0.5),
+    Rule(metric="rmse", better_than="baseline"),
+    Rule(metric="rmse", below=0.6, slice="unknown"),
+    Rule(metric="recall@10", above=0.5),
 ]
 
 

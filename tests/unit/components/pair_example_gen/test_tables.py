@@ -46,7 +46,7 @@ text_rows = st.one_of(
 
 def read(path: Path, chunk_bytes: int = 1 << 20, layout: Layout = LAYOUT):
     """Returns the good rows of all chunks in order, and the bad ones as (place, reason)."""
-    rules = RowRules(Settings(layout, "pair", 0.1, 1.0, max_id_bytes=32))
+    rules = RowRules(Settings(layout, "pair", 0.1, 1.0, "keep", max_id_bytes=32))
     kept, aside = [], []
     for chunk in chunks.cut(0, str(path), layout, chunk_bytes):
         for rows in chunks.read(chunk, layout):

@@ -48,7 +48,7 @@ def candidates(tmp_path: Path, pairs: CodedPairs) -> Candidates:
     draw = np.random.default_rng(2)
     lines = ["who,what", *(f"l{draw.integers(0, LEFT)},r{draw.integers(0, RIGHT + 5)}" for _ in range(80)), "nobody,r1"]
     (tmp_path / "candidates.csv").write_text("\n".join(lines) + "\n")
-    return Candidates(str(tmp_path / "candidates.csv"), Layout("auto", "who", "what"))
+    return Candidates(path=str(tmp_path / "candidates.csv"), layout=Layout("auto", "who", "what"), fingerprint="")
 
 
 def tables(left: list[int], right: list[int], seed: int) -> Tables:
@@ -165,5 +165,8 @@ def test_positives_are_all_relevant(pairs: CodedPairs) -> None:
 
 
 def test_settings_round_trip(candidates: Candidates) -> None:
-    for settings in (RankingSettings(("mrr",)), RankingSettings(("mrr",), ("left_head",), candidates)):
-        assert RankingSettings.from_json(settings.to_json()) == settings
+    for settings in (
+        RankingSettings(metrics=("mrr",), slices=("left_head", "left_tail")),
+        RankingSettings(metrics=("mrr",), slices=("left_head",), candidates=candidates),
+    ):
+        assert RankingSettings.model_validate_json(settings.model_dump_json()) == settings

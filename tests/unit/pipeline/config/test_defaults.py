@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.config import SCHEMA, SCHEMA_OF_POSITIVES, default_rules, ingest_settings, load_config
+from components.evaluator.settings import default_rules
+from pipeline.config import SCHEMA, SCHEMA_OF_POSITIVES, ingest_settings, load_config
 from tests.unit.pipeline.config.pipeline_files import positives, write
 
 FIVE_LINES = """\
@@ -30,7 +31,10 @@ def test_five_lines_are_enough_and_the_rest_has_defaults(tmp_path: Path) -> None
     )
     assert config.schema_path == str(SCHEMA) and SCHEMA.is_file()
     assert config.evaluate.has_default_rules
-    assert list(map(str, config.evaluate.bless)) == ["rmse better than baseline", "rmse better than last_blessed"]
+    assert list(map(str, config.evaluate.bless)) == [
+        "rmse better than constant-mean baseline",
+        "rmse no worse than last blessed model",
+    ]
     assert config.evaluate.bless == default_rules("rmse")
 
 

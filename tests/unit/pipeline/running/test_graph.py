@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 
-from pipeline.config import SCHEMA, BlessingRule, PipelineConfig
+from components.evaluator.rules import Rule
+from components.evaluator.settings import EvaluationSettings
+from pipeline.config import SCHEMA, PipelineConfig
 from pipeline.records.root import Root
-from pipeline.running.graph import blessing_rules, compile_graph, create_pipeline
+from pipeline.running.graph import compile_graph, create_pipeline
 
 pytestmark = pytest.mark.tensorflow
 
@@ -159,14 +161,15 @@ def test_models_go_where_the_file_says(root: Root) -> None:
     assert told["keep"].field_value.int_value == 3
 
 
-def test_rules_are_handed_on_as_they_stand() -> None:
+def test_rules_are_handed_on_as_they_stand(root: Root) -> None:
     bless = (
-        BlessingRule(metric="rmse", below=0.0),
-        BlessingRule(metric="mae", better_than="baseline", margin=0.5),
-        BlessingRule(metric="rmse", better_than="last_blessed"),
+        Rule(metric="rmse", below=0.0),
+        Rule(metric="mae", better_than="baseline", margin=0.5),
+        Rule(metric="rmse", better_than="last_blessed"),
     )
-    config = PipelineConfig.model_validate({"name": "t", "data": {"path": "d"}, "evaluate": {"bless": bless}})
-    assert [(r.metric, r.below, r.above, r.better_than, r.margin) for r in blessing_rules(config)] == [
+    parameters = _compile(root, evaluate={"bless": bless})["Evaluator"].parameters.parameters
+    settings = EvaluationSettings.model_validate_json(parameters["settings"].field_value.string_value)
+    assert [(r.metric, r.below, r.above, r.better_than, r.advantage) for r in settings.rules] == [
         ("rmse", 0.0, None, None, 0.0),
         ("mae", None, None, "baseline", 0.5),
         ("rmse", None, None, "last_blessed", 0.0),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import types
 from pathlib import Path
+from typing import Any
 
 import farmhash
 import numpy as np
@@ -83,7 +83,7 @@ def _rows() -> list[Row]:
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory):
     score = {"center": "mean", "scale": "none"}
-    return analyze(_rows(), tmp_path_factory.mktemp("hashed"), encode=dataclasses.asdict(ENCODE), score=score)
+    return analyze(_rows(), tmp_path_factory.mktemp("hashed"), encode=ENCODE.model_dump(), score=score)
 
 
 def _expected_rows(learned, side: str, names: list[bytes]) -> np.ndarray:
@@ -215,9 +215,9 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> str:
 def _config(**train: object) -> dict:
     """The Trainer's `custom_config`."""
     return {
-        "encode": dataclasses.asdict(ENCODE),
-        "model": dataclasses.asdict(ModelSettings(dimension=4, regularization=0.01)),
-        "train": dataclasses.asdict(TrainSettings(epochs=3, batch_size=64)) | train,
+        "encode": ENCODE.model_dump(),
+        "model": ModelSettings(dimension=4, regularization=0.01).model_dump(),
+        "train": TrainSettings(epochs=3, batch_size=64).model_dump() | train,
     }
 
 
@@ -313,7 +313,14 @@ def test_a_trial_is_the_training_that_the_trainer_does_with_its_settings(
     for module, name in ((run_fn.saved_model, "export"), (run_fn.projector, "write")):
         monkeypatch.setattr(module, name, lambda *_: None)
     space = {"train.learning_rate": {"choices": [0.01, 0.3]}}
-    config = _config(data_memory_mb=0) | {"tune": {"trials": 2, "search": "random", "seed": 1, "space": space}}
+    load, in_shards = dataset.load, []
+
+    def load_with_no_memory(files: list[str], encode: Any, memory: int, *rest: Any) -> Any:
+        in_shards.append(load(files, encode, 0, *rest))
+        return in_shards[-1]
+
+    monkeypatch.setattr(dataset, "load", load_with_no_memory)
+    config = _config() | {"tune": {"trials": 2, "search": "random", "seed": 1, "space": space}}
     found = tuning.tuner_fn(
         types.SimpleNamespace(
             custom_config=config,
@@ -325,6 +332,7 @@ def test_a_trial_is_the_training_that_the_trainer_does_with_its_settings(
     found.tuner.search(**found.fit_kwargs)
     trials = found.tuner.oracle.trials
     assert len(trials) == 2 and len({trial.score for trial in trials.values()}) == 2
+    assert all(isinstance(pairs, ShardedPairs) for pairs in in_shards)
     for name, trial in trials.items():
         _train(learned, examples, tmp_path / name, config, trial.hyperparameters.values)
         history = json.loads((tmp_path / name / "run" / "1" / run_fn.HISTORY_FILE).read_text())

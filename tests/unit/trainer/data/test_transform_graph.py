@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +34,7 @@ def _directory(planted: Planted) -> str:
 def weighted(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A graph whose input also has a sparse feature, as a schema with an optional weight makes it."""
     rows = [(b"plain", b"lock", 1.0), (b"007", b"0", 2.0)]
-    settings = {"encode": dataclasses.asdict(EncodeSettings()), "score": dataclasses.asdict(ScoreSettings())}
+    settings = {"encode": EncodeSettings().model_dump(), "score": ScoreSettings().model_dump()}
     graph = analyze(rows, tmp_path_factory.mktemp("weighted"), optional=["a_weight", "weight"], **settings)
     return graph._transform_output_dir
 

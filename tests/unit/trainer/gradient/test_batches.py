@@ -23,7 +23,7 @@ PAIRS = Pairs(
 
 
 def _sampler(objective: str, sampling: str = "uniform", count: int = 3) -> NegativeSampler | None:
-    settings = ModelSettings(objective=objective, negatives=NegativeSettings(count, sampling))
+    settings = ModelSettings(objective=objective, negatives=NegativeSettings(count=count, sampling=sampling))
     return NegativeSampler.of(np.bincount(PAIRS.right, minlength=RIGHT_ROWS), settings)
 
 
@@ -79,7 +79,7 @@ def test_validation_is_in_order_with_the_same_negatives_each_time() -> None:
 @pytest.mark.parametrize(("sampling", "expected"), [("uniform", [0.25] * 4), ("popularity", [0.4, 0.3, 0.2, 0.1])])
 def test_negatives_are_right_entities_of_the_data_by_their_law(sampling: str, expected: list[float]) -> None:
     occurrences = np.array([0, 40, 30, 0, 20, 10, 0])
-    settings = ModelSettings(objective="pairwise", negatives=NegativeSettings(5, sampling))
+    settings = ModelSettings(objective="pairwise", negatives=NegativeSettings(count=5, sampling=sampling))
     sampler = NegativeSampler.of(occurrences, settings)
     assert sampler is not None
     drawn = sampler.draw(np.random.default_rng(1), 4000)

@@ -130,8 +130,10 @@ SETTINGS = {
     "regression": ModelSettings(dimension=3, objective="regression"),
     "logistic": ModelSettings(dimension=3, objective="logistic", temperature=0.7),
     "sampled logistic": ModelSettings(dimension=3, objective="logistic", temperature=0.7),
-    "pairwise": ModelSettings(dimension=3, objective="pairwise", negatives=NegativeSettings(3, "popularity")),
-    "softmax": ModelSettings(dimension=3, objective="softmax", temperature=0.5, negatives=NegativeSettings(3)),
+    "pairwise": ModelSettings(
+        dimension=3, objective="pairwise", negatives=NegativeSettings(count=3, sampling="popularity")
+    ),
+    "softmax": ModelSettings(dimension=3, objective="softmax", temperature=0.5, negatives=NegativeSettings(count=3)),
 }
 
 
@@ -151,7 +153,7 @@ def test_one_step_goes_down_the_gradient_of_the_loss_that_the_papers_write(kind:
     variation = dict(variation)
     sizes = SHARED if variation.pop("shared", False) else SIZES
     weight = WEIGHT if variation.pop("weighted", False) else None
-    settings = ModelSettings(**{**SETTINGS[kind].__dict__, **variation})
+    settings = ModelSettings(**{**dict(SETTINGS[kind]), **variation})
     label = LABEL if kind in ("regression", "logistic") else np.ones(5, np.float32)
     batch = _batch(sizes, settings, label, weight)
     learner, weights = _learner(sizes, settings)

@@ -129,4 +129,4 @@ def test_optimizers_by_name() -> None:
         optimizer = build_optimizer(TrainSettings(optimizer=name, learning_rate=0.25))
         assert type(optimizer) is kind and float(optimizer.learning_rate) == 0.25
     with pytest.raises(ValueError, match="unknown optimizer 'lion'; known: adagrad, adam, sgd"):
-        build_optimizer(TrainSettings(optimizer="lion"))
+        build_optimizer(TrainSettings.model_construct(optimizer="lion"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -70,7 +68,7 @@ def test_a_start_from_tables_is_where_they_are() -> None:
 
 def test_the_mean_is_no_worse_than_its_copies_on_rows_held_out() -> None:
     kept, held = _pairs().hold_out(0.2, seed=1)
-    solver = AveragedAls(kept, SIZES, ModelSettings(dimension=15), dataclasses.replace(ALS, copies=3), seed=1)
+    solver = AveragedAls(kept, SIZES, ModelSettings(dimension=15), ALS.replace(copies=3), seed=1)
     for _ in range(10):
         solver.sweep()
     alone = [copy.measure(held)["rmse"] for copy in solver._copies]
@@ -80,6 +78,6 @@ def test_the_mean_is_no_worse_than_its_copies_on_rows_held_out() -> None:
 
 def test_copies_need_the_memory_of_their_own_covariances() -> None:
     model, settings = ModelSettings(dimension=64), TrainSettings(optimizer="als")
-    four = dataclasses.replace(settings, als=AlsSettings(copies=4))
+    four = settings.replace(als=AlsSettings(copies=4))
     parts = [memory.needed(SIZES, model, each)["optimizer"] for each in (settings, four)]
     assert parts[1] == 4 * (LEFTS + RIGHTS + 2) * 17**2 * 4 < parts[0]

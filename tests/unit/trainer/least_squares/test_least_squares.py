@@ -98,7 +98,7 @@ REGRESSION = ModelSettings(dimension=D, bias=True)
 @pytest.mark.parametrize("bias", [False, True])
 def test_a_posterior_is_that_of_its_normal_equations(weighted: bool, bias: bool) -> None:
     pairs = _pairs(weighted)
-    solver = VariationalAls(pairs, SIZES, dataclasses.replace(REGRESSION, bias=bias), AlsSettings(), seed=2)
+    solver = VariationalAls(pairs, SIZES, REGRESSION.replace(bias=bias), AlsSettings(), seed=2)
     solver.sweep()
     left, right = solver._sides
     noise, prior = float(solver._noise), left.prior.copy()
@@ -154,8 +154,8 @@ def test_a_weight_counts_as_so_many_rows(objective: str) -> None:
 @pytest.mark.parametrize("ridge", [None, 0.05])
 def test_planted_labels_are_recovered_nearly_to_the_noise(ridge: float | None) -> None:
     kept, held = _pairs(weighted=False, share=0.9).hold_out(0.15, seed=1)
-    settings = dataclasses.replace(SETTINGS, epochs=40, als=AlsSettings(ridge=ridge))
-    network, history = fitting.fit(kept, SIZES, dataclasses.replace(REGRESSION, dimension=2), settings)
+    settings = SETTINGS.replace(epochs=40, als=AlsSettings(ridge=ridge))
+    network, history = fitting.fit(kept, SIZES, REGRESSION.replace(dimension=2), settings)
     scores = network.predict_on_batch([held.left[:, None], held.right[:, None]])[:, 0]
     assert np.sqrt(((scores - held.label) ** 2).mean()) < 0.2 < held.label.std() / 4
     assert history["rmse"][-1] < 0.15
@@ -169,7 +169,7 @@ def test_positives_alone_teach_ials_who_belongs_together_and_the_sign_says_so() 
     left, right = (side.astype(np.int32) for side in np.nonzero(same))
     seen = np.random.default_rng(1).random(len(left)) < 0.6
     pairs = Pairs(left[seen], right[seen], np.ones(seen.sum(), np.float32))
-    network, _ = fitting.fit(pairs, TableSizes(61, 41), dataclasses.replace(IALS, dimension=4), SETTINGS)
+    network, _ = fitting.fit(pairs, TableSizes(61, 41), IALS.replace(dimension=4), SETTINGS)
     grid = [side.ravel()[:, None] for side in np.indices(same.shape)]
     scores = network.predict_on_batch(grid).reshape(same.shape)
     unseen = same.copy()
@@ -183,7 +183,7 @@ def test_a_killed_alternation_goes_on_to_the_very_same_result(
 ) -> None:
     pairs = _pairs(weighted=False, positives=objective == "ials")
     model = IALS if objective == "ials" else REGRESSION
-    settings = dataclasses.replace(SETTINGS, early_stopping=EarlyStoppingSettings(0.1, 12))
+    settings = SETTINGS.replace(early_stopping=EarlyStoppingSettings(validation_fraction=0.1, patience=12))
 
     def fit(place: Path) -> tuple[list[np.ndarray], fitting.History]:
         network, history = fitting.fit(pairs, SIZES, model, settings, fitting.TrainingFolders(epochs=str(place)))

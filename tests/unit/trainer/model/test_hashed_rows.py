@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import keras
@@ -58,8 +57,10 @@ OBJECTIVES = {
     "regression": ModelSettings(dimension=3, objective="regression"),
     "logistic": ModelSettings(dimension=3, objective="logistic"),
     "sampled logistic": ModelSettings(dimension=3, objective="logistic", temperature=0.7),
-    "pairwise": ModelSettings(dimension=3, objective="pairwise", negatives=NegativeSettings(3, "popularity")),
-    "softmax": ModelSettings(dimension=3, objective="softmax", negatives=NegativeSettings(3)),
+    "pairwise": ModelSettings(
+        dimension=3, objective="pairwise", negatives=NegativeSettings(count=3, sampling="popularity")
+    ),
+    "softmax": ModelSettings(dimension=3, objective="softmax", negatives=NegativeSettings(count=3)),
 }
 
 
@@ -69,7 +70,7 @@ def test_loss_and_gradient_are_those_of_a_table_with_a_row_for_every_id(kind: st
     """With E = M T by the mixing matrix M, the loss is the same, and its gradient by T is M' times that by E."""
     variation = dict(variation)
     sizes = _sizes(variation.pop("shared", False))
-    settings = dataclasses.replace(OBJECTIVES[kind], **variation)
+    settings = OBJECTIVES[kind].replace(**variation)
     left, right = np.array([0, 4, 2, 2, 3, 1], np.int32), np.array([3, 0, 1, 2, 2, 3], np.int32)
     positive = kind not in ("regression", "logistic")
     label = np.ones(6, np.float32) if positive else np.array([1, -2, 0.5, 2, 3, -1], np.float32)

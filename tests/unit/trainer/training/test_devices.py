@@ -52,7 +52,15 @@ with tempfile.TemporaryDirectory() as directory:
             data,
             sizes,
             ModelSettings(dimension=4, objective=objective, regularization=0.01, initial_scale=0.3),
-            TrainSettings(3, 64, optimizer, 0.05, EarlyStoppingSettings(0.1, 3), 7, devices=devices),
+            TrainSettings(
+                epochs=3,
+                batch_size=64,
+                optimizer=optimizer,
+                learning_rate=0.05,
+                early_stopping=EarlyStoppingSettings(validation_fraction=0.1, patience=3),
+                seed=7,
+                devices=devices,
+            ),
         )
         found |= {f"{kind} {variable.path}": variable.numpy() for variable in network.variables}
         found |= {f"{kind} {name}": np.array(history[name]) for name in ("loss", "val_loss")}

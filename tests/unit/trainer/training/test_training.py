@@ -65,8 +65,8 @@ def _tables(network) -> dict[str, np.ndarray]:
 
 def test_planted_structure_is_recovered_to_the_noise() -> None:
     known, new = _planted()
-    settings = dataclasses.replace(QUICK, epochs=25, batch_size=32, learning_rate=0.05)
-    model = dataclasses.replace(MODEL, dimension=2, regularization=0.0005)
+    settings = QUICK.replace(epochs=25, batch_size=32, learning_rate=0.05)
+    model = MODEL.replace(dimension=2, regularization=0.0005)
     network, history = fitting.fit(known, SIZES, model, settings)
     deviation = new.label.std()
     assert deviation > 10 * NOISE
@@ -79,7 +79,7 @@ def test_planted_structure_is_recovered_to_the_noise() -> None:
 @pytest.mark.parametrize(("optimizer", "rate"), [("adagrad", 0.1), ("adam", 0.02), ("sgd", 0.5)])
 def test_every_optimizer_learns(optimizer: str, rate: float) -> None:
     known, _ = _planted()
-    settings = dataclasses.replace(QUICK, epochs=4, optimizer=optimizer, learning_rate=rate)
+    settings = QUICK.replace(epochs=4, optimizer=optimizer, learning_rate=rate)
     _, history = fitting.fit(known, SIZES, MODEL, settings)
     assert history["loss"][-1] < 0.9 * history["loss"][0]
     assert set(history) == {"loss", "rmse"}  # nothing was held out, as early_stopping says
@@ -88,7 +88,7 @@ def test_every_optimizer_learns(optimizer: str, rate: float) -> None:
 def test_the_same_seed_gives_the_same_weights_and_another_others() -> None:
     known, _ = _planted()
     stopping = EarlyStoppingSettings(validation_fraction=0.1)
-    settings = dataclasses.replace(QUICK, batch_size=400, early_stopping=stopping)
+    settings = QUICK.replace(batch_size=400, early_stopping=stopping)
 
     def fit(already_drawn: int) -> dict[str, np.ndarray]:
         tf.random.set_seed(already_drawn)  # whatever the process did before
@@ -97,7 +97,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_others() -> None:
     first, again = fit(1), fit(2)
     for name, table in first.items():
         np.testing.assert_array_equal(table, again[name], err_msg=name)
-    other = _tables(fitting.fit(known, SIZES, MODEL, dataclasses.replace(settings, seed=8))[0])
+    other = _tables(fitting.fit(known, SIZES, MODEL, settings.replace(seed=8))[0])
     assert all((first[name] != other[name]).any() for name in (LEFT_VECTORS, RIGHT_VECTORS, LEFT_BIAS, RIGHT_BIAS))
 
 
@@ -107,7 +107,7 @@ def _overfitting(patience: int, epochs: int) -> tuple[Pairs, object, fitting.His
     left, right = (random.integers(0, 10, 200).astype(np.int32) for _ in range(2))
     pairs = Pairs(left, right, random.normal(size=200).astype(np.float32))
     stopping = EarlyStoppingSettings(validation_fraction=0.3, patience=patience)
-    settings = dataclasses.replace(QUICK, epochs=epochs, learning_rate=0.1, early_stopping=stopping)
+    settings = QUICK.replace(epochs=epochs, learning_rate=0.1, early_stopping=stopping)
     network, history = fitting.fit(pairs, TableSizes(10, 10), MODEL, settings)
     kept, held_out = pairs.hold_out(0.3, settings.seed)
     assert set(held_out.left) <= set(kept.left) and set(held_out.right) <= set(kept.right)  # no row was cleared
@@ -133,14 +133,14 @@ def test_the_best_epoch_is_kept_although_patience_never_ran_out() -> None:
 @pytest.mark.usefixtures("eagerly")
 def test_a_single_row_can_be_trained_on() -> None:
     row = Pairs(np.array([1], np.int32), np.array([2], np.int32), np.array([0.5], np.float32))
-    settings = dataclasses.replace(QUICK, epochs=8, learning_rate=0.1, early_stopping=EarlyStoppingSettings())
+    settings = QUICK.replace(epochs=8, learning_rate=0.1, early_stopping=EarlyStoppingSettings())
     network, _ = fitting.fit(row, TableSizes(3, 4), MODEL, settings)
     assert _rmse(network, row) < 0.2
 
 
 def test_divergence_names_epoch_rate_and_cure() -> None:
     known, _ = _planted()
-    settings = dataclasses.replace(QUICK, epochs=30, optimizer="sgd", learning_rate=5e4)
+    settings = QUICK.replace(epochs=30, optimizer="sgd", learning_rate=5e4)
     with pytest.raises(TrainingDiverged) as diverged:
         fitting.fit(known, SIZES, MODEL, settings)
     assert isinstance(diverged.value, TrainingError) and diverged.value.exit_code == 1
@@ -158,9 +158,7 @@ def test_divergence_in_the_last_step_is_seen_too(stopping: EarlyStoppingSettings
     """The loss of the only batch is that of the start; its step is what makes the weights infinite."""
     known, _ = _planted()
     huge = dataclasses.replace(known, label=known.label * np.float32(1e10))
-    settings = dataclasses.replace(
-        QUICK, epochs=1, batch_size=10_000, optimizer="sgd", learning_rate=1e38, early_stopping=stopping
-    )
+    settings = QUICK.replace(epochs=1, batch_size=10_000, optimizer="sgd", learning_rate=1e38, early_stopping=stopping)
     with pytest.raises(TrainingDiverged, match="a weight became infinite or NaN in epoch 1 at"):
         fitting.fit(huge, SIZES, MODEL, settings)
 
@@ -187,17 +185,19 @@ def test_rows_held_out_of_training_are_not_trained_on() -> None:
     rows = np.arange(20, dtype=np.int32)
     pairs = Pairs(rows, rows, np.ones(20, np.float32))
     stopping = EarlyStoppingSettings(validation_fraction=0.25)
-    network, _ = fitting.fit(pairs, TableSizes(20, 20), MODEL, dataclasses.replace(QUICK, early_stopping=stopping))
+    network, _ = fitting.fit(pairs, TableSizes(20, 20), MODEL, QUICK.replace(early_stopping=stopping))
     untouched = np.flatnonzero(~_tables(network)[LEFT_VECTORS].any(axis=1))
     assert len(untouched) == 5
     np.testing.assert_array_equal(untouched, pairs.hold_out(0.25, QUICK.seed)[1].left)
 
 
 def test_settings_survive_the_way_through_the_graph_as_json() -> None:
-    for stopping in (None, EarlyStoppingSettings(0.2, 5, 0.01)):
-        train = TrainSettings(3, 64, "sgd", 0.5, stopping, 9)
-        model = ModelSettings(8, False, "regression", 0.3, 0.4)
-        sections = {"model": dataclasses.asdict(model), "train": dataclasses.asdict(train), "encode": {}, "code": "x"}
+    for stopping in (None, EarlyStoppingSettings(validation_fraction=0.2, patience=5, min_delta=0.01)):
+        train = TrainSettings(
+            epochs=3, batch_size=64, optimizer="sgd", learning_rate=0.5, early_stopping=stopping, seed=9
+        )
+        model = ModelSettings(dimension=8, bias=False, objective="regression", regularization=0.3, initial_scale=0.4)
+        sections = {"model": model.model_dump(), "train": train.model_dump(), "encode": {}, "code": "x"}
         assert training_settings(json.loads(json.dumps(sections)))[1:] == (model, train)
 
 
@@ -230,8 +230,8 @@ def test_run_fn_loads_fits_exports_and_leaves_a_record(monkeypatch: pytest.Monke
     )
     config = {
         "encode": {"oov_buckets": 2},
-        "model": dataclasses.asdict(MODEL),
-        "train": dataclasses.asdict(dataclasses.replace(QUICK, warm_start=True)),
+        "model": MODEL.model_dump(),
+        "train": QUICK.replace(warm_start=True).model_dump(),
     }
     run_dir = tmp_path / "model_run" / "7"
     run_fn.run_fn(
@@ -276,8 +276,17 @@ def _all_scores(network, shape: tuple[int, int]) -> np.ndarray:
 def test_positives_alone_teach_who_belongs_together_and_the_sign_says_so(objective: str, normalize: bool) -> None:
     pairs, same = _positives(120, 80)
     temperature = 0.2 if normalize else 1.0
-    model = ModelSettings(4, False, objective, 0.03, 0.3, normalize, temperature, NegativeSettings(8))
-    settings = dataclasses.replace(QUICK, epochs=15, batch_size=64, learning_rate=0.03)
+    model = ModelSettings(
+        dimension=4,
+        bias=False,
+        objective=objective,
+        regularization=0.03,
+        initial_scale=0.3,
+        normalize=normalize,
+        temperature=temperature,
+        negatives=NegativeSettings(count=8),
+    )
+    settings = QUICK.replace(epochs=15, batch_size=64, learning_rate=0.03)
     network, _ = fitting.fit(pairs, TableSizes(121, 81), model, settings)
     scores = _all_scores(network, same.shape)
     unseen = same.copy()
@@ -288,8 +297,8 @@ def test_positives_alone_teach_who_belongs_together_and_the_sign_says_so(objecti
 
 def test_logistic_learns_from_the_sign_of_a_score() -> None:
     known, new = _planted()
-    model = dataclasses.replace(MODEL, objective="logistic", regularization=0.001)
-    network, history = fitting.fit(known, SIZES, model, dataclasses.replace(QUICK, epochs=20, batch_size=64))
+    model = MODEL.replace(objective="logistic", regularization=0.001)
+    network, history = fitting.fit(known, SIZES, model, QUICK.replace(epochs=20, batch_size=64))
     clear = np.abs(new.label) > 1
     scores = network.predict_on_batch([new.left[:, None], new.right[:, None]])[:, 0]
     assert (np.sign(scores) == np.sign(new.label))[clear].mean() > 0.85
@@ -306,9 +315,9 @@ def test_a_killed_training_goes_on_to_the_very_same_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, objective: str
 ) -> None:
     known = _planted()[0] if objective == "regression" else _positives(LEFTS, RIGHTS)[0]
-    model = dataclasses.replace(MODEL, objective=objective)
+    model = MODEL.replace(objective=objective)
     stopping = EarlyStoppingSettings(validation_fraction=0.2, patience=7)
-    settings = dataclasses.replace(QUICK, epochs=7, batch_size=64, optimizer=optimizer, early_stopping=stopping)
+    settings = QUICK.replace(epochs=7, batch_size=64, optimizer=optimizer, early_stopping=stopping)
 
     def fit(place: Path) -> tuple[dict[str, np.ndarray], fitting.History]:
         network, history = fitting.fit(known, SIZES, model, settings, fitting.TrainingFolders(epochs=str(place)))
@@ -337,10 +346,8 @@ def test_shards_teach_what_memory_does(tmp_path: Path) -> None:
     weights = np.ones(len(known), np.float32)
     sharded = collect(iter([dataclasses.replace(known, weight=weights)]), 100, str(tmp_path))
     assert not isinstance(sharded, Pairs)
-    settings = dataclasses.replace(
-        QUICK, epochs=20, batch_size=32, early_stopping=EarlyStoppingSettings(validation_fraction=0.1)
-    )
-    model = dataclasses.replace(MODEL, dimension=2, regularization=0.0005)
+    settings = QUICK.replace(epochs=20, batch_size=32, early_stopping=EarlyStoppingSettings(validation_fraction=0.1))
+    model = MODEL.replace(dimension=2, regularization=0.0005)
     network, history = fitting.fit(sharded, SIZES, model, settings)
     assert _rmse(network, new) < NOISE * 2
     assert history["val_rmse"][-1] < NOISE * 2

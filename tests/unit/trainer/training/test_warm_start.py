@@ -118,7 +118,7 @@ def test_a_shared_table_is_taken_once_with_the_biases_of_both_sides(bias: bool) 
     other_bias = dataclasses.replace(side, bias=side.bias + 1)
     base = _base(side, other_bias)
     assert base.shared
-    model = dataclasses.replace(MODEL, bias=bias)
+    model = MODEL.replace(bias=bias)
     network = build_model(TableSizes(4, 4, shared=True), model, seed=3)
     new = _array([b"b", b"a", b"n"])
     prepare(base, (new, new), (4, 4), shared=True, model=model, unit=base.unit).apply(network)
@@ -164,7 +164,7 @@ def test_what_cannot_be_started_from_is_said_in_plain_words(planted: Planted, tm
     ids = _array([b"a"])
     base = _base(_side([b"a"]), _side([b"b"]))
     with pytest.raises(ColdStart, match=r"3 numbers per embedding, and model\.dimension is 8"):
-        prepare(base, (ids, ids), (2, 2), False, dataclasses.replace(MODEL, dimension=8), base.unit)
+        prepare(base, (ids, ids), (2, 2), False, MODEL.replace(dimension=8), base.unit)
     with pytest.raises(ColdStart, match=r"two tables, and encode\.shared asks for one table for both sides"):
         prepare(base, (ids, ids), (2, 2), True, MODEL, base.unit)
     one = _base(_side([b"a"]), _side([b"a"]))
@@ -202,7 +202,7 @@ def test_a_span_that_starts_from_the_one_before_needs_fewer_epochs_for_the_same_
     before, first = _span([b"%d" % i for i in range(60)], seed=1)
     after, second = _span([b"%d" % i for i in range(2, 62)], seed=2)  # two are gone, two are new
     sizes = TableSizes(61, 21)
-    network, _ = fitting.fit(first, sizes, model, dataclasses.replace(often, epochs=20))
+    network, _ = fitting.fit(first, sizes, model, often.replace(epochs=20))
     base = _published(network, before, rights)
     start = prepare(base, (_array(after), _array(rights)), (61, 21), False, model, base.unit)
     assert start.left.counts == Counts(58, 2, 2)
@@ -245,7 +245,7 @@ def test_least_squares_starts_from_the_span_before(copies: int) -> None:
     before, first = _span([b"%d" % i for i in range(60)], seed=1)
     after, second = _span([b"%d" % i for i in range(2, 62)], seed=2)
     sizes = TableSizes(61, 21)
-    network, _ = fitting.fit(first, sizes, model, dataclasses.replace(settings, epochs=20))
+    network, _ = fitting.fit(first, sizes, model, settings.replace(epochs=20))
     start = prepare(
         _published(network, before, rights), (_array(after), _array(rights)), (61, 21), False, model, Unit(0.0, 1.0)
     )
@@ -265,7 +265,7 @@ def test_implicit_least_squares_starts_from_the_span_before() -> None:
     right = (random.integers(0, 10, len(left)) * 4 + group[left]).astype(np.int32)  # each likes the items of its group
     pairs = Pairs(left, right, np.ones(len(left), np.float32))
     sizes = TableSizes(61, 41)
-    network, _ = fitting.fit(pairs, sizes, model, dataclasses.replace(settings, epochs=15))
+    network, _ = fitting.fit(pairs, sizes, model, settings.replace(epochs=15))
     tables = _tables(network)
     sides = [
         BaseSide(_array([b"%d" % i for i in range(rows - 1)]), tables[name], np.zeros(rows, np.float32))
@@ -274,7 +274,7 @@ def test_implicit_least_squares_starts_from_the_span_before() -> None:
     base = BaseModel(sides[0], sides[1], 0.0, Unit(0.0, 1.0))
     start = prepare(base, (sides[0].ids, sides[1].ids), (61, 41), False, model, base.unit)
     _, cold = fitting.fit(pairs, sizes, model, settings)
-    _, long = fitting.fit(pairs, sizes, model, dataclasses.replace(settings, epochs=16))
+    _, long = fitting.fit(pairs, sizes, model, settings.replace(epochs=16))
     _, warm = fitting.fit(pairs, sizes, model, settings, start=start)
     assert warm["loss"][0] < cold["loss"][0]
     assert warm["loss"][0] == pytest.approx(long["loss"][15], rel=1e-4)  # one more sweep, as if it had gone on

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
-from pipeline.config.sections.base import Number, PositiveInt, Section
-
-Share = Annotated[Number, Field(ge=0, le=1)]
+from sections import PositiveInt, Section, Share
 
 
-class Validate(Section):
-    """What the gate lets pass; null switches a bound off. The last three compare with the last accepted data."""
+class GateSettings(Section):
+    """The bounds of the gate. None switches a bound off.
+
+    `max_unseen_share`, `max_entity_distance` and `max_score_divergence` compare with the last accepted data.
+    `max_statistics_rows` limits the rows that StatisticsGen reads.
+    """
 
     min_rows: PositiveInt = 10
     min_entities: PositiveInt = 2
