@@ -14,7 +14,7 @@ from serving.model_server.versions import Policy
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelSettings:
+class ServedModel:
     """One model: its directory of versions, the versions to serve, and their labels."""
 
     name: str
@@ -23,7 +23,7 @@ class ModelSettings:
     labels: tuple[tuple[str, int], ...] = ()
 
 
-def read_config_file(path: Path) -> list[ModelSettings]:
+def read_config_file(path: Path) -> list[ServedModel]:
     """Reads a ModelServerConfig file in text format.
 
     Raises:
@@ -37,7 +37,7 @@ def read_config_file(path: Path) -> list[ModelSettings]:
     return models_of(config)
 
 
-def models_of(config: Any) -> list[ModelSettings]:
+def models_of(config: Any) -> list[ServedModel]:
     """Converts a ModelServerConfig message.
 
     Raises:
@@ -53,7 +53,7 @@ def models_of(config: Any) -> list[ModelSettings]:
     return models
 
 
-def _model(entry: Any) -> ModelSettings:
+def _model(entry: Any) -> ServedModel:
     if not entry.name:
         raise invalid("a model in the config list has no name")
     if "://" not in entry.base_path and not entry.base_path.startswith("/"):
@@ -63,7 +63,7 @@ def _model(entry: Any) -> ModelSettings:
     if entry.model_platform not in ("", "tensorflow"):
         raise invalid(f"Model {entry.name} requests unsupported platform {entry.model_platform}")
     labels = tuple(sorted((label, int(version)) for label, version in entry.version_labels.items()))
-    return ModelSettings(entry.name, entry.base_path, _policy(entry.model_version_policy), labels)
+    return ServedModel(entry.name, entry.base_path, _policy(entry.model_version_policy), labels)
 
 
 def _policy(message: Any) -> Policy:

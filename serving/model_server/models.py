@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from serving.model_server.faults import Code, Fault, fault_of
 from serving.model_server.loading import Loader, fingerprint
-from serving.model_server.model_config import ModelSettings
+from serving.model_server.model_config import ServedModel
 from serving.model_server.servable import Servable
 from serving.model_server.versions import find_versions
 
@@ -70,8 +70,8 @@ class Version:
 class _Model:
     """The versions of a model. `settings` is None after the model is removed from the configuration."""
 
-    def __init__(self, settings: ModelSettings) -> None:
-        self.settings: ModelSettings | None = settings
+    def __init__(self, settings: ServedModel) -> None:
+        self.settings: ServedModel | None = settings
         self.versions: dict[int, Version] = {}
         self.labels: dict[str, int] = {}
         self.polled = False
@@ -89,7 +89,7 @@ class _Model:
 class ModelManager:
     """Loads and unloads versions in the background, and leases them to requests."""
 
-    def __init__(self, models: Sequence[ModelSettings], loader: Loader, settings: PollSettings) -> None:
+    def __init__(self, models: Sequence[ServedModel], loader: Loader, settings: PollSettings) -> None:
         self._loader, self._settings = loader, settings
         self._models = {model.name: _Model(model) for model in models}
         self._changed = threading.Condition()
@@ -184,7 +184,7 @@ class ModelManager:
 
     # -- configuration
 
-    def reload(self, models: Sequence[ModelSettings], timeout: float = 600) -> None:
+    def reload(self, models: Sequence[ServedModel], timeout: float = 600) -> None:
         """Serves exactly `models`, and waits until the new ones have loaded.
 
         Args:

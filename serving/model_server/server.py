@@ -19,7 +19,7 @@ from serving.model_server.faults import Fault, invalid
 from serving.model_server.inference import Inference
 from serving.model_server.loading import Loader
 from serving.model_server.metrics import Metrics
-from serving.model_server.model_config import ModelSettings
+from serving.model_server.model_config import ServedModel
 from serving.model_server.models import ModelManager, PollSettings
 from serving.model_server.rest import RestApi
 from serving.model_server.servable import SessionSettings
@@ -124,14 +124,14 @@ class ModelServer:
         self.service.models.close()
         log.info("Stopped")
 
-    def _models(self) -> list[ModelSettings]:
+    def _models(self) -> list[ServedModel]:
         flags = self._flags
         if flags.model_config_file:
             return model_config.read_config_file(Path(flags.model_config_file))
         path = flags.model_base_path
         if not flags.model_name:
             raise invalid("--model_name must not be empty")
-        return [ModelSettings(flags.model_name, path if "://" in path else os.path.abspath(path))]
+        return [ServedModel(flags.model_name, path if "://" in path else os.path.abspath(path))]
 
     def _loader(self, inference: Inference) -> Loader:
         flags = self._flags
@@ -154,7 +154,7 @@ class ModelServer:
         while not self._stopping.wait(self._flags.model_config_file_poll_wait_seconds):
             applied = self._apply_config(path, applied)
 
-    def _apply_config(self, path: Path, applied: list[ModelSettings]) -> list[ModelSettings]:
+    def _apply_config(self, path: Path, applied: list[ServedModel]) -> list[ServedModel]:
         """Applies the file. Returns the active configuration, which stays `applied` if the file cannot be used."""
         try:
             wanted = model_config.read_config_file(path)

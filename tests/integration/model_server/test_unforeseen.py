@@ -18,7 +18,7 @@ from serving.model_server.batching import Batcher, BatchingSettings
 from serving.model_server.faults import Code, Fault, fault_of, invalid
 from serving.model_server.inference import Inference
 from serving.model_server.metrics import Metrics
-from serving.model_server.model_config import ModelSettings
+from serving.model_server.model_config import ServedModel
 from serving.model_server.models import ModelManager, PollSettings, State
 from serving.model_server.rest import RestApi
 from serving.model_server.service import Limits, Service
@@ -111,7 +111,7 @@ def test_background_error_affects_only_its_model(broken: str, tmp_path: Path, ca
 
     for name in ("bad", "good"):
         (tmp_path / name / "1").mkdir(parents=True)
-    models = [ModelSettings(name, str(tmp_path / name)) for name in ("bad", "good")]
+    models = [ServedModel(name, str(tmp_path / name)) for name in ("bad", "good")]
     manager = ModelManager(models, SimpleNamespace(load=load), PollSettings(0.02, max_retries=0))
     manager.start()
     assert manager.wait_until_settled(10)
@@ -132,7 +132,7 @@ def test_polling_survives_internal_error(
 ) -> None:
     (tmp_path / "1").mkdir()
     loader = SimpleNamespace(load=lambda *_: SimpleNamespace(close=lambda: None))
-    manager = ModelManager([ModelSettings("half", str(tmp_path))], loader, PollSettings(0.02))
+    manager = ModelManager([ServedModel("half", str(tmp_path))], loader, PollSettings(0.02))
     with monkeypatch.context() as patched:
         patched.setattr(manager, "_scan_versions", _fail)
         manager.start()
