@@ -103,7 +103,7 @@ class Program:
         """A module that the node's modules import only through another one. Transform has none: one import away."""
         behind = self.behind(node_id)
         farthest = min(2, max(behind.values()))
-        module = min(module for module, distance in behind.items() if distance == farthest and "." in module)
+        module = min(module for module, distance in behind.items() if distance == farthest)
         path = source_files.file_of(self.source, module)
         assert path
         return path
