@@ -94,14 +94,14 @@ def _run(kind: str, data: Path) -> dict[str, float]:
 
 def _encode(outputs: dict[str, Any]) -> float:
     """Encodes the train split, as our Trainer does. Returns the seconds."""
-    import tensorflow_transform as tft
-
     from trainer.data import dataset
+    from trainer.data.examples import Examples
+    from trainer.data.transform_graph import TransformGraph
 
     started = time.monotonic()
-    transform = tft.TFTransformOutput(outputs["Transform"].uri("transform_graph"))
-    train = os.path.join(outputs["PairExampleGen"].uri("examples"), "Split-train", "*")
-    dataset.load([train], transform.transform_features_layer(), memory=1 << 40, directory="")
+    transform = TransformGraph(outputs["Transform"].uri("transform_graph"))
+    examples = Examples(outputs["PairExampleGen"].uri("examples"))
+    dataset.load(examples, transform.transform_features_layer(), memory=1 << 40, directory="")
     return round(time.monotonic() - started, 2)
 
 

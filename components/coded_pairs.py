@@ -7,34 +7,17 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 
-from components.examples import read_batches, split_files
-from trainer import features
-
-
-@dataclasses.dataclass(frozen=True)
-class Columns:
-    """Pairs of one split; `left` and `right` are places in the ids of their side."""
-
-    left: np.ndarray  # int32 [n]
-    right: np.ndarray  # int32 [n]
-    score: np.ndarray | None  # float32 [n]; None: every pair is a positive
-
-    def __len__(self) -> int:
-        return len(self.left)
-
-    def take(self, rows: np.ndarray | slice) -> Columns:
-        """The given rows, or those of a mask."""
-        return Columns(self.left[rows], self.right[rows], None if self.score is None else self.score[rows])
+from trainer.data.examples import EVAL, TRAIN, Examples, Rows
 
 
 @dataclasses.dataclass(frozen=True)
 class CodedPairs:
     """Both splits, and the distinct ids of either side that occur in any of them."""
 
-    left_ids: pa.Array  # binary [l]
-    right_ids: pa.Array  # binary [r]
-    train: Columns
-    eval: Columns
+    left_ids: pa.Array  # large_binary [l]
+    right_ids: pa.Array  # large_binary [r]
+    train: Rows
+    eval: Rows
 
     def counts(self, side: str) -> np.ndarray:
         """How many training pairs each id of a side has; int64."""
@@ -44,29 +27,5 @@ class CodedPairs:
 
 def read(examples_uri: str) -> CodedPairs:
     """Reads the train and eval splits of an examples artifact."""
-    ids: dict[str, list[pa.Array]] = {features.LEFT_ID: [], features.RIGHT_ID: []}
-    scores: list[np.ndarray] = []
-    sizes = []
-    for split in ("train", "eval"):
-        before = sum(map(len, ids[features.LEFT_ID]))
-        for batch in (batch for file in split_files(examples_uri, split) for batch in read_batches(file)):
-            for name, held in ids.items():
-                held.append(batch.column(name).dictionary_encode())
-            if features.SCORE in batch.schema.names:
-                # A copy: what is a view keeps the decoder's whole batch in memory, its ids too.
-                scores.append(np.array(batch.column(features.SCORE).to_numpy(zero_copy_only=False)))
-        sizes.append(sum(map(len, ids[features.LEFT_ID])) - before)
-    left_ids, left = _unified(ids[features.LEFT_ID])
-    right_ids, right = _unified(ids[features.RIGHT_ID])
-    score = np.concatenate(scores) if scores else None
-    whole = Columns(left, right, score)
-    return CodedPairs(left_ids, right_ids, whole.take(slice(sizes[0])), whole.take(slice(sizes[0], None)))
-
-
-def _unified(chunks: list[pa.Array]) -> tuple[pa.Array, np.ndarray]:
-    """The distinct values of dictionary-encoded chunks, and the number of each value."""
-    if not chunks:
-        return pa.array([], pa.binary()), np.zeros(0, np.int32)
-    unified = pa.chunked_array(chunks).unify_dictionaries()
-    codes = np.concatenate([chunk.indices.to_numpy(zero_copy_only=False) for chunk in unified.chunks])
-    return unified.chunk(0).dictionary, codes.astype(np.int32)
+    examples = Examples(examples_uri)
+    return CodedPairs(examples.left.ids, examples.right.ids, examples.rows(TRAIN), examples.rows(EVAL))

@@ -45,6 +45,7 @@ def _vocabulary(ids: tf.Tensor, name: str, encode: EncodeSettings) -> tf.Tensor:
         top_k=encode.max_vocabulary,
         frequency_threshold=encode.min_count if encode.min_count > 1 else None,
         vocab_filename=name,
+        name=name,
     )
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from trainer import features
 from trainer.data import dataset, hashing
+from trainer.data.examples import Examples, of_split
 from trainer.data.transform_graph import TransformGraph
 from trainer.export import projector, saved_model
 from trainer.model.table_sizes import table_sizes
@@ -44,8 +44,8 @@ def run_fn(fn_args: FnArgs) -> None:
     folders = fitting.TrainingFolders(epochs=os.path.join(unfinished, _digest(fn_args)), curves=fn_args.model_run_dir)
     with tempfile.TemporaryDirectory(prefix="kindred-pairs-") as directory:
         encoder = hashing.numbered(transform.transform_features_layer(), sizes.numberings)
-        scored = features.SCORE in transform.raw_feature_spec()
-        pairs = dataset.load(fn_args.train_files, encoder, train.data_memory_mb << 20, directory, scored)
+        (pattern,) = fn_args.train_files
+        pairs = dataset.load(Examples(of_split(pattern)), encoder, train.data_memory_mb << 20, directory)
         network, history = fitting.fit(pairs, sizes, model, train, folders, start)
     saved_model.export(network, transform, encode.shared, fn_args.serving_model_dir, encode.oov_hashes)
     _write_json(fn_args.model_run_dir, HISTORY_FILE, history)

@@ -18,8 +18,8 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
 from errors import TrainingDiverged, TrainingError
-from trainer import features
 from trainer.data import dataset, hashing
+from trainer.data.examples import Examples, of_split
 from trainer.data.pairs import TrainingPairs
 from trainer.data.transform_graph import TransformGraph
 from trainer.model.table_sizes import TableSizes, table_sizes
@@ -91,8 +91,8 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
 
     def load(directory: str) -> TrainingPairs:
         encoder = hashing.numbered(transform.transform_features_layer(), sizes.numberings)
-        scored = features.SCORE in transform.raw_feature_spec()
-        return dataset.load(fn_args.train_files, encoder, train.data_memory_mb << 20, directory, scored)
+        (pattern,) = fn_args.train_files
+        return dataset.load(Examples(of_split(pattern)), encoder, train.data_memory_mb << 20, directory)
 
     tuner = build_tuner(fn_args.custom_config, fitting.monitored(model), _directory(fn_args))
     return TunerFnResult(tuner=tuner, fit_kwargs={"load": load, "sizes": sizes})

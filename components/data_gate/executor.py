@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx import types
@@ -16,10 +17,10 @@ from tfx.types import artifact_utils
 from components.data_gate import rules
 from components.data_gate.rules import Check
 from components.data_gate.settings import GateSettings
-from components.examples import read_batches, split_files
 from components.pair_statistics.distribution import Distribution
 from components.pair_statistics.executor import read_split
 from errors import DataRefused
+from trainer.data.examples import Examples
 
 DECISION_FILE = "decision.json"
 STATISTICS_PROPERTY = "statistics_uri"
@@ -121,13 +122,15 @@ def _describe(check: Check, examples_uri: str) -> str:
 
 def _first_rows(examples_uri: str, rows: rules.Rows) -> list[list[str]]:
     """The first few examples that `rows` asks for, each value in words."""
+    examples = Examples(examples_uri)
     shown: list[list[str]] = []
-    for file in split_files(examples_uri, rows.split):
-        for batch in read_batches(file):
-            found = rules.matching_rows(batch, rows).slice(0, _SHOWN_ROWS - len(shown))
-            shown += [[_in_words(value) for value in row.values()] for row in found.to_pylist()]
-            if len(shown) == _SHOWN_ROWS:
-                return shown
+    for block in examples.blocks(rows.split):
+        found = block.take(rules.matching_rows(examples, block, rows)[: _SHOWN_ROWS - len(shown)])
+        left, right = examples.left.ids.take(pa.array(found.left)), examples.right.ids.take(pa.array(found.right))
+        columns = [left.to_pylist(), right.to_pylist(), *([] if found.score is None else [found.score.tolist()])]
+        shown += [[_in_words(value) for value in row] for row in zip(*columns, strict=True)]
+        if len(shown) == _SHOWN_ROWS:
+            break
     return shown
 
 

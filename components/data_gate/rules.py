@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from tensorflow_metadata.proto.v0 import anomalies_pb2
@@ -13,6 +14,9 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 from components.data_gate import drift
 from components.data_gate.settings import GateSettings
 from components.pair_statistics.distribution import Distribution, merge
+from trainer import features
+from trainer.data import examples as examples_data
+from trainer.data.examples import Examples
 
 # Below so many rows a split is too small for its score distribution to say anything about the other's.
 _ROWS_FOR_SKEW = 1000
@@ -20,10 +24,10 @@ _ROWS_FOR_SKEW = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Which rows show what a check found: of `split`, those whose `column` is (or, if `unseen`, is not) among `ids`."""
+    """Which rows show what a check found: of `split`, those whose `side` is (or, if `unseen`, is not) among `ids`."""
 
     split: str
-    column: str | None = None
+    side: str | None = None
     ids: pa.Array | None = None
     unseen: bool = False
 
@@ -79,7 +83,7 @@ def _entity_checks(side: str, train: Distribution, settings: GateSettings) -> It
             share,
             settings.max_entity_share,
             f"{side}_id: {entity.decode()!r} alone holds {share:.1%} of the pairs of split train",
-            Rows("train", f"{side}_id", counts["id"].combine_chunks().slice(0, 1)),
+            Rows("train", side, counts["id"].combine_chunks().slice(0, 1)),
         )
 
 
@@ -120,7 +124,7 @@ def _entity_drift(side: str, current: pa.Table, accepted: pa.Table, settings: Ga
     if settings.max_unseen_share is not None:
         share = drift.unseen_share(current, accepted)
         words = f"{column}: {share:.1%} of the pairs are on entities that the last accepted data do not have"
-        rows = Rows("train", column, accepted["id"].combine_chunks(), unseen=True)
+        rows = Rows("train", side, accepted["id"].combine_chunks(), unseen=True)
         yield _at_most("validate.max_unseen_share", share, settings.max_unseen_share, words, rows)
     if settings.max_entity_distance is not None:
         value = drift.entity_distance(current, accepted)
@@ -140,9 +144,11 @@ def _at_most(rule: str, value: float, bound: float, words: str, rows: Rows | Non
     return Check(rule, value, bound, value <= bound, f"{words} (at most {bound:g})", rows)
 
 
-def matching_rows(batch: pa.RecordBatch, rows: Rows) -> pa.RecordBatch:
-    """The rows of `batch` that `rows` asks for."""
-    if rows.column is None:
-        return batch
-    among = pc.is_in(batch.column(rows.column), value_set=rows.ids)
-    return batch.filter(pc.invert(among) if rows.unseen else among)
+def matching_rows(examples: Examples, block: examples_data.Rows, rows: Rows) -> np.ndarray:
+    """Returns the numbers of those rows of `block` that `rows` asks for."""
+    if rows.side is None or rows.ids is None:
+        return np.arange(len(block))
+    ids = examples.entities(rows.side).ids
+    among = pc.is_in(ids, value_set=rows.ids.cast(ids.type)).to_numpy(zero_copy_only=False)
+    codes = block.left if rows.side == features.LEFT else block.right
+    return np.flatnonzero(among[codes] != rows.unseen)

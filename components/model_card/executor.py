@@ -17,9 +17,9 @@ from components.evaluator.verdict import read_verdict
 from components.model_card.card import CARD_FILE, Facts, render
 from components.model_card.settings import CardSettings
 from components.pair_example_gen import inputs
-from components.pair_example_gen.examples import SPLITS
 from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY
 from components.pair_statistics import distribution
+from trainer.data.examples import SPLITS
 from trainer.run_fn import HISTORY_FILE
 from trainer.training.warm_start import WARM_START_FILE
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -13,23 +13,35 @@ import pyarrow as pa
 import tensorflow as tf
 from tfx import types
 from tfx.components.example_gen import utils
+from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
-from components.pair_example_gen import files, inputs, quarantine, spill
+from components.pair_example_gen import files, inputs, quarantine, shards, spill
 from components.pair_example_gen.cutoff import find_cutoff
-from components.pair_example_gen.examples import EVAL, SPLITS, TRAIN, shard_writer, split_directory
 from components.pair_example_gen.reports import Report, Totals, read_reports
-from components.pair_example_gen.rules import TIME
+from components.pair_example_gen.rules import TIME, encode_ids, pairs_schema
 from components.pair_example_gen.source import Settings, find_files
-from components.pair_example_gen.stages import READ_ROWS, CutFile, JudgePart, Places, ReadChunk, SplitPart
+from components.pair_example_gen.stages import (
+    READ_ROWS,
+    CutFile,
+    JudgePart,
+    MergeIds,
+    Places,
+    ReadChunk,
+    SplitPart,
+    WriteCodes,
+)
+from components.threads import Threaded, threads_of
 from errors import DataRefused, InputError
+from trainer.data.examples import EVAL, SIDES, SPLITS, TRAIN
 
 ROWS_PROPERTY = "rows_{}"
 QUARANTINED_PROPERTY = "rows"
+FILE_FORMAT = example_gen_pb2.FileFormat.Name(example_gen_pb2.FILE_FORMAT_PARQUET)
 _SHOWN_PAIRS = 3
 
 
@@ -46,7 +58,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes `examples` (train and eval splits of tf.Example, gzipped TFRecords) and `quarantine` (Parquet).
+        """Writes `examples` (train and eval splits as Parquet, and in columns of codes) and `quarantine` (Parquet).
 
         Raises:
           InputError: a file does not match its description or changes during the run, or no row remains.
@@ -58,6 +70,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         set_aside = artifact_utils.get_single_instance(output_dict["quarantine"])
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
+        examples_utils.set_payload_format(examples, example_gen_pb2.PayloadFormat.FORMAT_PARQUET)
+        examples_utils.set_file_format(examples, FILE_FORMAT)
         has_span = bool(exec_properties.get(utils.SPAN_PROPERTY_NAME))
         input_files = find_files(exec_properties["input_base"], _pattern(exec_properties), has_span)
         totals = self._convert(input_files, settings, examples.uri, set_aside.uri)
@@ -77,23 +91,25 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             if parts:
                 totals = Totals(self._see_pairs_whole(input_files, settings, places), totals.reasons)
             totals.rows[READ_ROWS] = read
-        for split in SPLITS:
-            if not totals.rows[split]:
-                # Readers of the split expect at least one file.
-                with shard_writer(examples, split, "none"):
-                    pass
+            for split in SPLITS:
+                if not totals.rows[split]:
+                    # Readers of the split expect at least one file.
+                    nothing = encode_ids(pairs_schema(settings.layout).empty_table())
+                    shards.write_parquet(nothing, examples, split, "none", places.work)
         return totals
 
     def _read(self, input_files: list[str], settings: Settings, places: Places) -> Totals:
         """Reads all files. Good rows go to the splits or to spill files."""
         with self._make_beam_pipeline() as pipeline:
-            _ = (
+            written = (
                 pipeline
                 | "Files" >> beam.Create(list(enumerate(input_files)), reshuffle=True)
-                | "Cut" >> beam.ParDo(CutFile(settings, places))
+                | "Cut" >> self._each(CutFile(settings, places))
                 | "Share" >> beam.Reshuffle()
-                | "Read" >> beam.ParDo(ReadChunk(settings, places))
+                | "Read" >> self._each(ReadChunk(settings, places))
             )
+            if not places.parts:
+                self._write_codes(written, places)
         heads, reports = read_reports(places.reports("cut")), read_reports(places.reports("read"))
         _check_files(heads, reports, settings)
         totals = Totals.of(reports)
@@ -106,11 +122,13 @@ class Executor(base_beam_executor.BaseBeamExecutor):
     def _see_pairs_whole(self, input_files: list[str], settings: Settings, places: Places) -> Any:
         """Applies the duplicate policy, splits by time, and returns the number of rows of each split."""
         spilled = files.matching(places.spilled("*"))
-        judged = self._for_each_part(JudgePart(settings, places, spilled, input_files), places, "judge")
+        by_time = settings.split_by == "time"
+        judge = JudgePart(settings, places, spilled, input_files)
+        judged = self._for_each_part(judge, places, "judge", writes=not by_time)
         for path in spilled:
             tf.io.gfile.remove(path)
         _check_repeated(judged)
-        if settings.split_by != "time":
+        if not by_time:
             return Totals.of(judged).rows
         cutoff = find_cutoff(lambda: _times(places), settings.eval_fraction)
         rows = Totals.of(self._for_each_part(SplitPart(places, cutoff), places, "split")).rows
@@ -121,10 +139,30 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             )
         return rows
 
-    def _for_each_part(self, work: beam.DoFn, places: Places, stage: str) -> list[Report]:
+    def _for_each_part(
+        self, work: Callable[[int], list[str]], places: Places, stage: str, writes: bool = True
+    ) -> list[Report]:
         with self._make_beam_pipeline() as pipeline:
-            _ = pipeline | "Parts" >> beam.Create(list(range(places.parts)), reshuffle=True) | stage >> beam.ParDo(work)
+            parts = pipeline | "Parts" >> beam.Create(list(range(places.parts)), reshuffle=True)
+            written = parts | stage >> self._each(work)
+            if writes:
+                self._write_codes(written, places)
         return read_reports(places.reports(stage))
+
+    def _write_codes(self, written: beam.PCollection, places: Places) -> None:
+        """Merges the ids of all shards, whose names are the elements of `written`, and writes rows of their codes."""
+        merged = (
+            written
+            | "All" >> beam.combiners.ToList()
+            | "Sides" >> beam.FlatMap(lambda names: [(side, names) for side in SIDES])
+            | "ShareSides" >> beam.Reshuffle()
+            | "Merge" >> self._each(MergeIds(places))
+        )
+        shared = written | "ShareShards" >> beam.Reshuffle()
+        _ = shared | "Codes" >> self._each(WriteCodes(places), beam.pvalue.AsIter(merged))
+
+    def _each(self, work: Callable[[Any], Iterable[Any]], *after: beam.pvalue.AsSideInput) -> beam.PTransform:
+        return beam.ParDo(Threaded(work, threads_of(self._beam_pipeline_args)), *after)
 
 
 def _pattern(exec_properties: dict[str, Any]) -> str:
@@ -138,7 +176,7 @@ def _pattern(exec_properties: dict[str, Any]) -> str:
 def _directories(places: Places) -> Iterator[None]:
     """Creates the output directories, and deletes the work directory at the end."""
     reports = (places.reports(stage) for stage in ("cut", "read", "judge", "split"))
-    for directory in (*reports, *(split_directory(places.examples, split) for split in SPLITS)):
+    for directory in (*reports, *shards.folders(places.examples, places.work)):
         fileio.makedirs(directory)
     try:
         yield

@@ -18,6 +18,7 @@ class Report:
 
     Attributes:
       rows: number of good rows of each split.
+      shards: names of the shards with these rows.
       reasons: number of bad rows for each reason.
       fault: error message of an unreadable file.
       file: the input file.
@@ -29,6 +30,7 @@ class Report:
     """
 
     rows: dict[str, int] = dataclasses.field(default_factory=dict)
+    shards: list[str] = dataclasses.field(default_factory=list)
     reasons: dict[str, int] = dataclasses.field(default_factory=dict)
     fault: str | None = None
     file: str | None = None

@@ -47,6 +47,13 @@ def pairs_schema(layout: Layout) -> pa.Schema:
     return pa.schema(fields)
 
 
+def encode_ids(pairs: pa.Table) -> pa.Table:
+    """Returns `pairs` in one chunk, with ids as dictionary arrays: each distinct id once, and codes of the rows."""
+    for at, name in enumerate((features.LEFT_ID, features.RIGHT_ID)):
+        pairs = pairs.set_column(at, name, pairs[name].combine_chunks().dictionary_encode())
+    return pairs.combine_chunks()
+
+
 class RowRules:
     """The rules of one pipeline file."""
 

@@ -27,13 +27,15 @@ def hash_bytes(values: pa.Array) -> np.ndarray:
     """Returns a 64-bit hash of each non-empty byte string, uint64 `[n]`.
 
     The polynomial sum of byte * base^position modulo 2^64, mixed by the finalizer of SplitMix64 (Steele, Lea & Flood
-    2014). Processes whole columns without a Python object per row.
+    2014). Processes whole columns without a Python object per row. Hashes each value of a dictionary once.
 
     Raises:
       ValueError: a value is empty.
     """
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
+    if pa.types.is_dictionary(values.type):
+        return hash_bytes(values.dictionary)[values.indices.to_numpy()]
     if not len(values):
         return np.zeros(0, np.uint64)
     _, offset_buffer, data_buffer = values.buffers()

@@ -1,4 +1,4 @@
-"""The Beam stages: cut files, read chunks, and judge complete pairs part by part."""
+"""What Beam workers do: cut files, read chunks, judge complete pairs part by part, merge ids, and write codes."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import dataclasses
 import os
 from collections.abc import Iterator
 
-import apache_beam as beam
 import pyarrow as pa
 
-from components.pair_example_gen import chunks, duplicates, files, spill
+from components.pair_example_gen import chunks, duplicates, entities, files, shards, spill
 from components.pair_example_gen.chunks import Chunk
-from components.pair_example_gen.examples import SplitWriter, hashed_split, timed_split
 from components.pair_example_gen.quarantine import QuarantineWriter
 from components.pair_example_gen.reports import Report
 from components.pair_example_gen.rows import describe_place
-from components.pair_example_gen.rules import Checked, RowRules, pairs_schema
+from components.pair_example_gen.rules import Checked, RowRules, encode_ids, pairs_schema
+from components.pair_example_gen.shards import ShardWriter, hashed_split, timed_split
 from components.pair_example_gen.source import Settings
 from errors import InputError
+from trainer.data.examples import entities_file
 
 READ_ROWS = "read"
 _SHOWN_PAIRS = 3
+
+_Written = tuple[dict[str, int], list[str]]  # number of rows of each split, and names of shards
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,14 +47,14 @@ class Places:
         return os.path.join(self.work, f"whole-{part:05d}.arrow")
 
 
-class CutFile(beam.DoFn):
+class CutFile:
     """Cuts (number, file) into chunks. Reports the columns of the file, or the reason why it is unreadable."""
 
     def __init__(self, settings: Settings, places: Places) -> None:
         self._layout = settings.layout
         self._places = places
 
-    def process(self, element: tuple[int, str]) -> Iterator[Chunk]:
+    def __call__(self, element: tuple[int, str]) -> Iterator[Chunk]:
         """Yields the chunks of a file, or none if it is unreadable."""
         number, file = element
         report = Report(file=file)
@@ -65,28 +67,28 @@ class CutFile(beam.DoFn):
         report.write(self._places.reports("cut"), f"{number:05d}")
 
 
-class ReadChunk(beam.DoFn):
+class ReadChunk:
     """Reads a chunk. Bad rows go to the quarantine, good ones to the splits, or to a spill file."""
 
     def __init__(self, settings: Settings, places: Places) -> None:
         self._settings = settings
         self._places = places
 
-    def process(self, chunk: Chunk) -> Iterator[None]:
-        """Writes the rows and a report."""
+    def __call__(self, chunk: Chunk) -> list[str]:
+        """Writes the rows and a report. Returns the names of the shards."""
         report = Report(file=chunk.file)
         try:
             self._read(chunk, report)
         except InputError as error:
             report.fault = str(error)
         report.write(self._places.reports("read"), chunk.name)
-        return iter(())
+        return report.shards
 
     def _read(self, chunk: Chunk, report: Report) -> None:
         rules = RowRules(self._settings)
         with QuarantineWriter(self._places.quarantine, chunk.name, self._places.work) as quarantine:
             write = self._spill if self._places.parts else self._write
-            report.rows = write(chunk, self._checked(chunk, rules, quarantine, report))
+            report.rows, report.shards = write(chunk, self._checked(chunk, rules, quarantine, report))
         report.reasons = dict(quarantine.reasons)
 
     def _checked(
@@ -101,14 +103,14 @@ class ReadChunk(beam.DoFn):
                 report.dates_as_time = chunk.file
             yield checked
 
-    def _write(self, chunk: Chunk, blocks: Iterator[Checked]) -> dict[str, int]:
-        with SplitWriter(self._places.examples, chunk.name, self._places.work) as writer:
+    def _write(self, chunk: Chunk, blocks: Iterator[Checked]) -> _Written:
+        with ShardWriter(self._places.examples, chunk.name, self._places.work) as writer:
             for block in blocks:
-                pairs = block.pairs.combine_chunks()
+                pairs = encode_ids(block.pairs)
                 writer.write(pairs, hashed_split(pairs, self._settings.split_by, self._settings.eval_fraction))
-        return dict(writer.rows)
+        return dict(writer.rows), writer.shards
 
-    def _spill(self, chunk: Chunk, blocks: Iterator[Checked]) -> dict[str, int]:
+    def _spill(self, chunk: Chunk, blocks: Iterator[Checked]) -> _Written:
         schema, with_origin = spill_schema(self._settings), self._settings.duplicates == "refuse"
         number, count = int(chunk.name.split("-")[0]), 0
         with spill.SpillWriter(self._places.spilled(chunk.name), schema, self._places.parts) as writer:
@@ -116,7 +118,7 @@ class ReadChunk(beam.DoFn):
                 pairs = spill.with_origin(block.pairs, number, block.places) if with_origin else block.pairs
                 writer.write(pairs)
                 count += pairs.num_rows
-        return {READ_ROWS: count}
+        return {READ_ROWS: count}, []
 
 
 def spill_schema(settings: Settings) -> pa.Schema:
@@ -127,7 +129,7 @@ def spill_schema(settings: Settings) -> pa.Schema:
     return schema
 
 
-class JudgePart(beam.DoFn):
+class JudgePart:
     """Applies the duplicate policy to a part. Writes it to the splits, or to disk if the cutoff is unknown."""
 
     def __init__(self, settings: Settings, places: Places, spilled: list[str], files: list[str]) -> None:
@@ -136,8 +138,8 @@ class JudgePart(beam.DoFn):
         self._spilled = spilled
         self._files = files
 
-    def process(self, part: int) -> Iterator[None]:
-        """Writes the rows of a part and a report."""
+    def __call__(self, part: int) -> list[str]:
+        """Writes the rows of a part and a report. Returns the names of the shards."""
         pairs = spill.read_part(self._spilled, part, self._places.parts)
         groups = duplicates.group(pairs)
         report = Report()
@@ -149,19 +151,20 @@ class JudgePart(beam.DoFn):
         elif self._settings.duplicates == "mean":
             pairs = duplicates.keep_mean(pairs, groups)
         if not report.repeated_pairs:
-            report.rows = self._write(part, pairs)
+            report.rows, report.shards = self._write(part, pairs)
         report.write(self._places.reports("judge"), f"{part:05d}")
-        return iter(())
+        return report.shards
 
-    def _write(self, part: int, pairs: pa.Table) -> dict[str, int]:
+    def _write(self, part: int, pairs: pa.Table) -> _Written:
         if self._settings.split_by == "time":
             pairs = duplicates.with_newest_time(pairs, duplicates.group(pairs))
             with files.writable(self._places.whole(part)) as file, pa.ipc.new_file(file, pairs.schema) as out:
                 out.write_table(pairs)
-            return {READ_ROWS: pairs.num_rows}
-        with SplitWriter(self._places.examples, f"{part:05d}", self._places.work) as writer:
+            return {READ_ROWS: pairs.num_rows}, []
+        with ShardWriter(self._places.examples, f"{part:05d}", self._places.work) as writer:
+            pairs = encode_ids(pairs)
             writer.write(pairs, hashed_split(pairs, self._settings.split_by, self._settings.eval_fraction))
-        return dict(writer.rows)
+        return dict(writer.rows), writer.shards
 
     def _describe(self, row: dict[str, object]) -> str:
         file = self._files[int(str(row["file"]))]
@@ -169,17 +172,46 @@ class JudgePart(beam.DoFn):
         return f"{row['left_id']!r}, {row['right_id']!r}: {describe_place(file, line, group, number)}"
 
 
-class SplitPart(beam.DoFn):
+class SplitPart:
     """Writes a part to the splits by time."""
 
     def __init__(self, places: Places, cutoff: float) -> None:
         self._places = places
         self._cutoff = cutoff
 
-    def process(self, part: int) -> Iterator[None]:
-        """Writes the rows of a part and a report."""
+    def __call__(self, part: int) -> list[str]:
+        """Writes the rows of a part and a report. Returns the names of the shards."""
         pairs = spill.read_part([self._places.whole(part)], 0, 1)
-        with SplitWriter(self._places.examples, f"{part:05d}", self._places.work) as writer:
+        with ShardWriter(self._places.examples, f"{part:05d}", self._places.work) as writer:
             writer.write(pairs, timed_split(pairs, self._cutoff))
         Report(rows=dict(writer.rows)).write(self._places.reports("split"), f"{part:05d}")
-        return iter(())
+        return writer.shards
+
+
+class MergeIds:
+    """Merges the ids of all shards of a side, and writes the table of ids of the examples."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+
+    def __call__(self, element: tuple[str, list[str]]) -> list[str]:
+        """Writes the table of a side, and the codes of the ids of each of its shards. Returns the side."""
+        side, names = element
+        work = self._places.work
+        read = ((shard, shards.read_ids(work, side, shard)) for shard in sorted(names))
+        merged, rank = entities.merge(read, shards.places_folder(work, side))
+        entities.write_column(rank, shards.rank_file(work, side), work)
+        entities.write_table(merged.to_table(), entities_file(self._places.examples, side), work)
+        return [side]
+
+
+class WriteCodes:
+    """Writes the rows of a shard with the codes of the merged tables of ids."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+
+    def __call__(self, shard: str) -> list[str]:
+        """Writes one file for each split that has rows."""
+        shards.write_codes(self._places.examples, self._places.work, shard)
+        return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfx import types
-from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 
 from components.pair_statistics.executor import Executor
@@ -17,12 +17,12 @@ class PairStatisticsGenSpec(types.ComponentSpec):
     OUTPUTS = {"statistics": component_spec.ChannelParameter(type=standard_artifacts.ExampleStatistics)}
 
 
-class PairStatisticsGen(base_beam_component.BaseBeamComponent):
+class PairStatisticsGen(base_component.BaseComponent):
     """Describes every split of `examples`.
 
     Args:
       examples: `Examples` of PairExampleGen.
-      max_rows: maximum number of rows to read. If there are more, reads a random sample of about this size.
+      max_rows: maximum number of scores. If there are more, takes a random sample of about this size.
 
     Outputs:
       statistics: `ExampleStatistics` with TFDV's statistics of each split, and the exact distributions in
@@ -30,7 +30,7 @@ class PairStatisticsGen(base_beam_component.BaseBeamComponent):
     """
 
     SPEC_CLASS = PairStatisticsGenSpec
-    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
     def __init__(self, examples: types.BaseChannel, max_rows: int) -> None:
         """Creates the component."""

@@ -1,4 +1,4 @@
-"""The exact distribution of a split: counts of each entity, and the scores if present. Distributions can be merged."""
+"""The distribution of a split: counts of each entity, and the scores if present. Distributions can be merged."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import pyarrow.parquet
 import tensorflow as tf
 
 from components.pair_example_gen import files
-from trainer import features
+from trainer.data.examples import Entities, Examples
 
-COUNTS = pa.schema([("id", pa.binary()), ("count", pa.int64())])
+COUNTS = pa.schema([("id", pa.large_binary()), ("count", pa.int64())])
+_SEED = 1
 _FILES = {"left": "left.parquet", "right": "right.parquet", "scores": "scores.parquet"}
 
 
@@ -23,7 +24,7 @@ class Distribution:
     """Entity counts of both sides, and every score.
 
     Attributes:
-      left: table with schema COUNTS, most frequent ids first, ties by id.
+      left: table with schema COUNTS, most frequent ids first.
       right: the same for the right side.
       scores: sorted, float32 `[rows]`, or `[0]` for positives without scores.
     """
@@ -52,14 +53,24 @@ def empty() -> Distribution:
     return Distribution(COUNTS.empty_table(), COUNTS.empty_table(), np.zeros(0, np.float32))
 
 
-def of_batch(batch: pa.RecordBatch) -> Distribution:
-    """Counts a batch with columns `left_id`, `right_id` and optionally `score`."""
-    scored = features.SCORE in batch.schema.names
+def of_split(examples: Examples, split: str, fraction: float = 1.0) -> Distribution:
+    """Returns the distribution of a split: all of its ids, and its scores or a reproducible random `fraction` of them.
+
+    Ids of equal frequency keep the order of codes.
+    """
+    draw = np.random.default_rng(_SEED)
+    scores = [rows.score for rows in examples.blocks(split) if rows.score is not None]
+    if fraction < 1:
+        scores = [part[draw.random(len(part)) < fraction] for part in scores]
     return Distribution(
-        _count(batch.column(features.LEFT_ID)),
-        _count(batch.column(features.RIGHT_ID)),
-        np.sort(batch.column(features.SCORE).to_numpy(zero_copy_only=False)) if scored else np.zeros(0, np.float32),
+        _present(examples.left, split), _present(examples.right, split), np.sort(np.concatenate([*scores, np.zeros(0, np.float32)]))
     )
+
+
+def _present(entities: Entities, split: str) -> pa.Table:
+    counts = entities.counts[split]
+    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    return pa.table([entities.ids.take(pa.array(order)), counts[order]], schema=COUNTS)
 
 
 def merge(parts: list[Distribution]) -> Distribution:
@@ -80,7 +91,8 @@ def write(distribution: Distribution, directory: str) -> None:
     tf.io.gfile.makedirs(directory)
     for name, table in tables.items():
         buffer = pa.BufferOutputStream()
-        pa.parquet.write_table(table, buffer)
+        # Every id and nearly every score is another one.
+        pa.parquet.write_table(table, buffer, use_dictionary=False)
         with files.whole(os.path.join(directory, _FILES[name])) as staged, tf.io.gfile.GFile(staged, "wb") as out:
             out.write(buffer.getvalue().to_pybytes())
 
@@ -91,20 +103,18 @@ def read(directory: str) -> Distribution:
     for name, file in _FILES.items():
         with tf.io.gfile.GFile(os.path.join(directory, file), "rb") as source:
             tables[name] = pa.parquet.read_table(pa.BufferReader(source.read()))
+    # Older versions wrote ids as binary.
+    tables |= {side: tables[side].cast(COUNTS) for side in ("left", "right")}
     return Distribution(tables["left"], tables["right"], tables["scores"]["score"].to_numpy())
 
 
-def _count(column: pa.Array) -> pa.Table:
-    counted = column.value_counts()
-    return _ordered(pa.Table.from_arrays([counted.field("values"), counted.field("counts")], schema=COUNTS))
-
-
 def _sum(tables: list[pa.Table]) -> pa.Table:
+    """Adds the counts of each id. Ids of equal frequency keep the order in which they were first seen."""
     if len(tables) == 1:
         return tables[0]
-    summed = pa.concat_tables(tables).group_by("id").aggregate([("count", "sum")])
-    return _ordered(pa.Table.from_arrays([summed["id"], summed["count_sum"]], schema=COUNTS))
-
-
-def _ordered(table: pa.Table) -> pa.Table:
-    return table.sort_by([("count", "descending"), ("id", "ascending")])
+    together = pa.concat_tables(tables)
+    encoded = together["id"].combine_chunks().dictionary_encode()
+    counts = np.bincount(encoded.indices.to_numpy(), together["count"].to_numpy(), len(encoded.dictionary))
+    counts = counts.astype(np.int64)
+    order = np.argsort(-counts, kind="stable")
+    return pa.table([encoded.dictionary.take(pa.array(order)), counts[order]], schema=COUNTS)

@@ -1,32 +1,27 @@
-"""Counts every split in Beam: one distribution per file, merged per split."""
+"""Describes every split. Ingestion has counted the ids, so that only the scores are read."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
 from typing import Any
 
-import apache_beam as beam
-import numpy as np
-import pyarrow as pa
 import tensorflow as tf
 from tfx import types
-from tfx.dsl.components.base import base_beam_executor
+from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
-from components.examples import read_batches, split_files
 from components.pair_example_gen import files
 from components.pair_example_gen.executor import ROWS_PROPERTY
 from components.pair_statistics import distribution
 from components.pair_statistics.distribution import Distribution
 from components.pair_statistics.protos import statistics_of
+from trainer.data.examples import Examples
 
 SAMPLED_PROPERTY = "sampled_fraction"
 STATISTICS_FILE = "FeatureStats.pb"
-_SEED = 1
 
 
-class Executor(base_beam_executor.BaseBeamExecutor):
+class Executor(base_executor.BaseExecutor):
     """Executor of PairStatisticsGen. See there for inputs and outputs."""
 
     def Do(  # noqa: N802 - TFX's name
@@ -44,41 +39,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         rows = sum(examples.get_int_custom_property(ROWS_PROPERTY.format(split)) for split in splits)
         fraction = min(1.0, exec_properties["max_rows"] / max(rows, 1))
         statistics.set_float_custom_property(SAMPLED_PROPERTY, fraction)
+        columns = Examples(examples.uri)
         for split in splits:
-            # A split without rows has no file, and its statistics state zero rows.
-            write_split(distribution.empty(), statistics.uri, split)
-        shards = [(split, file) for split in splits for file in split_files(examples.uri, split)]
-        with self._make_beam_pipeline() as pipeline:
-            counted = (
-                pipeline
-                | "Files" >> beam.Create(shards, reshuffle=True)
-                | "Count" >> beam.MapTuple(lambda split, file: (split, count_file(file, fraction)))
-                | "Merge" >> beam.CombinePerKey(_merge)
-            )
-            _ = counted | "Write" >> beam.MapTuple(lambda split, counts: write_split(counts, statistics.uri, split))
-
-
-def count_file(file: str, fraction: float) -> Distribution:
-    """Returns the distribution of a TFRecord file, or of a reproducible random `fraction` of its rows."""
-    draw = np.random.default_rng(_SEED)
-    batches = read_batches(file)
-    if fraction < 1:
-        batches = (batch.filter(pa.array(draw.random(batch.num_rows) < fraction)) for batch in batches)
-    return _fold(distribution.of_batch(batch) for batch in batches)
-
-
-def _fold(parts: Iterator[Distribution]) -> Distribution:
-    """Merges in groups, so that memory holds only a few batches in addition to the sum."""
-    held: list[Distribution] = []
-    for part in parts:
-        held.append(part)
-        if len(held) == 16:
-            held = [distribution.merge(held)]
-    return distribution.merge(held)
-
-
-def _merge(parts: Iterable[Distribution]) -> Distribution:
-    return distribution.merge(list(parts))
+            write_split(distribution.of_split(columns, split, fraction), statistics.uri, split)
 
 
 def write_split(counts: Distribution, uri: str, split: str) -> None:

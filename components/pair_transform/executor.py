@@ -1,4 +1,4 @@
-"""What the Transform node runs: TensorFlow Transform's analysis, fed by a reader of whole batches."""
+"""What the Transform node runs: TensorFlow Transform's analysis of scores, and of ids that ingestion counted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -18,13 +19,11 @@ from tfx.components.util import udf_utils
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, json_utils
-from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
-from tfx_bsl.tfxio import tensor_representation_util, tf_example_record, tfxio
+from tfx_bsl.tfxio import tf_example_record
 
-from components.examples import serialized_batches
 from components.pair_transform import vocabulary
-
-_IN_PROCESS = {"--runner=DirectRunner", "--direct_running_mode=in_memory"}
+from trainer import features
+from trainer.data.examples import TRAIN, Examples
 
 PreprocessingFn = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
 
@@ -46,32 +45,34 @@ class Executor(base_beam_executor.BaseBeamExecutor):
           exec_properties: `preprocessing_fn`, the path of a function, and `custom_config`, JSON that it is called with.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
-        examples = artifact_utils.get_split_uris(input_dict[standard_component_specs.EXAMPLES_KEY], "train")
+        examples = artifact_utils.get_single_uri(input_dict[standard_component_specs.EXAMPLES_KEY])
         schema = artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY])
         function = udf_utils.get_fn(exec_properties, standard_component_specs.PREPROCESSING_FN_KEY)
         config = json_utils.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
         self.analyze(
-            [os.path.join(uri, "*") for uri in examples],
+            examples,
             io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(schema)),
             functools.partial(function, custom_config=config),
             artifact_utils.get_single_uri(output_dict[standard_component_specs.TRANSFORM_GRAPH_KEY]),
         )
 
-    def analyze(
-        self, file_patterns: list[str], schema: schema_pb2.Schema, function: PreprocessingFn, output: str
-    ) -> None:
-        """Writes to the directory `output` what `function` learns from the examples that match `file_patterns`."""
-        if _IN_PROCESS.issubset(self._beam_pipeline_args or []):
-            vocabulary.count_by_arrow()
-        examples = BatchedExampleRecord(file_patterns, schema=schema)
-        columns = tft.get_analyze_input_columns(function, examples.TensorAdapter().OriginalTypeSpecs())
-        analyzed = examples.Project(columns)
+    def analyze(self, examples: str, schema: schema_pb2.Schema, function: PreprocessingFn, output: str) -> None:
+        """Writes to the directory `output` what `function` learns from the train split of the artifact `examples`."""
+        vocabulary.take_from(examples)
+        rows = tf_example_record.TFExampleRecord("", schema=schema)
+        columns = tft.get_analyze_input_columns(function, rows.TensorAdapter().OriginalTypeSpecs())
+        analyzed = rows.Project(columns)
+        source = _Numbers(examples, analyzed.ArrowSchema())
         metadata, temporary = tft.DatasetMetadata(schema), os.path.join(output, ".temp_path")
         with (
             self._make_beam_pipeline() as pipeline,
             tft_beam.Context(temp_dir=temporary, use_deep_copy_optimization=True),
         ):
-            batches = pipeline | "Examples" >> analyzed.BeamSource()
+            batches = (
+                pipeline
+                | "Examples" >> beam.Create([None])
+                | beam.FlatMap(source.read).with_output_types(pa.RecordBatch)
+            )
             learned = (batches, analyzed.TensorAdapterConfig()) | "Analyze" >> tft_beam.AnalyzeDataset(function)
             _ = learned | "WriteGraph" >> tft_beam.WriteTransformFn(output)
             raw = os.path.join(output, tft.TFTransformOutput.RAW_METADATA_DIR)
@@ -79,43 +80,29 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         io_utils.delete_dir(temporary)
 
 
-class BatchedExampleRecord(tf_example_record.TFExampleRecord):
-    """TFX's reader of tf.Examples with another source, which reads and decodes whole batches in C++.
+class _Numbers:
+    """The numbers of the train split, in batches for TensorFlow Transform. Their ids are left blank.
 
-    TFX's own source reads TFRecords a record at a time in Python, hands each to Beam as an element, and gathers batches
-    of a thousand again. An analyzer emits one element for each distinct id of a batch, so larger batches save there
-    too.
+    The tables of ids give the vocabularies, and nothing else in the transform graph is learned from ids.
     """
 
-    def BeamSource(self, batch_size: int | None = None) -> beam.PTransform:  # noqa: N802 - TFX's name
-        """A PTransform from the pipeline to RecordBatches of `ArrowSchema`. It chooses the size of batches itself."""
-        del batch_size
-        return _Source(self._file_pattern, self._schema.SerializeToString())
-
-    def _ProjectImpl(self, tensor_names: list[str]) -> tfxio.TFXIO:  # noqa: N802 - TFX's name
-        schema = tensor_representation_util.ProjectTensorRepresentationsInSchema(self._schema, tensor_names)
-        return BatchedExampleRecord(self._file_pattern, schema=schema)
-
-
-@beam.typehints.with_output_types(pa.RecordBatch)
-class _Source(beam.PTransform):
-    """All files that match the patterns, as RecordBatches of a schema."""
-
-    def __init__(self, file_patterns: list[str], schema: bytes) -> None:
-        super().__init__()
-        self._file_patterns = file_patterns
+    def __init__(self, examples: str, schema: pa.Schema) -> None:
+        self._examples = examples
         self._schema = schema
 
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        files = sorted(file for pattern in self._file_patterns for file in tf.io.gfile.glob(pattern))
-        return (
-            pipeline
-            | "Files" >> beam.Create(files, reshuffle=True)
-            | "Read" >> beam.FlatMap(_read, self._schema).with_output_types(pa.RecordBatch)
-        )
+    def read(self, _: None) -> Iterator[pa.RecordBatch]:
+        """Yields all scores. Yields a single row if nothing is learned from scores, because some row is needed."""
+        if features.SCORE not in self._schema.names:
+            yield self._batch(1, None)
+            return
+        for rows in Examples(self._examples).blocks(TRAIN):
+            yield self._batch(len(rows), rows.score)
 
-
-def _read(file: str, schema: bytes) -> Iterator[pa.RecordBatch]:
-    decoder = ExamplesToRecordBatchDecoder(schema)
-    for batch in serialized_batches(file):
-        yield decoder.DecodeBatch(batch)
+    def _batch(self, count: int, scores: np.ndarray | None) -> pa.RecordBatch:
+        offsets = pa.array(np.arange(count + 1))
+        columns = []
+        for field in self._schema:
+            blank = pa.array([b""], pa.binary()).take(pa.array(np.zeros(count, np.int64)))
+            values = pa.array(scores) if field.name == features.SCORE else blank
+            columns.append(pa.LargeListArray.from_arrays(offsets, values.cast(field.type.value_type)))
+        return pa.RecordBatch.from_arrays(columns, schema=self._schema)

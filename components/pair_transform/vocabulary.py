@@ -1,14 +1,13 @@
-"""TensorFlow Transform's vocabularies, counted and ordered by Arrow: its files to the byte, no Python object for a row.
+"""TensorFlow Transform's vocabularies from the tables of ids that ingestion counted: its files to the byte.
 
-TensorFlow Transform hands every id to Beam as an element, and each distinct one again from step to step: to count, to
-merge, to filter, to order, to write. Here each batch is counted in C++ and tables of counts are passed on. That is for
-one process, where tables need not travel. Other runners keep TensorFlow Transform's own steps.
+TensorFlow Transform would count every id of every row again. `register_ptransform` lets these steps take the place of
+its own. A vocabulary is found by the name of its `tft.vocabulary`, which is also the name of its file.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -16,25 +15,69 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.windowed_value import WindowedValue
 from tensorflow_transform import analyzer_nodes, analyzers
 from tensorflow_transform.beam import common
 
-# Rows of counts that are gathered, at least, before they are added up.
-_FOLD_ROWS = 1 << 22
+from trainer import features
+from trainer.data.examples import TRAIN, Entities, Examples
+
 _WRITE_ROWS = 1 << 16
-_SCHEMA = pa.schema([("token", pa.large_binary()), ("count", pa.int64())])
-# Most frequent first; of equals the one that sorts last.
-_ORDER = [("count", "descending"), ("token", "descending")]
+_SIDES = {
+    features.LEFT_VOCABULARY: (features.LEFT,),
+    features.RIGHT_VOCABULARY: (features.RIGHT,),
+    features.SHARED_VOCABULARY: (features.LEFT, features.RIGHT),
+}
 
 
-def count_by_arrow() -> None:
-    """Makes vocabularies by Arrow in all later pipelines of this process; idempotent.
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+    """A vocabulary that is not read yet. It is what the steps pass on, so that no table travels between workers.
+
+    Attributes:
+      examples: URI of the examples.
+      sides: the sides whose ids it has.
+      min_count: the least number of rows in the train split.
+      most: the largest size.
+    """
+
+    examples: str
+    sides: tuple[str, ...]
+    min_count: int = 1
+    most: int | None = None
+
+    def tokens(self) -> pa.Array:
+        """Reads the ids, most frequent first, and of equally frequent ids the one that sorts last."""
+        examples = Examples(self.examples)
+        ids, counts = _added([examples.entities(side) for side in self.sides])
+        return ids.slice(0, np.count_nonzero(counts >= self.min_count)).slice(0, self.most)
+
+
+def _added(tables: list[Entities]) -> tuple[pa.Array, np.ndarray]:
+    """Returns the ids of all tables and their rows in the train split, in the order of a vocabulary."""
+    if len(tables) == 1:
+        return tables[0].ids, tables[0].counts[TRAIN]
+    encoded = pa.chunked_array([table.ids for table in tables]).combine_chunks().dictionary_encode()
+    every = np.concatenate([table.counts[TRAIN] for table in tables])
+    # Exact: these are whole numbers below 2^53.
+    counts = np.bincount(encoded.indices.to_numpy(), every, len(encoded.dictionary)).astype(np.int64)
+    table = pa.table({"count": counts, "id": encoded.dictionary})
+    order = pc.sort_indices(table, [("count", "descending"), ("id", "descending")])
+    return encoded.dictionary.take(order), counts[order.to_numpy()]
+
+
+def take_from(examples: str) -> None:
+    """Makes all later vocabularies of this process from the tables of ids of `examples`, the URI of an artifact.
 
     TensorFlow Transform looks first for steps that are registered for TensorFlow 2, and its own are registered for any.
     """
-    for operation, step in _STEPS.items():
+    steps: dict[Any, type[_Step]] = {
+        analyzer_nodes.VocabularyAccumulate: type("Accumulate", (Accumulate,), {"examples": examples}),
+        analyzer_nodes.VocabularyMerge: Merge,
+        analyzer_nodes.VocabularyPrune: Prune,
+        analyzer_nodes.VocabularyCount: Count,
+        analyzer_nodes.VocabularyOrderAndWrite: OrderAndWrite,
+    }
+    for operation, step in steps.items():
         common.register_ptransform(operation, tags={common.EnvironmentTags.TF_V2_ONLY})(step)
 
 
@@ -47,101 +90,67 @@ class _Step(beam.PTransform):
 
 
 class Accumulate(_Step):
-    """Batches of tokens to tables of counts."""
+    """Finds the vocabulary. It reads no row."""
+
+    examples = ""
 
     def expand(self, inputs: tuple[beam.PCollection, ...]) -> beam.PCollection:
-        """One PCollection of `(tokens,)` to one of tables."""
+        """One PCollection of batches of tokens to one of a vocabulary.
+
+        Raises:
+          ValueError: the vocabulary has another name or order than those that ingestion counts for.
+        """
         if self._operation.vocab_ordering_type != analyzers._VocabOrderingType.FREQUENCY:
-            raise ValueError("only vocabularies in the order of frequency are counted by Arrow")
+            raise ValueError("only vocabularies in the order of frequency are counted at ingestion")
+        name = self._operation.label.partition("[")[2].rstrip("]")
+        if name not in _SIDES:
+            raise ValueError(f"no ids are counted for the vocabulary {name!r}, only for {', '.join(_SIDES)}")
         (batches,) = inputs
-        return batches | "Count" >> beam.ParDo(_CountTokens()).with_output_types(pa.Table)
+        return batches.pipeline | f"Vocabulary[{name}]" >> beam.Create([Vocabulary(self.examples, _SIDES[name])])
 
 
 class Merge(_Step):
-    """Tables of counts to one."""
+    """Nothing is left to merge."""
 
     def expand(self, inputs: tuple[beam.PCollection, ...]) -> beam.PCollection:
-        """One PCollection of tables to one of a single table."""
-        (tables,) = inputs
-        return tables | "Add" >> beam.CombineGlobally(_add).with_output_types(pa.Table)
+        """One PCollection of a vocabulary to the same one."""
+        (vocabulary,) = inputs
+        return vocabulary | "Same" >> beam.Map(lambda found: found)
 
 
 class Prune(_Step):
     """The tokens that are frequent enough, or the most frequent of them."""
 
     def expand(self, inputs: tuple[beam.PCollection, ...]) -> beam.PCollection:
-        """One PCollection of a table to another."""
-        (table,) = inputs
-        least, most = self._operation.frequency_threshold, self._operation.top_k
-        return table | "Prune" >> beam.Map(_prune, least, most).with_output_types(pa.Table)
+        """One PCollection of a vocabulary to another."""
+        (vocabulary,) = inputs
+        limits = {"min_count": max(self._operation.frequency_threshold or 1, 1), "most": self._operation.top_k}
+        return vocabulary | "Prune" >> beam.Map(lambda whole: dataclasses.replace(whole, **limits))
 
 
 class Count(_Step):
     """The size of a vocabulary; an empty one is written with a token that stands for none."""
 
     def expand(self, inputs: tuple[beam.PCollection, ...]) -> beam.PCollection:
-        """One PCollection of a table to one of its length."""
-        (table,) = inputs
-        return table | "Size" >> beam.Map(lambda table: np.int64(max(len(table), 1))).with_output_types(np.int64)
+        """One PCollection of a vocabulary to one of its size."""
+        (vocabulary,) = inputs
+        return vocabulary | "Size" >> beam.Map(lambda found: np.int64(max(len(found.tokens()), 1))).with_output_types(
+            np.int64
+        )
 
 
 class OrderAndWrite(_Step):
     """The vocabulary's file."""
 
     def expand(self, inputs: tuple[beam.PCollection, ...]) -> tuple[beam.PCollection]:
-        """One PCollection of a table to one of the path of its file."""
-        (table,) = inputs
+        """One PCollection of a vocabulary to one of the path of its file."""
+        (vocabulary,) = inputs
         path = os.path.join(self._extra_args.base_temp_dir, self._operation.vocab_filename)
-        return (table | "Write" >> beam.Map(_write, path).with_output_types(np.ndarray),)
+        return (vocabulary | "Write" >> beam.Map(_write, path).with_output_types(np.ndarray),)
 
 
-_STEPS = {
-    analyzer_nodes.VocabularyAccumulate: Accumulate,
-    analyzer_nodes.VocabularyMerge: Merge,
-    analyzer_nodes.VocabularyPrune: Prune,
-    analyzer_nodes.VocabularyCount: Count,
-    analyzer_nodes.VocabularyOrderAndWrite: OrderAndWrite,
-}
-
-
-class _CountTokens(beam.DoFn):
-    """Counts the tokens of a bundle."""
-
-    def start_bundle(self) -> None:
-        self._parts: list[pa.Table] = []
-        self._limit = _FOLD_ROWS
-
-    def process(self, batch: tuple[np.ndarray, ...]) -> None:
-        (tokens,) = batch
-        counted = pa.array(tokens, pa.large_binary()).value_counts()
-        self._parts.append(pa.table(counted.flatten(), schema=_SCHEMA))
-        if sum(map(len, self._parts)) >= self._limit:
-            self._parts = [_add(self._parts)]
-            # Double the threshold so that merging stays amortized linear.
-            self._limit = max(_FOLD_ROWS, 2 * len(self._parts[0]))
-
-    def finish_bundle(self) -> Iterator[WindowedValue]:
-        yield WindowedValue(_add(self._parts), GlobalWindow().max_timestamp(), [GlobalWindow()])
-
-
-def _add(tables: Iterable[pa.Table]) -> pa.Table:
-    """One table of the tokens of all."""
-    # Not by Arrow's `group_by`, which takes far more time and memory on millions of tokens.
-    together = pa.concat_tables([_SCHEMA.empty_table(), *tables])
-    encoded = together["token"].combine_chunks().dictionary_encode()
-    counts = np.zeros(len(encoded.dictionary), np.int64)
-    np.add.at(counts, encoded.indices.to_numpy(), together["count"].to_numpy())
-    return pa.table([encoded.dictionary, counts], schema=_SCHEMA)
-
-
-def _prune(table: pa.Table, least: int | None, most: int | None) -> pa.Table:
-    if least:
-        table = table.filter(pc.field("count") >= least)
-    return table if most is None else table.sort_by(_ORDER).slice(0, most)
-
-
-def _write(table: pa.Table, path: str) -> np.ndarray:
-    tokens = table.sort_by(_ORDER)["token"].combine_chunks()
+def _write(vocabulary: Vocabulary, path: str) -> np.ndarray:
+    tokens = vocabulary.tokens()
     if not len(tokens):
         tokens = pa.array([analyzers.get_empy_vocabulary_dummy_value(tf.string.name)[1]], pa.large_binary())
     tf.io.gfile.makedirs(os.path.dirname(path))

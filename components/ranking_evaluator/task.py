@@ -112,5 +112,5 @@ def _read(candidates: Candidates, pairs: CodedPairs) -> Lists:
 
 
 def _places(ids: pa.Array, among: pa.Array) -> np.ndarray:
-    positions = pc.index_in(ids.cast(pa.binary()), value_set=among).fill_null(-1)
+    positions = pc.index_in(ids.cast(among.type), value_set=among).fill_null(-1)
     return np.asarray(positions.to_numpy(zero_copy_only=False).astype(np.int64))

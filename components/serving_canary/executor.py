@@ -7,6 +7,7 @@ import json
 import os
 from typing import Any
 
+import pyarrow as pa
 import tensorflow as tf
 from tfx import types
 from tfx.components.util import model_utils
@@ -14,17 +15,15 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.examples import read_batches, split_files
 from components.serving_canary import probe
 from components.serving_canary.probe import Finding, Latency, Rows
 from components.serving_canary.server import ServerFailed, serving, serving_binary
 from components.serving_canary.settings import CanarySettings
 from errors import ModelRefused
-from trainer import features
+from trainer.data.examples import EVAL, Examples
 
 REPORT_FILE = "canary.json"
 BLESSED_PROPERTY = "blessed"
-_EVAL = "eval"
 
 
 class Executor(base_executor.BaseExecutor):
@@ -61,18 +60,12 @@ def eval_rows(examples: str, count: int) -> Rows:
     Raises:
       ModelRefused: it holds none.
     """
-    left: list[bytes] = []
-    right: list[bytes] = []
-    for file in split_files(examples, _EVAL):
-        for batch in read_batches(file):
-            wanted = batch.slice(0, count - len(left)).to_pydict()
-            left += wanted[features.LEFT_ID]
-            right += wanted[features.RIGHT_ID]
-            if len(left) == count:
-                return Rows(left, right)
-    if not left:
+    columns = Examples(examples)
+    rows = next((block.take(slice(count)) for block in columns.blocks(EVAL)), None)
+    if rows is None or not len(rows):
         raise ModelRefused(f"the serving canary has nothing to ask with: {examples} holds no eval rows")
-    return Rows(left, right)
+    left, right = columns.left.ids.take(pa.array(rows.left)), columns.right.ids.take(pa.array(rows.right))
+    return Rows(left.to_pylist(), right.to_pylist())
 
 
 def _try(path: str, rows: Rows, settings: CanarySettings) -> tuple[list[Finding], Latency | None]:

@@ -92,6 +92,7 @@ def numbered(encode: Encoder, numberings: tuple[Numbering, Numbering] | None) ->
         return encoded | {
             name: tf.constant(numbering.number(encoded[name].numpy())[:, None])
             for name, numbering in zip((features.LEFT, features.RIGHT), numberings, strict=True)
+            if name in encoded
         }
 
     return numbers

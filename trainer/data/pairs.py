@@ -146,8 +146,8 @@ class ShardedPairs:
     def _read(self, shard: int) -> Pairs:
         with pa.memory_map(self.files[shard]) as source:
             table = pa.ipc.open_file(source).read_all()
-            left, right, label, weight = (column.to_numpy() for column in table.columns)
-        return Pairs(left, right, label, weight if self.weighted else None)
+            columns = [column.to_numpy() for column in table.columns]
+        return Pairs(*columns[: None if self.weighted else 3])
 
 
 class NoRows(ValueError):
@@ -155,7 +155,7 @@ class NoRows(ValueError):
 
 
 def collect(batches: Iterator[Pairs], memory: int, directory: str) -> Pairs | ShardedPairs:
-    """Puts `batches`, each with weights, together: in memory up to `memory` bytes, else in shards below `directory`.
+    """Puts `batches` together: in memory up to `memory` bytes, else in shards below `directory`.
 
     Raises:
       NoRows: there is no row.
@@ -170,20 +170,24 @@ def collect(batches: Iterator[Pairs], memory: int, directory: str) -> Pairs | Sh
     if not size:
         raise NoRows("there is no row to train on")
     pairs = _concatenated(held)
-    weighted = pairs.weight is not None and bool(np.any(pairs.weight != 1))
-    return pairs if weighted else dataclasses.replace(pairs, weight=None)
+    return pairs if _weighted(pairs) else dataclasses.replace(pairs, weight=None)
+
+
+def _weighted(pairs: Pairs) -> bool:
+    return pairs.weight is not None and bool(np.any(pairs.weight != 1))
 
 
 def _deal(held: list[Pairs], batches: Iterator[Pairs], directory: str) -> ShardedPairs:
     draw = np.random.default_rng(0)  # the seed of the shuffle is that of the pass
-    schema = pa.schema([("left", pa.int32()), ("right", pa.int32()), ("label", pa.float32()), ("weight", pa.float32())])
+    names = ("left", "right", "label", "weight")[: len(held[0]._columns())]
+    schema = pa.schema([(name, pa.int32() if name in ("left", "right") else pa.float32()) for name in names])
     files = tuple(os.path.join(directory, f"pairs-{shard:02d}.arrow") for shard in range(_SHARDS))
     writers = [pa.ipc.new_file(file, schema) for file in files]
     counts = np.zeros(_SHARDS, np.int64)
     weighted, positives_only = False, True
     try:
         for batch in _in_runs(held, batches):
-            weighted |= bool(np.any(batch.weight != 1))
+            weighted |= _weighted(batch)
             positives_only &= batch.positives_only
             shard = draw.integers(0, _SHARDS, len(batch), dtype=np.uint8)
             dealt = batch.take(np.argsort(shard, kind="stable"))

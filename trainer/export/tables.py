@@ -17,7 +17,7 @@ from trainer.data import hashing
 class Side:
     """One side: row i of vectors and biases is that of id i; the rows after the last id are for unknown ids."""
 
-    ids: pa.Array  # binary [n]
+    ids: pa.Array  # large_binary [n]
     vectors: np.ndarray  # float32 [rows, d]
     bias: np.ndarray  # float32 [rows]
     hashes: int = 1  # how many rows the vector of an unknown id is the mean of
@@ -30,7 +30,7 @@ class Side:
 
     def rows_of(self, ids: pa.Array) -> np.ndarray:
         """The row of each of `ids` `[m]`, int64; -1 where it is unknown."""
-        found = pc.index_in(ids, value_set=self.ids).fill_null(-1)
+        found = pc.index_in(ids.cast(self.ids.type), value_set=self.ids).fill_null(-1)
         return np.asarray(found.to_numpy(zero_copy_only=False).astype(np.int64))
 
     def vectors_of(self, ids: pa.Array) -> np.ndarray:
@@ -51,6 +51,22 @@ class Side:
             biases[unknown] = self.bias[self._hashed(ids.take(pa.array(unknown)))].mean(axis=1)
         return biases
 
+    def gathered(self, ids: pa.Array) -> Gathered:
+        """Finds the vector and the bias of each of `ids` `[m]`, known or not. Copies a table only for means of rows."""
+        rows = self.rows_of(ids)
+        known = rows >= 0
+        unknown = np.flatnonzero(~known)
+        vectors, bias = self.vectors, self.bias
+        if len(unknown):
+            hashed = self._hashed(ids.take(pa.array(unknown)))
+            if self.hashes == 1:
+                rows[unknown] = hashed[:, 0]
+            else:
+                rows[unknown] = len(vectors) + np.arange(len(unknown))
+                vectors = np.concatenate([vectors, self._means(hashed)])
+                bias = np.concatenate([bias, bias[hashed].mean(axis=1)])
+        return Gathered(rows, vectors, bias, known)
+
     def _hashed(self, ids: pa.Array) -> np.ndarray:
         """The rows of unknown ids `[m]`; int64 `[m, hashes]`."""
         names = tf.constant(ids.to_numpy(zero_copy_only=False), tf.string)
@@ -65,13 +81,51 @@ class Side:
         return means
 
 
+_BLOCK = 1 << 16
+
+
 @dataclasses.dataclass(frozen=True)
 class Tables:
-    """score = dot(left vector, right vector) + left bias + right bias + offset."""
+    """score = dot(left vector, right vector) + left bias + right bias + offset; value = score * scale + center."""
 
     left: Side
     right: Side
     offset: float
+    center: float = 0.0
+    scale: float = 1.0
+
+    def scores(
+        self, left_ids: pa.Array, right_ids: pa.Array, left: np.ndarray, right: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Scores pairs as the model's signature `score` does.
+
+        Args:
+          left_ids: distinct ids, known or not.
+          right_ids: distinct ids, known or not.
+          left: the place in `left_ids` of the left id of each pair, int `[n]`.
+          right: the place in `right_ids` of the right id of each pair, int `[n]`.
+
+        Returns:
+          The scores, float32 `[n]`, and whether both ids are known, bool `[n]`.
+        """
+        of_left, of_right = self.left.gathered(left_ids), self.right.gathered(right_ids)
+        score = np.empty(len(left), np.float32)
+        for start in range(0, len(left), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            a, b = of_left.rows[left[part]], of_right.rows[right[part]]
+            dot = np.einsum("nd,nd->n", of_left.vectors[a], of_right.vectors[b])
+            score[part] = dot + of_left.bias[a] + of_right.bias[b] + np.float32(self.offset)
+        return score, of_left.known[left] & of_right.known[right]
+
+
+@dataclasses.dataclass(frozen=True)
+class Gathered:
+    """What a side has for given ids: row `rows[i]` of `vectors` and `bias` is that of id i."""
+
+    rows: np.ndarray  # int64 [m]
+    vectors: np.ndarray  # float32 [rows, d]
+    bias: np.ndarray  # float32 [rows]
+    known: np.ndarray  # bool [m]
 
 
 def read_tables(directory: str) -> Tables:
@@ -91,7 +145,7 @@ def read_tables(directory: str) -> Tables:
     def side(name: str) -> Side:
         # A table that the sides share is stored once, as the left side's.
         table = name if variables.has_tensor(key(f"{name}/vectors")) else "left"
-        ids = pa.array(value(f"{table}/ids").tolist(), pa.binary())
+        ids = pa.array(value(f"{table}/ids").tolist(), pa.large_binary())
         return Side(ids, value(f"{table}/vectors"), value(f"{name}/bias"), hashes, normalized)
 
-    return Tables(side("left"), side("right"), float(value("offset")))
+    return Tables(side("left"), side("right"), *(float(value(name)) for name in ("offset", "center", "scale")))
