@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 import pyarrow as pa
@@ -21,8 +22,15 @@ class CodedPairs:
 
     def counts(self, side: str) -> np.ndarray:
         """How many training pairs each id of a side has; int64."""
-        ids, codes = (self.left_ids, self.train.left) if side == "left" else (self.right_ids, self.train.right)
-        return np.bincount(codes, minlength=len(ids))
+        return self._left_counts if side == "left" else self._right_counts
+
+    @functools.cached_property
+    def _left_counts(self) -> np.ndarray:
+        return np.bincount(self.train.left, minlength=len(self.left_ids))
+
+    @functools.cached_property
+    def _right_counts(self) -> np.ndarray:
+        return np.bincount(self.train.right, minlength=len(self.right_ids))
 
 
 def read(examples_uri: str) -> CodedPairs:

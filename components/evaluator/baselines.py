@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse
 
 from components.coded_pairs import CodedPairs
 
@@ -25,9 +26,17 @@ def biases(pairs: CodedPairs) -> np.ndarray:
     centre = score.mean()
     left, right = np.zeros(len(pairs.left_ids)), np.zeros(len(pairs.right_ids))
     left_weight, right_weight = (pairs.counts(side) + _RIDGE for side in ("left", "right"))
+    left_sum = np.bincount(train.left, score - centre, len(left))
+    right_sum = np.bincount(train.right, score - centre, len(right))
+    # Entry (l, r) is the number of rows of the pair, so that a product adds up the biases of an entity's partners.
+    entries = scipy.sparse.coo_array((np.ones(len(train)), (train.left, train.right)), (len(left), len(right)))
+    # Products need neither sorted nor distinct entries.
+    entries.has_canonical_format = True
+    rows = entries.tocsr()
+    partners = entries.T.tocsr()
     for _ in range(_SWEEPS):
-        right = np.bincount(train.right, score - centre - left[train.left], len(right)) / right_weight
-        left = np.bincount(train.left, score - centre - right[train.right], len(left)) / left_weight
+        right = (right_sum - partners @ left) / right_weight
+        left = (left_sum - rows @ right) / left_weight
     return np.asarray(centre + left[pairs.eval.left] + right[pairs.eval.right])
 
 

@@ -28,8 +28,7 @@ from components.evaluator.settings import EvaluationSettings, wanted
 from components.evaluator.tfma_files import write_tfma_files
 from components.evaluator.verdict import WORST_FILE, Verdict, write_verdict
 from components.ranking_evaluator.figures_file import read_figures
-from trainer.data.transform_graph import TransformGraph
-from trainer.export.unit import unit_of
+from trainer.export.tables import read_tables
 
 Artifacts = dict[str, list[types.Artifact]]
 _WORST = 100
@@ -67,19 +66,19 @@ def _scores(
     input_dict: Artifacts, settings: EvaluationSettings, evaluation: str, facts: dict[str, Any]
 ) -> tuple[list[Figure], dict[str, Any]]:
     pairs = coded_pairs.read(artifact_utils.get_single_uri(input_dict["examples"]))
-    unit = unit_of(TransformGraph(artifact_utils.get_single_uri(input_dict["transform_graph"])))
-    candidate = predict(serving_model(input_dict["model"]), pairs)
-    others = {name: _of_values(of(pairs), unit.center, unit.scale) for name, of in _BASELINES.items()}
+    tables = read_tables(serving_model(input_dict["model"]))
+    candidate = predict(tables, pairs)
+    others = {name: _of_values(of(pairs), tables.center, tables.scale) for name, of in _BASELINES.items()}
     if input_dict.get("baseline_model"):
-        others[LAST_BLESSED] = predict(serving_model(input_dict["baseline_model"]), pairs).answers
+        others[LAST_BLESSED] = predict(read_tables(serving_model(input_dict["baseline_model"])), pairs).answers
     label = np.asarray(pairs.eval.score, np.float64)
-    rows = Measured(Labels(label, label > unit.center), candidate.answers, others, pairs.eval.left.astype(np.int64))
+    rows = Measured(Labels(label, label > tables.center), candidate.answers, others, pairs.eval.left.astype(np.int64))
     cuts = {side: slices.Cuts.of(pairs.counts(side)) for side in ("left", "right")}
     masks = _masks(pairs, candidate, rows.labels, cuts)
     figures = measure(rows, {name: masks[name] for name in settings.slices}, wanted(settings.rules))
     _write_worst(pairs, rows, evaluation)
     unit_and_cuts = {
-        "unit": {"center": unit.center, "scale": unit.scale},
+        "unit": {"center": tables.center, "scale": tables.scale},
         "cuts": {side: {"head": cut.head, "middle": cut.middle} for side, cut in cuts.items()},
     }
     return figures, facts | unit_and_cuts
@@ -114,7 +113,9 @@ def _masks(
 def _write_worst(pairs: CodedPairs, rows: Measured, evaluation: str) -> None:
     """Writes the pairs with the largest errors in descending order."""
     error = rows.candidate.value - rows.labels.value
-    worst = np.argsort(-np.abs(error), kind="stable")[:_WORST]
+    distance = np.abs(error)
+    largest = np.argpartition(-distance, min(_WORST, len(distance)) - 1)[:_WORST]
+    worst = largest[np.argsort(-distance[largest], kind="stable")]
     left, right = pairs.eval.left[worst], pairs.eval.right[worst]
     table = pa.table(
         {

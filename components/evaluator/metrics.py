@@ -19,12 +19,28 @@ class Answers:
     """Predictions of one model.
 
     Attributes:
-      value: in the unit of the raw scores, float64 `[n]`.
+      value: in the unit of the raw scores, float64 `[n]`. It never falls where the score rises.
       score: signed score, float64 `[n]`.
     """
 
     value: np.ndarray
     score: np.ndarray
+
+    @functools.cached_property
+    def by_score(self) -> Order:
+        """The order of the scores."""
+        return Order.of(self.score)
+
+    @functools.cached_property
+    def by_value(self) -> Order:
+        """The order of the values: that of the scores, with ties where a value is too coarse to tell them apart."""
+        return self.by_score.with_ties_of(self.value)
+
+    def take(self, rows: np.ndarray) -> Answers:
+        """Returns the rows of a mask, bool `[n]`, in their known order."""
+        taken = Answers(self.value[rows], self.score[rows])
+        taken.__dict__.update(by_score=self.by_score.take(rows).with_ties_of(taken.score))
+        return taken
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,33 +55,64 @@ class Labels:
     value: np.ndarray
     positive: np.ndarray
 
+    @functools.cached_property
+    def by_value(self) -> Order:
+        """The order of the labels."""
+        return Order.of(self.value)
+
+    def take(self, rows: np.ndarray) -> Labels:
+        """Returns the rows of a mask, bool `[n]`, in their known order."""
+        taken = Labels(self.value[rows], self.positive[rows])
+        taken.__dict__.update(by_value=self.by_value.take(rows).with_ties_of(taken.value))
+        return taken
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What each row adds to a metric: `value` `[n]`, to the sum number `column` of `width` sums."""
+
+    value: np.ndarray
+    column: np.ndarray | None = None
+    width: int = 1
+
+    def sums(self, group: np.ndarray, groups: int) -> np.ndarray:
+        """Returns the sums of each group of rows, float64 `[groups, width]`; `group` is int64 `[n]`."""
+        places = group if self.column is None else group * self.width + self.column
+        return np.bincount(places, self.value, groups * self.width).reshape(groups, self.width)
+
+    def means(self) -> np.ndarray:
+        """Returns the sums of all rows divided by their number, float64 `[width]`."""
+        column = np.zeros(len(self.value), np.int64) if self.column is None else self.column
+        return np.bincount(column, self.value, self.width) / len(self.value)
+
 
 @dataclasses.dataclass(frozen=True)
 class Additive:
     """A metric that is a function of sums over rows, so that resampling only adds up."""
 
-    parts: Callable[[Labels, Answers], np.ndarray]  # -> [n, p]
+    parts: Callable[[Labels, Answers], Parts]
     of_means: Callable[[np.ndarray], np.ndarray]  # means of the parts [..., p] -> [...]
 
 
-def _squares(labels: Labels, answers: Answers) -> np.ndarray:
-    return np.square(answers.value - labels.value)[:, None]
+def _squares(labels: Labels, answers: Answers) -> Parts:
+    return Parts(np.square(answers.value - labels.value))
 
 
-def _distances(labels: Labels, answers: Answers) -> np.ndarray:
-    return np.abs(answers.value - labels.value)[:, None]
+def _distances(labels: Labels, answers: Answers) -> Parts:
+    return Parts(np.abs(answers.value - labels.value))
 
 
-def _right_signs(labels: Labels, answers: Answers) -> np.ndarray:
-    return ((answers.score > 0) == labels.positive)[:, None].astype(np.float64)
+def _right_signs(labels: Labels, answers: Answers) -> Parts:
+    return Parts(((answers.score > 0) == labels.positive).astype(np.float64))
 
 
-def _errors_by_bin(labels: Labels, answers: Answers) -> np.ndarray:
+def _errors_by_bin(labels: Labels, answers: Answers) -> Parts:
     """Returns each row's error in the column of its bin: tenths of the rows by value, equal values together."""
-    edges = np.unique(np.quantile(answers.value, np.arange(1, _BINS) / _BINS)) if len(answers.value) else np.zeros(0)
-    columns = np.zeros((len(answers.value), _BINS))
-    columns[np.arange(len(columns)), np.searchsorted(edges, answers.value, "right")] = answers.value - labels.value
-    return columns
+    ordered = answers.value[answers.by_value.rows]
+    # Quantiles with linear interpolation, as in `np.quantile`.
+    places = np.arange(1, _BINS) / _BINS * (len(ordered) - 1)
+    edges = np.unique(np.interp(places, np.arange(len(ordered)), ordered)) if len(ordered) else np.zeros(0)
+    return Parts(answers.value - labels.value, np.searchsorted(edges, answers.value, "right"), _BINS)
 
 
 # rmse: root mean squared error. mae: mean absolute error. sign_accuracy: share of rows whose score and label have the
@@ -80,13 +127,33 @@ ADDITIVE = {
 
 
 class Order:
-    """The order of values with their ties, computed once for any number of weightings."""
+    """The order of values with their ties, computed once for any number of weightings.
 
-    def __init__(self, values: np.ndarray) -> None:
-        self.rows = np.argsort(values, kind="stable")
-        ordered = values[self.rows]
-        self._first = np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(values)]
-        self._starts = np.flatnonzero(self._first)
+    Args:
+      rows: the rows in ascending order of their values, int64 `[n]`.
+      first: whether each of these has another value than the row before, bool `[n]`.
+    """
+
+    def __init__(self, rows: np.ndarray, first: np.ndarray) -> None:
+        self.rows = rows
+        self._first = first
+        self._starts = np.flatnonzero(first)
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Order:
+        """Sorts values `[n]`."""
+        rows = np.argsort(values, kind="stable").astype(np.int32 if len(values) < 2**31 else np.int64)
+        return cls(rows, _changes(values[rows]))
+
+    def with_ties_of(self, values: np.ndarray) -> Order:
+        """Returns the same order with the ties of other `values` `[n]`, which do not fall in this order."""
+        return Order(self.rows, _changes(values[self.rows]))
+
+    def take(self, rows: np.ndarray) -> Order:
+        """Returns the order of the rows of a mask, bool `[n]`, without sorting and without ties."""
+        kept = self.rows[rows[self.rows]]
+        number = np.cumsum(rows, dtype=self.rows.dtype) - 1
+        return Order(number[kept], np.ones(len(kept), bool))
 
     @functools.cached_property
     def group(self) -> np.ndarray:
@@ -103,6 +170,11 @@ class Order:
         """Returns the mid-rank of each row: the weight below it plus half of the weight equal to it."""
         sums = self.sums(weights[self.rows])
         return np.asarray((np.cumsum(sums) - sums / 2)[self.group])
+
+
+def _changes(ordered: np.ndarray) -> np.ndarray:
+    """Returns whether each of some values `[n]` differs from the one before, bool `[n]`."""
+    return np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)]
 
 
 def auc(order: Order, positive: np.ndarray, weights: np.ndarray) -> float:
@@ -139,8 +211,7 @@ def ranked(metric: str, labels: Labels, answers: Answers) -> Callable[[np.ndarra
     if not len(labels.value):
         return lambda weights: float("nan")
     if metric == "auc":
-        scores = Order(answers.score)
+        scores = answers.by_score
         positive = labels.positive[scores.rows].astype(np.float64)
         return lambda weights: auc(scores, positive, weights[scores.rows])
-    by_value, by_label = Order(answers.value), Order(labels.value)
-    return lambda weights: spearman(by_value, by_label, weights)
+    return lambda weights: spearman(answers.by_value, labels.by_value, weights)

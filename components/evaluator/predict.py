@@ -8,7 +8,7 @@ import numpy as np
 
 from components.coded_pairs import CodedPairs
 from components.evaluator.metrics import Answers
-from trainer.export.tables import read_tables
+from trainer.export.tables import Tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,12 +19,11 @@ class Predictions:
     known: np.ndarray
 
 
-def predict(directory: str, pairs: CodedPairs) -> Predictions:
-    """Returns the predictions of the SavedModel in `directory` for the eval split.
+def predict(tables: Tables, pairs: CodedPairs) -> Predictions:
+    """Returns the predictions of a published model for the eval split.
 
-    They come from its tables, which ServingCanary compares with the answers of its signatures.
+    They come from its tables. ServingCanary compares these with the answers of its signatures.
     """
-    tables = read_tables(directory)
     scores, known = tables.scores(pairs.left_ids, pairs.right_ids, pairs.eval.left, pairs.eval.right)
     values = scores * np.float32(tables.scale) + np.float32(tables.center)
     return Predictions(Answers(values.astype(np.float64), scores.astype(np.float64)), known)

@@ -62,9 +62,8 @@ def of_split(examples: Examples, split: str, fraction: float = 1.0) -> Distribut
     scores = [rows.score for rows in examples.blocks(split) if rows.score is not None]
     if fraction < 1:
         scores = [part[draw.random(len(part)) < fraction] for part in scores]
-    return Distribution(
-        _present(examples.left, split), _present(examples.right, split), np.sort(np.concatenate([*scores, np.zeros(0, np.float32)]))
-    )
+    ordered = np.sort(np.concatenate([*scores, np.zeros(0, np.float32)]))
+    return Distribution(_present(examples.left, split), _present(examples.right, split), ordered)
 
 
 def _present(entities: Entities, split: str) -> pa.Table:

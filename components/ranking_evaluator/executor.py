@@ -22,9 +22,7 @@ from components.ranking_evaluator.measure import measure
 from components.ranking_evaluator.settings import RankingSettings
 from components.ranking_evaluator.task import Ranker, Task, of_popularity, of_tables
 from components.ranking_evaluator.worst import lowest
-from trainer.data.transform_graph import TransformGraph
 from trainer.export.tables import Tables, read_tables
-from trainer.export.unit import unit_of
 
 _WORST = 100
 
@@ -41,12 +39,8 @@ class Executor(base_executor.BaseExecutor):
         """Writes `ranking.json`: the metrics of the candidate, of popularity, and of any last blessed model."""
         settings = RankingSettings.model_validate_json(exec_properties["settings"])
         pairs = coded_pairs.read(artifact_utils.get_single_uri(input_dict["examples"]))
-        center = 0.0
-        if pairs.eval.score is not None:
-            transform = TransformGraph(artifact_utils.get_single_uri(input_dict["transform_graph"]))
-            center = unit_of(transform).center
-        task = Task.of(pairs, center, settings.candidates)
         tables = _tables(input_dict["model"])
+        task = Task.of(pairs, tables.center, settings.candidates)
         candidate = of_tables(tables, pairs, task)
         others = {POPULARITY: of_popularity(pairs, task)}
         if input_dict.get("baseline_model"):

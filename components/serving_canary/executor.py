@@ -21,6 +21,7 @@ from components.serving_canary.server import ServerFailed, serving, serving_bina
 from components.serving_canary.settings import CanarySettings
 from errors import ModelRefused
 from trainer.data.examples import EVAL, Examples
+from trainer.export.tables import read_tables
 
 REPORT_FILE = "canary.json"
 BLESSED_PROPERTY = "blessed"
@@ -74,6 +75,8 @@ def _try(path: str, rows: Rows, settings: CanarySettings) -> tuple[list[Finding]
     try:
         with serving(path, settings.start_seconds) as server:
             findings = list(probe.check_signatures(server, server.signatures() or {}, expected, rows))
+            if findings:
+                findings.append(probe.check_tables(read_tables(path), expected, rows))
             faulty = any(finding.fault for finding in findings) or not findings
             return findings, None if faulty else probe.time_requests(server, rows)
     except (ServerFailed, OSError) as error:

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 
 from components.serving_canary.server import Server, ServerFailed
 from trainer import features
+from trainer.export.tables import Tables
 
 Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
 
@@ -83,6 +85,17 @@ def check_signatures(server: Server, signatures: dict[str, Any], expected: Ask, 
                 yield Finding(what, str(error))
                 continue
             yield Finding(what, _difference(answer, expected(name, inputs)))
+
+
+def check_tables(tables: Tables, expected: Ask, rows: Rows) -> Finding:
+    """Compares the scores that the Evaluator read from the model's tables with those of its signature `score`."""
+    left, right = (pa.array(ids, pa.binary()) for ids in (rows.left, rows.right))
+    each = np.arange(len(left))
+    scores, known = tables.scores(left, right, each, each)
+    told = {"score": scores, "known": known}
+    answer = expected("score", {features.LEFT_ID: rows.left, features.RIGHT_ID: rows.right})
+    right_answer = {"score": answer["score"], "known": answer["left_known"] & answer["right_known"]}
+    return Finding(f"evaluated scores, {len(left)} eval rows", _difference(told, right_answer))
 
 
 def _inputs(wanted: dict[str, Any], rows: Rows) -> tuple[dict[str, Any], list[str]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from components.examples import split_files
 
 from components.data_gate.executor import _first_rows
 from components.data_gate.rules import Rows
-from components.examples import split_files
 from components.pair_example_gen.source import Layout
 from components.pair_statistics.executor import count_file
 from errors import DataRefused

@@ -23,6 +23,31 @@ class TransformGraph(tft.TFTransformOutput):
     def _module(self) -> TransformModule:
         return TransformModule(self.transform_savedmodel_dir)
 
+    def vocabulary_by_name(self, vocab_filename: str) -> list[bytes]:
+        """The ids of a vocabulary in the order of their rows.
+
+        Reads a text file at once. TensorFlow Transform reads it line by line, which takes ten times as long.
+        """
+        return list(self._vocabulary(vocab_filename))
+
+    def vocabulary_size_by_name(self, vocab_filename: str) -> int:
+        """The number of ids of a vocabulary."""
+        return len(self._vocabulary(vocab_filename))
+
+    def _vocabulary(self, name: str) -> list[bytes]:
+        if name not in self._vocabularies:
+            path = self.vocabulary_file_by_name(name)
+            if path and not path.endswith(".gz"):
+                with tf.io.gfile.GFile(path, "rb") as file:
+                    self._vocabularies[name] = file.read().splitlines()
+            else:
+                self._vocabularies[name] = super().vocabulary_by_name(name)
+        return self._vocabularies[name]
+
+    @functools.cached_property
+    def _vocabularies(self) -> dict[str, list[bytes]]:
+        return {}
+
 
 class TransformModule(tf.Module):
     """Encodes raw features: those transformed features that depend on no others than the given ones.

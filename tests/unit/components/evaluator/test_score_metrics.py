@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,13 +13,14 @@ import sklearn.metrics
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from components.coded_pairs import CodedPairs, Columns
+from components.coded_pairs import CodedPairs
 from components.evaluator import baselines, slices
 from components.evaluator.figures import Figure, find
 from components.evaluator.measure import Measured, measure
 from components.evaluator.metrics import ADDITIVE, Answers, Labels, Order, ranked, spearman
 from components.evaluator.names import SCORE_METRICS
 from components.evaluator.slices import LEFT, SLICES, Cuts
+from trainer.data.examples import Rows
 
 # Few distinct numbers, so that many values are equal.
 NUMBERS = st.integers(-4, 4).map(float)
@@ -31,7 +33,7 @@ def columns(rows: list[tuple[float, float, int]]) -> tuple[Labels, Answers, np.n
 
 
 def additive(metric: str, labels: Labels, answers: Answers) -> float:
-    return float(ADDITIVE[metric].of_means(ADDITIVE[metric].parts(labels, answers).mean(axis=0)))
+    return float(ADDITIVE[metric].of_means(ADDITIVE[metric].parts(labels, answers).means()))
 
 
 @given(ROWS)
@@ -61,8 +63,20 @@ def test_weighted_spearman_matches_scipy(rows: list) -> None:
     labels, answers, weight = columns(rows)
     repeated = np.repeat(np.arange(len(rows)), weight.astype(int))
     assume(len(set(labels.value[repeated])) > 1 and len(set(answers.value[repeated])) > 1)
-    found = spearman(Order(answers.value), Order(labels.value), weight)
+    found = spearman(Order.of(answers.value), Order.of(labels.value), weight)
     assert found == pytest.approx(scipy.stats.spearmanr(answers.value[repeated], labels.value[repeated])[0], abs=1e-9)
+
+
+@given(ROWS, st.randoms(use_true_random=False))
+def test_slice_is_ranked_as_its_own_rows(rows: list, draw: Any) -> None:
+    labels, answers, weight = columns(rows)
+    mask = np.array([draw.random() < 0.5 for _ in rows], bool)
+    for metric in ("auc", "spearman"):
+        taken = ranked(metric, labels.take(mask), answers.take(mask))(weight[mask])
+        own = ranked(
+            metric, Labels(labels.value[mask], labels.positive[mask]), Answers(answers.value[mask], answers.score[mask])
+        )
+        assert taken == pytest.approx(own(weight[mask]), nan_ok=True)
 
 
 def test_constant_values_have_no_signal() -> None:
@@ -100,11 +114,11 @@ def test_head_and_middle_are_minimal_thirds(counts: list[int]) -> None:
 
 
 def coded(train: list[tuple[int, int, float]], held_out: list[tuple[int, int, float]]) -> CodedPairs:
-    def split(rows: list[tuple[int, int, float]]) -> Columns:
+    def split(rows: list[tuple[int, int, float]]) -> Rows:
         left, right, score = zip(*rows, strict=True)
-        return Columns(np.array(left, np.int32), np.array(right, np.int32), np.array(score, np.float32))
+        return Rows(np.array(left, np.int32), np.array(right, np.int32), np.array(score, np.float32))
 
-    ids = [pa.array([f"{side}{i}".encode() for i in range(30)], pa.binary()) for side in "lr"]
+    ids = [pa.array([f"{side}{i}".encode() for i in range(30)], pa.large_binary()) for side in "lr"]
     return CodedPairs(ids[0], ids[1], split(train), split(held_out))
 
 

@@ -9,13 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.coded_pairs import CodedPairs, Columns
+from components.coded_pairs import CodedPairs
 from components.evaluator.figures import find
 from components.evaluator.slices import Cuts, popularity
 from components.pair_example_gen.source import Layout
 from components.ranking_evaluator.measure import measure
 from components.ranking_evaluator.settings import Candidates, RankingSettings
 from components.ranking_evaluator.task import Task, of_popularity, of_tables
+from trainer.data.examples import Rows
 from trainer.export.tables import Side, Tables
 
 pytestmark = pytest.mark.tensorflow
@@ -25,14 +26,14 @@ METRICS = ("recall@3", "ndcg@3", "hit_rate@3", "mrr", "map@5", "coverage@3", "sa
 
 
 def ids(side: str, numbers: list[int]) -> pa.Array:
-    return pa.array([f"{side}{number}".encode() for number in numbers], pa.binary())
+    return pa.array([f"{side}{number}".encode() for number in numbers], pa.large_binary())
 
 
 @pytest.fixture
 def pairs() -> CodedPairs:
     """Right id 24 and left id 11 occur in eval only. Some pairs occur in both splits. Scores are 0 or 1."""
     draw = np.random.default_rng(1)
-    train = Columns(
+    train = Rows(
         draw.integers(0, LEFT - 1, 60).astype(np.int32),
         (draw.integers(0, 5, 60) * draw.integers(0, 5, 60)).clip(max=RIGHT - 2).astype(np.int32),
         draw.integers(0, 2, 60).astype(np.float32),
@@ -40,7 +41,7 @@ def pairs() -> CodedPairs:
     left = np.concatenate([draw.integers(0, LEFT, 30), train.left[:5], [0, 11]]).astype(np.int32)
     right = np.concatenate([draw.integers(0, RIGHT - 1, 30), train.right[:5], [RIGHT - 1, 3]]).astype(np.int32)
     score = np.concatenate([draw.integers(0, 2, 30), np.ones(7)]).astype(np.float32)
-    return CodedPairs(ids("l", list(range(LEFT))), ids("r", list(range(RIGHT))), train, Columns(left, right, score))
+    return CodedPairs(ids("l", list(range(LEFT))), ids("r", list(range(RIGHT))), train, Rows(left, right, score))
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ def test_models_share_the_same_pairs(pairs: CodedPairs, candidates: Candidates) 
 
 def test_candidates_and_positives_form_a_set(pairs: CodedPairs, candidates: Candidates) -> None:
     # Without seen pairs, the sampled protocol equals the plain one.
-    nothing = Columns(np.full(1, 10, np.int32), np.zeros(1, np.int32), np.ones(1, np.float32))
+    nothing = Rows(np.full(1, 10, np.int32), np.zeros(1, np.int32), np.ones(1, np.float32))
     pairs = CodedPairs(pairs.left_ids, pairs.right_ids, nothing, pairs.eval)
     task = Task.of(pairs, 0.5, candidates)
     model = tables(list(range(LEFT)), list(range(RIGHT)), seed=5)
@@ -155,8 +156,8 @@ def test_positives_are_all_relevant(pairs: CodedPairs) -> None:
     without = CodedPairs(
         pairs.left_ids,
         pairs.right_ids,
-        Columns(pairs.train.left, pairs.train.right, None),
-        Columns(pairs.eval.left, pairs.eval.right, None),
+        Rows(pairs.train.left, pairs.train.right, None),
+        Rows(pairs.eval.left, pairs.eval.right, None),
     )
     task = Task.of(without, 0.0, None)
     seen = set(zip(pairs.train.left.tolist(), pairs.train.right.tolist(), strict=True))

@@ -6,9 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.coded_pairs import CodedPairs, Columns
+from components.coded_pairs import CodedPairs
 from components.ranking_evaluator.task import Task, of_tables
 from components.ranking_evaluator.worst import lowest
+from trainer.data.examples import Rows
 from trainer.export.tables import Side, Tables
 
 pytestmark = pytest.mark.tensorflow
@@ -17,7 +18,7 @@ LEFT, RIGHT = 6, 12
 
 
 def _ids(side: str, count: int) -> pa.Array:
-    return pa.array([f"{side}{number}".encode() for number in range(count)], pa.binary())
+    return pa.array([f"{side}{number}".encode() for number in range(count)], pa.large_binary())
 
 
 def _model(draw: np.random.Generator, known: int) -> Tables:
@@ -33,7 +34,7 @@ def test_lowest_scores_and_unseen_ranks() -> None:
     draw = np.random.default_rng(5)
     every = draw.permutation(LEFT * RIGHT)
     train, held = every[:30], every[30:]
-    columns = [Columns((of // RIGHT).astype(np.int32), (of % RIGHT).astype(np.int32), None) for of in (train, held)]
+    columns = [Rows((of // RIGHT).astype(np.int32), (of % RIGHT).astype(np.int32), None) for of in (train, held)]
     pairs = CodedPairs(_ids("l", LEFT), _ids("r", RIGHT), *columns)
     model = _model(draw, RIGHT - 1)  # the model does not know the last right id
     task = Task.of(pairs, 0.0, None)
@@ -59,9 +60,9 @@ def test_lowest_scores_and_unseen_ranks() -> None:
 
 
 def test_no_positives_give_no_rows() -> None:
-    none = Columns(np.zeros(0, np.int32), np.zeros(0, np.int32), None)
+    none = Rows(np.zeros(0, np.int32), np.zeros(0, np.int32), None)
     pairs = CodedPairs(
-        _ids("l", LEFT), _ids("r", RIGHT), Columns(np.zeros(1, np.int32), np.zeros(1, np.int32), None), none
+        _ids("l", LEFT), _ids("r", RIGHT), Rows(np.zeros(1, np.int32), np.zeros(1, np.int32), None), none
     )
     task = Task.of(pairs, 0.0, None)
     model = _model(np.random.default_rng(1), RIGHT)

@@ -6,10 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.coded_pairs import CodedPairs, Columns
+from components.coded_pairs import CodedPairs
 from components.evaluator.predict import predict
 from tests.unit.trainer import planted_model
 from tests.unit.trainer.planted_model import LEFT, RIGHT, Planted
+from trainer.data.examples import Rows
 from trainer.export.tables import read_tables
 
 pytestmark = pytest.mark.tensorflow
@@ -28,18 +29,18 @@ def test_tables_score_as_the_model_does(planted: Planted) -> None:
         tables.left.vectors @ tables.right.vectors.T + tables.left.bias[:, None] + tables.right.bias + tables.offset
     )
     np.testing.assert_allclose(scores, planted.scores(), rtol=1e-5, atol=1e-6)
-    asked = pa.array([RIGHT[3], b"never seen", RIGHT[0]], pa.binary())
+    asked = pa.array([RIGHT[3], b"never seen", RIGHT[0]], pa.large_binary())
     assert tables.right.rows_of(asked).tolist() == [3, -1, 0]
     np.testing.assert_array_equal(tables.right.vectors_of(asked), tables.right.vectors[[3, len(RIGHT), 0]])
     np.testing.assert_array_equal(tables.right.biases_of(asked), tables.right.bias[[3, len(RIGHT), 0]])
 
 
 def test_predictions_are_those_of_the_score_signature(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("components.evaluator.predict._BATCH", 4)
-    ids = [pa.array([*of, b"never seen"], pa.binary()) for of in (LEFT, RIGHT)]
+    monkeypatch.setattr("trainer.export.tables._BLOCK", 4)
+    ids = [pa.array([*of, b"never seen"], pa.large_binary()) for of in (LEFT, RIGHT)]
     left, right = (grid.ravel().astype(np.int32) for grid in np.meshgrid(range(len(LEFT) + 1), range(len(RIGHT) + 1)))
-    columns = Columns(left, right, np.zeros(len(left), np.float32))
-    found = predict(str(planted.model), CodedPairs(*ids, columns, columns))
+    columns = Rows(left, right, np.zeros(len(left), np.float32))
+    found = predict(read_tables(str(planted.model)), CodedPairs(*ids, columns, columns))
     expected = planted.scores()[left, right]
     np.testing.assert_allclose(found.answers.score, expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found.answers.value, expected * planted.scale + planted.center, rtol=1e-5)
