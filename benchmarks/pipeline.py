@@ -86,6 +86,7 @@ def _run(kind: str, data: Path, epochs: int) -> _Run:
     sizes = ["--epochs", str(epochs), "--dimension", str(_DIMENSION), "--batch-size", str(_BATCH)]
     with tempfile.TemporaryDirectory() as folder:
         root, config = f"{folder}/root", Path(folder, "pipeline.yaml")
+        Path(root).mkdir()
         config.write_text(_config(data, epochs))
         commands = {
             "ours": [str(Path(sys.executable).with_name("kindred")), "run", "--config", str(config), "--root", root],
@@ -113,7 +114,7 @@ def _floor(arguments: argparse.Namespace) -> _Run:
 
 def _show_nodes(kind: str, runs: list[dict[str, float]]) -> None:
     for node in runs[0] if runs else ():
-        print(f"  {kind}: {node:<20} {statistics.median(run[node] for run in runs):8.1f} s")
+        print(f"  {kind}: {node:<20} {statistics.median(run[node] for run in runs):8.3f} s")
 
 
 def _result(found: dict[str, list[_Run]], arguments: argparse.Namespace) -> dict[str, Any]:
@@ -122,7 +123,7 @@ def _result(found: dict[str, list[_Run]], arguments: argparse.Namespace) -> dict
     for name, (above, below) in _RATIOS.items():
         if {above, below} <= medians.keys():
             result[name] = round(medians[above] / medians[below], 2)
-    result |= {_NAMES[kind]: round(seconds, 1) for kind, seconds in medians.items()}
+    result |= {_NAMES[kind]: round(seconds, 2) for kind, seconds in medians.items()}
     return result | {"unit": "s", "n": arguments.rows, "epochs": arguments.epochs, "runs": arguments.runs}
 
 
