@@ -97,6 +97,7 @@ def _digests(folder: str) -> dict[str, str]:
     vocabularies = artifacts.glob("Transform/transform_graph/*/transform_fn/assets/*")
     return {
         "examples": _rows(artifacts),
+        "ids": _digest([path.read_bytes() for path in sorted(artifacts.glob("PairExampleGen/examples/*/entities/*"))]),
         "statistics": _digest(sorted(path.read_bytes() for path in statistics_files if path.is_file())),
         "vocabulary": _digest([path.read_bytes() for path in sorted(vocabularies)]),
     }
@@ -105,22 +106,23 @@ def _digests(folder: str) -> dict[str, str]:
 def _rows(artifacts: Path) -> str:
     """Returns the number of rows and the sum of their hashes, which needs no sorting."""
     import numpy as np
+    import pyarrow as pa
     import tensorflow as tf
 
-    from components.examples import read_batches
-    from trainer import features
+    from trainer.data.examples import SPLITS, Examples
 
+    (uri,) = artifacts.glob("PairExampleGen/examples/*")
+    examples = Examples(str(uri))
     total, count = np.uint64(0), 0
-    for file in sorted(artifacts.glob("PairExampleGen/examples/*/Split-*/*")):
-        for batch in read_batches(str(file)):
-            names = (features.LEFT_ID, features.RIGHT_ID, features.SCORE)
-            columns = [batch.column(batch.schema.get_field_index(name)) for name in names]
-            texts = [tf.constant(column.to_numpy(zero_copy_only=False)) for column in columns[:2]]
-            key = tf.strings.join([*texts, tf.as_string(columns[2].to_numpy()), file.parent.name], "\0")
+    for split in SPLITS:
+        for rows in examples.blocks(split):
+            coded = ((examples.left, rows.left), (examples.right, rows.right))
+            ids = [side.ids.take(pa.array(codes)).to_numpy(zero_copy_only=False) for side, codes in coded]
+            key = tf.strings.join([*map(tf.constant, ids), tf.as_string(rows.score), split], "\0")
             hashed = tf.strings.to_hash_bucket_fast(key, 2**63 - 1).numpy().astype(np.uint64)
             with np.errstate(over="ignore"):
                 total = total + hashed.sum(dtype=np.uint64)
-            count += batch.num_rows
+            count += len(rows)
     return f"{count}-{int(total):016x}"
 
 

@@ -4,7 +4,8 @@
 
 The first part evaluates half of `--rows` planted pairs. A pipeline creates the examples and the model once. Then the
 executors run in separate processes, interleaved, without the time of imports. Ours computes all its metrics, slices,
-baselines and intervals. The stock Evaluator computes a mean squared error on one slice.
+baselines and intervals. The stock Evaluator computes a mean squared error on one slice. It reads tf.Examples, because
+the default signature of the model does. They are written before its time starts.
 
 The second part ranks a catalogue of the size of MovieLens 1M (6,040 x 3,706, d=64, one million seen pairs) with
 recall@10, ndcg@10, hit rate, MRR, MAP and coverage. The loop computes the same metrics, once with a full sort of the
@@ -23,19 +24,26 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 
 from benchmarks.harness import measured_run, pairs_of
+from compat.process import prepare
 from trainer.ranking import ranking_metrics
 from trainer.ranking.lists import Lists
 from trainer.ranking.ranks import rank_catalogue
+
+if TYPE_CHECKING:
+    from tfx.types import artifact
 
 _DEPTH = 10
 _METRICS = tuple(f"{name}@{_DEPTH}" for name in ("recall", "ndcg", "hit_rate", "mrr", "map"))
 # After a matrix product, its threads spin this long, in seconds, and would occupy a core of the next measurement.
 _PAUSE = 0.3
+_SHARD_ROWS = 1_000_000
 _USERS, _ITEMS, _DIMENSION, _SEEN, _HELD_OUT = 6040, 3706, 64, 900_000, 100_000
 
 
@@ -76,23 +84,24 @@ def _evaluators(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _trained(cache: Path, rows: int) -> Path:
-    """Returns a root with examples and a model. Creates it unless it exists."""
+    """Returns a root with examples and a model. A run in an old root reuses the components that are current."""
     data, root = pairs_of(cache, rows), cache / f"evaluate-{rows}"
-    if not (root / "serving").exists():
-        config = cache / "evaluate.yaml"
-        config.write_text(f"name: evaluate\ndata: {{path: {data.resolve()}, split: {{eval_fraction: 0.5}}}}\n")
-        kindred = str(Path(sys.executable).with_name("kindred"))
-        settings = ("model.dimension=32", "train.epochs=1", "train.early_stopping=null", "validate.max_score_skew=null")
-        overrides = [part for setting in settings for part in ("--set", setting)]
-        command = [kindred, "run", "--config", str(config), "--root", str(root), *overrides]
-        subprocess.run([*command, "--set", "evaluate.bless=[{metric: rmse, above: 0}]"], check=True)
+    config = cache / "evaluate.yaml"
+    config.write_text(f"name: evaluate\ndata: {{path: {data.resolve()}, split: {{eval_fraction: 0.5}}}}\n")
+    kindred = str(Path(sys.executable).with_name("kindred"))
+    settings = ("model.dimension=32", "train.epochs=1", "train.early_stopping=null", "validate.max_score_skew=null")
+    overrides = [part for setting in settings for part in ("--set", setting)]
+    command = [kindred, "run", "--config", str(config), "--root", str(root), *overrides]
+    subprocess.run([*command, "--set", "evaluate.bless=[{metric: rmse, above: 0}]"], check=True)
     return root
 
 
 def _run_component(component: str, root: Path) -> float:
     """Returns the seconds of an executor on the artifacts in `root`."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    from tfx.types import artifact, standard_artifacts
+    if component == "ours":
+        prepare()  # as every command of the product does
+    from tfx.types import standard_artifacts
 
     def last(kind: type[artifact.Artifact], *parts: str) -> list[artifact.Artifact]:
         found = kind()
@@ -148,8 +157,21 @@ def _theirs(inputs: dict[str, Any], outputs: dict[str, Any]) -> float:
     )
     properties = {"eval_config": proto_utils.proto_to_json(config), "example_splits": '["eval"]'}
     executor = Executor(BaseBeamExecutor.Context(beam_pipeline_args=profiles.options(Beam())))
-    given = {"examples": inputs["examples"], "model": inputs["model"]}
-    return _timed(lambda: executor.Do(given, outputs, properties))
+    with tempfile.TemporaryDirectory() as folder:
+        given = {"examples": [_tf_examples(inputs["examples"][0], Path(folder))], "model": inputs["model"]}
+        return _timed(lambda: executor.Do(given, outputs, properties))
+
+
+def _tf_examples(examples: artifact.Artifact, folder: Path) -> artifact.Artifact:
+    """Returns the eval split as tf.Examples."""
+    from benchmarks import stock
+
+    files = sorted(Path(examples.uri, "Split-eval").iterdir())
+    batches = (batch for file in files for batch in pa.parquet.ParquetFile(file).iter_batches(_SHARD_ROWS))
+    stock.write_examples(batches, folder / "Split-eval")
+    made = type(examples)()
+    made.uri, made.split_names = str(folder), '["eval"]'
+    return made
 
 
 def _rankings(runs: int) -> dict[str, Any]:

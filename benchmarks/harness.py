@@ -7,21 +7,29 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from benchmarks.synthetic import Planted, write_csv
 
 
-def pairs_of(cache: Path, rows: int) -> Path:
-    """Returns a folder with one CSV file of planted pairs. Creates it unless it exists."""
-    folder = cache / f"pairs-{rows}"
+def pairs_of(cache: Path, rows: int, entities: int | None = None) -> Path:
+    """Returns a folder with one CSV file of planted pairs. Creates it unless it exists.
+
+    Args:
+      cache: directory of generated files.
+      rows: number of pairs.
+      entities: number of entities of each side. None means the defaults of `Planted`.
+    """
+    planted = Planted(rows) if entities is None else Planted(rows, left_entities=entities, right_entities=entities)
+    folder = cache / f"pairs-{rows}-{planted.left_entities}x{planted.right_entities}"
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "pairs.csv"
     if not file.exists():
-        write_csv(Planted(rows), file)
+        write_csv(planted, file)
     return folder
 
 
-def measured_run(module: str, *arguments: str) -> dict[str, float]:
+def measured_run(module: str, *arguments: str) -> dict[str, Any]:
     """Runs `python -m benchmarks.MODULE ARGUMENTS` and returns the JSON in its last line on stdout.
 
     Raises:
@@ -33,5 +41,5 @@ def measured_run(module: str, *arguments: str) -> dict[str, float]:
         if finished.returncode:
             log.seek(0)
             sys.exit(f"{' '.join(command)} failed:\n{log.read().decode(errors='replace')[-4000:]}")
-    measured: dict[str, float] = json.loads(finished.stdout.splitlines()[-1])
+    measured: dict[str, Any] = json.loads(finished.stdout.splitlines()[-1])
     return measured

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from benchmarks.synthetic import Planted, write_csv
+from benchmarks.harness import pairs_of
 
 _DIMENSION, _BATCH = 32, 8192
 _PAIRS_PER_ENTITY, _MAX_ENTITIES = 20, 1_500_000
@@ -52,13 +52,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _data(cache: Path, rows: int) -> Path:
-    """Returns a folder with one CSV file. Creates it unless it exists."""
-    entities = min(rows // _PAIRS_PER_ENTITY, _MAX_ENTITIES)
-    file = cache / f"scale-{rows}" / "pairs.csv"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if not file.exists():
-        write_csv(Planted(rows, left_entities=entities, right_entities=entities), file)
-    return file.parent
+    return pairs_of(cache, rows, min(rows // _PAIRS_PER_ENTITY, _MAX_ENTITIES))
 
 
 def _run(rows: int, data: Path, cache: Path, epochs: int) -> dict[str, Any]:

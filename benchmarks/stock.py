@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,17 +46,24 @@ def prepare_nodes(config: PipelineConfig, data: Path) -> list[BaseNode]:
 
 def write_transformed(chunks: Iterator[Pairs], folder: Path) -> None:
     """Writes pairs in the format of Transform: gzipped TFRecords of tf.Examples, in the split `train`."""
-    split = folder / "Split-train"
+    write_examples(map(_record_batch, chunks), folder / "Split-train")
+
+
+def write_examples(batches: Iterable[pa.RecordBatch], split: Path) -> None:
+    """Writes batches of lists in the default format of TFX: gzipped TFRecords of tf.Examples, a file for each batch."""
     split.mkdir()
-    for number, pairs in enumerate(chunks):
-        offsets = pa.array(np.arange(len(pairs) + 1, dtype=np.int32))
-        columns = {"left": pairs.left.astype(np.int64), "right": pairs.right.astype(np.int64), "label": pairs.label}
-        lists = [pa.ListArray.from_arrays(offsets, pa.array(column)) for column in columns.values()]
-        batch = pa.RecordBatch.from_arrays(lists, list(columns))
-        path = split / f"transformed_examples-{number:05d}.gz"
+    for number, batch in enumerate(batches):
+        path = split / f"examples-{number:05d}.gz"
         with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type="GZIP")) as out:
             for example in RecordBatchToExamplesEncoder().encode(batch):
                 out.write(example)
+
+
+def _record_batch(pairs: Pairs) -> pa.RecordBatch:
+    offsets = pa.array(np.arange(len(pairs) + 1, dtype=np.int32))
+    columns = {"left": pairs.left.astype(np.int64), "right": pairs.right.astype(np.int64), "label": pairs.label}
+    lists = [pa.ListArray.from_arrays(offsets, pa.array(column)) for column in columns.values()]
+    return pa.RecordBatch.from_arrays(lists, list(columns))
 
 
 def fit_epochs(folder: Path, rows: int, dimension: int, batch_size: int, steps: int, epochs: int) -> list[float]:
