@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -87,11 +86,11 @@ class BatchMaker:
     weighted: bool
     sampler: NegativeSampler | None = None
 
-    def training(self, pairs: TrainingPairs, first_epoch: int, replicas: range = ALONE, of: int = 1) -> tf.data.Dataset:
-        """Batches of epoch `first_epoch`, then of the next, without end; of each batch the shares of `replicas`."""
+    def training(self, pairs: TrainingPairs, epochs: range, replicas: range = ALONE, of: int = 1) -> tf.data.Dataset:
+        """Batches of each of `epochs`, by their numbers from 0; of each batch the shares of `replicas`."""
 
         def generate() -> Iterator[Batch]:
-            for epoch in itertools.count(first_epoch):
+            for epoch in epochs:
                 shuffle = np.random.default_rng((self.seed, epoch))
                 for step, batch in enumerate(pairs.shuffled(shuffle, self.batch_size)):
                     made = self._make(batch, (self.seed, epoch, step))

@@ -79,9 +79,10 @@ class Descent:
         """
         if epochs.over or epochs.done >= self._settings.epochs:
             return
+        ahead = range(epochs.done, self._settings.epochs)
         self._learner.fit(
             _distributed(
-                self._strategy, lambda replicas, of: self._maker.training(self._pairs, epochs.done, replicas, of)
+                self._strategy, lambda replicas, of: self._maker.training(self._pairs, ahead, replicas, of)
             ),
             validation_data=None
             if validation is None
