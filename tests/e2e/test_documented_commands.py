@@ -1,4 +1,8 @@
-"""The documented shell commands run, in document order, with the exit code and the output that their page shows."""
+"""The documented shell commands run, in document order, with the exit code and the output that their page shows.
+
+They share one root and one copy of the repository, so run the module as a whole. tests/documented.py has the marks of
+commands that do not run here.
+"""
 
 from __future__ import annotations
 

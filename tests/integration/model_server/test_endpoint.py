@@ -165,7 +165,7 @@ def _grpcurl(command: list[str], served: Client, tmp_path: Path) -> dict:
     stub, kind = _CALLS[command[-1].rsplit("/", 1)[1]]
     request = json_format.Parse(command[command.index("-d") + 1], kind())
     answer = getattr(getattr(served, stub), command[-1].rsplit("/", 1)[1])(request)
-    return json_format.MessageToDict(answer)
+    return json_format.MessageToDict(answer, preserving_proto_field_name=True)  # as grpcurl does with a protoset
 
 
 def test_protoset_describes_both_services(tmp_path: Path) -> None:
