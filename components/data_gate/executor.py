@@ -62,7 +62,7 @@ class Executor(base_executor.BaseExecutor):
 
 _ADVICE = (
     "\nRepair the data, change the bound in the pipeline file, or accept them this once: "
-    "kindred run ... --accept-anomalies REASON (on Kubeflow: --set accept_anomalies=REASON)"
+    "add --accept-anomalies REASON to the command (on Kubeflow: --set accept_anomalies=REASON)"
 )
 
 

@@ -219,7 +219,8 @@ def _wait_for(cluster: Cluster, run_id: str, names: Mapping[str, str] | None) ->
             succeeded = following.follow(cluster, run_id, names, RunConsole(Console(stderr=True))) == "SUCCEEDED"
     except KeyboardInterrupt:
         _say(
-            f"no longer following; run {run_id} goes on, and `{command('submit', '--follow', run_id)}` follows it again"
+            f"no longer following; run {run_id} goes on, and `{cluster.command('submit', '--follow', run_id)}` "
+            "follows it again"
         )
     finally:
         typer.echo(run_id)
@@ -230,7 +231,8 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--package {path}: cannot be read ({error}); make one with `kindred compile`") from None
+        compiling = command("compile", "--config", "FILE", "--output", path)
+        raise ConfigError(f"--package {path}: cannot be read ({error}); make one with `{compiling}`") from None
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from errors import ClusterRefused, ServiceUnavailable
-from kindred.invocation import command
 from pipeline.kubeflow.client import Cluster, status_of
 from pipeline.kubeflow.workflow import Workflow, read_workflow, workflow_of_details
 
@@ -67,7 +66,8 @@ class RunView:
         if is_away and (away_since is None or time.monotonic() - away_since < PATIENCE):
             return
         raise ServiceUnavailable(
-            f"{error}; run {self.run_id} goes on, and `{command('submit', '--follow', self.run_id)}` follows it again"
+            f"{error}; run {self.run_id} goes on, and "
+            f"`{self.cluster.command('submit', '--follow', self.run_id)}` follows it again"
         ) from None
 
     def _read(self, run: Any) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import kfp_server_api as api
 
 from errors import ClusterRefused, ConfigError
-from kindred.invocation import command
 from pipeline.kubeflow.client import Cluster
 from pipeline.kubeflow.package import Package
 from pipeline.kubeflow.submission import Version, experiment_id, reference
@@ -55,7 +54,8 @@ def create(
         if len(taken) == 1 and _is_as_wanted(taken[0], version, cron, values, max_concurrency):
             return False
         raise ClusterRefused(
-            f"schedule {name}: the name is taken; `{command('schedule', 'delete', name)}` removes it, or choose another"
+            f"schedule {name}: the name is taken; `{cluster.command('schedule', 'delete', name)}` removes it, "
+            "or choose another"
         )
     wanted = api.V2beta1RecurringRun(
         display_name=name,
@@ -99,7 +99,9 @@ def delete(cluster: Cluster, name: str) -> None:
 def _change(cluster: Cluster, name: str, verb: str, call: Any) -> None:
     found = _named(cluster, name)
     if not found:
-        raise ClusterRefused(f"schedule {name}: there is none of that name; `{command('schedule', 'list')}` shows them")
+        raise ClusterRefused(
+            f"schedule {name}: there is none of that name; `{cluster.command('schedule', 'list')}` shows them"
+        )
     for run in found:
         cluster.ask(f"{verb} schedule {name}", call, run.recurring_run_id)
 

@@ -20,7 +20,7 @@ from components.pair_statistics.executor import SAMPLED_PROPERTY
 from components.pusher.executor import DESTINATION_PROPERTY, PUSHED_PROPERTY, REUSED_PROPERTY
 from components.pusher.places import is_remote
 from components.serving_canary.executor import BLESSED_PROPERTY, REPORT_FILE
-from kindred.invocation import command
+from kindred.invocation import command, typed_path
 from pipeline.config import PipelineConfig
 from pipeline.records.root import Root
 from pipeline.records.run_record import RunRecord, State
@@ -148,7 +148,7 @@ def _refusal(verdict: Verdict, folder: Path) -> str:
     lines = ["the model is not blessed, and was not published:"]
     lines += [f"  {rule}" for rule in verdict.rules if not rule.ok]
     lines += ["The rules are evaluate.bless. For figures, slices and pairs:"]
-    return "\n".join([*lines, f"  {command('report', '--why', os.path.relpath(folder))}"])
+    return "\n".join([*lines, f"  {command('report', '--why', typed_path(folder))}"])
 
 
 def _canary(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:

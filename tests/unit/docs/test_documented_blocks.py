@@ -12,7 +12,8 @@ from tests.unit.docs.pages import ROOT, pages
 
 _BLOCKS = all_blocks()
 _MARK = re.compile(
-    r"not run(?: `[^`]+`)?: \S+ .+|run elsewhere(?: `[^`]+`)?: \S+|output of `[^`]+`|output on Python \d\.\d+|kubernetes"
+    r"not run(?: `[^`]+`)?: \S+ .+|run elsewhere(?: `[^`]+`)?: \S+"
+    r"|output of `[^`]+`|output on Python \d\.\d+|kubernetes"
 )
 _INDENTED = re.compile(r"(?<=\n\n) {4,}(?:\$ |make |curl |kubectl |(?:\.venv/bin/)?(?:kindred|python|uv) )[^\n]*")
 
