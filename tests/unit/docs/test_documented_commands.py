@@ -157,26 +157,3 @@ def test_links_resolve(page: Path) -> None:
 def test_named_files_exist(page: Path) -> None:
     text = prose(_text(page)) + "\n" + "\n".join(_SPAN.findall(_text(page)))
     assert [path for path in _PATH.findall(text) if not (ROOT / path).exists()] == []
-
-
-def test_every_decision_is_in_the_index() -> None:
-    folder = ROOT / "docs" / "decisions"
-    index = _text(folder / "README.md")
-    assert [path.name for path in sorted(folder.glob("0*.md")) if f"({path.name})" not in index] == []
-
-
-@pytest.mark.parametrize("record", sorted((ROOT / "docs" / "decisions").glob("0*.md")), ids=_names)
-def test_every_decision_names_what_was_rejected(record: Path) -> None:
-    assert re.search(r"^\*\*Rejected\.\*\*\n- ", _text(record), re.MULTILINE)
-
-
-def test_every_number_of_a_decision_is_in_the_index() -> None:
-    folder = ROOT / "docs" / "decisions"
-    listed = [int(number) for number in re.findall(r"^\| \[?(\d+)", _text(folder / "README.md"), re.MULTILINE)]
-    assert listed == list(range(1, max(int(path.name[:4]) for path in folder.glob("0*.md")) + 1))
-
-
-def test_the_page_of_the_gate_names_its_rules() -> None:
-    folder = ROOT / "components" / "data_gate"
-    rules = re.findall(r'"(validate\.\w+|data\.\w+|schema|score varies)"', _text(folder / "rules.py"))
-    assert set(re.findall(r"^\| `([^`]+)`", _text(folder / "README.md"), re.MULTILINE)) == set(rules)
