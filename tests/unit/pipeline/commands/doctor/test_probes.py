@@ -27,7 +27,7 @@ def test_a_probe_that_raises_is_recorded_and_the_others_run(tmp_path: Path, monk
     lines = [json.loads(line) for line in (tmp_path / "record").read_text().splitlines()]
     assert [line[0] for line in lines] == ["bad", "bad", "good", "good"]
     assert lines[1][1:3] == [False, "ImportError: libfoo: version `GLIBC_2.38' not found"]
-    assert "bootstrap/glibc.py" in lines[1][3]
+    assert "-m bootstrap.glibc" in lines[1][3]
     assert lines[3][1:] == [True, "fine", ""]
 
 
