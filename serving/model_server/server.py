@@ -20,7 +20,8 @@ from serving.model_server.inference import Inference
 from serving.model_server.loading import Loader
 from serving.model_server.metrics import Metrics
 from serving.model_server.model_config import ServedModel
-from serving.model_server.models import ModelManager, PollSettings
+from serving.model_server.model_manager import ModelManager
+from serving.model_server.polling import PollSettings
 from serving.model_server.rest import RestApi
 from serving.model_server.servable import SessionSettings
 from serving.model_server.service import Limits, Service

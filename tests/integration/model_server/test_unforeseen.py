@@ -16,10 +16,12 @@ from tensorflow_serving.apis import predict_pb2
 
 from serving.model_server.batching import Batcher, BatchingSettings
 from serving.model_server.faults import Code, Fault, fault_of, invalid
+from serving.model_server.hosted_models import VersionState
 from serving.model_server.inference import Inference
 from serving.model_server.metrics import Metrics
 from serving.model_server.model_config import ServedModel
-from serving.model_server.models import ModelManager, PollSettings, State
+from serving.model_server.model_manager import ModelManager
+from serving.model_server.polling import Poller, PollSettings
 from serving.model_server.rest import RestApi
 from serving.model_server.service import Limits, Service
 from tests.integration.model_server import running
@@ -119,7 +121,7 @@ def test_background_error_affects_only_its_model(broken: str, tmp_path: Path, ca
         pass
     if broken == "load":
         (entry,) = manager.status("bad")
-        assert (entry.state, entry.fault.code) == (State.END, Code.INTERNAL)
+        assert (entry.state, entry.fault.code) == (VersionState.END, Code.INTERNAL)
     else:
         manager.reload(models[1:])
         _until(lambda: _tracebacks(caplog))
@@ -134,7 +136,7 @@ def test_polling_survives_internal_error(
     loader = SimpleNamespace(load=lambda *_: SimpleNamespace(close=lambda: None))
     manager = ModelManager([ServedModel("half", str(tmp_path))], loader, PollSettings(0.02))
     with monkeypatch.context() as patched:
-        patched.setattr(manager, "_scan_versions", _fail)
+        patched.setattr(Poller, "_scan_versions", _fail)
         manager.start()
         _until(lambda: len(_tracebacks(caplog)) > 1)
     assert manager.wait_until_settled(10)
