@@ -65,7 +65,7 @@ def _run(data: Path, most: int) -> dict[str, float]:
     from compat.apache_beam import remember_inspections
     from pipeline.config import PipelineConfig
     from pipeline.records.root import Root
-    from pipeline.running import graph, nodes
+    from pipeline.running import graph, node_runner
 
     encode = {"min_count": 2, "max_vocabulary": most, "oov_buckets": 1000, "oov_hashes": 2}
     config = PipelineConfig.model_validate({"name": "bench", "data": {"path": str(data)}, "encode": encode})
@@ -73,7 +73,7 @@ def _run(data: Path, most: int) -> dict[str, float]:
         root = Root(Path(folder))
         remember_inspections()
         compiled = graph.compile_graph(graph.create_pipeline(config, root), "run")
-        runner = nodes.NodeRunner(compiled, metadata.sqlite_metadata_connection_config(str(root.metadata)))
+        runner = node_runner.NodeRunner(compiled, metadata.sqlite_metadata_connection_config(str(root.metadata)))
         for entry in compiled.nodes:
             node_id = entry.pipeline_node.node_info.id
             before, started = _peak(), time.monotonic()

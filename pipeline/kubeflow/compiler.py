@@ -33,7 +33,7 @@ from pipeline.kubeflow.equipment import equip, metadata_arguments
 from pipeline.kubeflow.grouping import TaskGroup, group_nodes
 from pipeline.kubeflow.parameters import RunParameter, run_parameters
 from pipeline.kubeflow.shape import digest, shape_of_config
-from pipeline.running.graph import GATE
+from pipeline.records import node_ids
 
 MAX_ARGUMENT = 64 * 1024
 """Bytes. Linux refuses a single argument of 128 KiB."""
@@ -81,7 +81,7 @@ class _PackageBuilder:
 
     def pipeline(self, groups: Sequence[TaskGroup]) -> Any:
         """The pipeline of the kfp SDK that has one task per group."""
-        gate = next(number for number, group in enumerate(groups) if GATE in group.node_ids)
+        gate = next(number for number, group in enumerate(groups) if node_ids.GATE in group.node_ids)
 
         def graph(*values: Any) -> None:
             inputs = {p.name: value for p, value in zip(self._parameters, values, strict=True)}

@@ -18,7 +18,7 @@ from pipeline.records.root import Root
 from pipeline.records.run_record import RunRecord, State
 from pipeline.running.findings import note
 from pipeline.running.graph import compile_graph, create_pipeline
-from pipeline.running.nodes import NodeRunner
+from pipeline.running.node_runner import NodeRunner
 
 
 class NodeRuns:

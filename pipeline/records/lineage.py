@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components.pair_example_gen.inputs import InputFile, read
+from pipeline.records import node_ids
 from pipeline.records.executions import Artifact, Execution, Executions
 from pipeline.records.run_folder import RunFolder
 
@@ -63,16 +64,16 @@ class Lineage:
 def trace(executions: Executions, summary: dict[str, Any], runs: Path) -> Lineage:
     """Returns the lineage of the run of `summary` (`summary.json`). `runs` holds the records of other runs."""
     nodes = executions.of_run(summary["run_id"])
-    model = _output(nodes.get("Trainer"), "model")
+    model = _output(nodes.get(node_ids.TRAINER), "model")
     if model is not None:
         return _of_model(executions, model, summary["pipeline"], runs, _DEEPEST)
-    examples = _output(nodes.get("PairExampleGen"), "examples")
+    examples = _output(nodes.get(node_ids.EXAMPLE_GEN), "examples")
     return Lineage(
         summary["pipeline"],
         summary["run_id"],
         data=_data(executions, examples, runs),
-        schema=_schema(executions, _output(nodes.get("ImportSchemaGen"), "schema")),
-        preprocessing=_step(executions, _output(nodes.get("Transform"), "transform_graph")),
+        schema=_schema(executions, _output(nodes.get(node_ids.SCHEMA), "schema")),
+        preprocessing=_step(executions, _output(nodes.get(node_ids.TRANSFORM), "transform_graph")),
         versions=summary.get("versions", {}),
     )
 

@@ -13,7 +13,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from pipeline.report import data, learning, provenance, quality, space, words
+from pipeline.records import node_ids
+from pipeline.report import data, learning, provenance, quality, space, words, worst_pairs
 from pipeline.report.sources import Absent, Run
 from pipeline.report.verdict import verdict
 
@@ -64,7 +65,7 @@ SECTIONS = (
     ),
     Section(
         "worst", "Largest errors", "Held-out pairs, worst first. Causes are bad data or missing information.",
-        quality.worst_pairs, "worst.html",
+        worst_pairs.worst_pairs, "worst.html",
     ),
     Section(
         "map", "Embedding map",
@@ -99,7 +100,7 @@ class Part:
 def _checks(run: Run) -> Any:
     checks = run.summary["data"].get("checks")
     if not checks:
-        raise Absent(run.why_not("DataGate"))
+        raise Absent(run.why_not(node_ids.GATE))
     return run.summary["data"]
 
 

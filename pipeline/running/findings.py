@@ -22,10 +22,10 @@ from components.pusher.places import is_remote
 from components.serving_canary.executor import BLESSED_PROPERTY, REPORT_FILE
 from kindred.invocation import command, typed_path
 from pipeline.config import PipelineConfig
+from pipeline.records import node_ids
 from pipeline.records.root import Root
 from pipeline.records.run_record import RunRecord, State
-from pipeline.running import graph
-from pipeline.running.nodes import NodeResult
+from pipeline.running.node_runner import NodeResult
 from trainer import features
 from trainer.run_fn import HISTORY_FILE
 from trainer.training.fitting import monitored
@@ -170,13 +170,13 @@ def _publication(record: RunRecord, config: PipelineConfig, root: Root, result: 
 
 
 _FINDERS: dict[str, Callable[[RunRecord, PipelineConfig, Root, NodeResult], Finding]] = {
-    graph.EXAMPLE_GEN: _ingest,
-    graph.STATISTICS_GEN: _statistics,
-    graph.GATE: _gate,
-    graph.TRANSFORM: _vocabularies,
-    graph.TUNER: _tuning,
-    graph.TRAINER: _training,
-    graph.EVALUATOR: _evaluation,
-    graph.CANARY: _canary,
-    graph.PUSHER: _publication,
+    node_ids.EXAMPLE_GEN: _ingest,
+    node_ids.STATISTICS_GEN: _statistics,
+    node_ids.GATE: _gate,
+    node_ids.TRANSFORM: _vocabularies,
+    node_ids.TUNER: _tuning,
+    node_ids.TRAINER: _training,
+    node_ids.EVALUATOR: _evaluation,
+    node_ids.CANARY: _canary,
+    node_ids.PUSHER: _publication,
 }

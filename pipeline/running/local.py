@@ -68,8 +68,8 @@ def _execute(
         console.say(f"{config.name}: {config.data.path} -> {root.path}")
         # Importing TFX costs seconds and prints pages: not before the log is open and the person sees why.
         with console.component("starting TFX"):
-            from pipeline.running import execution
-        execution.run_nodes(config, root, options, record, console, save)
+            from pipeline.running import orchestrator
+        orchestrator.run_nodes(config, root, options, record, console, save)
     except KeyboardInterrupt:
         record.error = "interrupted; the same command goes on with the components that are finished"
         return 1

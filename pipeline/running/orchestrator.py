@@ -15,12 +15,13 @@ from tfx.utils import path_utils
 
 from components.serving_canary.server import started_ahead
 from pipeline.config import PipelineConfig
+from pipeline.records import node_ids
 from pipeline.records.root import Root
 from pipeline.records.run_record import RunRecord
 from pipeline.running.console import RunConsole
 from pipeline.running.findings import note
-from pipeline.running.graph import TRAINER, compile_graph, create_pipeline
-from pipeline.running.nodes import NodeResult, NodeRunner
+from pipeline.running.graph import compile_graph, create_pipeline
+from pipeline.running.node_runner import NodeResult, NodeRunner
 from pipeline.running.options import RunOptions
 
 # Rows times epochs that are trained in about the time in which a server starts. It does not wait for longer trainings,
@@ -48,14 +49,14 @@ def run_nodes(
     with contextlib.ExitStack() as canary:
         for entry in graph.nodes:
             node_id = entry.pipeline_node.node_info.id
-            if node_id == TRAINER and record.data["splits"]["train"] * config.train.epochs <= _SHORT_TRAINING:
+            if node_id == node_ids.TRAINER and record.data["splits"]["train"] * config.train.epochs <= _SHORT_TRAINING:
                 canary.enter_context(started_ahead())
             result = _run_node(entry.pipeline_node, runner, config, root, record, console)
             save()
-            if node_id == TRAINER and result.state == "executed":
+            if node_id == node_ids.TRAINER and result.state == "executed":
                 give_model = canary.enter_context(started_ahead())
                 give_model(path_utils.serving_model_path(result.uri(standard_component_specs.MODEL_KEY)))
-            elif node_id == TRAINER:
+            elif node_id == node_ids.TRAINER:
                 canary.close()  # the same model as before, which was tried before
             if node_id == options.until:
                 record.status = "tuned"

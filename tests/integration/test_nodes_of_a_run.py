@@ -10,9 +10,10 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
 from pipeline.config import load_config
+from pipeline.records.node_ids import EXAMPLE_GEN, STATISTICS_GEN
 from pipeline.records.root import Root
-from pipeline.running.graph import EXAMPLE_GEN, STATISTICS_GEN, compile_graph, create_pipeline
-from pipeline.running.nodes import NodeRunner
+from pipeline.running.graph import compile_graph, create_pipeline
+from pipeline.running.node_runner import NodeRunner
 from tests.e2e import planted
 
 pytestmark = pytest.mark.tensorflow

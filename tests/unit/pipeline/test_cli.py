@@ -14,6 +14,7 @@ import pytest
 
 from errors import ModelNotFound
 from pipeline import cli
+from pipeline.commands import model_cli
 
 KINDRED = Path(sys.executable).with_name("kindred")
 HEAVY = {"tensorflow", "tfx", "keras", "apache_beam", "numpy", "pyarrow", "pandas"}
@@ -82,7 +83,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
         ids = [b"\xff"] if query == b"raw" else [b"caf\xc3\xa9", b"two words"]
         return [SimpleNamespace(id=name, score=2.0 - i) for i, name in enumerate(ids[:k])], query != b"new"
 
-    monkeypatch.setattr(cli, "_load", lambda path: SimpleNamespace(score=score, similar=similar))
+    monkeypatch.setattr(model_cli, "_load", lambda path: SimpleNamespace(score=score, similar=similar))
     return asked
 
 
