@@ -11,7 +11,7 @@ import typer
 from errors import ModelNotFound
 
 if TYPE_CHECKING:
-    from serving.answers import Model
+    from serving.answers import ModelClient
 
 _KNOWN = {True: "known", False: "unknown: never seen in training"}
 
@@ -73,7 +73,7 @@ def serve(
     serve_models([*flags, f"--model_base_path={directory}", *context.args])
 
 
-def _model(model: Path | None, endpoint: str | None) -> Model:
+def _model(model: Path | None, endpoint: str | None) -> ModelClient:
     """The model that the options name: one of them, and not both."""
     if (model is None) == (endpoint is None):
         raise typer.BadParameter("give one of the two", param_hint="--model / --endpoint")
@@ -85,7 +85,7 @@ def _model(model: Path | None, endpoint: str | None) -> Model:
     return Endpoint(endpoint)
 
 
-def _load(model: Path) -> Model:
+def _load(model: Path) -> ModelClient:
     from serving.store import find_model
 
     found = find_model(model)

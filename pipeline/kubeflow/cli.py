@@ -14,7 +14,7 @@ from errors import ConfigError
 from kindred.invocation import command
 
 if TYPE_CHECKING:
-    from pipeline.kubeflow.client import Cluster
+    from pipeline.kubeflow.client import KubeflowClient
     from pipeline.kubeflow.package import Package
 
 Config = Annotated[Path | None, typer.Option("--config", help="The pipeline file; compiled first.")]
@@ -199,13 +199,13 @@ def _package(
 
 def _connect(
     host: str | None, namespace: str | None, token: str | None, kubeconfig: Path | None, certificate: Path | None
-) -> Cluster:
-    from pipeline.kubeflow.client import Access, Cluster
+) -> KubeflowClient:
+    from pipeline.kubeflow.client import Access, KubeflowClient
 
-    return Cluster(Access(host, namespace, token, kubeconfig, certificate))
+    return KubeflowClient(Access(host, namespace, token, kubeconfig, certificate))
 
 
-def _wait_for(cluster: Cluster, run_id: str, names: Mapping[str, str] | None) -> NoReturn:
+def _wait_for(cluster: KubeflowClient, run_id: str, names: Mapping[str, str] | None) -> NoReturn:
     """Follows a run, unless `names` of its tasks is None, and exits; the last line on stdout is its id."""
     from rich.console import Console
 

@@ -59,7 +59,7 @@ class Access:
         return [word for option, value in given.items() if value is not None for word in (option, str(value))]
 
 
-class Cluster:
+class KubeflowClient:
     """A Kubeflow Pipelines server.
 
     Attributes:

@@ -26,7 +26,7 @@ from components.pair_example_gen.files import is_remote
 from errors import ConfigError
 from pipeline.beam.engine import check_root
 from pipeline.config import SCHEMA, SCHEMA_OF_POSITIVES, PipelineConfig
-from pipeline.config.sections.kubeflow import Task
+from pipeline.config.sections.kubeflow import TaskResources
 from pipeline.kubeflow import containers
 from pipeline.kubeflow.containers import GO, REFUSED, RUN_REPORT, STOP, VERDICT, signed
 from pipeline.kubeflow.equipment import equip, metadata_arguments
@@ -44,7 +44,7 @@ MAX_ARGUMENT = 64 * 1024
 _RETRY_WINDOW = ("backoffMaxDuration: 3600s", f"backoffMaxDuration: {30 * 24 * 3600}s")
 
 # It prints a reason, which does not change, however often it runs.
-_REFUSED_NEEDS = Task(cpu="100m", memory="256Mi", retries=0)
+_REFUSED_NEEDS = TaskResources(cpu="100m", memory="256Mi", retries=0)
 
 
 def compile_package(config: PipelineConfig) -> str:

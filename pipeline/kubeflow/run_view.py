@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from errors import ClusterRefused, ServiceUnavailable
-from pipeline.kubeflow.client import Cluster, status_of
+from pipeline.kubeflow.client import KubeflowClient, status_of
 from pipeline.kubeflow.workflow import Workflow, read_workflow, workflow_of_details
 
 PATIENCE = 600.0
@@ -27,7 +27,7 @@ class RunView:
       was_cancelled: whether somebody cancelled it. Kubeflow ends such a run as failed.
     """
 
-    def __init__(self, cluster: Cluster, run_id: str, names: Mapping[str, str]) -> None:
+    def __init__(self, cluster: KubeflowClient, run_id: str, names: Mapping[str, str]) -> None:
         """Asks nothing yet. `names` are the names for people of the tasks of the package."""
         self.cluster, self.run_id = cluster, run_id
         self.state = self.error = self.created = ""

@@ -18,7 +18,7 @@ _DEEPEST = 50
 
 
 @dataclasses.dataclass(frozen=True)
-class Data:
+class InputData:
     """The input data, and the URI of its examples. `span` is None if the path has none."""
 
     made_in: str
@@ -47,7 +47,7 @@ class Lineage:
 
     pipeline: str
     run: str
-    data: Data | None = None
+    data: InputData | None = None
     schema: str | None = None
     preprocessing: Step | None = None
     model: Step | None = None
@@ -102,12 +102,12 @@ def _output(execution: Execution | None, key: str) -> Artifact | None:
     return execution.output(key) if execution else None
 
 
-def _data(executions: Executions, examples: Artifact | None, runs: Path) -> Data | None:
+def _data(executions: Executions, examples: Artifact | None, runs: Path) -> InputData | None:
     made = executions.maker(examples) if examples else None
     if examples is None or made is None:
         return None
     pattern = json.loads(made.properties["input_config"])["splits"][0]["pattern"]
-    return Data(
+    return InputData(
         made_in=made.run_id,
         path=os.path.join(made.properties["input_base"], pattern),
         span=int(made.properties["span"]) if _has_span(runs, made) else None,

@@ -58,7 +58,7 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
-class Metrics:
+class MetricTables:
     """Metrics of one kind on all rows and by slice. `worst` is a sentence about the worst slice."""
 
     others: Sequence[str]
@@ -73,7 +73,7 @@ class Metrics:
     facts: Sequence[str]
 
 
-def scores(run: Run) -> Metrics:
+def scores(run: Run) -> MetricTables:
     """Returns the score metrics."""
     figures = [figure for figure in run.verdict.figures if not is_ranking(figure.metric)]
     if not figures:
@@ -81,7 +81,7 @@ def scores(run: Run) -> Metrics:
     return _metrics(figures, run, is_ranking_metric=False)
 
 
-def rankings(run: Run) -> Metrics:
+def rankings(run: Run) -> MetricTables:
     """Returns the ranking metrics."""
     figures = [figure for figure in run.verdict.figures if is_ranking(figure.metric)]
     if not figures:
@@ -89,7 +89,7 @@ def rankings(run: Run) -> Metrics:
     return _metrics(figures, run, is_ranking_metric=True)
 
 
-def _metrics(figures: Sequence[Figure], run: Run, is_ranking_metric: bool) -> Metrics:
+def _metrics(figures: Sequence[Figure], run: Run, is_ranking_metric: bool) -> MetricTables:
     overall = [figure for figure in figures if not figure.slice]
     others = [name for name in OTHERS if any(name in figure.others for figure in overall)]
     compared = LAST_BLESSED if LAST_BLESSED in others else next(iter(others), None)
@@ -102,7 +102,7 @@ def _metrics(figures: Sequence[Figure], run: Run, is_ranking_metric: bool) -> Me
         for name in names
     ]
     chart, worst = _slice_chart([of[deciding, ""], *(of[deciding, n] for n in names if (deciding, n) in of)], others)
-    return Metrics(
+    return MetricTables(
         others=[OTHERS[name] for name in others],
         rows=[_row(figure, others, compared) for figure in overall],
         compared=OTHERS[compared] if compared else None,

@@ -39,7 +39,7 @@ class Tile:
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
+class VerdictBanner:
     """A badge, a headline, sentences, the reason of a refusal as on the console, and tiles."""
 
     tone: str
@@ -50,11 +50,11 @@ class Verdict:
     tiles: Sequence[Tile]
 
 
-def verdict(run: Run) -> Verdict:
+def verdict(run: Run) -> VerdictBanner:
     """Returns the result of the run. Requires only its record."""
     status = run.summary["status"]
     tone, badge = _UNENDED[run.progress.alive] if run.progress else (_TONES[status], _BADGES[status])
-    return Verdict(
+    return VerdictBanner(
         tone=tone,
         badge=badge,
         headline=_headline(run),

@@ -24,14 +24,14 @@ from kindred.invocation import command, typed_path
 from pipeline.config import PipelineConfig
 from pipeline.records import node_ids
 from pipeline.records.root import Root
-from pipeline.records.run_record import RunRecord, State
+from pipeline.records.run_record import EndState, RunRecord
 from pipeline.running.node_runner import NodeResult
 from trainer import features
 from trainer.run_fn import HISTORY_FILE
 from trainer.training.fitting import monitored
 from trainer.training.warm_start import WARM_START_FILE
 
-Finding = tuple[State, str]
+Finding = tuple[EndState, str]
 
 
 def note(record: RunRecord, config: PipelineConfig, root: Root, node_id: str, result: NodeResult) -> Finding:

@@ -16,10 +16,10 @@ from tfx.orchestration.portable.launcher import Launcher
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
-from pipeline.records.run_record import State
+from pipeline.records.run_record import EndState
 
 _Execution = metadata_store_pb2.Execution
-_SUCCESSFUL: dict[int, State] = {_Execution.COMPLETE: "executed", _Execution.CACHED: "cached"}
+_SUCCESSFUL: dict[int, EndState] = {_Execution.COMPLETE: "executed", _Execution.CACHED: "cached"}
 
 
 class NodeFailed(Exception):
@@ -30,7 +30,7 @@ class NodeFailed(Exception):
 class NodeResult:
     """What a node did: its state and its output artifacts by key."""
 
-    state: State
+    state: EndState
     outputs: dict[str, list[metadata_store_pb2.Artifact]]
 
     def uri(self, key: str) -> str:

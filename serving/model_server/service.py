@@ -15,7 +15,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 from serving.model_server.faults import Code, Fault, fault_of
 from serving.model_server.hosted_models import ModelVersion
 from serving.model_server.inference import Inference
-from serving.model_server.metrics import Metrics
+from serving.model_server.metrics import ServerMetrics
 from serving.model_server.model_manager import ModelManager
 
 
@@ -32,7 +32,7 @@ class Limits:
 class Service:
     """The models of a server, and the operations that both transports offer."""
 
-    def __init__(self, models: ModelManager, inference: Inference, metrics: Metrics, limits: Limits) -> None:
+    def __init__(self, models: ModelManager, inference: Inference, metrics: ServerMetrics, limits: Limits) -> None:
         self.models, self.inference, self.metrics, self.limits = models, inference, metrics, limits
         self._running = 0
         self._lock = threading.Lock()

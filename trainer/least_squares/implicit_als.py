@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from trainer.data.pairs import Pairs
-from trainer.least_squares.interactions import Block, Interactions, in_parallel
+from trainer.least_squares.interactions import EntityBlock, Interactions, in_parallel
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import AlsSettings, ModelSettings
 
@@ -86,7 +86,7 @@ class ImplicitAls:
         d = table.shape[1]
         explained = np.zeros(len(table))
 
-        def solve(block: Block) -> None:
+        def solve(block: EntityBlock) -> None:
             root = np.sqrt(block.weight)[:, :, None]
             rows = others[block.others]  # [b, l, d]
             rows *= root

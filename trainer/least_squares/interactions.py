@@ -21,7 +21,7 @@ _Part = TypeVar("_Part")
 
 
 @dataclasses.dataclass(frozen=True)
-class Block:
+class EntityBlock:
     """Entities with about as many pairs each.
 
     `entities` `[b]`; `others` `[b, l]`, the entities of the other side that each is paired with, filled up with 0;
@@ -50,7 +50,7 @@ class Interactions:
         """The summed weight of each entity's pairs, float64 `[entities]`."""
         return np.asarray(self.matrix.sum(axis=1, dtype=np.float64)).ravel()
 
-    def blocks(self, width: int) -> Iterator[Block]:
+    def blocks(self, width: int) -> Iterator[EntityBlock]:
         """All entities with a pair, each in one block; the largest first, for rows of `width` numbers."""
         pairs, most = max(_BLOCK_NUMBERS // width, 1), max(_BLOCK_NUMBERS // width**2, 1)
         sizes = np.diff(self.matrix.indptr)
@@ -63,13 +63,13 @@ class Interactions:
             yield self._block(order[start:stop], longest)
             start = stop
 
-    def _block(self, entities: np.ndarray, longest: int) -> Block:
+    def _block(self, entities: np.ndarray, longest: int) -> EntityBlock:
         first, last = self.matrix.indptr[entities], self.matrix.indptr[entities + 1]
         places = first[:, None] + np.arange(longest)
         filled = places < last[:, None]
         places = np.where(filled, places, 0)
         others = np.where(filled, self.matrix.indices[places], 0)
-        return Block(entities, others, np.where(filled, self.matrix.data[places], np.float32(0)))
+        return EntityBlock(entities, others, np.where(filled, self.matrix.data[places], np.float32(0)))
 
 
 def in_parallel(work: Callable[[_Part], None], parts: Iterator[_Part]) -> None:

@@ -24,7 +24,7 @@ _FIRST_DEVIATION = 0.1
 
 
 @dataclasses.dataclass
-class _Side:
+class _SidePosterior:
     """One side: its pairs, and the posterior of its rows.
 
     `weights` and `labels` `[entities, others]` hold for each pair w and w (label - offset), at the same places. `mean`
@@ -91,13 +91,15 @@ class VariationalAls:
         labels: scipy.sparse.csr_matrix,
         random: np.random.Generator,
         unit: float,
-    ) -> _Side:
+    ) -> _SidePosterior:
         entities, width = weights.shape[0], self._d + self._biased
         mean = np.zeros((entities, width))
         mean[:, : self._d] = random.standard_normal((entities, self._d)) * _FIRST_DEVIATION * unit**0.5
         mean[np.diff(weights.indptr) == 0] = 0
         covariance = np.zeros((entities, width, width), np.float32)
-        return _Side(weights.astype(np.float32), labels.astype(np.float32), mean, covariance, np.full(width, unit))
+        return _SidePosterior(
+            weights.astype(np.float32), labels.astype(np.float32), mean, covariance, np.full(width, unit)
+        )
 
     def start_from(self, tables: list[np.ndarray]) -> None:
         """Begins with left and right vectors `[rows, d]` instead of random ones."""
@@ -137,7 +139,7 @@ class VariationalAls:
 
         return errors_of(score, pairs)
 
-    def _solve(self, own: _Side, other: _Side) -> float:
+    def _solve(self, own: _SidePosterior, other: _SidePosterior) -> float:
         """Finds the posterior of `own`; the sum over the pairs of w <(label - score)^2>, with the new posterior."""
         moments, bias_moments = self._moments(other)
         residuals = np.zeros(len(own.mean))
@@ -162,14 +164,14 @@ class VariationalAls:
         own.mean[~touched], own.covariance[~touched] = 0, np.diag(own.prior)
         return float(residuals.sum()) + self._squares_less_bias(other)
 
-    def _design(self, side: _Side) -> np.ndarray:
+    def _design(self, side: _SidePosterior) -> np.ndarray:
         """Means of z, float32 `[entities, k]`: the vectors, and 1 for the other side's bias."""
         design = side.mean.astype(np.float32)
         if self._biased:
             design[:, self._d] = 1
         return design
 
-    def _moments(self, side: _Side) -> tuple[np.ndarray, np.ndarray]:
+    def _moments(self, side: _SidePosterior) -> tuple[np.ndarray, np.ndarray]:
         """<z z'> of each entity, its upper triangle `[entities, k (k + 1) / 2]`; and <c z> `[entities, k]`."""
         design = self._design(side)
         d = self._d
@@ -183,7 +185,7 @@ class VariationalAls:
             bias[:, :d] += side.covariance[:, :d, d]
         return packed, bias
 
-    def _squares_less_bias(self, other: _Side) -> float:
+    def _squares_less_bias(self, other: _SidePosterior) -> float:
         """The sum over the pairs of w <(label - offset - c)^2>."""
         if not self._biased:
             return self._squares

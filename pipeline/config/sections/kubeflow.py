@@ -59,7 +59,7 @@ class Toleration(Section):
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
 
 
-class Task(Section):
+class TaskResources(Section):
     """What one task asks of the cluster; under `components`, what is set there replaces what is set for all.
 
     `run_as_non_root: false` leaves that promise out of the package, for versions of Kubeflow Pipelines before 2.16.
@@ -143,10 +143,10 @@ class Kubeflow(Section):
     config_maps: tuple[Injected, ...] = ()
     parameters: tuple[Text, ...] = ("encode", "score", "model", "train")
     group: Literal["light", "none"] = "light"
-    task: Task = Task()
-    components: dict[Text, Task] = {}
+    task: TaskResources = TaskResources()
+    components: dict[Text, TaskResources] = {}
 
-    def task_of(self, node_id: str) -> Task:
+    def task_of(self, node_id: str) -> TaskResources:
         """What node `node_id` asks for: `task`, with what `components` sets for it on top."""
         own = self.components.get(node_id)
         return self.task if own is None else self.task.model_copy(update=_set_fields(own))

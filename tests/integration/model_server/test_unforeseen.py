@@ -18,7 +18,7 @@ from serving.model_server.batching import Batcher, BatchingSettings
 from serving.model_server.faults import Code, Fault, fault_of, invalid
 from serving.model_server.hosted_models import VersionState
 from serving.model_server.inference import Inference
-from serving.model_server.metrics import Metrics
+from serving.model_server.metrics import ServerMetrics
 from serving.model_server.model_config import ServedModel
 from serving.model_server.model_manager import ModelManager
 from serving.model_server.polling import Poller, PollSettings
@@ -88,7 +88,7 @@ def test_request_with_internal_error_is_answered(
 def test_failed_batch_releases_its_requests(caplog: pytest.LogCaptureFixture) -> None:
     import numpy as np
 
-    batcher = Batcher(_fail, BatchingSettings(num_batch_threads=1), Metrics())
+    batcher = Batcher(_fail, BatchingSettings(num_batch_threads=1), ServerMetrics())
     with pytest.raises(Fault, match="a bug"):
         batcher.run({"x": np.zeros(1, np.float32)}, ["y"])
     batcher.close()
@@ -154,7 +154,7 @@ def _until(holds: Callable[[], object]) -> None:
 
 def test_disconnect_is_not_internal_error(caplog: pytest.LogCaptureFixture) -> None:
     """Calls the ASGI application with half a body, then disconnects."""
-    service = Service(SimpleNamespace(), SimpleNamespace(), Metrics(), Limits())
+    service = Service(SimpleNamespace(), SimpleNamespace(), ServerMetrics(), Limits())
     application = RestApi(service, SimpleNamespace(), None, False).application()
     received = iter([{"type": "http.request", "body": b'{"inst', "more_body": True}, {"type": "http.disconnect"}])
     sent: list[dict] = []
