@@ -1,4 +1,4 @@
-"""Examples, encoded by the transform graph, as columns."""
+"""Loads examples as columns that the transform graph has encoded."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ Encoder = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
 def load(
     file_patterns: list[str], encode: Encoder, memory: int, directory: str, scored: bool = True
 ) -> Pairs | ShardedPairs:
-    """Reads a split of raw tf.Examples and encodes them, tens of thousands at a time, each once.
+    """Reads a split of raw tf.Examples and encodes it in large batches, each row once.
 
-    That costs less than reading what Transform would have written: encoding is two look-ups a row, in C++. Rows keep
-    the order of the sorted files, so that the same files always give the same columns.
+    This is faster than reading transformed examples, because encoding is two look-ups per row in C++. Rows keep the
+    order of the sorted files, so the same files always return the same columns.
 
     Args:
-      file_patterns: globs of TFRecord files, gzipped where their name ends in .gz.
-      encode: `left_id`, `right_id` string and `score` float `[n, 1]` -> `left`, `right` int64, `label` float `[n, 1]`;
-        the transform graph's layer.
-      memory: bytes of columns that may be held in memory; more than that are kept in `directory`.
-      directory: a local directory that lasts as long as the result is used.
+      file_patterns: globs of TFRecord files. Files ending in .gz are decompressed.
+      encode: the layer of the transform graph. It maps `left_id` and `right_id` string `[n, 1]` and `score` float `[n,
+        1]` to `left` and `right` int64 `[n, hashes]` and `label` float `[n, 1]`.
+      memory: the maximum size of columns in memory, in bytes. Larger splits are stored in `directory`.
+      directory: a local directory that must exist as long as the result is used.
       scored: whether the examples have a `score`.
 
     Raises:
-      ValueError: no file matches, or the files hold no row.
+      ValueError: no file matches, or the files have no rows.
     """
     files = sorted(path for pattern in file_patterns for path in tf.io.gfile.glob(pattern))
     if not files:
@@ -56,7 +56,7 @@ def _encoded(files: list[str], encode: Encoder, scored: bool) -> Iterator[Pairs]
 
 
 def _parsed(file: str, scored: bool) -> tf.data.Dataset:
-    """Batches of raw features by name, `[n, 1]` each."""
+    """Returns batches of raw features by name, each `[n, 1]`."""
     spec = {
         features.LEFT_ID: tf.io.FixedLenFeature([1], tf.string),
         features.RIGHT_ID: tf.io.FixedLenFeature([1], tf.string),
