@@ -1,4 +1,4 @@
-"""The `kindred` command. Heavy libraries are imported by the commands that need them, never by `--help`."""
+"""The `kindred` command. Commands import heavy libraries when they need them, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def options(
 BeamOption = Annotated[
     str | None,
     typer.Option(
-        metavar="PROFILE", help="Where rows are read: local, flink, spark or dataflow; default: beam.profile."
+        metavar="PROFILE", help="Where rows are read: local, flink, spark or dataflow. Default: beam.profile."
     ),
 ]
 DataOption = Annotated[str | None, typer.Option(help="Replaces data.path.")]
-NewRootOption = Annotated[Path | None, typer.Option(help="Where everything is kept; default: build/NAME.")]
+NewRootOption = Annotated[Path | None, typer.Option(help="The directory for all results. Default: build/NAME.")]
 RunArgument = Annotated[
-    str, typer.Argument(metavar="[RUN]", help="A run's id, or its folder ROOT/runs/RUN; default: the latest.")
+    str, typer.Argument(metavar="[RUN]", help="A run's id, or its folder ROOT/runs/RUN. Default: the latest.")
 ]
-RunRootOption = Annotated[Path | None, typer.Option("--root", help="Where the run is; default: any root in build/.")]
+RunRootOption = Annotated[Path | None, typer.Option("--root", help="The root of the run. Default: any root in build/.")]
 
 
 @app.command()
@@ -66,7 +66,7 @@ def run(
     set_: kubeflow.Set = None,
     beam: BeamOption = None,
     accept_anomalies: Annotated[
-        str | None, typer.Option(metavar="REASON", help="Overrule the data gate, this once; REASON is recorded.")
+        str | None, typer.Option(metavar="REASON", help="Overrule the data gate once. REASON is recorded.")
     ] = None,
 ) -> None:
     """Run a pipeline on this machine: validate, train, evaluate, publish."""
@@ -89,14 +89,14 @@ def run(
 
 @app.command()
 def tune(
-    config: Annotated[Path, typer.Option(help="The pipeline file; without a section `tune`, default ranges.")],
+    config: Annotated[Path, typer.Option(help="The pipeline file. Without a section `tune`, uses default ranges.")],
     trials: Annotated[int | None, typer.Option(min=1, help="Replaces tune.trials.")] = None,
     data: DataOption = None,
     root: NewRootOption = None,
     set_: kubeflow.Set = None,
     beam: BeamOption = None,
 ) -> None:
-    """Search for better settings: run a pipeline up to its Tuner, and print what the trials found."""
+    """Search for better settings: run a pipeline up to its Tuner, and print the trials."""
     from pipeline.beam.engine import check_engine
     from pipeline.commands import conclusion
     from pipeline.commands import trials as tried
@@ -126,12 +126,12 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 def rollback(
     root: model_cli.RootOption,
     to: Annotated[
-        str, typer.Option(help="The directory of versions: below the root, or a URL (publish.to).")
+        str, typer.Option(help="The directory of versions, relative to the root, or a URL (publish.to).")
     ] = "serving",
-    undo: Annotated[bool, typer.Option("--undo", help="Serve the version again that was rolled back last.")] = False,
-    reason: Annotated[str, typer.Option(help="Why; recorded.")] = "",
+    undo: Annotated[bool, typer.Option("--undo", help="Serve the version that was rolled back last again.")] = False,
+    reason: Annotated[str, typer.Option(help="The reason, which is recorded.")] = "",
 ) -> None:
-    """Serve the version before the newest again; recorded in the root's metadata."""
+    """Serve the previous version again. The metadata of the root records it."""
     from pipeline.commands.rollback import roll_back
     from pipeline.records.root import Root
 
@@ -142,10 +142,10 @@ def rollback(
 def report(
     run: RunArgument = "latest",
     root: RunRootOption = None,
-    why: Annotated[bool, typer.Option("--why", help="Print why its model was published, or was not.")] = False,
+    why: Annotated[bool, typer.Option("--why", help="Print why its model was published or refused.")] = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
 ) -> None:
-    """Look at a run: its report, or why its model was blessed or refused."""
+    """Show a run: the path of its report, or why its model was blessed or refused."""
     from pipeline.records.find_run import find_run
     from pipeline.records.progress import headline, may_have_changed
 
@@ -178,7 +178,7 @@ def lineage(
     root: RunRootOption = None,
     json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Which data, code, configuration and parent made the model of a run."""
+    """Show the data, code, configuration and parent of the model of a run."""
     from pipeline.commands.lineage_tree import print_lineage
 
     print_lineage(run, root, json_)
@@ -186,21 +186,21 @@ def lineage(
 
 @app.command()
 def doctor() -> None:
-    """Check this installation: import every module, load every node of a whole graph, and suggest fixes."""
+    """Check this installation: import every module, load every node of a complete graph, and suggest fixes."""
     from pipeline.commands.doctor import main as diagnose
 
     raise typer.Exit(diagnose())
 
 
 def _write_report(folder: RunFolder) -> None:
-    """Writes the report of a run. Its libraries are imported at the end of the run, not at its start."""
+    """Writes the report of a run. Imports its libraries here, because a run needs them only at its end."""
     from pipeline.report.write import write_report
 
     write_report(folder)
 
 
 def main() -> None:
-    """Entry point: a user's mistake is a sentence on stderr and an exit code, never a traceback."""
+    """Runs the command. A user's mistake prints a sentence to stderr and sets the exit code."""
     prepare()
     try:
         app()

@@ -120,7 +120,7 @@ class Epochs:
             with tf.io.gfile.GFile(os.path.join(self._directory, _STATE)) as file:
                 self.history = json.load(file)
             self._restore(self._directory, self.done)
-            logging.info("training goes on after epoch %d", self.done)
+            logging.info("training resumes after epoch %d", self.done)
             for epoch in range(self.done):
                 self._draw(epoch + 1, {name: values[epoch] for name, values in self.history.items()})
 

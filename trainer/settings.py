@@ -36,7 +36,7 @@ class EncodeSettings(Section):
         if self.oov_hashes > self.oov_buckets:
             raise ValueError(
                 f"oov_hashes: at most oov_buckets, the rows they choose from (got {self.oov_hashes} with "
-                f"{self.oov_buckets}); raise oov_buckets, best to about the number of ids out of the vocabulary"
+                f"{self.oov_buckets}). Raise oov_buckets, ideally to about the number of out-of-vocabulary ids"
             )
         return self
 
@@ -71,7 +71,7 @@ class ModelSettings(Section):
     @pydantic.model_validator(mode="after")
     def _temperature_of_logits(self) -> ModelSettings:
         if self.temperature != 1 and self.objective not in ("logistic", "softmax", "pairwise"):
-            raise ValueError(f"temperature goes with logistic, softmax and pairwise, not with {self.objective}")
+            raise ValueError(f"temperature applies to logistic, softmax and pairwise, not to {self.objective}")
         return self
 
 

@@ -82,7 +82,7 @@ class SettingsTuner(base_tuner.BaseTuner):
             raise error.__cause__ or error from None
         trials = list(self.oracle.trials.values())
         if all(trial.score is None for trial in trials):
-            raise TrainingDiverged(f"tune: none of {len(trials)} trials came to its end; run.log says why each did not")
+            raise TrainingDiverged(f"tune: all {len(trials)} trials failed. run.log has the reason of each")
         tf.io.gfile.rmtree(os.path.dirname(self.directory))
 
 

@@ -13,7 +13,7 @@ from errors import ModelNotFound
 if TYPE_CHECKING:
     from serving.answers import ModelClient
 
-_KNOWN = {True: "known", False: "unknown: never seen in training"}
+_KNOWN = {True: "known", False: "unknown: not in training"}
 
 ModelOption = Annotated[Path | None, typer.Option("--model", help="A published model, or a directory of versions.")]
 EndpointOption = Annotated[
@@ -26,7 +26,7 @@ RootOption = Annotated[Path, typer.Option(help="The root of a pipeline's runs, s
 
 
 def score(left: str, right: str, model: ModelOption = None, endpoint: EndpointOption = None) -> None:
-    """Score one pair: signed score, strength, the value in the label's unit, and whether the ids are known."""
+    """Score one pair: signed score, strength, the value in the unit of the label, and whether the ids are known."""
     answer = _model(model, endpoint).score(os.fsencode(left), os.fsencode(right))
     meaning = "similar" if answer.score > 0 else "dissimilar" if answer.score < 0 else "neither"
     _echo_columns(
@@ -45,12 +45,12 @@ def similar(
     side: Annotated[str, typer.Option(help="The side of the answers: left or right.")] = "right",
     k: Annotated[int, typer.Option("-k", min=0, help="How many.")] = 10,
 ) -> None:
-    """The entities of one side that score highest with an entity of the other."""
+    """List the entities of one side with the highest scores for an entity of the other side."""
     if side not in ("left", "right"):
         raise typer.BadParameter(f"must be left or right (got {side!r})", param_hint="--side")
     neighbors, known = _model(model, endpoint).similar(side, os.fsencode(id_), k)
     if not known:
-        typer.echo(f"{id_} was never seen in training: what follows is the ranking for an average entity.", err=True)
+        typer.echo(f"{id_} does not occur in training. This is the ranking for an average entity.", err=True)
     _echo_columns(*((os.fsdecode(neighbor.id), f"{neighbor.score:+.4f}") for neighbor in neighbors))
 
 
@@ -58,25 +58,25 @@ def serve(
     context: typer.Context,
     root: RootOption,
     to: Annotated[str, typer.Option(help="The directory of versions below the root (publish.to).")] = "serving",
-    name: Annotated[str | None, typer.Option(help="The model's name; default: that of the root.")] = None,
+    name: Annotated[str | None, typer.Option(help="The name of the model. Default: the name of the root.")] = None,
     rest_port: Annotated[int, typer.Option(help="The port of REST.")] = 8501,
     grpc_port: Annotated[int, typer.Option(help="The port of gRPC.")] = 8500,
 ) -> None:
-    """Serve the published versions of a root; more flags go to kindred-model-server as they stand."""
+    """Serve the published versions of a root. Other flags are passed to kindred-model-server."""
     from serving.model_server.main import main as serve_models
 
     directory = (root / to).absolute()
     if not directory.is_dir():
-        raise ModelNotFound(f"--root {root}: {directory} is no directory; `kindred run` publishes to ROOT/serving")
+        raise ModelNotFound(f"--root {root}: {directory} is not a directory. `kindred run` publishes to ROOT/serving")
     model_name = name or root.absolute().name
     flags = [f"--rest_api_port={rest_port}", f"--port={grpc_port}", f"--model_name={model_name}"]
     serve_models([*flags, f"--model_base_path={directory}", *context.args])
 
 
 def _model(model: Path | None, endpoint: str | None) -> ModelClient:
-    """The model that the options name: one of them, and not both."""
+    """Returns the model of the options, exactly one of which must be given."""
     if (model is None) == (endpoint is None):
-        raise typer.BadParameter("give one of the two", param_hint="--model / --endpoint")
+        raise typer.BadParameter("give exactly one of them", param_hint="--model / --endpoint")
     if endpoint is None:
         assert model is not None
         return _load(model)
@@ -90,15 +90,15 @@ def _load(model: Path) -> ModelClient:
 
     found = find_model(model)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Imports TensorFlow, seconds that a wrong path does not cost.
+    # Imports TensorFlow, which takes seconds, so the path is checked first.
     from serving.local_model import LocalModel
 
     return LocalModel(found)
 
 
 def _echo_columns(*rows: tuple[str, ...]) -> None:
-    """Rows of cells, each column as wide as its widest cell; never cut, so that scripts can read them."""
+    """Prints rows in aligned columns. Never truncates cells, because scripts read them."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        typer.echo(os.fsencode(line))  # an id is bytes, and not always text
+        typer.echo(os.fsencode(line))  # an id is bytes and may not be text

@@ -19,7 +19,7 @@ def check_inputs(config: PipelineConfig) -> None:
       ConfigError: there is no schema file.
     """
     if not is_remote(config.schema_path) and not Path(config.schema_path).is_file():
-        raise ConfigError(f"schema: {config.schema_path}: no such file; leave `schema` out for the curated one")
+        raise ConfigError(f"schema: {config.schema_path}: no such file. Omit `schema` to use the curated one")
     if config.evaluate.candidates is not None:
         check_head(config.evaluate.candidates, candidates_layout(config))
     layout = ingest_settings(config).layout

@@ -1,6 +1,8 @@
-"""One frozen, validated model of a pipeline file; parsed once, read everywhere.
+"""A pipeline file as one frozen, validated model.
 
-config = load_config(Path("examples/word_pairs/pipeline.yaml"), overrides=["train.epochs=5"])
+Example:
+    config = load_config(Path("examples/word_pairs/pipeline.yaml"), overrides=["train.epochs=5"])
+    config.train.epochs  # 5
 """
 
 from pipeline.config.defaults import SCHEMA, SCHEMA_OF_POSITIVES

@@ -1,4 +1,4 @@
-"""What the pipeline file says of files of pairs, as ingest takes it."""
+"""Converts a pipeline file to the settings for reading files of pairs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from pipeline.config.pipeline_file import PipelineConfig
 
 
 def ingest_settings(config: PipelineConfig, score_domain: tuple[float | None, float | None] = (None, None)) -> Settings:
-    """Section `data` as PairExampleGen takes it, with the least and the greatest score that the schema allows."""
+    """Returns the settings of PairExampleGen.
+
+    Args:
+      config: the pipeline file.
+      score_domain: the minimum and maximum score of the schema. None means no limit.
+    """
     columns = config.data.columns
     layout = Layout(config.data.format, **columns.model_dump(), quoting=config.data.quoting)
     return Settings(
@@ -23,6 +28,6 @@ def ingest_settings(config: PipelineConfig, score_domain: tuple[float | None, fl
 
 
 def candidates_layout(config: PipelineConfig) -> Layout:
-    """How the file `evaluate.candidates` is read: its columns are called as those of the pairs."""
+    """Returns how to read the file `evaluate.candidates`. Its columns have the same names as those of the pairs."""
     columns = config.data.columns
     return Layout("auto", columns.left, columns.right, quoting=config.data.quoting)

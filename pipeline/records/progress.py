@@ -53,7 +53,7 @@ class Progress:
 
 
 def moment(when: datetime) -> str:
-    """`2026-11-25 22:07:01 UTC`."""
+    """Formats a time, as in `2026-11-25 22:07:01 UTC`."""
     return f"{when.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 

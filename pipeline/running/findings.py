@@ -1,4 +1,4 @@
-"""What each node found, for the record and in one line for people."""
+"""Summarizes the results of each node, for the record and in one line for people."""
 
 from __future__ import annotations
 
@@ -35,7 +35,18 @@ Finding = tuple[EndState, str]
 
 
 def note(record: RunRecord, config: PipelineConfig, root: Root, node_id: str, result: NodeResult) -> Finding:
-    """Puts what `node_id` found into `record`; its state and its line for people."""
+    """Adds the results of a node to the record of the run.
+
+    Args:
+      record: the record to complete.
+      config: the pipeline file.
+      root: the root of the run.
+      node_id: the node.
+      result: its outputs.
+
+    Returns:
+      The state of the node and a line for people.
+    """
     finder = _FINDERS.get(node_id)
     if finder is None or result.state == "skipped":
         return result.state, ""
@@ -135,7 +146,7 @@ def _evaluation(record: RunRecord, config: PipelineConfig, root: Root, result: N
 
 
 def _metrics(config: PipelineConfig, verdict: Verdict) -> dict[str, float]:
-    """The metrics that were asked for, each followed by its baseline's; those without a value are absent."""
+    """Returns the requested metrics, each followed by its baseline. Metrics without a value are absent."""
     found: dict[str, float | None] = {}
     for metric in config.evaluate.metrics:
         figure = find(verdict.figures, metric)

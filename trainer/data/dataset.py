@@ -40,7 +40,7 @@ def load(
     try:
         return collect(_encoded(files, encode, scored), memory, directory)
     except NoRows:
-        raise ValueError(f"the examples {file_patterns} hold no row") from None
+        raise ValueError(f"the examples {file_patterns} have no rows") from None
 
 
 def _encoded(files: list[str], encode: Encoder, scored: bool) -> Iterator[Pairs]:

@@ -193,7 +193,7 @@ def collect(batches: Iterator[Pairs], memory: int, directory: str) -> Pairs | Sh
         if size > memory:
             return _deal([*held], batches, directory)
     if not size:
-        raise NoRows("there is no row to train on")
+        raise NoRows("there are no rows to train on")
     pairs = _concatenated(held)
     weighted = pairs.weight is not None and bool(np.any(pairs.weight != 1))
     return pairs if weighted else dataclasses.replace(pairs, weight=None)

@@ -39,8 +39,8 @@ class _AfterEpoch(keras.callbacks.Callback):
 def diverged(what: str, epoch: int, learning_rate: float) -> TrainingDiverged:
     """Returns the error of a training with infinite or NaN values."""
     return TrainingDiverged(
-        f"train: {what} in epoch {epoch} at train.learning_rate {learning_rate}; "
-        f"try {learning_rate / 10:g}, or raise model.regularization"
+        f"train: {what} in epoch {epoch} at train.learning_rate {learning_rate}. "
+        f"Try {learning_rate / 10:g}, or raise model.regularization"
     )
 
 

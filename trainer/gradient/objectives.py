@@ -196,4 +196,4 @@ def loss_of(objective: str) -> Loss:
     try:
         return _LOSSES[objective]
     except KeyError:
-        raise ValueError(f"unknown objective {objective!r}; known: {', '.join(_LOSSES)}") from None
+        raise ValueError(f"unknown objective {objective!r}. Choose from {', '.join(_LOSSES)}") from None

@@ -195,5 +195,5 @@ def build_optimizer(settings: TrainSettings) -> keras.optimizers.Optimizer:
     try:
         optimizer = known[settings.optimizer]
     except KeyError:
-        raise ValueError(f"unknown optimizer {settings.optimizer!r}; known: {', '.join(known)}") from None
+        raise ValueError(f"unknown optimizer {settings.optimizer!r}. Choose from {', '.join(known)}") from None
     return optimizer(learning_rate=settings.learning_rate)

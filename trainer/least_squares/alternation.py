@@ -57,7 +57,7 @@ class Alternation:
         if not isinstance(pairs, Pairs):
             raise PairsTooMany(
                 f"train.optimizer: als holds all {len(pairs):,} pairs in memory, more than train.data_memory_mb "
-                f"{settings.data_memory_mb:,} allows; raise it, or choose adagrad, which streams them"
+                f"{settings.data_memory_mb:,} allows. Raise it, or choose adagrad, which streams them"
             )
         self._network, self._settings = network, settings
         labelled = AveragedAls if settings.als.copies > 1 else VariationalAls

@@ -78,7 +78,7 @@ def parse(metric: str) -> tuple[str, int | None]:
     name, k = (found["name"], found["k"]) if found else ("", None)
     if name not in (*_METRICS, COVERAGE) or (k is None and not (name in _METRICS and _METRICS[name][1])):
         known = ", ".join(f"{known}@K" for known in (*_METRICS, COVERAGE))
-        raise ValueError(f"{metric!r} is no ranking metric; there are {known}, mrr and map")
+        raise ValueError(f"{metric!r} is not a ranking metric. Choose from {known}, mrr and map")
     return name, int(k) if k else None
 
 
@@ -97,7 +97,7 @@ def per_query(ranking: Ranking, metric: str) -> np.ndarray:
     """
     name, k = parse(metric)
     if name == COVERAGE:
-        raise ValueError("coverage is of all queries together")
+        raise ValueError("coverage is not defined per query")
     if ranking.depth is not None and (k is None or k > ranking.depth):
         raise ValueError(f"{metric} needs ranks beyond {ranking.depth}")
     return _METRICS[name][0](ranking, k)[ranking.relevant > 0]
@@ -110,7 +110,7 @@ def coverage(ranking: Ranking) -> float:
       ValueError: the ranking has no depth.
     """
     if ranking.shown is None:
-        raise ValueError("coverage needs a ranking of some depth")
+        raise ValueError("coverage needs a ranking with a depth")
     return float(ranking.shown.mean()) if len(ranking.shown) else 0.0
 
 

@@ -146,9 +146,7 @@ def _clear_untouched_rows(
 
 
 def _calibrate(network: keras.Model, pairs: TrainingPairs, settings: TrainSettings) -> None:
-    """Shifts all scores so that 0 separates pairs of the data from random pairs. This makes the sign of a score
-    meaningful.
-    """
+    """Shifts all scores so that 0 separates pairs of the data from random pairs."""
     some = next(pairs.shuffled(np.random.default_rng(settings.seed), calibration.PAIRS))
     observed, random = calibration.random_pairs(some.left, some.right, settings.seed)
     of_observed, of_random = (

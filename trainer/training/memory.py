@@ -66,7 +66,7 @@ def _least_squares(sizes: TableSizes, model: ModelSettings, copies: int) -> tupl
 
 
 def available() -> int:
-    """Returns the memory that this process can still use: free memory, or the rest of its container's limit, in bytes."""
+    """Returns the bytes that this process can still use: free memory, or the rest of its container's limit."""
     free = int(psutil.virtual_memory().available)
     for file in _CGROUP_LIMITS:
         if os.path.exists(file):
@@ -90,7 +90,7 @@ def check(sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> N
     listed = ", ".join(f"{name} {_gigabytes(size)}" for name, size in parts.items())
     raise TrainingTooLarge(
         f"train: {sizes.left:,} left and {sizes.right:,} right entities of model.dimension {model.dimension} need "
-        f"about {_gigabytes(total)} ({listed}), and {_gigabytes(free)} are free; lower model.dimension or "
+        f"about {_gigabytes(total)} ({listed}), and {_gigabytes(free)} are free. Lower model.dimension or "
         "train.batch_size, choose train.optimizer: adagrad, or keep fewer entities by encode.min_count or "
         "encode.max_vocabulary"
     )

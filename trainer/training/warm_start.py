@@ -26,7 +26,7 @@ from trainer.settings import ModelSettings
 
 WARM_START_FILE = "warm_start.json"
 
-NO_BASE = "no model of other examples was blessed yet"
+NO_BASE = "no model of other examples has been blessed"
 _FRESH = -1
 
 
@@ -190,12 +190,10 @@ def prepare(
     """
     dimension = base.left.vectors.shape[1]
     if dimension != model.dimension:
-        raise ColdStart(
-            f"the base model has {dimension} numbers per embedding, and model.dimension is {model.dimension}"
-        )
+        raise ColdStart(f"the base model has dimension {dimension}, but model.dimension is {model.dimension}")
     if base.shared != shared:
         tables = ("two tables", "one table for both sides")
-        raise ColdStart(f"the base model has {tables[base.shared]}, and encode.shared asks for {tables[shared]}")
+        raise ColdStart(f"the base model has {tables[base.shared]}, but encode.shared requires {tables[shared]}")
     same = base.hashes == hashes
     left = align(base.left, vocabularies[0], rows[0], same)
     right = left if shared else align(base.right, vocabularies[1], rows[1], same)
@@ -229,7 +227,7 @@ def read_model(directory: str) -> BaseModel:
     """
     variables = os.path.join(directory, "variables", "variables")
     if not tf.io.gfile.exists(variables + ".index"):
-        raise ColdStart("the files of the base model are gone")
+        raise ColdStart("the files of the base model are missing")
     reader = tf.train.load_checkpoint(variables)
 
     def key(name: str) -> str:
@@ -237,7 +235,7 @@ def read_model(directory: str) -> BaseModel:
 
     def read(name: str) -> Any:
         if not reader.has_tensor(key(name)):
-            raise ColdStart(f"the base model was published without {name}, by another version of Kindred")
+            raise ColdStart(f"another version of Kindred published the base model without {name}")
         return reader.get_tensor(key(name))
 
     def side(name: str) -> BaseSide:

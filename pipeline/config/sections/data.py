@@ -1,4 +1,4 @@
-"""Section `data`: where the pairs are and how they are read."""
+"""Section `data`: where the pairs are and how to read them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Column = StrictStr | NonNegativeInt
 
 
 class Columns(Section):
-    """Which columns hold a pair: names, or numbers from 0 where the file has no header.
+    """The columns of a pair: names, or numbers starting at 0 for files without a header.
 
-    Without a `score` every pair is a positive. `weight` and `time` say how much a row counts, and when it was observed.
+    Without `score`, every pair is a positive. `weight` is the weight of a row, and `time` its timestamp.
     """
 
     left: Column
@@ -35,12 +35,12 @@ class Columns(Section):
 
     @property
     def has_header(self) -> bool:
-        """Whether the first line of each file names its columns."""
+        """Whether the first line of each file has the column names."""
         return isinstance(self.left, str)
 
 
 class Split(Section):
-    """Which pairs are kept for evaluation: by a hash of the pair, or of the left entity; or the newest ones."""
+    """Which pairs are used for evaluation: chosen by a hash of the pair or of the left entity, or the newest ones."""
 
     by: Literal["pair", "left", "time"] = "pair"
     eval_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.1
@@ -63,5 +63,5 @@ class Data(Section):
         if self.split.by == "time" and self.columns.time is None:
             raise ValueError("split.by: time needs columns.time, the column of timestamps")
         if self.duplicates == "mean" and self.columns.score is None:
-            raise ValueError("duplicates: mean needs columns.score, to take the mean of; use keep, last or refuse")
+            raise ValueError("duplicates: mean needs columns.score. Use keep, last or refuse")
         return self

@@ -111,7 +111,7 @@ def test_model_and_endpoint_are_exclusive(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2
-    assert "give one of the two" in capsys.readouterr().err
+    assert "give exactly one of them" in capsys.readouterr().err
 
 
 # The examples of docs/serving.md. Only the ports are replaced.

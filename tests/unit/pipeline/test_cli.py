@@ -104,7 +104,7 @@ def test_score_says_what_the_sign_means(said, model: list, right: str, number: s
 
 
 def test_an_unknown_id_is_said_to_be_unknown(said, model: list) -> None:
-    assert "new      unknown: never seen in training" in said("score", "--model", "m", "a", "new")[1]
+    assert "new      unknown: not in training" in said("score", "--model", "m", "a", "new")[1]
     code, out, err = said("similar", "--model", "m", "new", "-k", "1")
     assert code == 0 and "new was never seen in training" in err and out
 
@@ -155,11 +155,11 @@ def test_a_wrong_command_line_is_exit_2_and_says_which_word(said, model: list, a
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--config", "none.yaml"], "none.yaml: no such pipeline file; give an existing one with --config"),
+        (["--config", "none.yaml"], "none.yaml: no such pipeline file. Set --config to an existing file"),
         (["--beam", "moon"], "--beam moon: no such profile; there is local, flink, spark, dataflow"),
         (["--set", "x"], "--set 'x': must have the form section.key=value, such as train.epochs=5"),
         (["--set", "train.epochs=0"], "c.yaml: train.epochs: must be greater than 0 (got 0)"),
-        (["--set", "schema=s"], "s: no such file; leave `schema` out for the curated one"),
+        (["--set", "schema=s"], "s: no such file. Omit `schema` to use the curated one"),
         (
             ["--root", "gs://bucket/films"],
             "must be a local directory. Only publish.to accepts a URL",

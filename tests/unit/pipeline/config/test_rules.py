@@ -46,7 +46,7 @@ def test_objectives_that_overlook_scores_are_refused_with_them(tmp_path: Path, o
         (
             {"encode": {"oov_hashes": 2, "oov_buckets": 9}, "train": {"optimizer": "als"}},
             "encode.oov_hashes: 1 with train.optimizer als, which solves for single rows and not for means of rows "
-            "(got 2); leave it out, or use adagrad, adam or sgd",
+            "(got 2). Omit the key, or use adagrad, adam or sgd",
         ),
     ],
 )

@@ -72,5 +72,5 @@ def test_unwritable_report_is_one_console_line(
     monkeypatch.setattr(write, "write_report", broken)
     out = io.StringIO()
     local._report(folder, RunConsole(Console(file=out, width=200)), broken)
-    assert out.getvalue() == f"The report could not be written; {folder.log} says why.\n"
+    assert out.getvalue() == f"The report could not be written. See {folder.log}.\n"
     assert "the disk is full" in capsys.readouterr().err

@@ -72,7 +72,7 @@ def test_load_refuses_no_file_and_no_row(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no examples match"):
         _load([f"{tmp_path}/*"])
     _write(tmp_path / "empty", [])
-    with pytest.raises(ValueError, match="hold no row"):
+    with pytest.raises(ValueError, match="have no rows"):
         _load([f"{tmp_path}/*"])
 
 

@@ -170,7 +170,7 @@ def test_what_cannot_be_started_from_is_said_in_plain_words(planted: Planted, tm
     one = _base(_side([b"a"]), _side([b"a"]))
     with pytest.raises(ColdStart, match=r"one table for both sides, and encode\.shared asks for two tables"):
         prepare(one, (ids, ids), (2, 2), False, MODEL, base.unit)
-    with pytest.raises(ColdStart, match="the files of the base model are gone"):
+    with pytest.raises(ColdStart, match="the files of the base model are missing"):
         read_model(str(tmp_path))
 
 

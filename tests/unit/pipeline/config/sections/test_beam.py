@@ -33,7 +33,7 @@ def refusal(folder: Path, section: Any, profile: str | None = None) -> str:
     ("section", "words"),
     [
         ({"profile": "moon"}, "beam.profile: must be 'local', 'flink', 'spark' or 'dataflow' (got 'moon')"),
-        ({"runner": "x"}, "beam.runner: unknown key; choose one of artifact_endpoint, "),
+        ({"runner": "x"}, "beam.runner: unknown key. Choose from artifact_endpoint, "),
         ({"parallelism": 0}, "beam.parallelism: must be greater than 0 (got 0)"),
         ({"parallelism": "2"}, "beam.parallelism: must be a valid integer (got '2')"),
         ({"start_seconds": 0}, "beam.start_seconds: must be greater than 0 (got 0)"),
@@ -50,7 +50,7 @@ def refusal(folder: Path, section: Any, profile: str | None = None) -> str:
         ({"environment": "loopback", "environment_config": "x"}, "environment loopback takes none"),
         ({"profile": "spark"}, "beam: profile: spark needs spark_master, or job_endpoint"),
         ({"profile": "dataflow"}, "beam: profile: dataflow needs the section beam.dataflow"),
-        ({"dataflow": {}}, "beam.dataflow.project: required, and missing"),
+        ({"dataflow": {}}, "beam.dataflow.project: required key is missing"),
         ({"dataflow": DATAFLOW | {"region": "Europe"}}, "beam.dataflow.region: must have the form a region, such as"),
         ({"dataflow": DATAFLOW | {"temp_location": "/tmp"}}, "beam.dataflow.temp_location: must have the form gs://"),
         ({"dataflow": DATAFLOW | {"service_account": "me"}}, "beam.dataflow.service_account: must have the form NAME@"),

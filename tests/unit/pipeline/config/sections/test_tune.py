@@ -46,10 +46,10 @@ def _refusal(folder: Path, tune: Any, **sections: Any) -> str:
         ("model.regularization", {"min": -1, "max": 1, "scale": "linear"}, "must be greater than or equal to 0 (got "),
         ("train.learning_rate", ["fast"], "must be a number (got 'fast')"),
         ("train.optimizer", ["adam", "adamw"], "must be 'adagrad', 'adam', 'sgd' or 'als' (got 'adamw')"),
-        ("train.optimizer", ["adam", "als"], "als has settings of its own, and cannot be one of several"),
+        ("train.optimizer", ["adam", "als"], "als has its own settings, so it cannot be one of several choices"),
         ("train.optimizer", {"min": 1, "max": 2}, "takes a list of choices, not a range"),
         ("model.bias", {"min": 0, "max": 1, "scale": "linear"}, "takes a list of choices, not a range"),
-        ("train.epochs", [3, 3], "the same choice stands twice"),
+        ("train.epochs", [3, 3], "duplicate choice"),
         ("train.seed", [1, 2], "cannot be tuned; what can: model.dimension, "),
         ("model.objective", ["regression", "softmax"], "cannot be tuned"),
         ("encode.min_count", [1, 2], "cannot be tuned"),
@@ -69,7 +69,7 @@ def test_a_value_that_could_not_stand_in_the_file_is_refused(
     [
         ({"min": 1, "max": 1}, "min must be less than max (got 1 and 1)"),
         ({"min": 0, "max": 1}, "min must be greater than 0, or scale linear (got 0)"),
-        ({"min": 0.1}, "max: required, and missing"),
+        ({"min": 0.1}, "max: required key is missing"),
         ({"min": 0.1, "max": "1"}, "max: must be a number (got '1')"),
         ({"min": 0.1, "max": 1, "step": 2}, "step: unknown key"),
         ({"min": 0.1, "max": 1, "scale": "square"}, "scale: must be 'log' or 'linear' (got 'square')"),
@@ -99,7 +99,7 @@ def test_the_sections_own_keys_are_checked(tmp_path: Path, tune: Any, said: str)
 
 def test_without_rows_held_out_there_is_nothing_to_compare_by(tmp_path: Path) -> None:
     said = _refusal(tmp_path, {}, train={"early_stopping": None})
-    assert said == "tune: needs train.early_stopping: settings are compared on the rows that it holds out"
+    assert said == "tune: needs train.early_stopping, whose held-out rows compare the trials"
 
 
 def test_a_batch_that_decides_the_measure_cannot_be_chosen_by_it(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_least_squares_is_searched_only_for_what_it_uses(tmp_path: Path, objecti
     assert set(_space({}, **sections)) == searched
     for key, value in (("train.learning_rate", 0.1), ("train.batch_size", 64), ("train.optimizer", "adam")):
         said = _refusal(tmp_path, {"parameters": {key: [value]}}, **sections)
-        assert said == f"tune.parameters.{key}: with train.optimizer als it changes nothing"
+        assert said == f"tune.parameters.{key}: has no effect with train.optimizer als"
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_least_squares_is_searched_only_for_what_it_uses(tmp_path: Path, objecti
     [
         ("train.als.copies", [2, 0], "als", "regression", "must be greater than 0 (got 0)"),
         ("train.als.ridge", {"min": -1, "max": 1, "scale": "linear"}, "als", "regression", "must be greater than 0 ("),
-        ("train.als.ridge", [1.0], "als", "ials", "with model.objective ials it changes nothing"),
+        ("train.als.ridge", [1.0], "als", "ials", "has no effect with model.objective ials"),
         ("train.als.frequency_exponent", [1.0], "als", "regression", "with model.objective regression it changes"),
         ("train.als.ridge", [1.0], "adagrad", "regression", "is a setting of train.optimizer als"),
         ("train.als.seed", [1], "als", "regression", "cannot be tuned"),
