@@ -186,7 +186,7 @@ def test_a_missing_model_is_exit_2_and_a_sentence(tmp_path: Path) -> None:
     )
 
 
-def test_what_a_user_cannot_mend_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise RuntimeError("ours")
 

@@ -1,4 +1,4 @@
-"""How faults of a pipeline file are told."""
+"""Error messages about a pipeline file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.unit.pipeline.config.pipeline_files import refusal
 
 
-def test_every_fault_is_listed_not_only_the_first(folder: Path) -> None:
+def test_all_faults_are_listed(folder: Path) -> None:
     tree = {"name": "X", "data": {"path": "d", "split": {"eval_fraction": 2}}, "modle": {}, "train": {"epochs": "5"}}
     lines = refusal(folder, tree).splitlines()
     assert len(lines) == 4
@@ -17,7 +17,7 @@ def test_every_fault_is_listed_not_only_the_first(folder: Path) -> None:
         assert sum(f"pipeline.yaml: {key}: " in line for line in lines) == 1
 
 
-def test_the_message_is_key_rule_and_value(folder: Path) -> None:
+def test_message_has_key_rule_and_value(folder: Path) -> None:
     tree = {"name": "films", "data": {"path": "d", "split": {"eval_fraction": 1}}}
     source = folder / "pipeline.yaml"
     assert refusal(folder, tree) == f"{source}: data.split.eval_fraction: must be less than 1 (got 1)"
@@ -40,5 +40,5 @@ def test_the_message_is_key_rule_and_value(folder: Path) -> None:
         ({"kubeflow": {"components": {"Trainer": {"cpus": "1"}}}}, "cpus: unknown key. Did you mean cpu?"),
     ],
 )
-def test_an_unknown_key_gets_the_closest_valid_one(folder: Path, tree: dict, words: str) -> None:
+def test_unknown_key_suggests_closest_key(folder: Path, tree: dict, words: str) -> None:
     assert words in refusal(folder, {"name": "films", "data": {"path": "d"}, **tree})

@@ -1,4 +1,4 @@
-"""Examples on disk become columns: nothing lost, nothing twice, in the order of the files."""
+"""Loading examples as columns: every row once, in the order of the files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _load(patterns: list[str], memory: int = 1 << 30, directory: Path = Path()) 
 
 
 def _write(path: Path, rows: list[tuple[int, int, float]]) -> None:
-    """Raw examples as ingest leaves them: TFRecords, gzipped where the name says so."""
+    """Writes raw examples like ingest: TFRecords, compressed if the name ends in .gz."""
     with tf.io.TFRecordWriter(str(path), options="GZIP" if path.suffix == ".gz" else "") as out:
         for left, right, score in rows:
             example = tf.train.Example()
@@ -30,7 +30,7 @@ def _write(path: Path, rows: list[tuple[int, int, float]]) -> None:
 
 
 def _encode(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """In place of the transform graph: an id is its row, the label half the score."""
+    """Replaces the transform graph: an id is its row, and the label is half of the score."""
     return {
         "left": tf.strings.to_number(raw["left_id"], tf.int64),
         "right": tf.strings.to_number(raw["right_id"], tf.int64),
@@ -38,7 +38,7 @@ def _encode(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     }
 
 
-def test_load_reads_what_was_written_in_the_order_of_the_files(tmp_path: Path) -> None:
+def test_load_keeps_file_order(tmp_path: Path) -> None:
     written = [(i, 1000 - i, i / 8 - 3) for i in range(23)]
     _write(tmp_path / "b-00001.gz", written[10:])
     _write(tmp_path / "a-00000.gz", written[:10])
@@ -62,13 +62,13 @@ def test_positives_are_encoded_without_a_score(tmp_path: Path) -> None:
     assert (pairs.left.tolist(), pairs.label.tolist(), pairs.positives_only) == ([1, 4], [1.0, 1.0], True)
 
 
-def test_load_parses_more_rows_than_it_parses_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_parses_several_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset, "_PARSE_BATCH", 4)
     _write(tmp_path / "a", [(i, i, float(i)) for i in range(11)])
     assert _load([f"{tmp_path}/a"]).left.tolist() == list(range(11))
 
 
-def test_load_refuses_no_file_and_no_row(tmp_path: Path) -> None:
+def test_load_refuses_missing_and_empty_files(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no examples match"):
         _load([f"{tmp_path}/*"])
     _write(tmp_path / "empty", [])
@@ -76,7 +76,7 @@ def test_load_refuses_no_file_and_no_row(tmp_path: Path) -> None:
         _load([f"{tmp_path}/*"])
 
 
-def test_weights_are_read_where_there_are_some_and_go_with_their_rows(tmp_path: Path) -> None:
+def test_weights_are_loaded_with_rows(tmp_path: Path) -> None:
     with tf.io.TFRecordWriter(str(tmp_path / "a")) as out:
         for i in range(9):
             example = tf.train.Example()
@@ -95,7 +95,7 @@ def test_rows_without_weight_have_none(tmp_path: Path) -> None:
     assert _load([f"{tmp_path}/a"]).weight is None
 
 
-def test_more_rows_than_memory_may_hold_go_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_beyond_memory_go_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset, "_PARSE_BATCH", 50)
     _write(tmp_path / "a", [(i, 2 * i, float(i)) for i in range(1000)])
     (tmp_path / "shards").mkdir()

@@ -1,4 +1,4 @@
-"""Section `beam`: what may stand in it, and the profile that the command line names."""
+"""Section `beam`: valid values, and the profile of the command line."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def refusal(folder: Path, section: Any, profile: str | None = None) -> str:
         ({"dataflow": DATAFLOW | {"max_workers": 0}}, "beam.dataflow.max_workers: must be greater than 0 (got 0)"),
     ],
 )
-def test_what_cannot_be_is_refused_with_key_rule_and_value(tmp_path: Path, section: Any, words: str) -> None:
+def test_invalid_value_names_key_rule_and_value(tmp_path: Path, section: Any, words: str) -> None:
     assert words in refusal(tmp_path, section)
 
 
@@ -69,13 +69,11 @@ def test_what_cannot_be_is_refused_with_key_rule_and_value(tmp_path: Path, secti
         ("dataflow", "--beam dataflow: beam.profile: dataflow needs the section beam.dataflow"),
     ],
 )
-def test_a_profile_of_the_command_line_needs_what_one_of_the_file_needs(
-    tmp_path: Path, profile: str, words: str
-) -> None:
+def test_command_line_profile_is_validated(tmp_path: Path, profile: str, words: str) -> None:
     assert words in refusal(tmp_path, {}, profile)
 
 
-def test_the_command_line_goes_before_the_file(tmp_path: Path) -> None:
+def test_command_line_profile_overrides_file(tmp_path: Path) -> None:
     settings = load(tmp_path, {"profile": "flink", "parallelism": 4}, "local")
     assert (settings.profile, settings.parallelism) == ("local", 4)
     assert load(tmp_path, {"profile": "flink", "parallelism": 4}).profile == "flink"
@@ -83,7 +81,7 @@ def test_the_command_line_goes_before_the_file(tmp_path: Path) -> None:
 
 
 @given(st.text(max_size=30))
-def test_an_endpoint_is_refused_or_kept_as_it_stands(text: str) -> None:
+def test_endpoint_is_refused_or_unchanged(text: str) -> None:
     try:
         assert Beam(job_endpoint=text).job_endpoint == text
     except ValueError:
@@ -92,6 +90,6 @@ def test_an_endpoint_is_refused_or_kept_as_it_stands(text: str) -> None:
     assert host and port.isascii() and port.isdigit() and not set(host) & set(" /@\n")
 
 
-def test_the_section_survives_the_way_into_a_task() -> None:
+def test_section_reaches_task_unchanged() -> None:
     settings = Beam(profile="spark", spark_master="yarn", dataflow=DATAFLOW)
     assert Beam.model_validate(json.loads(settings.model_dump_json())) == settings
