@@ -161,9 +161,9 @@ def report(
     if unfinished:
         typer.echo(headline(folder), err=True)
     if unfinished or not path.is_file():
-        from pipeline.running.console import library_chatter_to
+        from pipeline.running.console import redirect_output
 
-        with library_chatter_to(folder.log):
+        with redirect_output(folder.log):
             from pipeline.report.write import write_report
 
             write_report(folder)

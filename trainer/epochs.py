@@ -51,7 +51,7 @@ class Epochs:
         epochs = Epochs(network.weights, "/tmp/epochs", None, "val_loss")
         while epochs.done < 10 and not epochs.over:
             epochs.finish({"loss": 0.5, "val_loss": 0.6})
-        epochs.go_back_to_best()
+        epochs.restore_best()
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Epochs:
         self._writes = writes
         self.history: History = {}
         self._curves = tf.summary.create_file_writer(curves) if curves and writes else None
-        self._take_up()
+        self._resume()
 
     @property
     def done(self) -> int:
@@ -103,7 +103,7 @@ class Epochs:
         if self._directory and self._writes:
             self._save(self._directory)
 
-    def go_back_to_best(self) -> None:
+    def restore_best(self) -> None:
         """Restores the variables of the best epoch, if there is one."""
         if self._directory and self.best not in (0, self.done):
             self._restore(self._directory, self.best)
@@ -115,7 +115,7 @@ class Epochs:
     def _min_delta(self) -> float:
         return self._stopping.min_delta if self._stopping else 0.0
 
-    def _take_up(self) -> None:
+    def _resume(self) -> None:
         if self._directory and tf.io.gfile.exists(os.path.join(self._directory, _STATE)):
             with tf.io.gfile.GFile(os.path.join(self._directory, _STATE)) as file:
                 self.history = json.load(file)

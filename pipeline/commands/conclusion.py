@@ -21,7 +21,7 @@ _HEADLINES = {
 
 
 def describe(outcome: RunOutcome, root: Root) -> str:
-    """Some lines of plain words; for a refusal the last of them name rule, figures and the file to open."""
+    """Returns some lines for people. For a refusal, the last ones name the rule, the figures and the file to open."""
     record = outcome.record
     headline = f"\n{_HEADLINES[record.status]} after {record.seconds:.1f} s (exit code {outcome.exit_code})"
     lines = [headline, *_figures(record)]

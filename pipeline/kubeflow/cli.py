@@ -159,12 +159,12 @@ _changing("delete", "deleted", "Remove a schedule; runs that it started stay.")
 
 def _compile(config: Path, data: str | None, overrides: Sequence[str], beam: str | None) -> str:
     from pipeline.config import load_config
-    from pipeline.running.console import library_chatter_to
+    from pipeline.running.console import redirect_output
 
     pipeline_config = load_config(config, overrides, data, beam)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # What these import (TFX, the kfp SDK) costs seconds that a wrong option does not, and prints pages.
-    with library_chatter_to(Path(os.devnull)):
+    with redirect_output(Path(os.devnull)):
         from pipeline.kubeflow.compiler import compile_package
 
         return compile_package(pipeline_config)

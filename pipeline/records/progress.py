@@ -58,7 +58,7 @@ def moment(when: datetime) -> str:
 
 
 @contextlib.contextmanager
-def going_on(folder: RunFolder) -> Iterator[None]:
+def marked_alive(folder: RunFolder) -> Iterator[None]:
     """Marks the run in `folder` as alive. The lock ends with the process."""
     with filelock.FileLock(folder.running_mark, timeout=0):
         yield

@@ -68,7 +68,7 @@ class RunConsole:
 
 
 @contextlib.contextmanager
-def library_chatter_to(log: Path) -> Iterator[Console]:
+def redirect_output(log: Path) -> Iterator[Console]:
     """Redirects all writes to stdout and stderr, including those of C++ libraries, to a file.
 
     Args:

@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 from errors import DataRefused, KindredError, ModelRefused
 from pipeline.config import PipelineConfig
-from pipeline.records.progress import going_on
+from pipeline.records.progress import marked_alive
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
 from pipeline.records.run_record import EXIT_CODES, RunRecord
-from pipeline.running.console import RunConsole, library_chatter_to
+from pipeline.running.console import RunConsole, redirect_output
 from pipeline.running.options import RunOptions
 
 
@@ -50,7 +50,7 @@ def run(
         folder = RunFolder(root.runs / run_id)
         record = RunRecord.begin(config, run_id)
         save = functools.partial(record.write, folder.summary, since)
-        with going_on(folder), library_chatter_to(folder.log) as terminal:
+        with marked_alive(folder), redirect_output(folder.log) as terminal:
             save()
             console = RunConsole(terminal)
             try:

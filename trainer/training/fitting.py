@@ -98,7 +98,7 @@ def fit(
         # The loss of an epoch is measured before its last step, so it does not show the effect of that step.
         if not engine.finite:
             raise diverged("a weight became infinite or NaN", epochs.done, settings.learning_rate)
-        epochs.go_back_to_best()
+        epochs.restore_best()
     engine.settle()
     _clear_untouched_rows(network, kept, sizes, start)
     if _learned_from_positives(kept, model):

@@ -49,7 +49,7 @@ def test_best_epoch_is_restored(tmp_path: Path) -> None:
     epochs = _epochs(variables, tmp_path)
     _train(epochs, variables, [1.0, 0.5, 0.45, 0.8])
     assert (epochs.best, epochs.done, epochs.over) == (2, 4, True)  # 0.45 is not better by 0.1
-    epochs.go_back_to_best()
+    epochs.restore_best()
     assert _value(variables) == {2}
 
 
@@ -58,7 +58,7 @@ def test_last_epoch_stays_without_early_stopping(tmp_path: Path) -> None:
     epochs = _epochs(variables, tmp_path, stopping=None)
     _train(epochs, variables, [1.0, 2.0, 3.0, 4.0])
     assert not epochs.over
-    epochs.go_back_to_best()
+    epochs.restore_best()
     assert _value(variables) == {4}
 
 
@@ -71,7 +71,7 @@ def test_unfinished_training_resumes(tmp_path: Path) -> None:
     assert _value(again) == {3}
     _train(epochs, again, [0.9])
     assert epochs.over
-    epochs.go_back_to_best()
+    epochs.restore_best()
     assert _value(again) == {2}
 
 

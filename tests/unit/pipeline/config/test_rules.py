@@ -20,10 +20,10 @@ def test_positives_accept_their_objectives(tmp_path: Path, objective: str) -> No
     ("sections", "words"),
     [
         ({"model": {"objective": "regression"}}, "model.objective: regression needs data.columns.score"),
-        ({"score": {"center": "mean"}}, "score: without data.columns.score there is nothing to center or scale"),
+        ({"score": {"center": "mean"}}, "score: has no effect without data.columns.score"),
         ({"evaluate": {"metrics": ["rmse"]}}, "evaluate: rmse needs data.columns.score"),
         ({"evaluate": {"bless": [{"metric": "auc", "above": 0.6}]}}, "evaluate: auc needs data.columns.score"),
-        ({"score": {"scale": "std"}}, "score: without data.columns.score there is nothing to center or scale"),
+        ({"score": {"scale": "std"}}, "score: has no effect without data.columns.score"),
     ],
 )
 def test_keys_that_need_scores_are_refused(tmp_path: Path, sections: dict[str, Any], words: str) -> None:

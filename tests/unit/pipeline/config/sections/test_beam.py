@@ -45,9 +45,15 @@ def refusal(folder: Path, section: Any, profile: str | None = None) -> str:
         ({"artifact_endpoint": ":1"}, "beam.artifact_endpoint: must have the form HOST:PORT (got ':1')"),
         ({"environment": "cloud"}, "beam.environment: must be 'external'"),
         ({"environment": "docker"}, "beam: environment_config: environment docker needs the image"),
-        ({"environment": "process"}, 'beam: environment_config: environment process needs {"command": "PROGRAM"}'),
-        ({"environment": "process", "environment_config": "3"}, 'environment process needs {"command": "PROGRAM"}'),
-        ({"environment": "loopback", "environment_config": "x"}, "environment loopback takes none"),
+        (
+            {"environment": "process"},
+            'beam: environment_config: environment process needs the JSON {"command": "PROGRAM"}',
+        ),
+        (
+            {"environment": "process", "environment_config": "3"},
+            'environment process needs the JSON {"command": "PROGRAM"}',
+        ),
+        ({"environment": "loopback", "environment_config": "x"}, "environment loopback takes no configuration"),
         ({"profile": "spark"}, "beam: profile: spark needs spark_master, or job_endpoint"),
         ({"profile": "dataflow"}, "beam: profile: dataflow needs the section beam.dataflow"),
         ({"dataflow": {}}, "beam.dataflow.project: required key is missing"),
@@ -64,7 +70,7 @@ def test_invalid_value_names_key_rule_and_value(tmp_path: Path, section: Any, wo
 @pytest.mark.parametrize(
     ("profile", "words"),
     [
-        ("moon", "--beam moon: no such profile; there is local, flink, spark, dataflow"),
+        ("moon", "--beam moon: unknown profile. Choose from local, flink, spark, dataflow"),
         ("spark", "--beam spark: beam.profile: spark needs spark_master"),
         ("dataflow", "--beam dataflow: beam.profile: dataflow needs the section beam.dataflow"),
     ],

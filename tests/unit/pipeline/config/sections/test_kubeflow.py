@@ -33,7 +33,7 @@ def config(kubeflow: dict[str, Any] | None = None) -> dict[str, Any]:
         ({"config_maps": [{"name": "s", "env": {"a": "A"}, "mount": "/m"}]}, "exactly one of env and mount"),
         ({"task": {"cpu": "many"}}, "kubeflow.task.cpu: "),
         ({"task": {"memory": "4 GB"}}, "kubeflow.task.memory: "),
-        ({"task": {"run_as_user": 0}}, "kubeflow.task.run_as_user: user 0 is root, which a task never needs"),
+        ({"task": {"run_as_user": 0}}, "kubeflow.task.run_as_user: user 0 is root, which no task needs"),
         ({"task": {"run_as_user": -1}}, "kubeflow.task.run_as_user: "),
         ({"task": {"run_as_user": "kindred"}}, "kubeflow.task.run_as_user: "),
         ({"task": {"run_as_group": 2**31}}, "kubeflow.task.run_as_group: "),

@@ -50,11 +50,11 @@ def _refusal(folder: Path, tune: Any, **sections: Any) -> str:
         ("train.optimizer", {"min": 1, "max": 2}, "takes a list of choices, not a range"),
         ("model.bias", {"min": 0, "max": 1, "scale": "linear"}, "takes a list of choices, not a range"),
         ("train.epochs", [3, 3], "duplicate choice"),
-        ("train.seed", [1, 2], "cannot be tuned; what can: model.dimension, "),
+        ("train.seed", [1, 2], "cannot be tuned. Choose from model.dimension, "),
         ("model.objective", ["regression", "softmax"], "cannot be tuned"),
         ("encode.min_count", [1, 2], "cannot be tuned"),
         ("learning_rate", [1, 2], "cannot be tuned"),
-        ("model.temperature", [0.5], "temperature goes with logistic, softmax and pairwise, not with regression"),
+        ("model.temperature", [0.5], "temperature applies to logistic, softmax and pairwise, not to regression"),
     ],
 )  # fmt: skip
 def test_invalid_choice_is_refused(tmp_path: Path, key: str, parameter: Any, said: str) -> None:
@@ -103,7 +103,7 @@ def test_tuning_needs_early_stopping(tmp_path: Path) -> None:
 def test_softmax_batch_size_cannot_be_tuned(tmp_path: Path) -> None:
     tune = {"parameters": {"train.batch_size": [256, 512]}}
     assert _space(tune) == {"train.batch_size": {"choices": [256, 512]}}
-    assert "with model.objective softmax the measure depends on it" in _refusal(
+    assert "with model.objective softmax the metric depends on it" in _refusal(
         tmp_path, tune, model={"objective": "softmax"}
     )
 
@@ -139,7 +139,7 @@ def test_als_search_has_only_used_settings(tmp_path: Path, objective: str, searc
         ("train.als.copies", [2, 0], "als", "regression", "must be greater than 0 (got 0)"),
         ("train.als.ridge", {"min": -1, "max": 1, "scale": "linear"}, "als", "regression", "must be greater than 0 ("),
         ("train.als.ridge", [1.0], "als", "ials", "has no effect with model.objective ials"),
-        ("train.als.frequency_exponent", [1.0], "als", "regression", "with model.objective regression it changes"),
+        ("train.als.frequency_exponent", [1.0], "als", "regression", "has no effect with model.objective regression"),
         ("train.als.ridge", [1.0], "adagrad", "regression", "is a setting of train.optimizer als"),
         ("train.als.seed", [1], "als", "regression", "cannot be tuned"),
     ],
