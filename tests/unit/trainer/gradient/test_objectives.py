@@ -191,7 +191,7 @@ def test_softmax_correction_estimates_whole_catalog() -> None:
 
 def test_unknown_objective_is_refused() -> None:
     with pytest.raises(
-        ValueError, match="unknown objective 'hinge'. Choose from regression, logistic, pairwise, softmax"
+        ValueError, match=r"unknown objective 'hinge'\. Choose from regression, logistic, pairwise, softmax"
     ):
         loss_of("hinge")
 

@@ -128,5 +128,5 @@ def test_optimizer_is_built_by_name() -> None:
     for name, kind in (("adagrad", RowwiseAdagrad), ("adam", LazyAdam), ("sgd", SparseSGD)):
         optimizer = build_optimizer(TrainSettings(optimizer=name, learning_rate=0.25))
         assert type(optimizer) is kind and float(optimizer.learning_rate) == 0.25
-    with pytest.raises(ValueError, match="unknown optimizer 'lion'. Choose from adagrad, adam, sgd"):
+    with pytest.raises(ValueError, match=r"unknown optimizer 'lion'\. Choose from adagrad, adam, sgd"):
         build_optimizer(TrainSettings.model_construct(optimizer="lion"))

@@ -190,7 +190,7 @@ def test_memory_is_limited_to_blocks() -> None:
     "name", ["recall", "recall@0", "recall@x", "rmse", "ndcg", "coverage", "precision@5", "@5", ""]
 )
 def test_unknown_metric_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="is not a ranking metric. Choose from recall@K, ndcg@K"):
+    with pytest.raises(ValueError, match=r"is not a ranking metric\. Choose from recall@K, ndcg@K"):
         ranking_metrics.parse(name)
 
 
