@@ -162,7 +162,7 @@ def word_correlations(model: str) -> dict[str, float]:
     """Returns the Spearman correlation of cosines with human judgement, by set, over the known words."""
     from scipy.stats import spearmanr
 
-    from trainer.training.warm_start import read_model
+    from trainer.training.base_model import read_model
 
     words = read_model(model).left
     row = {word: number for number, word in enumerate(words.ids.to_pylist())}

@@ -8,7 +8,6 @@ unchanged, because then the same ids share them.
 from __future__ import annotations
 
 import dataclasses
-import os
 from typing import Any
 
 import keras
@@ -23,36 +22,12 @@ from trainer.export.unit import Unit, unit_of
 from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import ModelSettings
+from trainer.training.base_model import BaseModel, BaseSide, ColdStart, read_model, read_vocabulary
 
 WARM_START_FILE = "warm_start.json"
 
 NO_BASE = "no model of other examples has been blessed"
 _FRESH = -1
-
-
-@dataclasses.dataclass(frozen=True)
-class BaseSide:
-    """One side of a published model. Rows are those of its vocabulary, then the out-of-vocabulary buckets."""
-
-    ids: pa.Array  # large_binary [v]
-    vectors: np.ndarray  # float32 [v + buckets, d]
-    bias: np.ndarray  # float32 [v + buckets]
-
-
-@dataclasses.dataclass(frozen=True)
-class BaseModel:
-    """The tables of a published model."""
-
-    left: BaseSide
-    right: BaseSide
-    offset: float
-    unit: Unit
-    hashes: int = 1
-
-    @property
-    def shared(self) -> bool:
-        """Whether both sides share one table."""
-        return self.left.ids.equals(self.right.ids) and np.array_equal(self.left.vectors, self.right.vectors)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,10 +50,6 @@ class Alignment:
     def kept(self) -> np.ndarray:
         """Whether each row is kept, bool `[rows]`."""
         return self.rows != _FRESH
-
-
-class ColdStart(Exception):
-    """Training cannot start from the base model and starts without it. The message is the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,50 +188,3 @@ def align(side: BaseSide, ids: pa.Array, rows: int, same_hashes: bool = True) ->
     if same_hashes and buckets == len(side.vectors) - len(side.ids):
         old[len(ids) :] = np.arange(len(side.ids), len(side.vectors))
     return Alignment(old, Counts(kept, found.null_count, len(side.ids) - kept))
-
-
-def read_model(directory: str) -> BaseModel:
-    """Reads the tables of a SavedModel from its variables. Does not load its graph.
-
-    Raises:
-      ColdStart: the variables are missing, or have the format of another version.
-    """
-    variables = os.path.join(directory, "variables", "variables")
-    if not tf.io.gfile.exists(variables + ".index"):
-        raise ColdStart("the files of the base model are missing")
-    reader = tf.train.load_checkpoint(variables)
-
-    def key(name: str) -> str:
-        return f"{name}/.ATTRIBUTES/VARIABLE_VALUE"
-
-    def read(name: str) -> Any:
-        if not reader.has_tensor(key(name)):
-            raise ColdStart(f"another version of Kindred published the base model without {name}")
-        return reader.get_tensor(key(name))
-
-    def side(name: str) -> BaseSide:
-        # A shared table is stored once, as that of the left side.
-        table = name if reader.has_tensor(key(f"{name}/vectors")) else "left"
-        ids = pa.array(read(f"{table}/ids"), pa.large_binary())
-        return BaseSide(ids, read(f"{table}/vectors"), read(f"{name}/bias"))
-
-    unit = Unit(float(read("center")), float(read("scale")))
-    # Older models do not have this number.
-    hashes = int(read("hashes")) if reader.has_tensor(key("hashes")) else 1
-    return BaseModel(side("left"), side("right"), float(read("offset")), unit, hashes)
-
-
-def read_vocabulary(file: str) -> pa.Array:
-    """Returns the lines of a vocabulary file, large_binary `[v]`. Creates no Python object per id."""
-    with tf.io.gfile.GFile(file, "rb") as opened:
-        content = opened.read()
-    text = np.frombuffer(content, np.uint8)
-    ends = np.flatnonzero(text == ord("\n"))
-    if len(text) and (not len(ends) or ends[-1] != len(text) - 1):
-        ends = np.append(ends, len(text))
-    # Line i starts after the end of line i - 1. Without the line ends before it, lines are adjacent.
-    offsets = np.zeros(len(ends) + 1, np.int64)
-    offsets[1:] = ends - np.arange(len(ends))
-    return pa.Array.from_buffers(
-        pa.large_binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(text[text != ord("\n")])]
-    )

@@ -27,7 +27,8 @@ from trainer.model.network import LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VEC
 from trainer.model.table_sizes import TableSizes, table_sizes
 from trainer.settings import EarlyStoppingSettings, EncodeSettings, ModelSettings, TrainSettings
 from trainer.training import fitting
-from trainer.training.warm_start import prepare, read_model, read_vocabulary
+from trainer.training.base_model import read_model, read_vocabulary
+from trainer.training.warm_start import prepare
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:Even though the `tf.config")]
 

@@ -14,7 +14,7 @@ from trainer.export.tables import read_tables
 from trainer.model.network import build_model
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import ModelSettings
-from trainer.training.warm_start import read_model
+from trainer.training.base_model import read_model
 
 pytestmark = pytest.mark.tensorflow
 

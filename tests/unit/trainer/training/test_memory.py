@@ -48,7 +48,7 @@ def test_too_large_training_is_refused() -> None:
     assert "10,000,000,000 left and 1,000,000,000 right entities of model.dimension 64" in message
     # 11e9 rows of 65 numbers of 4 bytes.
     assert "tables 2,860.0 GB, optimizer 5,720.0 GB" in message
-    assert re.search(r"and [\d.]+ GB are free; lower model\.dimension", message)
+    assert re.search(r"and [\d.]+ GB are free\. Lower model\.dimension", message)
 
 
 def test_container_limit_applies(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

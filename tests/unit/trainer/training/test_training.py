@@ -145,8 +145,8 @@ def test_divergence_names_epoch_and_learning_rate() -> None:
         fitting.fit(known, SIZES, MODEL, settings)
     assert isinstance(diverged.value, TrainingError) and diverged.value.exit_code == 1
     found = re.fullmatch(
-        r"train: the loss became (nan|inf) in epoch (\d+) at train\.learning_rate 50000\.0; "
-        r"try 5000, or raise model\.regularization",
+        r"train: the loss became (nan|inf) in epoch (\d+) at train\.learning_rate 50000\.0\. "
+        r"Try 5000, or raise model\.regularization",
         str(diverged.value),
     )
     assert found and 1 <= int(found[2]) <= 30

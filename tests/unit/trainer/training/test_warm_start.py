@@ -20,16 +20,8 @@ from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BI
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import AlsSettings, EarlyStoppingSettings, ModelSettings, TrainSettings
 from trainer.training import fitting
-from trainer.training.warm_start import (
-    BaseModel,
-    BaseSide,
-    ColdStart,
-    Counts,
-    align,
-    prepare,
-    read_model,
-    read_vocabulary,
-)
+from trainer.training.base_model import BaseModel, BaseSide, ColdStart, read_model, read_vocabulary
+from trainer.training.warm_start import Counts, align, prepare
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:Even though the `tf.config")]
 
@@ -163,12 +155,12 @@ def test_scores_without_unit_stay_equal() -> None:
 def test_cold_start_names_reason(planted: Planted, tmp_path: Path) -> None:
     ids = _array([b"a"])
     base = _base(_side([b"a"]), _side([b"b"]))
-    with pytest.raises(ColdStart, match=r"3 numbers per embedding, and model\.dimension is 8"):
+    with pytest.raises(ColdStart, match=r"dimension 3, but model\.dimension is 8"):
         prepare(base, (ids, ids), (2, 2), False, MODEL.replace(dimension=8), base.unit)
-    with pytest.raises(ColdStart, match=r"two tables, and encode\.shared asks for one table for both sides"):
+    with pytest.raises(ColdStart, match=r"two tables, but encode\.shared requires one table for both sides"):
         prepare(base, (ids, ids), (2, 2), True, MODEL, base.unit)
     one = _base(_side([b"a"]), _side([b"a"]))
-    with pytest.raises(ColdStart, match=r"one table for both sides, and encode\.shared asks for two tables"):
+    with pytest.raises(ColdStart, match=r"one table for both sides, but encode\.shared requires two tables"):
         prepare(one, (ids, ids), (2, 2), False, MODEL, base.unit)
     with pytest.raises(ColdStart, match="the files of the base model are missing"):
         read_model(str(tmp_path))
