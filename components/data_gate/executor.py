@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import anomalies_pb2
@@ -17,6 +16,7 @@ from components.data_gate import rules
 from components.data_gate.rules import Check
 from components.data_gate.settings import GateSettings
 from components.examples import read_batches, split_files
+from components.execution import Execution, ExecutorBase
 from components.pair_statistics.distribution import Distribution
 from components.pair_statistics.executor import read_split
 from errors import DataRefused
@@ -27,33 +27,25 @@ ACCEPTED_PROPERTY = "accepted_anomalies"
 _SHOWN_ROWS = 3
 
 
-class Executor(base_executor.BaseExecutor):
+class Executor(ExecutorBase, base_executor.BaseExecutor):
     """Executor of DataGate."""
 
-    def Do(  # noqa: N802 - TFX's name
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def execute(self, execution: Execution) -> None:
         """Writes the decision.
 
         Raises:
           DataRefused: a rule is broken and nobody overruled it; names each feature, rule, figure and example rows.
         """
-        statistics = artifact_utils.get_single_instance(input_dict["statistics"])
-        examples = artifact_utils.get_single_instance(input_dict["examples"])
+        statistics, decision = execution.input("statistics"), execution.output("decision")
         splits = read_splits(statistics)
-        reference = _last_accepted(input_dict)
-        anomalies = artifact_utils.get_single_instance(input_dict["anomalies"])
-        checks = list(
-            _checks(splits, anomalies, reference, GateSettings.model_validate_json(exec_properties["settings"]))
-        )
+        reference = _last_accepted(execution.optional_input("last_decision"))
+        settings = execution.settings(GateSettings)
+        checks = list(_checks(splits, execution.input("anomalies"), reference, settings))
         broken = [check for check in checks if not check.ok]
-        reason = exec_properties.get("accept_reason") or ""
+        reason = execution.parameters.get("accept_reason") or ""
         if broken and not reason:
-            raise DataRefused("\n".join(_describe(check, examples.uri) for check in broken) + _ADVICE)
-        decision = artifact_utils.get_single_instance(output_dict["decision"])
+            examples = execution.input("examples").uri
+            raise DataRefused("\n".join(_describe(check, examples) for check in broken) + _ADVICE)
         decision.set_string_custom_property(STATISTICS_PROPERTY, statistics.uri)
         if broken:
             decision.set_string_custom_property(ACCEPTED_PROPERTY, reason)
@@ -73,13 +65,11 @@ def read_splits(statistics: types.Artifact) -> dict[str, Distribution]:
     }
 
 
-def _last_accepted(input_dict: dict[str, list[types.Artifact]]) -> dict[str, Distribution] | None:
-    """The distributions that the last decision accepted; None where there is none, or they were deleted."""
-    if not input_dict.get("last_decision"):
+def _last_accepted(decision: types.Artifact | None) -> dict[str, Distribution] | None:
+    """Returns the distributions that the last decision accepted, or None if there are none or they were deleted."""
+    if decision is None:
         return None
-    uri = artifact_utils.get_single_instance(input_dict["last_decision"]).get_string_custom_property(
-        STATISTICS_PROPERTY
-    )
+    uri = decision.get_string_custom_property(STATISTICS_PROPERTY)
     folder = os.path.join(uri, "distributions")
     if not tf.io.gfile.isdir(folder):
         return None

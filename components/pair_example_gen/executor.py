@@ -11,7 +11,6 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
-from tfx import types
 from tfx.components.example_gen import utils
 from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
@@ -19,13 +18,15 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
+from components.execution import Execution, ExecutorBase
 from components.pair_example_gen import files, inputs, quarantine, spill
 from components.pair_example_gen.cutoff import find_cutoff
 from components.pair_example_gen.examples import EVAL, SPLITS, TRAIN, shard_writer, split_directory
 from components.pair_example_gen.reports import Report, Totals, read_reports
 from components.pair_example_gen.rules import TIME
-from components.pair_example_gen.source import Settings, find_files
-from components.pair_example_gen.stages import READ_ROWS, CutFile, JudgePart, Places, ReadChunk, SplitPart
+from components.pair_example_gen.settings import IngestSettings
+from components.pair_example_gen.source import find_files
+from components.pair_example_gen.stages import READ_ROWS, CutFile, IngestPaths, JudgePart, ReadChunk, SplitPart
 from errors import DataRefused, InputError
 
 ROWS_PROPERTY = "rows_{}"
@@ -33,19 +34,14 @@ QUARANTINED_PROPERTY = "rows"
 _SHOWN_PAIRS = 3
 
 
-class Executor(base_beam_executor.BaseBeamExecutor):
+class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
     """Executor of PairExampleGen.
 
     See `PairExampleGen` for inputs and outputs. Sets the integer properties `rows_train`, `rows_eval` and `rows_read`
     of `examples`, and `rows` of `quarantine`.
     """
 
-    def Do(  # noqa: N802 - TFX's name
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def execute(self, execution: Execution) -> None:
         """Writes `examples` (train and eval splits of tf.Example, gzipped TFRecords) and `quarantine` (Parquet).
 
         Raises:
@@ -54,28 +50,27 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             all
             rows have the same time and cannot be split by time.
         """
-        settings = Settings.from_json(exec_properties["settings"])
-        examples = artifact_utils.get_single_instance(output_dict["examples"])
-        set_aside = artifact_utils.get_single_instance(output_dict["quarantine"])
+        settings, parameters = execution.settings(IngestSettings), execution.parameters
+        examples, set_aside = execution.output("examples"), execution.output("quarantine")
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
-        has_span = bool(exec_properties.get(utils.SPAN_PROPERTY_NAME))
-        input_files = find_files(exec_properties["input_base"], _pattern(exec_properties), has_span)
+        has_span = bool(parameters.get(utils.SPAN_PROPERTY_NAME))
+        input_files = find_files(parameters["input_base"], _pattern(parameters["input_config"]), has_span)
         totals = self._convert(input_files, settings, examples.uri, set_aside.uri)
         for name in (*SPLITS, READ_ROWS):
             examples.set_int_custom_property(ROWS_PROPERTY.format(name), totals.rows[name])
         set_aside.set_int_custom_property(QUARANTINED_PROPERTY, totals.bad)
 
-    def _convert(self, input_files: list[str], settings: Settings, examples: str, set_aside: str) -> Totals:
+    def _convert(self, input_files: list[str], settings: IngestSettings, examples: str, set_aside: str) -> Totals:
         sizes = [(files.fingerprint(file), file.endswith((".gz", ".parquet"))) for file in input_files]
         parts = spill.count_parts([(size, packed) for (size, _), packed in sizes]) if settings.sees_pairs_whole else 0
-        places = Places(examples, set_aside, os.path.join(set_aside, "work"), parts)
-        with _directories(places):
+        paths = IngestPaths(examples, set_aside, os.path.join(set_aside, "work"), parts)
+        with _directories(paths):
             with _unchanged(dict(zip(input_files, (fingerprint for fingerprint, _ in sizes), strict=True))):
-                totals = self._read(input_files, settings, places)
+                totals = self._read(input_files, settings, paths)
                 inputs.write(input_files, examples)
             read = totals.good
             if parts:
-                totals = Totals(self._see_pairs_whole(input_files, settings, places), totals.reasons)
+                totals = Totals(self._see_pairs_whole(input_files, settings, paths), totals.reasons)
             totals.rows[READ_ROWS] = read
         for split in SPLITS:
             if not totals.rows[split]:
@@ -84,66 +79,66 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                     pass
         return totals
 
-    def _read(self, input_files: list[str], settings: Settings, places: Places) -> Totals:
+    def _read(self, input_files: list[str], settings: IngestSettings, paths: IngestPaths) -> Totals:
         """Reads all files. Good rows go to the splits or to spill files."""
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
                 | "Files" >> beam.Create(list(enumerate(input_files)), reshuffle=True)
-                | "Cut" >> beam.ParDo(CutFile(settings, places))
+                | "Cut" >> beam.ParDo(CutFile(settings, paths))
                 | "Share" >> beam.Reshuffle()
-                | "Read" >> beam.ParDo(ReadChunk(settings, places))
+                | "Read" >> beam.ParDo(ReadChunk(settings, paths))
             )
-        heads, reports = read_reports(places.reports("cut")), read_reports(places.reports("read"))
+        heads, reports = read_reports(paths.reports("cut")), read_reports(paths.reports("read"))
         _check_files(heads, reports, settings)
         totals = Totals.of(reports)
         if not totals.good + totals.bad:
             raise InputError(f"data.path: {', '.join(input_files[:5])}: there are no rows after the header")
         if not totals.good or totals.bad > settings.max_quarantined_fraction * (totals.good + totals.bad):
-            raise DataRefused(_too_many_bad_rows(totals, settings, quarantine.keep_apart(places.quarantine)))
+            raise DataRefused(_too_many_bad_rows(totals, settings, quarantine.keep_apart(paths.quarantine)))
         return totals
 
-    def _see_pairs_whole(self, input_files: list[str], settings: Settings, places: Places) -> Any:
+    def _see_pairs_whole(self, input_files: list[str], settings: IngestSettings, paths: IngestPaths) -> Any:
         """Applies the duplicate policy, splits by time, and returns the number of rows of each split."""
-        spilled = files.matching(places.spilled("*"))
-        judged = self._for_each_part(JudgePart(settings, places, spilled, input_files), places, "judge")
+        spilled = files.matching(paths.spilled("*"))
+        judged = self._for_each_part(JudgePart(settings, paths, spilled, input_files), paths, "judge")
         for path in spilled:
             tf.io.gfile.remove(path)
         _check_repeated(judged)
-        if settings.split_by != "time":
+        if settings.split.by != "time":
             return Totals.of(judged).rows
-        cutoff = find_cutoff(lambda: _times(places), settings.eval_fraction)
-        rows = Totals.of(self._for_each_part(SplitPart(places, cutoff), places, "split")).rows
+        cutoff = find_cutoff(lambda: _times(paths), settings.split.eval_fraction)
+        rows = Totals.of(self._for_each_part(SplitPart(paths, cutoff), paths, "split")).rows
         if not rows[TRAIN]:
             raise DataRefused(
-                f"data.split: by time, the newest {settings.eval_fraction:g} are all {rows[EVAL]:,} rows. Too "
+                f"data.split: by time, the newest {settings.split.eval_fraction:g} are all {rows[EVAL]:,} rows. Too "
                 "many share the oldest time, or belong to pairs that appear again later. Split by pair or left"
             )
         return rows
 
-    def _for_each_part(self, work: beam.DoFn, places: Places, stage: str) -> list[Report]:
+    def _for_each_part(self, work: beam.DoFn, paths: IngestPaths, stage: str) -> list[Report]:
         with self._make_beam_pipeline() as pipeline:
-            _ = pipeline | "Parts" >> beam.Create(list(range(places.parts)), reshuffle=True) | stage >> beam.ParDo(work)
-        return read_reports(places.reports(stage))
+            _ = pipeline | "Parts" >> beam.Create(list(range(paths.parts)), reshuffle=True) | stage >> beam.ParDo(work)
+        return read_reports(paths.reports(stage))
 
 
-def _pattern(exec_properties: dict[str, Any]) -> str:
+def _pattern(input_config: str) -> str:
     """Returns the file pattern. TFX's driver has already filled in the span."""
     config = example_gen_pb2.Input()
-    proto_utils.json_to_proto(exec_properties["input_config"], config)
+    proto_utils.json_to_proto(input_config, config)
     return str(config.splits[0].pattern)
 
 
 @contextlib.contextmanager
-def _directories(places: Places) -> Iterator[None]:
+def _directories(paths: IngestPaths) -> Iterator[None]:
     """Creates the output directories, and deletes the work directory at the end."""
-    reports = (places.reports(stage) for stage in ("cut", "read", "judge", "split"))
-    for directory in (*reports, *(split_directory(places.examples, split) for split in SPLITS)):
+    reports = (paths.reports(stage) for stage in ("cut", "read", "judge", "split"))
+    for directory in (*reports, *(split_directory(paths.examples, split) for split in SPLITS)):
         fileio.makedirs(directory)
     try:
         yield
     finally:
-        tf.io.gfile.rmtree(places.work)
+        tf.io.gfile.rmtree(paths.work)
 
 
 @contextlib.contextmanager
@@ -165,7 +160,7 @@ def _unchanged(before: dict[str, files.Fingerprint]) -> Iterator[None]:
                 raise InputError(f"data.path: {file} changed while it was read. Run again when no program writes to it")
 
 
-def _check_files(heads: list[Report], reports: list[Report], settings: Settings) -> None:
+def _check_files(heads: list[Report], reports: list[Report], settings: IngestSettings) -> None:
     """Refuses unreadable or incompatible files.
 
     Raises:
@@ -190,9 +185,9 @@ def _check_files(heads: list[Report], reports: list[Report], settings: Settings)
         )
 
 
-def _columns(head: Report, settings: Settings) -> str:
+def _columns(head: Report, settings: IngestSettings) -> str:
     names = head.columns or []
-    return f"columns {', '.join(map(repr, names))}" if settings.layout.has_header else f"{len(names)} columns"
+    return f"columns {', '.join(map(repr, names))}" if settings.columns.has_header else f"{len(names)} columns"
 
 
 def _check_repeated(judged: list[Report]) -> None:
@@ -203,17 +198,17 @@ def _check_repeated(judged: list[Report]) -> None:
         raise DataRefused("\n".join([*lines, "Fix the rows, or set data.duplicates to keep, last or mean."]))
 
 
-def _times(places: Places) -> Iterator[np.ndarray]:
+def _times(paths: IngestPaths) -> Iterator[np.ndarray]:
     """Yields the times of all rows, one batch at a time."""
-    for part in range(places.parts):
-        with files.random_access(places.whole(part)) as source:
+    for part in range(paths.parts):
+        with files.random_access(paths.whole(part)) as source:
             table = pa.ipc.open_file(source)
             at = table.schema.get_field_index(TIME)
             for number in range(table.num_record_batches):
                 yield table.get_batch(number).column(at).to_numpy(zero_copy_only=False)
 
 
-def _too_many_bad_rows(totals: Totals, settings: Settings, kept: str) -> str:
+def _too_many_bad_rows(totals: Totals, settings: IngestSettings, kept: str) -> str:
     bad, total = totals.bad, totals.good + totals.bad
     bound = f"at most {settings.max_quarantined_fraction:.2%} may be" if totals.good else "no row is left for training"
     lines = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -13,7 +12,6 @@ import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from tensorflow_metadata.proto.v0 import schema_pb2
-from tfx import types
 from tfx.components.util import udf_utils
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils, standard_component_specs
@@ -22,6 +20,7 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 from tfx_bsl.tfxio import tensor_representation_util, tf_example_record, tfxio
 
 from components.examples import serialized_batches
+from components.execution import Execution, ExecutorBase
 from components.pair_transform import vocabulary
 
 _IN_PROCESS = {"--runner=DirectRunner", "--direct_running_mode=in_memory"}
@@ -29,32 +28,20 @@ _IN_PROCESS = {"--runner=DirectRunner", "--direct_running_mode=in_memory"}
 PreprocessingFn = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
 
 
-class Executor(base_beam_executor.BaseBeamExecutor):
+class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
     """Analyzes the train split and writes the transform graph."""
 
-    def Do(  # noqa: N802 - TFX's name
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        """Writes what TFX's executor writes: the graph, its vocabularies, and the metadata of raw and transformed data.
-
-        Args:
-          input_dict: `examples`, of which the split `train` is analyzed, and `schema`.
-          output_dict: `transform_graph`.
-          exec_properties: `preprocessing_fn`, the path of a function, and `custom_config`, JSON that it is called with.
-        """
-        self._log_startup(input_dict, output_dict, exec_properties)
-        examples = artifact_utils.get_split_uris(input_dict[standard_component_specs.EXAMPLES_KEY], "train")
-        schema = artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY])
-        function = udf_utils.get_fn(exec_properties, standard_component_specs.PREPROCESSING_FN_KEY)
-        config = json_utils.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
+    def execute(self, execution: Execution) -> None:
+        """Writes the graph, its vocabularies, and the metadata of raw and transformed data, as TFX's executor does."""
+        examples = artifact_utils.get_split_uris(execution.inputs[standard_component_specs.EXAMPLES_KEY], "train")
+        schema = execution.input(standard_component_specs.SCHEMA_KEY).uri
+        function = udf_utils.get_fn(execution.parameters, standard_component_specs.PREPROCESSING_FN_KEY)
+        config = json_utils.loads(execution.parameters[standard_component_specs.CUSTOM_CONFIG_KEY])
         self.analyze(
             [os.path.join(uri, "*") for uri in examples],
             io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(schema)),
             functools.partial(function, custom_config=config),
-            artifact_utils.get_single_uri(output_dict[standard_component_specs.TRANSFORM_GRAPH_KEY]),
+            execution.output(standard_component_specs.TRANSFORM_GRAPH_KEY).uri,
         )
 
     def analyze(

@@ -5,16 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from typing import Any
 
 import tensorflow as tf
 from tfx import types
 from tfx.components.util import model_utils
 from tfx.dsl.components.base import base_executor
-from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components.examples import read_batches, split_files
+from components.execution import Execution, ExecutorBase
 from components.serving_canary import probe
 from components.serving_canary.probe import Finding, Latency, Rows
 from components.serving_canary.server import ServerFailed, serving, serving_binary
@@ -27,29 +26,22 @@ BLESSED_PROPERTY = "blessed"
 _EVAL = "eval"
 
 
-class Executor(base_executor.BaseExecutor):
+class Executor(ExecutorBase, base_executor.BaseExecutor):
     """Executor of ServingCanary."""
 
-    def Do(  # noqa: N802 - TFX's name
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def execute(self, execution: Execution) -> None:
         """Blesses the model, or leaves it unblessed where the Evaluator did.
 
         Raises:
           ModelRefused: it was served and something is wrong, or there was nothing to ask it with.
         """
-        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
-        if not model_utils.is_model_blessed(artifact_utils.get_single_instance(input_dict["model_blessing"])):
+        blessing, model = execution.output("blessing"), execution.input("model")
+        if not model_utils.is_model_blessed(execution.input("model_blessing")):
             _bless(blessing, 0)
             return
-        settings = CanarySettings.model_validate_json(exec_properties["settings"])
-        examples = artifact_utils.get_single_instance(input_dict["examples"])
-        model = artifact_utils.get_single_instance(input_dict["model"])
+        settings = execution.settings(CanarySettings)
         path = path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
-        findings, latency = _try(path, eval_rows(examples.uri, settings.rows), settings)
+        findings, latency = _try(path, eval_rows(execution.input("examples").uri, settings.rows), settings)
         _judge(findings, latency, settings)
         _write(blessing.uri, findings, latency)
         _bless(blessing, 1)

@@ -6,7 +6,7 @@ Example:
 """
 
 from pipeline.config.defaults import SCHEMA, SCHEMA_OF_POSITIVES
-from pipeline.config.ingest import candidates_layout, ingest_settings
+from pipeline.config.ingest import candidate_files, ingest_settings
 from pipeline.config.load import build_config, load_config
 from pipeline.config.pipeline_file import PipelineConfig
 
@@ -15,7 +15,7 @@ __all__ = [
     "SCHEMA_OF_POSITIVES",
     "PipelineConfig",
     "build_config",
-    "candidates_layout",
+    "candidate_files",
     "ingest_settings",
     "load_config",
 ]

@@ -9,9 +9,9 @@ from pydantic import Field, StrictStr
 
 from components.data_gate.settings import GateSettings
 from components.evaluator.settings import EvaluateSettings
+from components.pair_example_gen.settings import DataSettings
 from pipeline.config import defaults, rules
 from pipeline.config.sections.beam import Beam
-from pipeline.config.sections.data import Data
 from pipeline.config.sections.kubeflow import Kubeflow
 from pipeline.config.sections.publish import Publish
 from pipeline.config.sections.tune import Tune
@@ -26,7 +26,7 @@ class PipelineConfig(Section):
     """
 
     name: Annotated[StrictStr, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
-    data: Data
+    data: DataSettings
     schema_path: Annotated[StrictStr, Field(alias="schema")] = str(defaults.SCHEMA)
     validate_: Annotated[GateSettings, Field(alias="validate")] = GateSettings()
     encode: EncodeSettings = EncodeSettings()

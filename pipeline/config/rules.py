@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from components.evaluator.names import is_ranking
 from components.evaluator.settings import EvaluateSettings
-from pipeline.config.sections.data import Columns
+from components.pair_example_gen.settings import ColumnSettings
 from trainer.settings import EncodeSettings, ModelSettings, ScoreSettings, TrainSettings
 
 
@@ -38,7 +38,7 @@ def what_least_squares_can(encode: EncodeSettings, model: ModelSettings, train: 
             raise ValueError(f"{key}: not with train.optimizer als: {why}")
 
 
-def objective_of_labels(columns: Columns, score: ScoreSettings, model: ModelSettings) -> None:
+def objective_of_labels(columns: ColumnSettings, score: ScoreSettings, model: ModelSettings) -> None:
     """Checks that the objective fits the data: some objectives need scores, others treat every pair as a positive."""
     objective, scored = model.objective, columns.score is not None
     if not scored and objective == "regression":
@@ -55,7 +55,7 @@ def objective_of_labels(columns: Columns, score: ScoreSettings, model: ModelSett
         raise ValueError("score: has no effect without data.columns.score. Omit the section")
 
 
-def metrics_of_labels(columns: Columns, evaluate: EvaluateSettings) -> None:
+def metrics_of_labels(columns: ColumnSettings, evaluate: EvaluateSettings) -> None:
     """Checks that metrics and rules without scores are ranking metrics."""
     of_scores = [metric for metric in evaluate.all_metrics if not is_ranking(metric)]
     if of_scores and columns.score is None:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from components.pair_example_gen import inputs
 from components.pair_example_gen.inputs import InputFile
-from components.pair_example_gen.rows import describe_place
+from components.pair_example_gen.rows import describe_position
 from components.pair_statistics.distribution import Distribution, merge
 from pipeline.records import node_ids
 from pipeline.report import charts, words
@@ -138,7 +138,7 @@ def _batches(folder: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _row(row: dict[str, Any]) -> tuple[str, str]:
-    place = describe_place(os.path.basename(row["file"]), row["line"], row["row_group"], row["row"])
+    place = describe_position(os.path.basename(row["file"]), row["line"], row["row_group"], row["row"])
     return place, words.readable_id(row["raw"][:_SHOWN_BYTES])
 
 

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from components.evaluator.verdict import Verdict, read_verdict
+from components.evaluator.evaluation import Evaluation, read_evaluation
 from components.pair_statistics import distribution
 from components.pair_statistics.distribution import Distribution
 from pipeline.records import node_ids
@@ -109,9 +109,9 @@ class Run:
         return _distributions(uri) if os.path.isdir(os.path.join(uri, "distributions")) else None
 
     @functools.cached_property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Evaluation:
         """The verdict of the Evaluator."""
-        return read_verdict(self.uri(node_ids.EVALUATOR, "evaluation"))
+        return read_evaluation(self.uri(node_ids.EVALUATOR, "evaluation"))
 
     @functools.cached_property
     def tables(self) -> Tables:

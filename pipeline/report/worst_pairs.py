@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet
 
-from components.evaluator.verdict import WORST_FILE
+from components.evaluator.evaluation import WORST_FILE
 from pipeline.records import node_ids
 from pipeline.report import words
 from pipeline.report.sources import Absent, Run

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tfx import types
 from tfx.components.example_validator.component import ExampleValidator
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
@@ -14,20 +12,15 @@ from components.data_gate.component import DataGate
 from components.data_gate.strategy import DECISION, STATISTICS, LastAcceptedOtherData
 from components.pair_example_gen.component import PairExampleGen
 from components.pair_example_gen.domain import score_domain
-from components.pair_example_gen.source import split_path
 from components.pair_statistics.component import PairStatisticsGen
 from components.pair_transform.component import PairTransform
 from pipeline.config import PipelineConfig, ingest_settings
 from pipeline.records import node_ids
 
-if TYPE_CHECKING:
-    pass
-
 
 def build_example_gen(config: PipelineConfig) -> PairExampleGen:
     """Reads the pairs, and splits them into train and eval."""
-    base, pattern = split_path(config.data.path)
-    return PairExampleGen(base, pattern, ingest_settings(config, score_domain(config.schema_path)))
+    return PairExampleGen.of(ingest_settings(config, score_domain(config.schema_path)))
 
 
 def build_validation(
@@ -44,7 +37,8 @@ def build_validation(
       The nodes StatisticsGen, ImportSchemaGen, ExampleValidator, LastAcceptedData and DataGate.
     """
     examples = example_gen.outputs["examples"]
-    statistics = PairStatisticsGen(examples, config.validate_.max_statistics_rows).with_id(node_ids.STATISTICS_GEN)
+    max_rows = config.validate_.max_statistics_rows
+    statistics = PairStatisticsGen(examples=examples, max_rows=max_rows).with_id(node_ids.STATISTICS_GEN)
     schema = ImportSchemaGen(schema_file=config.schema_path)
     validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
     last_accepted = Resolver(
@@ -52,12 +46,12 @@ def build_validation(
         **{STATISTICS: statistics.outputs["statistics"], DECISION: types.Channel(type=GateDecision)},
     ).with_id(node_ids.LAST_ACCEPTED)
     gate = DataGate(
-        examples,
-        statistics.outputs["statistics"],
-        validator.outputs["anomalies"],
-        last_accepted.outputs[DECISION],
-        config.validate_,
-        accept_reason,
+        examples=examples,
+        statistics=statistics.outputs["statistics"],
+        anomalies=validator.outputs["anomalies"],
+        last_decision=last_accepted.outputs[DECISION],
+        settings=config.validate_,
+        accept_reason=accept_reason,
     )
     return statistics, schema, validator, last_accepted, gate
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import tensorflow_transform as tft
 
 from components.data_gate.executor import DECISION_FILE
+from components.evaluator.evaluation import Evaluation, read_evaluation
 from components.evaluator.figures import MEAN, POPULARITY, find
 from components.evaluator.names import is_ranking
-from components.evaluator.verdict import Verdict, read_verdict
 from components.pair_example_gen.examples import SPLITS
 from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY
+from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.stages import READ_ROWS
 from components.pair_statistics.executor import SAMPLED_PROPERTY
 from components.pusher.executor import DESTINATION_PROPERTY, PUSHED_PROPERTY, REUSED_PROPERTY
-from components.pusher.places import is_remote
 from components.serving_canary.executor import BLESSED_PROPERTY, REPORT_FILE
 from kindred.invocation import command, typed_path
 from pipeline.config import PipelineConfig
@@ -131,7 +131,7 @@ def _figure(value: object) -> str:
 
 
 def _evaluation(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
-    verdict = read_verdict(result.uri("evaluation"))
+    verdict = read_evaluation(result.uri("evaluation"))
     record.evaluation = os.path.relpath(result.uri("evaluation"), root.path)
     record.metrics = _metrics(config, verdict)
     record.blessed = verdict.blessed
@@ -145,7 +145,7 @@ def _evaluation(record: RunRecord, config: PipelineConfig, root: Root, result: N
     return result.state, f"{rows:,} rows, {shown}{default}"
 
 
-def _metrics(config: PipelineConfig, verdict: Verdict) -> dict[str, float]:
+def _metrics(config: PipelineConfig, verdict: Evaluation) -> dict[str, float]:
     """Returns the requested metrics, each followed by its baseline. Metrics without a value are absent."""
     found: dict[str, float | None] = {}
     for metric in config.evaluate.metrics:
@@ -155,7 +155,7 @@ def _metrics(config: PipelineConfig, verdict: Verdict) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _refusal(verdict: Verdict, folder: Path) -> str:
+def _refusal(verdict: Evaluation, folder: Path) -> str:
     lines = ["the model is not blessed, and was not published:"]
     lines += [f"  {rule}" for rule in verdict.rules if not rule.ok]
     lines += ["The rules are evaluate.bless. For figures, slices and pairs:"]

@@ -19,11 +19,11 @@ from components.pair_example_gen import files
 from components.pair_example_gen.component import PairExampleGen
 from components.pair_statistics.component import PairStatisticsGen
 from components.pair_transform.component import PairTransform
-from components.pusher.component import VersionPusher
+from components.pusher.component import VersionPusher, push_destination
 from components.ranking_evaluator.component import RankingEvaluator
 from components.ranking_evaluator.settings import Candidates, RankingSettings
 from components.serving_canary.component import ServingCanary
-from pipeline.config import PipelineConfig, candidates_layout
+from pipeline.config import PipelineConfig, candidate_files
 from pipeline.records import node_ids
 from pipeline.records.root import Root
 
@@ -56,7 +56,7 @@ def build_ranking_evaluator(
         return None
     candidates, path = None, config.evaluate.candidates
     if path is not None:
-        candidates = Candidates(path=path, layout=candidates_layout(config), fingerprint=str(files.fingerprint(path)))
+        candidates = Candidates(**dict(candidate_files(config, path)), fingerprint=str(files.fingerprint(path)))
     return RankingEvaluator(
         examples=example_gen.outputs["examples"],
         transform_graph=transform.outputs["transform_graph"],
@@ -97,7 +97,7 @@ def build_canary(
     return ServingCanary(
         model=trained.outputs["model"],
         examples=example_gen.outputs["examples"],
-        blessing=evaluator.outputs["blessing"],
+        model_blessing=evaluator.outputs["blessing"],
         settings=config.publish.canary,
     ).with_id(node_ids.CANARY)
 
@@ -135,9 +135,9 @@ def build_pusher(
     """Publishes the model if it is blessed and the canary accepts it."""
     return VersionPusher(
         model=trained.outputs["model"],
-        blessing=evaluator.outputs["blessing"],
-        canary=canary.outputs["blessing"],
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=canary.outputs["blessing"],
         card=card.outputs["card"],
-        directory=root.serving(config),
+        push_destination=push_destination(root.serving(config)),
         keep=config.publish.keep,
     ).with_id(node_ids.PUSHER)

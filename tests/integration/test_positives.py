@@ -9,15 +9,14 @@ import pytest
 from components.data_gate.executor import _first_rows
 from components.data_gate.rules import Rows
 from components.examples import split_files
-from components.pair_example_gen.source import Layout
 from components.pair_statistics.executor import count_file
 from errors import DataRefused
-from tests.integration.ingesting import example, ingest, settings, write_parquet, write_tfrecord
+from tests.integration.ingesting import example, ingest, layout, settings, write_parquet, write_tfrecord
 
 pytestmark = pytest.mark.tensorflow
 
-POSITIVES = Layout("auto", "left", "right")
-WEIGHTED = Layout("auto", "left", "right", weight="weight", time="time")
+POSITIVES = layout(left="left", right="right")
+WEIGHTED = layout(left="left", right="right", weight="weight", time="time")
 ROWS = [(f"l{i % 7}", f"r{i % 5}") for i in range(35)]
 
 

@@ -11,7 +11,7 @@ from tfx.components.evaluator import constants
 from tfx.types import standard_artifacts
 
 from components.base_model.strategy import LatestBlessedOfEarlierExamples
-from components.pair_example_gen.source import Layout, Settings
+from components.pair_example_gen.settings import IngestSettings
 
 pytestmark = pytest.mark.tensorflow
 
@@ -35,9 +35,8 @@ class Lineage:
 
     def examples(self, by: str = "pair", fraction: float = 0.1) -> int:
         made = self._artifact("Examples")
-        layout = Layout("auto", "left", "right", "score")
-        settings = Settings(layout, by, fraction, 0.01, "keep", 1024)  # type: ignore[arg-type]
-        self._execute("PairExampleGen", {}, {"examples": made}, settings=settings.to_json())
+        settings = IngestSettings(path="/pairs.csv", split={"by": by, "eval_fraction": fraction})
+        self._execute("PairExampleGen", {}, {"examples": made}, settings=settings.model_dump_json())
         return made
 
     def served_from_cache(self, examples: int) -> None:

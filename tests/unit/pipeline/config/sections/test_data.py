@@ -29,9 +29,9 @@ def test_split_by_time_needs_time_column(folder: Path) -> None:
 
 def test_numbered_columns_have_no_header(folder: Path) -> None:
     tree = full_tree()
-    assert ingest_settings(load_config(write(folder, tree))).layout.has_header
+    assert ingest_settings(load_config(write(folder, tree))).columns.has_header
     tree["data"]["columns"] = {"left": 2, "right": 0, "score": 1}
-    assert not ingest_settings(load_config(write(folder, tree))).layout.has_header
+    assert not ingest_settings(load_config(write(folder, tree))).columns.has_header
 
 
 def test_mean_of_duplicates_needs_scores(tmp_path: Path) -> None:
