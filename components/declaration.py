@@ -8,7 +8,7 @@ import typing
 from typing import Any, ClassVar, Generic, TypeVar
 
 from tfx import types
-from tfx.dsl.components.base import base_component
+from tfx.dsl.components.base import base_beam_executor, base_component, base_executor, executor_spec
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 from typing_extensions import dataclass_transform
 
@@ -25,8 +25,8 @@ class Input(Generic[A]):
 class Component(base_component.BaseComponent):
     """A TFX component that is declared once. The spec class and the constructor follow from the declaration.
 
-    A subclass sets `EXECUTOR_SPEC` and `OUTPUTS`, and declares one annotated field for each argument of the
-    constructor. All arguments are keywords.
+    A subclass names its executor, sets `OUTPUTS`, and declares one annotated field for each argument of the
+    constructor. All arguments are keywords. A subclass with a Beam executor also inherits from `BaseBeamComponent`.
 
     - `Input[A]` is an input channel.
     - A `Section` is a parameter that is stored as its JSON. `Execution.settings` reads it.
@@ -37,8 +37,7 @@ class Component(base_component.BaseComponent):
       OUTPUTS: artifact type of each output channel.
 
     Example:
-      class Counter(Component):
-          EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+      class Counter(Component, executor=Executor):
           OUTPUTS = {"count": Count}
 
           examples: Input[standard_artifacts.Examples]
@@ -48,8 +47,11 @@ class Component(base_component.BaseComponent):
 
     OUTPUTS: ClassVar[dict[str, type[types.Artifact]]]
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, executor: type[base_executor.BaseExecutor]) -> None:
         super().__init_subclass__()
+        uses_beam = issubclass(executor, base_beam_executor.BaseBeamExecutor)
+        kind_of_spec = executor_spec.BeamExecutorSpec if uses_beam else executor_spec.ExecutorClassSpec
+        cls.EXECUTOR_SPEC = kind_of_spec(executor)
         inputs, parameters = {}, {}
         for name, annotation in inspect.get_annotations(cls, eval_str=True).items():
             kind, optional = _without_none(annotation)

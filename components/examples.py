@@ -1,4 +1,4 @@
-"""Reading the examples that PairExampleGen wrote, whole columns at a time."""
+"""Reads the examples of PairExampleGen, whole columns at a time."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _BATCH = 65_536
 
 
 def split_files(examples_uri: str, split: str) -> list[str]:
-    """The TFRecord files of `split`, sorted."""
+    """Returns the sorted TFRecord files of `split`."""
     return sorted(tf.io.gfile.glob(os.path.join(examples_uri, f"Split-{split}", "*")))
 
 
 def read_batches(file: str) -> Iterator[pa.RecordBatch]:
-    """Columns `left_id`, `right_id` binary and, if there is one, `score` float32 of a TFRecord file, in batches."""
+    """Yields batches of a TFRecord file: `left_id` and `right_id` binary, and `score` float32 if pairs have one."""
     decoder = ExamplesToRecordBatchDecoder(_schema().SerializeToString())
     for batch in serialized_batches(file):
         decoded = decoder.DecodeBatch(batch)
@@ -32,14 +32,14 @@ def read_batches(file: str) -> Iterator[pa.RecordBatch]:
 
 
 def serialized_batches(file: str) -> Iterator[list[bytes]]:
-    """Serialized tf.Examples of one TFRecord file, gzipped where its name ends in .gz, tens of thousands at a time."""
+    """Yields batches of serialized tf.Examples of a TFRecord file, which is gzipped if its name ends in .gz."""
     records = tf.data.TFRecordDataset(file, "GZIP" if file.endswith(".gz") else "", buffer_size=8 << 20)
     for batch in records.batch(_BATCH).prefetch(1).as_numpy_iterator():
         yield batch.tolist()
 
 
 def _schema() -> schema_pb2.Schema:
-    """Which features to decode; what else the examples hold is passed over."""
+    """Returns the schema of the features to decode. Other features are ignored."""
     kinds = {
         features.LEFT_ID: schema_pb2.BYTES,
         features.RIGHT_ID: schema_pb2.BYTES,

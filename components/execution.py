@@ -7,6 +7,7 @@ import dataclasses
 from typing import Any, TypeVar
 
 from tfx import types
+from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
 from sections import Section
@@ -49,8 +50,11 @@ class Execution:
         return section.model_validate_json(self.parameters["settings"])
 
 
-class ExecutorBase(abc.ABC):
-    """A mixin for TFX's executor classes. A subclass implements `execute` in place of `Do`."""
+class ExecutorBase(base_executor.BaseExecutor):
+    """A TFX executor that implements `execute` in place of `Do`.
+
+    It also goes with other executor classes of TFX: `class Executor(ExecutorBase, BaseBeamExecutor)`.
+    """
 
     def Do(  # noqa: N802 - TFX's name
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tfx.dsl.components.base import executor_spec
 from tfx.types import standard_artifacts
 
 from components.artifacts import GateDecision
@@ -11,7 +10,7 @@ from components.data_gate.settings import GateSettings
 from components.declaration import Component, Input
 
 
-class DataGate(Component):
+class DataGate(Component, executor=Executor):
     """Refuses data with anomalies, too few rows or entities, skew between the splits, or drift.
 
     Args:
@@ -26,7 +25,6 @@ class DataGate(Component):
       decision: `GateDecision` with `decision.json`.
     """
 
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
     OUTPUTS = {"decision": GateDecision}
 
     examples: Input[standard_artifacts.Examples]

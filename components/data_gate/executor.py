@@ -1,4 +1,4 @@
-"""Judges the data, stops the run where a rule is broken, and records what was accepted."""
+"""Checks the data, stops the run if a rule is broken, and records the decision."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx import types
-from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
 from components.data_gate import rules
@@ -27,14 +26,15 @@ ACCEPTED_PROPERTY = "accepted_anomalies"
 _SHOWN_ROWS = 3
 
 
-class Executor(ExecutorBase, base_executor.BaseExecutor):
+class Executor(ExecutorBase):
     """Executor of DataGate."""
 
     def execute(self, execution: Execution) -> None:
         """Writes the decision.
 
         Raises:
-          DataRefused: a rule is broken and nobody overruled it; names each feature, rule, figure and example rows.
+          DataRefused: a rule is broken and there is no `accept_reason`. The message has each feature, rule and figure,
+            and example rows.
         """
         statistics, decision = execution.input("statistics"), execution.output("decision")
         splits = read_splits(statistics)
@@ -53,13 +53,13 @@ class Executor(ExecutorBase, base_executor.BaseExecutor):
 
 
 _ADVICE = (
-    "\nRepair the data, change the bound in the pipeline file, or accept them this once: "
+    "\nRepair the data, change the bound in the pipeline file, or accept the data for this run: "
     "add --accept-anomalies REASON to the command (on Kubeflow: --set accept_anomalies=REASON)"
 )
 
 
 def read_splits(statistics: types.Artifact) -> dict[str, Distribution]:
-    """The distribution of every split of a statistics artifact."""
+    """Returns the distribution of each split of a statistics artifact."""
     return {
         split: read_split(statistics.uri, split) for split in artifact_utils.decode_split_names(statistics.split_names)
     }
@@ -101,7 +101,7 @@ def _read_anomalies(artifact: types.Artifact) -> dict[str, anomalies_pb2.Anomali
 
 
 def _describe(check: Check, examples_uri: str) -> str:
-    """The words of a broken rule, with the first rows that show it."""
+    """Returns the message of a broken rule, with example rows."""
     lines = [f"{check.rule}: {check.words}"]
     if check.rows is not None:
         shown = _first_rows(examples_uri, check.rows)
@@ -109,19 +109,19 @@ def _describe(check: Check, examples_uri: str) -> str:
     return "\n".join(lines)
 
 
-def _first_rows(examples_uri: str, rows: rules.Rows) -> list[list[str]]:
-    """The first few examples that `rows` asks for, each value in words."""
+def _first_rows(examples_uri: str, rows: rules.RowFilter) -> list[list[str]]:
+    """Returns the values of the first examples that `rows` selects, as text."""
     shown: list[list[str]] = []
     for file in split_files(examples_uri, rows.split):
         for batch in read_batches(file):
             found = rules.matching_rows(batch, rows).slice(0, _SHOWN_ROWS - len(shown))
-            shown += [[_in_words(value) for value in row.values()] for row in found.to_pylist()]
+            shown += [[_as_text(value) for value in row.values()] for row in found.to_pylist()]
             if len(shown) == _SHOWN_ROWS:
                 return shown
     return shown
 
 
-def _in_words(value: bytes | float) -> str:
+def _as_text(value: bytes | float) -> str:
     return repr(value.decode()) if isinstance(value, bytes) else f"{value:g}"
 
 

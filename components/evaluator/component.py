@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tfx.dsl.components.base import executor_spec
 from tfx.types import standard_artifacts
 
 from components.declaration import Component, Input
@@ -10,7 +9,7 @@ from components.evaluator.executor import Executor
 from components.evaluator.settings import EvaluationSettings
 
 
-class PairEvaluator(Component):
+class PairEvaluator(Component, executor=Executor):
     """Compares scores with labels on the eval split, and blesses the model if every rule holds.
 
     Args:
@@ -26,7 +25,6 @@ class PairEvaluator(Component):
       blessing: `ModelBlessing`, with the properties of TFX's own Evaluator.
     """
 
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
     OUTPUTS = {"evaluation": standard_artifacts.ModelEvaluation, "blessing": standard_artifacts.ModelBlessing}
 
     examples: Input[standard_artifacts.Examples]

@@ -12,7 +12,6 @@ import pyarrow.parquet
 import tensorflow as tf
 from tfx import types
 from tfx.components.evaluator import constants
-from tfx.dsl.components.base import base_executor
 from tfx.utils import path_utils
 
 from components import coded_pairs
@@ -34,7 +33,7 @@ from trainer.export.unit import unit_of
 _WORST = 100
 
 
-class Executor(ExecutorBase, base_executor.BaseExecutor):
+class Executor(ExecutorBase):
     """Executor of PairEvaluator. See there for inputs and outputs."""
 
     def execute(self, execution: Execution) -> None:

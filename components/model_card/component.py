@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tfx.dsl.components.base import executor_spec
 from tfx.types import standard_artifacts
 
 from components.artifacts import CardDocument, Quarantine
@@ -11,7 +10,7 @@ from components.model_card.executor import Executor
 from components.model_card.settings import CardSettings
 
 
-class ModelCard(Component):
+class ModelCard(Component, executor=Executor):
     """Writes the card of a model.
 
     Args:
@@ -28,7 +27,6 @@ class ModelCard(Component):
       card: `CardDocument` with `model_card.md`.
     """
 
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
     OUTPUTS = {"card": CardDocument}
 
     examples: Input[standard_artifacts.Examples]

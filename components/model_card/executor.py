@@ -10,7 +10,6 @@ from typing import Any
 
 from tfx import types
 from tfx.components.example_gen.utils import SPAN_PROPERTY_NAME
-from tfx.dsl.components.base import base_executor
 
 from components.evaluator.evaluation import read_evaluation
 from components.execution import Execution, ExecutorBase
@@ -26,7 +25,7 @@ from trainer.training.warm_start import WARM_START_FILE
 _PACKAGES = ("kindred", "tensorflow", "keras", "tensorflow-transform", "tfx")
 
 
-class Executor(ExecutorBase, base_executor.BaseExecutor):
+class Executor(ExecutorBase):
     """Executor of ModelCard. See there for inputs and outputs."""
 
     def execute(self, execution: Execution) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfx.components.example_gen import driver
-from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.dsl.components.base import base_beam_component
 from tfx.proto import example_gen_pb2
 from tfx.types import standard_artifacts
 from typing_extensions import Self
@@ -15,7 +15,7 @@ from components.pair_example_gen.settings import IngestSettings
 from components.pair_example_gen.source import split_path
 
 
-class PairExampleGen(Component, base_beam_component.BaseBeamComponent):
+class PairExampleGen(Component, base_beam_component.BaseBeamComponent, executor=Executor):
     """Reads files of pairs into train and eval splits of tf.Examples, and sets bad rows aside in a quarantine.
 
     Args:
@@ -32,7 +32,6 @@ class PairExampleGen(Component, base_beam_component.BaseBeamComponent):
       example_gen = PairExampleGen.of(IngestSettings(path="/data/pairs/*.csv"))
     """
 
-    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
     DRIVER_CLASS = driver.FileBasedDriver
     OUTPUTS = {"examples": standard_artifacts.Examples, "quarantine": Quarantine}
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.dsl.components.base import base_beam_component
 from tfx.types import standard_artifacts
 
 from components.declaration import Component, Input
 from components.pair_statistics.executor import Executor
 
 
-class PairStatisticsGen(Component, base_beam_component.BaseBeamComponent):
+class PairStatisticsGen(Component, base_beam_component.BaseBeamComponent, executor=Executor):
     """Describes every split of `examples`.
 
     Args:
@@ -21,7 +21,6 @@ class PairStatisticsGen(Component, base_beam_component.BaseBeamComponent):
         `distributions/SPLIT`.
     """
 
-    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
     OUTPUTS = {"statistics": standard_artifacts.ExampleStatistics}
 
     examples: Input[standard_artifacts.Examples]

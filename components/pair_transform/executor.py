@@ -1,4 +1,4 @@
-"""What the Transform node runs: TensorFlow Transform's analysis, fed by a reader of whole batches."""
+"""The executor of PairTransform: the analysis of TensorFlow Transform, with a reader of whole batches."""
 
 from __future__ import annotations
 
@@ -47,7 +47,14 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
     def analyze(
         self, file_patterns: list[str], schema: schema_pb2.Schema, function: PreprocessingFn, output: str
     ) -> None:
-        """Writes to the directory `output` what `function` learns from the examples that match `file_patterns`."""
+        """Writes the transform graph of examples.
+
+        Args:
+          file_patterns: patterns of TFRecord files.
+          schema: schema of the raw features.
+          function: preprocessing function, from raw to transformed features.
+          output: directory of the `TransformGraph`.
+        """
         if _IN_PROCESS.issubset(self._beam_pipeline_args or []):
             vocabulary.count_by_arrow()
         examples = BatchedExampleRecord(file_patterns, schema=schema)
@@ -67,15 +74,15 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
 
 
 class BatchedExampleRecord(tf_example_record.TFExampleRecord):
-    """TFX's reader of tf.Examples with another source, which reads and decodes whole batches in C++.
+    """TFX's reader of tf.Examples with a source that reads and decodes whole batches in C++.
 
-    TFX's own source reads TFRecords a record at a time in Python, hands each to Beam as an element, and gathers batches
-    of a thousand again. An analyzer emits one element for each distinct id of a batch, so larger batches save there
-    too.
+    TFX's own source reads TFRecords one record at a time in Python, passes each to Beam as an element, and collects
+    batches of a thousand. An analyzer emits one element for each distinct id of a batch, so larger batches are also
+    cheaper to analyze.
     """
 
     def BeamSource(self, batch_size: int | None = None) -> beam.PTransform:  # noqa: N802 - TFX's name
-        """A PTransform from the pipeline to RecordBatches of `ArrowSchema`. It chooses the size of batches itself."""
+        """Returns a PTransform from the pipeline to RecordBatches of `ArrowSchema`. `batch_size` has no effect."""
         del batch_size
         return _Source(self._file_pattern, self._schema.SerializeToString())
 
@@ -86,7 +93,7 @@ class BatchedExampleRecord(tf_example_record.TFExampleRecord):
 
 @beam.typehints.with_output_types(pa.RecordBatch)
 class _Source(beam.PTransform):
-    """All files that match the patterns, as RecordBatches of a schema."""
+    """Reads all files that match the patterns into RecordBatches of a schema."""
 
     def __init__(self, file_patterns: list[str], schema: bytes) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""TensorFlow Transform's vocabularies, counted and ordered by Arrow: its files to the byte, no Python object for a row.
+"""Counts and sorts the vocabularies of TensorFlow Transform with Arrow. The files are the same to the byte.
 
-TensorFlow Transform hands every id to Beam as an element, and each distinct one again from step to step: to count, to
-merge, to filter, to order, to write. Here each batch is counted in C++ and tables of counts are passed on. That is for
-one process, where tables need not travel. Other runners keep TensorFlow Transform's own steps.
+TensorFlow Transform passes each id to Beam as an element, and each distinct id again from step to step: count, merge,
+filter, sort, write. The steps of this module count each batch in C++ and pass on tables of counts. They are for runs in
+one process, where tables are not serialized. Other runners use the steps of TensorFlow Transform.
 """
 
 from __future__ import annotations
@@ -21,25 +21,31 @@ from apache_beam.utils.windowed_value import WindowedValue
 from tensorflow_transform import analyzer_nodes, analyzers
 from tensorflow_transform.beam import common
 
-# Rows of counts that are gathered, at least, before they are added up.
+# Minimum number of rows of counts to collect before they are added up.
 _FOLD_ROWS = 1 << 22
 _WRITE_ROWS = 1 << 16
 _SCHEMA = pa.schema([("token", pa.large_binary()), ("count", pa.int64())])
-# Most frequent first; of equals the one that sorts last.
+# Most frequent first. Tokens with the same count are in descending order.
 _ORDER = [("count", "descending"), ("token", "descending")]
 
 
 def count_by_arrow() -> None:
-    """Makes vocabularies by Arrow in all later pipelines of this process; idempotent.
+    """Registers the steps of this module for all later pipelines of this process. Can be called more than once.
 
-    TensorFlow Transform looks first for steps that are registered for TensorFlow 2, and its own are registered for any.
+    TensorFlow Transform prefers steps that are registered for TensorFlow 2. Its own steps are registered for any
+    version.
     """
     for operation, step in _STEPS.items():
         common.register_ptransform(operation, tags={common.EnvironmentTags.TF_V2_ONLY})(step)
 
 
 class _Step(beam.PTransform):
-    """A step of a vocabulary as TensorFlow Transform makes it; `operation` says how."""
+    """A step of a vocabulary, with the constructor that TensorFlow Transform calls.
+
+    Args:
+      operation: analyzer node with the settings of the vocabulary.
+      extra_args: arguments of the pipeline, such as `base_temp_dir`.
+    """
 
     def __init__(self, operation: Any, extra_args: Any) -> None:
         super().__init__()
@@ -47,49 +53,49 @@ class _Step(beam.PTransform):
 
 
 class Accumulate(_Step):
-    """Batches of tokens to tables of counts."""
+    """Counts the tokens of batches."""
 
     def expand(self, inputs: tuple[beam.PCollection, ...]) -> beam.PCollection:
-        """One PCollection of `(tokens,)` to one of tables."""
+        """Transforms a PCollection of `(tokens,)`, object `[n]`, into one of tables."""
         if self._operation.vocab_ordering_type != analyzers._VocabOrderingType.FREQUENCY:
-            raise ValueError("only vocabularies in the order of frequency are counted by Arrow")
+            raise ValueError("Arrow counts only vocabularies that are ordered by frequency")
         (batches,) = inputs
         return batches | "Count" >> beam.ParDo(_CountTokens()).with_output_types(pa.Table)
 
 
 class Merge(_Step):
-    """Tables of counts to one."""
+    """Merges tables of counts into one."""
 
     def expand(self, inputs: tuple[beam.PCollection, ...]) -> beam.PCollection:
-        """One PCollection of tables to one of a single table."""
+        """Transforms a PCollection of tables into one of a single table."""
         (tables,) = inputs
         return tables | "Add" >> beam.CombineGlobally(_add).with_output_types(pa.Table)
 
 
 class Prune(_Step):
-    """The tokens that are frequent enough, or the most frequent of them."""
+    """Keeps the tokens that are frequent enough, and at most `top_k` of them."""
 
     def expand(self, inputs: tuple[beam.PCollection, ...]) -> beam.PCollection:
-        """One PCollection of a table to another."""
+        """Transforms a PCollection of a table into another."""
         (table,) = inputs
         least, most = self._operation.frequency_threshold, self._operation.top_k
         return table | "Prune" >> beam.Map(_prune, least, most).with_output_types(pa.Table)
 
 
 class Count(_Step):
-    """The size of a vocabulary; an empty one is written with a token that stands for none."""
+    """Counts the tokens of a vocabulary. An empty vocabulary has one placeholder token."""
 
     def expand(self, inputs: tuple[beam.PCollection, ...]) -> beam.PCollection:
-        """One PCollection of a table to one of its length."""
+        """Transforms a PCollection of a table into one of its length, int64."""
         (table,) = inputs
         return table | "Size" >> beam.Map(lambda table: np.int64(max(len(table), 1))).with_output_types(np.int64)
 
 
 class OrderAndWrite(_Step):
-    """The vocabulary's file."""
+    """Writes the vocabulary file."""
 
     def expand(self, inputs: tuple[beam.PCollection, ...]) -> tuple[beam.PCollection]:
-        """One PCollection of a table to one of the path of its file."""
+        """Transforms a PCollection of a table into one of the path of its file."""
         (table,) = inputs
         path = os.path.join(self._extra_args.base_temp_dir, self._operation.vocab_filename)
         return (table | "Write" >> beam.Map(_write, path).with_output_types(np.ndarray),)
@@ -125,8 +131,8 @@ class _CountTokens(beam.DoFn):
 
 
 def _add(tables: Iterable[pa.Table]) -> pa.Table:
-    """One table of the tokens of all."""
-    # Not by Arrow's `group_by`, which takes far more time and memory on millions of tokens.
+    """Adds up tables of counts."""
+    # Arrow's `group_by` takes far more time and memory on millions of tokens.
     together = pa.concat_tables([_SCHEMA.empty_table(), *tables])
     encoded = together["token"].combine_chunks().dictionary_encode()
     counts = np.zeros(len(encoded.dictionary), np.int64)

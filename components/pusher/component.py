@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tfx.dsl.components.base import executor_spec
 from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
 
@@ -11,7 +10,7 @@ from components.declaration import Component, Input
 from components.pusher.executor import Executor
 
 
-class VersionPusher(Component):
+class VersionPusher(Component, executor=Executor):
     """Publishes a blessed model as the next version of a directory, and retires old versions.
 
     Args:
@@ -26,7 +25,6 @@ class VersionPusher(Component):
       pushed_model: `PushedModel`, marked as pushed or not, with version and path.
     """
 
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
     OUTPUTS = {"pushed_model": standard_artifacts.PushedModel}
 
     model: Input[standard_artifacts.Model]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tfx.dsl.components.base import executor_spec
 from tfx.types import standard_artifacts
 
 from components.declaration import Component, Input
@@ -10,7 +9,7 @@ from components.ranking_evaluator.executor import Executor
 from components.ranking_evaluator.settings import RankingSettings
 
 
-class RankingEvaluator(Component):
+class RankingEvaluator(Component, executor=Executor):
     """Ranks the catalogue for every left entity of the eval split. Excludes pairs of the train split.
 
     Args:
@@ -24,7 +23,6 @@ class RankingEvaluator(Component):
       evaluation: `ModelEvaluation` with `ranking.json`.
     """
 
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
     OUTPUTS = {"evaluation": standard_artifacts.ModelEvaluation}
 
     examples: Input[standard_artifacts.Examples]

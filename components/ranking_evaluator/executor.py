@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 from tfx import types
-from tfx.dsl.components.base import base_executor
 from tfx.utils import path_utils
 
 from components import coded_pairs
@@ -29,7 +28,7 @@ from trainer.export.unit import unit_of
 _WORST = 100
 
 
-class Executor(ExecutorBase, base_executor.BaseExecutor):
+class Executor(ExecutorBase):
     """Executor of RankingEvaluator. See there for inputs and outputs."""
 
     def execute(self, execution: Execution) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tfx.dsl.components.base import executor_spec
 from tfx.types import standard_artifacts
 
 from components.declaration import Component, Input
@@ -10,7 +9,7 @@ from components.serving_canary.executor import Executor
 from components.serving_canary.settings import CanarySettings
 
 
-class ServingCanary(Component):
+class ServingCanary(Component, executor=Executor):
     """Serves a blessed candidate, sends requests to it, and refuses it if a reply is wrong or slow.
 
     It replaces TFX's InfraValidator, which needs Docker. The output is the same, and the Pusher reads it the same way.
@@ -25,7 +24,6 @@ class ServingCanary(Component):
       blessing: `InfraBlessing` with `canary.json`.
     """
 
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
     OUTPUTS = {"blessing": standard_artifacts.InfraBlessing}
 
     model: Input[standard_artifacts.Model]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.data_gate.executor import _first_rows
-from components.data_gate.rules import Rows
+from components.data_gate.rules import RowFilter
 from components.examples import split_files
 from components.pair_statistics.executor import count_file
 from errors import DataRefused
@@ -46,7 +46,7 @@ def test_every_format_is_read_without_a_score(tmp_path: Path, kind: str) -> None
     (file,) = split_files(examples, "train")
     counted = count_file(file, 1.0)
     assert (counted.rows, counted.has_scores) == (len(found.train), False)
-    (shown,) = _first_rows(examples, Rows("eval"))[:1]
+    (shown,) = _first_rows(examples, RowFilter("eval"))[:1]
     assert shown == [repr(value.decode()) for value in found.eval[0]]
 
 
