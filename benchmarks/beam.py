@@ -107,7 +107,7 @@ def _rows(artifacts: Path) -> str:
     import numpy as np
     import tensorflow as tf
 
-    from components.examples import read_batches
+    from components.example_reader import read_batches
     from trainer import features
 
     total, count = np.uint64(0), 0

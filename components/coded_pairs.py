@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 
-from components.examples import read_batches, split_files
+from components.example_reader import read_batches, split_files
 from trainer import features
 
 

@@ -65,6 +65,10 @@ class Component(base_component.BaseComponent):
         cls.SPEC_CLASS = type(f"{cls.__name__}Spec", (types.ComponentSpec,), spec)
 
     def __init__(self, **arguments: Any) -> None:
+        # TFX ignores arguments that the spec does not have.
+        unknown = arguments.keys() - {*self.SPEC_CLASS.INPUTS, *self.SPEC_CLASS.PARAMETERS}
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no argument {', '.join(sorted(unknown))}")
         stored = {key: _stored(value) for key, value in arguments.items()}
         outputs = {key: types.Channel(type=kind) for key, kind in self.OUTPUTS.items()}
         super().__init__(self.SPEC_CLASS(**stored, **outputs))

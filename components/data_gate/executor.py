@@ -14,7 +14,7 @@ from tfx.types import artifact_utils
 from components.data_gate import rules
 from components.data_gate.rules import Check
 from components.data_gate.settings import GateSettings
-from components.examples import read_batches, split_files
+from components.example_reader import read_batches, split_files
 from components.execution import Execution, ExecutorBase
 from components.pair_statistics.distribution import Distribution
 from components.pair_statistics.executor import read_split

@@ -16,7 +16,7 @@ from components.execution import Execution, ExecutorBase
 from components.model_card.card import CARD_FILE, Facts, render
 from components.model_card.settings import CardSettings
 from components.pair_example_gen import inputs
-from components.pair_example_gen.examples import SPLITS
+from components.pair_example_gen.example_writer import SPLITS
 from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY
 from components.pair_statistics.executor import read_split
 from trainer.run_fn import HISTORY_FILE

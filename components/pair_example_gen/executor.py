@@ -21,7 +21,7 @@ from tfx.utils import proto_utils
 from components.execution import Execution, ExecutorBase
 from components.pair_example_gen import files, inputs, quarantine, spill
 from components.pair_example_gen.cutoff import find_cutoff
-from components.pair_example_gen.examples import EVAL, SPLITS, TRAIN, shard_writer, split_directory
+from components.pair_example_gen.example_writer import EVAL, SPLITS, TRAIN, shard_writer, split_directory
 from components.pair_example_gen.reports import Report, Totals, read_reports
 from components.pair_example_gen.rules import TIME
 from components.pair_example_gen.settings import IngestSettings

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from components.pair_example_gen import chunks, duplicates, files, spill
 from components.pair_example_gen.chunks import Chunk
-from components.pair_example_gen.examples import SplitWriter, hashed_split, timed_split
+from components.pair_example_gen.example_writer import SplitWriter, hashed_split, timed_split
 from components.pair_example_gen.quarantine import QuarantineWriter
 from components.pair_example_gen.reports import Report
 from components.pair_example_gen.rows import describe_position

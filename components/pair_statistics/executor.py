@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
-from components.examples import read_batches, split_files
+from components.example_reader import read_batches, split_files
 from components.execution import Execution, ExecutorBase
 from components.pair_example_gen import files
 from components.pair_example_gen.executor import ROWS_PROPERTY

@@ -19,7 +19,7 @@ from tfx.utils import io_utils, json_utils
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 from tfx_bsl.tfxio import tensor_representation_util, tf_example_record, tfxio
 
-from components.examples import serialized_batches
+from components.example_reader import serialized_batches
 from components.execution import Execution, ExecutorBase
 from components.pair_transform import vocabulary
 

@@ -11,7 +11,7 @@ from tfx import types
 from tfx.components.util import model_utils
 from tfx.utils import path_utils
 
-from components.examples import read_batches, split_files
+from components.example_reader import read_batches, split_files
 from components.execution import Execution, ExecutorBase
 from components.serving_canary import probe
 from components.serving_canary.probe import Finding, Latency, ProbePairs

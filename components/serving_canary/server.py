@@ -29,7 +29,7 @@ class ServerFailed(Exception):
 
 
 def serving_binary() -> str:
-    """Returns TensorFlow Serving if it is on PATH, else Kindred's model server, which is installed next to this Python."""
+    """Returns TensorFlow Serving if it is on PATH, else Kindred's model server, installed next to this Python."""
     return shutil.which("tensorflow_model_server") or str(Path(sys.executable).with_name(_OWN_BINARY))
 
 

@@ -13,7 +13,7 @@ from components.data_gate.executor import DECISION_FILE
 from components.evaluator.evaluation import Evaluation, read_evaluation
 from components.evaluator.figures import MEAN, POPULARITY, find
 from components.evaluator.names import is_ranking
-from components.pair_example_gen.examples import SPLITS
+from components.pair_example_gen.example_writer import SPLITS
 from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY
 from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.stages import READ_ROWS

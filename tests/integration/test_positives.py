@@ -8,7 +8,7 @@ import pytest
 
 from components.data_gate.executor import _first_rows
 from components.data_gate.rules import RowFilter
-from components.examples import split_files
+from components.example_reader import split_files
 from components.pair_statistics.executor import count_file
 from errors import DataRefused
 from tests.integration.ingesting import example, ingest, layout, settings, write_parquet, write_tfrecord
