@@ -29,7 +29,7 @@ class Component(base_component.BaseComponent):
     constructor. All arguments are keywords. A subclass with a Beam executor also inherits from `BaseBeamComponent`.
 
     - `Input[A]` is an input channel.
-    - A `Section` is a parameter that is stored as its JSON. `Execution.settings` reads it.
+    - A `Section` is a parameter that is stored as its JSON. `ExecutionArguments.settings` reads it.
     - Any other type is a parameter of this type: `int`, `str` or a protocol buffer.
     - A field with `| None` is optional.
 

@@ -16,7 +16,7 @@ S = TypeVar("S", bound=Section)
 
 
 @dataclasses.dataclass(frozen=True)
-class Execution:
+class ExecutionArguments:
     """The arguments of an executor.
 
     Attributes:
@@ -63,8 +63,8 @@ class ExecutorBase(base_executor.BaseExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         """Runs `execute`. TFX calls it."""
-        self.execute(Execution(input_dict, output_dict, exec_properties))
+        self.execute(ExecutionArguments(input_dict, output_dict, exec_properties))
 
     @abc.abstractmethod
-    def execute(self, execution: Execution) -> None:
+    def execute(self, execution: ExecutionArguments) -> None:
         """Writes the outputs of one execution."""

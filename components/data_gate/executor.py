@@ -15,7 +15,7 @@ from components.data_gate import rules
 from components.data_gate.rules import Check
 from components.data_gate.settings import GateSettings
 from components.example_reader import read_batches, split_files
-from components.execution import Execution, ExecutorBase
+from components.execution import ExecutionArguments, ExecutorBase
 from components.pair_statistics.distribution import Distribution
 from components.pair_statistics.executor import read_split
 from errors import DataRefused
@@ -29,7 +29,7 @@ _SHOWN_ROWS = 3
 class Executor(ExecutorBase):
     """Executor of DataGate."""
 
-    def execute(self, execution: Execution) -> None:
+    def execute(self, execution: ExecutionArguments) -> None:
         """Writes the decision.
 
         Raises:

@@ -25,7 +25,7 @@ from components.evaluator.predict import Predictions, predict
 from components.evaluator.rules import judge
 from components.evaluator.settings import EvaluationSettings, wanted
 from components.evaluator.tfma_files import write_tfma_files
-from components.execution import Execution, ExecutorBase
+from components.execution import ExecutionArguments, ExecutorBase
 from components.ranking_evaluator.figures_file import read_figures
 from trainer.data.transform_graph import TransformGraph
 from trainer.export.unit import unit_of
@@ -36,7 +36,7 @@ _WORST = 100
 class Executor(ExecutorBase):
     """Executor of PairEvaluator. See there for inputs and outputs."""
 
-    def execute(self, execution: Execution) -> None:
+    def execute(self, execution: ExecutionArguments) -> None:
         """Writes `evaluation.json` and the worst pairs, and blesses the model if every rule holds.
 
         The worst pairs have the largest errors. Without scores, they are the positives with the lowest predictions.
@@ -59,7 +59,7 @@ class Executor(ExecutorBase):
 
 
 def _scores(
-    execution: Execution, settings: EvaluationSettings, directory: str, facts: dict[str, Any]
+    execution: ExecutionArguments, settings: EvaluationSettings, directory: str, facts: dict[str, Any]
 ) -> tuple[list[Figure], dict[str, Any]]:
     pairs = coded_pairs.read(execution.input("examples").uri)
     unit = unit_of(TransformGraph(execution.input("transform_graph").uri))
@@ -127,7 +127,7 @@ def _write_worst(pairs: CodedPairs, rows: Measured, directory: str) -> None:
         out.write(buffer.getvalue().to_pybytes())
 
 
-def _bless(execution: Execution, blessed: bool) -> None:
+def _bless(execution: ExecutionArguments, blessed: bool) -> None:
     """Writes the same marks as TFX's own Evaluator, because other components read them."""
     blessing, model = execution.output("blessing"), execution.input("model")
     blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, model.uri)

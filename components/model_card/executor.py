@@ -12,7 +12,7 @@ from tfx import types
 from tfx.components.example_gen.utils import SPAN_PROPERTY_NAME
 
 from components.evaluator.evaluation import read_evaluation
-from components.execution import Execution, ExecutorBase
+from components.execution import ExecutionArguments, ExecutorBase
 from components.model_card.card import CARD_FILE, Facts, render
 from components.model_card.settings import CardSettings
 from components.pair_example_gen import inputs
@@ -28,7 +28,7 @@ _PACKAGES = ("kindred", "tensorflow", "keras", "tensorflow-transform", "tfx")
 class Executor(ExecutorBase):
     """Executor of ModelCard. See there for inputs and outputs."""
 
-    def execute(self, execution: Execution) -> None:
+    def execute(self, execution: ExecutionArguments) -> None:
         """Writes `model_card.md`."""
         settings = execution.settings(CardSettings).with_values(_tuned(execution.optional_input("hyperparameters")))
         examples, model_run = execution.input("examples"), execution.input("model_run").uri

@@ -18,7 +18,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
-from components.execution import Execution, ExecutorBase
+from components.execution import ExecutionArguments, ExecutorBase
 from components.pair_example_gen import files, inputs, quarantine, spill
 from components.pair_example_gen.cutoff import find_cutoff
 from components.pair_example_gen.example_writer import EVAL, SPLITS, TRAIN, shard_writer, split_directory
@@ -41,7 +41,7 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
     of `examples`, and `rows` of `quarantine`.
     """
 
-    def execute(self, execution: Execution) -> None:
+    def execute(self, execution: ExecutionArguments) -> None:
         """Writes `examples` (train and eval splits of tf.Example, gzipped TFRecords) and `quarantine` (Parquet).
 
         Raises:

@@ -13,7 +13,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
 from components.example_reader import read_batches, split_files
-from components.execution import Execution, ExecutorBase
+from components.execution import ExecutionArguments, ExecutorBase
 from components.pair_example_gen import files
 from components.pair_example_gen.executor import ROWS_PROPERTY
 from components.pair_statistics import distribution
@@ -28,7 +28,7 @@ _SEED = 1
 class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
     """Executor of PairStatisticsGen. See there for inputs and outputs."""
 
-    def execute(self, execution: Execution) -> None:
+    def execute(self, execution: ExecutionArguments) -> None:
         """Writes TFDV's statistics of every split, and the exact distributions in `distributions/SPLIT`."""
         examples, statistics = execution.input("examples"), execution.output("statistics")
         splits = artifact_utils.decode_split_names(examples.split_names)

@@ -20,7 +20,7 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 from tfx_bsl.tfxio import tensor_representation_util, tf_example_record, tfxio
 
 from components.example_reader import serialized_batches
-from components.execution import Execution, ExecutorBase
+from components.execution import ExecutionArguments, ExecutorBase
 from components.pair_transform import vocabulary
 
 _IN_PROCESS = {"--runner=DirectRunner", "--direct_running_mode=in_memory"}
@@ -31,7 +31,7 @@ PreprocessingFn = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
 class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
     """Analyzes the train split and writes the transform graph."""
 
-    def execute(self, execution: Execution) -> None:
+    def execute(self, execution: ExecutionArguments) -> None:
         """Writes the graph, its vocabularies, and the metadata of raw and transformed data, as TFX's executor does."""
         examples = artifact_utils.get_split_uris(execution.inputs[standard_component_specs.EXAMPLES_KEY], "train")
         schema = execution.input(standard_component_specs.SCHEMA_KEY).uri

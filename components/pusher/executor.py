@@ -9,7 +9,7 @@ from tfx.components.pusher import executor
 from tfx.proto import pusher_pb2
 from tfx.utils import proto_utils
 
-from components.execution import Execution, ExecutorBase
+from components.execution import ExecutionArguments, ExecutorBase
 from components.model_card.card import CARD_FILE
 from components.pair_example_gen.files import is_remote
 from components.pusher.destination import open_versions
@@ -28,7 +28,7 @@ class Executor(ExecutorBase, executor.Executor):
     removed version or a newer one of another run. The node publishes nothing if the newest version is the same model.
     """
 
-    def execute(self, execution: Execution) -> None:
+    def execute(self, execution: ExecutionArguments) -> None:
         """Publishes `model` below `push_destination`. Marks `pushed_model` as pushed or not, with version and path.
 
         Raises:

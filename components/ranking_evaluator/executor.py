@@ -15,7 +15,7 @@ from components import coded_pairs
 from components.evaluator import slices
 from components.evaluator.evaluation import WORST_FILE
 from components.evaluator.figures import LAST_BLESSED, POPULARITY
-from components.execution import Execution, ExecutorBase
+from components.execution import ExecutionArguments, ExecutorBase
 from components.ranking_evaluator.figures_file import write_figures
 from components.ranking_evaluator.measure import measure
 from components.ranking_evaluator.settings import RankingSettings
@@ -31,7 +31,7 @@ _WORST = 100
 class Executor(ExecutorBase):
     """Executor of RankingEvaluator. See there for inputs and outputs."""
 
-    def execute(self, execution: Execution) -> None:
+    def execute(self, execution: ExecutionArguments) -> None:
         """Writes `ranking.json`: the metrics of the candidate, of popularity, and of any last blessed model."""
         settings = execution.settings(RankingSettings)
         pairs = coded_pairs.read(execution.input("examples").uri)

@@ -12,7 +12,7 @@ from tfx.components.util import model_utils
 from tfx.utils import path_utils
 
 from components.example_reader import read_batches, split_files
-from components.execution import Execution, ExecutorBase
+from components.execution import ExecutionArguments, ExecutorBase
 from components.serving_canary import probe
 from components.serving_canary.probe import Finding, Latency, ProbePairs
 from components.serving_canary.server import ServerFailed, serving, serving_binary
@@ -28,7 +28,7 @@ _EVAL = "eval"
 class Executor(ExecutorBase):
     """Executor of ServingCanary."""
 
-    def execute(self, execution: Execution) -> None:
+    def execute(self, execution: ExecutionArguments) -> None:
         """Blesses the model if it passes the tests. Leaves a model unblessed that the Evaluator did not bless.
 
         Raises:

@@ -34,9 +34,13 @@ class Lineage:
         self.blessings: list[standard_artifacts.ModelBlessing] = []
 
     def examples(self, by: str = "pair", fraction: float = 0.1) -> int:
-        made = self._artifact("Examples")
         settings = IngestSettings(path="/pairs.csv", split={"by": by, "eval_fraction": fraction})
-        self._execute("PairExampleGen", {}, {"examples": made}, settings=settings.model_dump_json())
+        return self.recorded(settings.model_dump_json())
+
+    def recorded(self, settings: str) -> int:
+        """Records examples with the given text as settings."""
+        made = self._artifact("Examples")
+        self._execute("PairExampleGen", {}, {"examples": made}, settings=settings)
         return made
 
     def served_from_cache(self, examples: int) -> None:
@@ -160,6 +164,13 @@ def test_different_split_rule_gives_no_base(lineage: Lineage, by: str, fraction:
     assert lineage.base_of(other) is None
     of_other = lineage.trained(other)
     assert lineage.base_of(lineage.examples(by, fraction)) == of_other
+
+
+@pytest.mark.parametrize("settings", ["", '{"split_by": "pair", "eval_fraction": 0.1}'])
+def test_settings_of_other_versions_give_no_base(lineage: Lineage, settings: str) -> None:
+    lineage.trained(lineage.recorded(settings))
+    assert lineage.base_of(lineage.examples()) is None
+    assert lineage.base_of(lineage.recorded(settings)) is None
 
 
 def test_unknown_examples_give_no_base(lineage: Lineage) -> None:

@@ -12,7 +12,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import standard_artifacts
 
 from components.declaration import Component, Input
-from components.execution import Execution, ExecutorBase
+from components.execution import ExecutionArguments, ExecutorBase
 from sections import PositiveInt, Section
 
 pytestmark = pytest.mark.tensorflow
@@ -23,14 +23,14 @@ class Settings(Section):
 
 
 class Executor(ExecutorBase):
-    def execute(self, execution: Execution) -> None:
+    def execute(self, execution: ExecutionArguments) -> None:
         rows = execution.settings(Settings).rows
         note = execution.optional_input("note")
         execution.output("model").set_string_custom_property("seen", f"{rows} {note.uri if note else None}")
 
 
 class BeamExecutor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
-    def execute(self, execution: Execution) -> None:
+    def execute(self, execution: ExecutionArguments) -> None:
         execution.output("model").uri = execution.input("examples").uri
 
 
