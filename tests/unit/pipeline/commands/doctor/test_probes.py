@@ -92,7 +92,9 @@ class TestGraph:
         classes = {name for name, value in types.items() if issubclass(value, BaseNode)}
         trees = [ast.parse(inspect.getsource(module)) for module in modules]
         calls = [node.func for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
-        made = [call.id for call in calls if isinstance(call, ast.Name) and call.id in classes | {"Tuner"}]
+        # A call of the class creates a node, or of a class method such as `PairExampleGen.of`.
+        makers = [call.value if isinstance(call, ast.Attribute) else call for call in calls]
+        made = [maker.id for maker in makers if isinstance(maker, ast.Name) and maker.id in classes | {"Tuner"}]
         (nodes,) = [probe() for name, probe in probes.probes() if name == "graph"]
         assert nodes == f"{len(made)} nodes"
         assert len(made) >= 16
