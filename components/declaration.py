@@ -31,7 +31,7 @@ class Component(base_component.BaseComponent):
     - `Input[A]` is an input channel.
     - A `Section` is a parameter that is stored as its JSON. `ExecutionArguments.settings` reads it.
     - Any other type is a parameter of this type: `int`, `str` or a protocol buffer.
-    - A field with `| None` is optional.
+    - A field with `| None` is optional. The only possible default is None.
 
     Attributes:
       OUTPUTS: artifact type of each output channel.

@@ -47,8 +47,7 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         Raises:
           InputError: a file does not match its description or changes during the run, or no row remains.
           DataRefused: more rows are bad than `max_quarantined_fraction` allows, the policy forbids repeated pairs, or
-            all
-            rows have the same time and cannot be split by time.
+            all rows have the same time and cannot be split by time.
         """
         settings, parameters = execution.settings(IngestSettings), execution.parameters
         examples, set_aside = execution.output("examples"), execution.output("quarantine")
