@@ -21,7 +21,7 @@ from pathlib import Path
 from tests.unit.docs.pages import ROOT, pages
 
 SHELLS = ("", "console", "bash", "sh")
-NO_SHELLS = ("text", "yaml")
+NO_SHELLS = ("python", "text", "yaml")
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\S*) *$")
 _COMMENT = re.compile(r"^ *<!-- (?P<text>.*?) -->$")

@@ -10,6 +10,7 @@ import pytest
 from tests.unit.docs.pages import ROOT
 
 _DECISIONS = ROOT / "docs" / "decisions"
+_CANARY = ("components", "serving_canary")
 _RECORDS = sorted(_DECISIONS.glob("0*.md"))
 
 
@@ -47,3 +48,10 @@ def test_the_page_of_the_report_names_its_parts() -> None:
     titles = re.findall(r'Section\(\s*"[^"]+",\s*"([^"]+)"', _text("pipeline", "report", "page.py"))
     assert len(titles) > 10
     assert _first_cells(_text("docs", "report.md")) == ["part", "the top", *titles]
+
+
+def test_the_guide_to_components_quotes_the_canary() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", _text("docs", "guides", "add-a-component.md"), re.DOTALL)
+    code = {line for name in ("component.py", "executor.py") for line in _text(*_CANARY, name).splitlines()}
+    assert len(blocks) == 2
+    assert [line for block in blocks for line in block.splitlines() if line not in code] == []
