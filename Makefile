@@ -81,7 +81,7 @@ clean: ## Remove build/ (runs, generated data, logs) and tool caches, but not .v
 # Runs if one of these files is newer than the stamp, if the user chose a Python, or if the Python of .venv is missing.
 # create_venv.py checks again within milliseconds, and does nothing if nothing changed.
 CHOSEN := $(filter command environment,$(origin PYTHON))
-$(VENV): uv.lock pyproject.toml bootstrap/create_venv.py bootstrap/glibc.py \
+$(VENV): uv.lock pyproject.toml $(addprefix bootstrap/,create_venv.py supported.py steps.py glibc.py elf_versions.py) \
 		$(if $(CHOSEN),always) $(shell test -x .venv/bin/python || echo always)
 	@command -v '$(PYTHON)' >/dev/null || { echo '`$(PYTHON)` is not installed: install Python 3.10, 3.11, 3.12 or' \
 		'3.13, or choose one with `make PYTHON=/path/to/python3.12 ...`.' >&2; exit 2; }

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from trainer.training.warm_start import BaseSide, align, read_vocabulary
+from trainer.training.base_model import BaseSide, read_vocabulary
+from trainer.training.warm_start import align
 
 _DIMENSION = 16
 

@@ -71,13 +71,13 @@ def _run_component(component: str, data: Path) -> dict[str, float]:
     from tfx.orchestration.pipeline import Pipeline
 
     from components.pair_example_gen.component import PairExampleGen
-    from components.pair_example_gen.source import Layout, Settings
+    from components.pair_example_gen.settings import IngestSettings
     from pipeline.beam import profiles
     from pipeline.config.sections.beam import Beam
 
-    settings = Settings(Layout("csv", "left_id", "right_id", "score"), "pair", 0.1, 0.0, "keep", 1024)
+    settings = IngestSettings(path=str(data), format="csv", max_quarantined_fraction=0.0)
     with tempfile.TemporaryDirectory() as root:
-        node = PairExampleGen(str(data), "*", settings) if component == _OURS else CsvExampleGen(input_base=str(data))
+        node = PairExampleGen.of(settings) if component == _OURS else CsvExampleGen(input_base=str(data))
         graph = Pipeline(
             pipeline_name="bench",
             pipeline_root=root,

@@ -68,7 +68,7 @@ def _run(kind: str, data: Path) -> dict[str, float]:
     from benchmarks import stock
     from pipeline.config import PipelineConfig
     from pipeline.records.root import Root
-    from pipeline.running import graph, nodes
+    from pipeline.running import graph, node_runner
 
     config = PipelineConfig.model_validate({"name": "bench", "data": {"path": str(data)}})
     with tempfile.TemporaryDirectory() as folder:
@@ -77,9 +77,9 @@ def _run(kind: str, data: Path) -> dict[str, float]:
         if kind == _THEIRS:
             pipeline.components = stock.prepare_nodes(config, data)
         compiled = graph.compile_graph(pipeline, "run")
-        runner = nodes.NodeRunner(compiled, metadata.sqlite_metadata_connection_config(str(root.metadata)))
+        runner = node_runner.NodeRunner(compiled, metadata.sqlite_metadata_connection_config(str(root.metadata)))
         seconds: dict[str, float] = {}
-        outputs: dict[str, nodes.NodeResult] = {}
+        outputs: dict[str, node_runner.NodeResult] = {}
         for entry in compiled.nodes:
             node_id = entry.pipeline_node.node_info.id
             started = time.monotonic()

@@ -30,7 +30,7 @@ _PIPELINES = Path(__file__).parent / "pipelines"
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class Benchmark:
     """A data set with its measurement, the required bounds, and published figures."""
 
     measure: Callable[[str], dict[str, float]]
@@ -162,7 +162,7 @@ def word_correlations(model: str) -> dict[str, float]:
     """Returns the Spearman correlation of cosines with human judgement, by set, over the known words."""
     from scipy.stats import spearmanr
 
-    from trainer.training.warm_start import read_model
+    from trainer.training.base_model import read_model
 
     words = read_model(model).left
     row = {word: number for number, word in enumerate(words.ids.to_pylist())}
@@ -182,22 +182,24 @@ def _words(found: dict[str, float]) -> str:
 
 
 TASKS = {
-    "ml-100k": Task(
+    "ml-100k": Benchmark(
         lambda name: _errors(name, research_data.ml_100k),
         {"rmse": 0.914},
         True,
         "Surprise SVD 0.934, SVD++ 0.919, fastai dot + bias 0.943",
     ),
-    "ml-1m": Task(
+    "ml-1m": Benchmark(
         lambda name: _errors(name, research_data.ml_1m), {"rmse": 0.850}, True, "Surprise SVD 0.873, SVD++ 0.862"
     ),
-    "ml-1m-ncf": Task(
+    "ml-1m-ncf": Benchmark(
         _leave_last_out, {"hr@10": 0.731, "ndcg@10": 0.452}, False, "NeuMF 0.673 / 0.401, iALS 0.731 / 0.452"
     ),
-    "lastfm": Task(
+    "lastfm": Benchmark(
         _full_catalogue, {"recall@10": 0.192, "ndcg@10": 0.229}, False, "LightGCN .174 / .200, BPR-MF .136 / .153"
     ),
-    "kiba": Task(lambda name: _errors(name, research_data.kiba), {"mse": 0.184}, True, "predicting the mean 0.680"),
+    "kiba": Benchmark(
+        lambda name: _errors(name, research_data.kiba), {"mse": 0.184}, True, "predicting the mean 0.680"
+    ),
 }
 
 if __name__ == "__main__":

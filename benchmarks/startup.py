@@ -21,8 +21,8 @@ import json, psutil, sys
 print(json.dumps({"modules": len(sys.modules), "mib": round(psutil.Process().memory_info().rss / 2**20)}))
 """
 _KINDS = {
-    "ours": "from compat.process import prepare\nprepare()\nfrom pipeline.running import execution",
-    "theirs": "from pipeline.running import execution",
+    "ours": "from compat.process import prepare\nprepare()\nfrom pipeline.running import orchestrator",
+    "theirs": "from pipeline.running import orchestrator",
 }
 
 

@@ -30,8 +30,8 @@ def chunks(planted: Planted) -> Iterator[pa.Table]:
     """Yields tables of `left_id`, `right_id`, `score` with `planted.rows` rows in total, repeatable by the seed."""
     random = np.random.default_rng(planted.seed)
     sides = [
-        _Side("left", planted.left_entities, planted, random),
-        _Side("right", planted.right_entities, planted, random),
+        _PlantedSide("left", planted.left_entities, planted, random),
+        _PlantedSide("right", planted.right_entities, planted, random),
     ]
     for start in range(0, planted.rows, _CHUNK_ROWS):
         count = min(_CHUNK_ROWS, planted.rows - start)
@@ -56,7 +56,7 @@ def write_csv(planted: Planted, path: Path) -> None:
     staged.rename(path)
 
 
-class _Side:
+class _PlantedSide:
     """Entities of one side: ids, planted vectors and frequencies."""
 
     def __init__(self, name: str, count: int, planted: Planted, random: np.random.Generator) -> None:

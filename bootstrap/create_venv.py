@@ -15,53 +15,50 @@ Exit codes: 0 `.venv` is ready, 1 a step failed, 2 this machine or Python is not
 """
 
 import argparse
-import contextlib
-import fcntl
-import functools
 import hashlib
 import json
 import os
-import platform
-import re
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(os.path.abspath(__file__)).parent.parent
-BUILD = ROOT / "build"
-VENV = ROOT / ".venv"
+if not __package__:  # run by its path, which puts this folder on the module search path, but not its parent
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from bootstrap.steps import BUILD, LOG, ROOT, VENV, StepError, only_one, run, say, step
+from bootstrap.supported import (
+    UnsupportedError,
+    check_platform,
+    check_python,
+    preferred_python,
+    running_python,
+    version_of,
+)
+
 STAMP = VENV / "kindred.stamp"
-LOG = BUILD / "setup.log"
 
-INPUTS = ("uv.lock", "pyproject.toml", "bootstrap/create_venv.py", "bootstrap/glibc.py")
+INPUTS = (
+    "uv.lock",
+    "pyproject.toml",
+    "bootstrap/create_venv.py",
+    "bootstrap/supported.py",
+    "bootstrap/steps.py",
+    "bootstrap/glibc.py",
+    "bootstrap/elf_versions.py",
+)
 """Files that determine the content of `.venv`, relative to the repository. A change triggers a new setup."""
-
-PYTHONS = ((3, 13), (3, 12), (3, 11), (3, 10))
-"""The supported Pythons, in order of preference."""
 
 UV_PINNED = "0.13.9"
 UV_FOLDER = BUILD / ("uv-" + UV_PINNED)
 UV_OLDEST = (0, 9, 0)
 """The oldest uv that is known to read this lock and this pyproject.toml."""
 
-OLDEST_GLIBC = (2, 35)
 TAGGED_PLATFORM = "x86_64-manylinux_2_39"
 """The platform tag of two TFX wheels. uv installs them on older systems too, and the repair makes them load."""
 
 DISK_NEEDED = 6 * 10**9
 """Bytes for 3.1 GB of packages in `.venv` and nearly as much in the download cache of uv."""
-
-
-class UnsupportedError(Exception):
-    """The Python or the machine is not supported. The message is one sentence with a solution. Exit code 2."""
-
-
-class StepError(Exception):
-    """A step of the setup failed. The message names the step and its log. Exit code 1."""
 
 
 def main(arguments: "list[str]") -> int:
@@ -72,7 +69,7 @@ def main(arguments: "list[str]") -> int:
     try:
         python = running_python()
         if not options.chosen:
-            python = preferred_python()
+            python = preferred_python(read_stamp().get("python", ""))
         check_python(python, options.chosen)
         if python["executable"] != running_python()["executable"]:
             # The other checks concern the Python of .venv, so that Python must run them.
@@ -89,119 +86,6 @@ def main(arguments: "list[str]") -> int:
         print("\nInterrupted. The next make repeats the setup.", file=sys.stderr)
         return 130
     return 0
-
-
-# --- Python ---------------------------------------------------------------------------------------------------------
-
-DESCRIBE = (
-    "import json, os, platform, sys; print(json.dumps({"
-    "'executable': os.path.realpath(getattr(sys, '_base_executable', None) or sys.executable), "
-    "'version': platform.python_version(), 'implementation': platform.python_implementation(), "
-    "'bits': 64 if sys.maxsize > 2**32 else 32, 'abiflags': getattr(sys, 'abiflags', '')}))"
-)
-"""Describes the Python that runs it. In a virtual environment, describes the base Python. `.venv` may be active, and
-it cannot be created from itself."""
-
-
-@functools.lru_cache(maxsize=None)  # noqa: UP033 - functools.cache needs Python 3.9
-def describe(command: str) -> "dict[str, Any] | None":
-    """Returns the description of a Python, or None if it does not run, such as a pyenv shim without a version."""
-    try:
-        answer = subprocess.check_output([command, "-c", DESCRIBE], stderr=subprocess.DEVNULL)
-        return dict(json.loads(answer.decode()))
-    except (OSError, ValueError, subprocess.CalledProcessError):
-        return None
-
-
-def running_python() -> "dict[str, Any]":
-    """Returns the description of the Python that runs this program."""
-    return describe(sys.executable) or {}
-
-
-def preferred_python() -> "dict[str, Any]":
-    """Returns the default Python: that of the last setup, the running one, or a supported one on PATH."""
-    last = describe(read_stamp().get("python", "")) if STAMP.exists() else None
-    if last and supported(last):
-        return last
-    running = running_python()
-    if supported(running):
-        return running
-    return next(filter(supported, pythons_on_path()), running)
-
-
-def pythons_on_path() -> "list[dict[str, Any]]":
-    """Returns the working Pythons on PATH that are named after a supported version, newest first."""
-    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    names = ["python{}.{}".format(*version) for version in PYTHONS]
-    paths = [os.path.join(folder, name) for name in names for folder in folders]
-    pythons = (describe(path) for path in paths if os.access(path, os.X_OK))
-    return [python for python in pythons if python]
-
-
-def version_of(text: str) -> "tuple[int, ...]":
-    """Parses the leading numbers of a version: `3.13.0rc1` gives (3, 13, 0), and text without numbers gives ()."""
-    match = re.match(r"\d+(\.\d+)*", text)
-    return tuple(int(number) for number in match.group().split(".")) if match else ()
-
-
-def supported(python: "dict[str, Any]") -> bool:
-    """Whether the lock has packages for this Python. It has none for free-threaded builds (ABI flag t)."""
-    return (
-        version_of(python.get("version", ""))[:2] in PYTHONS
-        and python["implementation"] == "CPython"
-        and python["bits"] == 64
-        and "t" not in python["abiflags"]
-    )
-
-
-def check_python(python: "dict[str, Any]", chosen: bool) -> None:
-    """Raises UnsupportedError unless `python` is supported. `chosen` means that the user chose it."""
-    if supported(python):
-        return
-    name = "the chosen one" if chosen else "the only one on PATH"
-    raise UnsupportedError(
-        f"Kindred needs Python 3.10, 3.11, 3.12 or 3.13, but {name} is {title(python)}: install one of them, or choose "
-        "one with `make PYTHON=/path/to/python3.12 ...`."
-    )
-
-
-def title(python: "dict[str, Any]") -> str:
-    """Returns the name of a Python, with the differences from a supported build of the same version."""
-    if not python:
-        return "of an unknown version"
-    bits = "" if python["bits"] == 64 else " for 32 bits"
-    threads = " without the GIL" if "t" in python["abiflags"] else ""
-    return "{implementation} {version}".format(**python).replace("CPython", "Python") + bits + threads
-
-
-# --- machine --------------------------------------------------------------------------------------------------------
-
-
-def check_platform() -> None:
-    """Raises UnsupportedError unless the lock has packages for this operating system, processor and C library."""
-    system, machine = platform.system(), platform.machine()
-    if (system, machine) == ("Darwin", "arm64"):
-        return
-    if (system, machine) != ("Linux", "x86_64"):
-        raise UnsupportedError(
-            "TFX publishes packages only for Linux on x86-64 and macOS on Apple silicon, but this is "
-            f"{system} on {machine}: use one of these machines, or a Linux x86-64 container."
-        )
-    name, version = c_library()
-    if name != "glibc" or version_of(version)[:2] < OLDEST_GLIBC:
-        raise UnsupportedError(
-            "Kindred needs glibc 2.35 or newer, but this system has {}: use Ubuntu 22.04, Debian 12 or a newer "
-            "system.".format(" ".join((name, version)).strip() or "another C library")
-        )
-
-
-def c_library() -> "tuple[str, str]":
-    """Returns name and version of the C library: ("glibc", "2.36"), or ("", "") for others, such as musl."""
-    try:
-        name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
-    except (ValueError, OSError):
-        name, version = "", ""
-    return name, version
 
 
 def check_disk() -> None:
@@ -238,7 +122,7 @@ def set_up(python: "dict[str, Any]") -> None:
         with step("install the locked packages"):
             install_packages(uv, python)
         with step("check the C library"):
-            run([str(VENV / "bin" / "python"), str(ROOT / "bootstrap" / "glibc.py")], "The repair of two packages")
+            run([str(VENV / "bin" / "python"), "-m", "bootstrap.glibc"], "The repair of two packages")
         STAMP.write_text(json.dumps(wanted))
 
 
@@ -328,57 +212,6 @@ def install_packages(uv: str, python: "dict[str, Any]") -> None:
     if sys.platform == "linux":
         command += ["--python-platform", TAGGED_PLATFORM]
     run(command, "Installing the packages")
-
-
-def run(command: "list[str]", what: str) -> None:
-    """Runs the program of a step, and logs its output.
-
-    Raises:
-        StepError: the program failed. The message has the last lines of its output.
-    """
-    excluded = ("VIRTUAL_ENV", "UV_PYTHON", "UV_PROJECT_ENVIRONMENT", "PYTHONHOME", "PYTHONPATH")
-    environment = {name: value for name, value in os.environ.items() if name not in excluded}
-    environment["UV_PROJECT_ENVIRONMENT"] = str(VENV)
-    with LOG.open("ab") as log:
-        log.write("$ {}\n".format(" ".join(command)).encode())
-        log.flush()
-        start = log.tell()
-        code = subprocess.call(command, cwd=str(ROOT), env=environment, stdout=log, stderr=subprocess.STDOUT)
-    if code != 0:
-        with LOG.open("rb") as log:
-            log.seek(start)
-            last = log.read().decode(errors="replace").rstrip().splitlines()[-12:]
-        raise StepError("\n".join([*last, f"{what} failed. The complete output is in {LOG}."]))
-
-
-@contextlib.contextmanager
-def only_one() -> "Iterator[None]":
-    """Lets only one setup run at a time, because two would write the same files."""
-    with (BUILD / "setup.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("Another make is setting up .venv. Waiting for it.")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
-def step(what: str) -> "Iterator[None]":
-    """Prints the name of a step when it starts, and its seconds when it ends."""
-    print(f"  {what} ...", end="", file=sys.stderr, flush=True)
-    start = time.time()
-    try:
-        yield
-    except BaseException:
-        print(file=sys.stderr)
-        raise
-    say(f" {time.time() - start:.1f} s")
-
-
-def say(text: str) -> None:
-    """Prints to stderr, because stdout belongs to the command that make runs next."""
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ other names (`SUBSTITUTES`). The repair edits the two installed `.so` files:
 The repair edits a copy and renames it over the file. An interrupted repair leaves the old file, and a file that is
 hard-linked into a package cache is not changed there.
 
-    python bootstrap/glibc.py           repairs the packages of the running Python and prints the result
+    python -m bootstrap.glibc           repairs the packages of the running Python and prints the result
     glibc.status(site_packages)         only checks, for `kindred doctor`
 """
 
@@ -19,18 +19,14 @@ from __future__ import annotations
 import enum
 import os
 import shutil
-import struct
 import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
 
-if TYPE_CHECKING:
-    from elftools.elf.elffile import ELFFile
+from bootstrap.elf_versions import open_elf, requirements, symbols_of, weaken
 
 WHEELS_GLIBC = (2, 39)
 """The glibc that the wheels are tagged for. With this or a newer version, they load without repair."""
@@ -57,8 +53,6 @@ SUBSTITUTES = {
 }
 """Maps symbols of newer libraries to replacements that every supported library has."""
 
-_VER_FLG_WEAK = 0x2
-_VERNAUX_FLAGS_OFFSET = 4  # Elf64_Vernaux: vna_hash (4 bytes), then vna_flags (2 bytes)
 _STAGED_SUFFIX = ".repairing"
 
 
@@ -66,7 +60,7 @@ class RepairError(Exception):
     """An extension module could not be repaired. The file is unchanged."""
 
 
-class State(enum.Enum):
+class RepairState(enum.Enum):
     """Whether the extension modules of a site-packages folder load with the glibc of this machine."""
 
     NOT_NEEDED = "no repair needed"
@@ -85,14 +79,14 @@ class RepairStatus:
         pending: the files that need repair or are missing.
     """
 
-    state: State
+    state: RepairState
     glibc: tuple[int, int] | None
     pending: tuple[Path, ...] = ()
 
     @property
     def healthy(self) -> bool:
         """Whether the C library can load the extension modules."""
-        return self.state in (State.NOT_NEEDED, State.REPAIRED)
+        return self.state in (RepairState.NOT_NEEDED, RepairState.REPAIRED)
 
     def __str__(self) -> str:
         """Returns one line, such as `glibc 2.36, TFX modules: repaired`."""
@@ -122,13 +116,13 @@ def status(site_packages: Path, glibc: tuple[int, int] | None = None) -> RepairS
     """
     glibc = glibc or glibc_version()
     if glibc is None or glibc >= WHEELS_GLIBC:
-        return RepairStatus(State.NOT_NEEDED, glibc)
+        return RepairStatus(RepairState.NOT_NEEDED, glibc)
     files = [site_packages / path for path in EXTENSIONS]
     missing = tuple(path for path in files if not path.is_file())
     if missing:
-        return RepairStatus(State.NOT_INSTALLED, glibc, missing)
+        return RepairStatus(RepairState.NOT_INSTALLED, glibc, missing)
     pending = tuple(path for path in files if not is_repaired(path))
-    return RepairStatus(State.NEEDED if pending else State.REPAIRED, glibc, pending)
+    return RepairStatus(RepairState.NEEDED if pending else RepairState.REPAIRED, glibc, pending)
 
 
 def repair(site_packages: Path, glibc: tuple[int, int] | None = None) -> RepairStatus:
@@ -142,7 +136,7 @@ def repair(site_packages: Path, glibc: tuple[int, int] | None = None) -> RepairS
         RepairError: a module is missing or needs an unknown symbol, or patchelf failed.
     """
     before = status(site_packages, glibc)
-    if before.state is State.NOT_INSTALLED:
+    if before.state is RepairState.NOT_INSTALLED:
         raise RepairError(f"not installed: {', '.join(map(str, before.pending))}")
     for path in before.pending:
         repair_file(path)
@@ -152,8 +146,9 @@ def repair(site_packages: Path, glibc: tuple[int, int] | None = None) -> RepairS
 def is_repaired(path: Path) -> bool:
     """Whether the module at `path` does not require a newer library."""
     with path.open("rb") as stream:
-        elf = _open_elf(stream)
-        return not _young_symbols(elf) and all(need.weak for need in _needs(elf) if need.name in YOUNG_VERSIONS)
+        elf = open_elf(stream)
+        young = (requirement for requirement in requirements(elf) if requirement.name in YOUNG_VERSIONS)
+        return not symbols_of(elf, YOUNG_VERSIONS) and all(requirement.weak for requirement in young)
 
 
 def repair_file(path: Path) -> None:
@@ -166,7 +161,7 @@ def repair_file(path: Path) -> None:
     try:
         shutil.copy2(path, staged)
         _rename_symbols(staged)
-        _weaken_requirements(staged)
+        weaken(staged, YOUNG_VERSIONS)
         _check(staged, path)
         os.replace(staged, path)
     finally:
@@ -175,7 +170,7 @@ def repair_file(path: Path) -> None:
 
 def _check(staged: Path, path: Path) -> None:
     with staged.open("rb") as stream:
-        left = _young_symbols(_open_elf(stream))
+        left = symbols_of(open_elf(stream), YOUNG_VERSIONS)
     if left:
         raise RepairError(f"{path.name} needs {', '.join(left)} of a newer C library, which this repair cannot replace")
     if not is_repaired(staged):
@@ -200,57 +195,6 @@ def _patchelf(*arguments: str) -> None:
         raise RepairError(f"cannot run patchelf: {error}") from error
     if done.returncode != 0:
         raise RepairError(f"patchelf failed: {done.stderr.strip() or done.returncode}")
-
-
-def _weaken_requirements(path: Path) -> None:
-    """Sets VER_FLG_WEAK, two bytes, on each newer version requirement in place."""
-    with path.open("rb") as stream:
-        needs = [need for need in _needs(_open_elf(stream)) if need.name in YOUNG_VERSIONS]
-    with path.open("r+b") as stream:
-        for need in needs:
-            stream.seek(need.offset + _VERNAUX_FLAGS_OFFSET)
-            stream.write(struct.pack("<H", need.flags | _VER_FLG_WEAK))
-
-
-@dataclass(frozen=True)
-class _Need:
-    """An entry of `.gnu.version_r`: a symbol version that a library must have."""
-
-    name: str
-    flags: int
-    index: int  # the value in .gnu.version for the symbols of this version
-    offset: int  # of the entry in the file
-
-    @property
-    def weak(self) -> bool:
-        return bool(self.flags & _VER_FLG_WEAK)
-
-
-def _open_elf(stream: BinaryIO) -> ELFFile:
-    # A local import, because pyelftools is installed only on Linux.
-    from elftools.elf.elffile import ELFFile
-
-    return ELFFile(stream)
-
-
-def _needs(elf: ELFFile) -> Iterator[_Need]:
-    section = elf.get_section_by_name(".gnu.version_r")
-    offset = section["sh_offset"] if section else 0
-    for library, versions in section.iter_versions() if section else ():
-        at = offset + library["vn_aux"]
-        for version in versions:
-            yield _Need(version.name, version["vna_flags"], version["vna_other"], at)
-            at += version["vna_next"]
-        offset += library["vn_next"]
-
-
-def _young_symbols(elf: ELFFile) -> list[str]:
-    """Returns the symbols with a newer version, which prevent the module from loading on an older system."""
-    young = {need.index for need in _needs(elf) if need.name in YOUNG_VERSIONS}
-    versions = elf.get_section_by_name(".gnu.version")
-    if not young or versions is None:
-        return []
-    return [symbol.name for symbol in versions.iter_symbols() if symbol["ndx"] in young]
 
 
 def main() -> int:

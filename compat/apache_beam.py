@@ -40,7 +40,7 @@ def import_quickly(module: ModuleType, execute: Callable[[], None]) -> None:
 
 
 def remember_inspections() -> None:
-    """Lets Beam inspect each function, each DoFn and each view of options once per process; idempotent."""
+    """Lets Beam inspect each function, each DoFn and each view of options once per process. Idempotent."""
     for place, name, remembering in _PATCHES:
         # By name, since importing this module must not import Beam.
         owner: Any = importlib.import_module(place.partition(":")[0])
@@ -51,7 +51,7 @@ def remember_inspections() -> None:
 
 
 def _remembering(inspect_arguments: Callable[[Any], _Arguments]) -> Callable[[Any], _Arguments]:
-    """Keeps answers by function; for a bound method, by the function behind it."""
+    """Caches answers by function. A bound method uses its function as key."""
     methods: weakref.WeakKeyDictionary[Any, _Arguments] = weakref.WeakKeyDictionary()
     functions: weakref.WeakKeyDictionary[Any, _Arguments] = weakref.WeakKeyDictionary()
 

@@ -34,7 +34,7 @@ class Shortcuts(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The specification of a module with a shortcut; None leaves other modules to other finders."""
+        """Returns the specification of a module with a shortcut, or None for other modules."""
         shortcut = self._shortcuts.get(fullname)
         spec = PathFinder.find_spec(fullname, path, target) if shortcut else None
         if shortcut and spec and spec.loader:
@@ -74,7 +74,7 @@ def is_version(distribution: str, tested: str | tuple[str, ...]) -> bool:
 
 @contextlib.contextmanager
 def without(*names: str) -> Iterator[None]:
-    """Hides the modules `names` inside the block, as if they were not installed; imported ones stay visible."""
+    """Hides the modules `names` inside the block, as if they were not installed. Imported modules stay visible."""
     hidden = [name for name in names if name not in sys.modules]
     # The import system takes None for "not installed".
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ SHORTCUTS: dict[str, Shortcut] = {
 
 
 def prepare() -> None:
-    """Makes later imports of large libraries quick and quiet in this process; idempotent.
+    """Makes later imports of large libraries fast and quiet in this process. Idempotent.
 
     Every entry point calls it before it imports one of them: the commands, the tasks of a cluster, Beam's workers, the
     model server and the benchmarks. A process that is not prepared works the same and starts slower.

@@ -6,18 +6,18 @@ from tfx.types import artifact
 
 
 class Quarantine(artifact.Artifact):
-    """Rows that ingest set aside: Parquet files after `pair_example_gen.rows.QUARANTINE`."""
+    """Bad rows of the input: Parquet files with the schema `pair_example_gen.rows.QUARANTINE`."""
 
     TYPE_NAME = "Quarantine"
 
 
 class GateDecision(artifact.Artifact):
-    """What the data gate checked, as JSON."""
+    """The checks of the data gate, as JSON."""
 
     TYPE_NAME = "GateDecision"
 
 
-class ModelCard(artifact.Artifact):
-    """What a model is, for those who are to use it: `model_card.md`."""
+class CardDocument(artifact.Artifact):
+    """A model card: `model_card.md` describes a model for its users."""
 
     TYPE_NAME = "ModelCard"

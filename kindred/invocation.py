@@ -21,22 +21,32 @@ def command(*words: object) -> str:
     return shlex.join([*_program(), *map(str, words)])
 
 
+def typed_path(path: str | os.PathLike[str]) -> str:
+    """Returns how to type `path`: from the current directory if it is below it, otherwise in full.
+
+    A task of a cluster prints paths for people in other directories. What it prints is on a volume, so it is in full.
+    """
+    relative = os.path.relpath(path)
+    return os.path.abspath(path) if relative.startswith(os.pardir) else relative
+
+
 def _program() -> list[str]:
     started = Path(sys.argv[0])
+    if started.parts[-3:-1] == ("pipeline", "kubeflow"):
+        # A task of a cluster. Its reader has another environment, and the image has `kindred` on PATH.
+        return ["kindred"]
     if (started.parent.name, started.name) == ("kindred", "__main__.py"):
-        return [_typed(Path(sys.executable)), "-m", "kindred"]
+        return [_typed_program(Path(sys.executable)), "-m", "kindred"]
     # Other programs of ours, such as the examples, print commands too. The script is next to their Python.
     is_script = started.name == "kindred" and os.sep in sys.argv[0]
     script = started if is_script else Path(sys.executable).with_name("kindred")
     on_path = shutil.which("kindred")
     if sys.argv[0] == "kindred" or not script.is_file() or (on_path and os.path.samefile(on_path, script)):
         return ["kindred"]
-    return [_typed(script)]
+    return [_typed_program(script)]
 
 
-def _typed(path: Path) -> str:
-    """How to type `path`: from the current directory if it is below it, otherwise in full."""
-    relative = os.path.relpath(path)
-    if relative.startswith(os.pardir):
-        return os.path.abspath(path)
-    return relative if os.sep in relative else os.path.join(os.curdir, relative)
+def _typed_program(path: Path) -> str:
+    """How to type the path of a program: a shell looks for a name without a separator on PATH."""
+    typed = typed_path(path)
+    return typed if os.sep in typed else os.path.join(os.curdir, typed)

@@ -38,7 +38,7 @@ class Neighbor:
     score: float
 
 
-class Model(Protocol):
+class ModelClient(Protocol):
     """A client of a published model, in this process or behind an endpoint."""
 
     def score(self, left_id: bytes, right_id: bytes) -> PairScore:

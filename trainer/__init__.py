@@ -1,1 +1,1 @@
-"""Everything that knows Keras, and nothing that knows the graph."""
+"""The model and its training. Only this package uses Keras, and it does not know the graph."""

@@ -1,7 +1,7 @@
-"""What is known after each epoch: the curves, the best epoch, and the variables, kept so that nothing of it is lost.
+"""Saves the state of a training after each epoch: metrics, TensorBoard curves and variables.
 
 A directory of epochs holds `state.json` and a folder of arrays for the last and for the best epoch. `state.json` is
-written last, beside itself, and renamed: whenever training is killed, it names folders that are whole.
+staged and renamed last. It always names complete folders, even if training is killed.
 """
 
 from __future__ import annotations
@@ -27,24 +27,31 @@ _SCALAR = tf.compat.v1.SummaryMetadata(
 
 
 class Variable(Protocol):
-    """Numbers that can be read and replaced: a `tf.Variable`, or what stands for an array."""
+    """An array that can be read and replaced, such as a `tf.Variable`."""
 
     def numpy(self) -> np.ndarray:
-        """The numbers."""
+        """Returns the values."""
 
     def assign(self, values: Any) -> object:
-        """Replaces them."""
+        """Replaces the values."""
 
 
 class Epochs:
-    """The epochs of one training: how many are done, how they went, which was best.
+    """Tracks the epochs of one training, and resumes an interrupted one.
 
     Args:
-      variables: everything that decides how training goes on; the same ones in the same order in every run.
-      directory: where epochs are kept; what an earlier, unfinished training left there is taken up. None: nowhere.
-      stopping: when to stop early, by `monitor`, a measure of which less is better.
-      curves: where TensorBoard's event files go; None: nowhere.
-      writes: whether this process writes (of several workers, one).
+      variables: the complete state of the training, in the same order in every run.
+      directory: where epochs are saved. An unfinished training in this directory is resumed. None saves nothing.
+      stopping: when to stop early. None never stops early.
+      monitor: the metric to minimize, a key of `history`.
+      curves: the directory of TensorBoard event files. None writes none.
+      writes: whether this process writes. With several workers, only one does.
+
+    Example:
+        epochs = Epochs(network.weights, "/tmp/epochs", None, "val_loss")
+        while epochs.done < 10 and not epochs.over:
+            epochs.finish({"loss": 0.5, "val_loss": 0.6})
+        epochs.restore_best()
     """
 
     def __init__(
@@ -63,16 +70,16 @@ class Epochs:
         self._writes = writes
         self.history: History = {}
         self._curves = tf.summary.create_file_writer(curves) if curves and writes else None
-        self._take_up()
+        self._resume()
 
     @property
     def done(self) -> int:
-        """How many epochs are done."""
+        """The number of finished epochs."""
         return max(map(len, self.history.values()), default=0)
 
     @property
     def best(self) -> int:
-        """The number, from 1, of the best epoch so far; 0: there is none, or nothing to tell by."""
+        """The number of the best epoch, starting at 1, or 0 without early stopping."""
         best, least = 0, math.inf
         for epoch, value in enumerate(self._monitored(), start=1):
             if value < least - self._min_delta:
@@ -81,19 +88,23 @@ class Epochs:
 
     @property
     def over(self) -> bool:
-        """Whether the best epoch is longer ago than `patience` allows."""
+        """Whether more than `patience` epochs have passed since the best one."""
         return self._stopping is not None and self.best > 0 and self.done - self.best >= self._stopping.patience
 
     def finish(self, measured: Mapping[str, float]) -> None:
-        """Notes the measures of an epoch that is done, and keeps its variables."""
+        """Records the metrics of a finished epoch, and saves the variables.
+
+        Args:
+          measured: values by name of metric.
+        """
         for name, value in measured.items():
             self.history.setdefault(name, []).append(float(value))
         self._draw(self.done, measured)
         if self._directory and self._writes:
             self._save(self._directory)
 
-    def go_back_to_best(self) -> None:
-        """Gives the variables the values of the best epoch, where there is one."""
+    def restore_best(self) -> None:
+        """Restores the variables of the best epoch, if there is one."""
         if self._directory and self.best not in (0, self.done):
             self._restore(self._directory, self.best)
 
@@ -104,12 +115,12 @@ class Epochs:
     def _min_delta(self) -> float:
         return self._stopping.min_delta if self._stopping else 0.0
 
-    def _take_up(self) -> None:
+    def _resume(self) -> None:
         if self._directory and tf.io.gfile.exists(os.path.join(self._directory, _STATE)):
             with tf.io.gfile.GFile(os.path.join(self._directory, _STATE)) as file:
                 self.history = json.load(file)
             self._restore(self._directory, self.done)
-            logging.info("training goes on after epoch %d", self.done)
+            logging.info("training resumes after epoch %d", self.done)
             for epoch in range(self.done):
                 self._draw(epoch + 1, {name: values[epoch] for name, values in self.history.items()})
 
@@ -117,7 +128,7 @@ class Epochs:
         if self._curves is not None:
             with self._curves.as_default():
                 for name, value in measured.items():
-                    # What `tf.summary.scalar` writes; that one needs TensorBoard itself.
+                    # The format of `tf.summary.scalar`, which requires TensorBoard.
                     tf.summary.write(f"epoch_{name}", np.float32(value), step=epoch, metadata=_SCALAR)
                 self._curves.flush()
 

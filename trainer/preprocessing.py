@@ -1,4 +1,4 @@
-"""What Transform does to a pair: ids become table rows, the score a signed label. Training and serving agree."""
+"""Preprocessing in Transform: ids become table rows, scores become signed labels. Serving uses the same graph."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from trainer.settings import EncodeSettings, ScoreSettings, transform_settings
 
 
 def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
-    """Encodes ids and centres scores.
+    """Encodes ids and centers scores.
 
     Args:
-      inputs: `left_id`, `right_id` string `[n, 1]`; `score` float `[n, 1]`, or none where every pair is a positive.
-      custom_config: sections `encode` and `score` of the pipeline file (`trainer.settings`).
+      inputs: raw features. `left_id` and `right_id` are string `[n, 1]`. `score` is float `[n, 1]`, and is absent if
+        every pair is a positive.
+      custom_config: sections `encode` and `score` of the pipeline file. See `trainer.settings`.
 
     Returns:
-      `left`, `right` int64 `[n, oov_hashes]` in `[0, vocabulary + oov_buckets)`, for a known id its one row as often as
-      there are hashes; `label` float32 `[n, 1]`, 1 for a positive.
+      Transformed features. `left` and `right` are int64 `[n, oov_hashes]` in `[0, vocabulary + oov_buckets)`. The row
+        of a known id is repeated. `label` is float32 `[n, 1]`, and is 1 for positives.
     """
     encode, score = transform_settings(custom_config)
     left, right = _encode(inputs[features.LEFT_ID], inputs[features.RIGHT_ID], encode)
@@ -39,7 +40,7 @@ def _encode(left_id: tf.Tensor, right_id: tf.Tensor, encode: EncodeSettings) -> 
 
 
 def _vocabulary(ids: tf.Tensor, name: str, encode: EncodeSettings) -> tf.Tensor:
-    """The vocabulary of one side, most frequent id first; the tensor stands for its file."""
+    """Returns a tensor that represents the vocabulary file of one side, most frequent id first."""
     return tft.vocabulary(
         ids,
         top_k=encode.max_vocabulary,
@@ -59,7 +60,10 @@ def _rows(ids: tf.Tensor, vocabulary: tf.Tensor, encode: EncodeSettings) -> tf.T
 
 
 def _label(score: tf.Tensor, settings: ScoreSettings) -> tf.Tensor:
-    """(score - center) / scale by full-pass statistics of the train split; in float64, so that large offsets hold."""
+    """Returns (score - center) / scale.
+
+    The statistics are those of the train split. The computation uses float64, which keeps large offsets exact.
+    """
     score = tf.cast(score, tf.float64)
     label = score - _center(score, settings)
     if settings.scale == "std":

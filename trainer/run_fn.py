@@ -1,4 +1,4 @@
-"""What the Trainer node runs: load, fit, export, and leave a record of the training."""
+"""The function of the Trainer node: loads pairs, fits a model, exports it, and records the training."""
 
 from __future__ import annotations
 
@@ -24,9 +24,13 @@ HISTORY_FILE = "history.json"
 
 
 def run_fn(fn_args: FnArgs) -> None:
-    """Trains on the train split and writes the SavedModel to `fn_args.serving_model_dir`.
+    """Trains on the train split and writes the SavedModel.
 
-    A training that was killed is taken up where it stopped; what it needs for that is removed once the model is whole.
+    An interrupted training resumes. Its saved epochs are removed once the model is complete.
+
+    Args:
+      fn_args: the arguments of TFX. Uses the train files, the transform output, the base model, the best
+        hyperparameters, and the output directories `serving_model_dir` and `model_run_dir`.
 
     Raises:
       TrainingTooLarge: the model would not fit in memory.
@@ -55,12 +59,12 @@ def run_fn(fn_args: FnArgs) -> None:
 
 
 def _unfinished(fn_args: FnArgs) -> str:
-    """Where trainings leave their epochs until they are done: next to the folders of all runs of this node."""
+    """Returns the directory for epochs of unfinished trainings. It is next to the folders of all runs of this node."""
     return os.path.join(os.path.dirname(os.path.dirname(fn_args.model_run_dir.rstrip("/"))), "unfinished")
 
 
 def _digest(fn_args: FnArgs) -> str:
-    """The same for the same training, and no other: of its settings, its code and the artifacts it learns from."""
+    """Returns a digest of the settings, the code and the input artifacts, which identifies a training."""
     settings = [fn_args.custom_config, fn_args.hyperparameters]
     of = [*settings, fn_args.train_files, fn_args.transform_output, fn_args.base_model]
     return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The sections of a pipeline file that preprocessing and training use: `encode`, `score`, `model` and `train`."""
+"""The sections of a pipeline file for preprocessing and training: `encode`, `score`, `model` and `train`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from sections import Number, PositiveInt, Section
 
 
 class EncodeSettings(Section):
-    """Section `encode`: how entity ids become rows of an embedding table."""
+    """Section `encode`: how ids become rows of an embedding table.
+
+    Attributes:
+      min_count: ids with fewer pairs are not in the vocabulary.
+      max_vocabulary: the maximum number of ids of each side, or None for no maximum.
+      oov_buckets: the number of rows for out-of-vocabulary ids.
+      oov_hashes: how many of these rows each out-of-vocabulary id uses, at most `oov_buckets`.
+      shared: whether both sides use the same vocabulary and table.
+    """
 
     min_count: PositiveInt = 1
     max_vocabulary: PositiveInt | None = None
@@ -28,7 +36,7 @@ class EncodeSettings(Section):
         if self.oov_hashes > self.oov_buckets:
             raise ValueError(
                 f"oov_hashes: at most oov_buckets, the rows they choose from (got {self.oov_hashes} with "
-                f"{self.oov_buckets}); raise oov_buckets, best to about the number of ids out of the vocabulary"
+                f"{self.oov_buckets}). Raise oov_buckets, ideally to about the number of out-of-vocabulary ids"
             )
         return self
 
@@ -41,14 +49,14 @@ class ScoreSettings(Section):
 
 
 class NegativeSettings(Section):
-    """Section `model.negatives`: which pairs stand for negatives where the data hold positives only."""
+    """Section `model.negatives`: which pairs serve as negatives if the data has only positives."""
 
     count: PositiveInt = 4
     sampling: Literal["uniform", "popularity"] = "uniform"
 
 
 class ModelSettings(Section):
-    """Section `model`: the shape of the model, what it minimizes, and its penalty."""
+    """Section `model`: the shape, the objective and the regularization of the model."""
 
     dimension: PositiveInt = 64
     bias: StrictBool = True
@@ -63,12 +71,12 @@ class ModelSettings(Section):
     @pydantic.model_validator(mode="after")
     def _temperature_of_logits(self) -> ModelSettings:
         if self.temperature != 1 and self.objective not in ("logistic", "softmax", "pairwise"):
-            raise ValueError(f"temperature goes with logistic, softmax and pairwise, not with {self.objective}")
+            raise ValueError(f"temperature applies to logistic, softmax and pairwise, not to {self.objective}")
         return self
 
 
 class EarlyStoppingSettings(Section):
-    """Section `train.early_stopping`: no better loss for `patience` epochs on held-out rows of train ends training."""
+    """Section `train.early_stopping`: stops after `patience` epochs without a better loss on held-out rows of train."""
 
     validation_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.05
     patience: PositiveInt = 2
@@ -76,9 +84,9 @@ class EarlyStoppingSettings(Section):
 
 
 class AlsSettings(Section):
-    """Section `train.als`: how least squares is solved.
+    """Section `train.als`: options of alternating least squares.
 
-    `copies` and `ridge` are for scored pairs, `frequency_exponent` is for positives.
+    `copies` and `ridge` apply to scored pairs, `frequency_exponent` applies to positives.
     """
 
     copies: PositiveInt = 1
@@ -94,7 +102,7 @@ class TrainSettings(Section):
     optimizer: Literal["adagrad", "adam", "sgd", "als"] = "adagrad"
     learning_rate: Annotated[Number, Field(gt=0)] = 0.1
     early_stopping: EarlyStoppingSettings | None = EarlyStoppingSettings()
-    # NumPy's generator, which Keras seeds too, takes 32 bits.
+    # The generators of NumPy and Keras take seeds of 32 bits.
     seed: Annotated[StrictInt, Field(ge=0, lt=2**32)] = 1
     data_memory_mb: PositiveInt = 2048
     devices: Literal["one", "all", "workers"] = "one"
@@ -103,12 +111,20 @@ class TrainSettings(Section):
 
 
 def transform_settings(custom_config: Mapping[str, Any]) -> tuple[EncodeSettings, ScoreSettings]:
-    """The settings of preprocessing, from the `custom_config` of the Transform node."""
+    """Parses the settings of preprocessing.
+
+    Args:
+      custom_config: the `custom_config` of the Transform node, with keys `encode` and `score`.
+    """
     return EncodeSettings.model_validate(custom_config["encode"]), ScoreSettings.model_validate(custom_config["score"])
 
 
 def training_settings(custom_config: Mapping[str, Any]) -> tuple[EncodeSettings, ModelSettings, TrainSettings]:
-    """The settings of training, from the `custom_config` of the Trainer node."""
+    """Parses the settings of training.
+
+    Args:
+      custom_config: the `custom_config` of the Trainer node, with keys `encode`, `model` and `train`.
+    """
     return (
         EncodeSettings.model_validate(custom_config["encode"]),
         ModelSettings.model_validate(custom_config["model"]),
@@ -117,7 +133,15 @@ def training_settings(custom_config: Mapping[str, Any]) -> tuple[EncodeSettings,
 
 
 def with_values(custom_config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """`custom_config` with other settings at the dotted keys of `values`, such as `train.learning_rate`."""
+    """Returns a copy of `custom_config` with other values at some keys.
+
+    Args:
+      custom_config: nested sections.
+      values: new values by dotted key.
+
+    Example:
+        with_values({"train": {"epochs": 5}}, {"train.epochs": 9})  # {"train": {"epochs": 9}}
+    """
     changed = dict(copy.deepcopy(custom_config))
     for key, value in values.items():
         *path, name = key.split(".")

@@ -1,4 +1,4 @@
-"""What the Tuner node runs: trials of settings on the same pairs, judged by what `fit` measures on rows held out."""
+"""The function of the Tuner node: trials of settings on the same pairs, compared on held-out rows."""
 
 from __future__ import annotations
 
@@ -34,11 +34,10 @@ _STATE = "search"
 
 
 class SettingsTuner(base_tuner.BaseTuner):
-    """Tries settings by `fitting.fit`.
+    """Tries settings with `fitting.fit`.
 
-    A training that diverges, or does not fit in memory, is a failed trial and no more; anything else that is raised
-    ends the search. Every trial is on disk as soon as it ends: a search that was killed goes on with the trial it was
-    at.
+    A trial fails if its training diverges or does not fit in memory. Any other exception ends the search. Each trial is
+    saved as soon as it ends, and an interrupted search resumes with its unfinished trial.
     """
 
     def __init__(self, oracle: keras_tuner.Oracle, custom_config: dict[str, Any], directory: str) -> None:
@@ -48,7 +47,7 @@ class SettingsTuner(base_tuner.BaseTuner):
     def run_trial(
         self, trial: keras_tuner.engine.trial.Trial, pairs: TrainingPairs, sizes: TableSizes
     ) -> dict[str, float]:
-        """The best validation measure of a training with the settings of `trial`."""
+        """Trains with the settings of `trial` and returns the best validation metric."""
         values = trial.hyperparameters.values
         _, model, train = training_settings(with_values(self._custom_config, values))
         measure = self.oracle.objective.name
@@ -60,17 +59,21 @@ class SettingsTuner(base_tuner.BaseTuner):
         except Exception as error:
             raise keras_tuner.errors.FatalError(str(error)) from error
         finally:
-            # A Keras model is a cycle, and Python does not see how large its tables are.
+            # A Keras model is part of a reference cycle, and Python does not know how large its tables are.
             gc.collect()
         best = min(history[measure])
         logging.info("trial %s, %s: %s %g", trial.trial_id, values, measure, best)
         return {measure: best}
 
     def search(self, load: Callable[[str], TrainingPairs], sizes: TableSizes) -> None:
-        """Runs every trial that is still to run, on the pairs that `load` gives, once; it may use a directory.
+        """Runs all remaining trials.
+
+        Args:
+          load: loads the pairs, once. Its argument is a directory that it may use during the search.
+          sizes: the sizes of the embedding tables.
 
         Raises:
-          TrainingDiverged: no trial came to its end.
+          TrainingDiverged: every trial failed.
         """
         try:
             with tempfile.TemporaryDirectory(prefix="kindred-pairs-") as directory:
@@ -79,12 +82,16 @@ class SettingsTuner(base_tuner.BaseTuner):
             raise error.__cause__ or error from None
         trials = list(self.oracle.trials.values())
         if all(trial.score is None for trial in trials):
-            raise TrainingDiverged(f"tune: none of {len(trials)} trials came to its end; run.log says why each did not")
+            raise TrainingDiverged(f"tune: all {len(trials)} trials failed. run.log has the reason of each")
         tf.io.gfile.rmtree(os.path.dirname(self.directory))
 
 
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
-    """A tuner of the settings that `custom_config["tune"]` names, and what it is to search with."""
+    """Builds the tuner for the settings in `custom_config["tune"]`, and its arguments.
+
+    Args:
+      fn_args: the arguments of TFX.
+    """
     encode, model, train = training_settings(fn_args.custom_config)
     transform = TransformGraph(fn_args.transform_graph_path)
     sizes = table_sizes(transform, encode)
@@ -99,32 +106,47 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
 
 
 def build_tuner(custom_config: dict[str, Any], measure: str, directory: str) -> SettingsTuner:
-    """A tuner that goes on with what an earlier one, which was killed, left in `directory`."""
+    """Builds a tuner that resumes an interrupted search in `directory`.
+
+    Args:
+      custom_config: the `custom_config` of the Tuner node.
+      measure: the metric to minimize.
+      directory: where trials are saved.
+    """
     try:
         return SettingsTuner(build_oracle(custom_config["tune"], measure), custom_config, directory)
     except (ValueError, KeyError):
-        # It was killed while it wrote: the search starts over.
+        # The search was killed during a write. It starts from the beginning.
         tf.io.gfile.rmtree(directory)
         return SettingsTuner(build_oracle(custom_config["tune"], measure), custom_config, directory)
 
 
 def build_oracle(tune: dict[str, Any], measure: str) -> keras_tuner.Oracle:
-    """What chooses the settings of the next trial, by `measure`, of which less is better."""
+    """Builds the oracle, which chooses the settings of the next trial.
+
+    Args:
+      tune: section `tune` with the search space.
+      measure: the metric to minimize.
+    """
     oracle = _ORACLES[tune["search"]](
         objective=keras_tuner.Objective(measure, "min"),
         max_trials=tune["trials"],
         hyperparameters=search_space(tune["space"]),
         allow_new_entries=False,
         seed=tune["seed"],
-        # However many fail in a row, the others may not.
+        # Failed trials in a row must not end the search.
         max_consecutive_failed_trials=tune["trials"] + 1,
     )
-    oracle.verbose = 0  # it clears the screen
+    oracle.verbose = 0  # verbose output clears the screen
     return oracle
 
 
 def search_space(space: dict[str, dict[str, Any]]) -> keras_tuner.HyperParameters:
-    """`{"choices": [...]}` or `{"min", "max", "scale"}` by dotted key, as KerasTuner's hyperparameters."""
+    """Converts a search space to hyperparameters of KerasTuner.
+
+    Args:
+      space: `{"choices": [...]}` or `{"min", "max", "scale"}` by dotted key.
+    """
     parameters = keras_tuner.HyperParameters()
     for key, parameter in space.items():
         if "choices" in parameter:
@@ -137,7 +159,7 @@ def search_space(space: dict[str, dict[str, Any]]) -> keras_tuner.HyperParameter
 
 
 def _add_choices(parameters: keras_tuner.HyperParameters, key: str, choices: list[Any]) -> None:
-    """Adds a choice whose values keep their type. KerasTuner's `Choice` would make integers of booleans."""
+    """Adds a choice whose values keep their type. KerasTuner's `Choice` converts booleans to integers."""
     if isinstance(choices[0], bool):
         if len(choices) == 1:
             parameters.Fixed(key, choices[0])
@@ -149,7 +171,7 @@ def _add_choices(parameters: keras_tuner.HyperParameters, key: str, choices: lis
 
 
 def _directory(fn_args: FnArgs) -> str:
-    """Where the trials of this very search are kept until it is over: beside the places of all runs of this node."""
+    """Returns the directory for the trials of this search. It is next to the folders of all runs of this node."""
     of = [fn_args.custom_config, fn_args.train_files, fn_args.transform_graph_path]
     digest = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]
     return os.path.join(fn_args.working_dir.partition("/.system/")[0], "unfinished", digest)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bootstrap.flink.cluster import Cluster, Ports
+from bootstrap.flink.cluster import FlinkCluster, Ports
 from bootstrap.flink.errors import FlinkError
 from kindred.invocation import command
 
@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent.parent.parent / "build" / "flink"
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command and returns the exit code."""
     options = _parser().parse_args(arguments)
-    cluster = Cluster(options.folder, Ports(*options.ports))
+    cluster = FlinkCluster(options.folder, Ports(*options.ports))
     try:
         if options.action == "up":
             cluster.up(_say)

@@ -42,7 +42,7 @@ class Ports:
     workers: int = 50000
 
 
-class Cluster:
+class FlinkCluster:
     """A standalone Flink cluster on this machine."""
 
     def __init__(self, folder: Path, ports: Ports = Ports(), fetched: Path | None = None) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ml_metadata as mlmd
+import pydantic
 from ml_metadata.proto import metadata_store_pb2
 from tfx import types
 from tfx.dsl.components.common import resolver
 
 from components.latest_blessed.strategy import BLESSING, MODEL, latest_blessings
-from components.pair_example_gen.source import Settings
+from components.pair_example_gen.settings import IngestSettings, SplitSettings
 
 EXAMPLES = "examples"
 
@@ -21,10 +22,8 @@ class LatestBlessedOfEarlierExamples(resolver.ResolverStrategy):
     """Resolves the latest blessed model of earlier examples with the same split rule.
 
     Earlier examples keep an unchanged run cached, because it resolves the same model as the run before. They also
-    prevent
-    evaluation on rows that the base model was trained on, with a split by time. The same split rule guarantees that a
-    pair
-    or left entity in today's eval split was not in the base model's train split.
+    prevent evaluation on rows that the base model was trained on, with a split by time. The same split rule guarantees
+    that a pair or left entity in today's eval split was not in the base model's train split.
     """
 
     def resolve_artifacts(
@@ -51,19 +50,21 @@ def _is_base(store: mlmd.MetadataStore, model: int, given: set[int]) -> bool:
     learned_from = _inputs(store, _makers(store, {model}), EXAMPLES)
     rule = _split_rules(store, given)
     earlier = bool(learned_from) and max(learned_from) < min(given, default=0)
-    return earlier and len(rule) == 1 and _split_rules(store, learned_from) == rule
+    return earlier and len(rule) == 1 and None not in rule and _split_rules(store, learned_from) == rule
 
 
-def _split_rules(store: mlmd.MetadataStore, examples: set[int]) -> set[tuple[str, float] | None]:
-    """Returns the split rule and eval fraction of each of `examples`, None where unknown."""
-    rules: set[tuple[str, float] | None] = set()
-    for execution in store.get_executions_by_id(_makers(store, examples)):
-        if _SETTINGS in execution.custom_properties:
-            settings = Settings.from_json(execution.custom_properties[_SETTINGS].string_value)
-            rules.add((settings.split_by, settings.eval_fraction))
-        else:
-            rules.add(None)
-    return rules
+def _split_rules(store: mlmd.MetadataStore, examples: set[int]) -> set[SplitSettings | None]:
+    """Returns the split rule of each of `examples`, None where unknown."""
+    executions = store.get_executions_by_id(_makers(store, examples))
+    return {_split_rule(execution.custom_properties[_SETTINGS].string_value) for execution in executions}
+
+
+def _split_rule(settings: str) -> SplitSettings | None:
+    """Returns the split rule in the settings of PairExampleGen, or None if another version of it wrote them."""
+    try:
+        return IngestSettings.model_validate_json(settings).split
+    except pydantic.ValidationError:
+        return None
 
 
 def _makers(store: mlmd.MetadataStore, artifacts: set[int]) -> list[int]:

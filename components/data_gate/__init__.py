@@ -1,1 +1,1 @@
-"""The gate between validation and Transform: data that break a rule stop the run."""
+"""The gate between validation and Transform. It stops the run if the data break a rule."""

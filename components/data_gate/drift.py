@@ -1,4 +1,4 @@
-"""How far two spans of pairs are apart."""
+"""Distances between two sets of pairs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,24 @@ _BINS = 20
 
 
 def unseen_share(current: pa.Table, reference: pa.Table) -> float:
-    """The share of pairs, in `[0, 1]`, whose entity does not occur in `reference`; both are entity counts."""
+    """Returns the share of pairs, in `[0, 1]`, whose entity does not occur in `reference`.
+
+    Args:
+      current: counts of entities, columns `id` (binary) and `count` (int64).
+      reference: counts of the reference, with the same columns.
+    """
     total = pc.sum(current["count"]).as_py() or 0
     seen = current.filter(pc.is_in(current["id"], value_set=reference["id"]))
     return 1 - (pc.sum(seen["count"]).as_py() or 0) / total if total else 0.0
 
 
 def entity_distance(current: pa.Table, reference: pa.Table) -> float:
-    """L-infinity distance of two entity distributions: the largest difference of any entity's share, in `[0, 1]`."""
+    """Returns the L-infinity distance of two entity distributions: the largest difference of a share, in `[0, 1]`.
+
+    Args:
+      current: counts of entities, columns `id` (binary) and `count` (int64).
+      reference: counts of the reference, with the same columns.
+    """
     ids = pa.chunked_array([*current["id"].chunks, *reference["id"].chunks], current.schema.field("id").type)
     if not len(ids):
         return 0.0
@@ -27,9 +37,13 @@ def entity_distance(current: pa.Table, reference: pa.Table) -> float:
 
 
 def score_divergence(current: np.ndarray, reference: np.ndarray) -> float:
-    """Jensen-Shannon divergence, base 2, in `[0, 1]`, of two sorted samples of scores (Lin 1991, equation 5.1).
+    """Returns the Jensen-Shannon divergence (base 2, in `[0, 1]`) of two samples of scores (Lin 1991, equation 5.1).
 
-    Bins hold equal shares of the even mixture of both, so that neither hides in a single bin.
+    Bins hold equal shares of the even mixture of both samples, so that no sample falls into a single bin.
+
+    Args:
+      current: sorted scores, `[n]`.
+      reference: sorted scores of the reference, `[m]`.
     """
     if not len(current) or not len(reference):
         return 0.0
@@ -40,7 +54,7 @@ def score_divergence(current: np.ndarray, reference: np.ndarray) -> float:
 
 
 def _mixture_quantiles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The distinct inner quantiles of the mixture in which `a` and `b` weigh the same, whatever their sizes."""
+    """Returns the distinct inner quantiles of the mixture in which `a` and `b` have the same weight."""
     values = np.concatenate([a, b]).astype(np.float64)
     weights = np.repeat([0.5 / len(a), 0.5 / len(b)], [len(a), len(b)])
     # Sorting by runs takes linear time, because both samples are sorted.
@@ -51,7 +65,7 @@ def _mixture_quantiles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _binned(sample: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """The share of `sample` at or above each edge and below the next."""
+    """Returns the share of `sample` in each bin. A bin includes its lower edge."""
     counts = np.bincount(np.searchsorted(edges, sample.astype(np.float64), "right"), minlength=len(edges) + 1)
     return counts / len(sample)
 

@@ -1,22 +1,21 @@
-"""Judges the data, stops the run where a rule is broken, and records what was accepted."""
+"""Checks the data, stops the run if a rule is broken, and records the decision."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import pyarrow as pa
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx import types
-from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
 from components.data_gate import rules
 from components.data_gate.rules import Check
 from components.data_gate.settings import GateSettings
+from components.execution import ExecutionArguments, ExecutorBase
 from components.pair_statistics.distribution import Distribution
 from components.pair_statistics.executor import read_split
 from errors import DataRefused
@@ -28,33 +27,26 @@ ACCEPTED_PROPERTY = "accepted_anomalies"
 _SHOWN_ROWS = 3
 
 
-class Executor(base_executor.BaseExecutor):
+class Executor(ExecutorBase):
     """Executor of DataGate."""
 
-    def Do(  # noqa: N802 - TFX's name
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def execute(self, execution: ExecutionArguments) -> None:
         """Writes the decision.
 
         Raises:
-          DataRefused: a rule is broken and nobody overruled it; names each feature, rule, figure and example rows.
+          DataRefused: a rule is broken and there is no `accept_reason`. The message has each feature, rule and figure,
+            and example rows.
         """
-        statistics = artifact_utils.get_single_instance(input_dict["statistics"])
-        examples = artifact_utils.get_single_instance(input_dict["examples"])
+        statistics, decision = execution.input("statistics"), execution.output("decision")
         splits = read_splits(statistics)
-        reference = _last_accepted(input_dict)
-        anomalies = artifact_utils.get_single_instance(input_dict["anomalies"])
-        checks = list(
-            _checks(splits, anomalies, reference, GateSettings.model_validate_json(exec_properties["settings"]))
-        )
+        reference = _last_accepted(execution.optional_input("last_decision"))
+        settings = execution.settings(GateSettings)
+        checks = list(_checks(splits, execution.input("anomalies"), reference, settings))
         broken = [check for check in checks if not check.ok]
-        reason = exec_properties.get("accept_reason") or ""
+        reason = execution.parameters.get("accept_reason") or ""
         if broken and not reason:
-            raise DataRefused("\n".join(_describe(check, examples.uri) for check in broken) + _ADVICE)
-        decision = artifact_utils.get_single_instance(output_dict["decision"])
+            examples = execution.input("examples").uri
+            raise DataRefused("\n".join(_describe(check, examples) for check in broken) + _ADVICE)
         decision.set_string_custom_property(STATISTICS_PROPERTY, statistics.uri)
         if broken:
             decision.set_string_custom_property(ACCEPTED_PROPERTY, reason)
@@ -62,25 +54,23 @@ class Executor(base_executor.BaseExecutor):
 
 
 _ADVICE = (
-    "\nRepair the data, change the bound in the pipeline file, or accept them this once: "
-    "kindred run ... --accept-anomalies REASON (on Kubeflow: --set accept_anomalies=REASON)"
+    "\nRepair the data, change the bound in the pipeline file, or accept the data for this run: "
+    "add --accept-anomalies REASON to the command (on Kubeflow: --set accept_anomalies=REASON)"
 )
 
 
 def read_splits(statistics: types.Artifact) -> dict[str, Distribution]:
-    """The distribution of every split of a statistics artifact."""
+    """Returns the distribution of each split of a statistics artifact."""
     return {
         split: read_split(statistics.uri, split) for split in artifact_utils.decode_split_names(statistics.split_names)
     }
 
 
-def _last_accepted(input_dict: dict[str, list[types.Artifact]]) -> dict[str, Distribution] | None:
-    """The distributions that the last decision accepted; None where there is none, or they were deleted."""
-    if not input_dict.get("last_decision"):
+def _last_accepted(decision: types.Artifact | None) -> dict[str, Distribution] | None:
+    """Returns the distributions that the last decision accepted, or None if there are none or they were deleted."""
+    if decision is None:
         return None
-    uri = artifact_utils.get_single_instance(input_dict["last_decision"]).get_string_custom_property(
-        STATISTICS_PROPERTY
-    )
+    uri = decision.get_string_custom_property(STATISTICS_PROPERTY)
     folder = os.path.join(uri, "distributions")
     if not tf.io.gfile.isdir(folder):
         return None
@@ -112,7 +102,7 @@ def _read_anomalies(artifact: types.Artifact) -> dict[str, anomalies_pb2.Anomali
 
 
 def _describe(check: Check, examples_uri: str) -> str:
-    """The words of a broken rule, with the first rows that show it."""
+    """Returns the message of a broken rule, with example rows."""
     lines = [f"{check.rule}: {check.words}"]
     if check.rows is not None:
         shown = _first_rows(examples_uri, check.rows)
@@ -120,21 +110,21 @@ def _describe(check: Check, examples_uri: str) -> str:
     return "\n".join(lines)
 
 
-def _first_rows(examples_uri: str, rows: rules.Rows) -> list[list[str]]:
-    """The first few examples that `rows` asks for, each value in words."""
+def _first_rows(examples_uri: str, rows: rules.RowFilter) -> list[list[str]]:
+    """Returns the values of the first examples that `rows` selects, as text."""
     examples = Examples(examples_uri)
     shown: list[list[str]] = []
     for block in examples.blocks(rows.split):
         found = block.take(rules.matching_rows(examples, block, rows)[: _SHOWN_ROWS - len(shown)])
         left, right = examples.left.ids.take(pa.array(found.left)), examples.right.ids.take(pa.array(found.right))
         columns = [left.to_pylist(), right.to_pylist(), *([] if found.score is None else [found.score.tolist()])]
-        shown += [[_in_words(value) for value in row] for row in zip(*columns, strict=True)]
+        shown += [[_as_text(value) for value in row] for row in zip(*columns, strict=True)]
         if len(shown) == _SHOWN_ROWS:
             break
     return shown
 
 
-def _in_words(value: bytes | float) -> str:
+def _as_text(value: bytes | float) -> str:
     return repr(value.decode()) if isinstance(value, bytes) else f"{value:g}"
 
 

@@ -1,4 +1,4 @@
-"""The rules of the gate: pure functions from what was counted to checks with value, bound and words."""
+"""The rules of the gate: pure functions from distributions to checks."""
 
 from __future__ import annotations
 
@@ -15,16 +15,22 @@ from components.data_gate import drift
 from components.data_gate.settings import GateSettings
 from components.pair_statistics.distribution import Distribution, merge
 from trainer import features
-from trainer.data import examples as examples_data
-from trainer.data.examples import Examples
+from trainer.data.examples import Examples, Rows
 
-# Below so many rows a split is too small for its score distribution to say anything about the other's.
+# The score distribution of a split with fewer rows is too noisy to compare.
 _ROWS_FOR_SKEW = 1000
 
 
 @dataclasses.dataclass(frozen=True)
-class Rows:
-    """Which rows show what a check found: of `split`, those whose `side` is (or, if `unseen`, is not) among `ids`."""
+class RowFilter:
+    """Selects the rows that illustrate a check.
+
+    Attributes:
+      split: the split that holds the rows.
+      side: the side to filter by, `left` or `right`. Without it, all rows of the split match.
+      ids: ids to look for on this side, binary `[n]`.
+      unseen: selects the rows whose id is not among `ids`.
+    """
 
     split: str
     side: str | None = None
@@ -34,24 +40,39 @@ class Rows:
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """One rule with the figure it judged; `words` say what is wrong where it does not hold."""
+    """The result of one rule.
+
+    Attributes:
+      rule: key of the pipeline file, or name of the rule.
+      value: measured figure.
+      bound: bound of the figure.
+      ok: whether the rule holds.
+      words: error message for a broken rule.
+      rows: selects example rows for the message.
+      about: column, if the same rule applies to several columns.
+    """
 
     rule: str
     value: float
     bound: float
     ok: bool
     words: str
-    rows: Rows | None = None
+    rows: RowFilter | None = None
     about: str = ""
 
     def record(self) -> dict[str, Any]:
-        """The check as machines read it; `about` where there is one of the same rule for each column."""
+        """Returns the JSON object of the check."""
         about = {"about": self.about} if self.about else {}
         return {"rule": self.rule, **about, "value": self.value, "bound": self.bound, "ok": self.ok}
 
 
 def check_splits(splits: Mapping[str, Distribution], settings: GateSettings) -> Iterator[Check]:
-    """Rules that need nothing but the splits themselves."""
+    """Yields the checks of the splits alone.
+
+    Args:
+      splits: distribution of the splits `train` and `eval`.
+      settings: bounds.
+    """
     train = splits["train"]
     for split, least in (("train", settings.min_rows), ("eval", 1)):
         yield _at_least(
@@ -67,8 +88,8 @@ def check_splits(splits: Mapping[str, Distribution], settings: GateSettings) -> 
     if not train.has_scores:
         return
     lowest, highest = float(train.scores[0]), float(train.scores[-1])
-    words = f"score: every one of the {train.rows:,} scores of split train is {lowest:g}; there is nothing to learn"
-    yield Check("score varies", highest - lowest, 0.0, highest > lowest, words, Rows("train"))
+    words = f"score: all {train.rows:,} scores of split train are {lowest:g}, so there is nothing to learn"
+    yield Check("score varies", highest - lowest, 0.0, highest > lowest, words, RowFilter("train"))
 
 
 def _entity_checks(side: str, train: Distribution, settings: GateSettings) -> Iterator[Check]:
@@ -83,48 +104,63 @@ def _entity_checks(side: str, train: Distribution, settings: GateSettings) -> It
             share,
             settings.max_entity_share,
             f"{side}_id: {entity.decode()!r} alone holds {share:.1%} of the pairs of split train",
-            Rows("train", side, counts["id"].combine_chunks().slice(0, 1)),
+            RowFilter("train", side, counts["id"].combine_chunks().slice(0, 1)),
         )
 
 
 def check_anomalies(anomalies: Mapping[str, anomalies_pb2.Anomalies]) -> Iterator[Check]:
-    """Schema anomalies of severity ERROR, one check each; warnings do not stop a run."""
+    """Yields one broken check for each schema anomaly of severity ERROR. Warnings do not stop a run.
+
+    Args:
+      anomalies: anomalies of each split.
+    """
     for split in sorted(anomalies):
         for feature, info in sorted(anomalies[split].anomaly_info.items()):
             if info.severity == anomalies_pb2.AnomalyInfo.ERROR:
                 words = f"{feature}: split {split}: {info.short_description}: {info.description}"
-                yield Check("schema", 1.0, 0.0, False, words, Rows(split))
+                yield Check("schema", 1.0, 0.0, False, words, RowFilter(split))
 
 
 def check_skew(splits: Mapping[str, Distribution], settings: GateSettings) -> Iterator[Check]:
-    """Whether eval's scores are distributed as train's are; nothing to check where pairs have none."""
+    """Yields a check of the distance between the score distributions of the splits. Pairs without scores have none.
+
+    Args:
+      splits: distribution of the splits `train` and `eval`.
+      settings: bounds.
+    """
     train, held_out = splits["train"], splits["eval"]
     if settings.max_score_skew is None or min(len(train.scores), len(held_out.scores)) < _ROWS_FOR_SKEW:
         return
     value = drift.score_divergence(held_out.scores, train.scores)
-    words = f"score: split eval is distributed unlike split train: Jensen-Shannon divergence {value:.3f}"
-    yield _at_most("validate.max_score_skew", value, settings.max_score_skew, words, Rows("eval"))
+    words = f"score: the distributions of splits eval and train differ: Jensen-Shannon divergence {value:.3f}"
+    yield _at_most("validate.max_score_skew", value, settings.max_score_skew, words, RowFilter("eval"))
 
 
 def check_drift(
     splits: Mapping[str, Distribution], reference: Mapping[str, Distribution], settings: GateSettings
 ) -> Iterator[Check]:
-    """How far the data are from those that were accepted last, all splits together."""
+    """Yields checks of the distance from the last accepted data, over all splits together.
+
+    Args:
+      splits: distribution of each split.
+      reference: distribution of each split of the last accepted data.
+      settings: bounds.
+    """
     current, accepted = merge(list(splits.values())), merge(list(reference.values()))
     for side in ("left", "right"):
         yield from _about(side, _entity_drift(side, current.entities(side), accepted.entities(side), settings))
     if settings.max_score_divergence is not None and current.has_scores and accepted.has_scores:
         value = drift.score_divergence(current.scores, accepted.scores)
-        words = f"score: distributed unlike the last accepted data: Jensen-Shannon divergence {value:.3f}"
-        yield _at_most("validate.max_score_divergence", value, settings.max_score_divergence, words, Rows("train"))
+        words = f"score: the distribution differs from the last accepted data: Jensen-Shannon divergence {value:.3f}"
+        yield _at_most("validate.max_score_divergence", value, settings.max_score_divergence, words, RowFilter("train"))
 
 
 def _entity_drift(side: str, current: pa.Table, accepted: pa.Table, settings: GateSettings) -> Iterator[Check]:
     column = f"{side}_id"
     if settings.max_unseen_share is not None:
         share = drift.unseen_share(current, accepted)
-        words = f"{column}: {share:.1%} of the pairs are on entities that the last accepted data do not have"
-        rows = Rows("train", side, accepted["id"].combine_chunks(), unseen=True)
+        words = f"{column}: {share:.1%} of the pairs have entities that are not in the last accepted data"
+        rows = RowFilter("train", side, accepted["id"].combine_chunks(), unseen=True)
         yield _at_most("validate.max_unseen_share", share, settings.max_unseen_share, words, rows)
     if settings.max_entity_distance is not None:
         value = drift.entity_distance(current, accepted)
@@ -140,12 +176,12 @@ def _at_least(rule: str, value: int, bound: int, words: str) -> Check:
     return Check(rule, float(value), float(bound), value >= bound, words)
 
 
-def _at_most(rule: str, value: float, bound: float, words: str, rows: Rows | None = None) -> Check:
+def _at_most(rule: str, value: float, bound: float, words: str, rows: RowFilter | None = None) -> Check:
     return Check(rule, value, bound, value <= bound, f"{words} (at most {bound:g})", rows)
 
 
-def matching_rows(examples: Examples, block: examples_data.Rows, rows: Rows) -> np.ndarray:
-    """Returns the numbers of those rows of `block` that `rows` asks for."""
+def matching_rows(examples: Examples, block: Rows, rows: RowFilter) -> np.ndarray:
+    """Returns the numbers of those rows of `block` that `rows` selects."""
     if rows.side is None or rows.ids is None:
         return np.arange(len(block))
     ids = examples.entities(rows.side).ids

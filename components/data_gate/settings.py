@@ -1,4 +1,4 @@
-"""Section `validate`: what the gate lets pass."""
+"""Section `validate`: the bounds of the gate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which data to compare with: the last that the gate accepted, other than those under judgement."""
+"""The resolver strategy of the data to compare with: the last accepted data other than the current data."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ STATISTICS, DECISION = "statistics", "decision"
 
 
 class LastAcceptedOtherData(resolver.ResolverStrategy):
-    """The newest decision about other statistics than the given ones.
+    """Resolves the latest decision about statistics other than the given ones.
 
-    So an unchanged run has the same inputs as the run before it, and comes from cache.
+    An unchanged run therefore has the same inputs as the run before it, and is cached.
     """
 
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]] | None:
-        """Resolves `decision` among all that the pipeline ever made, given `statistics`; empty where there is none."""
+        """Resolves `decision` for the given `statistics` among all decisions of the pipeline, or no decision."""
         del store
         judged = {statistics.uri for statistics in input_dict[STATISTICS]}
         others = [

@@ -1,1 +1,1 @@
-"""Measures a model on held-out pairs, judges the blessing rules, and records the verdict."""
+"""Measures a model on held-out pairs, judges the blessing rules, and records the evaluation."""

@@ -12,13 +12,12 @@ import pyarrow.parquet
 import tensorflow as tf
 from tfx import types
 from tfx.components.evaluator import constants
-from tfx.dsl.components.base import base_executor
-from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components import coded_pairs
 from components.coded_pairs import CodedPairs
 from components.evaluator import baselines, slices
+from components.evaluator.evaluation import WORST_FILE, Evaluation, write_evaluation
 from components.evaluator.figures import BIASES, LAST_BLESSED, MEAN, Figure
 from components.evaluator.measure import Measured, measure
 from components.evaluator.metrics import Answers, Labels
@@ -26,57 +25,53 @@ from components.evaluator.predict import Predictions, predict
 from components.evaluator.rules import judge
 from components.evaluator.settings import EvaluationSettings, wanted
 from components.evaluator.tfma_files import write_tfma_files
-from components.evaluator.verdict import WORST_FILE, Verdict, write_verdict
+from components.execution import ExecutionArguments, ExecutorBase
 from components.ranking_evaluator.figures_file import read_figures
 from trainer.export.tables import read_tables
 
-Artifacts = dict[str, list[types.Artifact]]
 _WORST = 100
 
 
-class Executor(base_executor.BaseExecutor):
+class Executor(ExecutorBase):
     """Executor of PairEvaluator. See there for inputs and outputs."""
 
-    def Do(  # noqa: N802 - TFX's name
-        self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]
-    ) -> None:
+    def execute(self, execution: ExecutionArguments) -> None:
         """Writes `evaluation.json` and the worst pairs, and blesses the model if every rule holds.
 
         The worst pairs have the largest errors. Without scores, they are the positives with the lowest predictions.
         """
-        settings = EvaluationSettings.model_validate_json(exec_properties["settings"])
-        evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
+        settings = execution.settings(EvaluationSettings)
+        directory, ranking = execution.output("evaluation").uri, execution.optional_input("ranking")
         figures: list[Figure] = []
         facts: dict[str, Any] = {"default_rules": settings.are_defaults}
         if settings.scored:
-            figures, facts = _scores(input_dict, settings, evaluation, facts)
-        if input_dict.get("ranking"):
-            ranking = artifact_utils.get_single_uri(input_dict["ranking"])
-            ranked, facts["ranking"] = read_figures(ranking)
+            figures, facts = _scores(execution, settings, directory, facts)
+        if ranking:
+            ranked, facts["ranking"] = read_figures(ranking.uri)
             figures = [*figures, *ranked]
             if not settings.scored:
-                shutil.copyfile(os.path.join(ranking, WORST_FILE), os.path.join(evaluation, WORST_FILE))
-        verdict = Verdict(figures, judge(settings.rules, figures), facts)
-        write_verdict(verdict, evaluation)
-        write_tfma_files(verdict, settings.rules, evaluation)
-        _bless(input_dict, output_dict, verdict.blessed)
+                shutil.copyfile(os.path.join(ranking.uri, WORST_FILE), os.path.join(directory, WORST_FILE))
+        evaluation = Evaluation(figures, judge(settings.rules, figures), facts)
+        write_evaluation(evaluation, directory)
+        write_tfma_files(evaluation, settings.rules, directory)
+        _bless(execution, evaluation.blessed)
 
 
 def _scores(
-    input_dict: Artifacts, settings: EvaluationSettings, evaluation: str, facts: dict[str, Any]
+    execution: ExecutionArguments, settings: EvaluationSettings, directory: str, facts: dict[str, Any]
 ) -> tuple[list[Figure], dict[str, Any]]:
-    pairs = coded_pairs.read(artifact_utils.get_single_uri(input_dict["examples"]))
-    tables = read_tables(serving_model(input_dict["model"]))
+    pairs = coded_pairs.read(execution.input("examples").uri)
+    tables = read_tables(_serving_model(execution.input("model")))
     candidate = predict(tables, pairs)
     others = {name: _of_values(of(pairs), tables.center, tables.scale) for name, of in _BASELINES.items()}
-    if input_dict.get("baseline_model"):
-        others[LAST_BLESSED] = predict(read_tables(serving_model(input_dict["baseline_model"])), pairs).answers
+    if last := execution.optional_input("baseline_model"):
+        others[LAST_BLESSED] = predict(read_tables(_serving_model(last)), pairs).answers
     label = np.asarray(pairs.eval.score, np.float64)
     rows = Measured(Labels(label, label > tables.center), candidate.answers, others, pairs.eval.left.astype(np.int64))
     cuts = {side: slices.Cuts.of(pairs.counts(side)) for side in ("left", "right")}
     masks = _masks(pairs, candidate, rows.labels, cuts)
     figures = measure(rows, {name: masks[name] for name in settings.slices}, wanted(settings.rules))
-    _write_worst(pairs, rows, evaluation)
+    _write_worst(pairs, rows, directory)
     unit_and_cuts = {
         "unit": {"center": tables.center, "scale": tables.scale},
         "cuts": {side: {"head": cut.head, "middle": cut.middle} for side, cut in cuts.items()},
@@ -87,9 +82,8 @@ def _scores(
 _BASELINES = {MEAN: baselines.mean, BIASES: baselines.biases}
 
 
-def serving_model(models: list[types.Artifact]) -> str:
-    """Returns the SavedModel directory of a model artifact."""
-    return str(path_utils.serving_model_path(artifact_utils.get_single_uri(models)))
+def _serving_model(model: types.Artifact) -> str:
+    return str(path_utils.serving_model_path(model.uri))
 
 
 def _of_values(value: np.ndarray, center: float, scale: float) -> Answers:
@@ -110,7 +104,7 @@ def _masks(
     }
 
 
-def _write_worst(pairs: CodedPairs, rows: Measured, evaluation: str) -> None:
+def _write_worst(pairs: CodedPairs, rows: Measured, directory: str) -> None:
     """Writes the pairs with the largest errors in descending order."""
     error = rows.candidate.value - rows.labels.value
     distance = np.abs(error)
@@ -130,18 +124,16 @@ def _write_worst(pairs: CodedPairs, rows: Measured, evaluation: str) -> None:
     )
     buffer = pa.BufferOutputStream()
     pa.parquet.write_table(table, buffer)
-    with tf.io.gfile.GFile(os.path.join(evaluation, WORST_FILE), "wb") as out:
+    with tf.io.gfile.GFile(os.path.join(directory, WORST_FILE), "wb") as out:
         out.write(buffer.getvalue().to_pybytes())
 
 
-def _bless(input_dict: Artifacts, output_dict: Artifacts, blessed: bool) -> None:
+def _bless(execution: ExecutionArguments, blessed: bool) -> None:
     """Writes the same marks as TFX's own Evaluator, because other components read them."""
-    blessing = artifact_utils.get_single_instance(output_dict["blessing"])
-    model = artifact_utils.get_single_instance(input_dict["model"])
+    blessing, model = execution.output("blessing"), execution.input("model")
     blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, model.uri)
     blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, model.id)
-    if input_dict.get("baseline_model"):
-        last = artifact_utils.get_single_instance(input_dict["baseline_model"])
+    if last := execution.optional_input("baseline_model"):
         blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, last.uri)
         blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY, last.id)
     name = constants.BLESSED_FILE_NAME if blessed else constants.NOT_BLESSED_FILE_NAME

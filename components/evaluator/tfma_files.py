@@ -15,10 +15,10 @@ from google.protobuf import json_format, message
 from tensorflow_model_analysis import version
 from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2, validation_result_pb2
 
+from components.evaluator.evaluation import Evaluation
 from components.evaluator.figures import Figure
 from components.evaluator.rules import Rule
 from components.evaluator.slices import OVERALL
-from components.evaluator.verdict import Verdict
 
 _COLUMN = "slice"
 _METRICS_FILE = "metrics-00000-of-00001.tfrecord"
@@ -26,18 +26,18 @@ _VALIDATIONS_FILE = "validations.tfrecord"
 _RUN_FILE = "eval_config.json"
 
 
-def write_tfma_files(verdict: Verdict, rules: Sequence[Rule], evaluation: str) -> None:
-    """Writes TFMA's metrics, validations and configuration of `verdict` into the directory `evaluation`.
+def write_tfma_files(evaluation: Evaluation, rules: Sequence[Rule], directory: str) -> None:
+    """Writes TFMA's metrics, validations and configuration of `evaluation` into `directory`.
 
-    `rules` and `verdict.rules` have the same order.
+    `rules` and `evaluation.rules` have the same order.
     """
-    slices = list(dict.fromkeys(figure.slice for figure in verdict.figures))
+    slices = list(dict.fromkeys(figure.slice for figure in evaluation.figures))
     # TFMA stores None for a slice without metrics, and its own readers fail on it.
-    valued = dict.fromkeys(figure.slice for figure in verdict.figures if figure.value is not None)
-    _write_records((_metrics(verdict.figures, name) for name in valued), os.path.join(evaluation, _METRICS_FILE))
-    _write_records([_validation(verdict, rules)], os.path.join(evaluation, _VALIDATIONS_FILE))
-    with tf.io.gfile.GFile(os.path.join(evaluation, _RUN_FILE), "w") as out:
-        out.write(json_format.MessageToJson(_run(verdict.figures, slices)))
+    valued = dict.fromkeys(figure.slice for figure in evaluation.figures if figure.value is not None)
+    _write_records((_metrics(evaluation.figures, name) for name in valued), os.path.join(directory, _METRICS_FILE))
+    _write_records([_validation(evaluation, rules)], os.path.join(directory, _VALIDATIONS_FILE))
+    with tf.io.gfile.GFile(os.path.join(directory, _RUN_FILE), "w") as out:
+        out.write(json_format.MessageToJson(_run(evaluation.figures, slices)))
 
 
 def _metrics(figures: Iterable[Figure], slice_: str) -> metrics_for_slice_pb2.MetricsForSlice:
@@ -54,9 +54,9 @@ def _metrics(figures: Iterable[Figure], slice_: str) -> metrics_for_slice_pb2.Me
     return metrics
 
 
-def _validation(verdict: Verdict, rules: Sequence[Rule]) -> validation_result_pb2.ValidationResult:
-    validation = validation_result_pb2.ValidationResult(validation_ok=verdict.blessed)
-    broken = [(rule, result) for rule, result in zip(rules, verdict.rules, strict=True) if not result.ok]
+def _validation(evaluation: Evaluation, rules: Sequence[Rule]) -> validation_result_pb2.ValidationResult:
+    validation = validation_result_pb2.ValidationResult(validation_ok=evaluation.blessed)
+    broken = [(rule, result) for rule, result in zip(rules, evaluation.rules, strict=True) if not result.ok]
     by_slice = itertools.groupby(sorted(broken, key=lambda pair: pair[0].of_slice), key=lambda pair: pair[0].of_slice)
     for slice_, pairs in by_slice:
         of_slice = validation.metric_validations_per_slice.add(slice_key=_slice_key(slice_))

@@ -8,9 +8,9 @@ from typing import Any
 
 import jinja2
 
+from components.evaluator.evaluation import Evaluation
 from components.evaluator.figures import Figure
 from components.evaluator.names import ERRORS
-from components.evaluator.verdict import Verdict
 from components.model_card.settings import CardSettings
 
 CARD_FILE = "model_card.md"
@@ -31,7 +31,7 @@ class Facts:
       files: (path, digest) of each input file.
       history: value of each training measure after each epoch.
       warm_start: the Trainer's notes about the warm start, if any.
-      verdict: verdict of the Evaluator.
+      evaluation: results of the Evaluator.
       versions: version of each library.
     """
 
@@ -43,7 +43,7 @@ class Facts:
     files: Sequence[tuple[str, str]]
     history: Mapping[str, Sequence[float]]
     warm_start: Mapping[str, Any] | None
-    verdict: Verdict
+    evaluation: Evaluation
     versions: Mapping[str, str]
 
     @property
@@ -59,14 +59,14 @@ class Facts:
     @property
     def overall(self) -> list[Figure]:
         """Figures on all held-out rows."""
-        return [figure for figure in self.verdict.figures if not figure.slice]
+        return [figure for figure in self.evaluation.figures if not figure.slice]
 
     @property
     def weak_slices(self) -> list[Figure]:
         """Figures of the first rule's metric, or of the first metric, on slices, worst first."""
-        judged = [rule.rule.split()[0] for rule in self.verdict.rules] + [figure.metric for figure in self.overall]
+        judged = [rule.rule.split()[0] for rule in self.evaluation.rules] + [figure.metric for figure in self.overall]
         metric = judged[0] if judged else ""
-        sliced = [f for f in self.verdict.figures if f.metric == metric and f.slice and f.value is not None]
+        sliced = [f for f in self.evaluation.figures if f.metric == metric and f.slice and f.value is not None]
         shown = [figure for figure in sliced if figure.count >= _FEW]
         return sorted(shown, key=lambda figure: figure.value or 0.0, reverse=metric in ERRORS)
 

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from tfx import types
-from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import component_spec, standard_artifacts
+from tfx.types import standard_artifacts
 
-from components import artifacts
+from components.artifacts import CardDocument, Quarantine
+from components.declaration import Component, Input
 from components.model_card.executor import Executor
 from components.model_card.settings import CardSettings
 
 
-class ModelCardSpec(types.ComponentSpec):
-    """Parameters, inputs and outputs of ModelCard."""
-
-    PARAMETERS = {"settings": component_spec.ExecutionParameter(type=str)}
-    INPUTS = {
-        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
-        "quarantine": component_spec.ChannelParameter(type=artifacts.Quarantine),
-        "statistics": component_spec.ChannelParameter(type=standard_artifacts.ExampleStatistics),
-        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
-        "model_run": component_spec.ChannelParameter(type=standard_artifacts.ModelRun),
-        "evaluation": component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
-        "hyperparameters": component_spec.ChannelParameter(type=standard_artifacts.HyperParameters, optional=True),
-    }
-    OUTPUTS = {"card": component_spec.ChannelParameter(type=artifacts.ModelCard)}
-
-
-class ModelCard(base_component.BaseComponent):
+class ModelCard(Component, executor=Executor):
     """Writes the card of a model.
 
     Args:
@@ -41,34 +24,16 @@ class ModelCard(base_component.BaseComponent):
       hyperparameters: `HyperParameters` of the Tuner, which replace some settings.
 
     Outputs:
-      card: `ModelCard` with `model_card.md`.
+      card: `CardDocument` with `model_card.md`.
     """
 
-    SPEC_CLASS = ModelCardSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+    OUTPUTS = {"card": CardDocument}
 
-    def __init__(
-        self,
-        examples: types.BaseChannel,
-        quarantine: types.BaseChannel,
-        statistics: types.BaseChannel,
-        model: types.BaseChannel,
-        model_run: types.BaseChannel,
-        evaluation: types.BaseChannel,
-        settings: CardSettings,
-        hyperparameters: types.BaseChannel | None = None,
-    ) -> None:
-        """Creates the component."""
-        super().__init__(
-            ModelCardSpec(
-                examples=examples,
-                quarantine=quarantine,
-                statistics=statistics,
-                model=model,
-                model_run=model_run,
-                evaluation=evaluation,
-                settings=settings.model_dump_json(),
-                hyperparameters=hyperparameters,
-                card=types.Channel(type=artifacts.ModelCard),
-            )
-        )
+    examples: Input[standard_artifacts.Examples]
+    quarantine: Input[Quarantine]
+    statistics: Input[standard_artifacts.ExampleStatistics]
+    model: Input[standard_artifacts.Model]
+    model_run: Input[standard_artifacts.ModelRun]
+    evaluation: Input[standard_artifacts.ModelEvaluation]
+    settings: CardSettings
+    hyperparameters: Input[standard_artifacts.HyperParameters] | None = None

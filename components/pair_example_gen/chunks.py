@@ -10,7 +10,8 @@ import pyarrow as pa
 from components.pair_example_gen import delimited, files, parquet
 from components.pair_example_gen.delimited import Dialect
 from components.pair_example_gen.rows import RawRows
-from components.pair_example_gen.source import Column, Format, Layout, format_of
+from components.pair_example_gen.settings import Column, PairFiles
+from components.pair_example_gen.source import Format, format_of
 from errors import InputError
 
 CHUNK_BYTES = 32 << 20
@@ -41,7 +42,7 @@ class Chunk:
     width: int = 0
 
 
-def check_head(file: str, layout: Layout) -> None:
+def check_head(file: str, layout: PairFiles) -> None:
     """Checks the header of `file`. For TFRecords, checks only that the file exists.
 
     Raises:
@@ -50,7 +51,7 @@ def check_head(file: str, layout: Layout) -> None:
     column_names(file, layout)
 
 
-def column_names(file: str, layout: Layout) -> tuple[str, ...] | None:
+def column_names(file: str, layout: PairFiles) -> tuple[str, ...] | None:
     """Returns the columns of a file: numbers without a header, None for TFRecords, which have no common columns.
 
     Raises:
@@ -64,12 +65,12 @@ def column_names(file: str, layout: Layout) -> tuple[str, ...] | None:
     if format_ == "parquet":
         names = parquet.read_names(file)
     else:
-        names = delimited.read_head(file, Dialect.of(format_, layout), layout.has_header).names
+        names = delimited.read_head(file, Dialect.of(format_, layout.quoting), layout.columns.has_header).names
     _find_columns(file, layout, names)
     return names
 
 
-def cut(number: int, file: str, layout: Layout, chunk_bytes: int | None = None) -> Iterator[Chunk]:
+def cut(number: int, file: str, layout: PairFiles, chunk_bytes: int | None = None) -> Iterator[Chunk]:
     """Yields the chunks of file `number`: about `chunk_bytes` each, or the whole file where it cannot be cut."""
     chunk_bytes = chunk_bytes or CHUNK_BYTES
     format_ = format_of(file, layout)
@@ -82,7 +83,7 @@ def cut(number: int, file: str, layout: Layout, chunk_bytes: int | None = None) 
             yield from _cut_text(number, file, format_, layout, chunk_bytes)
 
 
-def read(chunk: Chunk, layout: Layout) -> Iterator[RawRows]:
+def read(chunk: Chunk, layout: PairFiles) -> Iterator[RawRows]:
     """Yields the rows of a chunk, a few megabytes at a time.
 
     Raises:
@@ -101,7 +102,7 @@ def read(chunk: Chunk, layout: Layout) -> Iterator[RawRows]:
             with files.byte_stream(chunk.file, chunk.start) as stream:
                 limited = stream if chunk.end is None else _Limited(stream, chunk.end - chunk.start)
                 columns = {role: int(number) for role, number in chunk.columns.items()}
-                dialect = Dialect.of(chunk.format, layout)
+                dialect = Dialect.of(chunk.format, layout.quoting)
                 yield from delimited.read_rows(limited, chunk.file, dialect, chunk.width, columns, chunk.line)
 
 
@@ -119,7 +120,7 @@ class _Limited:
         return data
 
 
-def _cut_parquet(number: int, file: str, layout: Layout, chunk_bytes: int) -> Iterator[Chunk]:
+def _cut_parquet(number: int, file: str, layout: PairFiles, chunk_bytes: int) -> Iterator[Chunk]:
     names = parquet.read_names(file)
     columns: dict[str, Column] = {role: names[at] for role, at in _find_columns(file, layout, names).items()}
     sizes = parquet.row_group_bytes(file)
@@ -131,14 +132,14 @@ def _cut_parquet(number: int, file: str, layout: Layout, chunk_bytes: int) -> It
             start, held, piece = group + 1, 0, piece + 1
 
 
-def _cut_text(number: int, file: str, format_: Format, layout: Layout, chunk_bytes: int) -> Iterator[Chunk]:
+def _cut_text(number: int, file: str, format_: Format, layout: PairFiles, chunk_bytes: int) -> Iterator[Chunk]:
     """Cuts plain text between records.
 
     Reads all preceding text to find the record ends, because only this distinguishes a line end inside quotation marks
     from a record end. The scan takes a small fraction of the ingestion time.
     """
-    dialect = Dialect.of(format_, layout)
-    head = delimited.read_head(file, dialect, layout.has_header)
+    dialect = Dialect.of(format_, layout.quoting)
+    head = delimited.read_head(file, dialect, layout.columns.has_header)
     columns: dict[str, Column] = dict(_find_columns(file, layout, head.names))
     whole = Chunk(f"{number:05d}-00000", file, format_, columns, head.start, None, head.line, len(head.names))
     size, _ = files.fingerprint(file)
@@ -155,14 +156,14 @@ def _cut_text(number: int, file: str, format_: Format, layout: Layout, chunk_byt
                 start, line, piece = end, block.next_line, piece + 1
 
 
-def _find_columns(file: str, layout: Layout, names: Sequence[str]) -> dict[str, int]:
+def _find_columns(file: str, layout: PairFiles, names: Sequence[str]) -> dict[str, int]:
     """Returns the column number of each role of `layout`.
 
     Raises:
       InputError: a column is missing or duplicate. The message lists the available columns.
     """
     numbers = {}
-    for role, column in layout.columns.items():
+    for role, column in layout.columns.roles.items():
         if isinstance(column, int):
             if column >= len(names):
                 raise InputError(
@@ -179,9 +180,9 @@ def _find_columns(file: str, layout: Layout, names: Sequence[str]) -> dict[str, 
     return numbers
 
 
-def _check_named(file: str, layout: Layout) -> dict[str, Column]:
+def _check_named(file: str, layout: PairFiles) -> dict[str, Column]:
     """Returns the columns of `layout`, which must be names."""
-    for role, column in layout.columns.items():
+    for role, column in layout.columns.roles.items():
         if isinstance(column, int):
             raise InputError(f"data.columns.{role}: {file}: features of a tf.Example have names, not numbers")
-    return layout.columns
+    return layout.columns.roles

@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 from components.pair_example_gen import files
 from components.pair_example_gen.quoting import inside
 from components.pair_example_gen.records import BLOCK_BYTES, FAULTS, Block, Readable, read_blocks
-from components.pair_example_gen.rows import QUARANTINE, RAW_BYTES, Places, RawRows, quarantined
-from components.pair_example_gen.source import Format, Layout
+from components.pair_example_gen.rows import QUARANTINE, RAW_BYTES, RawRows, RowPositions, quarantined
+from components.pair_example_gen.settings import Quoting
+from components.pair_example_gen.source import Format
 from errors import InputError
 
 _BOM = b"\xef\xbb\xbf"
@@ -47,9 +48,10 @@ class Dialect:
     quoted: bool
 
     @classmethod
-    def of(cls, format_: Format, layout: Layout) -> Dialect:
+    def of(cls, format_: Format, quoting: Quoting) -> Dialect:
         """Returns the dialect of a CSV or TSV file."""
-        return cls(ord(layout.delimiter(format_)), layout.is_quoted(format_))
+        quoted = quoting == "double" or (quoting == "auto" and format_ == "csv")
+        return cls(ord("," if format_ == "csv" else "\t"), quoted)
 
     def blocks(self, stream: Readable, line: int, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
         """Yields the records of a stream that begins on `line`."""
@@ -141,7 +143,7 @@ def _rows(file: str, block: Block, dialect: Dialect, width: int, columns: dict[s
     def raw(rows: np.ndarray) -> pa.Array:
         return _slices(block.data, starts[rows], np.minimum(ends[rows], starts[rows] + RAW_BYTES))
 
-    return RawRows(fields, Places(line=lines), raw, broken)
+    return RawRows(fields, RowPositions(line=lines), raw, broken)
 
 
 def _delimiters(block: Block, dialect: Dialect) -> np.ndarray:
@@ -197,4 +199,4 @@ def _broken(file: str, block: Block, counts: np.ndarray, width: int, rows: np.nd
     ]
     ends = np.minimum(block.ends[rows], block.starts[rows] + RAW_BYTES)
     raw = _slices(block.data, block.starts[rows], ends)
-    return quarantined(file, Places(line=block.lines[rows]), reasons, raw)
+    return quarantined(file, RowPositions(line=block.lines[rows]), reasons, raw)

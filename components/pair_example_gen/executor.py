@@ -11,7 +11,6 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
-from tfx import types
 from tfx.components.example_gen import utils
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
@@ -20,17 +19,19 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
+from components.execution import ExecutionArguments, ExecutorBase
 from components.pair_example_gen import files, inputs, quarantine, shards, spill
 from components.pair_example_gen.cutoff import find_cutoff
 from components.pair_example_gen.reports import Report, Totals, read_reports
 from components.pair_example_gen.rules import TIME, encode_ids, pairs_schema
-from components.pair_example_gen.source import Settings, find_files
+from components.pair_example_gen.settings import IngestSettings
+from components.pair_example_gen.source import find_files
 from components.pair_example_gen.stages import (
     READ_ROWS,
     CutFile,
+    IngestPaths,
     JudgePart,
     MergeIds,
-    Places,
     ReadChunk,
     SplitPart,
     WriteCodes,
@@ -45,143 +46,136 @@ FILE_FORMAT = example_gen_pb2.FileFormat.Name(example_gen_pb2.FILE_FORMAT_PARQUE
 _SHOWN_PAIRS = 3
 
 
-class Executor(base_beam_executor.BaseBeamExecutor):
+class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
     """Executor of PairExampleGen.
 
     See `PairExampleGen` for inputs and outputs. Sets the integer properties `rows_train`, `rows_eval` and `rows_read`
     of `examples`, and `rows` of `quarantine`.
     """
 
-    def Do(  # noqa: N802 - TFX's name
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def execute(self, execution: ExecutionArguments) -> None:
         """Writes `examples` (train and eval splits as Parquet, and in columns of codes) and `quarantine` (Parquet).
 
         Raises:
           InputError: a file does not match its description or changes during the run, or no row remains.
           DataRefused: more rows are bad than `max_quarantined_fraction` allows, the policy forbids repeated pairs, or
-            all
-            rows have the same time and cannot be split by time.
+            all rows have the same time and cannot be split by time.
         """
-        settings = Settings.from_json(exec_properties["settings"])
-        examples = artifact_utils.get_single_instance(output_dict["examples"])
-        set_aside = artifact_utils.get_single_instance(output_dict["quarantine"])
+        settings, parameters = execution.settings(IngestSettings), execution.parameters
+        examples, set_aside = execution.output("examples"), execution.output("quarantine")
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         examples_utils.set_payload_format(examples, example_gen_pb2.PayloadFormat.FORMAT_PARQUET)
         examples_utils.set_file_format(examples, FILE_FORMAT)
-        has_span = bool(exec_properties.get(utils.SPAN_PROPERTY_NAME))
-        input_files = find_files(exec_properties["input_base"], _pattern(exec_properties), has_span)
+        has_span = bool(parameters.get(utils.SPAN_PROPERTY_NAME))
+        input_files = find_files(parameters["input_base"], _pattern(parameters["input_config"]), has_span)
         totals = self._convert(input_files, settings, examples.uri, set_aside.uri)
         for name in (*SPLITS, READ_ROWS):
             examples.set_int_custom_property(ROWS_PROPERTY.format(name), totals.rows[name])
         set_aside.set_int_custom_property(QUARANTINED_PROPERTY, totals.bad)
 
-    def _convert(self, input_files: list[str], settings: Settings, examples: str, set_aside: str) -> Totals:
+    def _convert(self, input_files: list[str], settings: IngestSettings, examples: str, set_aside: str) -> Totals:
         sizes = [(files.fingerprint(file), file.endswith((".gz", ".parquet"))) for file in input_files]
         parts = spill.count_parts([(size, packed) for (size, _), packed in sizes]) if settings.sees_pairs_whole else 0
-        places = Places(examples, set_aside, os.path.join(set_aside, "work"), parts)
-        with _directories(places):
+        paths = IngestPaths(examples, set_aside, os.path.join(set_aside, "work"), parts)
+        with _directories(paths):
             with _unchanged(dict(zip(input_files, (fingerprint for fingerprint, _ in sizes), strict=True))):
-                totals = self._read(input_files, settings, places)
+                totals = self._read(input_files, settings, paths)
                 inputs.write(input_files, examples)
             read = totals.good
             if parts:
-                totals = Totals(self._see_pairs_whole(input_files, settings, places), totals.reasons)
+                totals = Totals(self._see_pairs_whole(input_files, settings, paths), totals.reasons)
             totals.rows[READ_ROWS] = read
             for split in SPLITS:
                 if not totals.rows[split]:
                     # Readers of the split expect at least one file.
-                    nothing = encode_ids(pairs_schema(settings.layout).empty_table())
-                    shards.write_parquet(nothing, examples, split, "none", places.work)
+                    nothing = encode_ids(pairs_schema(settings.columns).empty_table())
+                    shards.write_parquet(nothing, examples, split, "none", paths.work)
         return totals
 
-    def _read(self, input_files: list[str], settings: Settings, places: Places) -> Totals:
+    def _read(self, input_files: list[str], settings: IngestSettings, paths: IngestPaths) -> Totals:
         """Reads all files. Good rows go to the splits or to spill files."""
         with self._make_beam_pipeline() as pipeline:
             written = (
                 pipeline
                 | "Files" >> beam.Create(list(enumerate(input_files)), reshuffle=True)
-                | "Cut" >> self._each(CutFile(settings, places))
+                | "Cut" >> self._each(CutFile(settings, paths))
                 | "Share" >> beam.Reshuffle()
-                | "Read" >> self._each(ReadChunk(settings, places))
+                | "Read" >> self._each(ReadChunk(settings, paths))
             )
-            if not places.parts:
-                self._write_codes(written, places)
-        heads, reports = read_reports(places.reports("cut")), read_reports(places.reports("read"))
+            if not paths.parts:
+                self._write_codes(written, paths)
+        heads, reports = read_reports(paths.reports("cut")), read_reports(paths.reports("read"))
         _check_files(heads, reports, settings)
         totals = Totals.of(reports)
         if not totals.good + totals.bad:
             raise InputError(f"data.path: {', '.join(input_files[:5])}: there are no rows after the header")
         if not totals.good or totals.bad > settings.max_quarantined_fraction * (totals.good + totals.bad):
-            raise DataRefused(_too_many_bad_rows(totals, settings, quarantine.keep_apart(places.quarantine)))
+            raise DataRefused(_too_many_bad_rows(totals, settings, quarantine.keep_apart(paths.quarantine)))
         return totals
 
-    def _see_pairs_whole(self, input_files: list[str], settings: Settings, places: Places) -> Any:
+    def _see_pairs_whole(self, input_files: list[str], settings: IngestSettings, paths: IngestPaths) -> Any:
         """Applies the duplicate policy, splits by time, and returns the number of rows of each split."""
-        spilled = files.matching(places.spilled("*"))
-        by_time = settings.split_by == "time"
-        judge = JudgePart(settings, places, spilled, input_files)
-        judged = self._for_each_part(judge, places, "judge", writes=not by_time)
+        spilled = files.matching(paths.spilled("*"))
+        by_time = settings.split.by == "time"
+        judge = JudgePart(settings, paths, spilled, input_files)
+        judged = self._for_each_part(judge, paths, "judge", writes=not by_time)
         for path in spilled:
             tf.io.gfile.remove(path)
         _check_repeated(judged)
         if not by_time:
             return Totals.of(judged).rows
-        cutoff = find_cutoff(lambda: _times(places), settings.eval_fraction)
-        rows = Totals.of(self._for_each_part(SplitPart(places, cutoff), places, "split")).rows
+        cutoff = find_cutoff(lambda: _times(paths), settings.split.eval_fraction)
+        rows = Totals.of(self._for_each_part(SplitPart(paths, cutoff), paths, "split")).rows
         if not rows[TRAIN]:
             raise DataRefused(
-                f"data.split: by time, the newest {settings.eval_fraction:g} are all {rows[EVAL]:,} rows. Too "
+                f"data.split: by time, the newest {settings.split.eval_fraction:g} are all {rows[EVAL]:,} rows. Too "
                 "many share the oldest time, or belong to pairs that appear again later. Split by pair or left"
             )
         return rows
 
     def _for_each_part(
-        self, work: Callable[[int], list[str]], places: Places, stage: str, writes: bool = True
+        self, work: Callable[[int], list[str]], paths: IngestPaths, stage: str, writes: bool = True
     ) -> list[Report]:
         with self._make_beam_pipeline() as pipeline:
-            parts = pipeline | "Parts" >> beam.Create(list(range(places.parts)), reshuffle=True)
+            parts = pipeline | "Parts" >> beam.Create(list(range(paths.parts)), reshuffle=True)
             written = parts | stage >> self._each(work)
             if writes:
-                self._write_codes(written, places)
-        return read_reports(places.reports(stage))
+                self._write_codes(written, paths)
+        return read_reports(paths.reports(stage))
 
-    def _write_codes(self, written: beam.PCollection, places: Places) -> None:
+    def _write_codes(self, written: beam.PCollection, paths: IngestPaths) -> None:
         """Merges the ids of all shards, whose names are the elements of `written`, and writes rows of their codes."""
         merged = (
             written
             | "All" >> beam.combiners.ToList()
             | "Sides" >> beam.FlatMap(lambda names: [(side, names) for side in SIDES])
             | "ShareSides" >> beam.Reshuffle()
-            | "Merge" >> self._each(MergeIds(places))
+            | "Merge" >> self._each(MergeIds(paths))
         )
         shared = written | "ShareShards" >> beam.Reshuffle()
-        _ = shared | "Codes" >> self._each(WriteCodes(places), beam.pvalue.AsIter(merged))
+        _ = shared | "Codes" >> self._each(WriteCodes(paths), beam.pvalue.AsIter(merged))
 
     def _each(self, work: Callable[[Any], Iterable[Any]], *after: beam.pvalue.AsSideInput) -> beam.PTransform:
         return beam.ParDo(Threaded(work, threads_of(self._beam_pipeline_args)), *after)
 
 
-def _pattern(exec_properties: dict[str, Any]) -> str:
+def _pattern(input_config: str) -> str:
     """Returns the file pattern. TFX's driver has already filled in the span."""
     config = example_gen_pb2.Input()
-    proto_utils.json_to_proto(exec_properties["input_config"], config)
+    proto_utils.json_to_proto(input_config, config)
     return str(config.splits[0].pattern)
 
 
 @contextlib.contextmanager
-def _directories(places: Places) -> Iterator[None]:
+def _directories(paths: IngestPaths) -> Iterator[None]:
     """Creates the output directories, and deletes the work directory at the end."""
-    reports = (places.reports(stage) for stage in ("cut", "read", "judge", "split"))
-    for directory in (*reports, *shards.folders(places.examples, places.work)):
+    reports = (paths.reports(stage) for stage in ("cut", "read", "judge", "split"))
+    for directory in (*reports, *shards.folders(paths.examples, paths.work)):
         fileio.makedirs(directory)
     try:
         yield
     finally:
-        tf.io.gfile.rmtree(places.work)
+        tf.io.gfile.rmtree(paths.work)
 
 
 @contextlib.contextmanager
@@ -203,7 +197,7 @@ def _unchanged(before: dict[str, files.Fingerprint]) -> Iterator[None]:
                 raise InputError(f"data.path: {file} changed while it was read. Run again when no program writes to it")
 
 
-def _check_files(heads: list[Report], reports: list[Report], settings: Settings) -> None:
+def _check_files(heads: list[Report], reports: list[Report], settings: IngestSettings) -> None:
     """Refuses unreadable or incompatible files.
 
     Raises:
@@ -228,9 +222,9 @@ def _check_files(heads: list[Report], reports: list[Report], settings: Settings)
         )
 
 
-def _columns(head: Report, settings: Settings) -> str:
+def _columns(head: Report, settings: IngestSettings) -> str:
     names = head.columns or []
-    return f"columns {', '.join(map(repr, names))}" if settings.layout.has_header else f"{len(names)} columns"
+    return f"columns {', '.join(map(repr, names))}" if settings.columns.has_header else f"{len(names)} columns"
 
 
 def _check_repeated(judged: list[Report]) -> None:
@@ -241,17 +235,17 @@ def _check_repeated(judged: list[Report]) -> None:
         raise DataRefused("\n".join([*lines, "Fix the rows, or set data.duplicates to keep, last or mean."]))
 
 
-def _times(places: Places) -> Iterator[np.ndarray]:
+def _times(paths: IngestPaths) -> Iterator[np.ndarray]:
     """Yields the times of all rows, one batch at a time."""
-    for part in range(places.parts):
-        with files.random_access(places.whole(part)) as source:
+    for part in range(paths.parts):
+        with files.random_access(paths.whole(part)) as source:
             table = pa.ipc.open_file(source)
             at = table.schema.get_field_index(TIME)
             for number in range(table.num_record_batches):
                 yield table.get_batch(number).column(at).to_numpy(zero_copy_only=False)
 
 
-def _too_many_bad_rows(totals: Totals, settings: Settings, kept: str) -> str:
+def _too_many_bad_rows(totals: Totals, settings: IngestSettings, kept: str) -> str:
     bad, total = totals.bad, totals.good + totals.bad
     bound = f"at most {settings.max_quarantined_fraction:.2%} may be" if totals.good else "no row is left for training"
     lines = [

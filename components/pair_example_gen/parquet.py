@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from components.pair_example_gen import files
-from components.pair_example_gen.rows import QUARANTINE, RAW_BYTES, Places, RawRows
+from components.pair_example_gen.rows import QUARANTINE, RAW_BYTES, RawRows, RowPositions
 from errors import InputError
 
 _BATCH_ROWS = 65_536
@@ -56,8 +56,8 @@ def _rows(batch: pa.RecordBatch, columns: dict[str, str], group: int, first: int
     def raw(rows: np.ndarray) -> pa.Array:
         return raw_text(list(fields.values()), rows)
 
-    places = Places(row=np.arange(first, first + batch.num_rows), row_group=group)
-    return RawRows(fields, places, raw, QUARANTINE.empty_table())
+    positions = RowPositions(row=np.arange(first, first + batch.num_rows), row_group=group)
+    return RawRows(fields, positions, raw, QUARANTINE.empty_table())
 
 
 def is_id(role: str) -> bool:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tfx.dsl.io import fileio
 
 from components.pair_example_gen import files
-from components.pair_example_gen.rows import QUARANTINE, describe_place
+from components.pair_example_gen.rows import QUARANTINE, describe_position
 
 _FILE = "quarantine-{}.parquet"
 _SHOWN_ROWS = 3
@@ -90,7 +90,7 @@ def _rows(directory: str) -> Iterator[dict[str, Any]]:
 def _describe_row(row: dict[str, Any]) -> str:
     raw = row["raw"][:_SHOWN_BYTES].decode(errors="replace")
     more = "..." if len(row["raw"]) > _SHOWN_BYTES else ""
-    return f"{describe_place(row['file'], row['line'], row['row_group'], row['row'])}: {raw!r}{more}"
+    return f"{describe_position(row['file'], row['line'], row['row_group'], row['row'])}: {raw!r}{more}"
 
 
 def keep_apart(directory: str) -> str:

@@ -1,4 +1,4 @@
-"""The common output of all readers: unchecked columns, and the place of each row."""
+"""The common output of all readers: unchecked columns, and the position of each row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 # Limits the raw text of a bad row, so that a file without line ends is not copied as a whole.
 RAW_BYTES = 64 << 10
 
-# A place is `line` (text), `row_group` and `row` within it from 0 (Parquet), or `row` from 0 (TFRecords).
+# A position is `line` (text), `row_group` and `row` within it from 0 (Parquet), or `row` from 0 (TFRecords).
 QUARANTINE = pa.schema(
     [
         ("file", pa.string()),
@@ -25,17 +25,17 @@ QUARANTINE = pa.schema(
 
 
 @dataclasses.dataclass(frozen=True)
-class Places:
-    """The places of rows in their file: `line`, or `row` (within `row_group` where there are groups)."""
+class RowPositions:
+    """The positions of rows in their file: `line`, or `row` (within `row_group` where there are groups)."""
 
     line: np.ndarray | None = None
     row: np.ndarray | None = None
     row_group: int | None = None
 
-    def take(self, rows: np.ndarray) -> Places:
-        """Returns the places of the given rows."""
+    def take(self, rows: np.ndarray) -> RowPositions:
+        """Returns the positions of the given rows."""
         line = None if self.line is None else self.line[rows]
-        return Places(line, None if self.row is None else self.row[rows], self.row_group)
+        return RowPositions(line, None if self.row is None else self.row[rows], self.row_group)
 
     def as_columns(self, count: int) -> list[pa.Array]:
         """Returns line, row group and row for `count` rows, null where the format has no such number."""
@@ -55,13 +55,13 @@ class RawRows:
     Attributes:
       columns: column of each role (left, right, score, weight, time), each `[n]`. Ids are binary, the others are binary
         text or numbers. Null where the file has no value.
-      places: place of each row.
+      positions: position of each row.
       raw: returns the raw text of the rows with the given numbers.
       broken: rows without columns, with schema QUARANTINE.
     """
 
     columns: dict[str, pa.Array]
-    places: Places
+    positions: RowPositions
     raw: Callable[[np.ndarray], pa.Array]
     broken: pa.Table
 
@@ -69,15 +69,15 @@ class RawRows:
         return len(self.columns["left"])
 
 
-def quarantined(file: str, places: Places, reasons: list[str], raw: pa.Array) -> pa.Table:
+def quarantined(file: str, positions: RowPositions, reasons: list[str], raw: pa.Array) -> pa.Table:
     """Returns bad rows with schema QUARANTINE."""
     count = len(reasons)
-    columns = [pa.array([file] * count, pa.string()), *places.as_columns(count), pa.array(reasons, pa.string()), raw]
+    columns = [pa.array([file] * count, pa.string()), *positions.as_columns(count), pa.array(reasons, pa.string()), raw]
     return pa.Table.from_arrays(columns, schema=QUARANTINE)
 
 
-def describe_place(file: str, line: int | None, row_group: int | None, row: int | None) -> str:
-    """Returns a place as text."""
+def describe_position(file: str, line: int | None, row_group: int | None, row: int | None) -> str:
+    """Returns a position as text."""
     if line is not None:
         return f"{file}, line {line}"
     return f"{file}, record {row}" if row_group is None else f"{file}, row group {row_group}, row {row}"

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.pair_example_gen.numbers import is_utf8, parse_numbers, parse_times
-from components.pair_example_gen.rows import Places, RawRows, quarantined
-from components.pair_example_gen.source import Layout, Settings
+from components.pair_example_gen.rows import RawRows, RowPositions, quarantined
+from components.pair_example_gen.settings import ColumnSettings, IngestSettings
 from trainer import features
 
 TIME = "time"
@@ -22,27 +22,27 @@ class Checked:
 
     Attributes:
       pairs: good rows, with schema `pairs_schema`.
-      places: places of the good rows.
+      positions: positions of the good rows.
       bad: bad rows, with schema QUARANTINE.
       numbers_as_time: some times of good rows are numbers.
       dates_as_time: some times of good rows are dates.
     """
 
     pairs: pa.Table
-    places: Places
+    positions: RowPositions
     bad: pa.Table
     numbers_as_time: bool = False
     dates_as_time: bool = False
 
 
-def pairs_schema(layout: Layout) -> pa.Schema:
+def pairs_schema(columns: ColumnSettings) -> pa.Schema:
     """Returns the columns of good rows: ids binary, score and weight float32, time float64."""
     fields = [(features.LEFT_ID, pa.binary()), (features.RIGHT_ID, pa.binary())]
-    if layout.score is not None:
+    if columns.score is not None:
         fields.append((features.SCORE, pa.float32()))
-    if layout.weight is not None:
+    if columns.weight is not None:
         fields.append((features.WEIGHT, pa.float32()))
-    if layout.time is not None:
+    if columns.time is not None:
         fields.append((TIME, pa.float64()))
     return pa.schema(fields)
 
@@ -57,9 +57,9 @@ def encode_ids(pairs: pa.Table) -> pa.Table:
 class RowRules:
     """The rules of one pipeline file."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: IngestSettings) -> None:
         self._settings = settings
-        self._schema = pairs_schema(settings.layout)
+        self._schema = pairs_schema(settings.columns)
 
     def check(self, file: str, rows: RawRows) -> Checked:
         """Separates good rows from bad ones. The reason of a bad row is the first rule that it breaks."""
@@ -80,11 +80,11 @@ class RowRules:
         pairs = pa.Table.from_arrays(columns, schema=self._schema)
         kinds = {"numbers_as_time": bool((~dates).any()), "dates_as_time": bool(dates.any())}
         if not faults.any():
-            return Checked(pairs, rows.places, rows.broken, **kinds)
+            return Checked(pairs, rows.positions, rows.broken, **kinds)
         good, bad = np.flatnonzero(faults.codes == 0), np.flatnonzero(faults.codes)
-        set_aside = quarantined(file, rows.places.take(bad), faults.reasons(bad), rows.raw(bad))
+        set_aside = quarantined(file, rows.positions.take(bad), faults.reasons(bad), rows.raw(bad))
         table = pa.concat_tables([set_aside, rows.broken])
-        return Checked(pairs.take(pa.array(good)), rows.places.take(good), table, **kinds)
+        return Checked(pairs.take(pa.array(good)), rows.positions.take(good), table, **kinds)
 
     def _check_id(self, faults: _Faults, side: str, ids: pa.Array) -> None:
         length = pc.fill_null(pc.binary_length(ids), 0).to_numpy(zero_copy_only=False)

@@ -1,19 +1,17 @@
-"""Describes the input: resolves the path of the pipeline file to files, formats and columns."""
+"""Finds the input files: resolves the path of the pipeline file to files and their formats."""
 
 from __future__ import annotations
 
-import dataclasses
 import glob
-import json
 import os
 import re
-from typing import Any, Literal
+from typing import Literal
 
 from components.pair_example_gen import files
+from components.pair_example_gen.settings import PairFiles
 from errors import InputError
 
 Format = Literal["csv", "tsv", "parquet", "tfrecord"]
-Column = str | int
 
 _SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
@@ -28,74 +26,6 @@ _SHARD = re.compile(r"-\d+-of-\d+$")
 _GLOB_CHARACTERS = "*?[{"
 _SPEC = re.compile(r"\{(?P<name>SPAN|VERSION|YYYY|MM|DD)(?::(?P<width>\d+))?\}")
 _DIGITS = {"YYYY": "4", "MM": "2", "DD": "2"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """The format and the columns of the input files. Without a score, every pair is positive.
-
-    `quoting` allows quoted fields in CSV and TSV. `auto` allows them in CSV only, because a quotation mark can be part
-    of
-    a word in a TSV file.
-    """
-
-    format: Literal["auto", "csv", "tsv", "parquet", "tfrecord"]
-    left: Column
-    right: Column
-    score: Column | None = None
-    weight: Column | None = None
-    time: Column | None = None
-    quoting: Literal["auto", "double", "none"] = "auto"
-
-    @property
-    def has_header(self) -> bool:
-        """Whether the first line names the columns."""
-        return isinstance(self.left, str)
-
-    @property
-    def columns(self) -> dict[str, Column]:
-        """The column of each role: left, right, and score, weight and time where configured."""
-        roles: dict[str, Column | None] = {
-            "left": self.left, "right": self.right, "score": self.score, "weight": self.weight, "time": self.time
-        }  # fmt: skip
-        return {role: column for role, column in roles.items() if column is not None}
-
-    def delimiter(self, format_: Format) -> str:
-        """Returns the delimiter between fields."""
-        return "," if format_ == "csv" else "\t"
-
-    def is_quoted(self, format_: Format) -> bool:
-        """Returns whether fields may be quoted."""
-        return self.quoting == "double" or (self.quoting == "auto" and format_ == "csv")
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """All settings that affect the result of ingestion."""
-
-    layout: Layout
-    split_by: Literal["pair", "left", "time"]
-    eval_fraction: float
-    max_quarantined_fraction: float
-    duplicates: Literal["keep", "last", "mean", "refuse"]
-    max_id_bytes: int
-    score_min: float | None = None
-    score_max: float | None = None
-
-    @property
-    def sees_pairs_whole(self) -> bool:
-        """Whether all rows of a pair must be read before any of them is written."""
-        return self.duplicates != "keep" or self.split_by == "time"
-
-    def to_json(self) -> str:
-        """Returns JSON for `from_json`. Equal settings give equal text."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> Settings:
-        """Reads the output of `to_json`."""
-        tree: dict[str, Any] = json.loads(text)
-        return cls(**{**tree, "layout": Layout(**tree["layout"])})
 
 
 def split_path(path: str) -> tuple[str, str]:
@@ -179,7 +109,7 @@ def _glob_regex(text: str) -> str:
     return re.escape(text).replace(r"\*", "[^/]*").replace(r"\?", "[^/]").replace(r"\[", "[").replace(r"\]", "]")
 
 
-def format_of(file: str, layout: Layout) -> Format:
+def format_of(file: str, layout: PairFiles) -> Format:
     """Returns the format of a file: the configured one, or the one of its suffix (before .gz).
 
     Raises:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from components.pair_example_gen import files
-from components.pair_example_gen.rows import Places
+from components.pair_example_gen.rows import RowPositions
 from components.pair_example_gen.split import pair_keys
 
 # Keeps a part and its intermediate results well below a gigabyte.
@@ -22,7 +22,7 @@ _MOST_PARTS = 2048
 _EXPANSION = 6  # estimated ratio for gzip and Parquet
 _HASH_MASK = np.uint64(0x7FF)
 
-# The place of a row, for messages. Present only where duplicates are refused.
+# The position of a row, for messages. Present only where duplicates are refused.
 ORIGIN = [("file", pa.int32()), ("line", pa.int64()), ("row_group", pa.int32()), ("row", pa.int64())]
 
 
@@ -32,9 +32,9 @@ def count_parts(sizes: list[tuple[int, bool]], part_bytes: int = PART_BYTES) -> 
     return int(min(max(-(-total // part_bytes), 1), _MOST_PARTS))
 
 
-def with_origin(pairs: pa.Table, number: int, places: Places) -> pa.Table:
+def with_origin(pairs: pa.Table, number: int, positions: RowPositions) -> pa.Table:
     """Returns `pairs` with the columns of ORIGIN for file `number`."""
-    line, group, row = places.as_columns(pairs.num_rows)
+    line, group, row = positions.as_columns(pairs.num_rows)
     columns = [pa.array(np.full(pairs.num_rows, number, np.int32)), line, group.cast(pa.int32()), row]
     for (name, _), column in zip(ORIGIN, columns, strict=True):
         pairs = pairs.append_column(name, column)

@@ -12,10 +12,10 @@ from components.pair_example_gen import chunks, duplicates, entities, files, sha
 from components.pair_example_gen.chunks import Chunk
 from components.pair_example_gen.quarantine import QuarantineWriter
 from components.pair_example_gen.reports import Report
-from components.pair_example_gen.rows import describe_place
+from components.pair_example_gen.rows import describe_position
 from components.pair_example_gen.rules import Checked, RowRules, encode_ids, pairs_schema
+from components.pair_example_gen.settings import IngestSettings
 from components.pair_example_gen.shards import ShardWriter, hashed_split, timed_split
-from components.pair_example_gen.source import Settings
 from errors import InputError
 from trainer.data.examples import entities_file
 
@@ -26,7 +26,7 @@ _Written = tuple[dict[str, int], list[str]]  # number of rows of each split, and
 
 
 @dataclasses.dataclass(frozen=True)
-class Places:
+class IngestPaths:
     """Output directories, and the number of parts of the spilled rows (0 if nothing is spilled)."""
 
     examples: str
@@ -50,29 +50,29 @@ class Places:
 class CutFile:
     """Cuts (number, file) into chunks. Reports the columns of the file, or the reason why it is unreadable."""
 
-    def __init__(self, settings: Settings, places: Places) -> None:
-        self._layout = settings.layout
-        self._places = places
+    def __init__(self, settings: IngestSettings, paths: IngestPaths) -> None:
+        self._settings = settings
+        self._paths = paths
 
     def __call__(self, element: tuple[int, str]) -> Iterator[Chunk]:
         """Yields the chunks of a file, or none if it is unreadable."""
         number, file = element
         report = Report(file=file)
         try:
-            names = chunks.column_names(file, self._layout)
+            names = chunks.column_names(file, self._settings)
             report.columns = list(names) if names is not None else None
-            yield from chunks.cut(number, file, self._layout)
+            yield from chunks.cut(number, file, self._settings)
         except InputError as error:
             report.fault = str(error)
-        report.write(self._places.reports("cut"), f"{number:05d}")
+        report.write(self._paths.reports("cut"), f"{number:05d}")
 
 
 class ReadChunk:
     """Reads a chunk. Bad rows go to the quarantine, good ones to the splits, or to a spill file."""
 
-    def __init__(self, settings: Settings, places: Places) -> None:
+    def __init__(self, settings: IngestSettings, paths: IngestPaths) -> None:
         self._settings = settings
-        self._places = places
+        self._paths = paths
 
     def __call__(self, chunk: Chunk) -> list[str]:
         """Writes the rows and a report. Returns the names of the shards."""
@@ -81,20 +81,20 @@ class ReadChunk:
             self._read(chunk, report)
         except InputError as error:
             report.fault = str(error)
-        report.write(self._places.reports("read"), chunk.name)
+        report.write(self._paths.reports("read"), chunk.name)
         return report.shards
 
     def _read(self, chunk: Chunk, report: Report) -> None:
         rules = RowRules(self._settings)
-        with QuarantineWriter(self._places.quarantine, chunk.name, self._places.work) as quarantine:
-            write = self._spill if self._places.parts else self._write
+        with QuarantineWriter(self._paths.quarantine, chunk.name, self._paths.work) as quarantine:
+            write = self._spill if self._paths.parts else self._write
             report.rows, report.shards = write(chunk, self._checked(chunk, rules, quarantine, report))
         report.reasons = dict(quarantine.reasons)
 
     def _checked(
         self, chunk: Chunk, rules: RowRules, quarantine: QuarantineWriter, report: Report
     ) -> Iterator[Checked]:
-        for rows in chunks.read(chunk, self._settings.layout):
+        for rows in chunks.read(chunk, self._settings):
             checked = rules.check(chunk.file, rows)
             quarantine.write(checked.bad)
             if checked.numbers_as_time:
@@ -104,26 +104,26 @@ class ReadChunk:
             yield checked
 
     def _write(self, chunk: Chunk, blocks: Iterator[Checked]) -> _Written:
-        with ShardWriter(self._places.examples, chunk.name, self._places.work) as writer:
+        with ShardWriter(self._paths.examples, chunk.name, self._paths.work) as writer:
             for block in blocks:
                 pairs = encode_ids(block.pairs)
-                writer.write(pairs, hashed_split(pairs, self._settings.split_by, self._settings.eval_fraction))
+                writer.write(pairs, hashed_split(pairs, self._settings.split.by, self._settings.split.eval_fraction))
         return dict(writer.rows), writer.shards
 
     def _spill(self, chunk: Chunk, blocks: Iterator[Checked]) -> _Written:
         schema, with_origin = spill_schema(self._settings), self._settings.duplicates == "refuse"
         number, count = int(chunk.name.split("-")[0]), 0
-        with spill.SpillWriter(self._places.spilled(chunk.name), schema, self._places.parts) as writer:
+        with spill.SpillWriter(self._paths.spilled(chunk.name), schema, self._paths.parts) as writer:
             for block in blocks:
-                pairs = spill.with_origin(block.pairs, number, block.places) if with_origin else block.pairs
+                pairs = spill.with_origin(block.pairs, number, block.positions) if with_origin else block.pairs
                 writer.write(pairs)
                 count += pairs.num_rows
         return {READ_ROWS: count}, []
 
 
-def spill_schema(settings: Settings) -> pa.Schema:
+def spill_schema(settings: IngestSettings) -> pa.Schema:
     """Returns the columns of spilled rows."""
-    schema = pairs_schema(settings.layout)
+    schema = pairs_schema(settings.columns)
     for name, type_ in spill.ORIGIN if settings.duplicates == "refuse" else ():
         schema = schema.append(pa.field(name, type_))
     return schema
@@ -132,15 +132,15 @@ def spill_schema(settings: Settings) -> pa.Schema:
 class JudgePart:
     """Applies the duplicate policy to a part. Writes it to the splits, or to disk if the cutoff is unknown."""
 
-    def __init__(self, settings: Settings, places: Places, spilled: list[str], files: list[str]) -> None:
+    def __init__(self, settings: IngestSettings, paths: IngestPaths, spilled: list[str], files: list[str]) -> None:
         self._settings = settings
-        self._places = places
+        self._paths = paths
         self._spilled = spilled
         self._files = files
 
     def __call__(self, part: int) -> list[str]:
         """Writes the rows of a part and a report. Returns the names of the shards."""
-        pairs = spill.read_part(self._spilled, part, self._places.parts)
+        pairs = spill.read_part(self._spilled, part, self._paths.parts)
         groups = duplicates.group(pairs)
         report = Report()
         if self._settings.duplicates == "refuse":
@@ -152,66 +152,66 @@ class JudgePart:
             pairs = duplicates.keep_mean(pairs, groups)
         if not report.repeated_pairs:
             report.rows, report.shards = self._write(part, pairs)
-        report.write(self._places.reports("judge"), f"{part:05d}")
+        report.write(self._paths.reports("judge"), f"{part:05d}")
         return report.shards
 
     def _write(self, part: int, pairs: pa.Table) -> _Written:
-        if self._settings.split_by == "time":
+        if self._settings.split.by == "time":
             pairs = duplicates.with_newest_time(pairs, duplicates.group(pairs))
-            with files.writable(self._places.whole(part)) as file, pa.ipc.new_file(file, pairs.schema) as out:
+            with files.writable(self._paths.whole(part)) as file, pa.ipc.new_file(file, pairs.schema) as out:
                 out.write_table(pairs)
             return {READ_ROWS: pairs.num_rows}, []
-        with ShardWriter(self._places.examples, f"{part:05d}", self._places.work) as writer:
+        with ShardWriter(self._paths.examples, f"{part:05d}", self._paths.work) as writer:
             pairs = encode_ids(pairs)
-            writer.write(pairs, hashed_split(pairs, self._settings.split_by, self._settings.eval_fraction))
+            writer.write(pairs, hashed_split(pairs, self._settings.split.by, self._settings.split.eval_fraction))
         return dict(writer.rows), writer.shards
 
     def _describe(self, row: dict[str, object]) -> str:
         file = self._files[int(str(row["file"]))]
         line, group, number = (None if row[key] is None else int(str(row[key])) for key in ("line", "row_group", "row"))
-        return f"{row['left_id']!r}, {row['right_id']!r}: {describe_place(file, line, group, number)}"
+        return f"{row['left_id']!r}, {row['right_id']!r}: {describe_position(file, line, group, number)}"
 
 
 class SplitPart:
     """Writes a part to the splits by time."""
 
-    def __init__(self, places: Places, cutoff: float) -> None:
-        self._places = places
+    def __init__(self, paths: IngestPaths, cutoff: float) -> None:
+        self._paths = paths
         self._cutoff = cutoff
 
     def __call__(self, part: int) -> list[str]:
         """Writes the rows of a part and a report. Returns the names of the shards."""
-        pairs = spill.read_part([self._places.whole(part)], 0, 1)
-        with ShardWriter(self._places.examples, f"{part:05d}", self._places.work) as writer:
+        pairs = spill.read_part([self._paths.whole(part)], 0, 1)
+        with ShardWriter(self._paths.examples, f"{part:05d}", self._paths.work) as writer:
             writer.write(pairs, timed_split(pairs, self._cutoff))
-        Report(rows=dict(writer.rows)).write(self._places.reports("split"), f"{part:05d}")
+        Report(rows=dict(writer.rows)).write(self._paths.reports("split"), f"{part:05d}")
         return writer.shards
 
 
 class MergeIds:
     """Merges the ids of all shards of a side, and writes the table of ids of the examples."""
 
-    def __init__(self, places: Places) -> None:
-        self._places = places
+    def __init__(self, paths: IngestPaths) -> None:
+        self._paths = paths
 
     def __call__(self, element: tuple[str, list[str]]) -> list[str]:
         """Writes the table of a side, and the codes of the ids of each of its shards. Returns the side."""
         side, names = element
-        work = self._places.work
+        work = self._paths.work
         read = ((shard, shards.read_ids(work, side, shard)) for shard in sorted(names))
         merged, rank = entities.merge(read, shards.places_folder(work, side))
         entities.write_column(rank, shards.rank_file(work, side), work)
-        entities.write_table(merged.to_table(), entities_file(self._places.examples, side), work)
+        entities.write_table(merged.to_table(), entities_file(self._paths.examples, side), work)
         return [side]
 
 
 class WriteCodes:
     """Writes the rows of a shard with the codes of the merged tables of ids."""
 
-    def __init__(self, places: Places) -> None:
-        self._places = places
+    def __init__(self, paths: IngestPaths) -> None:
+        self._paths = paths
 
     def __call__(self, shard: str) -> list[str]:
         """Writes one file for each split that has rows."""
-        shards.write_codes(self._places.examples, self._places.work, shard)
+        shards.write_codes(self._paths.examples, self._paths.work, shard)
         return []

@@ -12,7 +12,7 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.pair_example_gen import files
 from components.pair_example_gen.parquet import as_plain, is_id
-from components.pair_example_gen.rows import QUARANTINE, RAW_BYTES, Places, RawRows, quarantined
+from components.pair_example_gen.rows import QUARANTINE, RAW_BYTES, RawRows, RowPositions, quarantined
 from errors import InputError
 
 _BATCH_RECORDS = 8192
@@ -85,21 +85,21 @@ def _rows(
     def raw(rows: np.ndarray) -> pa.Array:
         return pa.array([records[row][:RAW_BYTES] for row in rows.tolist()], pa.binary())
 
-    places = Places(row=np.arange(first, first + len(records)))
+    positions = RowPositions(row=np.arange(first, first + len(records)))
     if decoded is None:
-        broken = quarantined(file, places, ["record is not a tf.Example"], raw(np.arange(1)))
+        broken = quarantined(file, positions, ["record is not a tf.Example"], raw(np.arange(1)))
         nothing = {role: pa.array([], pa.binary()) for role in columns}
-        return RawRows(nothing, Places(row=places.row[:0] if places.row is not None else None), raw, broken)
+        return RawRows(nothing, RowPositions(row=positions.row[:0] if positions.row is not None else None), raw, broken)
     fields, reasons = {}, np.full(len(records), "", object)
     for role, name in columns.items():
         fields[role] = _single_values(role, name, decoded, reasons)
     bad = np.flatnonzero(reasons != "")
     if not len(bad):
-        return RawRows(fields, places, raw, QUARANTINE.empty_table())
+        return RawRows(fields, positions, raw, QUARANTINE.empty_table())
     good = np.flatnonzero(reasons == "")
-    broken = quarantined(file, places.take(bad), reasons[bad].tolist(), raw(bad))
+    broken = quarantined(file, positions.take(bad), reasons[bad].tolist(), raw(bad))
     kept = {role: column.take(pa.array(good)) for role, column in fields.items()}
-    return RawRows(kept, places.take(good), lambda rows: raw(good[rows]), broken)
+    return RawRows(kept, positions.take(good), lambda rows: raw(good[rows]), broken)
 
 
 def _single_values(role: str, name: str, decoded: pa.RecordBatch, reasons: np.ndarray) -> pa.Array:

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from tfx import types
-from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import component_spec, standard_artifacts
+from tfx.dsl.components.base import base_component
+from tfx.types import standard_artifacts
 
+from components.declaration import Component, Input
 from components.pair_statistics.executor import Executor
 
 
-class PairStatisticsGenSpec(types.ComponentSpec):
-    """Parameters, inputs and outputs of PairStatisticsGen."""
-
-    PARAMETERS = {"max_rows": component_spec.ExecutionParameter(type=int)}
-    INPUTS = {"examples": component_spec.ChannelParameter(type=standard_artifacts.Examples)}
-    OUTPUTS = {"statistics": component_spec.ChannelParameter(type=standard_artifacts.ExampleStatistics)}
-
-
-class PairStatisticsGen(base_component.BaseComponent):
+class PairStatisticsGen(Component, base_component.BaseComponent, executor=Executor):
     """Describes every split of `examples`.
 
     Args:
@@ -29,10 +21,7 @@ class PairStatisticsGen(base_component.BaseComponent):
         `distributions/SPLIT`.
     """
 
-    SPEC_CLASS = PairStatisticsGenSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+    OUTPUTS = {"statistics": standard_artifacts.ExampleStatistics}
 
-    def __init__(self, examples: types.BaseChannel, max_rows: int) -> None:
-        """Creates the component."""
-        statistics = types.Channel(type=standard_artifacts.ExampleStatistics)
-        super().__init__(PairStatisticsGenSpec(examples=examples, max_rows=max_rows, statistics=statistics))
+    examples: Input[standard_artifacts.Examples]
+    max_rows: int

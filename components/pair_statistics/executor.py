@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import tensorflow as tf
-from tfx import types
-from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
+from components.execution import ExecutionArguments, ExecutorBase
 from components.pair_example_gen import files
 from components.pair_example_gen.executor import ROWS_PROPERTY
 from components.pair_statistics import distribution
@@ -21,23 +19,17 @@ SAMPLED_PROPERTY = "sampled_fraction"
 STATISTICS_FILE = "FeatureStats.pb"
 
 
-class Executor(base_executor.BaseExecutor):
+class Executor(ExecutorBase):
     """Executor of PairStatisticsGen. See there for inputs and outputs."""
 
-    def Do(  # noqa: N802 - TFX's name
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def execute(self, execution: ExecutionArguments) -> None:
         """Writes TFDV's statistics of every split, and the exact distributions in `distributions/SPLIT`."""
-        examples = artifact_utils.get_single_instance(input_dict["examples"])
-        statistics = artifact_utils.get_single_instance(output_dict["statistics"])
+        examples, statistics = execution.input("examples"), execution.output("statistics")
         splits = artifact_utils.decode_split_names(examples.split_names)
         statistics.split_names = examples.split_names
         statistics.span = examples.span
         rows = sum(examples.get_int_custom_property(ROWS_PROPERTY.format(split)) for split in splits)
-        fraction = min(1.0, exec_properties["max_rows"] / max(rows, 1))
+        fraction = min(1.0, execution.parameters["max_rows"] / max(rows, 1))
         statistics.set_float_custom_property(SAMPLED_PROPERTY, fraction)
         columns = Examples(examples.uri)
         for split in splits:

@@ -1,1 +1,1 @@
-"""TFX's Transform, reading whole batches of pairs."""
+"""TFX's Transform, with a reader of whole batches."""

@@ -1,4 +1,4 @@
-"""PairTransform: vocabularies and score statistics, learned from whole batches."""
+"""PairTransform: learns vocabularies and score statistics from whole batches."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from components.pair_transform.executor import Executor
 
 
 class PairTransform(Transform):
-    """TFX's Transform with an executor that learns the transform graph and writes nothing else.
+    """TFX's Transform with an executor that writes only the transform graph.
 
-    Statistics describe the raw data already, and training encodes the examples itself, which costs less than writing
-    them and reading them back. The next run has other examples, so analyses are not kept for it.
+    PairStatisticsGen already describes the raw data. The Trainer encodes the examples itself, which costs less than
+    writing and reading transformed examples. The next run has other examples, so no analysis is cached.
 
     Args:
-      examples: a channel of `Examples`. The split `train` is analyzed.
-      schema: a channel of `Schema` of the raw features.
-      preprocessing_fn: the import path of a function of raw features and `custom_config`.
-      custom_config: what the function is called with. It must be JSON.
+      examples: `Examples`. The split `train` is analyzed.
+      schema: `Schema` of the raw features.
+      preprocessing_fn: import path of a function of raw features and `custom_config`.
+      custom_config: JSON value that the function gets.
+
+    Outputs:
+      transform_graph: `TransformGraph` with vocabularies and score statistics.
     """
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)

@@ -1,11 +1,10 @@
-"""What the Transform node runs: TensorFlow Transform's analysis of scores, and of ids that ingestion counted."""
+"""The executor of PairTransform: TensorFlow Transform's analysis of scores, and of ids that ingestion counted."""
 
 from __future__ import annotations
 
 import functools
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -14,13 +13,13 @@ import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from tensorflow_metadata.proto.v0 import schema_pb2
-from tfx import types
 from tfx.components.util import udf_utils
 from tfx.dsl.components.base import base_beam_executor
-from tfx.types import artifact_utils, standard_component_specs
+from tfx.types import standard_component_specs
 from tfx.utils import io_utils, json_utils
 from tfx_bsl.tfxio import tf_example_record
 
+from components.execution import ExecutionArguments, ExecutorBase
 from components.pair_transform import vocabulary
 from trainer import features
 from trainer.data.examples import TRAIN, Examples
@@ -28,36 +27,31 @@ from trainer.data.examples import TRAIN, Examples
 PreprocessingFn = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
 
 
-class Executor(base_beam_executor.BaseBeamExecutor):
+class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
     """Analyzes the train split and writes the transform graph."""
 
-    def Do(  # noqa: N802 - TFX's name
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        """Writes what TFX's executor writes: the graph, its vocabularies, and the metadata of raw and transformed data.
-
-        Args:
-          input_dict: `examples`, of which the split `train` is analyzed, and `schema`.
-          output_dict: `transform_graph`.
-          exec_properties: `preprocessing_fn`, the path of a function, and `custom_config`, JSON that it is called with.
-        """
-        self._log_startup(input_dict, output_dict, exec_properties)
-        examples = artifact_utils.get_single_uri(input_dict[standard_component_specs.EXAMPLES_KEY])
-        schema = artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY])
-        function = udf_utils.get_fn(exec_properties, standard_component_specs.PREPROCESSING_FN_KEY)
-        config = json_utils.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
+    def execute(self, execution: ExecutionArguments) -> None:
+        """Writes the graph, its vocabularies, and the metadata of raw and transformed data, as TFX's executor does."""
+        examples = execution.input(standard_component_specs.EXAMPLES_KEY).uri
+        schema = execution.input(standard_component_specs.SCHEMA_KEY).uri
+        function = udf_utils.get_fn(execution.parameters, standard_component_specs.PREPROCESSING_FN_KEY)
+        config = json_utils.loads(execution.parameters[standard_component_specs.CUSTOM_CONFIG_KEY])
         self.analyze(
             examples,
             io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(schema)),
             functools.partial(function, custom_config=config),
-            artifact_utils.get_single_uri(output_dict[standard_component_specs.TRANSFORM_GRAPH_KEY]),
+            execution.output(standard_component_specs.TRANSFORM_GRAPH_KEY).uri,
         )
 
     def analyze(self, examples: str, schema: schema_pb2.Schema, function: PreprocessingFn, output: str) -> None:
-        """Writes to the directory `output` what `function` learns from the train split of the artifact `examples`."""
+        """Writes the transform graph of examples.
+
+        Args:
+          examples: URI of the `Examples`.
+          schema: schema of the raw features.
+          function: preprocessing function, from raw to transformed features.
+          output: directory of the `TransformGraph`.
+        """
         vocabulary.take_from(examples)
         rows = tf_example_record.TFExampleRecord("", schema=schema)
         columns = tft.get_analyze_input_columns(function, rows.TensorAdapter().OriginalTypeSpecs())

@@ -68,7 +68,8 @@ def _added(tables: list[Entities]) -> tuple[pa.Array, np.ndarray]:
 def take_from(examples: str) -> None:
     """Makes all later vocabularies of this process from the tables of ids of `examples`, the URI of an artifact.
 
-    TensorFlow Transform looks first for steps that are registered for TensorFlow 2, and its own are registered for any.
+    TensorFlow Transform prefers steps that are registered for TensorFlow 2. Its own steps are registered for any
+    version.
     """
     steps: dict[Any, type[_Step]] = {
         analyzer_nodes.VocabularyAccumulate: type("Accumulate", (Accumulate,), {"examples": examples}),
@@ -82,7 +83,12 @@ def take_from(examples: str) -> None:
 
 
 class _Step(beam.PTransform):
-    """A step of a vocabulary as TensorFlow Transform makes it; `operation` says how."""
+    """A step of a vocabulary, with the constructor that TensorFlow Transform calls.
+
+    Args:
+      operation: analyzer node with the settings of the vocabulary.
+      extra_args: arguments of the pipeline, such as `base_temp_dir`.
+    """
 
     def __init__(self, operation: Any, extra_args: Any) -> None:
         super().__init__()
@@ -119,7 +125,7 @@ class Merge(_Step):
 
 
 class Prune(_Step):
-    """The tokens that are frequent enough, or the most frequent of them."""
+    """Keeps the tokens that are frequent enough, and at most `top_k` of them."""
 
     def expand(self, inputs: tuple[beam.PCollection, ...]) -> beam.PCollection:
         """One PCollection of a vocabulary to another."""
@@ -129,7 +135,7 @@ class Prune(_Step):
 
 
 class Count(_Step):
-    """The size of a vocabulary; an empty one is written with a token that stands for none."""
+    """Counts the tokens of a vocabulary. An empty vocabulary has one placeholder token."""
 
     def expand(self, inputs: tuple[beam.PCollection, ...]) -> beam.PCollection:
         """One PCollection of a vocabulary to one of its size."""
@@ -140,7 +146,7 @@ class Count(_Step):
 
 
 class OrderAndWrite(_Step):
-    """The vocabulary's file."""
+    """Writes the vocabulary file."""
 
     def expand(self, inputs: tuple[beam.PCollection, ...]) -> tuple[beam.PCollection]:
         """One PCollection of a vocabulary to one of the path of its file."""

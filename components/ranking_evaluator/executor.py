@@ -9,14 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 from tfx import types
-from tfx.dsl.components.base import base_executor
-from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components import coded_pairs
 from components.evaluator import slices
+from components.evaluator.evaluation import WORST_FILE
 from components.evaluator.figures import LAST_BLESSED, POPULARITY
-from components.evaluator.verdict import WORST_FILE
+from components.execution import ExecutionArguments, ExecutorBase
 from components.ranking_evaluator.figures_file import write_figures
 from components.ranking_evaluator.measure import measure
 from components.ranking_evaluator.settings import RankingSettings
@@ -27,30 +26,25 @@ from trainer.export.tables import Tables, read_tables
 _WORST = 100
 
 
-class Executor(base_executor.BaseExecutor):
+class Executor(ExecutorBase):
     """Executor of RankingEvaluator. See there for inputs and outputs."""
 
-    def Do(  # noqa: N802 - TFX's name
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def execute(self, execution: ExecutionArguments) -> None:
         """Writes `ranking.json`: the metrics of the candidate, of popularity, and of any last blessed model."""
-        settings = RankingSettings.model_validate_json(exec_properties["settings"])
-        pairs = coded_pairs.read(artifact_utils.get_single_uri(input_dict["examples"]))
-        tables = _tables(input_dict["model"])
+        settings = execution.settings(RankingSettings)
+        pairs = coded_pairs.read(execution.input("examples").uri)
+        tables = _tables(execution.input("model"))
         task = Task.of(pairs, tables.center, settings.candidates)
         candidate = of_tables(tables, pairs, task)
         others = {POPULARITY: of_popularity(pairs, task)}
-        if input_dict.get("baseline_model"):
-            others[LAST_BLESSED] = of_tables(_tables(input_dict["baseline_model"]), pairs, task)
+        if last := execution.optional_input("baseline_model"):
+            others[LAST_BLESSED] = of_tables(_tables(last), pairs, task)
         counts = pairs.counts("left")
         cuts = slices.Cuts.of(counts)
         masks = slices.popularity(slices.LEFT, counts[task.left], cuts)
         masks = {name: mask for name, mask in masks.items() if name in settings.slices}
         figures = measure(settings.metrics, candidate, others, task, masks)
-        evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
+        evaluation = execution.output("evaluation").uri
         write_figures(figures, _facts(task, candidate, cuts), evaluation)
         if pairs.eval.score is None:
             # For pairs with a score, the Evaluator writes the worst pairs.
@@ -58,8 +52,8 @@ class Executor(base_executor.BaseExecutor):
             pa.parquet.write_table(lowest(candidate, shift, task, pairs, _WORST), os.path.join(evaluation, WORST_FILE))
 
 
-def _tables(models: list[types.Artifact]) -> Tables:
-    return read_tables(path_utils.serving_model_path(artifact_utils.get_single_uri(models)))
+def _tables(model: types.Artifact) -> Tables:
+    return read_tables(path_utils.serving_model_path(model.uri))
 
 
 def _facts(task: Task, candidate: Ranker, cuts: slices.Cuts) -> dict[str, Any]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from components.pair_example_gen.source import Layout
+from components.pair_example_gen.settings import PairFiles
 from sections import Section
 
 
-class Candidates(Section):
+class Candidates(PairFiles):
     """A file of candidate pairs: the right entities to rank for each left one. `fingerprint` changes with the file."""
 
-    path: str
-    layout: Layout
     fingerprint: str
 
 

@@ -101,8 +101,8 @@ def of_popularity(pairs: CodedPairs, task: Task) -> Ranker:
 def _read(candidates: Candidates, pairs: CodedPairs) -> Lists:
     """Reads the candidates of each left id. Skips ids without any pair, because no model can rank them."""
     owners, rows = [], []
-    for chunk in chunks.cut(0, candidates.path, candidates.layout):
-        for raw in chunks.read(chunk, candidates.layout):
+    for chunk in chunks.cut(0, candidates.path, candidates):
+        for raw in chunks.read(chunk, candidates):
             left, right = _places(raw.columns["left"], pairs.left_ids), _places(raw.columns["right"], pairs.right_ids)
             both = (left >= 0) & (right >= 0)
             owners.append(left[both])

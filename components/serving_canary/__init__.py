@@ -1,1 +1,1 @@
-"""ServingCanary: a candidate is served and asked before it is published."""
+"""ServingCanary: serves and tests a candidate before it is published."""

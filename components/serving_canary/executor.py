@@ -1,22 +1,20 @@
-"""Serves the candidate, asks it, and blesses it or refuses it."""
+"""Serves the candidate, tests it, and blesses or refuses it."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import os
-from typing import Any
 
 import pyarrow as pa
 import tensorflow as tf
 from tfx import types
 from tfx.components.util import model_utils
-from tfx.dsl.components.base import base_executor
-from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components.execution import ExecutionArguments, ExecutorBase
 from components.serving_canary import probe
-from components.serving_canary.probe import Finding, Latency, Rows
+from components.serving_canary.probe import Finding, Latency, ProbePairs
 from components.serving_canary.server import ServerFailed, serving, serving_binary
 from components.serving_canary.settings import CanarySettings
 from errors import ModelRefused
@@ -27,58 +25,55 @@ REPORT_FILE = "canary.json"
 BLESSED_PROPERTY = "blessed"
 
 
-class Executor(base_executor.BaseExecutor):
+class Executor(ExecutorBase):
     """Executor of ServingCanary."""
 
-    def Do(  # noqa: N802 - TFX's name
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        """Blesses the model, or leaves it unblessed where the Evaluator did.
+    def execute(self, execution: ExecutionArguments) -> None:
+        """Blesses the model if it passes the tests. Leaves a model unblessed that the Evaluator did not bless.
 
         Raises:
-          ModelRefused: it was served and something is wrong, or there was nothing to ask it with.
+          ModelRefused: the model failed a test, or the eval split has no rows to test it with.
         """
-        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
-        if not model_utils.is_model_blessed(artifact_utils.get_single_instance(input_dict["model_blessing"])):
+        blessing, model = execution.output("blessing"), execution.input("model")
+        if not model_utils.is_model_blessed(execution.input("model_blessing")):
             _bless(blessing, 0)
             return
-        settings = CanarySettings.model_validate_json(exec_properties["settings"])
-        examples = artifact_utils.get_single_instance(input_dict["examples"])
-        model = artifact_utils.get_single_instance(input_dict["model"])
+        settings = execution.settings(CanarySettings)
         path = path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
-        findings, latency = _try(path, eval_rows(examples.uri, settings.rows), settings)
+        findings, latency = _test(path, eval_pairs(execution.input("examples").uri, settings.rows), settings)
         _judge(findings, latency, settings)
         _write(blessing.uri, findings, latency)
         _bless(blessing, 1)
 
 
-def eval_rows(examples: str, count: int) -> Rows:
-    """The first `count` pairs of the eval split.
+def eval_pairs(examples: str, count: int) -> ProbePairs:
+    """Returns the first `count` pairs of the eval split.
+
+    Args:
+      examples: URI of the `Examples`.
+      count: maximum number of pairs.
 
     Raises:
-      ModelRefused: it holds none.
+      ModelRefused: the split has no rows.
     """
     columns = Examples(examples)
     rows = next((block.take(slice(count)) for block in columns.blocks(EVAL)), None)
     if rows is None or not len(rows):
-        raise ModelRefused(f"the serving canary has nothing to ask with: {examples} holds no eval rows")
+        raise ModelRefused(f"the serving canary has no pairs to send: the split eval of {examples} has no rows")
     left, right = columns.left.ids.take(pa.array(rows.left)), columns.right.ids.take(pa.array(rows.right))
-    return Rows(left.to_pylist(), right.to_pylist())
+    return ProbePairs(left.to_pylist(), right.to_pylist())
 
 
-def _try(path: str, rows: Rows, settings: CanarySettings) -> tuple[list[Finding], Latency | None]:
-    """Everything that was tried, and the latency where all went well."""
+def _test(path: str, pairs: ProbePairs, settings: CanarySettings) -> tuple[list[Finding], Latency | None]:
+    """Returns the result of each test, and the latency if all passed."""
     expected = probe.trained(path)
     try:
         with serving(path, settings.start_seconds) as server:
-            findings = list(probe.check_signatures(server, server.signatures() or {}, expected, rows))
+            findings = list(probe.check_signatures(server, server.signatures() or {}, expected, pairs))
             if findings:
-                findings.append(probe.check_tables(read_tables(path), expected, rows))
+                findings.append(probe.check_tables(read_tables(path), expected, pairs))
             faulty = any(finding.fault for finding in findings) or not findings
-            return findings, None if faulty else probe.time_requests(server, rows)
+            return findings, None if faulty else probe.time_requests(server, pairs)
     except (ServerFailed, OSError) as error:
         return [Finding("start", str(error))], None
 
@@ -90,8 +85,10 @@ def _judge(findings: list[Finding], latency: Latency | None, settings: CanarySet
     if latency is not None and settings.max_p99_ms is not None and latency.p99 > settings.max_p99_ms:
         faults = [f"  p99 of {latency.requests} requests is {latency.p99:.2f} ms, above {settings.max_p99_ms:g}"]
     if faults:
-        lines = [f"the serving canary refuses the model, served by {os.path.basename(serving_binary())}:", *faults]
-        raise ModelRefused("\n".join([*lines, "It was not published; the canary's section is publish.canary."]))
+        lines = [f"the serving canary refuses the model, which {os.path.basename(serving_binary())} serves:", *faults]
+        raise ModelRefused(
+            "\n".join([*lines, "The model was not published. The settings of the canary are in publish.canary."])
+        )
 
 
 def _write(uri: str, findings: list[Finding], latency: Latency | None) -> None:

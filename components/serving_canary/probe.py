@@ -1,4 +1,4 @@
-"""What a canary asks of a served model, and how it judges the answers."""
+"""The requests of the canary, and the checks of the replies."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from components.serving_canary.server import Server, ServerFailed
 from trainer import features
 from trainer.export.tables import Tables
 
-Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
+Predict = Callable[[str, dict[str, Any]], dict[str, Any]]
 
-# Of the answer of the same operations on the same numbers; relative beyond 1, where float32 has no more digits.
+# The same operations run on the same numbers. The tolerance is relative for values above 1, where float32 has fewer
+# decimal places.
 TOLERANCE = 1e-5
 _K = 10
 _TIMED_REQUESTS = 200
@@ -25,22 +26,32 @@ _INTERNAL = "__saved_model_init_op"
 
 
 @dataclasses.dataclass(frozen=True)
-class Rows:
-    """Pairs of the eval split."""
+class ProbePairs:
+    """Ids of pairs to send.
+
+    Attributes:
+      left: left id of each pair.
+      right: right id of each pair.
+    """
 
     left: list[bytes]
     right: list[bytes]
 
     @property
-    def unknown(self) -> Rows:
-        """As many pairs of ids that no training has seen: no UTF-8, with a zero byte."""
+    def unknown(self) -> ProbePairs:
+        """The same number of pairs with ids that are in no training data: invalid UTF-8 with a zero byte."""
         ids = [b"\xff\x00 never seen %d" % i for i in range(len(self.left))]
-        return Rows(ids, ids)
+        return ProbePairs(ids, ids)
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One thing that was tried; `fault` says what is wrong, if anything is."""
+    """The result of one test.
+
+    Attributes:
+      what: signature and kind of ids.
+      fault: why the test failed, or None if it passed.
+    """
 
     what: str
     fault: str | None = None
@@ -48,67 +59,92 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Latency:
-    """Milliseconds of a single request, of those that were timed."""
+    """Latency of single requests.
+
+    Attributes:
+      p50: median in milliseconds.
+      p99: 99th percentile in milliseconds.
+      requests: number of timed requests.
+    """
 
     p50: float
     p99: float
     requests: int
 
 
-def trained(model: str) -> Ask:
-    """The answers of the SavedModel `model` in this process."""
+def trained(model: str) -> Predict:
+    """Loads the SavedModel `model`, and returns a function from signature and inputs to outputs."""
     loaded = tf.saved_model.load(model)
 
-    def ask(signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    def predict(signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
         tensors = {name: tf.constant(value, _type(name)) for name, value in inputs.items()}
         return {name: value.numpy() for name, value in loaded.signatures[signature](**tensors).items()}
 
-    return ask
+    return predict
 
 
 def _type(name: str) -> tf.DType:
     return tf.int32 if name == "k" else tf.string
 
 
-def check_signatures(server: Server, signatures: dict[str, Any], expected: Ask, rows: Rows) -> Iterator[Finding]:
-    """Asks every signature with `rows`, then with unknown ids; every answer must be that of `expected`."""
+def check_signatures(
+    server: Server, signatures: dict[str, Any], expected: Predict, pairs: ProbePairs
+) -> Iterator[Finding]:
+    """Calls each signature with known and with unknown ids, and compares the replies.
+
+    Args:
+      server: server of the model.
+      signatures: signature definitions by name, as the server reports them.
+      expected: returns the expected outputs of a signature.
+      pairs: known ids to send.
+
+    Yields:
+      One finding for each signature and kind of ids.
+    """
     for name in sorted(set(signatures) - {_INTERNAL}):
-        for kind, asked in ((f"{len(rows.left)} eval rows", rows), ("unknown ids", rows.unknown)):
-            inputs, unheard = _inputs(signatures[name]["inputs"], asked)
+        for kind, sent in ((f"{len(pairs.left)} eval rows", pairs), ("unknown ids", pairs.unknown)):
+            inputs, missing = _inputs(signatures[name]["inputs"], sent)
             what = f"{name}, {kind}"
-            if unheard:
-                yield Finding(what, f"it takes {', '.join(unheard)}, which the canary cannot give")
+            if missing:
+                yield Finding(what, f"the canary has no value for the inputs {', '.join(missing)}")
                 continue
             try:
-                answer = server.predict(name, inputs)
+                reply = server.predict(name, inputs)
             except (ServerFailed, OSError) as error:
                 yield Finding(what, str(error))
                 continue
-            yield Finding(what, _difference(answer, expected(name, inputs)))
+            yield Finding(what, _difference(reply, expected(name, inputs)))
 
 
-def check_tables(tables: Tables, expected: Ask, rows: Rows) -> Finding:
-    """Compares the scores that the Evaluator read from the model's tables with those of its signature `score`."""
-    left, right = (pa.array(ids, pa.binary()) for ids in (rows.left, rows.right))
+def check_tables(tables: Tables, expected: Predict, pairs: ProbePairs) -> Finding:
+    """Compares the scores that the Evaluator computes from the model's tables with those of its signature `score`.
+
+    Args:
+      tables: the model's tables.
+      expected: returns the outputs of the model.
+      pairs: pairs to score.
+    """
+    left, right = (pa.array(ids, pa.binary()) for ids in (pairs.left, pairs.right))
     each = np.arange(len(left))
     scores, known = tables.scores(left, right, each, each)
-    told = {"score": scores, "known": known}
-    answer = expected("score", {features.LEFT_ID: rows.left, features.RIGHT_ID: rows.right})
-    right_answer = {"score": answer["score"], "known": answer["left_known"] & answer["right_known"]}
-    return Finding(f"evaluated scores, {len(left)} eval rows", _difference(told, right_answer))
+    reply = expected("score", {features.LEFT_ID: pairs.left, features.RIGHT_ID: pairs.right})
+    of_signature = {"score": reply["score"], "known": reply["left_known"] & reply["right_known"]}
+    return Finding(
+        f"evaluated scores, {len(left)} eval rows", _difference({"score": scores, "known": known}, of_signature)
+    )
 
 
-def _inputs(wanted: dict[str, Any], rows: Rows) -> tuple[dict[str, Any], list[str]]:
-    """Values by name for the inputs that a signature wants, and the names of those for which there is none."""
+def _inputs(defined: dict[str, Any], pairs: ProbePairs) -> tuple[dict[str, Any], list[str]]:
+    """Returns the values of the inputs of a signature, and the names of inputs without a value."""
     known = {
-        features.LEFT_ID: rows.left,
-        features.RIGHT_ID: rows.right,
-        "examples": [_example(left, right) for left, right in zip(rows.left, rows.right, strict=True)],
+        features.LEFT_ID: pairs.left,
+        features.RIGHT_ID: pairs.right,
+        "examples": [_example(left, right) for left, right in zip(pairs.left, pairs.right, strict=True)],
         "k": _K,
-        "exclude": rows.left[:1],
+        "exclude": pairs.left[:1],
         "candidates": [],
     }
-    return {name: known[name] for name in wanted if name in known}, sorted(set(wanted) - set(known))
+    return {name: known[name] for name in defined if name in known}, sorted(set(defined) - set(known))
 
 
 def _example(left: bytes, right: bytes) -> bytes:
@@ -119,42 +155,50 @@ def _example(left: bytes, right: bytes) -> bytes:
     return serialized
 
 
-def _difference(answer: dict[str, Any], expected: dict[str, Any]) -> str | None:
-    """What is wrong with an answer. Ids are compared by number only: near-equal scores may trade places."""
-    if "" in answer and len(expected) == 1:
-        answer = {next(iter(expected)): answer[""]}
-    if set(answer) != set(expected):
-        return f"it answers {sorted(answer)}, and the trained model {sorted(expected)}"
+def _difference(reply: dict[str, Any], expected: dict[str, Any]) -> str | None:
+    """Returns why a reply is wrong, or None.
+
+    Ids are compared by number only, because near-equal scores can change places.
+    """
+    if "" in reply and len(expected) == 1:
+        reply = {next(iter(expected)): reply[""]}
+    if set(reply) != set(expected):
+        return f"the outputs are {sorted(reply)}, but those of the trained model are {sorted(expected)}"
     for name, values in expected.items():
-        told = np.array(answer[name], dtype=object if values.dtype == object else values.dtype)
-        # Without rows or columns JSON tells no inner dimensions; objects of base64 are one id each.
-        if values.size and told.shape[: values.ndim] != values.shape:
-            return f"{name} has shape {list(told.shape)}, and the trained model's has {list(values.shape)}"
-        if values.dtype == bool and (told != values).any():
-            return f"{name} differs from the trained model's"
+        replied = np.array(reply[name], dtype=object if values.dtype == object else values.dtype)
+        # JSON has no inner dimensions for an array without rows or columns. An object with base64 is one id.
+        if values.size and replied.shape[: values.ndim] != values.shape:
+            return f"{name} has shape {list(replied.shape)}, but that of the trained model has {list(values.shape)}"
+        if values.dtype == bool and (replied != values).any():
+            return f"{name} differs from that of the trained model"
         if values.dtype.kind == "f" and values.size:
-            fault = _off(name, told, values)
+            fault = _inexact(name, replied, values)
             if fault:
                 return fault
     return None
 
 
-def _off(name: str, told: np.ndarray[Any, Any], values: np.ndarray[Any, Any]) -> str | None:
-    if not np.isfinite(told).all():
+def _inexact(name: str, replied: np.ndarray[Any, Any], values: np.ndarray[Any, Any]) -> str | None:
+    if not np.isfinite(replied).all():
         return f"{name} is not a finite number"
-    error = np.abs(told - values) / np.maximum(1.0, np.abs(values))
+    error = np.abs(replied - values) / np.maximum(1.0, np.abs(values))
     worst = np.unravel_index(int(error.argmax()), error.shape)
     if error[worst] <= TOLERANCE:
         return None
-    found, right = (f"{array[worst]:.7g}" for array in (told, values))
-    return f"{name} is {found}, not {right} as the trained model's: off by more than {TOLERANCE:g}"
+    found, right = (f"{array[worst]:.7g}" for array in (replied, values))
+    return f"{name} is {found}, but {right} in the trained model: off by more than {TOLERANCE:g}"
 
 
-def time_requests(server: Server, rows: Rows) -> Latency:
-    """Latency of one pair scored, and one top-10, in turns: what a client waits for."""
+def time_requests(server: Server, pairs: ProbePairs) -> Latency:
+    """Measures the latency of single requests. Alternates between scoring a pair and ranking the top 10.
+
+    Args:
+      server: server of the model.
+      pairs: known ids to send.
+    """
     seconds = []
     for i in range(_TIMED_REQUESTS):
-        left, right = rows.left[i % len(rows.left)], rows.right[i % len(rows.right)]
+        left, right = pairs.left[i % len(pairs.left)], pairs.right[i % len(pairs.right)]
         ranking = i % 2
         inputs: dict[str, Any] = {features.LEFT_ID: [left]}
         inputs |= {"k": _K} if ranking else {features.RIGHT_ID: [right]}

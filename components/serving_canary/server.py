@@ -1,4 +1,4 @@
-"""A serving binary in a process of its own, asked over REST."""
+"""Runs a serving binary in its own process, and calls it over REST."""
 
 from __future__ import annotations
 
@@ -25,38 +25,47 @@ _LAST_WORDS = 2000
 
 
 class ServerFailed(Exception):
-    """The server did not start, or refused a request; says in its own words why."""
+    """The server did not start, or it refused a request. The message is that of the server."""
 
 
 def serving_binary() -> str:
-    """TensorFlow Serving where it is on PATH, else Kindred's own server, which is installed beside this Python."""
+    """Returns TensorFlow Serving if it is on PATH, else Kindred's model server, installed next to this Python."""
     return shutil.which("tensorflow_model_server") or str(Path(sys.executable).with_name(_OWN_BINARY))
 
 
 class Server:
-    """A server that is up, and serves one model."""
+    """A REST client of a running server of one model.
+
+    Args:
+      port: port of the REST API on this machine.
+    """
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
     def predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
-        """The outputs of a signature by name, columns.
+        """Returns the outputs of a signature by name. A single output has the name "".
+
+        Args:
+          signature: name of the signature.
+          inputs: columns by name of the input. Ids are bytes.
 
         Raises:
-          ServerFailed: the answer is not 200.
+          ServerFailed: the status is not 200.
+          OSError: the connection failed.
         """
         body = json.dumps({"signature_name": signature, "inputs": {k: _encoded(v) for k, v in inputs.items()}})
-        status, content = self._ask("POST", f"/v1/models/{NAME}:predict", body.encode())
+        status, content = self._request("POST", f"/v1/models/{NAME}:predict", body.encode())
         if status != 200:
             raise ServerFailed(f"status {status}: {content.get('error', content)}")
         found: dict[str, Any] = content["outputs"] if isinstance(content["outputs"], dict) else {"": content["outputs"]}
         return found
 
     def signatures(self) -> dict[str, Any] | None:
-        """The signatures of the model; None while it does not serve."""
+        """Returns the signature definitions by name, or None while the model is not served."""
         try:
-            status, content = self._ask("GET", f"/v1/models/{NAME}/metadata", None)
+            status, content = self._request("GET", f"/v1/models/{NAME}/metadata", None)
         except OSError:
             return None
         if status != 200:
@@ -65,9 +74,9 @@ class Server:
         return found
 
     def failure(self) -> str | None:
-        """Why the server has given the model up; None while it has not."""
+        """Returns why the server stopped loading the model, or None if it did not stop."""
         try:
-            _, content = self._ask("GET", f"/v1/models/{NAME}", None)
+            _, content = self._request("GET", f"/v1/models/{NAME}", None)
         except OSError:
             return None
         ended = [version for version in content.get("model_version_status", []) if version["state"] == "END"]
@@ -77,33 +86,33 @@ class Server:
         """Closes the connection."""
         self._connection.close()
 
-    def _ask(self, method: str, path: str, body: bytes | None) -> tuple[int, Any]:
+    def _request(self, method: str, path: str, body: bytes | None) -> tuple[int, Any]:
         try:
             self._connection.request(method, path, body)
-            answer = self._connection.getresponse()
-            return answer.status, json.loads(answer.read())
+            reply = self._connection.getresponse()
+            return reply.status, json.loads(reply.read())
         except (http.client.HTTPException, OSError) as error:
             self._connection.close()
             raise OSError(str(error)) from None
 
 
 def _encoded(value: Any) -> Any:
-    """Ids as base64: they are bytes, and not always text."""
+    """Encodes ids as base64, because ids are bytes and not always text."""
     if isinstance(value, list):
         return [_encoded(item) for item in value]
     return {"b64": base64.b64encode(value).decode("ascii")} if isinstance(value, bytes) else value
 
 
 class _Process:
-    """The binary, started on a folder that has no version of the model yet: it looks for one until there is one.
+    """A process of the serving binary. It polls an empty model directory until `give` adds a model.
 
     Raises:
-      ServerFailed: there is no such program.
+      ServerFailed: the binary does not exist or is not executable.
     """
 
     def __init__(self) -> None:
         if shutil.which(serving_binary()) is None:
-            raise ServerFailed(f"{serving_binary()} is not there, or cannot be run")
+            raise ServerFailed(f"{serving_binary()} does not exist or is not executable")
         self.model: str | None = None
         self._folder = tempfile.mkdtemp(prefix="kindred-canary-")
         self._versions = os.path.join(self._folder, "versions")
@@ -118,16 +127,16 @@ class _Process:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs."""
+        """The exit code, or None while the process runs."""
         return self._process.poll()
 
     @property
     def last_words(self) -> str:
-        """The end of what it said."""
+        """The end of the log."""
         return Path(self._folder, "log").read_bytes()[-_LAST_WORDS:].decode(errors="replace").strip()
 
     def give(self, model: str) -> None:
-        """Makes `model` the version that it finds: a link to a local one, a copy of a remote one, whole at once."""
+        """Adds `model` to the model directory with one rename: as a link if it is local, as a copy if it is remote."""
         self.model = model
         staged = os.path.join(self._folder, "staged")
         if "://" in model:
@@ -137,23 +146,23 @@ class _Process:
         os.rename(staged, os.path.join(self._versions, "1"))
 
     def stop(self) -> None:
-        """Ends it at once, as nobody else asks it anything, and removes what it was given."""
+        """Kills the process, which has no other clients, and removes its directory."""
         self._process.kill()
         self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-# Started before somebody asked for it, and not yet taken.
+# A process that `started_ahead` started and `serving` has not used yet.
 _ahead: list[_Process] = []
 
 
 @contextlib.contextmanager
 def started_ahead() -> Iterator[Callable[[str], None]]:
-    """Starts a server now, for the next `serving` of this process: it starts for seconds while others compute.
+    """Starts a server now for the next call of `serving` in this process, because a start takes seconds.
 
-    Who learns which model that will be hands it to the function that this gives, and it is loaded in the meantime too.
-    One is enough. None is started where it would outlive a killed run, nor where it cannot start: then `serving` does,
-    and says what is wrong.
+    Pass the model path to the yielded callback once it is known, so that the server loads the model early. Starts
+    nothing if the server could outlive a killed run, or cannot start. In that case, `serving` starts it and reports
+    errors.
     """
     with contextlib.suppress(ServerFailed, OSError):
         if _tie() and not _ahead:
@@ -170,13 +179,17 @@ def _give_ahead(model: str) -> None:
         return
     try:
         _ahead[0].give(model)
-    except OSError:  # `serving` meets it again, in the canary, which says so
+    except OSError:  # `serving` meets the same error in the canary and reports it.
         _ahead.pop().stop()
 
 
 @contextlib.contextmanager
 def serving(model: str, start_seconds: float) -> Iterator[Server]:
-    """A server of the SavedModel `model`, once it serves it.
+    """Serves the SavedModel `model`, and yields a client when the model is available.
+
+    Args:
+      model: directory of the SavedModel, a path or a URL.
+      start_seconds: maximum time until the model is available.
 
     Raises:
       ServerFailed: the binary ended, or the model did not become available in time.
@@ -194,7 +207,7 @@ def serving(model: str, start_seconds: float) -> Iterator[Server]:
 
 
 def _taken(model: str) -> _Process | None:
-    """The server that was started ahead, if it runs still and has no other model."""
+    """Returns the process that was started ahead, if it still runs and has no other model."""
     process = _ahead.pop() if _ahead else None
     if process and (process.exit_code is not None or process.model not in (None, model)):
         process.stop()
@@ -203,7 +216,10 @@ def _taken(model: str) -> _Process | None:
 
 
 def _tie() -> list[str]:
-    """The program of util-linux by which a command ends when this process does, even by SIGKILL; [] without it."""
+    """Returns a command prefix of util-linux that ends a process together with this one, even on SIGKILL.
+
+    Returns an empty list where util-linux is not installed.
+    """
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
 
@@ -213,9 +229,9 @@ def _wait(server: Server, process: _Process, seconds: float) -> None:
     while server.signatures() is None:
         why = server.failure()
         if process.exit_code is not None:
-            why = f"it ended with exit code {process.exit_code}"
+            why = f"the server ended with exit code {process.exit_code}"
         elif why is None and time.monotonic() > deadline:
-            why = f"it did not serve the model within {seconds:g} s"
+            why = f"the server did not serve the model within {seconds:g} s"
         if why is not None:
             raise ServerFailed(f"{why}\n{process.last_words}".strip())
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Section `publish.canary`: how a candidate is tried while it is served, before it is published."""
+"""Section `publish.canary`: how a candidate is tested in a server before it is published."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from sections import Number, PositiveInt, Section
 
 
 class CanarySettings(Section):
-    """How many eval rows are asked, the bound on the latency of a single request, and how long a start may take.
+    """Settings of ServingCanary, which cannot be switched off.
 
-    The canary cannot be switched off.
+    Attributes:
+      rows: number of eval rows to send.
+      max_p99_ms: bound of the 99th percentile of the latency of a single request, in milliseconds. None means no bound.
+      start_seconds: maximum time until the server has loaded the model.
     """
 
     rows: PositiveInt = 64

@@ -1,8 +1,7 @@
 """Fast Beam workers: one process imports everything, and each worker is a fork of it.
 
 The pool (`pipeline.beam.pool`) runs this module. It writes a JSON line for each new worker: `id`, `control` (the
-address
-of the task manager) and `log` (a file for the worker's output). The answer is a line with the pid.
+address of the task manager) and `log` (a file for the worker's output). The answer is a line with the pid.
 """
 
 from __future__ import annotations

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from components.evaluator.rules import RuleResult
 from components.pair_example_gen.files import is_remote
-from kindred.invocation import command
+from kindred.invocation import command, typed_path
 from pipeline.records.root import Root
 from pipeline.records.run_record import RunRecord
 from pipeline.running.local import RunOutcome
@@ -22,7 +21,7 @@ _HEADLINES = {
 
 
 def describe(outcome: RunOutcome, root: Root) -> str:
-    """Some lines of plain words; for a refusal the last of them name rule, figures and the file to open."""
+    """Returns some lines for people. For a refusal, the last ones name the rule, the figures and the file to open."""
     record = outcome.record
     headline = f"\n{_HEADLINES[record.status]} after {record.seconds:.1f} s (exit code {outcome.exit_code})"
     lines = [headline, *_figures(record)]
@@ -31,11 +30,11 @@ def describe(outcome: RunOutcome, root: Root) -> str:
     elif outcome.exit_code != 0:
         lines += [
             record.error or "no reason was given",
-            *(f"The report: {_short(path)}" for path in _reports(outcome)),
-            f"Open {_short(outcome.folder.log)} for everything that was said.",
+            *(f"The report: {typed_path(path)}" for path in _reports(outcome)),
+            f"Open {typed_path(outcome.folder.log)} for everything that was said.",
         ]
     else:
-        lines += [f"  report    {_short(path)}" for path in _reports(outcome)]
+        lines += [f"  report    {typed_path(path)}" for path in _reports(outcome)]
     return "\n".join(lines)
 
 
@@ -62,14 +61,14 @@ def _reports(outcome: RunOutcome) -> list[Path]:
 def _next_steps(outcome: RunOutcome, root: Root) -> list[str]:
     record = outcome.record
     published = str(record.published)
-    files = [f"  record    {_short(outcome.folder.summary)}"]
-    files += [f"  report    {_short(path)}" for path in _reports(outcome)]
+    files = [f"  record    {typed_path(outcome.folder.summary)}"]
+    files += [f"  report    {typed_path(path)}" for path in _reports(outcome)]
     if is_remote(published):
         return [f"  model     {published}", *files]
-    serving = _short((root.path / published).parent)
+    serving = typed_path((root.path / published).parent)
     left, right = record.frequent_pair
     return [
-        f"  model     {_short(root.path / published)}",
+        f"  model     {typed_path(root.path / published)}",
         *files,
         "",
         "Next:",
@@ -81,9 +80,3 @@ def _next_steps(outcome: RunOutcome, root: Root) -> list[str]:
 def _ids(*ids: str) -> list[str]:
     """Ids as arguments: `--` keeps one that begins with a dash from being read as an option."""
     return ["--", *ids] if any(id_.startswith("-") for id_ in ids) else [*ids]
-
-
-def _short(path: Path) -> str:
-    """`path` relative to the working directory where it lies below it."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative

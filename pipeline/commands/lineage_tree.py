@@ -14,7 +14,7 @@ from rich.tree import Tree
 from errors import ReportError
 from pipeline.records.executions import Executions
 from pipeline.records.find_run import find_run
-from pipeline.records.lineage import Data, Lineage, trace
+from pipeline.records.lineage import InputData, Lineage, trace
 
 _SHOWN_FILES = 20
 _NO_WIDTH = 100_000
@@ -80,7 +80,7 @@ def _grow(tree: Tree, lineage: Lineage) -> None:
         )
 
 
-def _data(tree: Tree, data: Data) -> None:
+def _data(tree: Tree, data: InputData) -> None:
     span = "" if data.span is None else f", span {data.span}"
     rows = ", ".join(f"{count:,} {name}" for name, count in data.rows.items())
     grown = tree.add(f"[bold]data[/] {escape(data.path)}{span} ({rows}, read by run {data.made_in})")

@@ -9,7 +9,7 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
 from components.pair_example_gen.files import is_remote
-from components.pusher import places
+from components.pusher.destination import open_versions
 from errors import RollbackError
 from pipeline.records.root import Root
 
@@ -35,7 +35,7 @@ def roll_back(root: Root, to: str, undo: bool, reason: str) -> str:
         raise RollbackError(f"--root {root.path}: it contains no run. Set --root to the root of a pipeline")
     directory = to if is_remote(to) else str(root.path / to)
     with root.locked():
-        versions = places.at(directory)
+        versions = open_versions(directory)
         try:
             if undo:
                 changed = served = versions.restore()[0]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow.parquet
 
+from components.evaluator.evaluation import EVALUATION_FILE, WORST_FILE, Evaluation, read_evaluation
 from components.evaluator.figures import Figure
 from components.evaluator.names import ERRORS
-from components.evaluator.verdict import VERDICT_FILE, WORST_FILE, Verdict, read_verdict
 from errors import ReportError
 from pipeline.records.progress import headline, is_alive
 from pipeline.records.run_folder import RunFolder
@@ -27,7 +27,7 @@ def explain(folder: RunFolder) -> Iterator[str]:
     yield headline(folder)
     summary = folder.read_summary()
     evaluation = folder.root.path / str(summary.get("evaluation"))
-    if not Path(evaluation, VERDICT_FILE).is_file():
+    if not Path(evaluation, EVALUATION_FILE).is_file():
         if summary.get("error"):
             yield str(summary["error"])
         if is_alive(folder):
@@ -35,7 +35,7 @@ def explain(folder: RunFolder) -> Iterator[str]:
         raise ReportError(
             f"{folder.path}: the run did not reach the evaluation, or its evaluation was removed ({evaluation})"
         )
-    verdict = read_verdict(str(evaluation))
+    verdict = read_evaluation(str(evaluation))
     yield from _rules(verdict)
     yield from _figures(verdict)
     yield from _worst_slice(verdict)
@@ -44,13 +44,13 @@ def explain(folder: RunFolder) -> Iterator[str]:
     yield f"\nFull evaluation: {evaluation}"
 
 
-def _rules(verdict: Verdict) -> Iterator[str]:
+def _rules(verdict: Evaluation) -> Iterator[str]:
     yield f"\nRules{' (the default set)' if verdict.facts.get('default_rules') else ''}"
     for rule in verdict.rules:
         yield f"  {rule}"
 
 
-def _figures(verdict: Verdict) -> Iterator[str]:
+def _figures(verdict: Evaluation) -> Iterator[str]:
     overall = [figure for figure in verdict.figures if not figure.slice]
     others = list(dict.fromkeys(other for figure in overall for other in figure.others))
     rows = [["metric", "value", "95 % interval", *others]]
@@ -61,7 +61,7 @@ def _figures(verdict: Verdict) -> Iterator[str]:
     yield from _columns(rows)
 
 
-def _worst_slice(verdict: Verdict) -> Iterator[str]:
+def _worst_slice(verdict: Evaluation) -> Iterator[str]:
     """Returns the worst slice by the metric of the first failed rule, or of the first rule if all hold."""
     deciding = next((rule for rule in verdict.rules if not rule.ok), verdict.rules[0]).rule.split()[0]
     figures = [figure for figure in verdict.figures if figure.metric == deciding and figure.slice]

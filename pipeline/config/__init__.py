@@ -1,10 +1,12 @@
-"""One frozen, validated model of a pipeline file; parsed once, read everywhere.
+"""A pipeline file as one frozen, validated model.
 
-config = load_config(Path("examples/word_pairs/pipeline.yaml"), overrides=["train.epochs=5"])
+Example:
+    config = load_config(Path("examples/word_pairs/pipeline.yaml"), overrides=["train.epochs=5"])
+    config.train.epochs  # 5
 """
 
 from pipeline.config.defaults import SCHEMA, SCHEMA_OF_POSITIVES
-from pipeline.config.ingest import candidates_layout, ingest_settings
+from pipeline.config.ingest import candidate_files, ingest_settings
 from pipeline.config.load import build_config, load_config
 from pipeline.config.pipeline_file import PipelineConfig
 
@@ -13,7 +15,7 @@ __all__ = [
     "SCHEMA_OF_POSITIVES",
     "PipelineConfig",
     "build_config",
-    "candidates_layout",
+    "candidate_files",
     "ingest_settings",
     "load_config",
 ]

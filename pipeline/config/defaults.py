@@ -1,4 +1,4 @@
-"""Defaults that one section has from another: which schema, objective, solver and rules go with which labels."""
+"""Defaults that depend on another section: schema, objective, optimizer and rules for each kind of labels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import schemas
 from components.evaluator.settings import default_rules
 
-# The curated schemas: of pairs with a score, and of pairs that are positives.
+# The curated schemas, for pairs with scores and for positives.
 SCHEMA, SCHEMA_OF_POSITIVES = (Path(schemas.__file__).with_name(name) for name in ("pairs.pbtxt", "positives.pbtxt"))
 
 _POSITIVES = {
@@ -23,7 +23,14 @@ _LOGISTIC = {"evaluate": {"bless": [rule.model_dump() for rule in default_rules(
 
 
 def by_labels(tree: Any) -> Any:
-    """`tree`, not yet validated, with what follows from whether pairs have a score, and its size or sign is learned."""
+    """Adds defaults that depend on whether pairs have a score, and whether its value or its sign is learned.
+
+    Args:
+      tree: a pipeline file before validation.
+
+    Returns:
+      The tree with the defaults.
+    """
     columns = _get(_get(tree, "data"), "columns")
     defaults: dict[str, Any] = {}
     if columns is not None and _get(columns, "score") is None:
@@ -38,5 +45,5 @@ def by_labels(tree: Any) -> Any:
 
 
 def _get(section: Any, key: str) -> Any:
-    """`key` of a section that may be a mapping, a model, or something that will be refused."""
+    """Returns `key` of a section, which may be a mapping, a model, or an invalid value."""
     return section.get(key) if isinstance(section, dict) else getattr(section, key, None)

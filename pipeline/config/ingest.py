@@ -1,28 +1,29 @@
-"""What the pipeline file says of files of pairs, as ingest takes it."""
+"""Converts a pipeline file to the settings for reading files of pairs."""
 
 from __future__ import annotations
 
-from components.pair_example_gen.source import Layout, Settings
+from components.pair_example_gen.settings import ColumnSettings, IngestSettings, PairFiles
 from pipeline.config.pipeline_file import PipelineConfig
 
 
-def ingest_settings(config: PipelineConfig, score_domain: tuple[float | None, float | None] = (None, None)) -> Settings:
-    """Section `data` as PairExampleGen takes it, with the least and the greatest score that the schema allows."""
-    columns = config.data.columns
-    layout = Layout(config.data.format, **columns.model_dump(), quoting=config.data.quoting)
-    return Settings(
-        layout=layout,
-        split_by=config.data.split.by,
-        eval_fraction=config.data.split.eval_fraction,
-        max_quarantined_fraction=config.data.max_quarantined_fraction,
-        duplicates=config.data.duplicates,
-        max_id_bytes=config.data.max_id_bytes,
-        score_min=score_domain[0],
-        score_max=score_domain[1],
-    )
+def ingest_settings(
+    config: PipelineConfig, score_domain: tuple[float | None, float | None] = (None, None)
+) -> IngestSettings:
+    """Returns the settings of PairExampleGen.
+
+    Args:
+      config: the pipeline file.
+      score_domain: the minimum and maximum score of the schema. None means no limit.
+    """
+    return IngestSettings(**dict(config.data), score_min=score_domain[0], score_max=score_domain[1])
 
 
-def candidates_layout(config: PipelineConfig) -> Layout:
-    """How the file `evaluate.candidates` is read: its columns are called as those of the pairs."""
-    columns = config.data.columns
-    return Layout("auto", columns.left, columns.right, quoting=config.data.quoting)
+def candidate_files(config: PipelineConfig, path: str) -> PairFiles:
+    """Returns how to read the file `evaluate.candidates`. Its columns have the same names as those of the pairs.
+
+    Args:
+      config: the pipeline file.
+      path: path of the candidates.
+    """
+    columns = ColumnSettings(left=config.data.columns.left, right=config.data.columns.right)
+    return PairFiles(path=path, quoting=config.data.quoting, columns=columns)

@@ -1,4 +1,4 @@
-"""Reads pipeline files, and puts on top what the command line says."""
+"""Reads pipeline files and applies overrides of the command line."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ def load_config(
     """Reads and validates a pipeline file.
 
     Args:
-      path: the YAML file; relative paths in it are relative to its folder.
-      overrides: `a.b=value` each, applied on top of the file; the value is read as YAML.
-      data_path: replaces `data.path`; relative to the working directory, as a shell user means it.
+      path: the YAML file. Relative paths in it are relative to its directory.
+      overrides: a list of `section.key=value`, which replace values of the file. Each value is parsed as YAML.
+      data_path: replaces `data.path`. A relative path is relative to the working directory.
       beam_profile: replaces `beam.profile`.
 
     Raises:
-      ConfigError: the file cannot be read, is not YAML, or breaks a rule; every fault is listed with its key, the rule
-        and the value received.
+      ConfigError: the file cannot be read, is not YAML, or breaks a rule. The message lists every fault with its key,
+        the rule and the value.
+
+    Example: `load_config(Path("pipeline.yaml"), ["train.epochs=5"], data_path="pairs.csv")`
     """
     tree = _read(path)
     for override in overrides:
@@ -41,10 +43,15 @@ def load_config(
 
 
 def build_config(tree: dict[str, Any], overrides: Sequence[str], source: str) -> PipelineConfig:
-    """The configuration that `tree` holds, as `PipelineConfig.to_json` gave it, with overrides as in `load_config`.
+    """Builds a configuration from a tree of `PipelineConfig.to_json`.
+
+    Args:
+      tree: nested sections.
+      overrides: as in `load_config`.
+      source: the name of the configuration in error messages.
 
     Raises:
-      ConfigError: an override breaks a rule; `source` names the configuration.
+      ConfigError: an override breaks a rule.
     """
     tree = copy.deepcopy(tree)
     for override in overrides:
@@ -56,7 +63,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such pipeline file; give an existing one with --config") from None
+        raise ConfigError(f"{path}: no such pipeline file. Set --config to an existing file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: the pipeline file cannot be read: {error}") from None
     tree = yaml_file.parse(text, str(path))
@@ -66,7 +73,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:
-    """Puts one `a.b=value` into the tree."""
+    """Applies one `section.key=value` to the tree."""
     key, equals, text = override.partition("=")
     parts = key.split(".")
     if not equals or not all(parts):
@@ -98,20 +105,20 @@ def _resolve_paths(tree: dict[str, Any], base: Path, data_path: str | None) -> N
 
 
 def _absolute(base: Path, path: str) -> str:
-    """`path` seen from `base`; a URL stays as it is."""
+    """Returns `path` relative to `base`. A URL is returned unchanged."""
     return path if is_remote(path) else os.path.normpath(Path(base.resolve(), path))
 
 
 def _with_profile(settings: Beam, profile: str | None) -> Beam:
-    """`settings` with the profile that the command line names; None: the one they name themselves.
+    """Returns `settings` with the profile of the command line, or unchanged if it is None.
 
     Raises:
-      ConfigError: there is no such profile, or the section lacks what it needs.
+      ConfigError: the profile is unknown, or the section lacks a key that it needs.
     """
     if profile is None:
         return settings
     if profile not in PROFILES:
-        raise ConfigError(f"--beam {profile}: no such profile; there is {', '.join(PROFILES)}")
+        raise ConfigError(f"--beam {profile}: unknown profile. Choose from {', '.join(PROFILES)}")
     try:
         return Beam.model_validate(settings.model_dump(exclude_unset=True) | {"profile": profile})
     except pydantic.ValidationError as error:

@@ -1,4 +1,4 @@
-"""A pipeline file as a whole: its sections, with the defaults and the rules that reach across them."""
+"""A complete pipeline file: its sections, and the defaults and rules that involve several sections."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pydantic import Field, StrictStr
 
 from components.data_gate.settings import GateSettings
 from components.evaluator.settings import EvaluateSettings
+from components.pair_example_gen.settings import DataSettings
 from pipeline.config import defaults, rules
 from pipeline.config.sections.beam import Beam
-from pipeline.config.sections.data import Data
 from pipeline.config.sections.kubeflow import Kubeflow
 from pipeline.config.sections.publish import Publish
 from pipeline.config.sections.tune import Tune
@@ -20,10 +20,13 @@ from trainer.settings import EncodeSettings, ModelSettings, ScoreSettings, Train
 
 
 class PipelineConfig(Section):
-    """A pipeline file. Pydantic keeps the names `schema` and `validate` for itself: they are aliases here."""
+    """A pipeline file. `schema` and `validate` are aliases, because pydantic reserves these names.
+
+    Example: `PipelineConfig.model_validate({"name": "films", "data": {"path": "/data/pairs.csv"}})`
+    """
 
     name: Annotated[StrictStr, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
-    data: Data
+    data: DataSettings
     schema_path: Annotated[StrictStr, Field(alias="schema")] = str(defaults.SCHEMA)
     validate_: Annotated[GateSettings, Field(alias="validate")] = GateSettings()
     encode: EncodeSettings = EncodeSettings()
@@ -51,5 +54,5 @@ class PipelineConfig(Section):
         return self
 
     def to_json(self) -> dict[str, Any]:
-        """The configuration as a pipeline file would hold it, every default filled in."""
+        """Returns the configuration as a JSON-compatible tree with all defaults."""
         return self.model_dump(mode="json", by_alias=True)

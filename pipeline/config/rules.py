@@ -1,22 +1,22 @@
-"""Rules that reach across sections: each takes those that it looks at, and raises ValueError with the keys it names."""
+"""Rules that involve several sections. Each raises ValueError with the keys of the fault."""
 
 from __future__ import annotations
 
 from components.evaluator.names import is_ranking
 from components.evaluator.settings import EvaluateSettings
-from pipeline.config.sections.data import Columns
+from components.pair_example_gen.settings import ColumnSettings
 from trainer.settings import EncodeSettings, ModelSettings, ScoreSettings, TrainSettings
 
 
 def what_least_squares_can(encode: EncodeSettings, model: ModelSettings, train: TrainSettings) -> None:
-    """Alternating least squares solves two objectives, and some settings are not for it."""
+    """Checks that alternating least squares supports the objective and the other settings."""
     objective, als = model.objective, train.optimizer == "als"
     if objective == "ials" and not als:
         raise ValueError(f"train.optimizer: model.objective ials is solved by als (got {train.optimizer!r})")
     if not als:
         return
     if objective not in ("regression", "ials"):
-        raise ValueError(f"train.optimizer: als solves regression and ials, not {objective}; use adagrad or adam")
+        raise ValueError(f"train.optimizer: als solves regression and ials, not {objective}. Use adagrad or adam")
     copies = train.als.copies
     if copies > 1 and objective == "ials":
         raise ValueError(f"train.als.copies: for model.objective regression only (got {copies} with ials)")
@@ -27,7 +27,7 @@ def what_least_squares_can(encode: EncodeSettings, model: ModelSettings, train: 
         instead = " with model.objective softmax, pairwise or logistic" if objective == "ials" else ""
         raise ValueError(
             f"encode.oov_hashes: 1 with train.optimizer als, which solves for single rows and not for means of "
-            f"rows (got {hashes}); leave it out, or use adagrad, adam or sgd{instead}"
+            f"rows (got {hashes}). Omit the key, or use adagrad, adam or sgd{instead}"
         )
     for key, wrong, why in (
         ("encode.shared", encode.shared, "it holds one side's table fixed to solve for the other's"),
@@ -38,8 +38,8 @@ def what_least_squares_can(encode: EncodeSettings, model: ModelSettings, train: 
             raise ValueError(f"{key}: not with train.optimizer als: {why}")
 
 
-def objective_of_labels(columns: Columns, score: ScoreSettings, model: ModelSettings) -> None:
-    """Some objectives need scores, the others take every pair for a positive."""
+def objective_of_labels(columns: ColumnSettings, score: ScoreSettings, model: ModelSettings) -> None:
+    """Checks that the objective fits the data: some objectives need scores, others treat every pair as a positive."""
     objective, scored = model.objective, columns.score is not None
     if not scored and objective == "regression":
         raise ValueError(
@@ -52,11 +52,13 @@ def objective_of_labels(columns: Columns, score: ScoreSettings, model: ModelSett
             "data.columns.score out (confidences go to data.columns.weight), or use regression or logistic"
         )
     if not scored and score != ScoreSettings(center="none", scale="none"):
-        raise ValueError("score: without data.columns.score there is nothing to center or scale; leave it out")
+        raise ValueError("score: has no effect without data.columns.score. Omit the section")
 
 
-def metrics_of_labels(columns: Columns, evaluate: EvaluateSettings) -> None:
-    """Without scores there are rankings alone to measure."""
+def metrics_of_labels(columns: ColumnSettings, evaluate: EvaluateSettings) -> None:
+    """Checks that metrics and rules without scores are ranking metrics."""
     of_scores = [metric for metric in evaluate.all_metrics if not is_ranking(metric)]
     if of_scores and columns.score is None:
-        raise ValueError(f"evaluate: {of_scores[0]} needs data.columns.score; without it, use recall@10, ndcg@10, ...")
+        raise ValueError(
+            f"evaluate: {of_scores[0]} needs data.columns.score. Without scores, use recall@10, ndcg@10, ..."
+        )

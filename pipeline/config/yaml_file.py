@@ -1,4 +1,4 @@
-"""YAML as a pipeline file means it: no key twice, and 1e-3 is a number."""
+"""Parses YAML for pipeline files: refuses duplicate keys and reads 1e-3 as a number."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from errors import ConfigError
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys and reads floats as YAML 1.2 does."""
+    """SafeLoader that refuses duplicate keys and reads floats as in YAML 1.2."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
@@ -21,14 +21,12 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(key, Hashable):
                 raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key_node.start_mark)
             if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", key_node.start_mark
-                )
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
-# YAML 1.1, which PyYAML follows, reads 1e-3 as text: the resolver of YAML 1.2's core schema does not.
+# PyYAML follows YAML 1.1, which reads 1e-3 as text. This is the resolver of the core schema of YAML 1.2.
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+$"),
@@ -37,10 +35,14 @@ _Loader.add_implicit_resolver(
 
 
 def parse(text: str, source: str) -> Any:
-    """Parses YAML `text`; `source` names it in errors.
+    """Parses YAML.
+
+    Args:
+      text: the YAML.
+      source: the name of the file in error messages.
 
     Raises:
-      ConfigError: the text is not YAML, or a key stands twice; says the line and column.
+      ConfigError: the text is not YAML, or has a duplicate key. The message has line and column.
     """
     try:
         return yaml.load(text, Loader=_Loader)

@@ -14,7 +14,7 @@ from errors import ConfigError
 from kindred.invocation import command
 
 if TYPE_CHECKING:
-    from pipeline.kubeflow.client import Cluster
+    from pipeline.kubeflow.client import KubeflowClient
     from pipeline.kubeflow.package import Package
 
 Config = Annotated[Path | None, typer.Option("--config", help="The pipeline file; compiled first.")]
@@ -159,12 +159,12 @@ _changing("delete", "deleted", "Remove a schedule; runs that it started stay.")
 
 def _compile(config: Path, data: str | None, overrides: Sequence[str], beam: str | None) -> str:
     from pipeline.config import load_config
-    from pipeline.running.console import library_chatter_to
+    from pipeline.running.console import redirect_output
 
     pipeline_config = load_config(config, overrides, data, beam)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # What these import (TFX, the kfp SDK) costs seconds that a wrong option does not, and prints pages.
-    with library_chatter_to(Path(os.devnull)):
+    with redirect_output(Path(os.devnull)):
         from pipeline.kubeflow.compiler import compile_package
 
         return compile_package(pipeline_config)
@@ -199,13 +199,13 @@ def _package(
 
 def _connect(
     host: str | None, namespace: str | None, token: str | None, kubeconfig: Path | None, certificate: Path | None
-) -> Cluster:
-    from pipeline.kubeflow.client import Access, Cluster
+) -> KubeflowClient:
+    from pipeline.kubeflow.client import Access, KubeflowClient
 
-    return Cluster(Access(host, namespace, token, kubeconfig, certificate))
+    return KubeflowClient(Access(host, namespace, token, kubeconfig, certificate))
 
 
-def _wait_for(cluster: Cluster, run_id: str, names: Mapping[str, str] | None) -> NoReturn:
+def _wait_for(cluster: KubeflowClient, run_id: str, names: Mapping[str, str] | None) -> NoReturn:
     """Follows a run, unless `names` of its tasks is None, and exits; the last line on stdout is its id."""
     from rich.console import Console
 
@@ -219,7 +219,8 @@ def _wait_for(cluster: Cluster, run_id: str, names: Mapping[str, str] | None) ->
             succeeded = following.follow(cluster, run_id, names, RunConsole(Console(stderr=True))) == "SUCCEEDED"
     except KeyboardInterrupt:
         _say(
-            f"no longer following; run {run_id} goes on, and `{command('submit', '--follow', run_id)}` follows it again"
+            f"no longer following; run {run_id} goes on, and `{cluster.command('submit', '--follow', run_id)}` "
+            "follows it again"
         )
     finally:
         typer.echo(run_id)
@@ -230,7 +231,8 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--package {path}: cannot be read ({error}); make one with `kindred compile`") from None
+        compiling = command("compile", "--config", "FILE", "--output", path)
+        raise ConfigError(f"--package {path}: cannot be read ({error}); make one with `{compiling}`") from None
 
 
 def _write_whole(path: Path, text: str) -> None:

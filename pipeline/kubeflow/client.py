@@ -16,6 +16,7 @@ import urllib3
 from kfp_server_api.exceptions import ApiException, ApiTypeError, ApiValueError
 
 from errors import ClusterRefused, ServiceUnavailable
+from kindred.invocation import command
 
 _MAJOR = 2
 _PAGE = 100
@@ -30,6 +31,11 @@ _HINTS = {
     404: "there is no such thing",
     409: "the name is taken",
 }
+_SECURITY_CONTEXT = re.compile(r'unknown field \\*"securityContext')
+_NO_SECURITY_CONTEXT = (
+    "Kubeflow Pipelines before 2.16 has no security contexts; give --set kubeflow.task.run_as_non_root=false with "
+    "--config, or set it in the pipeline file, without run_as_user and run_as_group"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +48,18 @@ class Access:
     kubeconfig: Path | None = None
     ca_certificate: Path | None = None
 
+    def options(self) -> list[str]:
+        """The options of a command that reach the same server. A token is a secret, so it is not among them."""
+        given = {
+            "--host": self.host,
+            "--namespace": self.namespace,
+            "--kubeconfig": self.kubeconfig,
+            "--ca-certificate": self.ca_certificate,
+        }
+        return [word for option, value in given.items() if value is not None for word in (option, str(value))]
 
-class Cluster:
+
+class KubeflowClient:
     """A Kubeflow Pipelines server.
 
     Attributes:
@@ -62,6 +78,7 @@ class Cluster:
         configuration = _configuration(access)
         self.host = access.host or configuration.host
         self.namespace = access.namespace
+        self._options = access.options()
         self.kubernetes = None if access.host else configuration.host.removesuffix(_PROXY)
         self._client = client = api.ApiClient(configuration)
         if access.token:
@@ -142,6 +159,10 @@ class Cluster:
         """The address of a run in the user interface; None where only the API is reached."""
         return None if self.kubernetes else f"{self.host}/#/runs/details/{run_id}"
 
+    def command(self, *words: object) -> str:
+        """Returns a `kindred` command about this server, as a person can type it."""
+        return command(*words, *self._options)
+
     def in_namespace(self) -> dict[str, str]:
         """The option that a server of many users wants; none for one of a single user."""
         return {"namespace": self.namespace} if self.namespace else {}
@@ -181,6 +202,8 @@ class Cluster:
     def _words(self, what: str, error: ApiException) -> str:
         reason = _reason(error)
         hint = _HINTS.get(error.status, "")
+        if _SECURITY_CONTEXT.search(str(error.body)):
+            hint = _NO_SECURITY_CONTEXT
         if error.status in (301, 302, 307) or reason.lstrip().startswith("<"):
             reason, hint = "the answer is a web page, not the API's", _HINTS[401] + "; or check --host"
         return f"{self.host}: refuses to {what} ({error.status}): {'; '.join(filter(None, [reason, hint]))}"

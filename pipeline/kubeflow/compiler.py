@@ -26,14 +26,14 @@ from components.pair_example_gen.files import is_remote
 from errors import ConfigError
 from pipeline.beam.engine import check_root
 from pipeline.config import SCHEMA, SCHEMA_OF_POSITIVES, PipelineConfig
-from pipeline.config.sections.kubeflow import Task
+from pipeline.config.sections.kubeflow import TaskResources
 from pipeline.kubeflow import containers
 from pipeline.kubeflow.containers import GO, REFUSED, RUN_REPORT, STOP, VERDICT, signed
 from pipeline.kubeflow.equipment import equip, metadata_arguments
 from pipeline.kubeflow.grouping import TaskGroup, group_nodes
 from pipeline.kubeflow.parameters import RunParameter, run_parameters
 from pipeline.kubeflow.shape import digest, shape_of_config
-from pipeline.running.graph import GATE
+from pipeline.records import node_ids
 
 MAX_ARGUMENT = 64 * 1024
 """Bytes. Linux refuses a single argument of 128 KiB."""
@@ -44,7 +44,7 @@ MAX_ARGUMENT = 64 * 1024
 _RETRY_WINDOW = ("backoffMaxDuration: 3600s", f"backoffMaxDuration: {30 * 24 * 3600}s")
 
 # It prints a reason, which does not change, however often it runs.
-_REFUSED_NEEDS = Task(cpu="100m", memory="256Mi", retries=0)
+_REFUSED_NEEDS = TaskResources(cpu="100m", memory="256Mi", retries=0)
 
 
 def compile_package(config: PipelineConfig) -> str:
@@ -81,7 +81,7 @@ class _PackageBuilder:
 
     def pipeline(self, groups: Sequence[TaskGroup]) -> Any:
         """The pipeline of the kfp SDK that has one task per group."""
-        gate = next(number for number, group in enumerate(groups) if GATE in group.node_ids)
+        gate = next(number for number, group in enumerate(groups) if node_ids.GATE in group.node_ids)
 
         def graph(*values: Any) -> None:
             inputs = {p.name: value for p, value in zip(self._parameters, values, strict=True)}

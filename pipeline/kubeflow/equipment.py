@@ -7,7 +7,7 @@ from typing import Any
 from kfp import kubernetes
 
 from pipeline.config import PipelineConfig
-from pipeline.config.sections.kubeflow import Kubeflow, Task
+from pipeline.config.sections.kubeflow import Kubeflow, TaskResources
 from pipeline.kubeflow.metadata import PASSWORD_VARIABLE
 
 
@@ -32,7 +32,7 @@ def metadata_arguments(config: PipelineConfig) -> list[str]:
     return ["--metadata", metadata.model_dump_json(exclude_none=True)]
 
 
-def _reserve(task: Any, wanted: Task) -> None:
+def _reserve(task: Any, wanted: TaskResources) -> None:
     task.set_cpu_request(wanted.cpu).set_memory_request(wanted.memory)
     if wanted.cpu_limit is not None:
         task.set_cpu_limit(wanted.cpu_limit)
@@ -44,14 +44,14 @@ def _reserve(task: Any, wanted: Task) -> None:
         task.set_retry(wanted.retries, backoff_duration=f"{wanted.retry_seconds}s", backoff_factor=2)
 
 
-def _place(task: Any, wanted: Task) -> None:
+def _place(task: Any, wanted: TaskResources) -> None:
     for label, value in sorted(wanted.node_selector.items()):
         kubernetes.add_node_selector(task, label_key=label, label_value=value)
     for toleration in wanted.tolerations:
         kubernetes.add_toleration(task, **toleration.model_dump(exclude_none=True))
 
 
-def _confine(task: Any, wanted: Task) -> None:
+def _confine(task: Any, wanted: TaskResources) -> None:
     """Sets the part of the `restricted` Pod Security Standard that Kubeflow Pipelines leaves to the package.
 
     From 2.16 on, it adds the rest to every task by itself: a seccomp profile, no capabilities, no privilege escalation

@@ -9,11 +9,11 @@ from collections.abc import Callable, Collection, Mapping
 
 from errors import ServiceUnavailable
 from pipeline.kubeflow import outcome
-from pipeline.kubeflow.client import Cluster
+from pipeline.kubeflow.client import KubeflowClient
 from pipeline.kubeflow.pod_logs import LogUnreadable, PodLogs
 from pipeline.kubeflow.run_view import RunView
 from pipeline.kubeflow.task_log import NodeEnded, RunEnded, read
-from pipeline.kubeflow.workflow import ENDED, Pod, Task
+from pipeline.kubeflow.workflow import ENDED, Pod, StartedTask
 from pipeline.running.console import RunConsole
 
 _ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
@@ -28,7 +28,7 @@ _KNOWN = {"Succeeded": "succeeded", "Failed": "failed", "Error": "failed", "Skip
 
 
 def follow(
-    cluster: Cluster,
+    cluster: KubeflowClient,
     run_id: str,
     names: Mapping[str, str],
     console: RunConsole,
@@ -115,14 +115,14 @@ class _Following:
     def _look(self) -> None:
         self.run.look(lambda text: self._console.say(text, "yellow"), self._wait)
 
-    def _tasks(self) -> list[Task]:
+    def _tasks(self) -> list[StartedTask]:
         """The tasks of the package that have begun. Others are drivers of conditions and the like."""
         return [task for task in self.run.workflow.tasks if (task.name in self._names if self._names else task.pods)]
 
-    def _unread(self) -> list[Task]:
+    def _unread(self) -> list[StartedTask]:
         return [task for task in self._tasks() if task.has_ended and task.name not in self._done]
 
-    def _name(self, task: Task) -> str:
+    def _name(self, task: StartedTask) -> str:
         return self._names.get(task.name, task.name)
 
     def _print_what_ended(self) -> None:
@@ -133,7 +133,7 @@ class _Following:
                 with contextlib.suppress(ServiceUnavailable):
                     self._print_nodes(task)
 
-    def _print_nodes(self, task: Task) -> None:
+    def _print_nodes(self, task: StartedTask) -> None:
         """Prints what the nodes of a task recorded."""
         if outcome.is_refusal(self._name(task)):
             self._done.add(task.name)
@@ -152,7 +152,7 @@ class _Following:
         elif task.has_ended and (not task.pods or self._tries[task.name] >= _TRIES):
             self._print_state(task)
 
-    def _has_last_words(self, task: Task) -> bool:
+    def _has_last_words(self, task: StartedTask) -> bool:
         """Whether the log of the last attempt has been read, and has records."""
         # By guesses about pods, any may be the last.
         last = task.pods[-1:] if self.run.workflow.is_whole else task.pods
@@ -178,7 +178,7 @@ class _Following:
             self._whole_logs |= {pod.node} if has_ended else set()
         return self._records.get(pod.node, [])
 
-    def _print_state(self, task: Task) -> None:
+    def _print_state(self, task: StartedTask) -> None:
         """Prints what Kubeflow knows of a task of which no record can be read."""
         self._done.add(task.name)
         name = self._name(task)

@@ -6,14 +6,14 @@ import dataclasses
 from collections.abc import Mapping
 
 from pipeline.config.sections.kubeflow import Kubeflow
-from pipeline.running.graph import EVALUATOR, GATE, TRAINER, TUNER
+from pipeline.records import node_ids
 
 Shape = Mapping[str, list[str]]
 """Node ids in the order of the graph, each with the ids of the nodes that it waits for."""
 
 # Nodes that run for long and often need a machine of their own.
-_HEAVY = (TUNER, TRAINER)
-_NAMES = {GATE: "Data", EVALUATOR: "EvaluateAndPush"}
+_HEAVY = (node_ids.TUNER, node_ids.TRAINER)
+_NAMES = {node_ids.GATE: "Data", node_ids.EVALUATOR: "EvaluateAndPush"}
 
 
 @dataclasses.dataclass(frozen=True)

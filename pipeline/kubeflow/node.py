@@ -48,10 +48,10 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         _write_outputs(told, STOP, str(error))
         return 0
-    return _Task(told, root, run_id).run()
+    return _TaskAttempt(told, root, run_id).run()
 
 
-class _Task:
+class _TaskAttempt:
     """One attempt of one task."""
 
     def __init__(self, told: argparse.Namespace, root: Root, run_id: str) -> None:

@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from typing import Any, Literal
 
 from pipeline.records.run_folder import RunFolder
-from pipeline.records.run_record import RunRecord, State
+from pipeline.records.run_record import EndState, RunRecord
 
 NodeState = Literal["running", "executed", "cached", "skipped", "failed"]
 
@@ -116,5 +116,5 @@ def _failed_last(records: Iterable[NodeRecord]) -> list[NodeRecord]:
     return sorted(records, key=lambda record: record.state == "failed")
 
 
-def _component(record: NodeRecord) -> dict[str, State | float]:
+def _component(record: NodeRecord) -> dict[str, EndState | float]:
     return {"id": record.id, "state": record.state, "seconds": round(record.seconds, 3)}  # type: ignore[dict-item]

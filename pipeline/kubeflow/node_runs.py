@@ -15,10 +15,10 @@ from pipeline.kubeflow.node_records import findings
 from pipeline.kubeflow.shape import digest, shape_of
 from pipeline.kubeflow.shared_files import share_directories
 from pipeline.records.root import Root
-from pipeline.records.run_record import RunRecord, State
+from pipeline.records.run_record import EndState, RunRecord
 from pipeline.running.findings import note
 from pipeline.running.graph import compile_graph, create_pipeline
-from pipeline.running.nodes import NodeRunner
+from pipeline.running.node_runner import NodeRunner
 
 
 class NodeRuns:
@@ -64,7 +64,7 @@ class NodeRuns:
             )
         return cls(config, root, run_id, graph, wait_for(metadata))
 
-    def run(self, node_id: str, record: RunRecord, is_resumed: bool) -> tuple[State, str, dict[str, Any]]:
+    def run(self, node_id: str, record: RunRecord, is_resumed: bool) -> tuple[EndState, str, dict[str, Any]]:
         """Runs a node.
 
         Args:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.kubeflow.task_log import RunEnded
-from pipeline.kubeflow.workflow import Task, Workflow
+from pipeline.kubeflow.workflow import StartedTask, Workflow
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
 
@@ -79,7 +79,7 @@ def _places(record: RunEnded | None) -> list[str]:
     return lines
 
 
-def _messages(tasks: Iterable[Task]) -> list[str]:
+def _messages(tasks: Iterable[StartedTask]) -> list[str]:
     """What the workflow has as the reason of failed tasks: that of the refusal, or else all there are."""
     failed = {task.name: _EXIT_CODE.sub("", task.message, count=1) for task in tasks if task.message}
     refusals = [message for name, message in failed.items() if is_refusal(name) and message]

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 
 from errors import ClusterRefused
-from pipeline.kubeflow.client import Cluster, status_of
+from pipeline.kubeflow.client import KubeflowClient, status_of
 from pipeline.kubeflow.workflow import Pod
 
 _KUBERNETES = "/api/v1/namespaces/{namespace}/pods/{pod}/log"
@@ -46,7 +46,7 @@ class PodLogs:
       manifests do. The API server shows it as an artifact of the node, behind the user interface, too.
     """
 
-    def __init__(self, cluster: Cluster, run_id: str) -> None:
+    def __init__(self, cluster: KubeflowClient, run_id: str) -> None:
         """Reads nothing yet."""
         self._cluster, self._run_id = cluster, run_id
         self._last = ""

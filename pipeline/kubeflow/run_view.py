@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from errors import ClusterRefused, ServiceUnavailable
-from kindred.invocation import command
-from pipeline.kubeflow.client import Cluster, status_of
+from pipeline.kubeflow.client import KubeflowClient, status_of
 from pipeline.kubeflow.workflow import Workflow, read_workflow, workflow_of_details
 
 PATIENCE = 600.0
@@ -28,7 +27,7 @@ class RunView:
       was_cancelled: whether somebody cancelled it. Kubeflow ends such a run as failed.
     """
 
-    def __init__(self, cluster: Cluster, run_id: str, names: Mapping[str, str]) -> None:
+    def __init__(self, cluster: KubeflowClient, run_id: str, names: Mapping[str, str]) -> None:
         """Asks nothing yet. `names` are the names for people of the tasks of the package."""
         self.cluster, self.run_id = cluster, run_id
         self.state = self.error = self.created = ""
@@ -67,7 +66,8 @@ class RunView:
         if is_away and (away_since is None or time.monotonic() - away_since < PATIENCE):
             return
         raise ServiceUnavailable(
-            f"{error}; run {self.run_id} goes on, and `{command('submit', '--follow', self.run_id)}` follows it again"
+            f"{error}; run {self.run_id} goes on, and "
+            f"`{self.cluster.command('submit', '--follow', self.run_id)}` follows it again"
         ) from None
 
     def _read(self, run: Any) -> None:

@@ -9,10 +9,9 @@ from typing import Any
 import kfp_server_api as api
 
 from errors import ClusterRefused, ConfigError
-from kindred.invocation import command
-from pipeline.kubeflow.client import Cluster
+from pipeline.kubeflow.client import KubeflowClient
 from pipeline.kubeflow.package import Package
-from pipeline.kubeflow.submission import Version, experiment_id, reference
+from pipeline.kubeflow.submission import PackageVersion, experiment_id, reference
 
 _FIELD = re.compile(r"[0-9A-Za-z*/,?\-]+")
 
@@ -34,10 +33,10 @@ def six_fields(cron: str) -> str:
 
 
 def create(
-    cluster: Cluster,
+    cluster: KubeflowClient,
     name: str,
     package: Package,
-    version: Version,
+    version: PackageVersion,
     cron: str,
     experiment: str,
     values: Mapping[str, Any],
@@ -55,7 +54,8 @@ def create(
         if len(taken) == 1 and _is_as_wanted(taken[0], version, cron, values, max_concurrency):
             return False
         raise ClusterRefused(
-            f"schedule {name}: the name is taken; `{command('schedule', 'delete', name)}` removes it, or choose another"
+            f"schedule {name}: the name is taken; `{cluster.command('schedule', 'delete', name)}` removes it, "
+            "or choose another"
         )
     wanted = api.V2beta1RecurringRun(
         display_name=name,
@@ -73,7 +73,7 @@ def create(
     return True
 
 
-def rows(cluster: Cluster) -> list[tuple[str, str, str, str]]:
+def rows(cluster: KubeflowClient) -> list[tuple[str, str, str, str]]:
     """Name, state, cron and id of every recurring run, by name."""
     return sorted(
         (run.display_name or "", (run.status or "").lower(), _cron(run) or "periodic", run.recurring_run_id)
@@ -81,35 +81,37 @@ def rows(cluster: Cluster) -> list[tuple[str, str, str, str]]:
     )
 
 
-def pause(cluster: Cluster, name: str) -> None:
+def pause(cluster: KubeflowClient, name: str) -> None:
     """Starts no more runs until it is resumed; idempotent."""
     _change(cluster, name, "pause", cluster.recurring_runs.recurring_run_service_disable_recurring_run)
 
 
-def resume(cluster: Cluster, name: str) -> None:
+def resume(cluster: KubeflowClient, name: str) -> None:
     """Starts runs again; idempotent."""
     _change(cluster, name, "resume", cluster.recurring_runs.recurring_run_service_enable_recurring_run)
 
 
-def delete(cluster: Cluster, name: str) -> None:
+def delete(cluster: KubeflowClient, name: str) -> None:
     """Removes the recurring run; runs that it started stay."""
     _change(cluster, name, "delete", cluster.recurring_runs.recurring_run_service_delete_recurring_run)
 
 
-def _change(cluster: Cluster, name: str, verb: str, call: Any) -> None:
+def _change(cluster: KubeflowClient, name: str, verb: str, call: Any) -> None:
     found = _named(cluster, name)
     if not found:
-        raise ClusterRefused(f"schedule {name}: there is none of that name; `{command('schedule', 'list')}` shows them")
+        raise ClusterRefused(
+            f"schedule {name}: there is none of that name; `{cluster.command('schedule', 'list')}` shows them"
+        )
     for run in found:
         cluster.ask(f"{verb} schedule {name}", call, run.recurring_run_id)
 
 
-def _all(cluster: Cluster) -> list[Any]:
+def _all(cluster: KubeflowClient) -> list[Any]:
     call = cluster.recurring_runs.recurring_run_service_list_recurring_runs
     return list(cluster.pages("list schedules", call, "recurring_runs", **cluster.in_namespace()))
 
 
-def _named(cluster: Cluster, name: str) -> list[Any]:
+def _named(cluster: KubeflowClient, name: str) -> list[Any]:
     return [run for run in _all(cluster) if run.display_name == name]
 
 
@@ -118,7 +120,9 @@ def _cron(run: Any) -> str | None:
     return schedule.cron if schedule else None
 
 
-def _is_as_wanted(run: Any, version: Version, cron: str, values: Mapping[str, Any], max_concurrency: int) -> bool:
+def _is_as_wanted(
+    run: Any, version: PackageVersion, cron: str, values: Mapping[str, Any], max_concurrency: int
+) -> bool:
     versions = run.pipeline_version_reference
     parameters = (run.runtime_config.parameters if run.runtime_config else None) or {}
     return (

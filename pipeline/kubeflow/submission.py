@@ -13,12 +13,12 @@ from typing import Any
 import kfp_server_api as api
 
 from errors import ClusterRefused
-from pipeline.kubeflow.client import Cluster, status_of
+from pipeline.kubeflow.client import KubeflowClient, status_of
 from pipeline.kubeflow.package import Package, task_names
 
 
 @dataclasses.dataclass(frozen=True)
-class Version:
+class PackageVersion:
     """A package on a server."""
 
     pipeline_id: str
@@ -26,15 +26,15 @@ class Version:
     is_new: bool
 
 
-def upload(cluster: Cluster, package: Package) -> Version:
+def upload(cluster: KubeflowClient, package: Package) -> PackageVersion:
     """The version of `package` on the server; uploaded if it is not there.
 
     Raises:
-      ClusterRefused, ServiceUnavailable: as `Cluster.ask`.
+      ClusterRefused, ServiceUnavailable: as `KubeflowClient.ask`.
     """
     pipeline_id = _pipeline(cluster, package.name)
     if found := _find_version(cluster, pipeline_id, package.version):
-        return Version(pipeline_id, found, is_new=False)
+        return PackageVersion(pipeline_id, found, is_new=False)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, f"{package.version}.yaml")
         file.write_text(package.text, encoding="utf-8")
@@ -49,15 +49,15 @@ def upload(cluster: Cluster, package: Package) -> Version:
         except ClusterRefused as error:
             # Somebody else uploaded it at the same time.
             if status_of(error) == 409 and (found := _find_version(cluster, pipeline_id, package.version)):
-                return Version(pipeline_id, found, is_new=False)
+                return PackageVersion(pipeline_id, found, is_new=False)
             raise
-    return Version(pipeline_id, uploaded.pipeline_version_id, is_new=True)
+    return PackageVersion(pipeline_id, uploaded.pipeline_version_id, is_new=True)
 
 
 def start(
-    cluster: Cluster,
+    cluster: KubeflowClient,
     package: Package,
-    version: Version,
+    version: PackageVersion,
     experiment: str,
     values: Mapping[str, Any],
     account: str | None,
@@ -73,11 +73,11 @@ def start(
     return str(cluster.ask("start a run", cluster.runs.run_service_create_run, run).run_id)
 
 
-def task_names_of(cluster: Cluster, run_id: str) -> dict[str, str]:
+def task_names_of(cluster: KubeflowClient, run_id: str) -> dict[str, str]:
     """The name for people of each task of a run; empty if the server does not show its package.
 
     Raises:
-      ClusterRefused, ServiceUnavailable: as `Cluster.ask`; there may be no such run.
+      ClusterRefused, ServiceUnavailable: as `KubeflowClient.ask`; there may be no such run.
     """
     run = cluster.ask(f"show run {run_id}", cluster.runs.run_service_get_run, run_id)
     spec, version = run.pipeline_spec, run.pipeline_version_reference
@@ -92,12 +92,12 @@ def task_names_of(cluster: Cluster, run_id: str) -> dict[str, str]:
     return {}
 
 
-def reference(version: Version) -> Any:
+def reference(version: PackageVersion) -> Any:
     """How a run names `version`."""
     return api.V2beta1PipelineVersionReference(pipeline_id=version.pipeline_id, pipeline_version_id=version.version_id)
 
 
-def experiment_id(cluster: Cluster, name: str) -> str:
+def experiment_id(cluster: KubeflowClient, name: str) -> str:
     """The experiment of that name; made if there is none."""
     experiments = cluster.experiments
     listed = cluster.pages(
@@ -111,7 +111,7 @@ def experiment_id(cluster: Cluster, name: str) -> str:
     return str(made.experiment_id)
 
 
-def _pipeline(cluster: Cluster, name: str) -> str:
+def _pipeline(cluster: KubeflowClient, name: str) -> str:
     """The pipeline of that name; made if there is none."""
     find = cluster.pipelines.pipeline_service_get_pipeline_by_name
     found = cluster.find(f"find pipeline {name}", find, name, **cluster.in_namespace())
@@ -128,7 +128,7 @@ def _pipeline(cluster: Cluster, name: str) -> str:
     return str(found.pipeline_id)
 
 
-def _find_version(cluster: Cluster, pipeline_id: str, name: str) -> str | None:
+def _find_version(cluster: KubeflowClient, pipeline_id: str, name: str) -> str | None:
     listed = cluster.pages(
         "list versions",
         cluster.pipelines.pipeline_service_list_pipeline_versions,

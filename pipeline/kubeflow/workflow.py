@@ -50,7 +50,7 @@ class Pod:
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class StartedTask:
     """A task of the package that has begun.
 
     Attributes:
@@ -77,7 +77,7 @@ class Task:
 class Workflow:
     """What is known of the tasks of a run. `is_whole`: by the workflow, not by `task_details`."""
 
-    tasks: tuple[Task, ...] = ()
+    tasks: tuple[StartedTask, ...] = ()
     namespace: str = ""
     is_whole: bool = False
     is_cancelled: bool = False
@@ -104,7 +104,7 @@ def workflow_of_details(details: Sequence[Any], names: Mapping[str, str]) -> Wor
     retried = [child for detail in details if detail.display_name == "executor" for child in _children(detail)]
     return Workflow(
         tuple(
-            Task(
+            StartedTask(
                 detail.display_name,
                 phase := _PHASES.get(str(detail.state), "Unknown"),
                 _seconds(detail.start_time, detail.end_time) if phase in ENDED else 0.0,
@@ -126,7 +126,7 @@ def _nodes(status: Mapping[str, Any]) -> Mapping[str, Any]:
     return dict(status["nodes"])
 
 
-def _tasks(metadata: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]) -> tuple[Task, ...]:
+def _tasks(metadata: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]) -> tuple[StartedTask, ...]:
     """The tasks that have begun, in the order in which they did."""
     parts: dict[str, list[Mapping[str, Any]]] = {}
     for node in sorted(nodes, key=lambda node: str(node.get("startedAt"))):
@@ -144,17 +144,17 @@ def _task_of(node: Mapping[str, Any]) -> Iterator[str]:
         yield path[-1].removesuffix(_DRIVER)
 
 
-def _task(metadata: Mapping[str, Any], name: str, nodes: Sequence[Mapping[str, Any]]) -> Task:
+def _task(metadata: Mapping[str, Any], name: str, nodes: Sequence[Mapping[str, Any]]) -> StartedTask:
     executors = [node for node in nodes if not node["name"].endswith(_DRIVER)]
     whole = min(executors, key=lambda node: len(node["name"]), default=None)
     driver = next((node for node in nodes if node["name"].endswith(_DRIVER)), {})
     if whole is None:
         # An executor follows a driver that succeeded, and only that.
         phase = driver.get("phase", "Pending")
-        return Task(name, "Running" if phase == "Succeeded" else phase, message=driver.get("message", ""))
+        return StartedTask(name, "Running" if phase == "Succeeded" else phase, message=driver.get("message", ""))
     pods = sorted((node for node in executors if node["type"] == "Pod"), key=_attempt)
     message = next((node["message"] for node in [*reversed(pods), whole] if node.get("message")), "")
-    return Task(
+    return StartedTask(
         name,
         whole.get("phase", "Pending"),
         _seconds(whole.get("startedAt"), whole.get("finishedAt")),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components.pair_example_gen.inputs import InputFile, read
+from pipeline.records import node_ids
 from pipeline.records.executions import Artifact, Execution, Executions
 from pipeline.records.run_folder import RunFolder
 
@@ -17,7 +18,7 @@ _DEEPEST = 50
 
 
 @dataclasses.dataclass(frozen=True)
-class Data:
+class InputData:
     """The input data, and the URI of its examples. `span` is None if the path has none."""
 
     made_in: str
@@ -46,7 +47,7 @@ class Lineage:
 
     pipeline: str
     run: str
-    data: Data | None = None
+    data: InputData | None = None
     schema: str | None = None
     preprocessing: Step | None = None
     model: Step | None = None
@@ -63,16 +64,16 @@ class Lineage:
 def trace(executions: Executions, summary: dict[str, Any], runs: Path) -> Lineage:
     """Returns the lineage of the run of `summary` (`summary.json`). `runs` holds the records of other runs."""
     nodes = executions.of_run(summary["run_id"])
-    model = _output(nodes.get("Trainer"), "model")
+    model = _output(nodes.get(node_ids.TRAINER), "model")
     if model is not None:
         return _of_model(executions, model, summary["pipeline"], runs, _DEEPEST)
-    examples = _output(nodes.get("PairExampleGen"), "examples")
+    examples = _output(nodes.get(node_ids.EXAMPLE_GEN), "examples")
     return Lineage(
         summary["pipeline"],
         summary["run_id"],
         data=_data(executions, examples, runs),
-        schema=_schema(executions, _output(nodes.get("ImportSchemaGen"), "schema")),
-        preprocessing=_step(executions, _output(nodes.get("Transform"), "transform_graph")),
+        schema=_schema(executions, _output(nodes.get(node_ids.SCHEMA), "schema")),
+        preprocessing=_step(executions, _output(nodes.get(node_ids.TRANSFORM), "transform_graph")),
         versions=summary.get("versions", {}),
     )
 
@@ -101,12 +102,12 @@ def _output(execution: Execution | None, key: str) -> Artifact | None:
     return execution.output(key) if execution else None
 
 
-def _data(executions: Executions, examples: Artifact | None, runs: Path) -> Data | None:
+def _data(executions: Executions, examples: Artifact | None, runs: Path) -> InputData | None:
     made = executions.maker(examples) if examples else None
     if examples is None or made is None:
         return None
     pattern = json.loads(made.properties["input_config"])["splits"][0]["pattern"]
-    return Data(
+    return InputData(
         made_in=made.run_id,
         path=os.path.join(made.properties["input_base"], pattern),
         span=int(made.properties["span"]) if _has_span(runs, made) else None,

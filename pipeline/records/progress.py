@@ -53,12 +53,12 @@ class Progress:
 
 
 def moment(when: datetime) -> str:
-    """`2026-11-25 22:07:01 UTC`."""
+    """Formats a time, as in `2026-11-25 22:07:01 UTC`."""
     return f"{when.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 
 @contextlib.contextmanager
-def going_on(folder: RunFolder) -> Iterator[None]:
+def marked_alive(folder: RunFolder) -> Iterator[None]:
     """Marks the run in `folder` as alive. The lock ends with the process."""
     with filelock.FileLock(folder.running_mark, timeout=0):
         yield

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pipeline.config import PipelineConfig
 
 Status = Literal["running", "published", "tuned", "data_refused", "model_refused", "failed"]
-State = Literal["executed", "cached", "skipped", "failed"]
+EndState = Literal["executed", "cached", "skipped", "failed"]
 
 EXIT_CODES: dict[Status, int] = {"published": 0, "tuned": 0, "data_refused": 3, "model_refused": 4, "failed": 1}
 _REPORTED_VERSIONS = ("kindred", "tfx", "tensorflow", "keras", "tensorflow-transform", "apache-beam")

@@ -17,11 +17,12 @@ from markupsafe import Markup
 
 from components.pair_example_gen import inputs
 from components.pair_example_gen.inputs import InputFile
-from components.pair_example_gen.rows import describe_place
+from components.pair_example_gen.rows import describe_position
 from components.pair_statistics.distribution import Distribution, merge
+from pipeline.records import node_ids
 from pipeline.report import charts, words
 from pipeline.report.charts import Axis, Series
-from pipeline.report.sources import EXAMPLE_GEN, Absent, Run
+from pipeline.report.sources import Absent, Run
 
 _BINS, _RANKS, _SHOWN_ROWS, _SHOWN_REASONS, _SHOWN_FILES, _SHOWN_BYTES = 48, 160, 3, 12, 20, 160
 
@@ -41,10 +42,10 @@ class Arrived:
 
 def arrived(run: Run) -> Arrived:
     """Returns the summary of the input."""
-    input_files = inputs.read(run.uri(EXAMPLE_GEN, "examples"))
+    input_files = inputs.read(run.uri(node_ids.EXAMPLE_GEN, "examples"))
     data = run.summary["data"]
     if not data:
-        raise Absent(run.why_not(EXAMPLE_GEN))
+        raise Absent(run.why_not(node_ids.EXAMPLE_GEN))
     try:
         columns, figures = _figures(run)
     except Absent:
@@ -110,11 +111,11 @@ class SetAside:
 
 def set_aside(run: Run) -> SetAside:
     """Reads the quarantine. That of a refused run is outside the artifacts."""
-    node = run.nodes.get(EXAMPLE_GEN)
+    node = run.nodes.get(node_ids.EXAMPLE_GEN)
     if node is None:
-        raise Absent(run.why_not(EXAMPLE_GEN))
+        raise Absent(run.why_not(node_ids.EXAMPLE_GEN))
     artifact = node.output("quarantine")
-    folder = Path(artifact.uri) if artifact else run.root / "pipeline" / EXAMPLE_GEN / "refused" / str(node.id)
+    folder = Path(artifact.uri) if artifact else run.root / "pipeline" / node_ids.EXAMPLE_GEN / "refused" / str(node.id)
     counts: Counter[str] = Counter()
     first: dict[str, list[tuple[str, str]]] = {}
     for batch in _batches(folder):
@@ -126,7 +127,7 @@ def set_aside(run: Run) -> SetAside:
                 rows = batch.filter(pc.equal(batch.column("reason"), reason)).slice(0, missing)
                 first[reason] += map(_row, rows.to_pylist())
     if not counts and artifact is None:
-        raise Absent(run.why_not(EXAMPLE_GEN))
+        raise Absent(run.why_not(node_ids.EXAMPLE_GEN))
     shown = [Reason(reason, rows, first[reason]) for reason, rows in counts.most_common(_SHOWN_REASONS)]
     return SetAside(counts.total(), shown, max(len(counts) - _SHOWN_REASONS, 0), str(folder))
 
@@ -137,7 +138,7 @@ def _batches(folder: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _row(row: dict[str, Any]) -> tuple[str, str]:
-    place = describe_place(os.path.basename(row["file"]), row["line"], row["row_group"], row["row"])
+    place = describe_position(os.path.basename(row["file"]), row["line"], row["row_group"], row["row"])
     return place, words.readable_id(row["raw"][:_SHOWN_BYTES])
 
 

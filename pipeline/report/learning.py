@@ -10,9 +10,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from pipeline.records import node_ids
 from pipeline.report import charts, words
 from pipeline.report.charts import Axis, Series
-from pipeline.report.sources import TRAINER, Absent, Run
+from pipeline.report.sources import Absent, Run
 
 _HISTORY = "history.json"  # trainer.run_fn.HISTORY_FILE
 _HELD_OUT = "val_"
@@ -29,7 +30,7 @@ class Learning:
 
 def learning(run: Run) -> Learning:
     """Returns the learning curves of the run's model, including a cached one."""
-    path = Path(run.uri(TRAINER, "model_run"), _HISTORY)
+    path = Path(run.uri(node_ids.TRAINER, "model_run"), _HISTORY)
     history: dict[str, list[float]] = json.loads(path.read_text(encoding="utf-8"))
     names = [name for name in history if not name.startswith(_HELD_OUT) and history[name]]
     if not names:
@@ -111,7 +112,7 @@ def trials(run: Run) -> Trials:
         raise Absent(
             "The pipeline file requests no trials (section tune)."
             if not run.config.get("tune")
-            else run.why_not("Tuner")
+            else run.why_not(node_ids.TUNER)
         )
     results = tuning["trials"]
     keys = list(results[0]["settings"]) if results else []

@@ -13,13 +13,14 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from pipeline.report import data, learning, provenance, quality, space, words
+from pipeline.records import node_ids
+from pipeline.report import data, learning, provenance, quality, space, words, worst_pairs
 from pipeline.report.sources import Absent, Run
 from pipeline.report.verdict import verdict
 
 
 @dataclasses.dataclass(frozen=True)
-class Section:
+class ReportSection:
     """A section: anchor, heading, introduction, and the builder and template of its content."""
 
     id: str
@@ -30,54 +31,54 @@ class Section:
 
 
 SECTIONS = (
-    Section("data", "Data", "The input rows, by split.", data.arrived, "data.html"),
-    Section(
+    ReportSection("data", "Data", "The input rows, by split.", data.arrived, "data.html"),
+    ReportSection(
         "quarantine", "Quarantine", "Rows that break a rule of the pipeline file, with file and place.",
         data.set_aside, "quarantine.html",
     ),
-    Section(
+    ReportSection(
         "checks", "Data checks", "Broken rules stop the run before training.",
         lambda run: _checks(run), "checks.html",
     ),
-    Section(
+    ReportSection(
         "distributions", "Distributions",
         "Compare train with eval, and see how unevenly pairs are distributed over entities.", data.distributions,
         "charts.html",
     ),
-    Section("tuning", "Trials", "Tested settings, best first.", learning.trials, "trials.html"),
-    Section(
+    ReportSection("tuning", "Trials", "Tested settings, best first.", learning.trials, "trials.html"),
+    ReportSection(
         "learning", "Training", "Training losses by epoch.", learning.learning, "learning.html"
     ),
-    Section(
+    ReportSection(
         "metrics", "Score metrics",
         "Held-out pairs, compared with other models on the same rows. Intervals come from resampling left entities.",
         quality.scores, "metrics.html",
     ),
-    Section(
+    ReportSection(
         "ranking", "Ranking metrics",
         "Rankings of the whole catalog for each left entity, without training pairs. Higher is better.",
         quality.rankings, "metrics.html",
     ),
-    Section(
+    ReportSection(
         "blessing", "Blessing", "Rules of the pipeline file. All must hold.", quality.blessing,
         "blessing.html",
     ),
-    Section(
+    ReportSection(
         "worst", "Largest errors", "Held-out pairs, worst first. Causes are bad data or missing information.",
-        quality.worst_pairs, "worst.html",
+        worst_pairs.worst_pairs, "worst.html",
     ),
-    Section(
+    ReportSection(
         "map", "Embedding map",
         "The most frequent entities on the first two principal components of their vectors.", space.embedding_map,
         "map.html",
     ),
-    Section(
+    ReportSection(
         "neighbors", "Neighbors of frequent entities",
         "Check whether they make sense. Errors are easiest to see for the most frequent entities.", space.neighbors,
         "neighbors.html",
     ),
-    Section("timings", "Timings", "Duration of each component.", provenance.timings, "timings.html"),
-    Section(
+    ReportSection("timings", "Timings", "Duration of each component.", provenance.timings, "timings.html"),
+    ReportSection(
         "lineage", "Lineage", "Data, code and settings, from ML Metadata.", provenance.provenance,
         "lineage.html",
     ),
@@ -91,7 +92,7 @@ _ON_DEMAND = ("tuning",)
 class Part:
     """A section of a run: its content, or the reason why it is empty."""
 
-    section: Section
+    section: ReportSection
     content: Any
     absent: str | None
 
@@ -99,7 +100,7 @@ class Part:
 def _checks(run: Run) -> Any:
     checks = run.summary["data"].get("checks")
     if not checks:
-        raise Absent(run.why_not("DataGate"))
+        raise Absent(run.why_not(node_ids.GATE))
     return run.summary["data"]
 
 
@@ -108,7 +109,7 @@ def parts(run: Run) -> list[Part]:
     return [_part(section, run) for section in SECTIONS if section.id not in _ON_DEMAND or run.config.get("tune")]
 
 
-def _part(section: Section, run: Run) -> Part:
+def _part(section: ReportSection, run: Run) -> Part:
     try:
         return Part(section, section.build(run), None)
     except Absent as reason:

@@ -1,22 +1,19 @@
-"""The quality of the model: metrics, comparisons, slices, blessing rules, and the worst pairs."""
+"""The quality of the model: metrics, comparisons, slices and blessing rules."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet
 from markupsafe import Markup
 
 from components.evaluator.figures import BIASES, LAST_BLESSED, MEAN, POPULARITY, Figure
 from components.evaluator.names import ERRORS, is_ranking
 from components.evaluator.rules import RuleResult
-from components.evaluator.verdict import WORST_FILE
 from pipeline.report import charts, words
 from pipeline.report.charts import Axis, Dot
-from pipeline.report.sources import EVALUATOR, Absent, Run
+from pipeline.report.sources import Absent, Run
 
 OTHERS = {
     MEAN: "constant mean",
@@ -43,7 +40,6 @@ SLICES = {
     "right_head": "right: head", "right_middle": "right: middle", "right_tail": "right: tail",
     "known": "both ids known", "unknown": "an id unknown", "positive": "label positive", "negative": "label negative",
 }  # fmt: skip
-_SHOWN_PAIRS = 20
 # Slices with fewer rows are too noisy to show.
 _FEW = 30
 
@@ -62,7 +58,7 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
-class Metrics:
+class MetricTables:
     """Metrics of one kind on all rows and by slice. `worst` is a sentence about the worst slice."""
 
     others: Sequence[str]
@@ -77,7 +73,7 @@ class Metrics:
     facts: Sequence[str]
 
 
-def scores(run: Run) -> Metrics:
+def scores(run: Run) -> MetricTables:
     """Returns the score metrics."""
     figures = [figure for figure in run.verdict.figures if not is_ranking(figure.metric)]
     if not figures:
@@ -85,7 +81,7 @@ def scores(run: Run) -> Metrics:
     return _metrics(figures, run, is_ranking_metric=False)
 
 
-def rankings(run: Run) -> Metrics:
+def rankings(run: Run) -> MetricTables:
     """Returns the ranking metrics."""
     figures = [figure for figure in run.verdict.figures if is_ranking(figure.metric)]
     if not figures:
@@ -93,7 +89,7 @@ def rankings(run: Run) -> Metrics:
     return _metrics(figures, run, is_ranking_metric=True)
 
 
-def _metrics(figures: Sequence[Figure], run: Run, is_ranking_metric: bool) -> Metrics:
+def _metrics(figures: Sequence[Figure], run: Run, is_ranking_metric: bool) -> MetricTables:
     overall = [figure for figure in figures if not figure.slice]
     others = [name for name in OTHERS if any(name in figure.others for figure in overall)]
     compared = LAST_BLESSED if LAST_BLESSED in others else next(iter(others), None)
@@ -106,7 +102,7 @@ def _metrics(figures: Sequence[Figure], run: Run, is_ranking_metric: bool) -> Me
         for name in names
     ]
     chart, worst = _slice_chart([of[deciding, ""], *(of[deciding, n] for n in names if (deciding, n) in of)], others)
-    return Metrics(
+    return MetricTables(
         others=[OTHERS[name] for name in others],
         rows=[_row(figure, others, compared) for figure in overall],
         compared=OTHERS[compared] if compared else None,
@@ -231,43 +227,3 @@ def _strip(rule: RuleResult) -> Markup | None:
         return None
     label = f"{rule.texts.value} against a bound of {rule.texts.bound}"
     return charts.interval(label, rule.value, *rule.interval, rule.bound)
-
-
-@dataclasses.dataclass(frozen=True)
-class Pair:
-    """A held-out pair and its prediction, with `figures` in column order."""
-
-    left: str
-    right: str
-    figures: Sequence[str]
-    seen: tuple[str, str]
-
-
-@dataclasses.dataclass(frozen=True)
-class Worst:
-    """The pairs with the largest errors, or the positives with the lowest scores."""
-
-    scored: bool
-    columns: Sequence[str]
-    pairs: Sequence[Pair]
-
-
-def worst_pairs(run: Run) -> Worst:
-    """Returns the worst pairs of the model."""
-    path = Path(run.uri(EVALUATOR, "evaluation"), WORST_FILE)
-    if not path.is_file():
-        raise Absent("The evaluation recorded no pairs.")
-    table = pyarrow.parquet.read_table(path).slice(0, _SHOWN_PAIRS)
-    scored = "error" in table.column_names
-    columns = ("label", "value", "error") if scored else ("score", "rank")
-    told: dict[str, Callable[[Any], str]] = {"error": words.signed, "score": words.signed, "rank": words.count}
-    pairs = [
-        Pair(
-            words.readable_id(row["left_id"]),
-            words.readable_id(row["right_id"]),
-            [told.get(name, words.figure)(row[name]) for name in columns],
-            (words.count(row["left_pairs"]), words.count(row["right_pairs"])),
-        )
-        for row in table.to_pylist()
-    ]
-    return Worst(scored, columns, pairs)

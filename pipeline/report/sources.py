@@ -8,24 +8,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from components.evaluator.verdict import Verdict, read_verdict
+from components.evaluator.evaluation import Evaluation, read_evaluation
 from components.pair_statistics import distribution
 from components.pair_statistics.distribution import Distribution
+from pipeline.records import node_ids
 from pipeline.records.executions import Execution, Executions
 from pipeline.records.progress import Progress, is_alive, progress_of
 from pipeline.records.run_folder import RunFolder
 from trainer.export.tables import Tables, read_tables
 
-# Same names as in pipeline.running.graph, which imports TFX.
-EXAMPLE_GEN, STATISTICS, LAST_ACCEPTED, GATE, TRAINER, EVALUATOR, CANARY = (
-    "PairExampleGen",
-    "StatisticsGen",
-    "LastAcceptedData",
-    "DataGate",
-    "Trainer",
-    "Evaluator",
-    "ServingCanary",
-)
 _MODEL_FOLDER = "Format-Serving"  # TFX's folder below a model artifact
 
 
@@ -107,25 +98,25 @@ class Run:
     @functools.cached_property
     def splits(self) -> dict[str, Distribution]:
         """The distribution of each split."""
-        return _distributions(self.uri(STATISTICS, "statistics"))
+        return _distributions(self.uri(node_ids.STATISTICS_GEN, "statistics"))
 
     @functools.cached_property
     def last_accepted(self) -> dict[str, Distribution] | None:
         """The distributions of the last accepted data, or None if there are none or they were deleted."""
-        node = self.nodes.get(LAST_ACCEPTED)
+        node = self.nodes.get(node_ids.LAST_ACCEPTED)
         decision = node.output("last_decision") or node.output("decision") if node else None
         uri = decision.properties.get("statistics_uri", "") if decision else ""
         return _distributions(uri) if os.path.isdir(os.path.join(uri, "distributions")) else None
 
     @functools.cached_property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Evaluation:
         """The verdict of the Evaluator."""
-        return read_verdict(self.uri(EVALUATOR, "evaluation"))
+        return read_evaluation(self.uri(node_ids.EVALUATOR, "evaluation"))
 
     @functools.cached_property
     def tables(self) -> Tables:
         """The tables of the model."""
-        return read_tables(os.path.join(self.uri(TRAINER, "model"), _MODEL_FOLDER))
+        return read_tables(os.path.join(self.uri(node_ids.TRAINER, "model"), _MODEL_FOLDER))
 
 
 def _distributions(uri: str) -> dict[str, Distribution]:

@@ -11,9 +11,10 @@ from typing import Any
 
 from components.evaluator.figures import MEAN, POPULARITY, Figure
 from components.evaluator.names import ERRORS, is_ranking
+from pipeline.records import node_ids
 from pipeline.records.progress import Progress, moment
 from pipeline.report import words
-from pipeline.report.sources import CANARY, Absent, Run
+from pipeline.report.sources import Absent, Run
 
 # Tone: a class of the stylesheet. The badge repeats it as text.
 _TONES = {"published": "ok", "tuned": "ok", "data_refused": "bad", "model_refused": "bad", "failed": "bad"}
@@ -38,7 +39,7 @@ class Tile:
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
+class VerdictBanner:
     """A badge, a headline, sentences, the reason of a refusal as on the console, and tiles."""
 
     tone: str
@@ -49,11 +50,11 @@ class Verdict:
     tiles: Sequence[Tile]
 
 
-def verdict(run: Run) -> Verdict:
+def verdict(run: Run) -> VerdictBanner:
     """Returns the result of the run. Requires only its record."""
     status = run.summary["status"]
     tone, badge = _UNENDED[run.progress.alive] if run.progress else (_TONES[status], _BADGES[status])
-    return Verdict(
+    return VerdictBanner(
         tone=tone,
         badge=badge,
         headline=_headline(run),
@@ -120,7 +121,7 @@ def _sentences(run: Run) -> Iterator[str]:
 def canary(run: Run) -> dict[str, Any] | None:
     """Returns the tests of the serving canary, or None if it did not finish."""
     try:
-        path = Path(run.uri(CANARY, "blessing"), "canary.json")
+        path = Path(run.uri(node_ids.CANARY, "blessing"), "canary.json")
     except Absent:
         return None
     if not path.is_file():

@@ -1,1 +1,1 @@
-"""The graph, and running it on this machine node by node."""
+"""The graph, and a runner for this machine."""

@@ -1,6 +1,6 @@
-"""Digests of this program's own code, by what a class or function imports.
+"""Digests of this program's code: the files that a class or function imports, directly or indirectly.
 
-The imports are found in the source text. Nothing is imported: importing every executor costs seconds.
+Reads imports from the source text. Importing every executor would take seconds.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ LIBRARIES = (
 """The libraries that compute the outputs of nodes."""
 
 PROGRAMS = {"kindred-model-server": "serving.model_server.main"}
-"""The programs that a module can start by name, each with the module that it runs."""
+"""Programs that modules start by name, and the module that each runs."""
 
 _COMMENT = re.compile(r"#.*")
-# Only annotations use these imports. They never run, so they cannot change what a node computes.
+# Only annotations use these imports. They never run, so they cannot change the result of a node.
 _TYPES_ONLY = re.compile(r"^if (?:typing\.)?TYPE_CHECKING:\n(?:[ \t]+.*\n|[ \t]*\n)+", re.MULTILINE)
 _IMPORT = re.compile(r"import\b")
 _IMPORTED = re.compile(r"[ \t]*(\([^)]*\)|[^\n;]*)")
@@ -47,10 +47,12 @@ _NO_DATA = (".md", ".pyc", ".pyi", ".typed")
 
 
 class SourceTree:
-    """The source files of this program in a folder, as they are when they are first asked for.
+    """The source files of this program in a folder, at the time of first access.
 
     Args:
-      folder: the folder that holds the packages.
+      folder: the folder of the packages.
+
+    Example: `this_program().digest(["trainer.run_fn.run_fn"])` returns a digest such as "0f3a9c2b7d1e4856".
     """
 
     def __init__(self, folder: Path) -> None:
@@ -63,7 +65,7 @@ class SourceTree:
 
     @property
     def modules(self) -> list[str]:
-        """The names of all modules and packages with a source file, without programs (`__main__`)."""
+        """The names of all modules and packages with a source file, except programs (`__main__`)."""
         names = (name for name, files in self._files.items() if any(file.suffix == ".py" for file in files))
         return sorted(name for name in names if not name.endswith(".__main__"))
 
@@ -71,7 +73,7 @@ class SourceTree:
         """Digests the files behind `names`, and the versions of the libraries.
 
         Args:
-          names: dotted names of modules, classes or functions. Names of other programs are ignored.
+          names: dotted names of modules, classes or functions. Names outside this program are ignored.
 
         Returns:
           16 hexadecimal digits.
@@ -82,7 +84,7 @@ class SourceTree:
         return digest.hexdigest()[:16]
 
     def closure(self, names: Iterable[str]) -> set[str]:
-        """Returns the names of all modules of this program that run on behalf of `names`, packages among them."""
+        """Returns the names of all modules and packages that `names` import, directly or indirectly."""
         found: set[str] = set()
         waiting = {module for name in names for module in self._modules_of(name)}
         while waiting:
@@ -92,7 +94,7 @@ class SourceTree:
         return found
 
     def imports(self, module: str) -> frozenset[str]:
-        """Returns the modules of this program that `module` imports anywhere, or names in a string."""
+        """Returns the modules of this program that `module` imports or names in a string."""
         if module not in self._imports:
             names: set[str] = set()
             for source in self._files[module]:
@@ -105,7 +107,7 @@ class SourceTree:
         return self._imports[module]
 
     def _modules_of(self, name: str) -> Iterator[str]:
-        """Yields the packages around `name` and the module that it is, or is in. Yields nothing for other programs."""
+        """Yields the packages of `name` and its module. Yields nothing for names outside this program."""
         module = ""
         for part in name.split("."):
             module = f"{module}.{part}" if module else part
@@ -124,9 +126,9 @@ class SourceTree:
 
 
 def _files_of(folder: Path, package: str) -> dict[str, list[Path]]:
-    """Returns the files of each module in `folder`. Those of a package are its `__init__.py` and its data files.
+    """Returns the files of each module in `folder`. A package has its `__init__.py` and its data files.
 
-    A folder without an `__init__.py`, such as one of templates, belongs to the package around it.
+    A folder without `__init__.py`, such as one of templates, belongs to its parent package.
     """
     files: dict[str, list[Path]] = {package: []}
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
@@ -146,7 +148,7 @@ def _files_of(folder: Path, package: str) -> dict[str, list[Path]]:
 
 
 def _imported(text: str, package: str) -> Iterator[str]:
-    """Yields all that the source `text` of a module in `package` may import. Some of the names are no modules."""
+    """Yields the names that the source `text` of a module in `package` may import. Some are not modules."""
     text = _TYPES_ONLY.sub("", _COMMENT.sub("", text)).replace("\\\n", " ")
     for statement in _IMPORT.finditer(text):
         line = text.rfind("\n", 0, statement.start()) + 1
@@ -167,7 +169,7 @@ def _imported(text: str, package: str) -> Iterator[str]:
 
 @functools.cache
 def library_versions() -> tuple[tuple[str, str], ...]:
-    """Returns the installed version of each of `LIBRARIES`, empty where it is not installed."""
+    """Returns the installed version of each of `LIBRARIES`, or an empty string if it is not installed."""
     return tuple((name, _version(name)) for name in LIBRARIES)
 
 
@@ -180,5 +182,5 @@ def _version(name: str) -> str:
 
 @functools.cache
 def this_program() -> SourceTree:
-    """Returns the source files that this process runs."""
+    """Returns the source files of this process."""
     return SourceTree(Path(__file__).resolve().parents[2])

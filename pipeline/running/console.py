@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a live line per component, and plain words at the end."""
+"""The terminal output of a run: a live line per component."""
 
 from __future__ import annotations
 
@@ -17,25 +17,29 @@ _STYLES = {"executed": "green", "succeeded": "green", "cached": "cyan", "skipped
 
 
 class RunConsole:
-    """The lines of a run on the terminal (stderr)."""
+    """Prints the lines of a run to the terminal (stderr)."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def say(self, text: str, style: str = "") -> None:
-        """A plain line."""
+        """Prints a line."""
         self._console.print(escape(text), style=style or None, soft_wrap=True, highlight=False)
 
     @contextlib.contextmanager
     def component(self, node_id: str) -> Iterator[None]:
-        """A spinner with the seconds of `node_id` while it runs; nothing where the output is no terminal."""
+        """Shows a spinner with the seconds of `node_id` inside the block, if the output is a terminal."""
         with self.running() as show:
             show([node_id])
             yield
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Callable[[Collection[str]], None]]:
-        """A spinner each for what runs at the same time; the yielded function is told the names as they change."""
+        """Shows a spinner for each of several concurrent tasks.
+
+        Yields:
+          A function that takes the current names whenever they change.
+        """
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
         with Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal) as bar:
             shown: dict[str, TaskID] = {}
@@ -50,18 +54,28 @@ class RunConsole:
             yield show
 
     def finished(self, node_id: str, state: str, seconds: float, detail: str) -> None:
-        """The line that stays: component, state, seconds, what it handled."""
+        """Prints the final line of a component.
+
+        Args:
+          node_id: the component.
+          state: executed, cached, skipped or failed.
+          seconds: its duration.
+          detail: a summary of its results.
+        """
         style = _STYLES[state]
         line = f"  {node_id:<20} [{style}]{state:<9}[/{style}] {seconds:6.1f} s  {escape(detail)}"
         self._console.print(line.rstrip(), soft_wrap=True, highlight=False)
 
 
 @contextlib.contextmanager
-def library_chatter_to(log: Path) -> Iterator[Console]:
-    """Sends everything that is written to stdout and stderr, C++ libraries included, to the file `log`.
+def redirect_output(log: Path) -> Iterator[Console]:
+    """Redirects all writes to stdout and stderr, including those of C++ libraries, to a file.
+
+    Args:
+      log: the file.
 
     Yields:
-      A console on the terminal as it was.
+      A console on the original terminal.
     """
     with open(log, "ab", buffering=0) as sink, _terminal() as terminal:
         sys.stdout.flush()

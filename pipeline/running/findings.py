@@ -1,4 +1,4 @@
-"""What each node found, for the record and in one line for people."""
+"""Summarizes the results of each node, for the record and in one line for people."""
 
 from __future__ import annotations
 
@@ -10,32 +10,43 @@ from pathlib import Path
 import tensorflow_transform as tft
 
 from components.data_gate.executor import DECISION_FILE
+from components.evaluator.evaluation import Evaluation, read_evaluation
 from components.evaluator.figures import MEAN, POPULARITY, find
 from components.evaluator.names import is_ranking
-from components.evaluator.verdict import Verdict, read_verdict
-from trainer.data.examples import SPLITS
 from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY
+from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.stages import READ_ROWS
 from components.pair_statistics.executor import SAMPLED_PROPERTY
 from components.pusher.executor import DESTINATION_PROPERTY, PUSHED_PROPERTY, REUSED_PROPERTY
-from components.pusher.places import is_remote
 from components.serving_canary.executor import BLESSED_PROPERTY, REPORT_FILE
-from kindred.invocation import command
+from kindred.invocation import command, typed_path
 from pipeline.config import PipelineConfig
+from pipeline.records import node_ids
 from pipeline.records.root import Root
-from pipeline.records.run_record import RunRecord, State
-from pipeline.running import graph
-from pipeline.running.nodes import NodeResult
+from pipeline.records.run_record import EndState, RunRecord
+from pipeline.running.node_runner import NodeResult
 from trainer import features
+from trainer.data.examples import SPLITS
 from trainer.run_fn import HISTORY_FILE
 from trainer.training.fitting import monitored
 from trainer.training.warm_start import WARM_START_FILE
 
-Finding = tuple[State, str]
+Finding = tuple[EndState, str]
 
 
 def note(record: RunRecord, config: PipelineConfig, root: Root, node_id: str, result: NodeResult) -> Finding:
-    """Puts what `node_id` found into `record`; its state and its line for people."""
+    """Adds the results of a node to the record of the run.
+
+    Args:
+      record: the record to complete.
+      config: the pipeline file.
+      root: the root of the run.
+      node_id: the node.
+      result: its outputs.
+
+    Returns:
+      The state of the node and a line for people.
+    """
     finder = _FINDERS.get(node_id)
     if finder is None or result.state == "skipped":
         return result.state, ""
@@ -120,7 +131,7 @@ def _figure(value: object) -> str:
 
 
 def _evaluation(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
-    verdict = read_verdict(result.uri("evaluation"))
+    verdict = read_evaluation(result.uri("evaluation"))
     record.evaluation = os.path.relpath(result.uri("evaluation"), root.path)
     record.metrics = _metrics(config, verdict)
     record.blessed = verdict.blessed
@@ -134,8 +145,8 @@ def _evaluation(record: RunRecord, config: PipelineConfig, root: Root, result: N
     return result.state, f"{rows:,} rows, {shown}{default}"
 
 
-def _metrics(config: PipelineConfig, verdict: Verdict) -> dict[str, float]:
-    """The metrics that were asked for, each followed by its baseline's; those without a value are absent."""
+def _metrics(config: PipelineConfig, verdict: Evaluation) -> dict[str, float]:
+    """Returns the requested metrics, each followed by its baseline. Metrics without a value are absent."""
     found: dict[str, float | None] = {}
     for metric in config.evaluate.metrics:
         figure = find(verdict.figures, metric)
@@ -144,11 +155,11 @@ def _metrics(config: PipelineConfig, verdict: Verdict) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _refusal(verdict: Verdict, folder: Path) -> str:
+def _refusal(verdict: Evaluation, folder: Path) -> str:
     lines = ["the model is not blessed, and was not published:"]
     lines += [f"  {rule}" for rule in verdict.rules if not rule.ok]
     lines += ["The rules are evaluate.bless. For figures, slices and pairs:"]
-    return "\n".join([*lines, f"  {command('report', '--why', os.path.relpath(folder))}"])
+    return "\n".join([*lines, f"  {command('report', '--why', typed_path(folder))}"])
 
 
 def _canary(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
@@ -170,13 +181,13 @@ def _publication(record: RunRecord, config: PipelineConfig, root: Root, result: 
 
 
 _FINDERS: dict[str, Callable[[RunRecord, PipelineConfig, Root, NodeResult], Finding]] = {
-    graph.EXAMPLE_GEN: _ingest,
-    graph.STATISTICS_GEN: _statistics,
-    graph.GATE: _gate,
-    graph.TRANSFORM: _vocabularies,
-    graph.TUNER: _tuning,
-    graph.TRAINER: _training,
-    graph.EVALUATOR: _evaluation,
-    graph.CANARY: _canary,
-    graph.PUSHER: _publication,
+    node_ids.EXAMPLE_GEN: _ingest,
+    node_ids.STATISTICS_GEN: _statistics,
+    node_ids.GATE: _gate,
+    node_ids.TRANSFORM: _vocabularies,
+    node_ids.TUNER: _tuning,
+    node_ids.TRAINER: _training,
+    node_ids.EVALUATOR: _evaluation,
+    node_ids.CANARY: _canary,
+    node_ids.PUSHER: _publication,
 }

@@ -1,4 +1,4 @@
-"""Runs a graph on this machine: progress, record, exit code."""
+"""Runs a graph on this machine and writes its record."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Callable
 
 from errors import DataRefused, KindredError, ModelRefused
 from pipeline.config import PipelineConfig
-from pipeline.records.progress import going_on
+from pipeline.records.progress import marked_alive
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
 from pipeline.records.run_record import EXIT_CODES, RunRecord
-from pipeline.running.console import RunConsole, library_chatter_to
+from pipeline.running.console import RunConsole, redirect_output
 from pipeline.running.options import RunOptions
 
 
 @dataclasses.dataclass(frozen=True)
 class RunOutcome:
-    """How a run ended, and where its record is."""
+    """The result of a run, and the location of its record."""
 
     record: RunRecord
     exit_code: int
@@ -30,10 +30,16 @@ class RunOutcome:
 def run(
     config: PipelineConfig, root: Root, options: RunOptions, write_report: Callable[[RunFolder], object]
 ) -> RunOutcome:
-    """Runs the graph of `config` with its state below `root`.
+    """Runs the graph of a pipeline file on this machine.
 
-    A fault of the data or of the model ends the run with its exit code and its reason in the record; nothing is raised,
-    and whatever happens, the record is written.
+    A failure ends the run with an exit code and a reason in the record. It raises no exception. The record is always
+    written.
+
+    Args:
+      config: the pipeline file.
+      root: where the state of the run is stored.
+      options: of this run.
+      write_report: writes the report of the finished run.
 
     Raises:
       RootError: the root cannot be used.
@@ -44,7 +50,7 @@ def run(
         folder = RunFolder(root.runs / run_id)
         record = RunRecord.begin(config, run_id)
         save = functools.partial(record.write, folder.summary, since)
-        with going_on(folder), library_chatter_to(folder.log) as terminal:
+        with marked_alive(folder), redirect_output(folder.log) as terminal:
             save()
             console = RunConsole(terminal)
             try:
@@ -63,15 +69,18 @@ def _execute(
     console: RunConsole,
     save: Callable[[], None],
 ) -> int:
-    """Runs every node; the exit code. The reason of a failure goes into `record`, its traceback into the log."""
+    """Runs every node and returns the exit code.
+
+    Writes the reason of a failure to `record`, and its traceback to the log.
+    """
     try:
         console.say(f"{config.name}: {config.data.path} -> {root.path}")
-        # Importing TFX costs seconds and prints pages: not before the log is open and the person sees why.
+        # Importing TFX takes seconds and prints a lot. The log is open and the terminal shows the reason by now.
         with console.component("starting TFX"):
-            from pipeline.running import execution
-        execution.run_nodes(config, root, options, record, console, save)
+            from pipeline.running import orchestrator
+        orchestrator.run_nodes(config, root, options, record, console, save)
     except KeyboardInterrupt:
-        record.error = "interrupted; the same command goes on with the components that are finished"
+        record.error = "interrupted. Rerun the command to resume. Finished components are reused"
         return 1
     except Exception as error:
         traceback.print_exc()
@@ -80,16 +89,16 @@ def _execute(
 
 
 def _report(folder: RunFolder, console: RunConsole, write_report: Callable[[RunFolder], object]) -> None:
-    """Writes the report. A report that cannot be written does not change how the run ended."""
+    """Writes the report. A failure to write it does not change the result of the run."""
     try:
         write_report(folder)
     except Exception:
         traceback.print_exc()
-        console.say(f"The report could not be written; {folder.log} says why.", "yellow")
+        console.say(f"The report could not be written. See {folder.log}.", "yellow")
 
 
 def judge(error: Exception, record: RunRecord) -> int:
-    """Status, reason and exit code of a run that `error` ended."""
+    """Sets the status and the reason of a run that `error` ended, and returns its exit code."""
     if isinstance(error, DataRefused):
         record.status = "data_refused"
     elif isinstance(error, ModelRefused):

@@ -1,11 +1,11 @@
-"""Makes TFX's cache notice changed code.
+"""Makes TFX's cache consider changed code.
 
-TFX looks for a cached result by a node's inputs, its properties and the name of its executor class. The code of the
-executor does not count. `add_code` therefore gives every node of a compiled graph the property `code`: a digest of the
-code that the node runs. Executors ignore properties that they do not know.
+TFX finds a cached result by the inputs of a node, its properties and the class name of its executor. It ignores the
+code of the executor. `add_code` therefore adds the property `code` to every node of a compiled graph, a digest of the
+code that the node runs. Executors ignore unknown properties.
 
-Resolvers are never cached, so the property is only a record there. A resolver's answer is an input of the nodes that
-follow. They run again when the answer changes, and come from the cache when it does not.
+Resolvers are never cached, so for them the property is only a record. The result of a resolver is an input of later
+nodes, which run again only if it changes.
 """
 
 from __future__ import annotations
@@ -23,9 +23,13 @@ CODE, SCHEMA_CONTENT = "code", "schema_content"
 
 
 def add_code(graph: pipeline_pb2.Pipeline, tree: SourceTree) -> None:
-    """Adds a digest of its code, as it is in `tree`, to each node of a compiled `graph`.
+    """Adds a digest of its code to each node of a graph.
 
-    ImportSchemaGen also gets a digest of the schema, since TFX looks at the path alone.
+    ImportSchemaGen also gets a digest of the schema, because TFX considers only its path.
+
+    Args:
+      graph: a compiled graph. It is changed in place.
+      tree: the source files to digest.
     """
     for entry in graph.nodes:
         parameters = entry.pipeline_node.parameters.parameters
@@ -39,7 +43,7 @@ def add_code(graph: pipeline_pb2.Pipeline, tree: SourceTree) -> None:
 def code_names(graph: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> list[str]:
     """Returns the dotted names of the classes and functions that `node` runs.
 
-    They are its executor, its driver, its resolver strategies, and the functions that its properties name.
+    These are its executor, its driver, its resolver strategies, and the functions in its properties.
     """
     deployment = pipeline_pb2.IntermediateDeploymentConfig()
     graph.deployment_config.Unpack(deployment)
@@ -62,7 +66,7 @@ def _class_path(spec: any_pb2.Any) -> str:
 
 
 def _digest(path: str) -> str:
-    """A digest of the file at `path`. It is empty where there is none, which ImportSchemaGen reports."""
+    """Returns a digest of a file, or an empty string if it does not exist. ImportSchemaGen reports missing files."""
     if not fileio.exists(path):
         return ""
     with fileio.open(path, "rb") as file:

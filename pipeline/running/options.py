@@ -1,4 +1,4 @@
-"""What a person may say about one run that is not part of the pipeline file."""
+"""Options of a single run that are not in the pipeline file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ class RunOptions:
     """Options of one run."""
 
     accept_reason: str | None = None
-    """Why the gate is overruled, this once; None: it is not."""
+    """The reason to overrule the data gate once, or None."""
     until: str | None = None
-    """The node with which the run ends; None: the last of the graph."""
+    """The last node to run, or None for the whole graph."""

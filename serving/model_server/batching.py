@@ -15,7 +15,7 @@ import numpy as np
 
 from serving.model_server import text_protos
 from serving.model_server.faults import Code, Fault, fault_of, invalid
-from serving.model_server.metrics import Metrics
+from serving.model_server.metrics import ServerMetrics
 from serving.model_server.tensors import Array
 
 Run = Callable[[Mapping[str, Array], Sequence[str]], list[Array]]
@@ -71,7 +71,7 @@ def read_settings(path: Path) -> BatchingSettings:
 
 
 @dataclasses.dataclass
-class _Task:
+class _QueuedRequest:
     feeds: dict[str, Array]
     rows: int
     enqueued: float
@@ -81,9 +81,9 @@ class _Task:
 class Batcher:
     """Merges the rows of waiting requests for the same tensors of a servable."""
 
-    def __init__(self, run: Run, settings: BatchingSettings, metrics: Metrics) -> None:
+    def __init__(self, run: Run, settings: BatchingSettings, metrics: ServerMetrics) -> None:
         self._run, self._settings, self._metrics = run, settings, metrics
-        self._queues: dict[tuple[tuple[str, ...], tuple[str, ...]], deque[_Task]] = {}
+        self._queues: dict[tuple[tuple[str, ...], tuple[str, ...]], deque[_QueuedRequest]] = {}
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [
@@ -124,7 +124,7 @@ class Batcher:
         return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
 
     def _enqueue(self, feeds: dict[str, Array], fetches: tuple[str, ...], size: int) -> Future[list[Array]]:
-        task = _Task(feeds, size, time.monotonic(), Future())
+        task = _QueuedRequest(feeds, size, time.monotonic(), Future())
         with self._changed:
             queue = self._queues.setdefault((tuple(feeds), fetches), deque())
             if self._closed or sum(waiting.rows for waiting in queue) + size > self._settings.room:
@@ -143,7 +143,7 @@ class Batcher:
                 key, tasks = batch
             self._process(tasks, key[1])
 
-    def _next_batch(self) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], list[_Task]] | None:
+    def _next_batch(self) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], list[_QueuedRequest]] | None:
         """Removes the oldest batch that is full or has waited long enough from its queue."""
         now = time.monotonic()
         waiting = [(queue[0].enqueued, key) for key, queue in self._queues.items() if queue]
@@ -154,7 +154,7 @@ class Batcher:
                 return key, self._take(queue)
         return None
 
-    def _take(self, queue: deque[_Task]) -> list[_Task]:
+    def _take(self, queue: deque[_QueuedRequest]) -> list[_QueuedRequest]:
         """Removes the first tasks that fit into one batch and have mergeable shapes."""
         first = queue.popleft()
         tasks, rows = [first], first.rows
@@ -163,7 +163,7 @@ class Batcher:
             rows += tasks[-1].rows
         return tasks
 
-    def _mergeable(self, first: _Task, other: _Task) -> bool:
+    def _mergeable(self, first: _QueuedRequest, other: _QueuedRequest) -> bool:
         for name, array in first.feeds.items():
             second = other.feeds[name]
             same_rank = array.ndim == second.ndim and array.dtype == second.dtype
@@ -178,7 +178,7 @@ class Batcher:
             return None
         return max(oldest + self._settings.batch_timeout_micros / 1e6 - time.monotonic(), 0)
 
-    def _process(self, tasks: list[_Task], fetches: tuple[str, ...]) -> None:
+    def _process(self, tasks: list[_QueuedRequest], fetches: tuple[str, ...]) -> None:
         now, rows = time.monotonic(), sum(task.rows for task in tasks)
         padding = next((size for size in self._settings.allowed_batch_sizes if size >= rows), rows) - rows
         for task in tasks:
@@ -198,7 +198,7 @@ class Batcher:
             task.done.set_result([output[start : start + task.rows] for output in outputs])
             start += task.rows
 
-    def _merged(self, tasks: list[_Task], padding: int) -> dict[str, Array]:
+    def _merged(self, tasks: list[_QueuedRequest], padding: int) -> dict[str, Array]:
         """Concatenates the rows of `tasks` per input, and repeats the first row as padding."""
         merged = {}
         for name in tasks[0].feeds:

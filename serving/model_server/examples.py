@@ -9,7 +9,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import input_pb2
 
 from serving.model_server.faults import invalid
-from serving.model_server.json_tensors import decode_base64, dump, shown
+from serving.model_server.json_requests import decode_base64, shown
+from serving.model_server.json_responses import dump
 from serving.model_server.tensors import Array
 
 _INT64 = range(-(2**63), 2**63)

@@ -10,7 +10,7 @@ from tensorflow_serving.apis import classification_pb2, inference_pb2, regressio
 
 from serving.model_server import examples
 from serving.model_server.faults import Code, Fault, invalid
-from serving.model_server.metrics import Metrics
+from serving.model_server.metrics import ServerMetrics
 from serving.model_server.servable import DEFAULT_SIGNATURE, Servable, check_rows, tensor_name
 from serving.model_server.tensors import Array, to_array
 
@@ -27,7 +27,7 @@ class Inference:
       check_method_name: the flag --enable_signature_method_name_check.
     """
 
-    def __init__(self, metrics: Metrics, max_rows: int, check_method_name: bool = False) -> None:
+    def __init__(self, metrics: ServerMetrics, max_rows: int, check_method_name: bool = False) -> None:
         self._metrics, self._max_rows, self._check_method_name = metrics, max_rows, check_method_name
 
     def predict(

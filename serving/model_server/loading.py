@@ -10,7 +10,7 @@ import tensorflow as tf
 from serving.model_server.batching import Batcher, BatchingSettings
 from serving.model_server.faults import Code, Fault, fault_of
 from serving.model_server.inference import Inference
-from serving.model_server.metrics import Metrics
+from serving.model_server.metrics import ServerMetrics
 from serving.model_server.servable import Servable, SessionSettings
 from serving.model_server.warmup import warm_up
 
@@ -23,7 +23,7 @@ class Loader:
 
     session: SessionSettings
     inference: Inference
-    metrics: Metrics
+    metrics: ServerMetrics
     batching: BatchingSettings | None = None
     warmup: bool = True
     warmup_iterations: int = 1

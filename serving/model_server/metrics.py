@@ -46,7 +46,7 @@ class _Counter:
         yield family
 
 
-class Metrics:
+class ServerMetrics:
     """The metrics of a server. Latencies are in microseconds."""
 
     def __init__(self) -> None:

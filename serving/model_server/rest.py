@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from tensorflow_serving.apis import model_pb2
 
-from serving.model_server import examples, json_tensors
+from serving.model_server import examples, json_requests, json_responses
 from serving.model_server.faults import HTTP_STATUS, Code, Fault, fault_of, invalid
 from serving.model_server.service import Service, metadata_json, status_json
 
@@ -66,7 +66,7 @@ class RestApi:
 
     async def _content(self, request: Request, target: Target) -> bytes:
         if request.method in ("GET", "HEAD"):
-            return json_tensors.dump(self._describe(target))
+            return json_responses.dump(self._describe(target))
         body = await self._body(request)
         with self._service.slot():
             call = functools.partial(_CALLS[target.api], self._service, target.spec, body)
@@ -116,7 +116,7 @@ class RestApi:
         status = 200
         if isinstance(content, Fault):
             status = 413 if isinstance(content, BodyTooLarge) else HTTP_STATUS[content.code]
-            content = json_tensors.dump({"error": content.message.encode("utf-8", "replace").decode()})
+            content = json_responses.dump({"error": content.message.encode("utf-8", "replace").decode()})
         headers = dict(_CORS) if self._cors else {}
         return Response(content, status, headers, media_type="application/json")
 
@@ -150,24 +150,24 @@ def parse(method: str, path: str) -> Target:
 
 
 def _predict(service: Service, spec: Any, body: bytes) -> bytes:
-    document = json_tensors.parse(body)
-    name = json_tensors.signature_name(document)
+    document = json_requests.parse(body)
+    name = json_requests.signature_name(document)
     with service.lease(spec) as servable:
-        inputs, as_rows = json_tensors.inputs_of(document, servable.signature(name))
-        return json_tensors.answer(service.inference.predict(servable, name, inputs), as_rows)
+        inputs, as_rows = json_requests.inputs_of(document, servable.signature(name))
+        return json_responses.answer(service.inference.predict(servable, name, inputs), as_rows)
 
 
 def _classify(service: Service, spec: Any, body: bytes) -> bytes:
-    document = json_tensors.parse(body)
-    name, message = json_tensors.signature_name(document), examples.input_of(document)
+    document = json_requests.parse(body)
+    name, message = json_requests.signature_name(document), examples.input_of(document)
     with service.lease(spec) as servable:
         result = service.inference.classify(servable, name, message)
     return examples.classifications_json(result)
 
 
 def _regress(service: Service, spec: Any, body: bytes) -> bytes:
-    document = json_tensors.parse(body)
-    name, message = json_tensors.signature_name(document), examples.input_of(document)
+    document = json_requests.parse(body)
+    name, message = json_requests.signature_name(document), examples.input_of(document)
     with service.lease(spec) as servable:
         result = service.inference.regress(servable, name, message)
     return examples.regressions_json(result)

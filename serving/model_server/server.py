@@ -18,9 +18,10 @@ from serving.model_server import batching, metrics, model_config, rpc, text_prot
 from serving.model_server.faults import Fault, invalid
 from serving.model_server.inference import Inference
 from serving.model_server.loading import Loader
-from serving.model_server.metrics import Metrics
+from serving.model_server.metrics import ServerMetrics
 from serving.model_server.model_config import ServedModel
-from serving.model_server.models import ModelManager, PollSettings
+from serving.model_server.model_manager import ModelManager
+from serving.model_server.polling import PollSettings
 from serving.model_server.rest import RestApi
 from serving.model_server.servable import SessionSettings
 from serving.model_server.service import Limits, Service
@@ -42,7 +43,7 @@ class ModelServer:
           Fault: a configuration file cannot be used.
         """
         self._flags = flags
-        self._metrics = Metrics()
+        self._metrics = ServerMetrics()
         inference = Inference(self._metrics, flags.max_batch_rows, flags.enable_signature_method_name_check)
         manager = ModelManager(self._models(), self._loader(inference), _poll_settings(flags))
         self.service = Service(manager, inference, self._metrics, _limits(flags))

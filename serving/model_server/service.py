@@ -13,9 +13,10 @@ from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from serving.model_server.faults import Code, Fault, fault_of
+from serving.model_server.hosted_models import ModelVersion
 from serving.model_server.inference import Inference
-from serving.model_server.metrics import Metrics
-from serving.model_server.models import ModelManager, Version
+from serving.model_server.metrics import ServerMetrics
+from serving.model_server.model_manager import ModelManager
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Limits:
 class Service:
     """The models of a server, and the operations that both transports offer."""
 
-    def __init__(self, models: ModelManager, inference: Inference, metrics: Metrics, limits: Limits) -> None:
+    def __init__(self, models: ModelManager, inference: Inference, metrics: ServerMetrics, limits: Limits) -> None:
         self.models, self.inference, self.metrics, self.limits = models, inference, metrics, limits
         self._running = 0
         self._lock = threading.Lock()
@@ -106,7 +107,7 @@ def version_of(spec: Any) -> tuple[int | None, str | None]:
     )
 
 
-def _status(version: Version) -> Any:
+def _status(version: ModelVersion) -> Any:
     status = get_model_status_pb2.ModelVersionStatus(version=version.number, state=int(version.state))
     status.status.error_code = int(version.fault.code) if version.fault else 0
     status.status.error_message = version.fault.message if version.fault else ""

@@ -12,7 +12,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.model_server.faults import Code, Fault, fault_of, invalid
 from serving.model_server.inference import Inference
-from serving.model_server.metrics import Metrics
+from serving.model_server.metrics import ServerMetrics
 from serving.model_server.servable import Servable
 from serving.model_server.tensors import to_array
 
@@ -20,7 +20,7 @@ REQUESTS = os.path.join("assets.extra", "tf_serving_warmup_requests")
 _MAX_RECORDS = 1000
 
 
-def warm_up(servable: Servable, inference: Inference, metrics: Metrics, iterations: int = 1) -> int:
+def warm_up(servable: Servable, inference: Inference, metrics: ServerMetrics, iterations: int = 1) -> int:
     """Replays the warm-up requests of a model.
 
     Args:

@@ -77,7 +77,7 @@ def test_bad_pipeline_file(config: Path, override: str, words: str) -> None:
 
 
 def test_unknown_beam_profile(config: Path) -> None:
-    assert "--beam cluster: no such profile; there is local, flink, spark, dataflow" in refuse(
+    assert "--beam cluster: unknown profile. Choose from local, flink, spark, dataflow" in refuse(
         config, "--beam", "cluster"
     )
 

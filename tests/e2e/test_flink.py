@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from bootstrap.flink.__main__ import FOLDER
-from bootstrap.flink.cluster import Cluster, Ports
+from bootstrap.flink.cluster import FlinkCluster, Ports
 from bootstrap.flink.errors import StepFailed
 from bootstrap.flink.process import Process
 from pipeline.beam import flink_rest
@@ -57,12 +57,12 @@ def here(folder: Path) -> Iterator[Future[tuple[int, str]]]:
 
 
 @pytest.fixture(scope="module")
-def cluster(here: Future[tuple[int, str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(here: Future[tuple[int, str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlinkCluster]:
     """A cluster of its own; skipped where its packages cannot be had."""
     with contextlib.ExitStack() as probes:
         servers = [probes.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(5)]
         ports = Ports(*(server.getsockname()[1] for server in servers))
-    started = Cluster(tmp_path_factory.mktemp("flink"), ports, fetched=FOLDER)
+    started = FlinkCluster(tmp_path_factory.mktemp("flink"), ports, fetched=FOLDER)
     try:
         started.up(print)
     except StepFailed as error:
@@ -89,7 +89,9 @@ def run(folder: Path, root: str, *more: object) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-def test_flink_gives_what_this_machine_gives(cluster: Cluster, folder: Path, here: Future[tuple[int, str]]) -> None:
+def test_flink_gives_what_this_machine_gives(
+    cluster: FlinkCluster, folder: Path, here: Future[tuple[int, str]]
+) -> None:
     told = [word for setting in settings(cluster.ports) for word in ("--set", setting)]
     for code, said in (here.result(), run(folder, "flink", "--beam", "flink", *told)):
         assert code == 0, said
@@ -108,7 +110,7 @@ def test_flink_gives_what_this_machine_gives(cluster: Cluster, folder: Path, her
 
 
 def test_a_worker_that_cannot_start_fails_the_run_with_its_own_error(
-    cluster: Cluster, folder: Path, tmp_path: Path
+    cluster: FlinkCluster, folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "components").mkdir()
     (tmp_path / "components" / "__init__.py").write_text("raise ImportError('no components for this worker')")
@@ -132,7 +134,7 @@ def test_a_worker_that_cannot_start_fails_the_run_with_its_own_error(
 
 
 def test_a_lost_task_manager_costs_time_and_nothing_else(
-    cluster: Cluster, folder: Path, here: Future[tuple[int, str]]
+    cluster: FlinkCluster, folder: Path, here: Future[tuple[int, str]]
 ) -> None:
     from pipeline.records.root import Root
     from pipeline.report.write import write_report
@@ -166,7 +168,7 @@ def test_a_lost_task_manager_costs_time_and_nothing_else(
     assert cluster.slots() >= 2, "what is left of a cluster is made whole by the command that starts one"
 
 
-def _kill_in_mid_job(cluster: Cluster, killed: list[Any]) -> None:
+def _kill_in_mid_job(cluster: FlinkCluster, killed: list[Any]) -> None:
     """Kills a task manager that a job has slots of, with no warning; notes the process and the job."""
     url, deadline = f"http://localhost:{cluster.ports.rest}", time.monotonic() + 150
     while time.monotonic() < deadline:
@@ -190,7 +192,7 @@ def _ports(process: Process) -> set[int]:
     return set() if found is None else {at.laddr.port for at in found.net_connections("tcp") if at.status == "LISTEN"}
 
 
-def _finished_jobs(cluster: Cluster) -> list[str]:
+def _finished_jobs(cluster: FlinkCluster) -> list[str]:
     jobs = flink_rest._get(f"http://localhost:{cluster.ports.rest}", "/jobs/overview")["jobs"]
     return [job["name"] for job in jobs if job["state"] == "FINISHED"]
 

@@ -73,7 +73,7 @@ def test_third_span_of_new_ids_is_refused_with_examples(place: Path) -> None:
     add_span(place, 3, renamed="new ")
     code, said = run(place)
     assert code == 3
-    assert "left_id: 100.0% of the pairs are on entities that the last accepted data do not have" in said
+    assert "left_id: 100.0% of the pairs have entities that are not in the last accepted data" in said
     assert "'new left" in said
     assert "--accept-anomalies" in said
     summary = last_summary(place / "root")

@@ -50,8 +50,8 @@ def epochs(place: Path) -> int:
 def test_the_first_span_starts_cold_and_says_so(place: Path) -> None:
     code, said, _ = call(place, "run")
     assert code == 0, said
-    assert "cold start: no model of other examples was blessed yet" in said
-    assert last_summary(place / "root")["warm_start"]["cold"] == "no model of other examples was blessed yet"
+    assert "cold start: no model of other examples has been blessed" in said
+    assert last_summary(place / "root")["warm_start"]["cold"] == "no model of other examples has been blessed"
     assert "tuning" not in last_summary(place / "root")
 
 

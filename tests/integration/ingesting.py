@@ -17,16 +17,25 @@ from tfx.utils import proto_utils
 
 from components.artifacts import Quarantine
 from components.pair_example_gen.executor import Executor
-from components.pair_example_gen.source import Layout, Settings, split_path
+from components.pair_example_gen.settings import ColumnSettings, IngestSettings, PairFiles
+from components.pair_example_gen.source import split_path
 
-NAMES = Layout("auto", "left", "right", "score")
-NUMBERS = Layout("auto", 0, 1, 2)
+
+def layout(**columns: Any) -> PairFiles:
+    return PairFiles(path="not read", columns=ColumnSettings(**columns))
+
+
+NAMES = layout(left="left", right="right", score="score")
+NUMBERS = layout(left=0, right=1, score=2)
 
 Row = tuple[Any, ...]
 
 
-def settings(layout: Layout = NAMES, **changes: Any) -> Settings:
-    return dataclasses.replace(Settings(layout, "pair", 0.3, 1.0, "keep", 1024), **changes)
+def settings(
+    layout: PairFiles = NAMES, split_by: str = "pair", eval_fraction: float = 0.3, **changes: Any
+) -> IngestSettings:
+    split = {"by": split_by, "eval_fraction": eval_fraction}
+    return IngestSettings(**{**dict(layout), "split": split, "max_quarantined_fraction": 1.0, **changes})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +78,7 @@ class Inline:
         return self
 
 
-def ingest(path: Path, out: Path, wanted: Settings, inline: bool = False) -> Ingested:
+def ingest(path: Path, out: Path, wanted: IngestSettings, inline: bool = False) -> Ingested:
     """What becomes of the files at `path`; `inline`: without Beam."""
     examples, quarantine = standard_artifacts.Examples(), Quarantine()
     examples.uri, quarantine.uri = str(out / "examples" / "1"), str(out / "quarantine" / "1")
@@ -81,7 +90,7 @@ def ingest(path: Path, out: Path, wanted: Settings, inline: bool = False) -> Ing
         {},
         {"examples": [examples], "quarantine": [quarantine]},
         {
-            "settings": wanted.to_json(),
+            "settings": wanted.model_dump_json(),
             "input_base": base,
             "input_config": proto_utils.proto_to_json(example_gen_pb2.Input(splits=[split])),
         },

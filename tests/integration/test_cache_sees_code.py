@@ -22,7 +22,7 @@ from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 from components.data_gate.executor import STATISTICS_PROPERTY
 from pipeline.config import SCHEMA, load_config
 from pipeline.records.root import Root
-from pipeline.running import code_digest, nodes
+from pipeline.running import code_digest, node_runner
 from pipeline.running.code_digest import SourceTree
 from pipeline.running.graph import compile_graph, create_pipeline
 from pipeline.running.node_code import CODE, code_names
@@ -85,7 +85,7 @@ class Program:
             shutil.copy(self._seen, self._root.metadata)
         graph = self.compile()
         connection = metadata.sqlite_metadata_connection_config(str(self._root.metadata))
-        runner = nodes.NodeRunner(graph, connection)
+        runner = node_runner.NodeRunner(graph, connection)
         return {e.pipeline_node.node_info.id: runner.run(e.pipeline_node).state for e in graph.nodes}
 
     def code(self) -> dict[str, str]:
@@ -129,9 +129,10 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     kinds = Idle.SUPPORTED_EXECUTOR_SPEC_TYPE
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            nodes, "Launcher", functools.partial(Launcher, custom_executor_operators=dict.fromkeys(kinds, Idle))
+            node_runner, "Launcher", functools.partial(Launcher, custom_executor_operators=dict.fromkeys(kinds, Idle))
         )
-        patch.setattr("pipeline.running.graph.this_program", lambda: SourceTree(folder / "source"))
+        for module in ("graph", "training_nodes"):
+            patch.setattr(f"pipeline.running.{module}.this_program", lambda: SourceTree(folder / "source"))
         yield Program(folder)
 
 

@@ -13,14 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.pair_example_gen.source import Layout
+from components.pair_example_gen.settings import PairFiles
 from errors import InputError
-from tests.integration.ingesting import NAMES, NUMBERS, example, ingest, settings, write_parquet, write_tfrecord
+from tests.integration.ingesting import NAMES, NUMBERS, example, ingest, layout, settings, write_parquet, write_tfrecord
 
 HEADER = b"left,right,score\n"
-TSV = Layout("tsv", "left", "right", "score")
-WEIGHED = Layout("auto", "left", "right", "score", weight="weight")
-TIMED = Layout("auto", "left", "right", "score", time="time")
+TSV = NAMES.replace(format="tsv")
+WEIGHED = layout(left="left", right="right", score="score", weight="weight")
+TIMED = layout(left="left", right="right", score="score", time="time")
 
 Make = Callable[[Path], Any]
 
@@ -35,7 +35,7 @@ class Hostile:
     bad: list[tuple[int, str]] = dataclasses.field(default_factory=list)
     error: str | None = None
     file: str = "pairs.csv"
-    layout: Layout = NAMES
+    layout: PairFiles = NAMES
     changes: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def write(self, folder: Path) -> Path:
@@ -159,7 +159,7 @@ HOSTILE = [
         "tabs in quoted TSV",
         b'left\tright\tscore\n"a\tz"\tb\t1\n',
         [(b"a\tz", b"b")],
-        layout=dataclasses.replace(TSV, quoting="double"),
+        layout=TSV.replace(quoting="double"),
     ),
     # Ids
     Hostile("empty ids", HEADER + b",b,1\na,,1\nc,d,1\n", [CD], [(2, "left id is empty"), (3, "right id is empty")]),

@@ -10,9 +10,10 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
 from pipeline.config import load_config
+from pipeline.records.node_ids import EXAMPLE_GEN, STATISTICS_GEN
 from pipeline.records.root import Root
-from pipeline.running.graph import EXAMPLE_GEN, STATISTICS_GEN, compile_graph, create_pipeline
-from pipeline.running.nodes import NodeRunner
+from pipeline.running.graph import compile_graph, create_pipeline
+from pipeline.running.node_runner import NodeRunner
 from tests.e2e import planted
 
 pytestmark = pytest.mark.tensorflow
@@ -52,7 +53,7 @@ def test_a_finished_execution_of_this_submission_counts(run: Run) -> None:
 def test_an_execution_that_this_submission_did_not_begin_is_refused(run: Run) -> None:
     found = run.disagreement(STATISTICS_GEN, is_resumed=False)
     assert found is not None
-    assert found.endswith("of StatisticsGen, which this run did not begin")
+    assert found.endswith("of StatisticsGen, which this run did not start")
 
 
 def test_a_finished_execution_with_other_inputs_is_refused(run: Run) -> None:
@@ -67,4 +68,4 @@ def test_a_finished_execution_with_other_inputs_is_refused(run: Run) -> None:
         store.put_events([event])
     found = run.disagreement(STATISTICS_GEN, is_resumed=True)
     assert found is not None
-    assert found.endswith("of StatisticsGen is finished, but with other inputs than it has now")
+    assert found.endswith("of StatisticsGen is finished, but had other inputs")

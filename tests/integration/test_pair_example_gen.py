@@ -15,13 +15,13 @@ from tfx.orchestration.pipeline import Pipeline
 
 from components.pair_example_gen import stages
 from components.pair_example_gen.component import PairExampleGen
-from components.pair_example_gen.source import Layout, check_span, find_files, split_path
+from components.pair_example_gen.source import check_span, find_files, split_path
 from errors import DataRefused, InputError
 from pipeline.beam import profiles
 from pipeline.config.sections.beam import Beam
-from tests.integration.ingesting import NAMES, ingest, read_quarantine, settings
+from tests.integration.ingesting import NAMES, ingest, layout, read_quarantine, settings
 
-FULL = Layout("auto", "left", "right", "score", "weight", "time")
+FULL = layout(left="left", right="right", score="score", weight="weight", time="time")
 
 
 def write_csv(path: Path, rows: list[tuple[object, ...]], header: str = "left,right,score,weight,time") -> Path:
@@ -103,19 +103,19 @@ def test_duplicates(tmp_path: Path, parts: int, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("components.pair_example_gen.spill.count_parts", lambda sizes: parts)
     (tmp_path / "in").mkdir()
     header = "left,right,score,weight"
-    layout = Layout("auto", "left", "right", "score", "weight")
+    weighted = layout(left="left", right="right", score="score", weight="weight")
     write_csv(tmp_path / "in" / "a.csv", [("a", "b", 1, 1), ("c", "d", 5, 1), ("ab", "c", 1, 1)], header)
     write_csv(tmp_path / "in" / "b.csv", [("a", "b", 4, 2), ("c", "d", 7, 0), ("a", "bc", 2, 1)], header)
     others = [(b"a", b"bc", 2.0, 1.0), (b"ab", b"c", 1.0, 1.0)]
     keep, last, mean = (
-        ingest(tmp_path / "in", tmp_path / policy, settings(layout, duplicates=policy)).rows
+        ingest(tmp_path / "in", tmp_path / policy, settings(weighted, duplicates=policy)).rows
         for policy in ("keep", "last", "mean")
     )
     assert len(keep) == 6
     assert last == sorted([(b"a", b"b", 4.0, 2.0), (b"c", b"d", 7.0, 0.0), *others])
     assert mean == sorted([(b"a", b"b", 3.0, 3.0), (b"c", b"d", 5.0, 1.0), *others])
     with pytest.raises(DataRefused, match="2 pairs have more than one row") as refusal:
-        ingest(tmp_path / "in", tmp_path / "refuse", settings(layout, duplicates="refuse"))
+        ingest(tmp_path / "in", tmp_path / "refuse", settings(weighted, duplicates="refuse"))
     assert "b'a', b'b': " in str(refusal.value)
     assert "b.csv, line 2" in str(refusal.value)
 
@@ -148,7 +148,7 @@ def test_a_file_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.
 
 
 def graph(root: Path, path: str, **changes: object) -> Pipeline:
-    node = PairExampleGen(*split_path(path), settings(NAMES, **changes))
+    node = PairExampleGen.of(settings(NAMES, path=path, **changes))
     return Pipeline(
         pipeline_name="ingest",
         pipeline_root=str(root),

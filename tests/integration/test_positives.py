@@ -5,19 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from components.examples import split_files
 
 from components.data_gate.executor import _first_rows
-from components.data_gate.rules import Rows
-from components.pair_example_gen.source import Layout
+from components.data_gate.rules import RowFilter
 from components.pair_statistics.executor import count_file
 from errors import DataRefused
-from tests.integration.ingesting import example, ingest, settings, write_parquet, write_tfrecord
+from tests.integration.ingesting import example, ingest, layout, settings, write_parquet, write_tfrecord
 
 pytestmark = pytest.mark.tensorflow
 
-POSITIVES = Layout("auto", "left", "right")
-WEIGHTED = Layout("auto", "left", "right", weight="weight", time="time")
+POSITIVES = layout(left="left", right="right")
+WEIGHTED = layout(left="left", right="right", weight="weight", time="time")
 ROWS = [(f"l{i % 7}", f"r{i % 5}") for i in range(35)]
 
 
@@ -47,7 +45,7 @@ def test_every_format_is_read_without_a_score(tmp_path: Path, kind: str) -> None
     (file,) = split_files(examples, "train")
     counted = count_file(file, 1.0)
     assert (counted.rows, counted.has_scores) == (len(found.train), False)
-    (shown,) = _first_rows(examples, Rows("eval"))[:1]
+    (shown,) = _first_rows(examples, RowFilter("eval"))[:1]
     assert shown == [repr(value.decode()) for value in found.eval[0]]
 
 

@@ -19,8 +19,8 @@ from tfx.types import standard_artifacts
 
 from components.serving_canary import executor as module
 from components.serving_canary import probe, server
-from components.serving_canary.executor import Executor, eval_rows
-from components.serving_canary.probe import Rows
+from components.serving_canary.executor import Executor, eval_pairs
+from components.serving_canary.probe import ProbePairs
 from components.serving_canary.server import ServerFailed
 from components.serving_canary.settings import CanarySettings
 from errors import ModelRefused
@@ -115,7 +115,8 @@ def test_a_model_that_does_not_load_is_refused_with_the_servers_words(run, plant
 
 
 @pytest.mark.parametrize(
-    ("binary", "words"), [("/no/such/server", "start: .*/no/such/server"), ("/bin/false", "it ended with exit code 1")]
+    ("binary", "words"),
+    [("/no/such/server", "start: .*/no/such/server"), ("/bin/false", "the server ended with exit code 1")],
 )
 def test_a_server_that_cannot_be_started_is_refused(
     run, monkeypatch: pytest.MonkeyPatch, binary: str, words: str
@@ -229,7 +230,7 @@ def test_a_binary_that_is_not_there_fails_nothing_ahead(monkeypatch: pytest.Monk
 
 
 def test_nothing_to_ask_with_is_no_pass(run, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ModelRefused, match=r"nothing to ask with: .* holds no eval rows"):
+    with pytest.raises(ModelRefused, match=r"no pairs to send: .* has no rows"):
         run(rows=[])
 
 
@@ -240,8 +241,8 @@ def test_a_model_the_evaluator_refused_is_not_even_started(run, monkeypatch: pyt
 
 def test_only_as_many_rows_as_asked_for(tmp_path: Path) -> None:
     _write_examples(tmp_path / "Split-eval", ROWS)
-    assert eval_rows(str(tmp_path), 4) == Rows([row[0] for row in ROWS[:4]], [row[1] for row in ROWS[:4]])
-    assert len(eval_rows(str(tmp_path), 99).left) == len(ROWS)
+    assert eval_pairs(str(tmp_path), 4) == ProbePairs([row[0] for row in ROWS[:4]], [row[1] for row in ROWS[:4]])
+    assert len(eval_pairs(str(tmp_path), 99).left) == len(ROWS)
 
 
 INPUTS = {"left_id": {}, "k": {}}
@@ -250,12 +251,12 @@ INPUTS = {"left_id": {}, "k": {}}
 @pytest.mark.parametrize(
     ("signatures", "answer", "fault"),
     [
-        ({"x": {"inputs": {"left_id": {}, "weather": {}}}}, {}, "it takes weather, which the canary cannot give"),
+        ({"x": {"inputs": {"left_id": {}, "weather": {}}}}, {}, "no value for the inputs weather"),
         ({"x": {"inputs": INPUTS}}, ServerFailed("status 400: no"), "status 400: no"),
-        ({"x": {"inputs": INPUTS}}, {"score": [[1.0]], "more": [1]}, r"it answers \['more', 'score'\]"),
+        ({"x": {"inputs": INPUTS}}, {"score": [[1.0]], "more": [1]}, r"the outputs are \['more', 'score'\]"),
         ({"x": {"inputs": INPUTS}}, {"score": [[float("nan")]]}, "score is not a finite number"),
         ({"x": {"inputs": INPUTS}}, {"score": [[1.0, 2.0]]}, r"score has shape \[1, 2\]"),
-        ({"x": {"inputs": INPUTS}}, {"": [[1.1]]}, "score is 1.1, not 1"),
+        ({"x": {"inputs": INPUTS}}, {"": [[1.1]]}, "score is 1.1, but 1 in the trained model"),
     ],
     ids=str,
 )
@@ -267,7 +268,7 @@ def test_whatever_is_wrong_is_said(signatures: dict, answer: object, fault: str)
 
     server = SimpleNamespace(predict=predict)
     expected = tf.constant([[1.0]]).numpy()
-    found = list(probe.check_signatures(server, signatures, lambda *_: {"score": expected}, Rows([b"a"], [b"b"])))
+    found = list(probe.check_signatures(server, signatures, lambda *_: {"score": expected}, ProbePairs([b"a"], [b"b"])))
     assert len(found) == 2
     with pytest.raises(AssertionError, match=fault):
         raise AssertionError(found[0].fault)

@@ -148,5 +148,5 @@ def test_steps_are_registered_for_tensorflow_2_alone() -> None:
 
 def test_an_order_that_is_not_that_of_frequency_is_refused() -> None:
     step = vocabulary.Accumulate(type("Operation", (), {"vocab_ordering_type": 3}), None)
-    with pytest.raises(ValueError, match="only vocabularies in the order of frequency"):
+    with pytest.raises(ValueError, match="only vocabularies that are ordered by frequency"):
         step.expand((pa.nulls(0),))

@@ -1,1 +1,1 @@
-"""Pairs as training reads them: ids encoded to rows of tables, columns in memory or on disk."""
+"""Pairs for training: ids encoded as table rows, in columns in memory or on disk."""

@@ -1,4 +1,4 @@
-"""Examples, encoded by the transform graph, as columns."""
+"""Loads examples as columns that the transform graph has encoded."""
 
 from __future__ import annotations
 
@@ -17,25 +17,24 @@ Encoder = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
 
 
 def load(examples: Examples, encode: Encoder, memory: int, directory: str) -> Pairs | ShardedPairs:
-    """Encodes the train split.
+    """Encodes the train split. The transform graph encodes each distinct id once, and each score.
 
-    The transform graph encodes each distinct id once, and each score. Rows keep the order of the shards, so that the
-    same examples always give the same columns.
+    Rows keep the order of the shards, so the same examples always return the same columns.
 
     Args:
       examples: the examples.
-      encode: `left_id` string `[n, 1]` -> `left` int64 `[n, 1]`, the same for the right side, and `score` float
-        `[n, 1]` -> `label` float `[n, 1]`; the transform graph's layer.
-      memory: bytes of columns that may be held in memory; more than that are kept in `directory`.
-      directory: a local directory that lasts as long as the result is used.
+      encode: the layer of the transform graph. It maps `left_id` string `[n, 1]` to `left` int64 `[n, hashes]`, does
+        the same for the right side, and maps `score` float `[n, 1]` to `label` float `[n, 1]`.
+      memory: the maximum size of columns in memory, in bytes. Larger splits are stored in `directory`.
+      directory: a local directory that must exist as long as the result is used.
 
     Raises:
-      ValueError: the train split has no row.
+      ValueError: the train split has no rows.
     """
     try:
         return collect(_encoded(examples, encode), memory, directory)
     except NoRows:
-        raise ValueError(f"the train split of {examples.uri} has no row") from None
+        raise ValueError(f"the train split of {examples.uri} has no rows") from None
 
 
 def _encoded(examples: Examples, encode: Encoder) -> Iterator[Pairs]:

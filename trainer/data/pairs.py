@@ -1,4 +1,4 @@
-"""Encoded pairs as columns: in memory, or in shards on disk where they are too many. Nothing here is a row's object."""
+"""Encoded pairs as columns, in memory or in shards on disk. There is no Python object per row."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-# Enough that a shard is a small part of the data, few enough that each is written in long runs.
+# Large enough that a shard is a small part of the data, small enough that each shard is written sequentially.
 _SHARDS = 64
-# Rows that are gathered before they are dealt out to the shards.
+# Rows that are collected before they are distributed to the shards.
 _DEAL_ROWS = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-    """Columns of one split; row i of each belongs to pair i."""
+    """Columns of one split. Row i of each column belongs to pair i."""
 
     left: np.ndarray  # int32 [n]
     right: np.ndarray  # int32 [n]
     label: np.ndarray  # float32 [n]
-    weight: np.ndarray | None = None  # float32 [n]; None: every row counts the same
+    weight: np.ndarray | None = None  # float32 [n], or None if all rows have the same weight
 
     def __len__(self) -> int:
         return len(self.label)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the columns."""
+        """The size of the columns in bytes."""
         return sum(column.nbytes for column in self._columns())
 
     @property
@@ -40,32 +40,52 @@ class Pairs:
 
     @property
     def positives_only(self) -> bool:
-        """Whether no row says that two entities are dissimilar: then negatives must be drawn."""
+        """Whether every label is positive. Training must then sample negatives."""
         return bool((self.label > 0).all())
 
     def take(self, rows: np.ndarray | slice) -> Pairs:
-        """The given rows, in the given order."""
+        """Returns the given rows in the given order."""
         return Pairs(*(column[rows] for column in self._columns()))
 
     def hold_out(self, fraction: float, seed: int) -> tuple[Pairs, Pairs]:
-        """Splits off `fraction` of the rows, at least one on either side, drawn by `seed`: (kept, held out)."""
+        """Splits off random rows.
+
+        Args:
+          fraction: the share to hold out. Both parts have at least one row.
+          seed: of the random choice.
+
+        Returns:
+          The kept rows and the held-out rows.
+        """
         order = np.random.default_rng(seed).permutation(len(self))
         held = min(max(round(len(self) * fraction), 1), len(self) - 1)
         return self.take(np.sort(order[held:])), self.take(np.sort(order[:held]))
 
     def shuffled(self, draw: np.random.Generator, batch_size: int) -> Iterator[Pairs]:
-        """One pass in a random order, every permutation being as likely; the last batch may be smaller."""
+        """Yields one pass in a random order. All permutations are equally likely.
+
+        Args:
+          draw: the random generator.
+          batch_size: rows per batch. The last batch may be smaller.
+        """
         order = draw.permutation(len(self)).astype(np.int32 if len(self) < 2**31 else np.int64)
         for start in range(0, len(self), batch_size):
             yield self.take(order[start : start + batch_size])
 
     def in_order(self, batch_size: int) -> Iterator[Pairs]:
-        """One pass in the order of the columns."""
+        """Yields one pass in the order of the columns."""
         for start in range(0, len(self), batch_size):
             yield self.take(slice(start, start + batch_size))
 
     def occurrences(self, sizes: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """How many pairs each left and each right entity has; int64 `[rows]` of tables of `sizes`."""
+        """Counts the pairs of each entity.
+
+        Args:
+          sizes: the numbers of left and right entities.
+
+        Returns:
+          int64 `[left]` and int64 `[right]`.
+        """
         return np.bincount(self.left, minlength=sizes[0]), np.bincount(self.right, minlength=sizes[1])
 
     def _columns(self) -> list[np.ndarray]:
@@ -73,7 +93,7 @@ class Pairs:
 
 
 class TrainingPairs(Protocol):
-    """What training needs of its pairs, wherever they are kept."""
+    """Pairs for training, in memory or on disk."""
 
     @property
     def weighted(self) -> bool:
@@ -81,26 +101,26 @@ class TrainingPairs(Protocol):
 
     @property
     def positives_only(self) -> bool:
-        """Whether no row says that two entities are dissimilar: then negatives must be drawn."""
+        """Whether every label is positive. Training must then sample negatives."""
 
     def __len__(self) -> int: ...
 
     def hold_out(self, fraction: float, seed: int) -> tuple[TrainingPairs, Pairs]:
-        """Splits off about `fraction` of the rows, drawn by `seed`: (kept, held out)."""
+        """Splits off about `fraction` of the rows. Returns the kept rows and the held-out rows."""
 
     def shuffled(self, draw: np.random.Generator, batch_size: int) -> Iterator[Pairs]:
-        """One pass in an order drawn by `draw`, in batches of which the last may be smaller."""
+        """Yields one pass in a random order. The last batch may be smaller."""
 
     def occurrences(self, sizes: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """How many pairs each left and each right entity has; int64 `[rows]` of tables of `sizes`."""
+        """Counts the pairs of each left and each right entity, int64 `[left]` and `[right]` for `sizes`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ShardedPairs:
-    """Pairs dealt out at random to files on disk, each of which fits in memory.
+    """Pairs in files on disk, assigned at random. Each file fits in memory.
 
-    A pass takes the shards in a random order and the rows of each in a random order: the external shuffle of Rao (1961)
-    and Sandelius (1962). Which rows share a shard was drawn once; the order within it is new in every pass.
+    A pass reads the shards in a random order, and the rows of each in a random order (the external shuffle of Rao 1961
+    and Sandelius 1962). The assignment of rows to shards is fixed. The order within a shard differs in every pass.
     """
 
     files: tuple[str, ...]
@@ -112,7 +132,7 @@ class ShardedPairs:
         return sum(self.counts)
 
     def hold_out(self, fraction: float, seed: int) -> tuple[ShardedPairs, Pairs]:
-        """Whole shards, which are random samples, drawn by `seed` until they hold at least `fraction` of the rows."""
+        """Holds out whole shards, which are random samples, until they have at least `fraction` of the rows."""
         order = np.random.default_rng(seed).permutation(len(self.files)).tolist()
         held = 1
         while sum(self.counts[shard] for shard in order[:held]) < fraction * len(self) and held < len(order) - 1:
@@ -120,7 +140,7 @@ class ShardedPairs:
         return self._only(sorted(order[held:])), _concatenated([self._read(shard) for shard in sorted(order[:held])])
 
     def shuffled(self, draw: np.random.Generator, batch_size: int) -> Iterator[Pairs]:
-        """One pass, a shard at a time; batches reach over the shards' ends."""
+        """Yields one pass, shard by shard. Batches cross the boundaries of shards."""
         rest: list[Pairs] = []
         for shard in draw.permutation(len(self.files)).tolist():
             pairs = self._read(shard)
@@ -131,7 +151,7 @@ class ShardedPairs:
         yield from (last for last in rest if len(last))
 
     def occurrences(self, sizes: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """How many pairs each left and each right entity has; int64 `[rows]` of tables of `sizes`."""
+        """Counts the pairs of each left and each right entity, int64 `[left]` and `[right]` for `sizes`."""
         left, right = (np.zeros(size, np.int64) for size in sizes)
         for shard in range(len(self.files)):
             of_left, of_right = self._read(shard).occurrences(sizes)
@@ -151,14 +171,19 @@ class ShardedPairs:
 
 
 class NoRows(ValueError):
-    """There is no row to train on."""
+    """There are no rows to train on."""
 
 
 def collect(batches: Iterator[Pairs], memory: int, directory: str) -> Pairs | ShardedPairs:
-    """Puts `batches` together: in memory up to `memory` bytes, else in shards below `directory`.
+    """Concatenates batches in memory, or in shards on disk if they are too large.
+
+    Args:
+      batches: pairs, all with weights or all without.
+      memory: the maximum size in memory, in bytes.
+      directory: where shards are stored.
 
     Raises:
-      NoRows: there is no row.
+      NoRows: there are no rows.
     """
     held: list[Pairs] = []
     size = 0
@@ -168,7 +193,7 @@ def collect(batches: Iterator[Pairs], memory: int, directory: str) -> Pairs | Sh
         if size > memory:
             return _deal([*held], batches, directory)
     if not size:
-        raise NoRows("there is no row to train on")
+        raise NoRows("there are no rows to train on")
     pairs = _concatenated(held)
     return pairs if _weighted(pairs) else dataclasses.replace(pairs, weight=None)
 
@@ -178,7 +203,7 @@ def _weighted(pairs: Pairs) -> bool:
 
 
 def _deal(held: list[Pairs], batches: Iterator[Pairs], directory: str) -> ShardedPairs:
-    draw = np.random.default_rng(0)  # the seed of the shuffle is that of the pass
+    draw = np.random.default_rng(0)  # the seed of a pass determines its shuffle
     names = ("left", "right", "label", "weight")[: len(held[0]._columns())]
     schema = pa.schema([(name, pa.int32() if name in ("left", "right") else pa.float32()) for name in names])
     files = tuple(os.path.join(directory, f"pairs-{shard:02d}.arrow") for shard in range(_SHARDS))
@@ -202,7 +227,7 @@ def _deal(held: list[Pairs], batches: Iterator[Pairs], directory: str) -> Sharde
 
 
 def _in_runs(held: list[Pairs], batches: Iterator[Pairs]) -> Iterator[Pairs]:
-    """All batches, put together to at least `_DEAL_ROWS`; `held` is emptied on the way."""
+    """Yields all pairs in batches of at least `_DEAL_ROWS`. Empties `held`."""
     for batch in batches:
         if sum(map(len, held)) >= _DEAL_ROWS:
             yield _concatenated(held)

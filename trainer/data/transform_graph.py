@@ -1,4 +1,4 @@
-"""The transform graph as a function of raw features, by TensorFlow's public interface alone."""
+"""The transform graph as a function of raw features. It uses only the public interface of TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import tensorflow_transform as tft
 
 
 class TransformGraph(tft.TFTransformOutput):
-    """The output of TensorFlow Transform, whose graph is applied by a `tf.Module`.
+    """The output of TensorFlow Transform, with a `tf.Module` that applies the graph.
 
-    TensorFlow Transform's own layer does the same with Keras 2, a second Keras to import next to that of the model.
+    The layer of TensorFlow Transform uses Keras 2, which would be a second Keras to import.
     """
 
     def transform_features_layer(self) -> TransformModule:
-        """The transform graph, loaded once."""
+        """Returns the transform graph, loaded once."""
         return self._module
 
     @functools.cached_property
@@ -50,17 +50,17 @@ class TransformGraph(tft.TFTransformOutput):
 
 
 class TransformModule(tf.Module):
-    """Encodes raw features: those transformed features that depend on no others than the given ones.
+    """Encodes raw features. Returns only the transformed features that depend on no other raw feature.
 
     Args:
-      directory: the SavedModel that TensorFlow Transform wrote, with its function `transform_fn`.
+      directory: the SavedModel of TensorFlow Transform, with its function `transform_fn`.
 
     Example: `module({"left_id": tf.constant([["a"], ["b"]])})` returns `{"left": <int64 [2, 1]>}`.
     """
 
     def __init__(self, directory: str) -> None:
         super().__init__(name="transform_graph")
-        # An attribute, so that a SavedModel of this module keeps the vocabularies.
+        # An attribute, so that a SavedModel of this module saves the vocabularies.
         self._loaded = tf.saved_model.load(directory)
         (self._signature,), _ = self._loaded.transform_fn.structured_input_signature
         self._sources = _sources(self._loaded.transform_fn, self._signature)
@@ -69,7 +69,7 @@ class TransformModule(tf.Module):
         """Applies the graph to `raw`, each `[n, 1]`.
 
         Raises:
-          ValueError: a feature of another name.
+          ValueError: a feature name is unknown.
         """
         if unexpected := raw.keys() - self._signature.keys():
             raise ValueError(f"Unexpected inputs to the transform graph: {', '.join(sorted(unexpected))}")
@@ -82,8 +82,8 @@ class TransformModule(tf.Module):
 def _sources(
     function: tf.types.experimental.ConcreteFunction, signature: Mapping[str, tf.TypeSpec]
 ) -> dict[str, set[str]]:
-    """The names of the inputs in `signature` that each output of `function` is computed from."""
-    # A sparse input is several tensors. What the function takes after its inputs are constants and tables.
+    """Returns the names of the inputs in `signature` that each output of `function` depends on."""
+    # A sparse input consists of several tensors. The captured inputs that follow are constants and tables.
     named = [name for name in sorted(signature) for _ in tf.nest.flatten(signature[name], expand_composites=True)]
     names = {placeholder.op.name: name for placeholder, name in zip(function.inputs, named, strict=False)}
     outputs = tf.nest.pack_sequence_as(function.structured_outputs, function.outputs)
@@ -99,7 +99,7 @@ def _sources(
 
 
 def _blank(spec: tf.TypeSpec, rows: tf.Tensor) -> tf.Tensor | tf.SparseTensor:
-    """Zeros or empty strings `[rows, ...]` of a dense `spec`; no values of a sparse one."""
+    """Returns zeros or empty strings `[rows, ...]` for a dense `spec`, or no values for a sparse one."""
     if isinstance(spec, tf.SparseTensorSpec):
         width = tf.zeros([spec.shape.rank - 1], tf.int64)
         shape = tf.concat([tf.cast(rows, tf.int64)[None], width], axis=0)

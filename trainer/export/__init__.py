@@ -1,1 +1,1 @@
-"""The published model: written, read back, warmed up."""
+"""The published model: export, reading, and warm-up requests."""

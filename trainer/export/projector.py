@@ -1,6 +1,6 @@
-"""Files of TensorBoard's embedding projector: the vectors, and the ids they belong to.
+"""Files for TensorBoard's embedding projector: vectors and their ids.
 
-`tensorboard --logdir` of a Trainer's `model_run` shows them in its tab "Projector".
+`tensorboard --logdir` of a Trainer's `model_run` shows them in the tab "Projector".
 """
 
 from __future__ import annotations
@@ -20,18 +20,25 @@ from trainer.model.network import LEFT_VECTORS, RIGHT_VECTORS
 
 CONFIG_FILE = "projector_config.pbtxt"
 
-# The projector holds all points in the browser's memory: it samples where there are more than these.
+# The projector holds all points in the memory of the browser, and samples larger tables.
 MAX_ROWS = 10_000
 
 
 def write(network: keras.Model, transform: TransformGraph, shared: bool, directory: str) -> None:
-    """Writes the vectors of the most frequent entities of each table, at most `MAX_ROWS`, with their ids."""
+    """Writes the vectors and ids of the most frequent entities of each table, at most `MAX_ROWS`.
+
+    Args:
+      network: the trained network.
+      transform: the transform graph with the vocabularies.
+      shared: whether both sides use one table.
+      directory: where the files are written.
+    """
     tf.io.gfile.makedirs(directory)
     tables = ["shared"] if shared else ["left", "right"]
     layers = (LEFT_VECTORS, RIGHT_VECTORS)
     entries = []
     for table, layer, vocabulary in zip(tables, layers, features.vocabulary_names(shared), strict=False):
-        # The vocabulary's order is that of frequency, and of the rows.
+        # The vocabulary is ordered by frequency, and rows have the same order.
         ids = transform.vocabulary_by_name(vocabulary)
         shown = min(len(ids), MAX_ROWS)
         vectors = network.get_layer(layer).embeddings.value[:shown].numpy()
@@ -42,7 +49,7 @@ def write(network: keras.Model, transform: TransformGraph, shared: bool, directo
 
 
 def _entry(table: str, shown: int, of: int, dimension: int) -> str:
-    """One table in the text form of TensorBoard's ProjectorConfig."""
+    """Returns one table in the text format of TensorBoard's ProjectorConfig."""
     return "\n".join(
         [
             f"# the {shown:,} most frequent of {of:,} ids",
@@ -58,7 +65,7 @@ def _entry(table: str, shown: int, of: int, dimension: int) -> str:
 
 
 def _printable(name: bytes) -> str:
-    """An id as a cell of a TSV file of text."""
+    """Returns an id as a cell of a TSV file."""
     return name.decode("utf-8", "backslashreplace").replace("\t", "\\t")
 
 

@@ -1,4 +1,4 @@
-"""The published model: string ids in, string ids out, stock TensorFlow ops only."""
+"""The published model. Its inputs and outputs are string ids. It uses only stock TensorFlow ops."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BI
 
 Outputs = dict[str, tf.Tensor]
 
-# Every signature looks ids up: the transform graph is put into each as a call of one function, not anew.
+# Every signature looks up ids. Tracing the transform graph once makes it a shared function of all signatures.
 _traced_once = tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 
 
 class PublishedModel(tf.Module):
-    """Embedding tables and vocabularies with the signatures of a published model."""
+    """Embedding tables and vocabularies with the signatures of a published model.
+
+    Args:
+      network: the trained network.
+      transform: the transform graph, which encodes ids.
+      shared: whether both sides use one table.
+      hashes: the number of rows of each unknown id.
+    """
 
     def __init__(self, network: keras.Model, transform: TransformGraph, shared: bool, hashes: int = 1) -> None:
         super().__init__(name="published_model")
@@ -34,30 +41,35 @@ class PublishedModel(tf.Module):
         offset = network.get_layer(GLOBAL_BIAS).get_weights()[0] if has_layer(network, GLOBAL_BIAS) else np.float32(0)
         self.offset = tf.Variable(offset, trainable=False, name="offset")
         unit = unit_of(transform)
-        # Variables, so that a warm start finds them beside the tables.
+        # Variables, so that a warm start can read them like the tables.
         self.center = tf.Variable(unit.center, trainable=False, dtype=tf.float32, name="center")
         self.scale = tf.Variable(unit.scale, trainable=False, dtype=tf.float32, name="scale")
-        # These too: who reads the tables from the variables alone needs them for unknown ids.
+        # Programs that read only the variables need these for unknown ids.
         self.hashes = tf.Variable(hashes, trainable=False, dtype=tf.int32, name="hashes")
         self.normalized = tf.Variable(normalized, trainable=False, dtype=tf.bool, name="normalized")
 
     @_traced_once
     def left_rows(self, ids: tf.Tensor) -> tf.Tensor:
-        """Table rows int64 `[n, hashes]` of left ids string `[n]`."""
+        """Returns table rows int64 `[n, hashes]` of left ids string `[n]`."""
         return tf.ensure_shape(self._encode({features.LEFT_ID: ids[:, None]})[features.LEFT], [None, self._hashes])
 
     @_traced_once
     def right_rows(self, ids: tf.Tensor) -> tf.Tensor:
-        """Table rows int64 `[n, hashes]` of right ids string `[n]`."""
+        """Returns table rows int64 `[n, hashes]` of right ids string `[n]`."""
         return tf.ensure_shape(self._encode({features.RIGHT_ID: ids[:, None]})[features.RIGHT], [None, self._hashes])
 
     def pair_scores(self, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-        """score float `[n]` = dot + biases for table rows `[n, hashes]` of either side."""
+        """Returns scores float `[n]` (dot product plus biases) of table rows `[n, hashes]` of each side."""
         dot = tf.reduce_sum(self.left.vectors_of(left) * self.right.vectors_of(right), axis=1)
         return dot + self.left.biases_of(left) + self.right.biases_of(right) + self.offset
 
     def score(self, left_id: tf.Tensor, right_id: tf.Tensor) -> Outputs:
-        """Signed score, strength, value in the label's unit, and whether each id was in the vocabulary; all `[n]`."""
+        """Scores pairs of ids, string `[n]` each.
+
+        Returns:
+          `score`, the signed score. `strength`, its absolute value. `value`, the score in the unit of the label.
+            `left_known` and `right_known`, whether each id is in the vocabulary. All are `[n]`.
+        """
         left, right = self.left_rows(left_id), self.right_rows(right_id)
         score = self.pair_scores(left, right)
         return {
@@ -69,11 +81,11 @@ class PublishedModel(tf.Module):
         }
 
     def score_examples(self, examples: tf.Tensor) -> Outputs:
-        """score `[n]` for serialized tf.Examples string `[n]`."""
+        """Returns `score` `[n]` of serialized tf.Examples, string `[n]`."""
         return {"score": self._score_parsed(examples)["score"]}
 
     def evaluate_examples(self, examples: tf.Tensor) -> Outputs:
-        """For the Evaluator: `value` `[n]`, and `baseline` `[n]`, the value that a constant model would answer."""
+        """Returns `value` `[n]` and `baseline` `[n]`, the value of a constant model, for the Evaluator."""
         value = self._score_parsed(examples)["value"]
         return {"value": value, "baseline": tf.fill(tf.shape(value), self.center)}
 
@@ -83,19 +95,26 @@ class PublishedModel(tf.Module):
         return self.score(parsed[features.LEFT_ID], parsed[features.RIGHT_ID])
 
     def similar_right(self, left_id: tf.Tensor, k: tf.Tensor) -> Outputs:
-        """The `k` right entities with the highest score for each left id, best first; `[n, k]`."""
+        """Returns the `k` right entities with the highest score for each left id, best first, `[n, k]`."""
         ids, scores = self._similar(self.left, self.left_rows(left_id), self.right, k)
         return {"right_id": ids, "score": scores}
 
     def similar_left(self, right_id: tf.Tensor, k: tf.Tensor) -> Outputs:
-        """The `k` left entities with the highest score for each right id, best first; `[n, k]`."""
+        """Returns the `k` left entities with the highest score for each right id, best first, `[n, k]`."""
         ids, scores = self._similar(self.right, self.right_rows(right_id), self.left, k)
         return {"left_id": ids, "score": scores}
 
     def similar_right_filtered(
         self, left_id: tf.Tensor, k: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
     ) -> Outputs:
-        """As `similar_right`, without the ids `exclude` `[e]`, and among `candidates` `[c]` where there are any."""
+        """Like `similar_right`, without the ids `exclude` `[e]`.
+
+        Args:
+          left_id: string `[n]`.
+          k: the number of entities.
+          exclude: string `[e]`, right ids to leave out.
+          candidates: string `[c]`. If not empty, only these right ids are returned.
+        """
         allowed = _allowed(self.right, self.right_rows(exclude), self.right_rows(candidates))
         ids, scores = self._similar(self.left, self.left_rows(left_id), self.right, k, allowed)
         return {"right_id": ids, "score": scores}
@@ -103,7 +122,14 @@ class PublishedModel(tf.Module):
     def similar_left_filtered(
         self, right_id: tf.Tensor, k: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
     ) -> Outputs:
-        """As `similar_left`, without the ids `exclude` `[e]`, and among `candidates` `[c]` where there are any."""
+        """Like `similar_left`, without the ids `exclude` `[e]`.
+
+        Args:
+          right_id: string `[n]`.
+          k: the number of entities.
+          exclude: string `[e]`, left ids to leave out.
+          candidates: string `[c]`. If not empty, only these left ids are returned.
+        """
         allowed = _allowed(self.left, self.left_rows(exclude), self.left_rows(candidates))
         ids, scores = self._similar(self.right, self.right_rows(right_id), self.left, k, allowed)
         return {"left_id": ids, "score": scores}
@@ -116,39 +142,39 @@ class PublishedModel(tf.Module):
         k: tf.Tensor,
         allowed: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The best candidates, all of them or those of the mask `allowed` `[count]`."""
+        """Returns the best candidates, from all or from the mask `allowed` `[count]`."""
         scores = candidates.products(query.vectors_of(rows)) + candidates.bias.read_value()[: candidates.count]
         limit = candidates.count
         if allowed is not None:
             scores = tf.where(allowed, scores, -float("inf"))
             limit = tf.math.count_nonzero(allowed, dtype=tf.int32)
         best, values = candidates.nearest(scores, k, limit)
-        # The same for every candidate of a query: it changes no order.
+        # Equal for all candidates of a query, so it does not change their order.
         return candidates.ids_of(best), values + (query.biases_of(rows) + self.offset)[:, None]
 
     def neighbors_left(self, left_id: tf.Tensor, k: tf.Tensor) -> Outputs:
-        """The `k` other left entities nearest by cosine to each left id; `[n, k]`."""
+        """Returns the `k` other left entities with the highest cosine for each left id, `[n, k]`."""
         ids, scores = _neighbors(self.left, self.left_rows(left_id), k)
         return {"left_id": ids, "score": scores}
 
     def neighbors_right(self, right_id: tf.Tensor, k: tf.Tensor) -> Outputs:
-        """The `k` other right entities nearest by cosine to each right id; `[n, k]`."""
+        """Returns the `k` other right entities with the highest cosine for each right id, `[n, k]`."""
         ids, scores = _neighbors(self.right, self.right_rows(right_id), k)
         return {"right_id": ids, "score": scores}
 
     def embed_left(self, left_id: tf.Tensor) -> Outputs:
-        """`embedding` `[n, d]` and `known` `[n]` of left ids `[n]`."""
+        """Returns `embedding` `[n, d]` and `known` `[n]` of left ids `[n]`."""
         rows = self.left_rows(left_id)
         return {"embedding": self.left.vectors_of(rows), "known": self.left.known(rows)}
 
     def embed_right(self, right_id: tf.Tensor) -> Outputs:
-        """`embedding` `[n, d]` and `known` `[n]` of right ids `[n]`."""
+        """Returns `embedding` `[n, d]` and `known` `[n]` of right ids `[n]`."""
         rows = self.right_rows(right_id)
         return {"embedding": self.right.vectors_of(rows), "known": self.right.known(rows)}
 
 
 def _allowed(side: SideVariables, exclude: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
-    """bool `[count]`: which known rows may be answered; without candidates all but the excluded."""
+    """Returns which known rows can be answers, bool `[count]`. Without candidates, all except the excluded ones."""
 
     def mask(rows: tf.Tensor) -> tf.Tensor:
         known = tf.boolean_mask(rows[:, 0], side.known(rows))
@@ -160,7 +186,7 @@ def _allowed(side: SideVariables, exclude: tf.Tensor, candidates: tf.Tensor) -> 
 
 
 def _neighbors(side: SideVariables, rows: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Nearest rows of the same table by cosine, without the query itself; a zero vector is at cosine 0 from all."""
+    """Returns the rows with the highest cosine, without the query. A zero vector has cosine 0 with all rows."""
     cosines = side.products(side.directions_of(rows)) * side.inverse_lengths.read_value()[: side.count]
     itself = tf.one_hot(rows[:, 0], side.count, on_value=True, off_value=False, dtype=tf.bool)
     best, values = side.nearest(tf.where(itself, -float("inf"), cosines), k, side.count - 1)

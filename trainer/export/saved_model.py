@@ -1,7 +1,6 @@
-"""The SavedModel of a published model: its signatures, as clients call them, and its files.
+"""The SavedModel of a published model: its signatures and files.
 
-It holds the vocabularies of the transform graph, the embedding tables and the catalogue of ids, and needs nothing but
-TensorFlow to load.
+It contains the vocabularies of the transform graph, the embedding tables and the ids. It needs only TensorFlow.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from trainer.export.published_model import Outputs, PublishedModel
 
 
 def signatures(model: PublishedModel) -> dict[str, Any]:
-    """A `tf.function` for every signature by name, its inputs named as clients send them."""
+    """Returns a `tf.function` for each signature by name. Its inputs have the names that clients use."""
 
     def traced(function: Callable[..., Outputs], **inputs: tf.TensorSpec) -> Any:
         specs = [_named(name, spec) for name, spec in inputs.items()]
-        # There is no Python control flow over tensors, and looking for it takes half of the time of an export.
+        # There is no Python control flow over tensors. Checking for it would take half of the export time.
         return tf.function(function, input_signature=specs, autograph=False)
 
     ids = tf.TensorSpec([None], tf.string)
@@ -44,12 +43,20 @@ def signatures(model: PublishedModel) -> dict[str, Any]:
 
 
 def _named(name: str, spec: tf.TensorSpec) -> tf.TensorSpec:
-    """`spec` under the name by which clients send it."""
+    """Returns `spec` with the input name that clients use."""
     return tf.TensorSpec(spec.shape, spec.dtype, name=name)
 
 
 def export(network: keras.Model, transform: TransformGraph, shared: bool, directory: str, hashes: int = 1) -> None:
-    """Writes `network` with the vocabularies of `transform` as a SavedModel with every signature."""
+    """Exports a SavedModel with every signature and with warm-up requests.
+
+    Args:
+      network: the trained network.
+      transform: the transform graph, which encodes ids.
+      shared: whether both sides use one table.
+      directory: where the SavedModel is written.
+      hashes: the number of rows of each unknown id.
+    """
     model = PublishedModel(network, transform, shared, hashes)
     concrete = {name: function.get_concrete_function() for name, function in signatures(model).items()}
     tf.saved_model.save(model, directory, signatures=concrete)

@@ -1,4 +1,4 @@
-"""The two sides of a published model: their ids, vectors and biases as TensorFlow variables."""
+"""The two sides of a published model: ids, vectors and biases as TensorFlow variables."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from trainer.model.layers import Direction
 
 
 class TableVariables:
-    """The entities of a vocabulary: their ids and vectors, in its order, out-of-vocabulary rows last.
+    """The ids and vectors of a vocabulary in its order. Out-of-vocabulary rows come last.
 
-    Vectors are always read whole and gathered from what was read. Gathering from the variable itself would mark it as
-    sparsely read, and TensorFlow would then copy all of it for every ranking: 0.3 s where the matmul takes 0.02.
+    Vectors are read whole, then gathered. Gathering from the variable would mark it as sparsely read, and TensorFlow
+    would copy all of it for every ranking, which takes 0.3 s instead of the 0.02 s of the matrix product.
     """
 
     def __init__(self, ids: list[bytes], vectors: np.ndarray) -> None:
@@ -26,34 +26,35 @@ class TableVariables:
 
 
 class SideVariables(tf.Module):
-    """One side of the model: the table of its entities, which the sides may share, and its biases.
+    """One side of the model: its table, which the sides may share, and its biases.
 
-    Ids come as rows `[n, hashes]`: a known id's one row, repeated; those that an unknown id is the mean of.
+    Ids are given as rows `[n, hashes]`. The row of a known id is repeated. The vector of an unknown id is the mean of
+    its rows.
     """
 
     def __init__(self, name: str, table: TableVariables, bias: np.ndarray, normalized: bool) -> None:
         super().__init__(name=name)
         self._normalized = normalized
-        # Attributes of its own, so that a warm start finds them in the checkpoint as `left/vectors` and so on.
+        # Direct attributes, so that a warm start finds them in the checkpoint as `left/vectors` and so on.
         self.ids, self.vectors = table.ids, table.vectors
         self.inverse_lengths = table.inverse_lengths
         self.bias = tf.Variable(bias, trainable=False, name="bias")
         self.count = table.count
 
     def known(self, rows: tf.Tensor) -> tf.Tensor:
-        """Whether rows `[n, hashes]` are of the vocabulary, not out-of-vocabulary buckets; bool `[n]`."""
+        """Returns whether rows `[n, hashes]` are vocabulary rows rather than out-of-vocabulary buckets, bool `[n]`."""
         return rows[:, 0] < self.count
 
     def vectors_of(self, rows: tf.Tensor) -> tf.Tensor:
-        """Vectors `[n, d]` of rows `[n, hashes]`."""
+        """Returns vectors `[n, d]` of rows `[n, hashes]`."""
         return self._mean(self.vectors.read_value(), rows, self._normalized)
 
     def biases_of(self, rows: tf.Tensor) -> tf.Tensor:
-        """Biases `[n]` of rows `[n, hashes]`."""
+        """Returns biases `[n]` of rows `[n, hashes]`."""
         return self._mean(self.bias.read_value(), rows, False)
 
     def directions_of(self, rows: tf.Tensor) -> tf.Tensor:
-        """Vectors `[n, d]` of rows `[n, hashes]`, divided by their lengths; zero stays zero."""
+        """Returns vectors `[n, d]` of rows `[n, hashes]`, divided by their lengths. Zero stays zero."""
         vectors = self.vectors_of(rows)
         inverse = tf.gather(self.inverse_lengths.read_value(), rows[:, 0])
         if rows.shape[1] > 1:
@@ -62,7 +63,7 @@ class SideVariables(tf.Module):
         return vectors * inverse[:, None]
 
     def _mean(self, table: tf.Tensor, rows: tf.Tensor, normalized: bool) -> tf.Tensor:
-        """What `table` `[rows, ...]` has for known ids as it is, for unknown ones its mean; `[n, ...]`."""
+        """Returns rows of `table` `[rows, ...]` for known ids, and means for unknown ids, `[n, ...]`."""
         first = tf.gather(table, rows[:, 0])
         if rows.shape[1] == 1:
             return first
@@ -73,21 +74,24 @@ class SideVariables(tf.Module):
         return tf.where(known, first, mean)
 
     def products(self, queries: tf.Tensor) -> tf.Tensor:
-        """Dot products `[n, count]` of `queries` `[n, d]` with every known entity."""
+        """Returns dot products `[n, count]` of `queries` `[n, d]` with every known entity."""
         return tf.matmul(queries, self.vectors.read_value()[: self.count], transpose_b=True)
 
     def nearest(self, scores: tf.Tensor, k: tf.Tensor, limit: tf.Tensor | int) -> tuple[tf.Tensor, tf.Tensor]:
-        """Rows and scores of the `k` best of `[n, count]`; `k` is clipped to `[0, limit]`, ties go to the lower row."""
+        """Returns rows and scores of the `k` best of `[n, count]`.
+
+        `k` is clipped to `[0, limit]`. For equal scores, the lower row comes first.
+        """
         best = tf.math.top_k(scores, k=tf.clip_by_value(k, 0, limit))
         return best.indices, best.values
 
     def ids_of(self, rows: tf.Tensor) -> tf.Tensor:
-        """Ids, of the shape of `rows`."""
+        """Returns ids in the shape of `rows`."""
         return tf.gather(self.ids.read_value(), rows)
 
 
 def table_of(network: keras.Model, layer: str, ids: list[bytes], hashes: int) -> TableVariables:
-    """The table of `layer`, normalised where the network does that; rows that means are taken of are not."""
+    """Returns the table of `layer`. Rows are normalized if the network does that, except rows that are averaged."""
     vectors = _weights(network, layer)
     if is_normalized(network):
         normal = len(ids) if hashes > 1 else len(vectors)
@@ -96,19 +100,19 @@ def table_of(network: keras.Model, layer: str, ids: list[bytes], hashes: int) ->
 
 
 def bias_of(network: keras.Model, layer: str, table: TableVariables) -> np.ndarray:
-    """Biases `[rows]` of a side, zero where the model has none."""
+    """Returns the biases `[rows]` of a side, or zeros if the model has none."""
     if has_layer(network, layer):
         return _weights(network, layer)[:, 0]
     return np.zeros(table.vectors.shape[0], np.float32)
 
 
 def is_normalized(network: keras.Model) -> bool:
-    """Whether the network divides vectors by their lengths before it multiplies them."""
+    """Whether the network normalizes vectors before the dot product."""
     return any(isinstance(layer, Direction) for layer in network.layers)
 
 
 def has_layer(network: keras.Model, layer: str) -> bool:
-    """Whether the network has a layer of that name."""
+    """Whether the network has a layer with this name."""
     return any(candidate.name == layer for candidate in network.layers)
 
 

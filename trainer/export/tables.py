@@ -1,4 +1,4 @@
-"""The tables of a published model, read from its files: no graph is loaded."""
+"""Reads the tables of a published model from its files. Does not load a graph."""
 
 from __future__ import annotations
 
@@ -15,26 +15,34 @@ from trainer.data import hashing
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """One side: row i of vectors and biases is that of id i; the rows after the last id are for unknown ids."""
+    """One side of a published model. Vector and bias i belong to id i. Later rows are for unknown ids.
+
+    Attributes:
+      ids: the vocabulary.
+      vectors: rows of the embedding table.
+      bias: of each row.
+      hashes: the number of rows of each unknown id.
+      normalized: whether the mean of these rows is divided by its length.
+    """
 
     ids: pa.Array  # large_binary [n]
     vectors: np.ndarray  # float32 [rows, d]
     bias: np.ndarray  # float32 [rows]
-    hashes: int = 1  # how many rows the vector of an unknown id is the mean of
-    normalized: bool = False  # whether that mean is divided by its length
+    hashes: int = 1
+    normalized: bool = False
 
     @property
     def known(self) -> int:
-        """How many ids there are."""
+        """The number of known ids."""
         return len(self.ids)
 
     def rows_of(self, ids: pa.Array) -> np.ndarray:
-        """The row of each of `ids` `[m]`, int64; -1 where it is unknown."""
+        """Returns the row of each of `ids` `[m]`, int64, or -1 if it is unknown."""
         found = pc.index_in(ids.cast(self.ids.type), value_set=self.ids).fill_null(-1)
         return np.asarray(found.to_numpy(zero_copy_only=False).astype(np.int64))
 
     def vectors_of(self, ids: pa.Array) -> np.ndarray:
-        """The vector of each of `ids` `[m]`, known or not, as the model's signatures have it; float32 `[m, d]`."""
+        """Returns the vectors of `ids` `[m]`, known or not, as the signatures of the model do, float32 `[m, d]`."""
         rows = self.rows_of(ids)
         vectors = self.vectors[rows]
         unknown = np.flatnonzero(rows < 0)
@@ -43,7 +51,7 @@ class Side:
         return vectors
 
     def biases_of(self, ids: pa.Array) -> np.ndarray:
-        """The bias of each of `ids` `[m]`, known or not, as the model's signatures have it; float32 `[m]`."""
+        """Returns the biases of `ids` `[m]`, known or not, as the signatures of the model do, float32 `[m]`."""
         rows = self.rows_of(ids)
         biases = self.bias[rows]
         unknown = np.flatnonzero(rows < 0)
@@ -68,13 +76,13 @@ class Side:
         return Gathered(rows, vectors, bias, known)
 
     def _hashed(self, ids: pa.Array) -> np.ndarray:
-        """The rows of unknown ids `[m]`; int64 `[m, hashes]`."""
+        """Returns the rows of unknown ids `[m]`, int64 `[m, hashes]`."""
         names = tf.constant(ids.to_numpy(zero_copy_only=False), tf.string)
         hashed = hashing.hash_buckets(names, len(self.vectors) - self.known, self.hashes)
         return np.asarray(self.known + hashed.numpy())
 
     def _means(self, rows: np.ndarray) -> np.ndarray:
-        """Means of rows `[m, hashes]`; float32 `[m, d]`."""
+        """Returns means of rows `[m, hashes]`, float32 `[m, d]`."""
         means = self.vectors[rows].mean(axis=1)
         if self.hashes > 1 and self.normalized:
             means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-6)
@@ -86,7 +94,10 @@ _BLOCK = 1 << 16
 
 @dataclasses.dataclass(frozen=True)
 class Tables:
-    """score = dot(left vector, right vector) + left bias + right bias + offset; value = score * scale + center."""
+    """Both sides of a published model.
+
+    score = dot(left vector, right vector) + left bias + right bias + offset, and value = score * scale + center.
+    """
 
     left: Side
     right: Side
@@ -129,7 +140,11 @@ class Gathered:
 
 
 def read_tables(directory: str) -> Tables:
-    """The tables of the SavedModel in `directory`, which `trainer.export.saved_model` wrote."""
+    """Reads the tables of a SavedModel of `trainer.export.saved_model`.
+
+    Args:
+      directory: of the SavedModel.
+    """
     variables = tf.train.load_checkpoint(os.path.join(directory, "variables", "variables"))
 
     def key(name: str) -> str:
@@ -138,12 +153,12 @@ def read_tables(directory: str) -> Tables:
     def value(name: str) -> np.ndarray:
         return np.asarray(variables.get_tensor(key(name)))
 
-    # Models of before they could differ have neither.
+    # Older models have neither.
     hashes = int(value("hashes")) if variables.has_tensor(key("hashes")) else 1
     normalized = bool(value("normalized")) if variables.has_tensor(key("normalized")) else False
 
     def side(name: str) -> Side:
-        # A table that the sides share is stored once, as the left side's.
+        # A shared table is stored once, as that of the left side.
         table = name if variables.has_tensor(key(f"{name}/vectors")) else "left"
         ids = pa.array(value(f"{table}/ids").tolist(), pa.large_binary())
         return Side(ids, value(f"{table}/vectors"), value(f"{name}/bias"), hashes, normalized)

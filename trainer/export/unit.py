@@ -1,4 +1,4 @@
-"""The unit of labels: how a score of the model becomes a value such as a star rating."""
+"""The unit of labels: how a score becomes a value, such as a star rating."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ import tensorflow as tf
 from trainer import features
 from trainer.data.transform_graph import TransformGraph
 
-# Where the affine map from scores to labels is probed: the largest of these whose label float32 can hold is far beyond
-# any score, so that (probe - center) / scale is probe / scale to the last bit; powers of two, so nothing is rounded.
+# Points where the affine map from scores to labels is measured. The largest one whose label fits float32 is far above
+# any score, so (probe - center) / scale equals probe / scale to the last bit. Powers of two avoid rounding.
 _PROBES = 2.0 ** np.arange(120, -121, -20)
 
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """The label's own unit: value = score * scale + center."""
+    """The unit of the label: value = score * scale + center."""
 
     center: float
     scale: float
 
 
 def unit_of(transform: TransformGraph) -> Unit:
-    """Reads centre and scale back from the transform graph, which alone knows them: transforms 0 and huge scores.
+    """Reads the center and the scale from the transform graph.
 
-    Where pairs have no score, the model's own unit is the only one.
+    Only the graph has them, so this transforms 0 and huge scores. If pairs have no score, returns the unit of the
+    model.
     """
     if features.SCORE not in transform.raw_feature_spec():
         return Unit(center=0.0, scale=1.0)

@@ -1,7 +1,7 @@
-"""The requests with which TensorFlow Serving warms a version up before it serves it.
+"""Warm-up requests for TensorFlow Serving.
 
-A first request of a signature costs more than those that follow: TensorFlow optimises the graph for it. A server
-replays the file `assets.extra/tf_serving_warmup_requests`, so that no client pays for that.
+The first request of a signature is slower, because TensorFlow optimizes the graph. A server replays the file
+`assets.extra/tf_serving_warmup_requests` before it serves a version, so that clients do not wait.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ _K = 10
 
 
 def write_requests(model: str, left: bytes, right: bytes) -> None:
-    """Writes a request per signature into the SavedModel directory `model`, for an id of either side."""
+    """Writes one request per signature into a SavedModel.
+
+    Args:
+      model: the directory of the SavedModel.
+      left: a left id.
+      right: a right id.
+    """
     path = os.path.join(model, REQUESTS)
     tf.io.gfile.makedirs(os.path.dirname(path))
     with tf.io.TFRecordWriter(path) as out:
@@ -28,7 +34,7 @@ def write_requests(model: str, left: bytes, right: bytes) -> None:
 
 
 def requests(left: bytes, right: bytes) -> dict[str, dict[str, Any]]:
-    """Inputs by name for every signature by name."""
+    """Returns the inputs of each signature by name."""
     of_left, of_right = {features.LEFT_ID: [left]}, {features.RIGHT_ID: [right]}
     k = {"k": _K}
     filters = {"exclude": [b""], "candidates": []}

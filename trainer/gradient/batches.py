@@ -1,7 +1,7 @@
-"""Batches of pairs as training reads them: shuffled anew in every epoch, with negatives drawn where they are needed.
+"""Batches of pairs for training: shuffled in every epoch, with sampled negatives if the objective needs them.
 
-Everything random is drawn from (seed, epoch) or (seed, epoch, step): a training that starts again at epoch 7 sees what
-it would have seen.
+All randomness depends only on (seed, epoch) or (seed, epoch, step), so a training that resumes at epoch 7 sees the same
+batches.
 """
 
 from __future__ import annotations
@@ -18,27 +18,36 @@ from trainer.settings import ModelSettings
 
 Batch = dict[str, np.ndarray]
 
-# Which rows of each batch a replica trains on: the rows `replica`, `replica + replicas`, ...
+# The rows of each batch for one replica: `replica`, `replica + replicas`, and so on.
 ALONE = range(1)
 
 
 @dataclasses.dataclass(frozen=True)
 class NegativeSampler:
-    """Draws right entities that stand for pairs nobody saw.
+    """Samples right entities for negative pairs.
 
-    `candidates` are the right entities with a training pair; `occurrences` how many they have. Uniform: each candidate
-    as likely; by popularity: as likely as it occurs.
+    Attributes:
+      candidates: the right entities with a training pair.
+      occurrences: the number of pairs of each candidate.
+      count: the number of negatives.
+      by_popularity: whether candidates are sampled in proportion to their pairs instead of uniformly.
+      shared: whether all pairs of a batch share the same negatives.
     """
 
     candidates: np.ndarray  # int32 [c]
     occurrences: np.ndarray  # int64 [c]
     count: int
     by_popularity: bool
-    shared: bool  # one list for the whole batch, not one for each pair
+    shared: bool
 
     @classmethod
     def of(cls, occurrences: np.ndarray, settings: ModelSettings) -> NegativeSampler | None:
-        """What the objective needs, for right entities with `occurrences` int64 `[rows]`; None: no negatives."""
+        """Returns the sampler for the objective, or None if it needs no negatives.
+
+        Args:
+          occurrences: int64 `[rows]`, the number of pairs of each right entity.
+          settings: section `model` of the pipeline file.
+        """
         if settings.objective not in ("logistic", "pairwise", "softmax"):
             return None
         candidates = np.flatnonzero(occurrences).astype(np.int32)
@@ -47,7 +56,7 @@ class NegativeSampler:
         return cls(candidates, occurrences[candidates], negatives.count, popular, settings.objective == "softmax")
 
     def draw(self, random: np.random.Generator, pairs: int) -> np.ndarray:
-        """int32 `[pairs, count]`, or `[count]` where the batch shares them."""
+        """Returns negatives int32 `[pairs, count]`, or `[count]` if the batch shares them."""
         shape = (self.count,) if self.shared else (pairs, self.count)
         if not self.by_popularity:
             return self.candidates[random.integers(0, len(self.candidates), shape)]
@@ -59,10 +68,9 @@ class NegativeSampler:
         return self.occurrences.cumsum()
 
     def log_expected_counts(self, rows: int, pairs: int) -> np.ndarray:
-        """Log of how often each right entity is expected among the candidates of a batch; float32 `[rows]`.
+        """Returns the log of the expected count of each right entity among the candidates of a batch, float32 `[rows]`.
 
-        A batch of `pairs` pairs offers its own right entities, which come as often as they occur, and `count` sampled
-        ones.
+        The candidates are the right entities of `pairs` pairs, in proportion to their occurrences, and `count` samples.
         """
         share = self.occurrences / self.occurrences.sum()
         sampled = share if self.by_popularity else np.full(len(share), 1 / len(share))
@@ -73,11 +81,12 @@ class NegativeSampler:
 
 @dataclasses.dataclass(frozen=True)
 class BatchMaker:
-    """Makes the batches of one training: `left`, `right` int32 `[b]`, `label` float32 `[b]`, `rows` float32 `[]`.
+    """Makes the batches of one training.
 
-    `rows` is the number of pairs of the whole batch, of which a replica may see a part. Where rows have weights, also
-    `weight` `[b]`; where negatives are drawn, `negatives` `[b, count]`, or `[count]` where the batch shares them, with
-    the corrections `log_count` `[b]` and `negative_log_count` `[count]`.
+    A batch has `left` and `right` int32 `[b]`, `label` float32 `[b]`, and `rows` float32 `[]`, the number of pairs of
+    the whole batch, of which a replica may see a part. If rows have weights, it has `weight` `[b]`. If negatives are
+    sampled, it has `negatives` `[b, count]`, or `[count]` if the batch shares them, and the corrections `log_count`
+    `[b]` and `negative_log_count` `[count]`.
     """
 
     batch_size: int
@@ -87,7 +96,14 @@ class BatchMaker:
     sampler: NegativeSampler | None = None
 
     def training(self, pairs: TrainingPairs, epochs: range, replicas: range = ALONE, of: int = 1) -> tf.data.Dataset:
-        """Batches of each of `epochs`, by their numbers from 0; of each batch the shares of `replicas`."""
+        """Returns the batches of epochs.
+
+        Args:
+          pairs: the training pairs.
+          epochs: the numbers of the epochs, from 0.
+          replicas: the replicas whose rows of each batch are returned.
+          of: the number of all replicas.
+        """
 
         def generate() -> Iterator[Batch]:
             for epoch in epochs:
@@ -100,11 +116,17 @@ class BatchMaker:
         return self._dataset(generate)
 
     def validation(self, pairs: Pairs, replicas: range = ALONE, of: int = 1) -> tf.data.Dataset:
-        """One pass in order, of each batch the shares of `replicas`; the same negatives in every pass."""
+        """Returns one pass in order, with the same negatives in every pass.
+
+        Args:
+          pairs: the held-out pairs.
+          replicas: the replicas whose rows of each batch are returned.
+          of: the number of all replicas.
+        """
 
         def generate() -> Iterator[Batch]:
             for step, batch in enumerate(pairs.in_order(self.batch_size)):
-                # No epoch of training has this number.
+                # No training epoch has this number.
                 made = self._make(batch, (self.seed, 2**32, step))
                 for replica in replicas:
                     yield self._share(made, replica, of)
@@ -131,7 +153,7 @@ class BatchMaker:
         return self.sampler.log_expected_counts(self.right_rows, self.batch_size)
 
     def _share(self, batch: Batch, replica: int, of: int) -> Batch:
-        """The rows of a batch that are a replica's; what the whole batch shares stays whole."""
+        """Returns the rows of a batch for one replica. Values that the whole batch shares stay complete."""
         if of == 1:
             return batch
         whole = {"rows", "negative_log_count"} | ({"negatives"} if self.sampler and self.sampler.shared else set())

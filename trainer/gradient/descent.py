@@ -1,4 +1,4 @@
-"""Training by gradient descent, with Keras's own `fit`."""
+"""Gradient descent with `fit` of Keras."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trainer.settings import ModelSettings, TrainSettings
 
 
 class _AfterEpoch(keras.callbacks.Callback):
-    """Notes each epoch, ends training when `epochs` says so, and refuses a loss that is not finite."""
+    """Records each epoch, stops training according to `epochs`, and refuses a loss that is not finite."""
 
     def __init__(self, epochs: Epochs, learning_rate: float) -> None:
         super().__init__()
@@ -37,15 +37,23 @@ class _AfterEpoch(keras.callbacks.Callback):
 
 
 def diverged(what: str, epoch: int, learning_rate: float) -> TrainingDiverged:
-    """The error of a training whose numbers left the finite ones."""
+    """Returns the error of a training with infinite or NaN values."""
     return TrainingDiverged(
-        f"train: {what} in epoch {epoch} at train.learning_rate {learning_rate}; "
-        f"try {learning_rate / 10:g}, or raise model.regularization"
+        f"train: {what} in epoch {epoch} at train.learning_rate {learning_rate}. "
+        f"Try {learning_rate / 10:g}, or raise model.regularization"
     )
 
 
 class Descent:
-    """Trains `network` on `pairs` by gradients, on every device of `strategy`."""
+    """Trains a network by gradient descent on every device of a strategy.
+
+    Args:
+      network: the network to train.
+      pairs: the training pairs.
+      sizes: the sizes of the embedding tables.
+      model: section `model` of the pipeline file.
+      settings: section `train` of the pipeline file.
+    """
 
     def __init__(
         self,
@@ -63,16 +71,20 @@ class Descent:
             self._learner = Learner(network, model)
             optimizer = build_optimizer(settings)
             optimizer.build(network.trainable_variables)
-            # An epoch in one call of TensorFlow; its loop cannot hold the steps of several replicas (Keras 3.15).
+            # Runs an epoch in one TensorFlow call. This loop cannot run the steps of several replicas (Keras 3.15).
             at_once = self._steps if strategy.num_replicas_in_sync == 1 else 1
             self._learner.compile(optimizer=optimizer, steps_per_execution=at_once)
         self.variables = [variable.value for variable in (*network.variables, *optimizer.variables)]
 
     def start_from_network(self) -> None:
-        """Takes up the tables that the network has, which are those it trains."""
+        """Does nothing, because the tables of the network are trained directly."""
 
     def run(self, validation: Pairs | None, epochs: Epochs) -> None:
-        """Trains until the epochs are done or over.
+        """Trains until all epochs are finished or training stops early.
+
+        Args:
+          validation: held-out pairs, measured after each epoch.
+          epochs: saves each epoch.
 
         Raises:
           TrainingDiverged: the loss became infinite or NaN.
@@ -81,9 +93,7 @@ class Descent:
             return
         ahead = range(epochs.done, self._settings.epochs)
         self._learner.fit(
-            _distributed(
-                self._strategy, lambda replicas, of: self._maker.training(self._pairs, ahead, replicas, of)
-            ),
+            _distributed(self._strategy, lambda replicas, of: self._maker.training(self._pairs, ahead, replicas, of)),
             validation_data=None
             if validation is None
             else _distributed(self._strategy, lambda replicas, of: self._maker.validation(validation, replicas, of)),
@@ -91,21 +101,21 @@ class Descent:
             epochs=self._settings.epochs,
             steps_per_epoch=self._steps,
             callbacks=[_AfterEpoch(epochs, self._settings.learning_rate)],
-            shuffle=False,  # the batches are
+            shuffle=False,  # batches are already shuffled
             verbose=0,
         )
 
     @property
     def finite(self) -> bool:
-        """Whether every number of the model is finite."""
+        """Whether all weights are finite."""
         return all(bool(tf.reduce_all(tf.math.is_finite(variable.value))) for variable in self._network.variables)
 
     def settle(self) -> None:
-        """Puts the solution into the network, where it is."""
+        """Does nothing, because the network already has the solution."""
 
 
 def _batch_maker(pairs: TrainingPairs, sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> BatchMaker:
-    """How batches of `pairs` are made for the objective; with a score, `logistic` learns from labels."""
+    """Returns the batch maker for the objective. If pairs have a score, `logistic` learns from labels."""
     _, right = pairs.occurrences(sizes.entities)
     sampler = NegativeSampler.of(right, model) if pairs.positives_only or model.objective != "logistic" else None
     return BatchMaker(settings.batch_size, settings.seed, len(right), pairs.weighted, sampler)
@@ -114,7 +124,7 @@ def _batch_maker(pairs: TrainingPairs, sizes: TableSizes, model: ModelSettings, 
 def _distributed(
     strategy: tf.distribute.Strategy, batches: Callable[[range, int], tf.data.Dataset]
 ) -> tf.data.Dataset | tf.distribute.DistributedDataset:
-    """Batches for each replica, by `batches(replicas, of)`: together those that one device would see."""
+    """Distributes `batches(replicas, of)` to replicas. Together, they see the batches of a single device."""
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
         return batches(ALONE, 1)

@@ -1,4 +1,4 @@
-"""One step of gradient descent: the loss of a batch by the objective, its gradient, the update."""
+"""A step of gradient descent: the loss of a batch, its gradient, and the update."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from trainer.settings import ModelSettings
 
 
 class Learner(BuiltModel):
-    """Trains `network` by Keras's own `fit`, on the batches of `trainer.gradient.batches`.
+    """Trains `network` with `fit` of Keras on the batches of `trainer.gradient.batches`.
 
-    It reports `loss`, the mean over the pairs of weight times loss (without the penalty), and for regression `rmse`,
-    the root of the mean squared error, where every pair counts the same.
+    Reports `loss`, the mean over the pairs of weight times loss without the penalty. For regression, also reports
+    `rmse`, the root of the mean squared error with equal weights.
+
+    Args:
+      network: the network to train.
+      settings: section `model` of the pipeline file.
     """
 
     def __init__(self, network: keras.Model, settings: ModelSettings) -> None:
@@ -27,11 +31,11 @@ class Learner(BuiltModel):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """What Keras sets back at the start of each epoch."""
+        """The metrics that Keras resets at the start of each epoch."""
         return [self._losses] + ([self._squares] if self._squares else [])
 
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
-        """Updates the rows that `batch` touches, by the mean over the whole batch of loss and penalty."""
+        """Updates the rows that `batch` uses, with the mean of loss and penalty over the whole batch."""
         scorer = Scorer(self.network, self._settings)
         with tf.GradientTape() as tape:
             losses = self._loss(scorer, batch, self._settings.temperature)
@@ -53,11 +57,11 @@ class Learner(BuiltModel):
         self._losses.update_state(_weighted(losses, batch))
         if self._squares:
             self._squares.update_state(losses)
-        # Of shape [1], as Keras (3.15) averages over the first axis where there are several workers.
+        # Shape [1], because Keras 3.15 averages over the first axis if there are several workers.
         return {name: value[None] for name, value in self.get_metrics_result().items()}
 
     def get_metrics_result(self) -> dict[str, tf.Tensor]:
-        """The measures of an epoch."""
+        """Returns the metrics of an epoch."""
         measured = {"loss": self._losses.result()}
         return measured | ({"rmse": tf.sqrt(self._squares.result())} if self._squares else {})
 

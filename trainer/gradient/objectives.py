@@ -1,7 +1,7 @@
-"""What training minimises: a loss for each pair of a batch, of scores and what they should be.
+"""The objectives: losses of the pairs of a batch, computed from scores.
 
-`regression` and `logistic` learn from labels; `logistic`, `softmax` and `pairwise` from positives and sampled
-negatives. Each is a function of plain tensors. `loss_of` returns the loss of an objective for the rows of a batch.
+`regression` and `logistic` learn from labels. `logistic`, `softmax` and `pairwise` learn from positives and sampled
+negatives. Each loss is a function of plain tensors. `loss_of` returns the loss of an objective.
 """
 
 from __future__ import annotations
@@ -18,43 +18,63 @@ Batch = dict[str, tf.Tensor]
 
 
 def squared_error(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """(score - label)^2, the squared error of matrix factorisation (Koren, Bell & Volinsky 2009, equation 2).
+    """Returns (score - label)^2, the squared error of matrix factorization (Koren, Bell & Volinsky 2009, equation 2).
 
-    `scores`, `labels` `[b]` -> `[b]`.
+    Args:
+      scores: `[b]`.
+      labels: `[b]`.
+
+    Returns:
+      `[b]`.
     """
     return tf.square(scores - labels)
 
 
 def log_loss(scores: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """log(1 + exp(-s y)) for y = +1 where the label is positive, else -1 (Bishop 2006, equation 4.90).
+    """Returns log(1 + exp(-s y)), where y is +1 for positive labels and -1 for others (Bishop 2006, equation 4.90).
 
-    `scores`, `labels` `[b]` -> `[b]`.
+    Args:
+      scores: `[b]`.
+      labels: `[b]`.
+
+    Returns:
+      `[b]`.
     """
     return tf.math.softplus(tf.where(labels > 0, -scores, scores))
 
 
 def sampled_log_loss(positive: tf.Tensor, negatives: tf.Tensor) -> tf.Tensor:
-    """log(1 + exp(-s)) of the positive and log(1 + exp(s)) of each negative, added up (Rendle et al. 2020, section 3).
+    """Returns log(1 + exp(-s)) of the positive plus log(1 + exp(s)) of each negative (Rendle et al. 2020, section 3).
 
-    `positive` `[b]`, `negatives` `[b, k]` -> `[b]`.
+    Args:
+      positive: `[b]`, scores of positives.
+      negatives: `[b, k]`, scores of negatives.
+
+    Returns:
+      `[b]`.
     """
     return tf.math.softplus(-positive) + tf.reduce_sum(tf.math.softplus(negatives), axis=1)
 
 
 def pairwise_loss(positive: tf.Tensor, negatives: tf.Tensor) -> tf.Tensor:
-    """-log sigmoid(positive - negative), the mean over the negatives: BPR (Rendle et al. 2009, section 4.1).
+    """Returns the mean over the negatives of -log sigmoid(positive - negative): BPR (Rendle et al. 2009, section 4.1).
 
-    `positive` `[b]`, `negatives` `[b, k]` -> `[b]`.
+    Args:
+      positive: `[b]`, scores of positives.
+      negatives: `[b, k]`, scores of negatives.
+
+    Returns:
+      `[b]`.
     """
     return tf.reduce_mean(tf.math.softplus(negatives - positive[:, None]), axis=1)
 
 
 def softmax_loss(logits: tf.Tensor, log_counts: tf.Tensor, same: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy of each pair's right entity among the candidates of the batch, corrected for how they came there.
+    """Returns the cross-entropy of each pair's right entity among the candidates of the batch.
 
-    logit := logit - log(expected count of the candidate in a batch): sampled softmax with the correction of Bengio &
-    Senecal (2008), in batches as in Yi et al. (2019), equation 3. Another candidate that is the right entity of the
-    pair is no negative, and is left out.
+    Sampled softmax: the log of the expected count of a candidate in a batch is subtracted from its logit (Bengio &
+    Senecal 2008, in batches as in Yi et al. 2019, equation 3). Other candidates that equal the right entity of the pair
+    are left out, because they are not negatives.
 
     Args:
       logits: `[b, c]`, where column i is the right entity of pair i for i < b.
@@ -71,7 +91,12 @@ def softmax_loss(logits: tf.Tensor, log_counts: tf.Tensor, same: tf.Tensor) -> t
 
 
 class Scorer:
-    """Scores of a batch from the rows it touches, which are read once each and remembered for their penalty."""
+    """Computes the scores of a batch. Reads each row that the batch uses once, and keeps it for the penalty.
+
+    Args:
+      network: the network with the tables.
+      settings: section `model` of the pipeline file.
+    """
 
     def __init__(self, network: keras.Model, settings: ModelSettings) -> None:
         layers = {layer.name: layer for layer in network.layers}
@@ -83,7 +108,7 @@ class Scorer:
         self.touched: list[tf.Tensor] = []
 
     def rows(self, side: str, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Vectors `[..., d]` and biases `[...]` of the rows `ids` `[...]` of a side."""
+        """Returns vectors `[..., d]` and biases `[...]` of the rows `ids` `[...]` of a side."""
         vectors = self._vectors[side](ids)
         self.touched.append(vectors)
         layer = self._biases[side]
@@ -96,12 +121,12 @@ class Scorer:
         return (tf.math.l2_normalize(vectors, axis=-1) if self._normalize else vectors), bias
 
     def pairs(self, batch: Batch) -> tf.Tensor:
-        """Scores `[b]` of the pairs of a batch."""
+        """Returns the scores `[b]` of the pairs of a batch."""
         (left, left_bias), (right, right_bias) = self.rows("left", batch["left"]), self.rows("right", batch["right"])
         return tf.reduce_sum(left * right, axis=1) + left_bias + right_bias + self._constant()
 
     def pairs_and_negatives(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
-        """Scores `[b]` of the pairs, and `[b, k]` of each left entity with the pair's own negatives."""
+        """Returns the scores `[b]` of the pairs, and `[b, k]` of each left entity with the negatives of its pair."""
         left, left_bias = self.rows("left", batch["left"])
         right, right_bias = self.rows("right", batch["right"])
         others, other_bias = self.rows("right", batch["negatives"])
@@ -111,7 +136,7 @@ class Scorer:
         return positive, negative
 
     def pairs_with_all(self, batch: Batch) -> tf.Tensor:
-        """Scores `[b, b + m]` of each left entity with all right entities of the batch and its `m` negatives."""
+        """Scores each left entity with all right entities of the batch and its `m` negatives, `[b, b + m]`."""
         left, left_bias = self.rows("left", batch["left"])
         right, right_bias = self.rows("right", tf.concat([batch["right"], batch["negatives"]], axis=0))
         return tf.matmul(left, right, transpose_b=True) + left_bias[:, None] + right_bias[None, :] + self._constant()
@@ -120,10 +145,10 @@ class Scorer:
         return 0.0 if self._offset is None else tf.convert_to_tensor(self._offset.offset.value)
 
     def penalty(self) -> tf.Tensor:
-        """The squared length of every row that was touched, as often as it was; `[]`.
+        """Returns the sum of the squared lengths of all used rows, once for each use, `[]`.
 
-        So rows are penalised by how often they occur: (r - p.q)^2 + strength (|p|^2 + |q|^2) for each rating (Koren,
-        Bell & Volinsky 2009, equation 2).
+        The penalty of a row therefore grows with its number of pairs: (r - p.q)^2 + strength (|p|^2 + |q|^2) for each
+        rating (Koren, Bell & Volinsky 2009, equation 2).
         """
         return tf.add_n([tf.reduce_sum(tf.square(rows)) for rows in self.touched])
 
@@ -163,7 +188,7 @@ _LOSSES: dict[str, Loss] = {
 
 
 def loss_of(objective: str) -> Loss:
-    """The loss `[b]` of each pair of a batch, as a function of scorer, batch and temperature.
+    """Returns the loss of an objective, a function of scorer, batch and temperature that returns `[b]`.
 
     Raises:
       ValueError: the objective is unknown.
@@ -171,4 +196,4 @@ def loss_of(objective: str) -> Loss:
     try:
         return _LOSSES[objective]
     except KeyError:
-        raise ValueError(f"unknown objective {objective!r}; known: {', '.join(_LOSSES)}") from None
+        raise ValueError(f"unknown objective {objective!r}. Choose from {', '.join(_LOSSES)}") from None

@@ -1,8 +1,8 @@
-"""Optimizers whose update costs what the batch touches, not what the vocabulary holds.
+"""Optimizers whose cost grows with the batch instead of the vocabulary.
 
-The gradient of an embedding table is sparse: a list of rows. Keras's own optimizers make a table of it, and read and
-write every row of every table in each step. These take the rows as they are: rows that no pair of the batch touches
-stay as they are, to the bit. Dense gradients (one offset for all scores) are updated as Keras does.
+The gradient of an embedding table is sparse: a list of rows. The optimizers of Keras convert it to a table, and read
+and write every row in each step. These optimizers update only the rows of the batch. All other rows stay equal to the
+bit. Dense gradients, such as that of the offset, are updated as in Keras.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ import tensorflow as tf
 from compat.keras import has_variable_index, variable_index
 from trainer.settings import TrainSettings
 
-# The gradient of a row is a mean over the batch, of the order of 1e-4 for a row that few pairs touch: Keras's initial
-# accumulator of 0.1 would drown it, and the first epochs would learn next to nothing.
+# The gradient of a row is a mean over the batch, about 1e-4 for a row with few pairs. The initial accumulator of Keras,
+# 0.1, is far larger, so the first epochs would learn almost nothing.
 _INITIAL_ACCUMULATOR = 1e-8
 
 
 def sum_by_row(gradient: tf.IndexedSlices) -> tf.IndexedSlices:
-    """`gradient` with one entry for each row it touches: the sum of that row's entries."""
+    """Returns `gradient` with one entry per row, the sum of the entries of that row."""
     rows, places = tf.unique(gradient.indices)
     values = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(rows))
     return tf.IndexedSlices(values, rows, gradient.dense_shape)
 
 
 class _SparseOptimizer(keras.optimizers.Optimizer):
-    """Applies `_direction` of the touched rows: row := row - learning rate * direction."""
+    """Updates rows with `_direction`: row := row - learning rate * direction."""
 
     def update_step(
         self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable, learning_rate: tf.Tensor
     ) -> None:
-        """Updates the rows of `variable` that `gradient` touches; a dense one touches them all."""
+        """Updates the rows of `variable` in a sparse `gradient`, or all rows for a dense one."""
         rate = tf.cast(learning_rate, variable.dtype)
         place = variable_index(self, variable)
         if isinstance(gradient, tf.IndexedSlices):
@@ -45,7 +45,10 @@ class _SparseOptimizer(keras.optimizers.Optimizer):
             variable.assign_sub(rate * self._direction(tf.convert_to_tensor(gradient), place, None))
 
     def _direction(self, gradient: tf.Tensor, place: int, rows: tf.Tensor | None) -> tf.Tensor:
-        """Where to go from `gradient` of the variable at `place`: `[touched, ...]` of its `rows`, else all of it."""
+        """Returns the update direction for `gradient` of the variable at `place`.
+
+        The gradient is `[touched, ...]` for `rows`, or the whole variable if `rows` is None.
+        """
         raise NotImplementedError
 
     def _slots(self, variables: list[keras.Variable], name: str, initial: float = 0.0) -> list[keras.Variable]:
@@ -72,11 +75,20 @@ class SparseSGD(_SparseOptimizer):
 
 
 class RowwiseAdagrad(_SparseOptimizer):
-    """Adagrad (Duchi, Hazan & Singer 2011) with one accumulator for each row.
+    """Adagrad (Duchi, Hazan & Singer 2011) with one accumulator per row.
 
-    accumulator += mean over the row of gradient^2; row -= learning rate * gradient / sqrt(accumulator + epsilon). The
-    accumulators of a table cost one number a row, not another table (as in Gupta et al. 2014, "Training highly
-    multiclass classifiers", section 4.1, and TorchRec's row-wise Adagrad).
+        accumulator += mean over the row of gradient^2
+        row -= learning rate * gradient / sqrt(accumulator + epsilon)
+
+    The accumulators need one number per row instead of a second table (Gupta et al. 2014, "Training highly multiclass
+    classifiers", section 4.1, and the row-wise Adagrad of TorchRec).
+
+    Args:
+      learning_rate: the step size.
+      initial_accumulator_value: the initial value of each accumulator.
+      epsilon: avoids division by zero.
+      name: of the optimizer.
+      kwargs: of the Keras optimizer.
     """
 
     def __init__(
@@ -92,7 +104,7 @@ class RowwiseAdagrad(_SparseOptimizer):
         self.epsilon = epsilon
 
     def build(self, variables: list[keras.Variable]) -> None:
-        """Creates an accumulator of shape `[rows, 1]` for each table, `[]` for each scalar."""
+        """Creates an accumulator of shape `[rows, 1]` for each table and `[]` for each scalar."""
         if self.built:
             return
         super().build(variables)
@@ -119,9 +131,17 @@ class RowwiseAdagrad(_SparseOptimizer):
 
 
 class LazyAdam(_SparseOptimizer):
-    """Adam (Kingma & Ba 2015, algorithm 1) whose moments move with the rows that a batch touches, and wait otherwise.
+    """Adam (Kingma & Ba 2015, algorithm 1) that updates moments only for the rows of the batch.
 
-    The bias correction counts steps, not touches, as TensorFlow Addons' LazyAdam does.
+    The bias correction counts all steps, as LazyAdam of TensorFlow Addons does.
+
+    Args:
+      learning_rate: the step size.
+      beta_1: the decay of the first moment.
+      beta_2: the decay of the second moment.
+      epsilon: avoids division by zero.
+      name: of the optimizer.
+      kwargs: of the Keras optimizer.
     """
 
     def __init__(
@@ -165,7 +185,7 @@ _OF_KERAS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
 
 
 def build_optimizer(settings: TrainSettings) -> keras.optimizers.Optimizer:
-    """The optimizer that `settings` names, at its learning rate.
+    """Returns the optimizer for section `train` of the pipeline file.
 
     Raises:
       ValueError: the name is unknown.
@@ -175,5 +195,5 @@ def build_optimizer(settings: TrainSettings) -> keras.optimizers.Optimizer:
     try:
         optimizer = known[settings.optimizer]
     except KeyError:
-        raise ValueError(f"unknown optimizer {settings.optimizer!r}; known: {', '.join(known)}") from None
+        raise ValueError(f"unknown optimizer {settings.optimizer!r}. Choose from {', '.join(known)}") from None
     return optimizer(learning_rate=settings.learning_rate)

@@ -1,4 +1,4 @@
-"""Training by alternating least squares: a sweep over both sides is an epoch."""
+"""Training by alternating least squares. An epoch is a sweep over both sides."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trainer.settings import ModelSettings, TrainSettings
 
 
 class _Held:
-    """An array of a solver, as `Epochs` keeps it."""
+    """Adapts an array of a solver to the `Variable` protocol of `Epochs`."""
 
     def __init__(self, array: np.ndarray) -> None:
         self._array = array
@@ -31,12 +31,19 @@ class _Held:
 
 
 class Alternation:
-    """Solves for the tables of `network` by least squares.
+    """Solves for the tables of a network by least squares.
 
-    `VariationalAls` for labels, or `AveragedAls`, the mean of several of them; `ImplicitAls` for positives.
+    Uses `VariationalAls` for labels, or `AveragedAls` for several copies. Uses `ImplicitAls` for positives.
+
+    Args:
+      network: the network whose tables are replaced.
+      pairs: the training pairs, which must be in memory.
+      sizes: the sizes of the embedding tables.
+      model: section `model` of the pipeline file.
+      settings: section `train` of the pipeline file.
 
     Raises:
-      PairsTooMany: the pairs are not in memory, where the solver needs them.
+      PairsTooMany: the pairs are not in memory.
     """
 
     def __init__(
@@ -50,7 +57,7 @@ class Alternation:
         if not isinstance(pairs, Pairs):
             raise PairsTooMany(
                 f"train.optimizer: als holds all {len(pairs):,} pairs in memory, more than train.data_memory_mb "
-                f"{settings.data_memory_mb:,} allows; raise it, or choose adagrad, which streams them"
+                f"{settings.data_memory_mb:,} allows. Raise it, or choose adagrad, which streams them"
             )
         self._network, self._settings = network, settings
         labelled = AveragedAls if settings.als.copies > 1 else VariationalAls
@@ -59,13 +66,13 @@ class Alternation:
         self.variables = [_Held(array) for array in self._solver.state]
 
     def start_from_network(self) -> None:
-        """Takes up the tables that the network has."""
+        """Starts from the tables of the network."""
         self._solver.start_from(
             [self._network.get_layer(name).get_weights()[0] for name in (LEFT_VECTORS, RIGHT_VECTORS)]
         )
 
     def run(self, validation: Pairs | None, epochs: Epochs) -> None:
-        """Sweeps until the epochs are done or over."""
+        """Sweeps until all epochs are finished or training stops early."""
         while epochs.done < self._settings.epochs and not epochs.over:
             measured = self._solver.sweep()
             if validation is not None:
@@ -75,11 +82,11 @@ class Alternation:
 
     @property
     def finite(self) -> bool:
-        """Whether every number is finite."""
+        """Whether all numbers are finite."""
         return all(bool(np.isfinite(variable.numpy()).all()) for variable in self.variables)
 
     def settle(self) -> None:
-        """Puts the solution into the network."""
+        """Copies the solution to the network."""
         tables = dict(zip((LEFT_VECTORS, RIGHT_VECTORS), self._solver.tables, strict=True))
         if self._solver.biases:
             left, right = self._solver.biases

@@ -1,4 +1,4 @@
-"""The mean of several least-squares models of the same pairs, which is again one model of the same form."""
+"""The mean of several least-squares models of the same pairs, which is one model of the same form."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from trainer.settings import AlsSettings, ModelSettings
 
 
 class AveragedAls:
-    """`train.als.copies` of `VariationalAls` from different starts, whose scores are averaged.
+    """Averages the scores of `train.als.copies` models of `VariationalAls` with different initial values.
 
-    A factorisation has many solutions about as good, and their errors are not the same: the mean of their scores is
-    nearer than any of them (bagging without resampling; Breiman 1996, "Bagging predictors", section 4). It is a dot
-    product again, of the vectors one after the other, each divided by the root of how many there are:
+    A factorization has many solutions of similar quality with different errors, so the mean of their scores is better
+    than each of them (bagging without resampling, Breiman 1996, "Bagging predictors", section 4). The mean is a dot
+    product of concatenated vectors, each divided by the square root of the number of copies:
 
         (1 / K) sum of p_k . q_k = (p_1, ..., p_K) / sqrt(K) . (q_1, ..., q_K) / sqrt(K)
 
-    so K copies of dimension d / K (or the whole numbers next to it) cost, once published, what one of dimension d does,
-    and less to train.
+    K copies of dimension d / K, rounded to whole numbers, serve at the cost of one model of dimension d and train
+    faster.
     """
 
     def __init__(self, pairs: Pairs, sizes: TableSizes, model: ModelSettings, als: AlsSettings, seed: int) -> None:
@@ -36,18 +36,18 @@ class AveragedAls:
 
     @property
     def offset(self) -> float:
-        """The mean label, where there are biases."""
+        """The mean label, or 0 without biases."""
         return self._copies[0].offset
 
     def start_from(self, tables: list[np.ndarray]) -> None:
-        """Begins with left and right vectors `[rows, d]` instead of random ones."""
+        """Starts from left and right vectors `[rows, d]` instead of random ones."""
         parts = [np.split(table * self._root, self._ends, axis=1) for table in tables]
         for copy, mine in zip(self._copies, zip(*parts, strict=True), strict=True):
             copy.start_from(list(mine))
 
     @property
     def state(self) -> list[np.ndarray]:
-        """Everything that decides the next sweep, and the tables."""
+        """The complete state: everything that determines the next sweep, and the tables."""
         return [array for copy in self._copies for array in copy.state]
 
     @property
@@ -58,19 +58,23 @@ class AveragedAls:
 
     @property
     def biases(self) -> list[np.ndarray] | None:
-        """Left and right biases, float32 `[rows]`; None: there are none."""
+        """Left and right biases, float32 `[rows]`, or None."""
         found = [copy.biases for copy in self._copies]
         sides = zip(*(biases for biases in found if biases is not None), strict=True)
         return [np.stack(side).mean(axis=0, dtype=np.float32) for side in sides] or None
 
     def sweep(self) -> dict[str, float]:
-        """A sweep of each copy; `loss` and `rmse` of the training pairs."""
+        """Runs a sweep of each copy. Returns `loss` and `rmse` of the training pairs."""
         for copy in self._copies:
             copy.sweep()
         return self.measure(self._pairs)
 
     def measure(self, pairs: Pairs) -> dict[str, float]:
-        """`loss`: the mean over `pairs` of w (label - score)^2; `rmse`: its root where every pair counts the same."""
+        """Measures some pairs.
+
+        Returns:
+          `loss`, the mean over `pairs` of w (label - score)^2, and `rmse`, its square root with equal weights.
+        """
         (left, right), biases = self.tables, self.biases
 
         def score(part: Pairs) -> np.ndarray:

@@ -1,35 +1,36 @@
-"""Whole-data least squares for pairs that are all positives: iALS."""
+"""Least squares over all pairs, for data with only positives: iALS."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from trainer.data.pairs import Pairs
-from trainer.least_squares.interactions import Block, Interactions, in_parallel
+from trainer.least_squares.interactions import EntityBlock, Interactions, in_parallel
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import AlsSettings, ModelSettings
 
 # Pairs that are scored at a time.
 _PAIRS = 1 << 18
 _SUBSPACE_ITERATIONS = 2
-# The length of a right row to begin with, about that of a row of a solution.
+# The initial length of a right row, about that of a row of a solution.
 _FIRST_LENGTH = 0.5
 
 
 class ImplicitAls:
     """Alternating least squares over every pair of entities, seen or not (Hu, Koren & Volinsky 2008).
 
-    loss = sum over seen pairs of w (1 - p.q)^2 + w0 sum over all pairs of (p.q)^2
-           + sum over the entities of either side of lambda_e |row|^2
+        loss = sum over seen pairs of w (1 - p.q)^2 + w0 sum over all pairs of (p.q)^2
+               + sum over the entities of either side of lambda_e |row|^2
 
-    with w the weight of a pair, w0 `model.unobserved_weight`, and lambda_e = strength (n_e + w0 m)^nu, scaled so that
-    the mean over a side is that of nu = 1; n_e is the summed weight of the entity's pairs, m the number of entities of
-    the other side, nu `train.als.frequency_exponent` (Rendle, Krichene, Zhang & Koren 2021, "Revisiting the performance
-    of iALS", equations 1, 2 and 11). For one side with the other held fixed each row is the solution of
+    Here w is the weight of a pair, w0 is `model.unobserved_weight`, and lambda_e = strength (n_e + w0 m)^nu, scaled so
+    that its mean over a side is that of nu = 1. n_e is the summed weight of the entity's pairs, m the number of
+    entities of the other side, and nu `train.als.frequency_exponent` (Rendle, Krichene, Zhang & Koren 2021, "Revisiting
+    the performance of iALS", equations 1, 2 and 11). With the other side fixed, each row is the solution of
 
         (sum over its pairs of w q q' + w0 Q'Q + lambda I) p = sum over its pairs of w q
 
-    The sum over all pairs is the Gramian of the other table, once a sweep; a sweep costs O(n d^2 + entities d^3).
+    The sum over all pairs is the Gramian of the other table, computed once per sweep. A sweep costs O(n d^2 + entities
+    d^3).
     """
 
     def __init__(self, pairs: Pairs, sizes: TableSizes, model: ModelSettings, als: AlsSettings, seed: int) -> None:
@@ -41,33 +42,39 @@ class ImplicitAls:
             Interactions.of(pairs.right, pairs.left, pairs.weight, shape[::-1]),
         )
         self._weight = float(self._sides[0].counts.sum())
-        # The first sweep solves for the left rows: nothing is asked of them before.
+        # The first sweep solves for the left rows and does not read their initial values.
         self.tables = [np.zeros((sizes.left, model.dimension), np.float32), _first_rows(self._sides, model, seed)]
 
     biases = None
     offset = 0.0
 
     def start_from(self, tables: list[np.ndarray]) -> None:
-        """Begins with left and right vectors `[rows, d]` instead of those found here."""
+        """Starts from left and right vectors `[rows, d]` instead of the initial ones."""
         for mine, given in zip(self.tables, tables, strict=True):
             mine[...] = given
 
     @property
     def state(self) -> list[np.ndarray]:
-        """Everything that decides the next sweep: both tables, float32 `[rows, d]`."""
+        """Everything that determines the next sweep: both tables, float32 `[rows, d]`."""
         return self.tables
 
     def sweep(self) -> dict[str, float]:
-        """Solves for every left row, then for every right row; `loss` is what `measure` says of the training pairs.
+        """Solves for every left row, then for every right row.
 
-        It costs nothing: for rows x that solve N x = t the seen part and the Gramian's part of the loss add up to the
-        weights of the pairs less the sum over the rows of x.t + lambda |x|^2.
+        Returns:
+          `loss` as in `measure`, for the training pairs. It needs no extra pass. For rows x that solve N x = t, the
+            loss of the seen pairs plus that of the Gramian is the weight of the pairs minus the sum over the rows of
+            x.t + lambda |x|^2.
         """
         self._solve(0)
         return {"loss": 1 - self._solve(1) / self._weight}
 
     def measure(self, pairs: Pairs) -> dict[str, float]:
-        """`loss`: the mean over `pairs` of w (1 - p.q)^2, and the loss of all pairs for each training pair."""
+        """Measures some pairs.
+
+        Returns:
+          `loss`, the mean over `pairs` of w (1 - p.q)^2 plus the loss of all pairs per training pair.
+        """
         left, right = self.tables
         errors = weights = 0.0
         for part in pairs.in_order(_PAIRS):
@@ -79,14 +86,14 @@ class ImplicitAls:
         return {"loss": errors / weights + self._unobserved * everywhere / self._weight}
 
     def _solve(self, own: int) -> float:
-        """Solves for every row of a side; the sum of x.t + lambda |x|^2 over its rows."""
+        """Solves for every row of a side. Returns the sum of x.t + lambda |x|^2 over its rows."""
         side, table, others = self._sides[own], self.tables[own], self.tables[1 - own]
         everywhere = self._unobserved * _gramian(others)
         penalties = self._penalties(side, int((self._sides[1 - own].counts > 0).sum()))
         d = table.shape[1]
         explained = np.zeros(len(table))
 
-        def solve(block: Block) -> None:
+        def solve(block: EntityBlock) -> None:
             root = np.sqrt(block.weight)[:, :, None]
             rows = others[block.others]  # [b, l, d]
             rows *= root
@@ -103,7 +110,7 @@ class ImplicitAls:
         return float(explained.sum())
 
     def _penalties(self, side: Interactions, others: int) -> np.ndarray:
-        """lambda of each entity, float32 `[entities]`."""
+        """Returns lambda of each entity, float32 `[entities]`."""
         touched = side.counts > 0
         frequency = side.counts + self._unobserved * others
         scaled = frequency**self._exponent
@@ -112,11 +119,11 @@ class ImplicitAls:
 
 
 def _first_rows(sides: tuple[Interactions, Interactions], model: ModelSettings, seed: int) -> np.ndarray:
-    """Right rows to begin with, float32 `[rows, d]`: the leading right singular directions of the pairs, nearly.
+    """Returns initial right rows, float32 `[rows, d]`.
 
-    By subspace iteration from random rows (Halko, Martinsson & Tropp 2011, algorithm 4.4), of the pairs divided by the
-    roots of both entities' counts, as in spectral clustering (Dhillon 2001). One sweep from there is worth three from
-    random rows.
+    They are approximately the leading right singular directions of the pairs, by subspace iteration from random rows
+    (Halko, Martinsson & Tropp 2011, algorithm 4.4). The pairs are divided by the square roots of the counts of both
+    entities, as in spectral clustering (Dhillon 2001). One sweep from these rows is as good as three from random rows.
     """
     (left, right), matrix = (np.sqrt(np.maximum(side.counts, 1)).astype(np.float32) for side in sides), sides[0].matrix
     rows = np.random.default_rng(seed).standard_normal((matrix.shape[1], model.dimension), dtype=np.float32)
@@ -130,7 +137,7 @@ def _first_rows(sides: tuple[Interactions, Interactions], model: ModelSettings, 
 
 
 def _gramian(table: np.ndarray) -> np.ndarray:
-    """Q'Q of `[rows, d]`, float32 `[d, d]`; added up in pieces of float64, as float32 would lose the small ones."""
+    """Returns Q'Q of `[rows, d]`, float32 `[d, d]`. Sums in float64, because float32 would lose small terms."""
     total = np.zeros((table.shape[1],) * 2)
     for start in range(0, len(table), 1 << 16):
         part = table[start : start + (1 << 16)]

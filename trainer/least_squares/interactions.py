@@ -1,4 +1,4 @@
-"""The pairs of each entity of one side, brought together: what least squares solves for, one entity at a time."""
+"""Pairs grouped by the entities of one side, for least squares."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ import numpy as np
 import scipy.sparse
 import threadpoolctl
 
-# Numbers of a block's rows, and of its normal equations: what a core's cache holds.
+# The size of the rows and the normal equations of a block, in numbers. They fit into the cache of a core.
 _BLOCK_NUMBERS = 1 << 20
-# A block's entities have at least this share of the pairs of its largest.
+# The entities of a block have at least this share of the pairs of the largest one.
 _ALIKE = 0.7
 
 _Part = TypeVar("_Part")
 
 
 @dataclasses.dataclass(frozen=True)
-class Block:
-    """Entities with about as many pairs each.
+class EntityBlock:
+    """Entities with similar numbers of pairs, padded to the largest.
 
-    `entities` `[b]`; `others` `[b, l]`, the entities of the other side that each is paired with, filled up with 0;
-    `weight` float32 `[b, l]`, of each pair, 0 for fillers.
+    Attributes:
+      entities: int `[b]`.
+      others: int `[b, l]`, the partner in each pair, padded with 0.
+      weight: float32 `[b, l]`, the weight of each pair, padded with 0.
     """
 
     entities: np.ndarray
@@ -35,23 +37,34 @@ class Block:
 
 @dataclasses.dataclass(frozen=True)
 class Interactions:
-    """Pairs by the entities of one side: row r of `matrix` `[entities, others]` holds the weights of r's pairs."""
+    """Pairs by the entities of one side. Row r of `matrix` `[entities, others]` has the weights of the pairs of r."""
 
     matrix: scipy.sparse.csr_matrix
 
     @classmethod
     def of(cls, own: np.ndarray, other: np.ndarray, weight: np.ndarray | None, shape: tuple[int, int]) -> Interactions:
-        """Pairs `own`, `other` int32 `[n]` with weights float32 `[n]`; those of equal ids are added up."""
+        """Groups pairs by entity. Adds the weights of duplicates.
+
+        Args:
+          own: int32 `[n]`, the entities to group by.
+          other: int32 `[n]`, their partners.
+          weight: float32 `[n]`, or None for equal weights.
+          shape: the numbers of entities of both sides.
+        """
         values = np.ones(len(own), np.float32) if weight is None else weight.astype(np.float32)
         return cls(scipy.sparse.csr_matrix((values, (own, other)), shape=shape))
 
     @property
     def counts(self) -> np.ndarray:
-        """The summed weight of each entity's pairs, float64 `[entities]`."""
+        """The summed weight of the pairs of each entity, float64 `[entities]`."""
         return np.asarray(self.matrix.sum(axis=1, dtype=np.float64)).ravel()
 
-    def blocks(self, width: int) -> Iterator[Block]:
-        """All entities with a pair, each in one block; the largest first, for rows of `width` numbers."""
+    def blocks(self, width: int) -> Iterator[EntityBlock]:
+        """Yields every entity with a pair in one block, largest first.
+
+        Args:
+          width: the length of a row, which limits the size of a block.
+        """
         pairs, most = max(_BLOCK_NUMBERS // width, 1), max(_BLOCK_NUMBERS // width**2, 1)
         sizes = np.diff(self.matrix.indptr)
         order = np.argsort(-sizes, kind="stable")
@@ -63,19 +76,19 @@ class Interactions:
             yield self._block(order[start:stop], longest)
             start = stop
 
-    def _block(self, entities: np.ndarray, longest: int) -> Block:
+    def _block(self, entities: np.ndarray, longest: int) -> EntityBlock:
         first, last = self.matrix.indptr[entities], self.matrix.indptr[entities + 1]
         places = first[:, None] + np.arange(longest)
         filled = places < last[:, None]
         places = np.where(filled, places, 0)
         others = np.where(filled, self.matrix.indices[places], 0)
-        return Block(entities, others, np.where(filled, self.matrix.data[places], np.float32(0)))
+        return EntityBlock(entities, others, np.where(filled, self.matrix.data[places], np.float32(0)))
 
 
 def in_parallel(work: Callable[[_Part], None], parts: Iterator[_Part]) -> None:
-    """Does `work` on each part on all cores: NumPy lets go of the interpreter, and each part has one BLAS thread.
+    """Runs `work` for each part on all cores. NumPy releases the interpreter lock, and each part uses one BLAS thread.
 
-    The parts must not depend on each other; each result is then the same whatever the order.
+    Parts must be independent, so that their order does not affect the results.
     """
     with threadpoolctl.threadpool_limits(1), ThreadPoolExecutor(_cores()) as pool:
         for _ in pool.map(work, parts):
@@ -83,5 +96,5 @@ def in_parallel(work: Callable[[_Part], None], parts: Iterator[_Part]) -> None:
 
 
 def _cores() -> int:
-    """Cores that this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

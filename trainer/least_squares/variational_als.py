@@ -1,4 +1,4 @@
-"""Least squares with biases for scored pairs, which finds its own regularisation: variational Bayes."""
+"""Least squares with biases for scored pairs. It learns its regularization by variational Bayes."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from trainer.least_squares.interactions import in_parallel
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import AlsSettings, ModelSettings
 
-# Entities whose normal equations are held at a time.
+# Entities whose normal equations are in memory at a time.
 _BLOCK = 256
 # Pairs that are scored at a time.
 _PAIRS = 1 << 18
 _LEAST_VARIANCE = 1e-8
-# The first guess of the noise, as a share of the labels' variance.
+# The initial noise, as a share of the variance of the labels.
 _FIRST_NOISE = 0.8
 _FIRST_DEVIATION = 0.1
 
 
 @dataclasses.dataclass
-class _Side:
+class _SidePosterior:
     """One side: its pairs, and the posterior of its rows.
 
-    `weights` and `labels` `[entities, others]` hold for each pair w and w (label - offset), at the same places. `mean`
-    float64 `[entities, k]` and `covariance` float32 `[entities, k, k]` are those of a row (vector, bias); `prior`
-    float64 `[k]` the variances that rows are drawn with.
+    Attributes:
+      weights: sparse `[entities, others]`, the weight w of each pair.
+      labels: sparse `[entities, others]`, w (label - offset) of each pair, with the same structure.
+      mean: float64 `[entities, k]`, the posterior mean of each row (vector, bias).
+      covariance: float32 `[entities, k, k]`, the posterior covariance of each row.
+      prior: float64 `[k]`, the prior variance of rows.
     """
 
     weights: scipy.sparse.csr_matrix
@@ -40,26 +43,28 @@ class _Side:
 
     @property
     def touched(self) -> np.ndarray:
-        """Which entities have a pair; bool `[entities]`."""
+        """Whether each entity has a pair, bool `[entities]`."""
         return np.diff(self.weights.indptr) > 0
 
 
 class VariationalAls:
-    """Biased matrix factorisation by variational Bayes, with a bias as one more number of each row.
+    """Biased matrix factorization by variational Bayes. The bias is one more number of each row.
 
-    After Lim & Teh 2007, "Variational Bayesian approach to movie rating prediction", section 3:
+    Follows Lim & Teh 2007, "Variational Bayesian approach to movie rating prediction", section 3:
 
-    score = offset + p.q + b + c, with noise of variance s2, and rows drawn from N(0, diag(v)) of their side; offset is
-    the mean label. A row x = (p, b) has a normal posterior. With the other side's held fixed, z = (q, 1) and <> the
-    mean over that posterior:
+        score = offset + p.q + b + c
+
+    The noise has variance s2, the rows of a side have the prior N(0, diag(v)), and offset is the mean label. A row x =
+    (p, b) has a normal posterior. With the posterior of the other side fixed, z = (q, 1), and <> as the mean over that
+    posterior:
 
         covariance = (diag(1 / v) + sum over its pairs of w <z z'> / s2)^-1
         mean = covariance sum over its pairs of w <(label - offset - c) z> / s2
 
-    and then v is the mean over the side of <x^2>, s2 the mean over the pairs of <(label - score)^2>. Rows that few
-    pairs touch are drawn to zero by their own uncertainty and their partners': there is nothing to tune but the
-    dimension. With `train.als.ridge` the variances of the vectors are not learned but s2 / ridge, as if each row had
-    `ridge` more pairs that pull it to zero. A sweep costs O(n d^2 + entities d^3), memory O(entities d^2).
+    Then v is the mean over the side of <x^2>, and s2 the mean over the pairs of <(label - score)^2>. Rows with few
+    pairs shrink to zero because of their own uncertainty and that of their partners, so only the dimension needs
+    tuning. With `train.als.ridge`, the variance of the vectors is s2 / ridge instead of learned, as if each row had
+    `ridge` more pairs that pull it to zero. A sweep costs O(n d^2 + entities d^3) time and O(entities d^2) memory.
     """
 
     def __init__(self, pairs: Pairs, sizes: TableSizes, model: ModelSettings, als: AlsSettings, seed: int) -> None:
@@ -91,22 +96,24 @@ class VariationalAls:
         labels: scipy.sparse.csr_matrix,
         random: np.random.Generator,
         unit: float,
-    ) -> _Side:
+    ) -> _SidePosterior:
         entities, width = weights.shape[0], self._d + self._biased
         mean = np.zeros((entities, width))
         mean[:, : self._d] = random.standard_normal((entities, self._d)) * _FIRST_DEVIATION * unit**0.5
         mean[np.diff(weights.indptr) == 0] = 0
         covariance = np.zeros((entities, width, width), np.float32)
-        return _Side(weights.astype(np.float32), labels.astype(np.float32), mean, covariance, np.full(width, unit))
+        return _SidePosterior(
+            weights.astype(np.float32), labels.astype(np.float32), mean, covariance, np.full(width, unit)
+        )
 
     def start_from(self, tables: list[np.ndarray]) -> None:
-        """Begins with left and right vectors `[rows, d]` instead of random ones."""
+        """Starts from left and right vectors `[rows, d]` instead of random ones."""
         for side, table in zip(self._sides, tables, strict=True):
             side.mean[:, : self._d] = table
 
     @property
     def state(self) -> list[np.ndarray]:
-        """Everything that decides the next sweep, and the tables."""
+        """The complete state: everything that determines the next sweep, and the tables."""
         left, right = self._sides
         return [left.mean, right.mean, right.covariance, left.prior, right.prior, self._noise]
 
@@ -117,18 +124,22 @@ class VariationalAls:
 
     @property
     def biases(self) -> list[np.ndarray] | None:
-        """Left and right biases, float32 `[rows]`; None: there are none."""
+        """Left and right biases, float32 `[rows]`, or None."""
         return [side.mean[:, self._d].astype(np.float32) for side in self._sides] if self._biased else None
 
     def sweep(self) -> dict[str, float]:
-        """Solves for every left row, then for every right row; `loss` and `rmse` of the training pairs."""
+        """Solves for every left row, then for every right row. Returns `loss` and `rmse` of the training pairs."""
         self._solve(self._sides[0], self._sides[1])
         expected = self._solve(self._sides[1], self._sides[0])
         self._noise[...] = max(expected / self._weight, _LEAST_VARIANCE)
         return self.measure(self._pairs)
 
     def measure(self, pairs: Pairs) -> dict[str, float]:
-        """`loss`: the mean over `pairs` of w (label - score)^2; `rmse`: its root where every pair counts the same."""
+        """Measures some pairs.
+
+        Returns:
+          `loss`, the mean over `pairs` of w (label - score)^2, and `rmse`, its square root with equal weights.
+        """
         (left, right), d = (side.mean for side in self._sides), self._d
 
         def score(part: Pairs) -> np.ndarray:
@@ -137,8 +148,8 @@ class VariationalAls:
 
         return errors_of(score, pairs)
 
-    def _solve(self, own: _Side, other: _Side) -> float:
-        """Finds the posterior of `own`; the sum over the pairs of w <(label - score)^2>, with the new posterior."""
+    def _solve(self, own: _SidePosterior, other: _SidePosterior) -> float:
+        """Computes the posterior of `own`. Returns the sum over the pairs of w <(label - score)^2> with it."""
         moments, bias_moments = self._moments(other)
         residuals = np.zeros(len(own.mean))
         noise = float(self._noise)
@@ -162,15 +173,18 @@ class VariationalAls:
         own.mean[~touched], own.covariance[~touched] = 0, np.diag(own.prior)
         return float(residuals.sum()) + self._squares_less_bias(other)
 
-    def _design(self, side: _Side) -> np.ndarray:
-        """Means of z, float32 `[entities, k]`: the vectors, and 1 for the other side's bias."""
+    def _design(self, side: _SidePosterior) -> np.ndarray:
+        """Returns means of z, float32 `[entities, k]`: the vectors, and 1 for the bias of the other side."""
         design = side.mean.astype(np.float32)
         if self._biased:
             design[:, self._d] = 1
         return design
 
-    def _moments(self, side: _Side) -> tuple[np.ndarray, np.ndarray]:
-        """<z z'> of each entity, its upper triangle `[entities, k (k + 1) / 2]`; and <c z> `[entities, k]`."""
+    def _moments(self, side: _SidePosterior) -> tuple[np.ndarray, np.ndarray]:
+        """Returns <z z'> and <c z> of each entity.
+
+        <z z'> is an upper triangle `[entities, k (k + 1) / 2]`, and <c z> is `[entities, k]`.
+        """
         design = self._design(side)
         d = self._d
         row, column = np.triu_indices(design.shape[1])
@@ -183,8 +197,8 @@ class VariationalAls:
             bias[:, :d] += side.covariance[:, :d, d]
         return packed, bias
 
-    def _squares_less_bias(self, other: _Side) -> float:
-        """The sum over the pairs of w <(label - offset - c)^2>."""
+    def _squares_less_bias(self, other: _SidePosterior) -> float:
+        """Returns the sum over the pairs of w <(label - offset - c)^2>."""
         if not self._biased:
             return self._squares
         d = self._d
@@ -195,9 +209,14 @@ class VariationalAls:
 
 
 def errors_of(score: Callable[[Pairs], np.ndarray], pairs: Pairs) -> dict[str, float]:
-    """`loss`: the mean over `pairs` of w (label - score)^2; `rmse`: its root where every pair counts the same.
+    """Measures scores.
 
-    `score` gives the scores `[b]` of some pairs.
+    Args:
+      score: returns the scores `[b]` of some pairs.
+      pairs: the pairs to measure.
+
+    Returns:
+      `loss`, the mean over `pairs` of w (label - score)^2, and `rmse`, its square root with equal weights.
     """
     squares = weighted = 0.0
     for part in pairs.in_order(_PAIRS):
@@ -212,7 +231,7 @@ def _blocks(entities: int) -> Iterator[slice]:
 
 
 def _unpacked(packed: np.ndarray, width: int) -> np.ndarray:
-    """Symmetric matrices float64 `[b, k, k]` from their upper triangles `[b, k (k + 1) / 2]`."""
+    """Returns symmetric matrices float64 `[b, k, k]` of upper triangles `[b, k (k + 1) / 2]`."""
     row, column = np.triu_indices(width)
     whole = np.empty((len(packed), width, width))
     whole[:, row, column] = packed

@@ -1,1 +1,1 @@
-"""The Keras model: its layers, its tables and their sizes."""
+"""The Keras model: its layers, and the sizes of its tables."""

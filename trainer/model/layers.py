@@ -1,4 +1,4 @@
-"""The layers of the model: embeddings that read only the rows they are asked for, unit vectors, and an offset."""
+"""Layers of the model: embeddings that read only the requested rows, normalization, and an offset."""
 
 from __future__ import annotations
 
@@ -12,19 +12,26 @@ from trainer.data.hashing import Numbering
 
 
 class RowEmbedding(keras.layers.Embedding):
-    """An embedding layer that reads the rows it is asked for, and no others.
+    """An embedding layer that reads only the requested rows.
 
-    Keras's own look-up reads the whole table first, which TensorFlow copies once a table is updated by row: a step
-    would cost what the vocabulary holds.
+    The look-up of Keras reads the whole table, and TensorFlow copies it after each update by row. The cost of a step
+    would grow with the vocabulary.
     """
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Row numbers int `[...]` -> rows `[..., width]`."""
+        """Returns rows `[..., width]` of row numbers int `[...]`."""
         return tf.gather(self.embeddings.value, inputs)
 
 
 class HashedRowEmbedding(RowEmbedding):
-    """Rows of known ids, and means of rows for unknown ones, by their numbers (`trainer.data.hashing`)."""
+    """Rows of known ids and means of rows of unknown ids. See `trainer.data.hashing`.
+
+    Args:
+      rows: the number of rows of the table.
+      width: the length of each row.
+      numbering: maps numbers of ids to rows.
+      options: of the Keras layer.
+    """
 
     def __init__(self, rows: int, width: int, numbering: Numbering, **options: Any) -> None:
         super().__init__(rows, width, **options)
@@ -32,12 +39,12 @@ class HashedRowEmbedding(RowEmbedding):
         self._of_unknown = tf.constant(numbering.rows)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Numbers int `[...]` -> vectors `[..., width]`."""
+        """Returns vectors `[..., width]` of the numbers int `[...]` of ids."""
         inputs = tf.cast(inputs, tf.int32)
         table, known = self.embeddings.value, inputs < self._known
         hashed = tf.gather(self._of_unknown, tf.maximum(inputs - self._known, 0))
         first = tf.gather(table, tf.where(known, inputs, hashed[..., 0]))
-        # A known id costs what it does without hashes, and its row is not rounded.
+        # A known id reads one row as without hashes, and its row is not rounded.
         places = tf.where(~known)
         others = tf.gather(table, tf.gather_nd(hashed, places)[:, 1:])
         total = tf.tensor_scatter_nd_add(first, places, tf.reduce_sum(others, axis=1))
@@ -45,22 +52,22 @@ class HashedRowEmbedding(RowEmbedding):
 
 
 class LongerBuckets(keras.initializers.Initializer):
-    """Draws rows as `initializer` does, and those from `known` on longer by the root of `hashes`."""
+    """Initializes rows with `initializer`, and scales bucket rows by the square root of `hashes`."""
 
     def __init__(self, initializer: keras.initializers.Initializer, numbering: Numbering) -> None:
         self._initializer, self._known, self._hashes = initializer, numbering.known, numbering.hashes
 
     def __call__(self, shape: Any, dtype: Any = None) -> tf.Tensor:
-        """A table of `shape` `[rows, width]`."""
+        """Returns a table of `shape` `[rows, width]`."""
         factor = np.where(np.arange(shape[0]) < self._known, 1.0, self._hashes**0.5).astype(np.float32)
         return self._initializer(shape, dtype) * factor[:, None]
 
 
 class Direction(keras.layers.Layer):
-    """Divides each row by its length, so that a dot product is a cosine; a zero row stays zero."""
+    """Divides each row by its length, so that a dot product is a cosine. A zero row stays zero."""
 
     def call(self, rows: tf.Tensor) -> tf.Tensor:
-        """`rows` `[..., d]` -> `[..., d]`."""
+        """Returns unit vectors `[..., d]` of `rows` `[..., d]`."""
         return tf.math.l2_normalize(rows, axis=-1)
 
 
@@ -72,5 +79,5 @@ class Offset(keras.layers.Layer):
         self.offset = self.add_weight(name="offset", shape=(), initializer="zeros")
 
     def call(self, scores: tf.Tensor) -> tf.Tensor:
-        """`scores` `[b, 1]` -> `[b, 1]`."""
+        """Returns `scores` `[b, 1]` plus the offset, `[b, 1]`."""
         return scores + self.offset

@@ -1,4 +1,4 @@
-"""The model: two embedding layers, flatten, dot product, optional biases."""
+"""The network: two embedding layers, flatten, dot product, optional biases."""
 
 from __future__ import annotations
 
@@ -14,15 +14,24 @@ from trainer.settings import ModelSettings
 LEFT_VECTORS, RIGHT_VECTORS = "left_vectors", "right_vectors"
 LEFT_BIAS, RIGHT_BIAS, GLOBAL_BIAS = "left_bias", "right_bias", "global_bias"
 
-# Their losses say which scores are small or large; the others only which of two is the larger.
+# The losses of these objectives depend on the value of a score. The others depend only on the order of scores.
 _ABSOLUTE_OBJECTIVES = ("regression", "logistic")
 
 
 def build_model(sizes: TableSizes, settings: ModelSettings, seed: int) -> keras.Model:
-    """The Keras model `(left [b, 1], right [b, 1]) -> score [b, 1]` of the numbers of ids.
+    """Builds the Keras model `(left [b, 1], right [b, 1]) -> score [b, 1]` of the numbers of ids.
 
-    score = dot(left vector, right vector) + left bias + right bias + global bias (the biases where configured; with
-    `normalize` the dot product is the cosine).
+    score = dot(left vector, right vector) + left bias + right bias + global bias. The biases are optional. With
+    `normalize`, the dot product is the cosine.
+
+    Args:
+      sizes: the sizes of the embedding tables.
+      settings: section `model` of the pipeline file.
+      seed: of the initial vectors.
+
+    Example:
+        model = build_model(TableSizes(100, 200), ModelSettings(dimension=8), seed=1)
+        model([tf.constant([[3]]), tf.constant([[7]])])  # float32 [1, 1]
     """
     left = keras.Input((1,), dtype="int32", name="left")
     right = keras.Input((1,), dtype="int32", name="right")
@@ -33,7 +42,7 @@ def build_model(sizes: TableSizes, settings: ModelSettings, seed: int) -> keras.
     if settings.normalize:
         rows = [Direction()(side) for side in rows]
     score = keras.layers.Dot(axes=1, name="dot")(rows)
-    # Least squares over all pairs, seen or not, has no biases: they would have to hold for the unseen ones too.
+    # Implicit ALS sums over all pairs, seen or not, so biases would also have to fit the unseen pairs.
     biased = settings.bias and settings.objective != "ials"
     if biased:
         tables = (
@@ -42,14 +51,14 @@ def build_model(sizes: TableSizes, settings: ModelSettings, seed: int) -> keras.
         )
         score = keras.layers.Add(name="biases")([score, *(keras.layers.Flatten()(table(ids)) for table, ids in tables)])
     if settings.bias or settings.objective != "regression":
-        # Where it is not learned it is found afterwards (trainer/training/calibration.py).
+        # Otherwise, trainer/training/calibration.py computes the global bias after training.
         learned = biased and settings.objective in _ABSOLUTE_OBJECTIVES
         score = Offset(name=GLOBAL_BIAS, trainable=learned)(score)
     return keras.Model([left, right], score, name="pair_similarity")
 
 
 def _vectors(name: str, rows: int, settings: ModelSettings, seed: int, numbering: Numbering | None) -> RowEmbedding:
-    # Rows with this deviation have an expected length of `initial_scale`, whatever the dimension.
+    # Rows with this standard deviation have an expected length of `initial_scale` in every dimension.
     deviation = settings.initial_scale / settings.dimension**0.5
     initializer = keras.initializers.RandomNormal(stddev=deviation, seed=seed)
     if numbering:

@@ -1,4 +1,4 @@
-"""How many rows the embedding tables have, and how many entities read them."""
+"""The number of rows of the embedding tables, and the number of entities that read them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from trainer.settings import EncodeSettings
 
 @dataclasses.dataclass(frozen=True)
 class TableSizes:
-    """Rows of each embedding table: vocabulary plus out-of-vocabulary buckets, as the transform graph counts them.
+    """The number of rows of each embedding table: the vocabulary and the out-of-vocabulary buckets.
 
-    With several hashes, `numberings` of the left and the right ids (the same one where the sides share a table);
-    without, an id's number is its row.
+    Attributes:
+      left: rows of the left table.
+      right: rows of the right table.
+      shared: whether both sides use one table.
+      numberings: of the left and the right ids if there are several hashes, otherwise None. A shared table has the same
+        numbering twice. Without numberings, the number of an id is its row.
     """
 
     left: int
@@ -27,16 +31,24 @@ class TableSizes:
 
     @property
     def entities(self) -> tuple[int, int]:
-        """How many numbers left and right ids have."""
+        """The count of numbers of left and of right ids."""
         return (len(self.numberings[0]), len(self.numberings[1])) if self.numberings else (self.left, self.right)
 
     @property
     def hashes(self) -> int:
-        """How many rows the vector of an unknown id is the mean of."""
+        """The number of rows of each unknown id."""
         return self.numberings[0].hashes if self.numberings else 1
 
     def touched(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which rows of each table the ids `left`, `right` (bool, by number) read; bool `[rows]`."""
+        """Returns which rows of each table some ids read.
+
+        Args:
+          left: bool `[entities]`, the left ids by number.
+          right: bool `[entities]`, the right ids by number.
+
+        Returns:
+          bool `[rows]` for each table.
+        """
         if not self.numberings:
             return left, right
         of_left, of_right = self.numberings
@@ -44,7 +56,12 @@ class TableSizes:
 
 
 def table_sizes(transform: TransformGraph, encode: EncodeSettings) -> TableSizes:
-    """Rows of each table: one for every vocabulary entry, then the out-of-vocabulary buckets."""
+    """Returns the table sizes: one row for every vocabulary entry, then the out-of-vocabulary buckets.
+
+    Args:
+      transform: the transform graph with the vocabularies.
+      encode: section `encode` of the pipeline file.
+    """
     left, right = (transform.vocabulary_size_by_name(name) for name in features.vocabulary_names(encode.shared))
     buckets, hashes = encode.oov_buckets, encode.oov_hashes
     numberings = None

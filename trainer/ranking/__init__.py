@@ -1,1 +1,1 @@
-"""Exact ranking in NumPy, and its metrics."""
+"""Exact ranking in NumPy, and ranking metrics."""

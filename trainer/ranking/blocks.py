@@ -1,4 +1,4 @@
-"""Scores of queries against a whole catalogue, by blocks of queries: one for each core at a time."""
+"""Computes the scores of queries and a whole catalog in blocks of queries, one block per core at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import threadpoolctl
 
 from trainer.ranking.lists import Lists
 
-# Scores of a block: they fit into the cache of a core, and a matrix product of so many rows runs at full speed.
+# The number of scores of a block. They fit into the cache of a core, and a matrix product of this size has full speed.
 BLOCK_BYTES = 2 << 20
 
 
@@ -24,10 +24,19 @@ def for_each_block(
     seen: Lists | None,
     block_bytes: int,
 ) -> None:
-    """Calls `work` with the number of the first query and the scores `[b, c]`, -inf for what is seen, of each block."""
+    """Computes the scores of each block, -inf for seen rows, and calls `work`.
+
+    Args:
+      work: takes the number of the first query and the scores `[b, c]` of a block.
+      queries: float32 `[q, d]`.
+      catalogue: float32 `[c, d]`.
+      bias: float32 `[c]`, added to the score of each candidate.
+      seen: the rows of each query that are not candidates.
+      block_bytes: the approximate memory of the scores of a block, in bytes.
+    """
     count = max(block_bytes // (4 * max(len(catalogue), 1)), 1)
     queries, transposed = queries.astype(np.float32, copy=False), catalogue.astype(np.float32, copy=False).T
-    buffers = threading.local()  # a core's scores, each block in the place of the one before
+    buffers = threading.local()  # each core reuses the memory of its scores
 
     def block(start: int) -> None:
         if not hasattr(buffers, "scores"):
@@ -38,10 +47,10 @@ def for_each_block(
             scores += bias
         if seen is not None:
             mine = seen.slice(start, start + len(scores))
-            flat = scores.reshape(-1)  # one index costs less than two
+            flat = scores.reshape(-1)  # one index is faster than two
             flat[mine.owners * len(catalogue) + mine.rows] = -np.inf
         work(start, scores)
 
-    # A core for each block: the passes over the scores are as long as the products, and only these have threads.
+    # One block per core. Passes over the scores take as long as the products, and only products are multithreaded.
     with threadpoolctl.threadpool_limits(1, "blas"), concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(block, range(0, len(queries), count)))

@@ -1,7 +1,7 @@
-"""Where what is to be found stands in an exact ranking of a whole catalogue, or of given candidates, in plain NumPy.
+"""Ranks of relevant rows in an exact ranking of a whole catalog or of given candidates.
 
-Candidates are ordered by score, highest first; of equal scores the lower row comes first. What is `seen` is no
-candidate and nothing to find.
+Candidates are ordered by score, highest first. For equal scores, the lower row comes first. Seen rows are neither
+candidates nor relevant.
 """
 
 from __future__ import annotations
@@ -17,17 +17,23 @@ from trainer.ranking.top_k import best_of
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
-    """Where what was to be found stands among the candidates.
+    """The ranks of relevant rows among the candidates.
 
-    `rank` is 1 for the best candidate. A relevant row beyond `depth` is not listed; `depth` None: all are.
+    Attributes:
+      entity: the query of each relevant row, ascending.
+      rank: of each relevant row. The best candidate has rank 1.
+      relevant: the number of relevant rows of each query.
+      candidates: the number of candidates.
+      depth: relevant rows beyond this rank are omitted. None omits none.
+      shown: whether each candidate is among the first `depth` of any query.
     """
 
-    entity: np.ndarray  # int64 [h], ascending: whose row it is, by number of the query
+    entity: np.ndarray  # int64 [h]
     rank: np.ndarray  # int64 [h]
-    relevant: np.ndarray  # int64 [q]: how many rows there were to find
+    relevant: np.ndarray  # int64 [q]
     candidates: int
     depth: int | None = None
-    shown: np.ndarray | None = None  # bool [c]: which candidates are among the first `depth` of any query
+    shown: np.ndarray | None = None  # bool [c]
 
 
 def rank_catalogue(
@@ -39,17 +45,17 @@ def rank_catalogue(
     bias: np.ndarray | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Ranking:
-    """Ranks the whole catalogue `[c, d]` for queries `[q, d]`, without what each has `seen`.
+    """Ranks the whole catalog for each query, without the rows that it has seen.
 
     Args:
       queries: float32 `[q, d]`.
       catalogue: float32 `[c, d]`.
-      relevant: what is to be found for each query; seen rows among it are left out.
-      seen: for each query the rows that are no candidates.
-      depth: ranks beyond it are not looked for; None: the rank of every relevant row, which costs a comparison of it
-        with the whole catalogue.
+      relevant: the rows to find for each query. Seen rows are removed.
+      seen: the rows of each query that are not candidates.
+      depth: the largest rank of interest. None computes the rank of every relevant row, which compares each with the
+        whole catalog.
       bias: float32 `[c]`, added to the score of each candidate.
-      block_bytes: about the memory of the scores that are held at a time.
+      block_bytes: the approximate memory of the scores of a block, in bytes.
     """
     if depth is None:
         return _rank_all(queries, catalogue, relevant, seen, bias, block_bytes)
@@ -64,7 +70,7 @@ def _rank_all(
     bias: np.ndarray | None,
     block_bytes: int,
 ) -> Ranking:
-    """The rank of every relevant row."""
+    """Returns the rank of every relevant row."""
     relevant = relevant.without(seen)
     rank = np.empty(len(relevant.rows), np.int64)
 
@@ -86,7 +92,7 @@ def _rank_first(
     bias: np.ndarray | None,
     block_bytes: int,
 ) -> Ranking:
-    """The ranks of those relevant rows that are among the first `depth`."""
+    """Returns the ranks of relevant rows among the first `depth`."""
     width = len(catalogue)
     k = min(depth, width)
     to_find = np.zeros(len(queries), np.int64)
@@ -115,10 +121,18 @@ def rank_candidates(
     bias: np.ndarray | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Ranking:
-    """Ranks, for each query, what is relevant among its own `candidates` and itself, as a set: the sampled protocol.
+    """Ranks the relevant rows of each query among given candidates (the sampled protocol).
 
-    (He et al. 2017, section 4.1: one held-out row among 99 others. Krichene & Rendle 2020 say why such figures are
-    not those of the whole catalogue.)
+    See He et al. 2017, section 4.1: one held-out row among 99 others. Krichene & Rendle 2020 explain why such metrics
+    differ from those of the whole catalog.
+
+    Args:
+      queries: float32 `[q, d]`.
+      catalogue: float32 `[c, d]`.
+      relevant: the rows to find for each query. They are also candidates.
+      candidates: the other candidates of each query.
+      bias: float32 `[c]`, added to the score of each candidate.
+      block_bytes: the approximate memory of the scores of a block, in bytes.
     """
     width = len(catalogue)
     wanted = relevant.owners * width + relevant.rows
@@ -138,7 +152,7 @@ def rank_candidates(
 
 
 def _full_ranks(scores: np.ndarray, relevant: Lists) -> np.ndarray:
-    """The rank of every relevant row of a block `[b, c]`: one more than the candidates that come before it."""
+    """Returns the rank of every relevant row of a block `[b, c]`: the number of better candidates plus 1."""
     owners = relevant.owners
     rank = np.empty(len(owners), np.int64)
     columns = np.arange(scores.shape[1])

@@ -1,1 +1,1 @@
-"""Fitting a model: what every way to train it shares."""
+"""Fitting a model: the parts that all solvers share."""

@@ -1,19 +1,23 @@
-"""Where a score of 0 lies for a model that learned from positives: its loss knows only which pairs score higher."""
+"""Finds the zero point of scores for a model of positives, whose loss depends only on the order of scores."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# Pairs that are enough to find it.
+# The number of pairs that is enough for the estimate.
 PAIRS = 50_000
 _STEPS = 50
 
 
 def zero_point(positives: np.ndarray, others: np.ndarray) -> float:
-    """The score at which a pair is as likely to be one of `positives` as one of `others`, scores `[n]`, `[m]`.
+    """Returns the score at which a pair is equally likely to be a positive or another pair.
 
-    A logistic regression of one variable, both kinds weighing the same (Platt 1999), by Newton's method (Bishop 2006,
-    section 4.3.3). Where positives do not score higher it is the mean of both means.
+    This is a logistic regression with one variable and equal weight of both kinds (Platt 1999), solved by Newton's
+    method (Bishop 2006, section 4.3.3). If positives do not score higher, returns the mean of both means.
+
+    Args:
+      positives: float `[n]`, scores of positives.
+      others: float `[m]`, scores of random pairs.
     """
     middle = (positives.mean() + others.mean()) / 2
     if positives.mean() <= others.mean():
@@ -23,7 +27,7 @@ def zero_point(positives: np.ndarray, others: np.ndarray) -> float:
     inputs = np.stack([(scores - middle) / scale, np.ones_like(scores)], axis=1)
     target = np.concatenate([np.ones(len(positives)), np.zeros(len(others))])
     weight = np.concatenate([np.full(len(positives), 0.5 / len(positives)), np.full(len(others), 0.5 / len(others))])
-    # A little ridge keeps the slope finite where the kinds do not overlap.
+    # A small ridge keeps the slope finite if the kinds do not overlap.
     ridge = 1e-3 * np.diag([1.0, 0.0])
     slope = np.zeros(2)
     for _ in range(_STEPS):
@@ -38,6 +42,12 @@ def zero_point(positives: np.ndarray, others: np.ndarray) -> float:
 
 
 def random_pairs(left: np.ndarray, right: np.ndarray, seed: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """The pairs `left`, `right` int32 `[n]`, and as many of the same left entities with any of the right ones."""
+    """Samples pairs of the data, and pairs of the same left entities with random right entities.
+
+    Args:
+      left: int32 `[n]`, left entities of the training pairs.
+      right: int32 `[n]`, right entities of the training pairs.
+      seed: of the random choice.
+    """
     anyone = np.random.default_rng(seed).choice(np.unique(right), len(left))
     return (left, right), (left, anyone)

@@ -1,4 +1,4 @@
-"""Where training runs: on one device, on all of this machine, or on several machines."""
+"""The devices of training: one device, all devices of this machine, or several machines."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from absl import logging
 from compat.keras import trains_on_several_devices
 
 
-# One for the process: TensorFlow (2.21) numbers the exchanges of each strategy from the same number on, and takes those
-# of a second one, whose tables may have other shapes, for those of the first (the Tuner's trials are such trainings).
+# One per process. TensorFlow 2.21 numbers the collective operations of each strategy from the same start, and confuses
+# those of a second strategy, whose tables may have other shapes, with those of the first. The trials of the Tuner are
+# such trainings.
 @functools.cache
 def strategy_of(devices: Literal["one", "all", "workers"]) -> tf.distribute.Strategy:
-    """TensorFlow's strategy for `train.devices`, the same for every training of this process.
+    """Returns TensorFlow's strategy for `train.devices`, the same for every training of this process.
 
-    `one` is the default strategy; `all` mirrors the tables on every GPU of this machine (without one, on every logical
-    CPU); `workers` on every worker that the variable TF_CONFIG names, which TensorFlow reads itself. With a Keras that
-    cannot train on several devices, all mean `one`.
+    Args:
+      devices: `one` is the default strategy. `all` mirrors the tables on every GPU of this machine, or on every logical
+        CPU without a GPU. `workers` mirrors them on every worker in the variable TF_CONFIG, which TensorFlow reads. If
+        Keras cannot train on several devices, all values mean `one`.
     """
     if devices != "one" and not trains_on_several_devices():
         logging.warning("train.devices %s: Keras %s trains on one device only", devices, keras.__version__)
@@ -34,6 +36,6 @@ def strategy_of(devices: Literal["one", "all", "workers"]) -> tf.distribute.Stra
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes."""
+    """Whether this process writes files."""
     resolver = strategy.cluster_resolver
     return resolver is None or resolver.task_id in (None, 0)

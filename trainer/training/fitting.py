@@ -1,4 +1,4 @@
-"""Fitting: what is held out, how the epochs go, and the guards around them."""
+"""Fits a model: holds out rows, runs the epochs, and checks the result."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ __all__ = ["History", "TrainingFolders", "fit", "monitored"]
 
 @dataclasses.dataclass(frozen=True)
 class TrainingFolders:
-    """Where a training leaves what it knows after each epoch.
+    """Where a training saves its epochs.
 
-    `epochs`: from which a killed training goes on; the same place must mean the same training. `curves`: TensorBoard's
-    event files.
+    Attributes:
+      epochs: the directory from which an interrupted training resumes. It must be used for the same training only.
+      curves: the directory of TensorBoard event files.
     """
 
     epochs: str | None = None
@@ -38,7 +39,7 @@ class TrainingFolders:
 
 
 def monitored(model: ModelSettings) -> str:
-    """The measure of rows held out that tells which epoch is the best; less is better."""
+    """Returns the metric to minimize, measured on held-out rows."""
     return "val_rmse" if model.objective == "regression" else "val_loss"
 
 
@@ -50,10 +51,18 @@ def fit(
     folders: TrainingFolders = TrainingFolders(),
     start: WarmStart | None = None,
 ) -> tuple[keras.Model, History]:
-    """Trains a model on `train`, from `start` where it is given; the epoch with the best `monitored` measure is kept.
+    """Trains a model, and keeps the epoch with the best `monitored` metric.
+
+    Args:
+      train: the training pairs.
+      sizes: the sizes of the embedding tables.
+      model: section `model` of the pipeline file.
+      settings: section `train` of the pipeline file.
+      folders: where epochs are saved.
+      start: a base model to start from, or None.
 
     Returns:
-      The model, and a value per epoch of each measure.
+      The model, and a value per epoch of each metric.
 
     Raises:
       TrainingTooLarge: the model would not fit in memory.
@@ -82,14 +91,14 @@ def fit(
             settings.early_stopping if validation is not None else None,
             monitor=monitored(model),
             curves=folders.curves,
-            # A place that several workers share is the chief's to write; one of its own is each worker's.
+            # The chief writes to a shared directory. Each worker writes to its own temporary directory.
             writes=devices.is_chief(strategy) or folders.epochs is None,
         )
         engine.run(validation, epochs)
-        # An epoch's loss is measured before its last step, and cannot tell what that did.
+        # The loss of an epoch is measured before its last step, so it does not show the effect of that step.
         if not engine.finite:
             raise diverged("a weight became infinite or NaN", epochs.done, settings.learning_rate)
-        epochs.go_back_to_best()
+        epochs.restore_best()
     engine.settle()
     _clear_untouched_rows(network, kept, sizes, start)
     if _learned_from_positives(kept, model):
@@ -105,7 +114,7 @@ def _with_validation(train: TrainingPairs, settings: TrainSettings) -> tuple[Tra
 
 @contextlib.contextmanager
 def _epochs_folder(folders: TrainingFolders, needed: bool) -> Iterator[str | None]:
-    """Where epochs are kept: the given place, else one that goes with the training, if the best epoch must be found."""
+    """Yields the directory for epochs: the given one, or a temporary one if the best epoch must be restored."""
     if folders.epochs or not needed:
         yield folders.epochs
     else:
@@ -120,24 +129,24 @@ def _learned_from_positives(pairs: TrainingPairs, model: ModelSettings) -> bool:
 def _clear_untouched_rows(
     network: keras.Model, seen: TrainingPairs, sizes: TableSizes, start: WarmStart | None
 ) -> None:
-    """Sets rows that no training pair touched, here or in `start`, to zero, the out-of-vocabulary ones above all.
+    """Sets rows without a training pair, here or in `start`, to zero. Most are out-of-vocabulary rows.
 
-    Such a row still holds its random start, and an id that was never seen should say "no opinion" (its partner's bias
-    and no more), not a random one. Biases start at zero and stay there.
+    Such rows still have random initial values, and an id without training pairs must be neutral: its score is the bias
+    of its partner. Biases start at zero and stay there.
     """
     left, right = sizes.touched(*(occurrences > 0 for occurrences in seen.occurrences(sizes.entities)))
     touched = {LEFT_VECTORS: left | right} if sizes.shared else {LEFT_VECTORS: left, RIGHT_VECTORS: right}
     for name, rows in touched.items():
         if start:
             rows = rows | start.kept(name)
-        # By row, since a copy of a table may not fit in memory.
+        # By row, because a copy of a table may not fit in memory.
         table = network.get_layer(name).embeddings.value
         others = np.flatnonzero(~rows)
         table.scatter_update(tf.IndexedSlices(tf.zeros((len(others), table.shape[1])), tf.constant(others)))
 
 
 def _calibrate(network: keras.Model, pairs: TrainingPairs, settings: TrainSettings) -> None:
-    """Moves all scores so that 0 tells pairs of the data from random ones: a score's sign then means what it should."""
+    """Shifts all scores so that 0 separates pairs of the data from random pairs."""
     some = next(pairs.shuffled(np.random.default_rng(settings.seed), calibration.PAIRS))
     observed, random = calibration.random_pairs(some.left, some.right, settings.seed)
     of_observed, of_random = (

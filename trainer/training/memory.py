@@ -1,4 +1,4 @@
-"""How much memory a training will need, told before it begins."""
+"""Estimates the memory of a training before it starts."""
 
 from __future__ import annotations
 
@@ -12,19 +12,24 @@ from trainer.model.table_sizes import TableSizes
 from trainer.settings import ModelSettings, TrainSettings
 
 _FLOAT = 4
-# Of a dictionary of bytes, beside the bytes: their header, the number, and the places of both.
+# The overhead of an entry in a dictionary with bytes keys: object headers, the number, and both slots.
 _ENTRY = 160
-# Copies of a table's numbers that an optimizer keeps beside it.
+# Copies of a table that an optimizer keeps.
 _SLOTS = {"adam": 2.0, "sgd": 0.0}
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def needed(sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> dict[str, int]:
-    """Bytes by what needs them: the tables, the optimizer's state, the batch, and publishing.
+    """Estimates memory by purpose: tables, optimizer, batch and publishing, in bytes.
 
-    A batch needs its rows, their gradients and the sums of these by row, a handful of copies; softmax also the scores
-    of each pair with each candidate, their gradients and masks. With several hashes, an unknown id has so many rows,
-    and a number that knows them. Publishing holds the tables twice more.
+    A batch needs about six copies of its rows, for gradients and sums by row. Softmax also needs the scores of each
+    pair with each candidate, their gradients and masks. With several hashes, each unknown id has several rows and a
+    number. Publishing needs the tables twice more.
+
+    Args:
+      sizes: the sizes of the embedding tables.
+      model: section `model` of the pipeline file.
+      settings: section `train` of the pipeline file.
     """
     entities = sizes.left if sizes.shared else sizes.left + sizes.right
     tables = entities * (model.dimension + model.bias) * _FLOAT
@@ -42,15 +47,15 @@ def needed(sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> 
 
 
 def _numbering(numbering: Numbering) -> int:
-    """Bytes of the rows of unknown ids, as keys of a dictionary and as a table."""
+    """Returns the bytes of the rows of unknown ids, as dictionary keys and as a table."""
     return (len(numbering) - numbering.known) * (_ENTRY + 2 * 4 * numbering.hashes)
 
 
 def _least_squares(sizes: TableSizes, model: ModelSettings, copies: int) -> tuple[int, int]:
-    """Bytes of what least squares keeps, and of what it works with.
+    """Returns the bytes of the state of least squares, and of its temporary arrays.
 
-    For labels that is a covariance for each entity in each copy, and the second moments of the larger side; for
-    positives some hundreds of normal equations.
+    For labels, these are a covariance for each entity in each copy, and the second moments of the larger side. For
+    positives, these are some hundreds of normal equations.
     """
     width = -(-model.dimension // copies) + model.bias
     if model.objective == "ials":
@@ -61,7 +66,7 @@ def _least_squares(sizes: TableSizes, model: ModelSettings, copies: int) -> tupl
 
 
 def available() -> int:
-    """Bytes that this process can still have: what the machine has free, or its container allows."""
+    """Returns the bytes that this process can still use: free memory, or the rest of its container's limit."""
     free = int(psutil.virtual_memory().available)
     for file in _CGROUP_LIMITS:
         if os.path.exists(file):
@@ -73,10 +78,10 @@ def available() -> int:
 
 
 def check(sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> None:
-    """Refuses a training that cannot fit.
+    """Checks that a training fits in memory.
 
     Raises:
-      TrainingTooLarge: says what it needs, what there is, and what would make it smaller.
+      TrainingTooLarge: it does not fit. The message has the estimate, the free memory, and settings that reduce it.
     """
     parts, free = needed(sizes, model, settings), available()
     total = sum(parts.values())
@@ -85,7 +90,7 @@ def check(sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> N
     listed = ", ".join(f"{name} {_gigabytes(size)}" for name, size in parts.items())
     raise TrainingTooLarge(
         f"train: {sizes.left:,} left and {sizes.right:,} right entities of model.dimension {model.dimension} need "
-        f"about {_gigabytes(total)} ({listed}), and {_gigabytes(free)} are free; lower model.dimension or "
+        f"about {_gigabytes(total)} ({listed}), and {_gigabytes(free)} are free. Lower model.dimension or "
         "train.batch_size, choose train.optimizer: adagrad, or keep fewer entities by encode.min_count or "
         "encode.max_vocabulary"
     )

@@ -1,14 +1,13 @@
-"""Starting from an earlier published model: what it learned about an id is kept, whatever row that id has now.
+"""Starts training from an earlier published model: ids keep their vectors, even if their rows change.
 
-Ids are aligned through both vocabularies, all of a side at once. Known ids keep their vector and bias; new ids start as
-in any training; ids that are gone take what was learned about them with them. Out-of-vocabulary rows are kept where
-their number and that of the hashes are the same, for then the same ids share them.
+Ids are matched through both vocabularies, all of a side at once. Known ids keep their vector and bias. New ids start as
+in any training. Ids that are gone are dropped. Out-of-vocabulary rows are kept if the numbers of rows and hashes are
+unchanged, because then the same ids share them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
 from typing import Any
 
 import keras
@@ -23,41 +22,17 @@ from trainer.export.unit import Unit, unit_of
 from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import ModelSettings
+from trainer.training.base_model import BaseModel, BaseSide, ColdStart, read_model, read_vocabulary
 
 WARM_START_FILE = "warm_start.json"
 
-NO_BASE = "no model of other examples was blessed yet"
+NO_BASE = "no model of other examples has been blessed"
 _FRESH = -1
 
 
 @dataclasses.dataclass(frozen=True)
-class BaseSide:
-    """One side of a published model; its rows are those of its vocabulary, then the out-of-vocabulary buckets."""
-
-    ids: pa.Array  # large_binary [v]
-    vectors: np.ndarray  # float32 [v + buckets, d]
-    bias: np.ndarray  # float32 [v + buckets]
-
-
-@dataclasses.dataclass(frozen=True)
-class BaseModel:
-    """A published model as numbers."""
-
-    left: BaseSide
-    right: BaseSide
-    offset: float
-    unit: Unit
-    hashes: int = 1
-
-    @property
-    def shared(self) -> bool:
-        """Whether both sides were trained as one table."""
-        return self.left.ids.equals(self.right.ids) and np.array_equal(self.left.vectors, self.right.vectors)
-
-
-@dataclasses.dataclass(frozen=True)
 class Counts:
-    """How many ids of a side were known to the base model, are new, and are gone."""
+    """The numbers of ids of a side that the base model knows, that are new, and that are gone."""
 
     kept: int
     new: int
@@ -66,24 +41,20 @@ class Counts:
 
 @dataclasses.dataclass(frozen=True)
 class Alignment:
-    """Where each row of a new table was in the old one: int64 `[rows]`, -1 where it starts fresh."""
+    """The old row of each row of a new table, int64 `[rows]`, or -1 if it is new."""
 
     rows: np.ndarray
     counts: Counts
 
     @property
     def kept(self) -> np.ndarray:
-        """Which rows are kept; bool `[rows]`."""
+        """Whether each row is kept, bool `[rows]`."""
         return self.rows != _FRESH
-
-
-class ColdStart(Exception):
-    """The base model cannot be started from; says why. Training then starts as it would without one."""
 
 
 @dataclasses.dataclass(frozen=True)
 class WarmStart:
-    """A base model, aligned with the tables of a network that is to start from it."""
+    """A base model, matched with the tables of a new network."""
 
     base: BaseModel
     left: Alignment
@@ -92,14 +63,16 @@ class WarmStart:
     unit: Unit
 
     def apply(self, network: keras.Model) -> None:
-        """Puts what is kept into the tables of `network`.
+        """Copies kept rows to the tables of `network`.
 
-        Where the objective is regression, scores have a unit: value = score * scale + centre. If Transform found
-        another centre or scale in the new data, the same number no longer means the same. So that the values which the
-        base model answers stay what they were, its scores are expressed anew: score' = (score * scale + centre -
-        centre') / scale'. That is vectors times the root of r = scale / scale', biases times r, and an offset moved.
-        With the same unit nothing is changed, to the bit. (A model without biases has no offset to move, and with
-        `normalize` vectors have no length to change: there, training makes up for it.)
+        For regression, scores have a unit: value = score * scale + center. If the new data has another center or scale,
+        the same score means another value. To keep the values of the base model, its scores are converted:
+
+            score' = (score * scale + center - center') / scale'
+
+        Vectors are multiplied by the square root of r = scale / scale', biases by r, and the offset is shifted. With an
+        unchanged unit, all numbers stay equal to the bit. A model without biases has no offset to shift, and with
+        `normalize` vectors have no length to change. In these cases, training has to adapt.
         """
         ratio, shift = self._change_of_unit()
         layers = {layer.name: layer for layer in network.layers}
@@ -114,7 +87,7 @@ class WarmStart:
             layers[GLOBAL_BIAS].set_weights([np.float32(self.base.offset * ratio + shift)])
 
     def kept(self, layer: str) -> np.ndarray:
-        """Which rows of the table of vectors `layer` are the base model's; bool `[rows]`."""
+        """Returns which rows of the table of vectors `layer` come from the base model, bool `[rows]`."""
         return (self.left if layer == LEFT_VECTORS else self.right).kept
 
     def _tables(self) -> tuple[tuple[str, BaseSide, Alignment], ...]:
@@ -129,7 +102,7 @@ class WarmStart:
 
 
 def _put(layer: keras.layers.Layer, values: np.ndarray, alignment: Alignment, factor: float) -> None:
-    """Replaces the kept rows of the layer's table by those of `values` `[old rows, width]`."""
+    """Replaces the kept rows of the layer's table with those of `values` `[old rows, width]`."""
     places = np.flatnonzero(alignment.kept)
     kept = values[alignment.rows[places]]
     if factor != 1:
@@ -140,10 +113,17 @@ def _put(layer: keras.layers.Layer, values: np.ndarray, alignment: Alignment, fa
 def from_published(
     directory: str | None, transform: TransformGraph, sizes: TableSizes, model: ModelSettings
 ) -> tuple[WarmStart | None, dict[str, Any]]:
-    """A start from the model published in `directory` (None: there is none), and the record of it for people.
+    """Prepares a warm start from a published model.
 
-    The record has `base_model`, the directory, and either `left` and `right`, how many ids were kept, new and vanished,
-    or `cold`, why training starts without it.
+    Args:
+      directory: the SavedModel, or None if there is no base model.
+      transform: the transform graph with the new vocabularies.
+      sizes: the sizes of the new tables.
+      model: section `model` of the pipeline file.
+
+    Returns:
+      The warm start, or None for a cold start, and a record for people. The record has `base_model`, the directory, and
+        either `left` and `right`, the numbers of kept, new and vanished ids, or `cold`, the reason of a cold start.
     """
     files = (transform.vocabulary_file_by_name(name) for name in features.vocabulary_names(sizes.shared))
     try:
@@ -165,19 +145,26 @@ def prepare(
     base: BaseModel, vocabularies: tuple[pa.Array, pa.Array], rows: tuple[int, int], shared: bool, model: ModelSettings,
     unit: Unit, hashes: int = 1,
 ) -> WarmStart:  # fmt: skip
-    """Aligns `base` with new vocabularies (left, right; the same twice where `shared`) and tables of `rows`.
+    """Matches `base` with new tables.
+
+    Args:
+      base: the base model.
+      vocabularies: the ids of both sides, the same twice if `shared`.
+      rows: the sizes of both tables.
+      shared: whether both sides use one table.
+      model: section `model` of the pipeline file.
+      unit: of the new labels.
+      hashes: the number of rows of each unknown id.
 
     Raises:
-      ColdStart: the base model has another dimension, or shares its table where the new one does not.
+      ColdStart: the base model has another dimension, or only one of both models shares its table.
     """
     dimension = base.left.vectors.shape[1]
     if dimension != model.dimension:
-        raise ColdStart(
-            f"the base model has {dimension} numbers per embedding, and model.dimension is {model.dimension}"
-        )
+        raise ColdStart(f"the base model has dimension {dimension}, but model.dimension is {model.dimension}")
     if base.shared != shared:
         tables = ("two tables", "one table for both sides")
-        raise ColdStart(f"the base model has {tables[base.shared]}, and encode.shared asks for {tables[shared]}")
+        raise ColdStart(f"the base model has {tables[base.shared]}, but encode.shared requires {tables[shared]}")
     same = base.hashes == hashes
     left = align(base.left, vocabularies[0], rows[0], same)
     right = left if shared else align(base.right, vocabularies[1], rows[1], same)
@@ -185,7 +172,14 @@ def prepare(
 
 
 def align(side: BaseSide, ids: pa.Array, rows: int, same_hashes: bool = True) -> Alignment:
-    """Finds each of `ids` (large_binary `[v]`) of a new table of `rows` rows among those of `side`."""
+    """Finds the ids of a new table among those of `side`.
+
+    Args:
+      side: of the base model.
+      ids: large_binary `[v]`, the new vocabulary.
+      rows: the number of rows of the new table.
+      same_hashes: whether both models use the same number of hashes.
+    """
     found = pc.index_in(ids, value_set=side.ids)
     old = np.full(rows, _FRESH, np.int64)
     old[: len(ids)] = found.fill_null(_FRESH).to_numpy()
@@ -194,50 +188,3 @@ def align(side: BaseSide, ids: pa.Array, rows: int, same_hashes: bool = True) ->
     if same_hashes and buckets == len(side.vectors) - len(side.ids):
         old[len(ids) :] = np.arange(len(side.ids), len(side.vectors))
     return Alignment(old, Counts(kept, found.null_count, len(side.ids) - kept))
-
-
-def read_model(directory: str) -> BaseModel:
-    """Reads a published SavedModel's numbers from its variables; its graph is not loaded.
-
-    Raises:
-      ColdStart: the variables are gone, or are not those that this version publishes.
-    """
-    variables = os.path.join(directory, "variables", "variables")
-    if not tf.io.gfile.exists(variables + ".index"):
-        raise ColdStart("the files of the base model are gone")
-    reader = tf.train.load_checkpoint(variables)
-
-    def key(name: str) -> str:
-        return f"{name}/.ATTRIBUTES/VARIABLE_VALUE"
-
-    def read(name: str) -> Any:
-        if not reader.has_tensor(key(name)):
-            raise ColdStart(f"the base model was published without {name}, by another version of Kindred")
-        return reader.get_tensor(key(name))
-
-    def side(name: str) -> BaseSide:
-        # A table that the sides share is stored once, as the left side's.
-        table = name if reader.has_tensor(key(f"{name}/vectors")) else "left"
-        ids = pa.array(read(f"{table}/ids"), pa.large_binary())
-        return BaseSide(ids, read(f"{table}/vectors"), read(f"{name}/bias"))
-
-    unit = Unit(float(read("center")), float(read("scale")))
-    # Models of before there could be several have no number of them.
-    hashes = int(read("hashes")) if reader.has_tensor(key("hashes")) else 1
-    return BaseModel(side("left"), side("right"), float(read("offset")), unit, hashes)
-
-
-def read_vocabulary(file: str) -> pa.Array:
-    """The ids of a vocabulary file, a line each, in its order; large_binary `[v]`, without a Python object for each."""
-    with tf.io.gfile.GFile(file, "rb") as opened:
-        content = opened.read()
-    text = np.frombuffer(content, np.uint8)
-    ends = np.flatnonzero(text == ord("\n"))
-    if len(text) and (not len(ends) or ends[-1] != len(text) - 1):
-        ends = np.append(ends, len(text))
-    # Line i begins after the end of the line before it: less the ends before it, lines lie one after the other.
-    offsets = np.zeros(len(ends) + 1, np.int64)
-    offsets[1:] = ends - np.arange(len(ends))
-    return pa.Array.from_buffers(
-        pa.large_binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(text[text != ord("\n")])]
-    )

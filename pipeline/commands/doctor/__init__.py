@@ -37,7 +37,7 @@ def render(checks: list[Check], console: Console) -> None:
 
 
 def main() -> int:
-    """Prints the diagnosis; returns 0 when healthy, 1 otherwise."""
+    """Prints the diagnosis. Returns 0 if all checks pass, otherwise 1."""
     checks = diagnose()
     render(checks, Console())
     return 0 if all(check.ok for check in checks) else 1

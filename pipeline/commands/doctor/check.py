@@ -8,8 +8,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootstrap import glibc
-
 ROOT = Path(__file__).resolve().parents[3]
 """The folder of this program's packages: the repository, or where the wheel is installed."""
 
@@ -49,4 +47,4 @@ def restore_code() -> str:
 
 def repair_libraries() -> str:
     """Returns how to make two TFX modules load with an older C library."""
-    return f"Run `{shlex.join([sys.executable, os.path.relpath(glibc.__file__)])}`."
+    return f"Run `{shlex.quote(sys.executable)} -m bootstrap.glibc`."

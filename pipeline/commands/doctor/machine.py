@@ -10,9 +10,9 @@ import sysconfig
 from pathlib import Path
 
 from bootstrap import glibc
+from bootstrap.supported import PYTHONS
 from pipeline.commands.doctor.check import ROOT, Check, install_again, repair_libraries
 
-PYTHONS = ((3, 10), (3, 11), (3, 12), (3, 13))
 LEAST_DISK = 2 * 10**9
 """Bytes. A run of a million pairs leaves about 0.3 GB, so below 2 GB a few runs fill the disk."""
 LEAST_MEMORY = 3 * 10**9
@@ -64,5 +64,5 @@ def core_count() -> int:
 
 def check_repair(status: glibc.RepairStatus) -> Check:
     """Checks that the two TFX modules that are built for a newer C library can be loaded here."""
-    fix = install_again() if status.state is glibc.State.NOT_INSTALLED else repair_libraries()
+    fix = install_again() if status.state is glibc.RepairState.NOT_INSTALLED else repair_libraries()
     return Check("C library", status.healthy, str(status), fix)

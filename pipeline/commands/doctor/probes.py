@@ -99,7 +99,7 @@ def _probe_metadata() -> str:
 
 
 class ModulesBroken(Exception):
-    """Some modules of this program cannot be imported; `causes` are the different errors behind that."""
+    """Some modules of this program cannot be imported. `causes` are the distinct errors."""
 
     def __init__(self, causes: list[Exception]) -> None:
         super().__init__("; ".join(map(described, causes)))

@@ -1,1 +1,1 @@
-"""One module per section of a pipeline file, with the rules that stay inside the section."""
+"""One module per section of a pipeline file, with the rules of that section."""

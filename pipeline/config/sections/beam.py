@@ -15,7 +15,7 @@ PROFILES: tuple[str, ...] = get_args(Profile)
 
 
 def _matching(pattern: str, form: str) -> AfterValidator:
-    """Refuses what does not match, in words: a pattern is not for people."""
+    """Returns a validator whose message describes the form in words instead of the pattern."""
     adapter = pydantic.TypeAdapter(Annotated[str, Field(pattern=pattern)])
 
     def check(value: str) -> str:
@@ -39,11 +39,11 @@ SparkMaster = Annotated[
 Bucket = Annotated[StrictStr, _matching(r"^gs://[a-z0-9][a-z0-9._-]+(/.*)?$", "gs://BUCKET/PATH")]
 
 LOOPBACK_MASTER, LOOPBACK_JOBS = "localhost:8081", "localhost:8099"
-"""Where `make flink-up` listens."""
+"""The addresses of `make flink-up`."""
 
 
 class Dataflow(Section):
-    """A job of Google Cloud Dataflow. `image` must hold Kindred, its Python and Beam's boot program."""
+    """A job on Google Cloud Dataflow. `image` must contain Kindred, its Python and Beam's boot program."""
 
     project: Annotated[StrictStr, _matching(r"^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$", "a project's id")]
     region: Annotated[StrictStr, _matching(r"^[a-z]+-[a-z]+[0-9]+$", "a region, such as europe-west4")]
@@ -62,7 +62,7 @@ class Dataflow(Section):
 
 
 class Beam(Section):
-    """Where the components that read every row run: on this machine, or on the workers of an engine."""
+    """Where components that read every row run: on this machine, or on the workers of an engine."""
 
     profile: Profile = "local"
     direct_workers: PositiveInt = 1
@@ -82,22 +82,22 @@ class Beam(Section):
     @pydantic.model_validator(mode="after")
     def _environment_has_what_it_needs(self) -> Beam:
         if self.environment == "docker" and self.environment_config is None:
-            raise ValueError("environment_config: environment docker needs the image of the workers here")
+            raise ValueError("environment_config: environment docker needs the image of the workers")
         if self.environment == "process":
             try:
                 has_command = "command" in json.loads(self.environment_config or "")
             except (ValueError, TypeError):
                 has_command = False
             if not has_command:
-                raise ValueError('environment_config: environment process needs {"command": "PROGRAM"} here, as JSON')
+                raise ValueError('environment_config: environment process needs the JSON {"command": "PROGRAM"}')
         if self.environment == "loopback" and self.environment_config is not None:
-            raise ValueError("environment_config: environment loopback takes none; leave it out")
+            raise ValueError("environment_config: environment loopback takes no configuration. Omit the key")
         return self
 
     @pydantic.model_validator(mode="after")
     def _profile_has_what_it_needs(self) -> Beam:
         if self.profile == "spark" and self.spark_master is None and self.job_endpoint is None:
-            raise ValueError("profile: spark needs spark_master, or job_endpoint where Beam's job server runs already")
+            raise ValueError("profile: spark needs spark_master, or job_endpoint of a running Beam job server")
         if self.profile == "dataflow" and self.dataflow is None:
             raise ValueError(
                 "profile: dataflow needs the section beam.dataflow with project, region, temp_location, image"
@@ -106,22 +106,22 @@ class Beam(Section):
 
     @property
     def is_engine(self) -> bool:
-        """Whether the workers are processes of an engine with a job server of Beam's."""
+        """Whether the workers belong to an engine with a Beam job server."""
         return self.profile in ("flink", "spark")
 
     @property
     def uses_loopback_cluster(self) -> bool:
-        """Whether the jobs go to the cluster that `make flink-up` starts."""
+        """Whether jobs run on the cluster of `make flink-up`."""
         return self.profile == "flink" and self.flink_master is None and self.job_endpoint is None
 
     @property
     def jobs_at(self) -> str | None:
-        """The job server that runs already; None where Beam starts one."""
+        """The address of a running job server, or None if Beam starts one."""
         return LOOPBACK_JOBS if self.uses_loopback_cluster else self.job_endpoint
 
     @property
     def flink_url(self) -> str | None:
-        """The URL of Flink's own REST interface, where it is known."""
+        """The URL of Flink's REST interface, if known."""
         master = LOOPBACK_MASTER if self.uses_loopback_cluster else self.flink_master
         if self.profile != "flink" or master is None:
             return None
@@ -129,7 +129,7 @@ class Beam(Section):
 
     @property
     def workers_at(self) -> str:
-        """What starts a worker, as the engine's task managers see it."""
+        """The address of the worker pool from the viewpoint of the task managers."""
         if self.environment_config is None and self.environment == "external":
             return "localhost:50000"
         return self.environment_config or ""

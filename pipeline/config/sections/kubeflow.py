@@ -1,4 +1,4 @@
-"""Section `kubeflow` of a pipeline file: what a cluster must give each task, and where the state is kept there."""
+"""Section `kubeflow` of a pipeline file: the resources of each task, and where state is stored."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from pydantic import Field, StrictBool, StrictInt, StrictStr
 
 from sections import NonNegativeInt, PositiveInt, Section, Text
 
-# Names of objects in Kubernetes: RFC 1123.
+# Names of Kubernetes objects (RFC 1123).
 Name = Annotated[StrictStr, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 AbsolutePath = Annotated[StrictStr, Field(pattern=r"^/[^/].*$")]
 Host = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$")]
-# Quantities as the kfp SDK takes them.
+# Quantities in the format of the kfp SDK.
 Cpu = Annotated[StrictStr, Field(pattern=r"^[0-9]+(\.[0-9]+)?m?$")]
 Memory = Annotated[StrictStr, Field(pattern=r"^[0-9]+(\.[0-9]+)?(E|Ei|P|Pi|T|Ti|G|Gi|M|Mi|K|Ki)?$")]
 
 
 def _not_root(user: int) -> int:
     if user == 0:
-        raise ValueError("user 0 is root, which a task never needs; leave it out for the user of the image, 10001")
+        raise ValueError("user 0 is root, which no task needs. Omit the key to use the user of the image, 10001")
     return user
 
 
-# Kubernetes takes ids of 31 bits.
+# Kubernetes accepts ids of 31 bits.
 GroupId = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 UserId = Annotated[GroupId, pydantic.AfterValidator(_not_root)]
 
 
 class Volume(Section):
-    """A persistent volume claim, and where every task mounts it."""
+    """A persistent volume claim, and its mount path in every task."""
 
     claim: Name
     mount: AbsolutePath
 
 
 class Injected(Section):
-    """A secret or a config map, as environment variables (`env`: key to variable) or as files below `mount`."""
+    """A secret or a config map, as environment variables (`env` maps keys to variables) or as files below `mount`."""
 
     name: Name
     env: dict[Text, Text] | None = None
@@ -51,7 +51,7 @@ class Injected(Section):
 
 
 class Toleration(Section):
-    """A taint that tasks bear; as in a pod's `tolerations`."""
+    """A taint that tasks tolerate, in the format of a pod's `tolerations`."""
 
     key: Text | None = None
     operator: Literal["Equal", "Exists"] = "Equal"
@@ -59,11 +59,11 @@ class Toleration(Section):
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
 
 
-class Task(Section):
-    """What one task asks of the cluster; under `components`, what is set there replaces what is set for all.
+class TaskResources(Section):
+    """The resources of a task. Values in `components` replace those of `task`.
 
-    `run_as_non_root: false` leaves that promise out of the package, for versions of Kubeflow Pipelines before 2.16.
-    They refuse a package with a security context.
+    `run_as_non_root: false` omits the security context from the package. Kubeflow Pipelines before 2.16 refuses
+    packages with a security context.
     """
 
     cpu: Cpu = "1"
@@ -82,14 +82,14 @@ class Task(Section):
 
 
 class Grpc(Section):
-    """An ML Metadata service; the default is the one of deploy/kubeflow."""
+    """An ML Metadata service. The default is the one of deploy/kubeflow."""
 
     host: Host = "kindred-metadata"
     port: Annotated[StrictInt, Field(gt=0, lt=65536)] = 8080
 
 
 class Mysql(Section):
-    """ML Metadata straight in MySQL or MariaDB; the password comes from a key of a secret."""
+    """ML Metadata directly in MySQL or MariaDB. The password is a key of a secret."""
 
     host: Host
     port: Annotated[StrictInt, Field(gt=0, lt=65536)] = 3306
@@ -100,7 +100,7 @@ class Mysql(Section):
 
 
 class Metadata(Section):
-    """Where ML Metadata is: a service, MySQL, or a SQLite file on a volume (null: none of it)."""
+    """Where ML Metadata is stored: a service, MySQL, or a SQLite file on a volume. Exactly one is not null."""
 
     grpc: Grpc | None = None
     mysql: Mysql | None = None
@@ -128,7 +128,7 @@ def _distinct_mounts(volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
 
 
 class Kubeflow(Section):
-    """How the graph runs on Kubeflow Pipelines. `kindred run` takes no notice of it."""
+    """How the graph runs on Kubeflow Pipelines. `kindred run` ignores this section."""
 
     image: Text = "kindred:latest"
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
@@ -143,16 +143,16 @@ class Kubeflow(Section):
     config_maps: tuple[Injected, ...] = ()
     parameters: tuple[Text, ...] = ("encode", "score", "model", "train")
     group: Literal["light", "none"] = "light"
-    task: Task = Task()
-    components: dict[Text, Task] = {}
+    task: TaskResources = TaskResources()
+    components: dict[Text, TaskResources] = {}
 
-    def task_of(self, node_id: str) -> Task:
-        """What node `node_id` asks for: `task`, with what `components` sets for it on top."""
+    def task_of(self, node_id: str) -> TaskResources:
+        """Returns the resources of node `node_id`: `task`, with the values of `components` for this node."""
         own = self.components.get(node_id)
         return self.task if own is None else self.task.model_copy(update=_set_fields(own))
 
     def is_mounted(self, path: str) -> bool:
-        """Whether `path` lies on one of the volumes."""
+        """Returns whether `path` is on one of the volumes."""
         return any(path == volume.mount or path.startswith(volume.mount.rstrip("/") + "/") for volume in self.volumes)
 
 

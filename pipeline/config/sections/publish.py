@@ -1,4 +1,4 @@
-"""Section `publish`: where blessed models go, and how they are tried before."""
+"""Section `publish`: where blessed models are published, and how they are tested first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sections import PositiveInt, Section, Text
 
 
 class Publish(Section):
-    """Where blessed models go, relative to ROOT or a gs:// URL, and how many versions are kept there."""
+    """Where blessed models are published, relative to ROOT or a gs:// URL, and how many versions are kept."""
 
     to: Text = "serving"
     keep: PositiveInt = 5

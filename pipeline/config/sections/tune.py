@@ -1,4 +1,4 @@
-"""Section `tune` of a pipeline file: which settings are searched, and where."""
+"""Section `tune` of a pipeline file: which settings are searched, and in which ranges."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, 
 from pipeline.config import faults
 from sections import PositiveInt, Section
 
-# Settings between which the validation measure may choose: it means the same whatever their value.
+# Settings whose values the validation metric can compare, because they do not change its meaning.
 TUNABLE = (
     "model.dimension", "model.bias", "model.regularization", "model.initial_scale", "model.normalize",
     "model.temperature", "train.learning_rate", "train.optimizer", "train.batch_size", "train.epochs",
@@ -39,7 +39,7 @@ def _kind(value: Any) -> str | None:
 
 
 class Range(Section):
-    """Every number from `min` to `max`; on the scale `log` as likely between 1 and 10 as between 10 and 100."""
+    """All numbers from `min` to `max`. With scale `log`, 1 to 10 is as likely as 10 to 100."""
 
     min: Annotated[Any, BeforeValidator(_number)]
     max: Annotated[Any, BeforeValidator(_number)]
@@ -70,28 +70,32 @@ Parameter = Annotated[
 
 
 class Tune(Section):
-    """How many settings are tried, how the next ones are chosen, and among which."""
+    """The number of trials, the search algorithm, and the search space."""
 
     trials: PositiveInt = 20
     search: Literal["bayesian", "random"] = "bayesian"
-    # KerasTuner takes 0 for "any".
+    # KerasTuner uses 0 for a random seed.
     seed: Annotated[StrictInt, Field(gt=0, lt=2**32)] = 1
     parameters: Annotated[dict[StrictStr, Parameter] | None, Field(min_length=1)] = None
 
     def check(self, model: BaseModel, train: BaseModel) -> None:
-        """Looks whether every value that may be tried could stand in the pipeline file itself.
+        """Checks that every value to try is valid in the pipeline file.
+
+        Args:
+          model: section `model`.
+          train: section `train`.
 
         Raises:
-          ValueError: says which may not, by which rule.
+          ValueError: a value is not valid. The message has the key and the rule.
         """
         found = list(_faults(self.parameters or {}, {"model": model, "train": train}))
         if getattr(train, "early_stopping", None) is None:
-            found.append("tune: needs train.early_stopping: settings are compared on the rows that it holds out")
+            found.append("tune: needs train.early_stopping, whose held-out rows compare the trials")
         if found:
-            raise ValueError("; ".join(found))
+            raise ValueError(". ".join(found))
 
     def space(self, model: BaseModel, train: BaseModel) -> dict[str, dict[str, Any]]:
-        """By dotted key what is searched, as `trainer.tuning` takes it; default ranges where none are given."""
+        """Returns the search space by dotted key, for `trainer.tuning`. Without parameters, returns default ranges."""
         parameters = self.parameters or default_parameters({"model": model, "train": train})
         return {
             key: parameter.model_dump() if isinstance(parameter, Range) else {"choices": list(parameter)}
@@ -100,9 +104,9 @@ class Tune(Section):
 
 
 def default_parameters(sections: Mapping[str, BaseModel]) -> dict[str, Range | tuple[Any, ...]]:
-    """What is searched where nothing is given: what matters most for the objective and the optimizer."""
+    """Returns the default search space: the main settings of the objective and the optimizer."""
     model, train = sections["model"].model_dump(), sections["train"].model_dump()
-    # Least squares has no learning rate, and `_unusable` takes it out.
+    # Least squares has no learning rate. `_unusable` removes it.
     rates = _LEARNING_RATES.get(train["optimizer"], (0.1, 1.0))
     penalties = _PENALTIES.get(model["objective"], _OTHER_PENALTIES)
     parameters: dict[str, Range | tuple[Any, ...]] = {
@@ -126,19 +130,19 @@ def _faults(parameters: Mapping[str, Range | tuple[Any, ...]], sections: Mapping
             continue
         values = (parameter.min, parameter.max) if isinstance(parameter, Range) else parameter
         if key == "train.optimizer" and "als" in values:
-            yield f"{path}: als has settings of its own, and cannot be one of several"
+            yield f"{path}: als has its own settings, so it cannot be one of several choices"
         if len({(type(value), value) for value in values}) < len(values):
-            yield f"{path}: the same choice stands twice"
+            yield f"{path}: duplicate choice"
         yield from (f"{path}: {fault}" for value in values for fault in _broken_rules(key, value, sections))
 
 
 def _unusable(key: str, sections: Mapping[str, BaseModel]) -> str | None:
-    """Why `key` cannot be searched; None: it can."""
+    """Returns why `key` cannot be searched, or None if it can."""
     if key not in TUNABLE or not _has(key, sections):
-        return f"cannot be tuned; what can: {', '.join(TUNABLE)}"
+        return f"cannot be tuned. Choose from {', '.join(TUNABLE)}"
     objective = getattr(sections["model"], "objective", None)
     if objective == "softmax" and key == "train.batch_size":
-        return "with model.objective softmax the measure depends on it, so that it cannot choose"
+        return "with model.objective softmax the metric depends on it, so trials cannot be compared"
     if getattr(sections["train"], "optimizer", None) == "als":
         return _unusable_for_least_squares(key, objective)
     return "is a setting of train.optimizer als" if key.startswith("train.als.") else None
@@ -147,11 +151,11 @@ def _unusable(key: str, sections: Mapping[str, BaseModel]) -> str | None:
 def _unusable_for_least_squares(key: str, objective: str | None) -> str | None:
     solved = ("train.learning_rate", "train.batch_size", "train.optimizer", "model.initial_scale", "model.normalize")
     if key in solved or key == "model.temperature":
-        return "with train.optimizer als it changes nothing"
+        return "has no effect with train.optimizer als"
     if key == "model.regularization" and objective == "regression":
         return "with train.optimizer als and objective regression it is learned from the data (or is train.als.ridge)"
     if key.startswith("train.als.") and (key == "train.als.frequency_exponent") != (objective == "ials"):
-        return f"with model.objective {objective} it changes nothing"
+        return f"has no effect with model.objective {objective}"
     return None
 
 
@@ -161,7 +165,7 @@ def _has(key: str, sections: Mapping[str, BaseModel]) -> bool:
 
 
 def _owner(key: str, sections: Mapping[str, BaseModel]) -> tuple[BaseModel, str]:
-    """The section that holds the setting, and the setting's name in it."""
+    """Returns the section of a setting, and the name of the setting in it."""
     first, *others, name = key.split(".")
     given = sections[first]
     for other in others:
@@ -170,12 +174,12 @@ def _owner(key: str, sections: Mapping[str, BaseModel]) -> tuple[BaseModel, str]
 
 
 def _is_number(key: str, sections: Mapping[str, BaseModel]) -> bool:
-    """Whether a number may stand at `key`."""
+    """Returns whether `key` accepts a number."""
     return any(not list(_broken_rules(key, number, sections)) for number in (1, 0.5))
 
 
 def _broken_rules(key: str, value: Any, sections: Mapping[str, BaseModel]) -> Iterator[str]:
-    """What the pipeline file would say to `value` at `key`."""
+    """Yields the rules of the pipeline file that `value` at `key` breaks."""
     given, name = _owner(key, sections)
     try:
         type(given).model_validate({**given.model_dump(), name: value})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,6 +111,8 @@ def test_a_hyperparameter_trains_anew_and_a_refused_model_is_not_published(
     assert [task.codes for task in result.all("Refused")] in ([[], [1]], [[1], []])
     assert "the model is not blessed" in result["EvaluateAndPush"].said
     assert "the model is not blessed" in result["RunReport"].summary
+    # In the image, kindred is on PATH, and the volume is where the task has it.
+    assert re.search(rf"^  kindred report --why /\S*/{RUNS['model']}$", result["EvaluateAndPush"].said, re.MULTILINE)
     assert volume.published == ["1", "2"]
 
 

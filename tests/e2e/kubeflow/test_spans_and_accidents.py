@@ -110,4 +110,4 @@ def test_a_run_whose_folder_is_lost_does_not_take_the_executions_for_its_own(
     result = nightly.run(run_id, {"span": "1"})
     assert result.state == "FAILED"
     assert f"run id {run_id}: ML Metadata already has execution" in volume.summary(run_id)["error"]
-    assert "which this run did not begin; start a new run" in result["RunReport"].summary
+    assert "which this run did not start; start a new run" in result["RunReport"].summary

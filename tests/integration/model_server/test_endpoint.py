@@ -111,7 +111,7 @@ def test_model_and_endpoint_are_exclusive(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2
-    assert "give one of the two" in capsys.readouterr().err
+    assert "give exactly one of them" in capsys.readouterr().err
 
 
 # The examples of docs/serving.md. Only the ports are replaced.
@@ -165,7 +165,7 @@ def _grpcurl(command: list[str], served: Client, tmp_path: Path) -> dict:
     stub, kind = _CALLS[command[-1].rsplit("/", 1)[1]]
     request = json_format.Parse(command[command.index("-d") + 1], kind())
     answer = getattr(getattr(served, stub), command[-1].rsplit("/", 1)[1])(request)
-    return json_format.MessageToDict(answer)
+    return json_format.MessageToDict(answer, preserving_proto_field_name=True)  # as grpcurl does with a protoset
 
 
 def test_protoset_describes_both_services(tmp_path: Path) -> None:

@@ -16,10 +16,12 @@ from tensorflow_serving.apis import predict_pb2
 
 from serving.model_server.batching import Batcher, BatchingSettings
 from serving.model_server.faults import Code, Fault, fault_of, invalid
+from serving.model_server.hosted_models import VersionState
 from serving.model_server.inference import Inference
-from serving.model_server.metrics import Metrics
+from serving.model_server.metrics import ServerMetrics
 from serving.model_server.model_config import ServedModel
-from serving.model_server.models import ModelManager, PollSettings, State
+from serving.model_server.model_manager import ModelManager
+from serving.model_server.polling import Poller, PollSettings
 from serving.model_server.rest import RestApi
 from serving.model_server.service import Limits, Service
 from tests.integration.model_server import running
@@ -86,7 +88,7 @@ def test_request_with_internal_error_is_answered(
 def test_failed_batch_releases_its_requests(caplog: pytest.LogCaptureFixture) -> None:
     import numpy as np
 
-    batcher = Batcher(_fail, BatchingSettings(num_batch_threads=1), Metrics())
+    batcher = Batcher(_fail, BatchingSettings(num_batch_threads=1), ServerMetrics())
     with pytest.raises(Fault, match="a bug"):
         batcher.run({"x": np.zeros(1, np.float32)}, ["y"])
     batcher.close()
@@ -119,7 +121,7 @@ def test_background_error_affects_only_its_model(broken: str, tmp_path: Path, ca
         pass
     if broken == "load":
         (entry,) = manager.status("bad")
-        assert (entry.state, entry.fault.code) == (State.END, Code.INTERNAL)
+        assert (entry.state, entry.fault.code) == (VersionState.END, Code.INTERNAL)
     else:
         manager.reload(models[1:])
         _until(lambda: _tracebacks(caplog))
@@ -134,7 +136,7 @@ def test_polling_survives_internal_error(
     loader = SimpleNamespace(load=lambda *_: SimpleNamespace(close=lambda: None))
     manager = ModelManager([ServedModel("half", str(tmp_path))], loader, PollSettings(0.02))
     with monkeypatch.context() as patched:
-        patched.setattr(manager, "_scan_versions", _fail)
+        patched.setattr(Poller, "_scan_versions", _fail)
         manager.start()
         _until(lambda: len(_tracebacks(caplog)) > 1)
     assert manager.wait_until_settled(10)
@@ -152,7 +154,7 @@ def _until(holds: Callable[[], object]) -> None:
 
 def test_disconnect_is_not_internal_error(caplog: pytest.LogCaptureFixture) -> None:
     """Calls the ASGI application with half a body, then disconnects."""
-    service = Service(SimpleNamespace(), SimpleNamespace(), Metrics(), Limits())
+    service = Service(SimpleNamespace(), SimpleNamespace(), ServerMetrics(), Limits())
     application = RestApi(service, SimpleNamespace(), None, False).application()
     received = iter([{"type": "http.request", "body": b'{"inst', "more_body": True}, {"type": "http.disconnect"}])
     sent: list[dict] = []

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap import check_fresh
-from bootstrap.check_fresh import CheckError, Machine, Outcome
+from bootstrap import check_fresh, fresh_machines
+from bootstrap.check_fresh import Outcome
+from bootstrap.fresh_machines import CheckError, Machine
 
 PYTHONS = {"python3.12": "/a/python3.12", "python3.10": "/b/python3.10", "python3.8": "/c/python3.8", "python3.9": "/d"}
 SENTENCE = "Kindred needs Python 3.10."
@@ -18,22 +19,22 @@ MAKE_OUTPUT = "make: *** [Makefile:53: .venv/kindred.stamp] Error 2"
 
 
 def test_machines_without_ubuntu() -> None:
-    found = {machine.name: machine for machine in check_fresh.machines(PYTHONS, ubuntu=False)}
+    found = {machine.name: machine for machine in fresh_machines.machines(PYTHONS, ubuntu=False)}
     assert list(found) == ["bookworm", "trixie", "bookworm-no-venv", "python3.10", "python3.12", "python3.9"]
     assert [name for name, machine in found.items() if machine.refused] == ["bookworm-no-venv", "python3.9"]
     assert found["python3.12"].python == "/a/python3.12"
 
 
 def test_machines_with_ubuntu() -> None:
-    assert "jammy" in [machine.name for machine in check_fresh.machines({}, ubuntu=True)]
+    assert "jammy" in [machine.name for machine in fresh_machines.machines({}, ubuntu=True)]
 
 
 def test_select() -> None:
     known = [Machine("bookworm"), Machine("python3.12")]
-    assert check_fresh.select([], known) == known
-    assert check_fresh.select(["python3.12"], known) == known[1:]
+    assert fresh_machines.select([], known) == known
+    assert fresh_machines.select(["python3.12"], known) == known[1:]
     with pytest.raises(CheckError, match=r"Unknown machine sid\. Choose from bookworm, python3\.12"):
-        check_fresh.select(["sid"], known)
+        fresh_machines.select(["sid"], known)
 
 
 def test_pythons_here_prefers_pyenv(tmp_path: Path) -> None:
@@ -48,7 +49,7 @@ def test_pythons_here_prefers_pyenv(tmp_path: Path) -> None:
     python("shims", "python3.11", "exit 127")
     real = python("pyenv/versions/3.12.1/bin", "python3.12", "echo yes")
     system = python("usr", "python3.10", "echo yes")
-    found = check_fresh.pythons_here(f"{tmp_path}/shims:{tmp_path}/usr", tmp_path / "pyenv")
+    found = fresh_machines.pythons_here(f"{tmp_path}/shims:{tmp_path}/usr", tmp_path / "pyenv")
     assert found == {"python3.12": str(real), "python3.10": str(system)}
 
 
@@ -73,7 +74,7 @@ def test_other_output_is_not_refusal(code: int, output: str, problem: str) -> No
 
 def test_fresh_environment_keeps_only_network_settings() -> None:
     ours = {"https_proxy": "p", "HOME": "/root", "PATH": "/opt", "UV_CACHE_DIR": "/c", "PYTHONPATH": "/x"}
-    fresh = check_fresh.fresh_environment(ours, "/home/new")
+    fresh = fresh_machines.fresh_environment(ours, "/home/new")
     assert fresh["https_proxy"] == "p"
     assert fresh["HOME"] == "/home/new"
     assert "/opt" not in fresh["PATH"]
@@ -128,14 +129,14 @@ def test_bare_machines_need_root_and_debootstrap(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(CheckError, match="need root"):
-        check_fresh.check_able(bare)
-    check_fresh.check_able([Machine("python3.12")])
+        fresh_machines.check_able(bare)
+    fresh_machines.check_able([Machine("python3.12")])
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(CheckError, match="apt-get install debootstrap"):
-        check_fresh.check_able(bare)
+        fresh_machines.check_able(bare)
 
 
 @pytest.mark.parametrize("text", ["plain", "two words", "it's", '$HOME `x` "y"'])
 def test_quote_is_one_word_of_the_shell(text: str) -> None:
-    assert check_fresh._output(["/bin/sh", "-c", f"printf %s {check_fresh.quote(text)}"]) == text
+    assert fresh_machines._output(["/bin/sh", "-c", f"printf %s {fresh_machines.quote(text)}"]) == text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import os
 import platform
@@ -13,11 +14,12 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import pytest
 
-from bootstrap import create_venv
+from bootstrap import create_venv, steps, supported
 
 SOURCE = Path(create_venv.__file__)
 
@@ -83,8 +85,9 @@ def _accept_interrupts() -> None:
 def fresh(tmp_path: Path) -> Fresh:
     root = tmp_path / "clone"
     (root / "bootstrap").mkdir(parents=True)
-    for name in ("create_venv.py", "glibc.py"):
-        shutil.copy(SOURCE.parent / name, root / "bootstrap")
+    for name in ("bootstrap/__init__.py", *create_venv.INPUTS):
+        if name.startswith("bootstrap/"):
+            shutil.copy(SOURCE.parents[1] / name, root / name)
     (root / "uv.lock").write_text("version = 1\n")
     (root / "pyproject.toml").write_text("[project]\n")
     (tmp_path / "bin").mkdir()
@@ -100,9 +103,11 @@ def assert_refused(done: subprocess.CompletedProcess[str], *messages: str) -> No
         assert message in done.stderr
 
 
-def test_script_parses_on_python_3_6() -> None:
-    ast.parse(SOURCE.read_text(), feature_version=(3, 6))
-    assert "from __future__ import annotations" not in SOURCE.read_text()  # a syntax error on 3.6
+@pytest.mark.parametrize("module", [create_venv, steps, supported])
+def test_script_parses_on_python_3_6(module: ModuleType) -> None:
+    source = inspect.getsource(module)
+    ast.parse(source, feature_version=(3, 6))
+    assert "from __future__ import annotations" not in source  # a syntax error on 3.6
 
 
 def test_setup_installs_repairs_and_stamps(fresh: Fresh) -> None:
@@ -112,7 +117,7 @@ def test_setup_installs_repairs_and_stamps(fresh: Fresh) -> None:
     assert len(fresh.calls) == 1
     assert fresh.calls[0].startswith("sync --frozen --link-mode=copy --compile-bytecode --no-python-downloads")
     assert ("--python-platform x86_64-manylinux_2_39" in fresh.calls[0]) == (sys.platform == "linux")
-    assert "bootstrap/glibc.py" in (fresh.root / "build" / "setup.log").read_text()
+    assert "python -m bootstrap.glibc\n" in (fresh.root / "build" / "setup.log").read_text()
     assert fresh.stamp.exists()
 
 
@@ -275,9 +280,9 @@ def test_unsupported_platforms_are_refused(
 ) -> None:
     monkeypatch.setattr(platform, "system", lambda: system)
     monkeypatch.setattr(platform, "machine", lambda: machine)
-    monkeypatch.setattr(create_venv, "c_library", lambda: library)
+    monkeypatch.setattr(supported, "c_library", lambda: library)
     with pytest.raises(create_venv.UnsupportedError, match=words):
-        create_venv.check_platform()
+        supported.check_platform()
 
 
 @pytest.mark.parametrize(
@@ -293,8 +298,8 @@ def test_supported_platforms_pass(
 ) -> None:
     monkeypatch.setattr(platform, "system", lambda: system)
     monkeypatch.setattr(platform, "machine", lambda: machine)
-    monkeypatch.setattr(create_venv, "c_library", lambda: library)
-    create_venv.check_platform()
+    monkeypatch.setattr(supported, "c_library", lambda: library)
+    supported.check_platform()
 
 
 def test_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,4 +317,4 @@ def test_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     [("3.12.1", (3, 12, 1)), ("3.13.0rc1", (3, 13, 0)), ("0.13.9 (abc 2026)", (0, 13, 9)), ("x", ())],
 )
 def test_version_of(text: str, version: tuple[int, ...]) -> None:
-    assert create_venv.version_of(text) == version
+    assert supported.version_of(text) == version

@@ -17,7 +17,7 @@ import yaml
 from bootstrap.flink import __main__ as command
 from bootstrap.flink import cluster as clusters
 from bootstrap.flink import packages
-from bootstrap.flink.cluster import Cluster, Ports
+from bootstrap.flink.cluster import FlinkCluster, Ports
 from bootstrap.flink.errors import Impossible, StepFailed
 from bootstrap.flink.process import Process
 
@@ -173,7 +173,7 @@ def test_process_ignoring_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_early_exit_is_reported_with_log(tmp_path: Path) -> None:
-    cluster = Cluster(tmp_path, Ports(1, 2, 3, 4, 5))
+    cluster = FlinkCluster(tmp_path, Ports(1, 2, 3, 4, 5))
     for process in cluster.processes:
         process.start(["sh", "-c", "echo no such class; exit 1" if process.name == "job-server" else "sleep 30"])
     _until(lambda: cluster.job_server.running() is None)
@@ -185,7 +185,7 @@ def test_early_exit_is_reported_with_log(tmp_path: Path) -> None:
 
 
 def test_configuration_uses_only_loopback(tmp_path: Path) -> None:
-    cluster = Cluster(tmp_path, Ports(rest=18081, rpc=16123))
+    cluster = FlinkCluster(tmp_path, Ports(rest=18081, rpc=16123))
     cluster._configure()
     settings = yaml.safe_load((tmp_path / "conf" / "config.yaml").read_text())
     hosts = {key: value for key, value in settings.items() if key.endswith(("address", "host"))}
@@ -203,7 +203,7 @@ def test_refused_memory_settings_are_reported(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(clusters.subprocess, "run", lambda *args, **kwargs: Done)
     with pytest.raises(StepFailed, match=r"refuses its memory settings: .*too little"):
-        Cluster(tmp_path)._resources(tmp_path, "TM")
+        FlinkCluster(tmp_path)._resources(tmp_path, "TM")
 
 
 def test_error_exit_codes() -> None:

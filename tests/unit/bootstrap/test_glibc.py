@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap import glibc
+from bootstrap import elf_versions, glibc
 
 if sys.platform != "linux":
     pytest.skip("The repair applies only to ELF files.", allow_module_level=True)
@@ -28,8 +28,8 @@ def _undo_repair(path: Path) -> None:
     glibc._patchelf("--rename-dynamic-symbols", str(name), str(path))
     name.unlink()
     with path.open("rb") as stream:
-        elf = glibc._open_elf(stream)
-        needs = [need for need in glibc._needs(elf) if need.name in glibc.YOUNG_VERSIONS]
+        elf = elf_versions.open_elf(stream)
+        needs = [need for need in elf_versions.requirements(elf) if need.name in glibc.YOUNG_VERSIONS]
         symbols = [symbol.name for symbol in elf.get_section_by_name(".dynsym").iter_symbols()]
         versions = elf.get_section_by_name(".gnu.version")["sh_offset"]
     index = next(need.index for need in needs if need.name.startswith("CXXABI"))
@@ -67,7 +67,7 @@ def test_repair_makes_the_delivered_module_loadable(site_packages: Path, deliver
     module = site_packages / delivered.name
     if (glibc.glibc_version() or NEW) < NEW:
         assert "not found" in _load(module).stderr  # otherwise this test proves nothing
-    assert glibc.repair(site_packages, OLD).state is glibc.State.REPAIRED
+    assert glibc.repair(site_packages, OLD).state is glibc.RepairState.REPAIRED
     assert _load(module).stderr == ""
 
 
@@ -88,20 +88,20 @@ def test_repair_of_a_repaired_file_still_loads(site_packages: Path, delivered: P
 
 
 def test_new_glibc_needs_no_repair(site_packages: Path, delivered: Path) -> None:
-    assert glibc.repair(site_packages, NEW).state is glibc.State.NOT_NEEDED
+    assert glibc.repair(site_packages, NEW).state is glibc.RepairState.NOT_NEEDED
     assert (site_packages / delivered.name).read_bytes() == delivered.read_bytes()
 
 
 def test_status_names_pending_files(site_packages: Path, delivered: Path) -> None:
     status = glibc.status(site_packages, OLD)
-    assert status.state is glibc.State.NEEDED
+    assert status.state is glibc.RepairState.NEEDED
     assert not status.healthy
     assert status.pending == (site_packages / delivered.name,)
     assert str(status) == f"glibc 2.36, TFX modules: repair needed ({delivered.name})"
 
 
 def test_missing_module_is_reported_and_refused(tmp_path: Path) -> None:
-    assert glibc.status(tmp_path, OLD).state is glibc.State.NOT_INSTALLED
+    assert glibc.status(tmp_path, OLD).state is glibc.RepairState.NOT_INSTALLED
     with pytest.raises(glibc.RepairError, match="not installed"):
         glibc.repair(tmp_path, OLD)
 
@@ -109,10 +109,10 @@ def test_missing_module_is_reported_and_refused(tmp_path: Path) -> None:
 def test_interrupted_repair_leaves_the_old_file(
     site_packages: Path, delivered: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(path: Path) -> None:
+    def interrupt(path: Path, versions: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(glibc, "_weaken_requirements", interrupt)
+    monkeypatch.setattr(glibc, "weaken", interrupt)
     with pytest.raises(KeyboardInterrupt):
         glibc.repair(site_packages, OLD)
     assert [path.name for path in site_packages.iterdir()] == [delivered.name]

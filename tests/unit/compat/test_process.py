@@ -25,7 +25,7 @@ SCRIPT = """
 import gc, json, sys
 from compat.process import prepare
 prepare()
-from pipeline.running import execution
+from pipeline.running import orchestrator
 found = {"imported": sorted(set(sys.modules) & set(UNNEEDED))}
 found |= {"collects": gc.isenabled(), "frozen": gc.get_freeze_count()}
 import tfx.components, tensorflow_model_analysis as tfma
@@ -47,7 +47,7 @@ import compat.imports
 compat.imports.is_version = lambda *_: False
 from compat.process import prepare
 prepare()
-from pipeline.running import execution
+from pipeline.running import orchestrator
 assert {"tf_keras", "tfx.components.evaluator.executor", "IPython"} <= set(sys.modules)
 import apache_beam as beam
 with beam.Pipeline() as pipeline:

@@ -11,7 +11,7 @@ from tfx.components.evaluator import constants
 from tfx.types import standard_artifacts
 
 from components.base_model.strategy import LatestBlessedOfEarlierExamples
-from components.pair_example_gen.source import Layout, Settings
+from components.pair_example_gen.settings import IngestSettings
 
 pytestmark = pytest.mark.tensorflow
 
@@ -34,10 +34,13 @@ class Lineage:
         self.blessings: list[standard_artifacts.ModelBlessing] = []
 
     def examples(self, by: str = "pair", fraction: float = 0.1) -> int:
+        settings = IngestSettings(path="/pairs.csv", split={"by": by, "eval_fraction": fraction})
+        return self.recorded(settings.model_dump_json())
+
+    def recorded(self, settings: str) -> int:
+        """Records examples with the given text as settings."""
         made = self._artifact("Examples")
-        layout = Layout("auto", "left", "right", "score")
-        settings = Settings(layout, by, fraction, 0.01, "keep", 1024)  # type: ignore[arg-type]
-        self._execute("PairExampleGen", {}, {"examples": made}, settings=settings.to_json())
+        self._execute("PairExampleGen", {}, {"examples": made}, settings=settings)
         return made
 
     def served_from_cache(self, examples: int) -> None:
@@ -161,6 +164,13 @@ def test_different_split_rule_gives_no_base(lineage: Lineage, by: str, fraction:
     assert lineage.base_of(other) is None
     of_other = lineage.trained(other)
     assert lineage.base_of(lineage.examples(by, fraction)) == of_other
+
+
+@pytest.mark.parametrize("settings", ["", '{"split_by": "pair", "eval_fraction": 0.1}'])
+def test_settings_of_other_versions_give_no_base(lineage: Lineage, settings: str) -> None:
+    lineage.trained(lineage.recorded(settings))
+    assert lineage.base_of(lineage.examples()) is None
+    assert lineage.base_of(lineage.recorded(settings)) is None
 
 
 def test_unknown_examples_give_no_base(lineage: Lineage) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from components.evaluator.evaluation import Evaluation
 from components.evaluator.figures import Comparison, Figure
 from components.evaluator.rules import RuleResult
-from components.evaluator.verdict import Verdict
 from components.model_card.card import Facts, render
 from components.model_card.settings import CardSettings
 from pipeline.config import PipelineConfig
@@ -39,7 +39,7 @@ def card(rules: list[RuleResult] | None = None, told: CardSettings | None = None
         "settings": told or settings(), "rows": {"train": 900_000, "eval": 100_000}, "quarantined": 1234,
         "entities": {"left": 6040, "right": 3706}, "span": None, "files": [("/data/a|b`c.csv", "sha256:ab")],
         "history": {"loss": [3.0, 2.0, 1.0]}, "warm_start": None,
-        "verdict": Verdict(FIGURES, [HOLDS] if rules is None else rules), "versions": {"kindred": "0.1.0"},
+        "evaluation": Evaluation(FIGURES, [HOLDS] if rules is None else rules), "versions": {"kindred": "0.1.0"},
     }  # fmt: skip
     return render(Facts(**(known | facts)))
 
@@ -107,5 +107,5 @@ def test_tuned_settings_replace_configured_ones() -> None:
 
 
 def test_card_without_figures() -> None:
-    text = card(verdict=Verdict([], [BROKEN]))
+    text = card(evaluation=Evaluation([], [BROKEN]))
     assert "No slice was measured" in text and "## License" in text

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from components.pusher import places, remote
+from components.pusher import remote
+from components.pusher.destination import open_versions
 from components.pusher.local import LocalVersions
 from components.pusher.remote import RemoteVersions
 
@@ -45,8 +46,8 @@ def _files(folder: str) -> dict[str, bytes]:
 
 
 def test_scheme_selects_implementation(directory: str) -> None:
-    assert [type(places.at(where)) for where in (directory, "/models")] == [RemoteVersions, LocalVersions]
-    assert places.at(directory).directory == directory
+    assert [type(open_versions(where)) for where in (directory, "/models")] == [RemoteVersions, LocalVersions]
+    assert open_versions(directory).directory == directory
 
 
 def test_versions_count_up(model: Path, versions: RemoteVersions, directory: str) -> None:

@@ -157,9 +157,3 @@ def test_links_resolve(page: Path) -> None:
 def test_named_files_exist(page: Path) -> None:
     text = prose(_text(page)) + "\n" + "\n".join(_SPAN.findall(_text(page)))
     assert [path for path in _PATH.findall(text) if not (ROOT / path).exists()] == []
-
-
-def test_every_decision_is_in_the_index() -> None:
-    folder = ROOT / "docs" / "decisions"
-    index = _text(folder / "README.md")
-    assert [path.name for path in sorted(folder.glob("0*.md")) if f"({path.name})" not in index] == []

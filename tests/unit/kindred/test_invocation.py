@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kindred.invocation import command
+from kindred.invocation import command, typed_path
 
 
 @pytest.fixture
@@ -78,6 +78,19 @@ def test_other_programs_print_the_script_next_to_their_python(script: Path, monk
 def test_without_a_script_the_name_is_printed(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script.unlink()
     assert command("report") == "kindred report"
+
+
+@pytest.mark.parametrize("task", ["node", "run_report", "refused"])
+def test_a_task_of_a_cluster_prints_the_name(script: Path, monkeypatch: pytest.MonkeyPatch, task: str) -> None:
+    monkeypatch.setattr(sys, "argv", [f"/app/pipeline/kubeflow/{task}.py"])
+    monkeypatch.setattr(sys, "executable", str(script.with_name("python")))
+    assert command("report", typed_path("/kindred/films/runs/r")) == "kindred report /kindred/films/runs/r"
+
+
+def test_paths_are_relative_only_below_the_directory(script: Path, tmp_path: Path) -> None:
+    assert typed_path(Path("build/films").absolute()) == typed_path("build/films") == "build/films"
+    assert typed_path(Path.cwd()) == "."
+    assert typed_path("../build") == typed_path(tmp_path / "build") == str(tmp_path / "build")
 
 
 def test_words_are_quoted_for_the_shell(script: Path) -> None:

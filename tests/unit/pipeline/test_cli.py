@@ -14,6 +14,7 @@ import pytest
 
 from errors import ModelNotFound
 from pipeline import cli
+from pipeline.commands import model_cli
 
 KINDRED = Path(sys.executable).with_name("kindred")
 HEAVY = {"tensorflow", "tfx", "keras", "apache_beam", "numpy", "pyarrow", "pandas"}
@@ -55,7 +56,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert HEAVY & set(json.loads(done.stdout.splitlines()[-1])) == set()
 
 
-def test_version_is_that_of_the_package(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_matches_package(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     version = importlib.metadata.version("kindred")
     assert _main(monkeypatch, capsys, "--version") == (0, f"kindred {version}\n", "")
 
@@ -82,7 +83,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
         ids = [b"\xff"] if query == b"raw" else [b"caf\xc3\xa9", b"two words"]
         return [SimpleNamespace(id=name, score=2.0 - i) for i, name in enumerate(ids[:k])], query != b"new"
 
-    monkeypatch.setattr(cli, "_load", lambda path: SimpleNamespace(score=score, similar=similar))
+    monkeypatch.setattr(model_cli, "_load", lambda path: SimpleNamespace(score=score, similar=similar))
     return asked
 
 
@@ -90,7 +91,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     ("right", "number", "meaning"),
     [("up", "+1.5000", "similar"), ("down", "-1.5000", "dissimilar"), ("x", "+0.0000", "neither")],
 )
-def test_score_says_what_the_sign_means(said, model: list, right: str, number: str, meaning: str) -> None:
+def test_score_explains_sign(said, model: list, right: str, number: str, meaning: str) -> None:
     code, out, err = said("score", "--model", "m", "a b", right)
     lines = [line.split("  ") for line in out.splitlines()]
     assert (code, err) == (0, "")
@@ -102,29 +103,29 @@ def test_score_says_what_the_sign_means(said, model: list, right: str, number: s
     assert model == [(b"a b", right.encode())]
 
 
-def test_an_unknown_id_is_said_to_be_unknown(said, model: list) -> None:
-    assert "new      unknown: never seen in training" in said("score", "--model", "m", "a", "new")[1]
+def test_unknown_id_is_reported(said, model: list) -> None:
+    assert "new      unknown: not in training" in said("score", "--model", "m", "a", "new")[1]
     code, out, err = said("similar", "--model", "m", "new", "-k", "1")
-    assert code == 0 and "new was never seen in training" in err and out
+    assert code == 0 and "new does not occur in training" in err and out
 
 
-def test_ids_go_and_come_as_bytes(said, model: list) -> None:
+def test_ids_are_bytes(said, model: list) -> None:
     code, out, _ = said("similar", "--model", "m", "caf\udce9", "--side", "left", "-k", "2")
     assert model == [("left", b"caf\xe9", 2)]
     assert code == 0
     assert out.splitlines() == ["café       +2.0000", "two words  +1.0000"]
 
 
-def test_an_id_may_begin_with_a_dash(said, model: list) -> None:
+def test_id_may_start_with_dash(said, model: list) -> None:
     said("score", "--model", "m", "--", "-5", "up")
     assert model == [(b"-5", b"up")]
 
 
-def test_none_asked_is_none_told(said, model: list) -> None:
+def test_zero_neighbors_prints_nothing(said, model: list) -> None:
     assert said("similar", "--model", "m", "a", "-k", "0") == (0, "", "")
 
 
-def test_an_id_that_is_no_text_is_told_byte_for_byte(
+def test_non_text_id_is_printed_exactly(
     model: list, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["kindred", "similar", "--model", "m", "raw"])
@@ -145,7 +146,7 @@ def test_an_id_that_is_no_text_is_told_byte_for_byte(
         (("publish",), "publish"),
     ],
 )
-def test_a_wrong_command_line_is_exit_2_and_says_which_word(said, model: list, arguments: tuple, word: str) -> None:
+def test_wrong_command_line_names_word(said, model: list, arguments: tuple, word: str) -> None:
     code, out, err = said(*arguments)
     assert (code, out, model) == (2, "", [])
     assert word in err and "Traceback" not in err
@@ -154,11 +155,11 @@ def test_a_wrong_command_line_is_exit_2_and_says_which_word(said, model: list, a
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--config", "none.yaml"], "none.yaml: no such pipeline file; give an existing one with --config"),
-        (["--beam", "moon"], "--beam moon: no such profile; there is local, flink, spark, dataflow"),
+        (["--config", "none.yaml"], "none.yaml: no such pipeline file. Set --config to an existing file"),
+        (["--beam", "moon"], "--beam moon: unknown profile. Choose from local, flink, spark, dataflow"),
         (["--set", "x"], "--set 'x': must have the form section.key=value, such as train.epochs=5"),
         (["--set", "train.epochs=0"], "c.yaml: train.epochs: must be greater than 0 (got 0)"),
-        (["--set", "schema=s"], "s: no such file; leave `schema` out for the curated one"),
+        (["--set", "schema=s"], "s: no such file. Omit `schema` to use the curated one"),
         (
             ["--root", "gs://bucket/films"],
             "must be a local directory. Only publish.to accepts a URL",
@@ -166,7 +167,7 @@ def test_a_wrong_command_line_is_exit_2_and_says_which_word(said, model: list, a
         ([], "no-such-pairs.csv: no such file. Correct data.path in the pipeline file, or set --data PATH"),
     ],
 )
-def test_bad_configuration_is_exit_2_and_a_sentence(
+def test_bad_configuration_is_one_sentence(
     said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -177,7 +178,7 @@ def test_bad_configuration_is_exit_2_and_a_sentence(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.yaml"]  # nothing was begun
 
 
-def test_a_missing_model_is_exit_2_and_a_sentence(tmp_path: Path) -> None:
+def test_missing_model_is_one_sentence(tmp_path: Path) -> None:
     done = _run("score", "--model", str(tmp_path / "none"), "a", "b")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
@@ -185,7 +186,7 @@ def test_a_missing_model_is_exit_2_and_a_sentence(tmp_path: Path) -> None:
     )
 
 
-def test_what_a_user_cannot_mend_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise RuntimeError("ours")
 
@@ -194,9 +195,7 @@ def test_what_a_user_cannot_mend_is_not_hidden(monkeypatch: pytest.MonkeyPatch) 
         cli.main()
 
 
-def test_faults_that_a_user_can_mend_keep_their_exit_code(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_user_mistakes_keep_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def refuse() -> None:
         raise ModelNotFound("gone")
 

@@ -1,4 +1,4 @@
-"""A published model whose every number is known: the answers of its signatures can be computed by hand."""
+"""A published model with known numbers, so that the answers of its signatures can be computed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BI
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import EncodeSettings, ModelSettings
 
-# Most frequent first: so are the rows of the tables.
+# Most frequent first, like the rows of the tables.
 LEFT = [b"plain", b"two words", "🎬 film".encode(), b"007", b"7", b" before", b"after ", "naïve".encode(), b'a,"b"\tc']
 RIGHT = [b"lock", b"thread", b"socket", "端口".encode(), b"0", b"lock ", b"the tie"]
 DIMENSION = 3
@@ -22,7 +22,7 @@ LABELS = {"center": 100.0, "scale": 5.0}
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """One side: its ids, and its tables, the last row of which is for ids out of the vocabulary."""
+    """One side: its ids and its tables. The last row is for out-of-vocabulary ids."""
 
     ids: list[bytes]
     vectors: np.ndarray
@@ -34,7 +34,7 @@ class Side:
 
 @dataclasses.dataclass(frozen=True)
 class Planted:
-    """The model as numbers, and where it was published."""
+    """The numbers of the model, and its path."""
 
     left: Side
     right: Side
@@ -44,7 +44,7 @@ class Planted:
     model: Path
 
     def scores(self) -> np.ndarray:
-        """Every left row with every right row, out-of-vocabulary rows last."""
+        """Returns the scores of every left row with every right row. Out-of-vocabulary rows come last."""
         dots = np.array(
             [[sum(map(float.__mul__, p, q)) for q in self._wide(self.right)] for p in self._wide(self.left)]
         )
@@ -55,7 +55,7 @@ class Planted:
 
 
 def rows() -> list[Row]:
-    """Pairs in which earlier ids are more frequent, with labels of mean 100 and standard deviation 5."""
+    """Returns pairs in which earlier ids are more frequent. Labels have mean 100 and standard deviation 5."""
     left = [name for i, name in enumerate(LEFT) for _ in range(2 * (len(LEFT) - i))]
     right = [name for i, name in enumerate(RIGHT) for _ in range(2 * (len(RIGHT) - i))]
     right += [RIGHT[0]] * (len(left) - len(right))
@@ -63,7 +63,7 @@ def rows() -> list[Row]:
 
 
 def publish(folder: Path) -> Planted:
-    """Exports the model to `folder`/serving/1 through the real preprocessing and the real export."""
+    """Exports the model to `folder`/serving/1 with the real preprocessing and export."""
     learned = analyze(rows(), folder, encode=EncodeSettings().model_dump(), score={"center": "mean", "scale": "std"})
     network = build_model(TableSizes(len(LEFT) + 1, len(RIGHT) + 1), ModelSettings(dimension=DIMENSION), seed=1)
     random = np.random.default_rng(5)
@@ -74,7 +74,7 @@ def publish(folder: Path) -> Planted:
     left = Side(LEFT, draw(len(LEFT) + 1, DIMENSION), draw(len(LEFT) + 1))
     right = Side(RIGHT, draw(len(RIGHT) + 1, DIMENSION), draw(len(RIGHT) + 1))
     right.vectors[6], right.bias[6] = right.vectors[2], right.bias[2]  # a tie
-    left.vectors[4] = 0  # points nowhere
+    left.vectors[4] = 0  # a zero vector
     for layer, weights in (
         (LEFT_VECTORS, left.vectors),
         (RIGHT_VECTORS, right.vectors),

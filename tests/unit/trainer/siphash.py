@@ -1,4 +1,4 @@
-"""SipHash-2-4 as its paper writes it (Aumasson & Bernstein 2012, section 2): an oracle for TensorFlow's kernel."""
+"""SipHash-2-4 as in its paper (Aumasson & Bernstein 2012, section 2), a reference for TensorFlow's kernel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _MASK = 2**64 - 1
 
 
 def siphash(key: tuple[int, int], data: bytes) -> int:
-    """The 64-bit hash of `data` under the 128-bit `key`."""
+    """Returns the 64-bit hash of `data` with the 128-bit `key`."""
     v = [
         key[0] ^ 0x736F6D6570736575,
         key[1] ^ 0x646F72616E646F6D,

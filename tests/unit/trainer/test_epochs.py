@@ -1,4 +1,4 @@
-"""Epochs on disk: taken up where they stopped, whole whenever the writing is cut short."""
+"""Epochs on disk: resuming, and complete state after interrupted writes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _epochs(variables: list[tf.Variable], folder: Path | None, stopping=STOPPING
 
 
 def _train(epochs: Epochs, variables: list[tf.Variable], losses: list[float]) -> None:
-    """Epoch n leaves n in every variable."""
+    """Epoch n sets every variable to n."""
     for loss in losses:
         for variable in variables:
             variable.assign(tf.cast(tf.fill(variable.shape, epochs.done + 1), variable.dtype))
@@ -44,25 +44,25 @@ def _value(variables: list[tf.Variable]) -> set[int]:
     return {int(number) for variable in variables for number in variable.numpy().ravel()}
 
 
-def test_the_best_epoch_comes_back(tmp_path: Path) -> None:
+def test_best_epoch_is_restored(tmp_path: Path) -> None:
     variables = _variables()
     epochs = _epochs(variables, tmp_path)
     _train(epochs, variables, [1.0, 0.5, 0.45, 0.8])
     assert (epochs.best, epochs.done, epochs.over) == (2, 4, True)  # 0.45 is not better by 0.1
-    epochs.go_back_to_best()
+    epochs.restore_best()
     assert _value(variables) == {2}
 
 
-def test_without_early_stopping_the_last_epoch_stays(tmp_path: Path) -> None:
+def test_last_epoch_stays_without_early_stopping(tmp_path: Path) -> None:
     variables = _variables()
     epochs = _epochs(variables, tmp_path, stopping=None)
     _train(epochs, variables, [1.0, 2.0, 3.0, 4.0])
     assert not epochs.over
-    epochs.go_back_to_best()
+    epochs.restore_best()
     assert _value(variables) == {4}
 
 
-def test_an_unfinished_training_is_taken_up(tmp_path: Path) -> None:
+def test_unfinished_training_resumes(tmp_path: Path) -> None:
     variables = _variables()
     _train(_epochs(variables, tmp_path), variables, [1.0, 0.5, 0.7])
     again = _variables()
@@ -71,22 +71,22 @@ def test_an_unfinished_training_is_taken_up(tmp_path: Path) -> None:
     assert _value(again) == {3}
     _train(epochs, again, [0.9])
     assert epochs.over
-    epochs.go_back_to_best()
+    epochs.restore_best()
     assert _value(again) == {2}
 
 
-def test_only_the_last_and_the_best_epoch_are_kept(tmp_path: Path) -> None:
+def test_only_last_and_best_epoch_are_kept(tmp_path: Path) -> None:
     variables = _variables()
     _train(_epochs(variables, tmp_path), variables, [1.0, 0.5, 0.7])
     assert {path.name for path in tmp_path.iterdir()} == {"state.json", "epoch-00002", "epoch-00003"}
 
 
 class Killed(BaseException):
-    """The end of a process."""
+    """The process ends."""
 
 
 class Dying:
-    """Lets so many writes pass, and then ends the process."""
+    """Allows a number of writes, then ends the process."""
 
     def __init__(self, writes: int) -> None:
         self._left = writes
@@ -103,10 +103,10 @@ class Dying:
 
 
 @pytest.mark.parametrize("passed", range(4))
-def test_whenever_the_writing_is_cut_short_an_epoch_that_is_whole_is_taken_up(
+def test_interrupted_write_resumes_from_complete_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passed: int
 ) -> None:
-    """An epoch opens three files, two arrays and the state, and renames one."""
+    """An epoch opens three files (two arrays and the state) and renames one."""
     variables = _variables()
     epochs = _epochs(variables, tmp_path)
     _train(epochs, variables, [1.0, 0.5])
@@ -129,7 +129,7 @@ def _restored(folder: Path) -> list[tf.Variable]:
     return variables
 
 
-def test_curves_are_what_tensorboard_reads_and_are_complete_after_a_restart(tmp_path: Path) -> None:
+def test_curves_are_complete_after_restart(tmp_path: Path) -> None:
     variables = _variables()
     _train(_epochs(variables, tmp_path / "epochs", curves=tmp_path / "a"), variables, [1.0, 0.5])
     _train(_epochs(variables, tmp_path / "epochs", curves=tmp_path / "b"), variables, [0.25])

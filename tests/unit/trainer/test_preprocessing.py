@@ -1,4 +1,4 @@
-"""Transform by its Beam implementation against counting and NumPy."""
+"""Transform in its Beam implementation, compared with counting and NumPy."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def _rows(count: int, seed: int, offset: float) -> list[Row]:
 
 
 ROWS_SHARED = _rows(60, seed=1, offset=1e6)
-# The left ids `e` and `f` occur once, and of the others `c` is the rarest; of the right ids `w` occurs once.
+# The left ids `e` and `f` occur once. Of the others, `c` is the rarest. The right id `w` occurs once.
 ROWS_CUT: list[Row] = [
     (left.encode(), right.encode(), score)
     for left, right, score in zip("aaaaabbbbccdddef", "xxxxxxyyyyyyzzzw", [*range(4, 19), 44], strict=True)
 ]
 
 
-# Further labels of the same pass: other ways to centre and scale, other ranges of scores.
+# More labels from the same pass, with other centers, scales and ranges of scores.
 COLUMNS = {
     "stars": lambda scores: scores,
     "far": lambda scores: scores + np.float32(1e6),
@@ -84,7 +84,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory):
 
 
 def _ranked(counts: Counter[bytes]) -> list[bytes]:
-    """Most frequent first; of equals the one that sorts last, which is TensorFlow Transform's rule."""
+    """Returns ids, most frequent first. Equal counts are in descending order, like in TensorFlow Transform."""
     return sorted(counts, key=lambda name: (counts[name], name), reverse=True)
 
 
@@ -95,21 +95,21 @@ def test_one_shared_vocabulary_counts_both_sides(shared) -> None:
     assert (sizes.left, sizes.right, sizes.shared) == (len(counts) + 3, len(counts) + 3, True)
 
 
-def test_both_sides_of_a_shared_table_have_the_same_row(shared) -> None:
+def test_shared_table_has_same_rows(shared) -> None:
     vocabulary = shared.vocabulary_by_name("shared")
     encoded = transform(shared, ROWS_SHARED)
     assert encoded["left"].tolist() == [vocabulary.index(left) for left, _, _ in ROWS_SHARED]
     assert encoded["right"].tolist() == [vocabulary.index(right) for _, right, _ in ROWS_SHARED]
 
 
-def test_unknown_ids_go_to_the_rows_after_the_vocabulary(shared) -> None:
+def test_unknown_ids_get_bucket_rows(shared) -> None:
     count = len(shared.vocabulary_by_name("shared"))
     encoded = transform(shared, [(f"new {i}".encode(), f"new {i}".encode(), 0.0) for i in range(50)])
     assert set(encoded["left"].tolist()) == {count, count + 1, count + 2}
     np.testing.assert_array_equal(encoded["left"], encoded["right"])
 
 
-def test_mean_and_deviation_hold_far_from_zero(shared) -> None:
+def test_large_offsets_stay_precise(shared) -> None:
     scores = np.array([score for _, _, score in ROWS_SHARED])
     np.testing.assert_allclose(
         transform(shared, ROWS_SHARED)["label"], (scores - scores.mean()) / scores.std(), rtol=1e-4
@@ -119,7 +119,7 @@ def test_mean_and_deviation_hold_far_from_zero(shared) -> None:
     assert unit.center == pytest.approx(scores.mean(), abs=0.07)  # the spacing of float32 at 1e6 is 0.0625
 
 
-def test_rare_ids_and_those_beyond_the_most_frequent_are_cut(cut) -> None:
+def test_rare_and_excess_ids_are_cut(cut) -> None:
     assert cut.vocabulary_by_name("left") == [b"a", b"b", b"d"]
     assert cut.vocabulary_by_name("right") == [b"y", b"x", b"z"]
     sizes = table_sizes(cut, CUT)
@@ -129,14 +129,14 @@ def test_rare_ids_and_those_beyond_the_most_frequent_are_cut(cut) -> None:
     assert encoded["right"].tolist() == [1] * 6 + [0] * 6 + [2] * 3 + [3]
 
 
-def test_midpoint_is_halfway_between_the_extremes(cut) -> None:
+def test_midpoint_is_between_extremes(cut) -> None:
     scores = np.array([score for _, _, score in ROWS_CUT])
     np.testing.assert_allclose(transform(cut, ROWS_CUT)["label"], scores - 24.0)
     assert unit_of(cut) == Unit(center=24.0, scale=1.0)
 
 
 def test_ids_are_encoded_byte_for_byte(planted: Planted) -> None:
-    """Spaces around, leading zeros, commas, quotes, tabs, other scripts: `planted` has them all, in order."""
+    """`planted` has surrounding spaces, leading zeros, commas, quotes, tabs and other scripts."""
     encoder = tf.saved_model.load(str(planted.model))
     for side, ids in (("left", planted_model.LEFT), ("right", planted_model.RIGHT)):
         answer = encoder.signatures[f"embed_{side}"](tf.constant(ids))
@@ -145,7 +145,7 @@ def test_ids_are_encoded_byte_for_byte(planted: Planted) -> None:
 
 
 @pytest.mark.parametrize(("column", "center", "scale"), WAYS)
-def test_labels_are_centred_and_scaled(cut, column: str, center: str, scale: str) -> None:
+def test_labels_are_centered_and_scaled(cut, column: str, center: str, scale: str) -> None:
     scores = COLUMNS[column](np.array([score for _, _, score in ROWS_CUT], np.float32)).astype(np.float64)
     middle = {"mean": scores.mean(), "midpoint": (scores.min() + scores.max()) / 2, "none": 0.0}[center]
     spread = scores.std() if scale == "std" and scores.std() > 0 else 1.0
@@ -153,7 +153,7 @@ def test_labels_are_centred_and_scaled(cut, column: str, center: str, scale: str
     np.testing.assert_allclose(label, (scores - middle) / spread, atol=1e-6)
 
 
-def test_positives_have_label_one_and_the_published_model_their_unit(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_positives_have_label_one(tmp_path_factory: pytest.TempPathFactory) -> None:
     settings = _settings(EncodeSettings(), ScoreSettings(center="none", scale="none"))
     learned = analyze([row[:2] for row in ROWS_CUT], tmp_path_factory.mktemp("positives"), **settings)
     found = transform(learned, [(b"a", b"x"), (b"never", b"y")])

@@ -1,4 +1,4 @@
-"""Tuning: the better settings are found, failures stay trials, and a killed search goes on."""
+"""Tuning: finds better settings, survives failed trials, and resumes a killed search."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _config(**tune: Any) -> dict[str, Any]:
 
 
 def _pairs() -> Pairs:
-    """A product of rank 2, all of it: a learning rate of nearly nothing cannot find it."""
+    """Returns all pairs of a product of rank 2, which a tiny learning rate cannot learn."""
     random = np.random.default_rng(3)
     left, right = (grid.ravel().astype(np.int32) for grid in np.meshgrid(range(30), range(20), indexing="ij"))
     return Pairs(left, right, (random.normal(size=(30, 2)) @ random.normal(size=(2, 20))).ravel().astype(np.float32))
@@ -45,14 +45,14 @@ def _tuner(folder: Path, config: dict[str, Any]) -> tuning.SettingsTuner:
 
 
 def _search(tuner: tuning.SettingsTuner, pairs: Pairs | None = None) -> list[tuple[float, dict[str, Any]]]:
-    """Score and settings of every trial that came to its end, best first."""
+    """Returns the score and the settings of every finished trial, best first."""
     tuner.search(load=lambda directory: _pairs() if pairs is None else pairs, sizes=SIZES)
     ended = [trial for trial in tuner.oracle.get_best_trials(100) if trial.score is not None]
     return [(trial.score, trial.hyperparameters.values) for trial in ended]
 
 
 def _fitting(monkeypatch: pytest.MonkeyPatch, fit: Any) -> list[float]:
-    """Puts `fit(learning_rate)`, which gives a measure, in the place of training; the rates it is asked for."""
+    """Replaces training with `fit(learning_rate)`, which returns a metric. Returns the requested rates."""
     asked: list[float] = []
 
     def stand_in(pairs: Pairs, sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> tuple[None, dict]:
@@ -60,14 +60,14 @@ def _fitting(monkeypatch: pytest.MonkeyPatch, fit: Any) -> list[float]:
         return None, {MEASURE: [9.0, fit(settings.learning_rate), 8.0]}
 
     monkeypatch.setattr(fitting, "fit", stand_in)
-    monkeypatch.setattr(tuning, "gc", types.SimpleNamespace(collect=lambda: None))  # there is nothing large
+    monkeypatch.setattr(tuning, "gc", types.SimpleNamespace(collect=lambda: None))  # nothing is large here
     return asked
 
 
 RATES = {"train.learning_rate": {"min": 0.01, "max": 1.0, "scale": "log"}}
 
 
-def test_of_two_settings_the_better_is_found_and_the_pairs_are_loaded_once(tmp_path: Path) -> None:
+def test_better_setting_is_found(tmp_path: Path) -> None:
     config = _config(trials=2, space={"train.learning_rate": {"choices": [1e-6, 0.05]}})
     tuner, loaded = _tuner(tmp_path, config), []
     tuner.search(load=lambda directory: loaded.append(directory) or _pairs(), sizes=SIZES)
@@ -78,11 +78,11 @@ def test_of_two_settings_the_better_is_found_and_the_pairs_are_loaded_once(tmp_p
     assert good < 0.8 * bad
     _, model, settings = training_settings(with_values(config, best.values))
     _, history = fitting.fit(_pairs(), SIZES, model, settings)
-    assert min(history[MEASURE]) == good  # a trial is the training that the Trainer would do
+    assert min(history[MEASURE]) == good  # a trial is a training as in the Trainer
 
 
 def _rates_asked(folder: Path, monkeypatch: pytest.MonkeyPatch, **tune: Any) -> list[float]:
-    """The rates of a search in which 0.1 is the best."""
+    """Returns the rates of a search in which 0.1 is the best."""
     asked = _fitting(monkeypatch, lambda rate: 1 + abs(np.log10(rate) + 1))
     score, best = _search(_tuner(folder, _config(space=RATES, **tune)))[0]
     assert score == min(1 + abs(np.log10(rate) + 1) for rate in asked)
@@ -91,24 +91,22 @@ def _rates_asked(folder: Path, monkeypatch: pytest.MonkeyPatch, **tune: Any) -> 
     return asked
 
 
-def test_the_same_seed_tries_the_same_and_another_seed_does_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_seed_determines_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, again = (_rates_asked(tmp_path, monkeypatch, trials=8) for _ in range(2))
     assert first == again and len(set(first)) == 8
     assert first != _rates_asked(tmp_path, monkeypatch, trials=8, seed=2)
 
 
-@pytest.mark.filterwarnings("ignore:The optimal value found")  # scikit-learn, of its own kernel
-def test_the_bayesian_search_looks_where_it_was_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings("ignore:The optimal value found")  # from the kernel of scikit-learn
+def test_bayesian_search_approaches_optimum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = _rates_asked(tmp_path, monkeypatch, trials=6, search="bayesian")
     assert len(asked) == 6
     distance = [abs(np.log10(rate) + 1) for rate in asked]
-    assert min(distance[3:]) < min(distance[:3])  # the first three are drawn
+    assert min(distance[3:]) < min(distance[:3])  # the first three are random
 
 
 @pytest.mark.parametrize("error", [TrainingDiverged, TrainingTooLarge])
-def test_a_training_that_fails_is_a_bad_trial_and_no_more(
+def test_failed_training_is_failed_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     def fit(rate: float) -> float:
@@ -122,16 +120,16 @@ def test_a_training_that_fails_is_a_bad_trial_and_no_more(
     assert [values["train.learning_rate"] for _, values in found] == sorted(rate for rate in asked if rate <= 0.03)
 
 
-def test_a_search_without_a_training_that_ends_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_with_only_failures_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fit(rate: float) -> float:
         raise TrainingDiverged("too fast")
 
     _fitting(monkeypatch, fit)
-    with pytest.raises(TrainingDiverged, match="none of 4 trials came to its end"):
+    with pytest.raises(TrainingDiverged, match="all 4 trials failed"):
         _search(_tuner(tmp_path, _config(space=RATES)))
 
 
-def test_what_is_no_fault_of_the_settings_ends_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_error_ends_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fit(rate: float) -> float:
         raise OSError("disk full")
 
@@ -142,7 +140,7 @@ def test_what_is_no_fault_of_the_settings_ends_the_search(tmp_path: Path, monkey
 
 
 def _killed_at(monkeypatch: pytest.MonkeyPatch, folder: Path, trial: int, config: dict[str, Any]) -> list[float]:
-    """Runs a search that is killed in its `trial`-th training; the rates that it asked for."""
+    """Runs a search that is killed in its `trial`-th training. Returns the requested rates."""
 
     def fit(rate: float) -> float:
         if len(asked) == trial:
@@ -155,7 +153,7 @@ def _killed_at(monkeypatch: pytest.MonkeyPatch, folder: Path, trial: int, config
     return asked
 
 
-def test_a_killed_search_goes_on_with_the_trial_that_it_was_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_search_resumes_its_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = _config(trials=6, space=RATES)
     whole = _fitting(monkeypatch, lambda rate: rate)
     _search(_tuner(tmp_path / "whole", config))
@@ -168,7 +166,7 @@ def test_a_killed_search_goes_on_with_the_trial_that_it_was_at(tmp_path: Path, m
 
 
 @pytest.mark.parametrize("name", ["oracle.json", "tuner0.json", "trial_0/trial.json"])
-def test_a_search_killed_while_it_wrote_starts_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_search_killed_during_write_restarts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     config = _config(trials=6, space=RATES)
     _killed_at(monkeypatch, tmp_path, 4, config)
     (written,) = (tmp_path / "unfinished").rglob(name)
@@ -195,7 +193,7 @@ def test_ranges_and_choices_keep_their_types(tmp_path: Path) -> None:
     oracle._set_project_dir(str(tmp_path), "search")
     oracle.verbose = 0
     drawn = [oracle.create_trial(str(n)).hyperparameters.values for n in range(30)]
-    drawn = json.loads(json.dumps(drawn))  # as the Trainer reads them
+    drawn = json.loads(json.dumps(drawn))  # as the Trainer parses them
     assert {type(values["model.dimension"]) for values in drawn} == {int}
     assert all(4 <= values["model.dimension"] <= 64 for values in drawn)
     assert all(0 <= values["model.regularization"] <= 0.5 for values in drawn)
@@ -206,7 +204,7 @@ def test_ranges_and_choices_keep_their_types(tmp_path: Path) -> None:
         assert model.bias is values["model.bias"] and train.optimizer == values["train.optimizer"]
 
 
-def test_values_go_where_their_keys_say_and_nowhere_else() -> None:
+def test_values_replace_only_their_keys() -> None:
     config = _config()
     other = with_values(config, {"model.dimension": 7, "train.learning_rate": 3.0})
     assert other == {

@@ -1,4 +1,4 @@
-"""Transform on a few rows in memory, by tensorflow_transform's own Beam implementation."""
+"""Transform on a few rows in memory, with the Beam implementation of tensorflow_transform."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def analyze(
     compat_v1: bool = False,
     **config,
 ) -> TransformGraph:
-    """What Transform learns from `rows` under `config` (`encode` and `score`). No row has an `optional` feature."""
+    """Returns the transform graph of `rows` with `config` (`encode` and `score`). No row has an `optional` feature."""
     output = folder / "transform"
     spec = dict(list(_SPEC.items())[: len(rows[0])])
     absent: dict[str, list[float]] = {name: [] for name in optional}
@@ -52,7 +52,7 @@ def analyze(
 
 
 def transform(learned: TransformGraph, rows: Sequence[Row]) -> dict[str, np.ndarray]:
-    """`rows` as training sees them: each transformed feature as a column `[n]`."""
+    """Returns the transformed features of `rows`, each a column `[n]`."""
     columns = zip(_SPEC.items(), zip(*rows, strict=True), strict=False)
     inputs = {name: tf.constant(values, feature.dtype)[:, None] for (name, feature), values in columns}
     return {name: column.numpy()[:, 0] for name, column in learned.transform_features_layer()(inputs).items()}

@@ -57,7 +57,7 @@ def test_too_few_entities_names_the_side() -> None:
 def test_constant_scores() -> None:
     flat = pairs([f"l{i}" for i in range(12)], [f"r{i}" for i in range(12)], [3.5] * 12)
     (found,) = broken(flat)
-    assert "every one of the 12 scores of split train is 3.5" in found.words
+    assert "all 12 scores of split train are 3.5" in found.words
     assert found.rows is not None
 
 
@@ -105,7 +105,7 @@ def test_drift_from_the_last_accepted_data() -> None:
     assert set(found) == {"validate.max_unseen_share"}
     unseen = found["validate.max_unseen_share"]
     assert unseen.value == 1
-    assert unseen.words.startswith("right_id: 100.0% of the pairs are on entities")
+    assert unseen.words.startswith("right_id: 100.0% of the pairs have entities")
     assert unseen.rows is not None
     batch = pa.RecordBatch.from_pydict({"left_id": [b"l1", b"l1"], "right_id": [b"r1", b"r101"], "score": [0.0, 0.0]})
     assert rules.matching_rows(batch, unseen.rows).column("right_id").to_pylist() == [b"r101"]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from components.evaluator.evaluation import Evaluation, read_evaluation, write_evaluation
 from components.evaluator.figures import Comparison, Figure
 from components.evaluator.names import check_metric, check_slice
 from components.evaluator.rules import Rule, judge
 from components.evaluator.settings import EvaluationSettings, wanted
-from components.evaluator.verdict import Verdict, read_verdict, write_verdict
 
 pytestmark = pytest.mark.tensorflow
 
@@ -94,11 +94,11 @@ def test_missing_figure_raises() -> None:
 
 def test_verdict_round_trips(tmp_path: Path) -> None:
     found = figures(2.0, mean=1.0, last_blessed=None)
-    verdict = Verdict(found, judge([Rule(metric="rmse", below=3.0)], found), {"unit": {"center": 3.5, "scale": 1.0}})
-    write_verdict(verdict, str(tmp_path))
-    assert read_verdict(str(tmp_path)) == verdict
+    verdict = Evaluation(found, judge([Rule(metric="rmse", below=3.0)], found), {"unit": {"center": 3.5, "scale": 1.0}})
+    write_evaluation(verdict, str(tmp_path))
+    assert read_evaluation(str(tmp_path)) == verdict
     assert verdict.blessed
-    assert not Verdict(found, [], {}).blessed
+    assert not Evaluation(found, [], {}).blessed
 
 
 def test_settings_round_trip_and_list_intervals() -> None:

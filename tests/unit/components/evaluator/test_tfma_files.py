@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from tensorflow_model_analysis.api import model_eval_lib
 
+from components.evaluator.evaluation import Evaluation
 from components.evaluator.figures import Comparison, Figure
 from components.evaluator.rules import Rule, judge
 from components.evaluator.tfma_files import write_tfma_files
-from components.evaluator.verdict import Verdict
 
 _FIGURES = [
     Figure("rmse", "", 90, 0.5, 0.4, 0.6, {"mean": Comparison(0.7)}),
@@ -29,7 +29,7 @@ _RULES = [
 
 @pytest.fixture
 def evaluation(tmp_path: Path) -> str:
-    write_tfma_files(Verdict(_FIGURES, judge(_RULES, _FIGURES)), _RULES, str(tmp_path))
+    write_tfma_files(Evaluation(_FIGURES, judge(_RULES, _FIGURES)), _RULES, str(tmp_path))
     return str(tmp_path)
 
 
@@ -68,7 +68,7 @@ def test_failed_rules_are_listed(evaluation: str) -> None:
 
 
 def test_passing_rules_validate(tmp_path: Path) -> None:
-    write_tfma_files(Verdict(_FIGURES, judge(_RULES[:1], _FIGURES)), _RULES[:1], str(tmp_path))
+    write_tfma_files(Evaluation(_FIGURES, judge(_RULES[:1], _FIGURES)), _RULES[:1], str(tmp_path))
     validation = model_eval_lib.load_validation_result(str(tmp_path))
     assert validation.validation_ok
     assert not validation.metric_validations_per_slice

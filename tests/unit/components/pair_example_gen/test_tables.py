@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from components.pair_example_gen import chunks
 from components.pair_example_gen.rules import RowRules
-from components.pair_example_gen.source import Layout, Settings
+from components.pair_example_gen.settings import ColumnSettings, IngestSettings, PairFiles
 
-LAYOUT = Layout("auto", "left", "right", "score")
+LAYOUT = PairFiles(path="not read", columns=ColumnSettings(left="left", right="right", score="score"))
 
 ids = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), min_size=1, max_size=8).map(
     str.encode
@@ -44,9 +44,9 @@ text_rows = st.one_of(
 )
 
 
-def read(path: Path, chunk_bytes: int = 1 << 20, layout: Layout = LAYOUT):
-    """Returns the good rows of all chunks in order, and the bad ones as (place, reason)."""
-    rules = RowRules(Settings(layout, "pair", 0.1, 1.0, "keep", max_id_bytes=32))
+def read(path: Path, chunk_bytes: int = 1 << 20, layout: PairFiles = LAYOUT):
+    """Returns the good rows of all chunks in order, and the bad ones as (position, reason)."""
+    rules = RowRules(IngestSettings(**dict(layout), max_id_bytes=32))
     kept, aside = [], []
     for chunk in chunks.cut(0, str(path), layout, chunk_bytes):
         for rows in chunks.read(chunk, layout):

@@ -12,7 +12,7 @@ import pytest
 from components.coded_pairs import CodedPairs
 from components.evaluator.figures import find
 from components.evaluator.slices import Cuts, popularity
-from components.pair_example_gen.source import Layout
+from components.pair_example_gen.settings import ColumnSettings
 from components.ranking_evaluator.measure import measure
 from components.ranking_evaluator.settings import Candidates, RankingSettings
 from components.ranking_evaluator.task import Task, of_popularity, of_tables
@@ -49,7 +49,8 @@ def candidates(tmp_path: Path, pairs: CodedPairs) -> Candidates:
     draw = np.random.default_rng(2)
     lines = ["who,what", *(f"l{draw.integers(0, LEFT)},r{draw.integers(0, RIGHT + 5)}" for _ in range(80)), "nobody,r1"]
     (tmp_path / "candidates.csv").write_text("\n".join(lines) + "\n")
-    return Candidates(path=str(tmp_path / "candidates.csv"), layout=Layout("auto", "who", "what"), fingerprint="")
+    columns = ColumnSettings(left="who", right="what")
+    return Candidates(path=str(tmp_path / "candidates.csv"), columns=columns, fingerprint="")
 
 
 def tables(left: list[int], right: list[int], seed: int) -> Tables:

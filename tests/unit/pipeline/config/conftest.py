@@ -1,4 +1,4 @@
-"""A folder for the pipeline files of a module's tests."""
+"""A directory for the pipeline files of a test module."""
 
 from __future__ import annotations
 

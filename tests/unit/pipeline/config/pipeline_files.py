@@ -1,4 +1,4 @@
-"""Pipeline files of tests, and what is said when one is refused."""
+"""Pipeline files for tests, and the message of a refused one."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ DATAFLOW = {
 
 def write(folder: Path, tree: object) -> Path:
     path = folder / "pipeline.yaml"
-    # In ASCII: of characters that YAML takes for line ends PyYAML writes what it does not read back.
+    # ASCII only. PyYAML writes some Unicode line ends that it cannot read back.
     path.write_text(yaml.safe_dump(tree), encoding="ascii")
     return path
 
 
 def full_tree() -> dict[str, Any]:
-    """A file with every key, at its default; sections `kubeflow` and `beam` have tests of their own."""
+    """Returns a file with every key at its default, except sections `kubeflow` and `beam`, which have other tests."""
     tree = PipelineConfig.model_validate({"name": "films", "data": {"path": "/d.csv"}}).to_json()
     del tree["kubeflow"], tree["beam"]
     return tree

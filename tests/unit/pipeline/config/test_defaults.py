@@ -1,4 +1,4 @@
-"""What a pipeline file means where it says little."""
+"""Defaults of a pipeline file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ train:
 """
 
 
-def test_five_lines_are_enough_and_the_rest_has_defaults(tmp_path: Path) -> None:
+def test_minimal_file_has_defaults(tmp_path: Path) -> None:
     path = tmp_path / "pipeline.yaml"
     path.write_text(FIVE_LINES)
     config = load_config(path)
@@ -38,7 +38,7 @@ def test_five_lines_are_enough_and_the_rest_has_defaults(tmp_path: Path) -> None
     assert config.evaluate.bless == default_rules("rmse")
 
 
-def test_without_a_score_pairs_are_positives(tmp_path: Path) -> None:
+def test_pairs_without_score_are_positives(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, positives(model={"dimension": 8})))
     assert config.data.columns.score is None
     assert (config.model.objective, config.model.dimension) == ("ials", 8)
@@ -46,11 +46,11 @@ def test_without_a_score_pairs_are_positives(tmp_path: Path) -> None:
     assert (config.score.center, config.score.scale) == ("none", "none")
     assert config.evaluate.bless == default_rules("ndcg@10") and config.evaluate.has_default_rules
     assert "recall@10" in config.evaluate.metrics
-    assert ingest_settings(config).layout.columns == {"left": "u", "right": "f"}
+    assert ingest_settings(config).columns.roles == {"left": "u", "right": "f"}
     assert load_config(write(tmp_path, config.to_json())) == config
 
 
-def test_a_model_of_signs_is_judged_by_them(tmp_path: Path) -> None:
+def test_logistic_model_has_sign_rules(tmp_path: Path) -> None:
     tree = {"name": "films", "data": {"path": "/d.csv"}, "model": {"objective": "logistic"}}
     config = load_config(write(tmp_path, tree))
     assert config.evaluate.bless == default_rules("auc") and config.evaluate.has_default_rules

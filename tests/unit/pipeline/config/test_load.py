@@ -1,4 +1,4 @@
-"""Where a pipeline file is read, and what the command line puts on top."""
+"""Loading a pipeline file, with overrides from the command line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.unit.pipeline.config.pipeline_files import write
         ("evaluate.bless=[{metric: rmse, below: 2}]", "evaluate", "bless", None),
     ],
 )
-def test_an_override_goes_on_top_of_the_file(tmp_path: Path, override: str, section: str, key: str, value: Any) -> None:
+def test_override_replaces_file_value(tmp_path: Path, override: str, section: str, key: str, value: Any) -> None:
     tree = {"name": "films", "data": {"path": "d"}, "train": {"epochs": 9, "seed": 4}}
     config = load_config(write(tmp_path, tree), [override])
     if key == "bless":
@@ -36,7 +36,7 @@ def test_an_override_goes_on_top_of_the_file(tmp_path: Path, override: str, sect
     assert config.train.seed == 4
 
 
-def test_later_overrides_win_and_may_start_a_section(tmp_path: Path) -> None:
+def test_last_override_wins_and_may_add_section(tmp_path: Path) -> None:
     path = write(tmp_path, {"name": "films", "data": {"path": "d"}, "train": {"early_stopping": None}})
     config = load_config(path, ["train.epochs=5", "train.epochs=6", "train.early_stopping.patience=7"])
     assert config.train.epochs == 6
@@ -47,7 +47,7 @@ def test_later_overrides_win_and_may_start_a_section(tmp_path: Path) -> None:
     "override",
     ["train.epochs", "=5", "train.=5", ".epochs=5", "train..epochs=5", "", "name.x=1", "evaluate.bless.0.below=1"],
 )
-def test_an_override_of_no_such_form_is_refused(tmp_path: Path, override: str) -> None:
+def test_malformed_override_is_refused(tmp_path: Path, override: str) -> None:
     path = write(tmp_path, {"name": "films", "data": {"path": "d"}, "evaluate": {"bless": []}})
     with pytest.raises(ConfigError) as refused:
         load_config(path, [override])
@@ -62,15 +62,13 @@ def test_an_override_of_no_such_form_is_refused(tmp_path: Path, override: str) -
         ("train.epochs=[1", "not valid YAML"),
     ],
 )
-def test_an_override_is_validated_like_the_file(tmp_path: Path, override: str, said: str) -> None:
+def test_override_is_validated(tmp_path: Path, override: str, said: str) -> None:
     with pytest.raises(ConfigError) as refused:
         load_config(write(tmp_path, {"name": "films", "data": {"path": "d"}}), [override])
     assert said in str(refused.value)
 
 
-def test_relative_paths_are_relative_to_the_file_and_data_to_the_shell(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_relative_paths_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "files").mkdir()
     (tmp_path / "shell").mkdir()
     monkeypatch.chdir(tmp_path / "shell")
@@ -86,27 +84,27 @@ def test_relative_paths_are_relative_to_the_file_and_data_to_the_shell(
     assert load_config(tmp_path / path, ["data.path=/o.csv"]).data.path == "/o.csv"
 
 
-def test_urls_are_not_made_absolute(tmp_path: Path) -> None:
+def test_urls_stay_unchanged(tmp_path: Path) -> None:
     path = write(tmp_path, {"name": "films", "data": {"path": "gs://b/../d/*.csv"}, "schema": "gs://b/s.pbtxt"})
     config = load_config(path)
     assert (config.data.path, config.schema_path) == ("gs://b/../d/*.csv", "gs://b/s.pbtxt")
     assert load_config(path, data_path="s3://b/x.csv").data.path == "s3://b/x.csv"
 
 
-def test_data_on_the_command_line_needs_none_in_the_file(tmp_path: Path) -> None:
+def test_data_option_replaces_missing_path(tmp_path: Path) -> None:
     for tree in ({"name": "films"}, {"name": "films", "data": {}}, {"name": "films", "data": None}):
         assert load_config(write(tmp_path, tree), data_path="/x.csv").data.path == "/x.csv"
 
 
 @pytest.mark.parametrize("text", ["", "- name", "name", "3", "null"])
-def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+def test_non_mapping_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "p.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"p\.yaml: a pipeline file is a mapping"):
         load_config(path)
 
 
-def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+def test_unreadable_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9")
     for path, said in (
         (tmp_path / "none.yaml", "no such pipeline file"),
@@ -118,6 +116,6 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         assert str(refused.value).startswith(f"{path}: ")
 
 
-def test_a_file_is_judged_without_the_seconds_that_tensorflow_takes_to_import() -> None:
+def test_validation_does_not_import_tensorflow() -> None:
     program = "import pipeline.config, sys; print(*{'tensorflow', 'tfx', 'keras', 'apache_beam'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "\n"

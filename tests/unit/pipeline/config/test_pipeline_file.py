@@ -1,4 +1,4 @@
-"""A pipeline file as a whole: it reads as it says, and what was read can be written."""
+"""A complete pipeline file: reading and writing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.unit.pipeline.config.pipeline_files import full_tree, write
 
 
 @pytest.mark.parametrize("example", ["word_pairs", "movielens"])
-def test_the_examples_own_files_are_valid(example: str) -> None:
+def test_example_files_are_valid(example: str) -> None:
     load_config(SCHEMA.parent.parent / "examples" / example / "pipeline.yaml")
 
 
@@ -28,7 +28,7 @@ NAMES = st.text(min_size=1, max_size=6)
 
 
 def _section(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """A mapping in which every key may be absent."""
+    """Returns a mapping in which every key is optional."""
     return st.fixed_dictionaries({}, optional=keys)
 
 
@@ -92,7 +92,7 @@ TREES = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-def test_a_file_is_utf_8(folder: Path) -> None:
+def test_file_is_utf_8(folder: Path) -> None:
     path = folder / "pipeline.yaml"
     path.write_bytes("name: films\ndata: {path: ratings.csv, columns: {left: Größe, right: 映画}}\n".encode())
     columns = load_config(path).data.columns
@@ -101,7 +101,7 @@ def test_a_file_is_utf_8(folder: Path) -> None:
 
 @given(TREES)
 @example({"name": "films", "data": {"path": "ratings.csv"}, "publish": {"to": "\x85"}})
-def test_any_valid_file_reads_as_it_says_and_round_trips(folder: Path, tree: dict[str, Any]) -> None:
+def test_valid_file_round_trips(folder: Path, tree: dict[str, Any]) -> None:
     config = load_config(write(folder, tree))
     whole = config.to_json()
     assert json.loads(json.dumps(whole)) == whole
@@ -118,7 +118,7 @@ def test_any_valid_file_reads_as_it_says_and_round_trips(folder: Path, tree: dic
     assert load_config(write(folder, whole)) == config
 
 
-def test_a_configuration_is_frozen(folder: Path) -> None:
+def test_configuration_is_frozen(folder: Path) -> None:
     config = load_config(write(folder, full_tree()))
     with pytest.raises(ValueError, match="frozen"):
         config.train.epochs = 7  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Rules that reach across sections."""
+"""Rules that involve several sections."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.unit.pipeline.config.pipeline_files import positives, refusal, write
 
 
 @pytest.mark.parametrize("objective", ["ials", "softmax", "pairwise", "logistic"])
-def test_positives_and_their_objectives(tmp_path: Path, objective: str) -> None:
+def test_positives_accept_their_objectives(tmp_path: Path, objective: str) -> None:
     assert load_config(write(tmp_path, positives(model={"objective": objective}))).model.objective == objective
 
 
@@ -20,18 +20,18 @@ def test_positives_and_their_objectives(tmp_path: Path, objective: str) -> None:
     ("sections", "words"),
     [
         ({"model": {"objective": "regression"}}, "model.objective: regression needs data.columns.score"),
-        ({"score": {"center": "mean"}}, "score: without data.columns.score there is nothing to center or scale"),
+        ({"score": {"center": "mean"}}, "score: has no effect without data.columns.score"),
         ({"evaluate": {"metrics": ["rmse"]}}, "evaluate: rmse needs data.columns.score"),
         ({"evaluate": {"bless": [{"metric": "auc", "above": 0.6}]}}, "evaluate: auc needs data.columns.score"),
-        ({"score": {"scale": "std"}}, "score: without data.columns.score there is nothing to center or scale"),
+        ({"score": {"scale": "std"}}, "score: has no effect without data.columns.score"),
     ],
 )
-def test_what_needs_scores_is_refused_without_them(tmp_path: Path, sections: dict[str, Any], words: str) -> None:
+def test_keys_that_need_scores_are_refused(tmp_path: Path, sections: dict[str, Any], words: str) -> None:
     assert refusal(tmp_path, positives(**sections)).startswith(f"{tmp_path / 'pipeline.yaml'}: {words}")
 
 
 @pytest.mark.parametrize("objective", ["ials", "softmax", "pairwise"])
-def test_objectives_that_overlook_scores_are_refused_with_them(tmp_path: Path, objective: str) -> None:
+def test_objectives_of_positives_refuse_scores(tmp_path: Path, objective: str) -> None:
     tree = {"name": "films", "data": {"path": "/d.csv"}, "model": {"objective": objective}}
     assert f"model.objective: {objective} takes every pair for a positive" in refusal(tmp_path, tree)
 
@@ -46,15 +46,15 @@ def test_objectives_that_overlook_scores_are_refused_with_them(tmp_path: Path, o
         (
             {"encode": {"oov_hashes": 2, "oov_buckets": 9}, "train": {"optimizer": "als"}},
             "encode.oov_hashes: 1 with train.optimizer als, which solves for single rows and not for means of rows "
-            "(got 2); leave it out, or use adagrad, adam or sgd",
+            "(got 2). Omit the key, or use adagrad, adam or sgd",
         ),
     ],
 )
-def test_hashes_that_cannot_be_are_refused(tmp_path: Path, sections: dict[str, Any], words: str) -> None:
+def test_invalid_hashes_are_refused(tmp_path: Path, sections: dict[str, Any], words: str) -> None:
     assert words in refusal(tmp_path, {"name": "films", "data": {"path": "/d.csv"}} | sections)
 
 
-def test_positives_with_several_hashes_are_told_which_objectives_can(tmp_path: Path) -> None:
+def test_refused_hashes_name_possible_objectives(tmp_path: Path) -> None:
     encode = {"oov_hashes": 2, "oov_buckets": 9}
     said = refusal(tmp_path, positives(encode=encode))
     assert said.endswith("use adagrad, adam or sgd with model.objective softmax, pairwise or logistic")

@@ -1,4 +1,4 @@
-"""Every key of a pipeline file: what it may hold, and how another value is refused."""
+"""Every key of a pipeline file: valid values, and the refusal of others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.config import load_config
 from tests.unit.pipeline.config.pipeline_files import full_tree, put, refusal, write
 
-# Every key of a pipeline file, with what it holds: written down here, not read from the code.
+# Every key of a pipeline file with its type, written down here rather than read from the code.
 KEYS = {
     "name": "text",
     "data": "section",
@@ -117,7 +117,7 @@ WRONG |= {
 SECTIONS = [key for key, kind in KEYS.items() if kind.startswith("section")] + ["evaluate.bless.0"]
 
 
-def test_the_table_above_holds_every_key_there_is() -> None:
+def test_table_has_every_key() -> None:
     def keys(tree: dict[str, Any], prefix: str) -> set[str]:
         found = set()
         for name, value in tree.items():
@@ -128,11 +128,11 @@ def test_the_table_above_holds_every_key_there_is() -> None:
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key, kind in KEYS.items() for value in WRONG[kind]])
-def test_a_value_of_the_wrong_kind_is_refused_with_its_key_and_itself(folder: Path, key: str, value: Any) -> None:
+def test_wrong_type_names_key_and_value(folder: Path, key: str, value: Any) -> None:
     tree = full_tree()
     put(tree, key, value)
     message = refusal(folder, tree)
-    # `faults` of a union name its member too; none may name another key.
+    # `faults` also names the member of a union. No message may name another key.
     assert all(line.startswith(f"{folder / 'pipeline.yaml'}: {key}") for line in message.splitlines()), message
     if not isinstance(value, list | dict):
         assert f"(got {value!r})" in message
@@ -182,7 +182,7 @@ def test_a_value_of_the_wrong_kind_is_refused_with_its_key_and_itself(folder: Pa
         ("name", "a" * 64),
     ],
 )
-def test_an_impossible_value_is_refused_with_its_key(folder: Path, key: str, value: Any) -> None:
+def test_invalid_value_is_refused_with_key(folder: Path, key: str, value: Any) -> None:
     tree = full_tree()
     put(tree, key, value)
     message = refusal(folder, tree)
@@ -210,7 +210,7 @@ def test_an_impossible_value_is_refused_with_its_key(folder: Path, key: str, val
         ("evaluate.bless.0.margin", -0.5),
     ],
 )
-def test_the_edges_of_what_is_possible_are_taken(folder: Path, key: str, value: Any) -> None:
+def test_boundary_values_are_accepted(folder: Path, key: str, value: Any) -> None:
     tree = full_tree()
     put(tree, key, value)
     read: Any = load_config(write(folder, tree)).to_json()
@@ -224,7 +224,7 @@ def test_the_edges_of_what_is_possible_are_taken(folder: Path, key: str, value: 
     unknown=st.sampled_from(["str", "int", "constrained-int", "epoch", "Name", "seeds", "x y", "schema_path", "0"])
     | st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, blacklist_characters="."), min_size=1, max_size=9),
 )
-def test_an_unknown_key_is_refused_with_its_full_path(folder: Path, section: str, unknown: str) -> None:
+def test_unknown_key_is_refused_with_path(folder: Path, section: str, unknown: str) -> None:
     tree = full_tree()
     key = f"{section}.{unknown}".removeprefix(".")
     if key in KEYS or key in ("evaluate.bless.0.below", "evaluate.bless.0.above"):
@@ -233,7 +233,7 @@ def test_an_unknown_key_is_refused_with_its_full_path(folder: Path, section: str
     assert f"{folder / 'pipeline.yaml'}: {key}: unknown key" in refusal(folder, tree)
 
 
-def test_a_key_that_is_no_word_is_refused(folder: Path) -> None:
+def test_non_text_key_is_refused(folder: Path) -> None:
     tree = full_tree()
     tree["train"][7] = 1
     assert "train.7" in refusal(folder, tree)

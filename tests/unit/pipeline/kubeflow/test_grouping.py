@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config.sections.kubeflow import Kubeflow, Task
+from pipeline.config.sections.kubeflow import Kubeflow, TaskResources
 from pipeline.kubeflow.grouping import group_nodes
 
 NODES = ["PairExampleGen", "DataGate", "Transform", "Tuner", "Trainer", "Evaluator", "Pusher"]
@@ -25,7 +25,7 @@ def shapes(draw: st.DrawFn) -> dict[str, list[str]]:
 def test_tasks_keep_the_nodes_their_order_and_their_edges(
     shape: dict[str, list[str]], apart: set[str], group: str
 ) -> None:
-    components = {node_id: Task(memory=f"{number + 8}Gi") for number, node_id in enumerate(sorted(apart))}
+    components = {node_id: TaskResources(memory=f"{number + 8}Gi") for number, node_id in enumerate(sorted(apart))}
     groups = group_nodes(shape, Kubeflow(group=group, components=components))
     assert [node_id for task in groups for node_id in task.node_ids] == list(shape)
     assert len({task.name for task in groups}) == len(groups)
@@ -49,7 +49,7 @@ def test_ungrouped_nodes_are_tasks_of_their_own() -> None:
 
 
 def test_equal_own_resources_do_not_split() -> None:
-    needs = Task(memory="8Gi")
+    needs = TaskResources(memory="8Gi")
     kubeflow = Kubeflow(components={"PairExampleGen": needs, "DataGate": needs})
     (task,) = group_nodes({"PairExampleGen": [], "DataGate": ["PairExampleGen"]}, kubeflow)
     assert (task.name, task.node_ids) == ("Data", ("PairExampleGen", "DataGate"))

@@ -31,7 +31,7 @@ def test_a_server_that_stays_away_ends_the_following(
     code, out, err = submit()
     (run_id,) = server.runs
     assert (code, out.splitlines()[-1]) == (1, run_id)
-    assert f"run {run_id} goes on, and `kindred submit --follow {run_id}`" in err
+    assert f"run {run_id} goes on, and `kindred submit --follow {run_id} --host {server.url}`" in err
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
@@ -51,4 +51,5 @@ def test_an_interrupt_leaves_the_run_alone(submit: Any, server: FakeKubeflow, mo
     code, out, err = submit()
     (run_id,) = server.runs
     assert (code, out.splitlines()[-1]) == (1, run_id)
-    assert f"run {run_id} goes on, and `kindred submit --follow {run_id}` follows it again" in err
+    follow = f"kindred submit --follow {run_id} --host {server.url}"
+    assert f"run {run_id} goes on, and `{follow}` follows it again" in err

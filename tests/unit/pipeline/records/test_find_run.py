@@ -21,7 +21,7 @@ def _run(root: Path, name: str) -> RunFolder:
 def test_run_by_folder_id_and_latest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     older, newer = _run(Path("build/films"), "20260101-1"), _run(Path("build/words"), "20260102-1")
-    (Path("build/films") / "runs" / "20260103-1").mkdir()  # it has only just started
+    (Path("build/films") / "runs" / "20260103-1").mkdir()  # has just started
     assert find_run(str(older.path), None) == older
     assert find_run("20260101-1", None) == older
     assert find_run("latest", None) == newer

@@ -24,9 +24,9 @@ from pipeline.records.run_folder import RunFolder
 RUN = """
 import subprocess, sys
 from pathlib import Path
-from pipeline.records.progress import going_on
+from pipeline.records.progress import marked_alive
 from pipeline.records.run_folder import RunFolder
-with going_on(RunFolder(Path(sys.argv[1]))):
+with marked_alive(RunFolder(Path(sys.argv[1]))):
     child = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL)
     print(child.pid, flush=True)
     sys.stdin.read()

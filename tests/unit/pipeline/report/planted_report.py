@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from components.evaluator.evaluation import WORST_FILE, Evaluation, write_evaluation
 from components.evaluator.figures import BIASES, LAST_BLESSED, MEAN, POPULARITY, Comparison, Figure
 from components.evaluator.rules import RuleResult
-from components.evaluator.verdict import WORST_FILE, Verdict, write_verdict
 from components.pair_example_gen.rows import QUARANTINE
 from components.pair_statistics import distribution
 from components.pair_statistics.distribution import COUNTS, Distribution
@@ -60,7 +60,7 @@ def run_with(folder: Path, left: list[bytes], right: list[bytes], **summary: Any
         "val_rmse": [0.9, 0.8, 0.85],
     }
     (at["Trainer"]["model_run"] / "history.json").write_text(json.dumps(history))
-    write_verdict(verdict(), str(at["Evaluator"]["evaluation"]))
+    write_evaluation(verdict(), str(at["Evaluator"]["evaluation"]))
     _write_worst(at["Evaluator"]["evaluation"], left, right)
     tested = {
         "binary": "kindred-model-server",
@@ -90,7 +90,7 @@ def tables(left: list[bytes], right: list[bytes]) -> Tables:
     return Tables(side(left), side(right), 0.5)
 
 
-def verdict() -> Verdict:
+def verdict() -> Evaluation:
     """Score and ranking figures with slices, one passing and one failing rule."""
     others = {MEAN: Comparison(1.0, -0.6, -0.4), BIASES: Comparison(0.7), LAST_BLESSED: Comparison(0.55, -0.1, 0.02)}
     ranked = {POPULARITY: Comparison(0.2, 0.2, 0.4)}
@@ -109,7 +109,7 @@ def verdict() -> Verdict:
     ]
     cuts = {"left": {"head": 90, "middle": 10}, "right": {"head": 80, "middle": 8}}
     ranking = {"left_entities": 40, "relevant_pairs": 90, "catalogue": 30}
-    return Verdict(figures, rules, {"default_rules": False, "cuts": cuts, "ranking": ranking})
+    return Evaluation(figures, rules, {"default_rules": False, "cuts": cuts, "ranking": ranking})
 
 
 def _distribution(left: list[bytes], right: list[bytes], weight: int) -> Distribution:

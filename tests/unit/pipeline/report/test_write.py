@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline.records.progress import going_on
+from pipeline.records.progress import marked_alive
 from pipeline.records.run_folder import RunFolder
 from pipeline.report import write
 from pipeline.report.sources import Run
@@ -38,7 +38,7 @@ def test_report_without_metadata(folder: RunFolder) -> None:
 
 def test_run_ending_during_report_wins(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run writes its own final report, which an outdated one must not replace."""
-    with going_on(folder):
+    with marked_alive(folder):
         assert "The run is in progress" in write.write_report(folder).read_text(encoding="utf-8")
     render = write.render
 
@@ -51,7 +51,7 @@ def test_run_ending_during_report_wins(folder: RunFolder, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(write, "render", end_meanwhile)
     with contextlib.ExitStack() as alive:
-        alive.enter_context(going_on(folder))
+        alive.enter_context(marked_alive(folder))
         assert "The search for settings is complete." in write.write_report(folder).read_text(encoding="utf-8")
 
 
@@ -72,5 +72,5 @@ def test_unwritable_report_is_one_console_line(
     monkeypatch.setattr(write, "write_report", broken)
     out = io.StringIO()
     local._report(folder, RunConsole(Console(file=out, width=200)), broken)
-    assert out.getvalue() == f"The report could not be written; {folder.log} says why.\n"
+    assert out.getvalue() == f"The report could not be written. See {folder.log}.\n"
     assert "the disk is full" in capsys.readouterr().err

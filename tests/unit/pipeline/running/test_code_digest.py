@@ -1,4 +1,4 @@
-"""Digests of code: which files count, found without importing them."""
+"""Digests of code: the files that count, found without imports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.source_files import REPOSITORY
 
 
 def tree(folder: Path, **texts: str) -> SourceTree:
-    """Files by name, `__` for a folder: `trainer__a="import x"` is trainer/a.py."""
+    """Creates files by name, with `__` for a directory: `trainer__a="import x"` is trainer/a.py."""
     for name, text in texts.items():
         path = folder.joinpath(*name.split("__")).with_suffix(".py")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,15 +26,15 @@ def tree(folder: Path, **texts: str) -> SourceTree:
     return SourceTree(folder)
 
 
-def test_imports_are_those_that_pythons_parser_finds() -> None:
+def test_imports_match_python_parser() -> None:
     program, modules = SourceTree(REPOSITORY), list(source_files.modules(REPOSITORY))
     assert len(modules) > 100
     for module in modules:
         assert source_files.imports(REPOSITORY, module) <= program.imports(module), module
 
 
-def test_closures_are_no_wider_than_the_imports() -> None:
-    """Only strings and the packages around a module come in addition to import statements."""
+def test_closures_match_imports() -> None:
+    """Besides import statements, only strings and the packages of a module add modules."""
     program = SourceTree(REPOSITORY)
     for module in source_files.modules(REPOSITORY):
         text = source_files.file_of(REPOSITORY, module).read_text(encoding="utf-8")
@@ -67,7 +67,7 @@ def test_closures_are_no_wider_than_the_imports() -> None:
         "subprocess.run(['kindred-model-server'])",
     ],
 )
-def test_every_way_to_import_counts(tmp_path: Path, text: str) -> None:
+def test_all_import_forms_are_found(tmp_path: Path, text: str) -> None:
     program = tree(
         tmp_path,
         trainer__a=text,
@@ -92,17 +92,17 @@ def test_every_way_to_import_counts(tmp_path: Path, text: str) -> None:
         "if TYPE_CHECKING:\n    from trainer import b\n\nimport os",
     ],
 )
-def test_what_does_not_import_does_not_count(tmp_path: Path, text: str) -> None:
+def test_other_text_is_not_an_import(tmp_path: Path, text: str) -> None:
     program = tree(tmp_path, trainer__a=text, trainer__b="", trainer__d="", b="")
     assert "trainer.b" not in program.closure(["trainer.a"])
 
 
-def test_an_import_after_a_block_of_types_counts(tmp_path: Path) -> None:
+def test_import_after_type_checking_block_is_found(tmp_path: Path) -> None:
     text = "if TYPE_CHECKING:\n    import x\n\n    import y\nfrom trainer import b"
     assert "trainer.b" in tree(tmp_path, trainer__a=text, trainer__b="").closure(["trainer.a"])
 
 
-def test_a_relative_import_in_a_package_starts_at_the_package(tmp_path: Path) -> None:
+def test_relative_import_starts_at_package(tmp_path: Path) -> None:
     tree(tmp_path, trainer__inner__a="from . import b", trainer__inner__b="")
     (tmp_path / "trainer/inner/__init__.py").write_text("from .a import x")
     assert SourceTree(tmp_path).closure(["trainer.inner"]) == {
@@ -115,7 +115,7 @@ def test_circular_imports_end(tmp_path: Path) -> None:
     assert program.closure(["trainer.a"]) == {"trainer", "trainer.a", "trainer.b"}
 
 
-def test_names_of_other_programs_are_ignored(tmp_path: Path) -> None:
+def test_foreign_names_are_ignored(tmp_path: Path) -> None:
     program = tree(tmp_path, trainer__a="")
     assert (
         program.closure(["tfx.components.trainer.executor.Executor", "", "a sentence. trainer", "trainerx.a"]) == set()
@@ -126,7 +126,7 @@ def _digest(folder: Path) -> str:
     return SourceTree(folder).digest(["trainer.a.run"])
 
 
-def test_only_files_behind_a_name_change_its_digest(tmp_path: Path) -> None:
+def test_only_imported_files_change_digest(tmp_path: Path) -> None:
     tree(tmp_path, trainer__a="import trainer.b", trainer__b="import trainer.c", trainer__c="x = 1", trainer__d="")
     before = _digest(tmp_path)
     assert re.fullmatch("[0-9a-f]{16}", before)
@@ -142,7 +142,7 @@ def test_only_files_behind_a_name_change_its_digest(tmp_path: Path) -> None:
     assert _digest(tmp_path) != before
 
 
-def test_a_template_of_a_package_changes_its_digest(tmp_path: Path) -> None:
+def test_template_changes_digest(tmp_path: Path) -> None:
     tree(tmp_path, trainer__a="", trainer__inner__b="")
     before = _digest(tmp_path)
     (tmp_path / "trainer/inner/other.txt").write_text("not imported")
@@ -155,14 +155,14 @@ def test_a_template_of_a_package_changes_its_digest(tmp_path: Path) -> None:
     assert _digest(tmp_path) not in (before, after)
 
 
-def test_a_module_that_moves_changes_the_digest(tmp_path: Path) -> None:
+def test_moved_module_changes_digest(tmp_path: Path) -> None:
     tree(tmp_path, trainer__a="from trainer import b, c", trainer__b="x = 1", trainer__c="")
     before = _digest(tmp_path)
     (tmp_path / "trainer/b.py").rename(tmp_path / "trainer/c.py")
     assert _digest(tmp_path) != before
 
 
-def test_the_place_of_the_files_does_not_count(tmp_path: Path) -> None:
+def test_location_does_not_change_digest(tmp_path: Path) -> None:
     for place in ("one", "two"):
         tree(tmp_path / place, trainer__a="import trainer.b", trainer__b="")
     assert _digest(tmp_path / "one") == _digest(tmp_path / "two")
@@ -171,9 +171,7 @@ def test_the_place_of_the_files_does_not_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "library", ["tensorflow", "tensorflow-transform", "tfx", "apache-beam", "keras", "pyarrow", "numpy"]
 )
-def test_another_version_of_a_library_is_another_digest(
-    tmp_path: Path, library: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_library_version_changes_digest(tmp_path: Path, library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = SourceTree(tmp_path).digest([])
     versions = dict(code_digest.library_versions())
     assert versions[library]
@@ -182,21 +180,21 @@ def test_another_version_of_a_library_is_another_digest(
     assert SourceTree(tmp_path).digest([]) != before
 
 
-def test_the_packages_are_those_of_the_wheel() -> None:
+def test_packages_match_wheel() -> None:
     text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
     (listed,) = re.findall(r"^module-name = \[(.*?)\]$", text, re.MULTILINE | re.DOTALL)
     assert re.findall(r'"(\w+)"', listed) == list(PACKAGES) == sorted(PACKAGES)
 
 
-def test_programs_run_the_modules_that_count_for_them() -> None:
+def test_programs_match_entry_points() -> None:
     text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
     for program, module in code_digest.PROGRAMS.items():
         (function,) = re.findall(rf'^{program} = "kindred\.entry:(\w+)"$', text, re.MULTILINE)
         assert f"from {module} import main as run" in inspect.getsource(getattr(entry, function))
 
 
-def test_no_name_of_a_module_is_put_together_at_run_time() -> None:
-    """The import of such a module would not be found."""
+def test_module_names_are_literals() -> None:
+    """Imports of computed names would not be found."""
     for folder in ("components", "trainer"):
         for path in (REPOSITORY / folder).rglob("*.py"):
             for argument in re.findall(r"import_module\(([^)]*)", path.read_text(encoding="utf-8")):

@@ -1,4 +1,4 @@
-"""What is on the terminal while a run goes on."""
+"""The terminal output during a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.console import Console
 from pipeline.running.console import RunConsole
 
 
-def test_what_runs_at_the_same_time_is_shown_together_and_goes_when_it_has_ended() -> None:
+def test_concurrent_tasks_are_shown_together() -> None:
     out = io.StringIO()
     terminal = Console(file=out, force_terminal=True, width=80, color_system=None)
     console = RunConsole(terminal)
@@ -23,7 +23,7 @@ def test_what_runs_at_the_same_time_is_shown_together_and_goes_when_it_has_ended
     assert "  StatisticsGen        executed     1.0 s  all rows\n" in said
 
 
-def test_where_the_output_is_no_terminal_only_lines_that_stay_are_written() -> None:
+def test_non_terminal_gets_only_final_lines() -> None:
     out = io.StringIO()
     console = RunConsole(Console(file=out, width=80))
     with console.component("Trainer"):

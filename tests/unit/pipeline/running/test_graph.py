@@ -1,4 +1,4 @@
-"""The compiled graph: which nodes in which order, what waits for what, what a change changes."""
+"""The compiled graph: nodes, order, dependencies, and the effects of changed settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.running.graph import compile_graph, create_pipeline
 
 pytestmark = pytest.mark.tensorflow
 
-# By layers, each in the order of the alphabet: the schema waits for nothing.
+# By layers, alphabetically in each. The schema has no dependencies.
 ORDER = [
     "ImportSchemaGen", "PairExampleGen", "StatisticsGen", "ExampleValidator", "LastAcceptedData", "DataGate",
     "Transform", "Trainer", "LatestBlessedModel", "Evaluator", "ModelCard", "ServingCanary", "Pusher",
@@ -29,7 +29,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
 
 
 def _compile(root: Root, run_id: str = "r1", **sections: Any) -> dict[str, Any]:
-    """Nodes by id, in the order of the graph."""
+    """Returns nodes by id in the order of the graph."""
     tree = {"name": "tiny", "data": {"path": "/data/pairs.csv", **sections.pop("data", {})}, **sections}
     graph = compile_graph(create_pipeline(PipelineConfig.model_validate(tree), root), run_id)
     return {entry.pipeline_node.node_info.id: entry.pipeline_node for entry in graph.nodes}
@@ -41,28 +41,28 @@ def nodes(root: Root) -> dict[str, Any]:
 
 
 def _upstream(nodes: dict[str, Any], node_id: str) -> set[str]:
-    """Everything that must have run before, however indirectly."""
+    """Returns all direct and indirect upstream nodes."""
     direct = set(nodes[node_id].upstream_nodes)
     return direct.union(*(_upstream(nodes, other) for other in direct))
 
 
-def test_the_nodes_stand_in_their_order(nodes: dict[str, Any]) -> None:
+def test_nodes_are_in_order(nodes: dict[str, Any]) -> None:
     assert list(nodes) == ORDER
 
 
-def test_every_node_comes_after_what_it_waits_for(nodes: dict[str, Any]) -> None:
+def test_nodes_follow_their_upstream_nodes(nodes: dict[str, Any]) -> None:
     for node_id, node in nodes.items():
         assert all(list(nodes).index(other) < list(nodes).index(node_id) for other in node.upstream_nodes)
 
 
-def test_nothing_is_transformed_before_the_gate(nodes: dict[str, Any]) -> None:
+def test_transform_waits_for_gate(nodes: dict[str, Any]) -> None:
     assert "DataGate" in nodes["Transform"].upstream_nodes
     assert _upstream(nodes, "DataGate") == set(ORDER[:5])
     for node_id in ORDER[7:]:
         assert "DataGate" in _upstream(nodes, node_id)
 
 
-def test_nothing_is_published_without_the_evaluators_blessing(nodes: dict[str, Any]) -> None:
+def test_pusher_needs_blessings(nodes: dict[str, Any]) -> None:
     assert set(nodes["Pusher"].upstream_nodes) == {"Trainer", "Evaluator", "ServingCanary", "ModelCard"}
     assert set(nodes["ServingCanary"].upstream_nodes) == {"PairExampleGen", "Trainer", "Evaluator"}
     assert set(nodes["Evaluator"].upstream_nodes) == {
@@ -80,21 +80,21 @@ def test_nothing_is_published_without_the_evaluators_blessing(nodes: dict[str, A
     }
 
 
-def test_only_the_pusher_is_never_cached(nodes: dict[str, Any]) -> None:
+def test_only_pusher_is_never_cached(nodes: dict[str, Any]) -> None:
     cached = {node_id: node.execution_options.caching_options.enable_cache for node_id, node in nodes.items()}
     assert [node_id for node_id, on in cached.items() if not on] == ["Pusher"]
 
 
-def test_a_warm_start_looks_for_a_model_before_the_trainer(root: Root) -> None:
+def test_warm_start_adds_base_model(root: Root) -> None:
     nodes = _compile(root, train={"warm_start": True})
     assert [node_id for node_id in nodes if node_id not in ORDER] == ["BaseModel"]
     assert _upstream(nodes, "BaseModel") == {"PairExampleGen"}
     base = nodes["Trainer"].inputs.inputs["base_model"].channels[0]
     assert (base.producer_node_query.id, base.output_key) == ("BaseModel", "model")
-    assert nodes["Trainer"].inputs.inputs["base_model"].min_count == 0  # there may be none
+    assert nodes["Trainer"].inputs.inputs["base_model"].min_count == 0  # the base model is optional
 
 
-def test_the_tuner_stands_between_transform_and_trainer(root: Root) -> None:
+def test_tuner_is_between_transform_and_trainer(root: Root) -> None:
     nodes = _compile(root, tune={"trials": 3})
     assert [node_id for node_id in nodes if node_id not in ORDER] == ["Tuner"]
     assert {"Transform", "PairExampleGen"} == set(nodes["Tuner"].upstream_nodes)
@@ -104,7 +104,7 @@ def test_the_tuner_stands_between_transform_and_trainer(root: Root) -> None:
 
 
 def _properties(node: Any) -> dict[str, Any]:
-    """What a node is told, which is what its cache looks at."""
+    """Returns the properties of a node, which its cache key includes."""
     return json_format.MessageToDict(node.parameters)
 
 
@@ -134,12 +134,12 @@ def _changed(root: Root, **sections: Any) -> set[str]:
     ],
     ids=str,
 )
-def test_a_change_changes_only_the_node_that_it_is_about(root: Root, sections: dict, changed: set[str]) -> None:
+def test_setting_changes_only_its_node(root: Root, sections: dict, changed: set[str]) -> None:
     told_on_the_card = {"data", "encode", "score", "model", "train"} & sections.keys()
     assert _changed(root, **sections) == changed | ({"ModelCard"} if told_on_the_card else set())
 
 
-def test_another_schema_is_another_schema_and_its_bounds_are_ingests(root: Root, tmp_path: Path) -> None:
+def test_schema_changes_schema_and_ingest(root: Root, tmp_path: Path) -> None:
     stars = tmp_path / "stars.pbtxt"
     stars.write_text(SCHEMA.read_text())
     assert _changed(root, schema=str(stars)) == {"ImportSchemaGen"}
@@ -147,7 +147,7 @@ def test_another_schema_is_another_schema_and_its_bounds_are_ingests(root: Root,
     assert _changed(root, schema=str(stars)) == {"ImportSchemaGen", "PairExampleGen"}
 
 
-def test_the_run_id_is_in_every_node_and_changes_no_properties(root: Root) -> None:
+def test_run_id_changes_no_properties(root: Root) -> None:
     first, second = _compile(root, "run-1"), _compile(root, "run-2")
     for node_id in ORDER:
         assert _properties(first[node_id]) == _properties(second[node_id])
@@ -155,13 +155,13 @@ def test_the_run_id_is_in_every_node_and_changes_no_properties(root: Root) -> No
         assert "pipeline-run-id" not in str(first[node_id].contexts)
 
 
-def test_models_go_where_the_file_says(root: Root) -> None:
+def test_publish_directory_is_configured(root: Root) -> None:
     told = _compile(root, publish={"to": "models/live", "keep": 3})["Pusher"].parameters.parameters
     assert str(root.path / "models" / "live") in told["push_destination"].field_value.string_value
     assert told["keep"].field_value.int_value == 3
 
 
-def test_rules_are_handed_on_as_they_stand(root: Root) -> None:
+def test_rules_reach_evaluator_unchanged(root: Root) -> None:
     bless = (
         Rule(metric="rmse", below=0.0),
         Rule(metric="mae", better_than="baseline", margin=0.5),
@@ -176,7 +176,7 @@ def test_rules_are_handed_on_as_they_stand(root: Root) -> None:
     ]
 
 
-def test_rankings_are_measured_before_they_are_judged(root: Root) -> None:
+def test_ranking_evaluator_precedes_evaluator(root: Root) -> None:
     positives = {"columns": {"left": "u", "right": "f"}}
     nodes = _compile(root, data=positives)
     assert list(nodes) == [*ORDER[:-4], "RankingEvaluator", *ORDER[-4:]]
@@ -188,7 +188,7 @@ def test_rankings_are_measured_before_they_are_judged(root: Root) -> None:
     assert "recall@5" in str(told) and "rmse" not in str(told)
 
 
-def test_other_candidates_are_another_evaluation(root: Root, tmp_path: Path) -> None:
+def test_changed_candidates_change_evaluation(root: Root, tmp_path: Path) -> None:
     file = tmp_path / "negatives.csv"
     file.write_text("left_id,right_id\na,b\n")
     evaluate = {"candidates": str(file), "metrics": ["sampled_mrr"]}

@@ -90,7 +90,7 @@ def test_positives_have_label_one(tmp_path: Path) -> None:
 
 
 def test_split_without_rows_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="has no row"):
+    with pytest.raises(ValueError, match="has no rows"):
         _load(written_examples.write(tmp_path, [], [(b"1", b"2", 3.0)]))
 
 

@@ -1,4 +1,4 @@
-"""Unknown ids by several hashes, in training and served: against hashes written out, and means in NumPy."""
+"""Unknown ids with several hashes, in training and serving, compared with reference hashes and means in NumPy."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ from trainer.model.network import LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VEC
 from trainer.model.table_sizes import TableSizes, table_sizes
 from trainer.settings import EarlyStoppingSettings, EncodeSettings, ModelSettings, TrainSettings
 from trainer.training import fitting
-from trainer.training.warm_start import prepare, read_model, read_vocabulary
+from trainer.training.base_model import read_model, read_vocabulary
+from trainer.training.warm_start import prepare
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:Even though the `tf.config")]
 
 HASHES, BUCKETS = 3, 7
 ENCODE = EncodeSettings(min_count=2, oov_buckets=BUCKETS, oov_hashes=HASHES)
-# Every byte but line ends, which no id has (docs/decisions/0005); spaces around, zeros, other scripts, a long one.
+# All bytes except line ends, which ids cannot contain (docs/decisions/0005). Also surrounding spaces, zeros, other
+# scripts, and a long id.
 HOSTILE = [
     *(bytes([byte]) for byte in range(256) if byte not in b"\r\n"),
     *(b"", b"  ", b"a ", b" a", b"007", b"07", b"\0\0", b"\xff\xfe", b"x" * 1024),
@@ -42,14 +44,14 @@ HOSTILE = [
 OFTEN = HOSTILE[::5]
 
 
-def test_siphash_is_that_of_its_paper() -> None:
+def test_siphash_matches_its_paper() -> None:
     """Appendix A: the key and the message are the first bytes."""
     key = (0x0706050403020100, 0x0F0E0D0C0B0A0908)
     assert siphash(key, bytes(range(15))) == 0xA129CA6149BE45E5
 
 
 @given(names=st.lists(st.binary(max_size=40), min_size=1), buckets=st.integers(1, 10**6), hashes=st.integers(1, 4))
-def test_buckets_are_those_of_hashes_written_out(names: list[bytes], buckets: int, hashes: int) -> None:
+def test_buckets_match_reference_hashes(names: list[bytes], buckets: int, hashes: int) -> None:
     found = hash_buckets(tf.constant(names, tf.string), buckets, hashes).numpy().tolist()
     for name, row in zip(names, found, strict=True):
         others = [siphash((0x6B696E64726564, number), name) % buckets for number in range(1, hashes)]
@@ -60,8 +62,8 @@ def test_buckets_are_those_of_hashes_written_out(names: list[bytes], buckets: in
     rows=st.lists(st.tuples(*[st.integers(0, 9)] * 2) | st.integers(-5, -1).map(lambda n: (n, n)), max_size=60),
     cuts=st.lists(st.integers(0, 60), max_size=3),
 )
-def test_ids_have_one_number_and_numbers_lead_back_to_rows(rows: list[tuple[int, int]], cuts: list[int]) -> None:
-    """Five known ids, then ten buckets; negative rows stand for known ids."""
+def test_numbers_map_back_to_rows(rows: list[tuple[int, int]], cuts: list[int]) -> None:
+    """Five known ids, then ten buckets. Negative rows represent known ids."""
     table = np.array([[5 + a, 5 + b] for a, b in rows], np.int64).reshape(-1, 2)
     numbering = Numbering(5, 2)
     parts = [numbering.number(part) for part in np.split(table, sorted(min(cut, len(rows)) for cut in cuts))]
@@ -75,7 +77,7 @@ def test_ids_have_one_number_and_numbers_lead_back_to_rows(rows: list[tuple[int,
 
 
 def _rows() -> list[Row]:
-    """Every hostile id once, those of `OFTEN` three times more, on both sides."""
+    """Returns every hostile id once on each side, and those of `OFTEN` three more times."""
     ids = HOSTILE + OFTEN * 3
     return [(left, right, float(i % 5)) for i, (left, right) in enumerate(zip(ids, ids[::-1], strict=True))]
 
@@ -99,7 +101,7 @@ def _expected_rows(learned, side: str, names: list[bytes]) -> np.ndarray:
     return np.array([rows(name) for name in names])
 
 
-def test_training_encodes_known_ids_by_their_row_and_others_by_all_hashes(learned) -> None:
+def test_training_hashes_only_unknown_ids(learned) -> None:
     names = [*HOSTILE, b"never seen", b"\xc3"]
     raw = {"left_id": tf.constant(names)[:, None], "right_id": tf.constant(names)[:, None]}
     encoded = learned.transform_features_layer()(raw | {"score": tf.zeros((len(names), 1))})
@@ -111,7 +113,7 @@ def test_training_encodes_known_ids_by_their_row_and_others_by_all_hashes(learne
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "normalized"])
 def published(request: pytest.FixtureRequest, learned, tmp_path_factory: pytest.TempPathFactory):
-    """A model of random numbers, trained on no pair: its tables, what it is of, and where it is."""
+    """An untrained model with random numbers: its tables, its network and its path."""
     known = len(OFTEN)
     sizes = TableSizes(known + BUCKETS, known + BUCKETS)
     network = build_model(sizes, ModelSettings(dimension=4, normalize=request.param), seed=1)
@@ -126,7 +128,7 @@ def published(request: pytest.FixtureRequest, learned, tmp_path_factory: pytest.
 
 
 def _composed(learned, published, side: str, names: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors and biases as they should be: means of rows in float64, then divided by their length."""
+    """Returns the expected vectors and biases: means of rows in float64, then normalized."""
     tables, normalized, _ = published
     rows = _expected_rows(learned, side, names)
     vectors = tables[f"{side}_vectors"].astype(np.float64)[rows].mean(axis=1)
@@ -135,7 +137,7 @@ def _composed(learned, published, side: str, names: list[bytes]) -> tuple[np.nda
     return vectors, tables[f"{side}_bias"].astype(np.float64)[rows, 0].mean(axis=1)
 
 
-def test_the_published_model_serves_means_of_rows_to_unknown_ids(learned, published) -> None:
+def test_unknown_ids_get_mean_of_rows(learned, published) -> None:
     served = tf.saved_model.load(str(published[2])).signatures
     names = [*HOSTILE, b"never seen"]
     known = np.isin(np.array(names, object), np.array(OFTEN, object))
@@ -162,7 +164,7 @@ def test_the_published_model_serves_means_of_rows_to_unknown_ids(learned, publis
     queries = _composed(learned, published, "right", unknown)[0]
     cosines = queries @ vectors.T / np.linalg.norm(queries, axis=1)[:, None] / np.linalg.norm(vectors, axis=1)
     np.testing.assert_allclose(answer["score"].numpy(), -np.sort(-cosines)[:, :3], rtol=1e-4, atol=1e-5)
-    # Filters name known candidates only; an unknown one is none.
+    # Filters consider only known candidates. An unknown one matches nothing.
     filtered = served["similar_right_filtered"](
         left_id=tf.constant(unknown),
         k=tf.constant(9),
@@ -172,7 +174,7 @@ def test_the_published_model_serves_means_of_rows_to_unknown_ids(learned, publis
     assert [set(row) for row in filtered["right_id"].numpy().tolist()] == [{catalogue[0], catalogue[2]}] * 2
 
 
-def test_known_ids_keep_their_row_to_the_bit(published, learned) -> None:
+def test_known_ids_keep_exact_rows(published, learned) -> None:
     tables, normalized, path = published
     embedded = tf.saved_model.load(str(path)).signatures["embed_left"](tf.constant(learned.vocabulary_by_name("left")))
     rows = tables[LEFT_VECTORS][: len(OFTEN)]
@@ -181,7 +183,7 @@ def test_known_ids_keep_their_row_to_the_bit(published, learned) -> None:
     )
 
 
-def test_rankings_see_the_vectors_that_are_served(published) -> None:
+def test_rankings_use_served_vectors(published) -> None:
     names = [*HOSTILE, b"never seen"]
     served = tf.saved_model.load(str(published[2])).signatures["embed_left"](tf.constant(names))["embedding"].numpy()
     found = read_tables(str(published[2])).left.vectors_of(pa.array(names, pa.binary()))
@@ -189,7 +191,7 @@ def test_rankings_see_the_vectors_that_are_served(published) -> None:
 
 
 @pytest.mark.parametrize(("hashes", "kept"), [(HASHES, True), (2, False), (1, False)])
-def test_a_warm_start_keeps_bucket_rows_while_the_hashes_are_the_same(learned, published, hashes, kept) -> None:
+def test_warm_start_keeps_bucket_rows(learned, published, hashes, kept) -> None:
     base = read_model(str(published[2]))
     assert base.hashes == HASHES
     ids = [read_vocabulary(learned.vocabulary_file_by_name(side)) for side in ("left", "right")]
@@ -200,7 +202,7 @@ def test_a_warm_start_keeps_bucket_rows_while_the_hashes_are_the_same(learned, p
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """`_rows` as ingest leaves them."""
+    """`_rows` in the format of ingest."""
     path = str(tmp_path_factory.mktemp("examples") / "examples")
     with tf.io.TFRecordWriter(path) as out:
         for left, right, score in _rows():
@@ -213,7 +215,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def _config(**train: object) -> dict:
-    """The Trainer's `custom_config`."""
+    """Returns the Trainer's `custom_config`."""
     return {
         "encode": ENCODE.model_dump(),
         "model": ModelSettings(dimension=4, regularization=0.01).model_dump(),
@@ -235,10 +237,8 @@ def _train(learned, examples: str, folder: Path, config: dict, values: dict | No
     )
 
 
-def test_trained_pairs_are_served_as_they_were_trained(
-    learned, examples: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The whole Trainer, on examples of hostile ids: what is served for each is what the network ended with."""
+def test_served_scores_match_network(learned, examples: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs the whole Trainer on hostile ids. Compares the served scores with those of the final network."""
     fitted = []
     fit = fitting.fit
 
@@ -272,10 +272,10 @@ def _columns(pairs: TrainingPairs) -> np.ndarray:
     return columns[:, np.lexsort(columns)]
 
 
-def test_shards_on_disk_teach_the_rows_that_memory_does(
+def test_hashed_shards_train_like_memory(
     learned, examples: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With one batch an epoch the order of the pairs is nothing, and both must end with the same tables."""
+    """With one batch per epoch, the order of pairs has no effect, so both must end with the same tables."""
     monkeypatch.setattr(dataset, "_PARSE_BATCH", 97)
     held, sizes = _loaded(learned, examples, 1 << 30, tmp_path / "memory")
     sharded, of_shards = _loaded(learned, examples, 0, tmp_path / "shards")
@@ -289,7 +289,7 @@ def test_shards_on_disk_teach_the_rows_that_memory_does(
         np.testing.assert_allclose(of_disk, of_memory, rtol=1e-3, atol=1e-5)
 
 
-def test_rows_that_only_held_out_shards_hash_to_are_zero(learned, examples: str, tmp_path: Path) -> None:
+def test_rows_of_held_out_shards_are_zero(learned, examples: str, tmp_path: Path) -> None:
     sharded, sizes = _loaded(learned, examples, 0, tmp_path / "shards")
     stopping = EarlyStoppingSettings(validation_fraction=0.8)
     settings = TrainSettings(epochs=1, early_stopping=stopping, seed=5)
@@ -306,10 +306,8 @@ def _rows_of(numbering: Numbering, number: int) -> list[int]:
     return [number] if number < numbering.known else numbering.rows[number - numbering.known].tolist()
 
 
-def test_a_trial_is_the_training_that_the_trainer_does_with_its_settings(
-    learned, examples: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Trials share the pairs, which are in shards, and the numbers of the ids; each must be as if it were alone."""
+def test_trial_matches_trainer(learned, examples: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials share the pairs in shards and the numbers of the ids. Each must be independent of the others."""
     for module, name in ((run_fn.saved_model, "export"), (run_fn.projector, "write")):
         monkeypatch.setattr(module, name, lambda *_: None)
     space = {"train.learning_rate": {"choices": [0.01, 0.3]}}

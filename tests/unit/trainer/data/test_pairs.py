@@ -1,4 +1,4 @@
-"""Pairs in memory and in shards: nothing lost, nothing twice, orders that the seed decides."""
+"""Pairs in memory and in shards: every row once, in an order that depends on the seed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _parts(pairs: Pairs, size: int) -> Iterator[Pairs]:
 
 
 def _rows(pairs: Pairs) -> list[int]:
-    """Row numbers of rows of `_pairs`, whose columns must belong together."""
+    """Returns the row numbers of `_pairs`, and checks that their columns belong together."""
     rows = (pairs.left - 1) // 3
     np.testing.assert_array_equal(pairs.right, rows * 7 + 2)
     np.testing.assert_array_equal(pairs.label, (rows / 4 - 5).astype(np.float32))
@@ -41,13 +41,13 @@ def _pass(pairs: TrainingPairs, seed: int, batch: int = 64) -> list[int]:
 
 @pytest.fixture(params=["memory", "shards"])
 def many(request: pytest.FixtureRequest, tmp_path: Path) -> TrainingPairs:
-    """4,000 rows, however they are kept."""
+    """4,000 rows, in memory or in shards."""
     found = collect(_parts(_pairs(4000), 130), 10**9 if request.param == "memory" else 5000, str(tmp_path))
     assert isinstance(found, Pairs if request.param == "memory" else ShardedPairs)
     return found
 
 
-def test_each_pass_has_every_row_once_in_an_order_of_its_own(many: TrainingPairs) -> None:
+def test_each_pass_has_its_own_order(many: TrainingPairs) -> None:
     passes = [_pass(many, seed) for seed in range(3)]
     for order in passes:
         assert sorted(order) == list(range(4000)) and order != list(range(4000))
@@ -55,26 +55,26 @@ def test_each_pass_has_every_row_once_in_an_order_of_its_own(many: TrainingPairs
     assert _pass(many, 1) == passes[1]
 
 
-def test_a_shuffle_leaves_no_trace_of_the_order(many: TrainingPairs) -> None:
+def test_shuffle_is_uncorrelated_with_order(many: TrainingPairs) -> None:
     """Over n rows the correlation of row and place has deviation 1 / sqrt(n)."""
     order = np.array(_pass(many, 1))
     for part in (order, order[:2000], order[2000:]):
         assert abs(np.corrcoef(part, np.arange(len(part)))[0, 1]) < 4 / len(part) ** 0.5
-    # Neighbours in the data are not neighbours in a pass.
+    # Neighbors in the data are not neighbors in a pass.
     assert (np.abs(np.diff(order)) == 1).mean() < 0.05
 
 
-def test_batches_are_whole_but_the_last(many: TrainingPairs) -> None:
+def test_only_last_batch_is_smaller(many: TrainingPairs) -> None:
     sizes = [len(batch) for batch in many.shuffled(np.random.default_rng(3), 300)]
     assert sizes == [300] * 13 + [100]
 
 
-def test_hold_out_parts_the_rows_at_random(many: TrainingPairs) -> None:
+def test_hold_out_is_random(many: TrainingPairs) -> None:
     kept, held = many.hold_out(0.1, seed=4)
     assert sorted([*_pass(kept, 0), *_rows(held)]) == list(range(4000))
     assert len(kept) + len(held) == len(many) == 4000
     assert 400 <= len(held) < 400 + 2 * 4000 / 64
-    # A random tenth: its mean row has deviation 4,000 / sqrt(12 n).
+    # A random tenth has a mean row with deviation 4,000 / sqrt(12 n).
     assert abs(np.mean(_rows(held)) - 2000) < 4 * 4000 / (12 * len(held)) ** 0.5
     assert _rows(many.hold_out(0.1, seed=4)[1]) == _rows(held) != _rows(many.hold_out(0.1, seed=5)[1])
 
@@ -85,12 +85,12 @@ def test_occurrences_are_counted(many: TrainingPairs) -> None:
     assert right.sum() == 4000 and right[[2, 9]].tolist() == [1, 1]
 
 
-def test_what_all_rows_have_in_common_is_known(many: TrainingPairs) -> None:
+def test_common_properties_of_rows(many: TrainingPairs) -> None:
     assert not many.weighted and not many.positives_only
 
 
 @pytest.mark.parametrize("memory", [10**9, 1000])
-def test_weights_go_with_their_rows_and_positives_are_known(memory: int, tmp_path: Path) -> None:
+def test_weights_follow_their_rows(memory: int, tmp_path: Path) -> None:
     source = _pairs(500, weighted=True)
     source.label[:] = 1
     found = collect(_parts(source, 100), memory, str(tmp_path))
@@ -99,21 +99,21 @@ def test_weights_go_with_their_rows_and_positives_are_known(memory: int, tmp_pat
         np.testing.assert_array_equal(batch.weight, ((batch.left - 1) // 3 / 8 + 1).astype(np.float32))
 
 
-def test_shards_are_dealt_in_more_than_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shards_are_written_in_several_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs_module, "_DEAL_ROWS", 200)
     found = collect(_parts(_pairs(1500), 70), 1000, str(tmp_path))
     assert sorted(_pass(found, 0)) == list(range(1500))
     assert len(list(tmp_path.iterdir())) == 64
 
 
-def test_no_row_is_refused(tmp_path: Path) -> None:
+def test_empty_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no row"):
         collect(iter([]), 100, str(tmp_path))
 
 
 @given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 2**32 - 1))
 @settings(max_examples=20)
-def test_any_number_of_rows_in_batches_of_any_size(count: int, size: int, seed: int) -> None:
+def test_any_row_count_and_batch_size(count: int, size: int, seed: int) -> None:
     pairs = _pairs(count)
     assert sorted(_pass(pairs, seed, size)) == list(range(count))
     assert [row for batch in pairs.in_order(size) for row in _rows(batch)] == list(range(count))
@@ -121,7 +121,7 @@ def test_any_number_of_rows_in_batches_of_any_size(count: int, size: int, seed: 
 
 @given(st.integers(2, 60), st.floats(0.001, 0.999), st.integers(0, 2**32 - 1))
 @settings(max_examples=60)
-def test_hold_out_leaves_a_row_on_either_side(count: int, fraction: float, seed: int) -> None:
+def test_hold_out_leaves_rows_on_both_sides(count: int, fraction: float, seed: int) -> None:
     kept, held = _pairs(count).hold_out(fraction, seed)
     assert len(kept) >= 1 and len(held) >= 1
     assert abs(len(held) - count * fraction) <= 1

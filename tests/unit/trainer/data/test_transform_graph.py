@@ -1,4 +1,4 @@
-"""The transform graph as a module, against TensorFlow Transform's own layer."""
+"""The transform graph as a module, compared with the layer of TensorFlow Transform."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _directory(planted: Planted) -> str:
 
 @pytest.fixture(scope="module")
 def weighted(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A graph whose input also has a sparse feature, as a schema with an optional weight makes it."""
+    """A graph whose input also has a sparse feature, as for a schema with an optional weight."""
     rows = [(b"plain", b"lock", 1.0), (b"007", b"0", 2.0)]
     settings = {"encode": EncodeSettings().model_dump(), "score": ScoreSettings().model_dump()}
     graph = analyze(rows, tmp_path_factory.mktemp("weighted"), optional=["a_weight", "weight"], **settings)
@@ -40,7 +40,7 @@ def weighted(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("names", NAMES)
-def test_it_answers_as_the_layer_of_tensorflow_transform(planted: Planted, names: list[str]) -> None:
+def test_module_matches_tensorflow_transform_layer(planted: Planted, names: list[str]) -> None:
     _compare(_directory(planted), names)
 
 
@@ -59,17 +59,17 @@ def _compare(directory: str, names: list[str]) -> None:
         np.testing.assert_array_equal(found[name].numpy(), values.numpy())
 
 
-def test_it_is_loaded_once(planted: Planted) -> None:
+def test_graph_is_loaded_once(planted: Planted) -> None:
     graph = TransformGraph(_directory(planted))
     assert graph.transform_features_layer() is graph.transform_features_layer()
 
 
-def test_a_feature_of_another_name_is_refused(planted: Planted) -> None:
+def test_unknown_feature_is_refused(planted: Planted) -> None:
     with pytest.raises(ValueError, match="Unexpected inputs"):
         TransformGraph(_directory(planted)).transform_features_layer()({"label": RAW["score"]})
 
 
-def test_a_saved_model_keeps_its_vocabularies(planted: Planted, tmp_path: Path) -> None:
+def test_saved_model_keeps_vocabularies(planted: Planted, tmp_path: Path) -> None:
     module = tf.Module()
     module.encode = TransformGraph(_directory(planted)).transform_features_layer()
     signature = tf.function(lambda left_id, encode=module.encode: encode({"left_id": left_id}))

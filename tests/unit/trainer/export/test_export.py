@@ -1,4 +1,4 @@
-"""Every signature of a published model against plain NumPy."""
+"""Every signature of a published model, compared with plain NumPy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIGNATURES = {
     "serving_default", "evaluate", "score", "similar_left", "similar_right", "neighbors_left", "neighbors_right",
     "embed_left", "embed_right", "similar_left_filtered", "similar_right_filtered",
 }  # fmt: skip
-# What a client without anything of ours does: import TensorFlow, load, ask every signature.
+# A client without our code: it imports TensorFlow, loads the model, and calls every signature.
 CLIENT = """
 import json, sys
 import tensorflow as tf
@@ -58,7 +58,7 @@ print(json.dumps({"answers": answers, "imported": sorted(ours), "signatures": so
 
 @pytest.fixture(scope="module")
 def served(planted: Planted):
-    """Asks a signature; NumPy in, NumPy out."""
+    """Calls a signature with NumPy inputs and returns NumPy outputs."""
     loaded = tf.saved_model.load(str(planted.model))
 
     def ask(signature: str, **inputs: object) -> dict[str, np.ndarray]:
@@ -72,7 +72,7 @@ def served(planted: Planted):
 
 @pytest.fixture(scope="module")
 def client(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> dict:
-    """What the client above answers, run in a folder where nothing of ours can be imported."""
+    """The answers of the client above, in a directory where our code cannot be imported."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     command = [sys.executable, "-c", CLIENT, str(planted.model)]
     folder = tmp_path_factory.mktemp("elsewhere")
@@ -101,11 +101,11 @@ def _example(left: bytes, right: bytes, **extra: float) -> bytes:
 
 
 def _best(scores: np.ndarray, ids: list[bytes], k: int) -> list[bytes]:
-    """Highest first; of equals the earlier."""
+    """Returns the ids with the highest scores. For equal scores, the earlier id comes first."""
     return [ids[i] for i in sorted(range(len(ids)), key=lambda i: (-scores[i], i))[: max(k, 0)]]
 
 
-def test_the_signatures_are_those_of_the_contract(served) -> None:
+def test_signatures_match_contract(served) -> None:
     assert served.names == SIGNATURES
     loaded = served.loaded.signatures
     shapes = {
@@ -120,7 +120,7 @@ def test_the_signatures_are_those_of_the_contract(served) -> None:
     assert shapes["serving_default"] == {"examples": ("string", 1)}
 
 
-def test_score_is_dot_plus_biases_and_value_is_in_the_labels_unit(planted: Planted, served) -> None:
+def test_score_and_value_match_numpy(planted: Planted, served) -> None:
     left, right = _every_pair()
     answer = served("score", left_id=left, right_id=right)
     expected = _expected_scores(planted, left, right)
@@ -140,7 +140,7 @@ def test_serving_default_scores_examples(planted: Planted, served) -> None:
     np.testing.assert_allclose(answer["score"], _expected_scores(planted, left, right), atol=1e-5)
 
 
-def test_evaluate_answers_beside_the_constant_model(planted: Planted, served) -> None:
+def test_evaluate_returns_constant_baseline(planted: Planted, served) -> None:
     answer = served("evaluate", examples=[_example(LEFT[0], RIGHT[1]), _example(LEFT[3], b"?")])
     expected = _expected_scores(planted, [LEFT[0], LEFT[3]], [RIGHT[1], b"?"]) * 5.0 + 100.0
     np.testing.assert_allclose(answer["value"], expected, atol=1e-4)
@@ -149,7 +149,7 @@ def test_evaluate_answers_beside_the_constant_model(planted: Planted, served) ->
 
 @pytest.mark.parametrize("k", [0, 1, 3, "n", "n+5", -1, -(2**31), 2**31 - 1])
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_similar_ranks_the_whole_catalogue(planted: Planted, served, side: str, k: int | str) -> None:
+def test_similar_ranks_whole_catalog(planted: Planted, served, side: str, k: int | str) -> None:
     candidates = planted.right.ids if side == "right" else planted.left.ids
     wanted = {"n": len(candidates), "n+5": len(candidates) + 5}.get(k, k)
     other = "left" if side == "right" else "right"
@@ -160,13 +160,13 @@ def test_similar_ranks_the_whole_catalogue(planted: Planted, served, side: str, 
     for i, query in enumerate(queries):
         scores = table[getattr(planted, other).row(query)][: len(candidates)].astype(np.float32)
         if side == "right":
-            scores[6] = scores[2]  # equal rows: equal scores, whatever the summation
+            scores[6] = scores[2]  # equal rows have equal scores in any summation order
         best = _best(scores, candidates, wanted)
         assert answer[f"{side}_id"][i].tolist() == best
         np.testing.assert_allclose(answer["score"][i], [scores[candidates.index(name)] for name in best], atol=1e-5)
 
 
-def test_a_tie_goes_to_the_more_frequent_id(served) -> None:
+def test_ties_prefer_frequent_ids(served) -> None:
     for ranking in served("similar_right", left_id=LEFT, k=len(RIGHT))["right_id"].tolist():
         assert ranking.index(RIGHT[6]) == ranking.index(RIGHT[2]) + 1
 
@@ -180,7 +180,7 @@ def _cosines(side: Side, query: int) -> np.ndarray:
 
 @pytest.mark.parametrize("k", [0, 1, 4, "n", "n+5", -1])
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_neighbors_are_the_nearest_by_cosine_without_itself(planted: Planted, served, side: str, k: int | str) -> None:
+def test_neighbors_exclude_query(planted: Planted, served, side: str, k: int | str) -> None:
     tables: Side = getattr(planted, side)
     wanted = {"n": len(tables.ids), "n+5": len(tables.ids) + 5}.get(k, k)
     answer = served(f"neighbors_{side}", k=wanted, **{f"{side}_id": tables.ids})
@@ -196,20 +196,20 @@ def test_neighbors_are_the_nearest_by_cosine_without_itself(planted: Planted, se
         assert len(set(ids)) == len(ids)
 
 
-def test_what_points_nowhere_is_at_cosine_zero(served) -> None:
+def test_zero_vector_has_cosine_zero(served) -> None:
     answer = served("neighbors_left", left_id=[LEFT[4]], k=99)
     assert answer["left_id"][0].tolist() == [name for name in LEFT if name != LEFT[4]]
     assert answer["score"][0].tolist() == [0.0] * (len(LEFT) - 1)
 
 
-def test_an_unknown_id_has_neighbors_too(planted: Planted, served) -> None:
+def test_unknown_id_has_neighbors(planted: Planted, served) -> None:
     answer = served("neighbors_right", right_id=[b"never seen"], k=2)
     cosines = _cosines(planted.right, len(RIGHT))[: len(RIGHT)].round(6)
     assert answer["right_id"][0].tolist() == _best(cosines, RIGHT, 2)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_embed_gives_the_rows_of_the_table(planted: Planted, served, side: str) -> None:
+def test_embed_returns_table_rows(planted: Planted, served, side: str) -> None:
     tables: Side = getattr(planted, side)
     queries = tables.ids + UNKNOWN
     answer = served(f"embed_{side}", **{f"{side}_id": queries})
@@ -226,12 +226,12 @@ def test_embed_gives_the_rows_of_the_table(planted: Planted, served, side: str) 
         ("embed_left", {"left_id": []}, {"embedding": (0, DIMENSION)}),
     ],
 )
-def test_nothing_asked_is_nothing_answered(served, signature: str, inputs: dict, shapes: dict) -> None:
+def test_empty_request_returns_empty_answer(served, signature: str, inputs: dict, shapes: dict) -> None:
     answer = served(signature, **inputs)
     assert {name: answer[name].shape for name in shapes} == shapes
 
 
-def test_a_client_needs_nothing_but_tensorflow(client: dict, served) -> None:
+def test_client_needs_only_tensorflow(client: dict, served) -> None:
     assert client["imported"] == []
     assert set(client["signatures"]) == SIGNATURES
     here = served("score", left_id=[b"plain", b"007", b"?"], right_id=[b"lock", b"0", b"?"])
@@ -242,7 +242,7 @@ def test_a_client_needs_nothing_but_tensorflow(client: dict, served) -> None:
     assert set(client["answers"]) == SIGNATURES
 
 
-def test_the_model_carries_its_files(planted: Planted) -> None:
+def test_model_includes_its_files(planted: Planted) -> None:
     assert (planted.model / "saved_model.pb").is_file()
     assert {path.name for path in Path(planted.model, "assets").iterdir()} == {"left", "right"}
 
@@ -263,7 +263,7 @@ def test_the_model_carries_its_files(planted: Planted) -> None:
     ],
     ids=str,
 )
-def test_a_filter_leaves_out_and_restricts(
+def test_filter_excludes_and_restricts(
     planted: Planted, served, side: str, k: int, exclude: list, candidates: list
 ) -> None:
     catalogue = planted.right.ids if side == "right" else planted.left.ids
@@ -285,8 +285,8 @@ def test_a_filter_leaves_out_and_restricts(
         np.testing.assert_allclose(answer["score"][i], [scores[catalogue.index(name)] for name in best], atol=1e-5)
 
 
-def test_a_table_is_stored_once(planted: Planted, served) -> None:
-    """The variables of the checkpoint are the tables, the biases, the lengths and the ids, and nothing twice."""
+def test_table_is_stored_once(planted: Planted, served) -> None:
+    """The checkpoint has the tables, the biases, the lengths and the ids, each once."""
     shapes = [tuple(shape) for name, shape in tf.train.list_variables(str(planted.model / "variables" / "variables"))
               if name.startswith(("left", "right", "offset"))]  # fmt: skip
     left, right = len(LEFT), len(RIGHT)
@@ -294,8 +294,8 @@ def test_a_table_is_stored_once(planted: Planted, served) -> None:
     assert sorted(shapes) == sorted([*expected, (left,), (right,), ()])
 
 
-def test_a_ranking_does_not_copy_the_table(served) -> None:
-    """No signature gathers from a variable: TensorFlow would copy a table so read at every dense read of it."""
+def test_ranking_does_not_copy_table(served) -> None:
+    """No signature gathers from a variable, because TensorFlow would copy the table at every dense read."""
     kinds = {
         node.op
         for signature in SIGNATURES
@@ -308,7 +308,7 @@ def test_a_ranking_does_not_copy_the_table(served) -> None:
     assert "ResourceGather" not in kinds
 
 
-def test_every_signature_but_that_of_the_evaluator_is_warmed_up(planted: Planted, served) -> None:
+def test_client_signatures_are_warmed_up(planted: Planted, served) -> None:
     from tensorflow_serving.apis import prediction_log_pb2
 
     asked = set()
@@ -321,7 +321,7 @@ def test_every_signature_but_that_of_the_evaluator_is_warmed_up(planted: Planted
     assert asked == SIGNATURES - {"evaluate"}
 
 
-def test_a_network_that_divides_by_lengths_is_published_so(planted: Planted) -> None:
+def test_normalized_network_is_published_normalized(planted: Planted) -> None:
     learned = TransformGraph(str(planted.model.parent.parent / "transform"))
     sizes = TableSizes(len(LEFT) + 1, len(RIGHT) + 1)
     network = build_model(sizes, ModelSettings(dimension=DIMENSION, bias=False, normalize=True), seed=1)

@@ -1,4 +1,4 @@
-"""TensorBoard's projector files, read back as its plugin reads them."""
+"""TensorBoard's projector files, read like its plugin does."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ RIGHT = [b"x", b"y"]
 
 
 class _Vocabularies:
-    """Stands for a transform graph: all that is asked of it."""
+    """Replaces a transform graph, with only the methods in use."""
 
     def vocabulary_by_name(self, name: str) -> list[bytes]:
         return {"left": LEFT, "right": RIGHT, "shared": LEFT}[name]
 
 
 def _tables(folder: Path) -> dict[str, tuple[np.ndarray, list[str]]]:
-    """Vectors and metadata of each table that the configuration names."""
+    """Returns the vectors and metadata of each table in the configuration."""
     config = (folder / projector.CONFIG_FILE).read_text(encoding="utf-8")
     found = {}
     for entry in re.findall(r"embeddings \{(.*?)\}", config, re.DOTALL):
@@ -48,7 +48,7 @@ def _write(folder: Path, shared: bool) -> tuple[object, dict[str, tuple[np.ndarr
     return network, _tables(folder)
 
 
-def test_each_table_has_its_vectors_to_the_bit_and_its_ids_in_order(tmp_path: Path) -> None:
+def test_files_have_exact_vectors_and_ordered_ids(tmp_path: Path) -> None:
     network, tables = _write(tmp_path, shared=False)
     assert set(tables) == {"left", "right"}
     for name, layer, rows in (("left", LEFT_VECTORS, 6), ("right", RIGHT_VECTORS, 2)):
@@ -57,14 +57,12 @@ def test_each_table_has_its_vectors_to_the_bit_and_its_ids_in_order(tmp_path: Pa
     assert tables["right"][1] == ["x", "y"]
 
 
-def test_one_table_for_both_sides_is_written_once(tmp_path: Path) -> None:
+def test_shared_table_is_written_once(tmp_path: Path) -> None:
     _, tables = _write(tmp_path, shared=True)
     assert list(tables) == ["shared"] and len(tables["shared"][1]) == 6
 
 
-def test_only_the_most_frequent_are_written_and_the_file_says_how_many(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_most_frequent_ids_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(projector, "MAX_ROWS", 4)
     network, tables = _write(tmp_path, shared=False)
     assert tables["left"][1] == ["most", "naïve 🎬", "a\\ttab", "\\xff raw"]

@@ -1,4 +1,4 @@
-"""The tables of a published model, read from its files: they score pairs as its signature does."""
+"""The tables of a published model, read from its files, score pairs like its signature."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     return planted_model.publish(tmp_path_factory.mktemp("published"))
 
 
-def test_tables_score_as_the_model_does(planted: Planted) -> None:
+def test_tables_score_like_model(planted: Planted) -> None:
     tables = read_tables(str(planted.model))
     assert tables.left.ids.to_pylist() == LEFT and tables.right.ids.to_pylist() == RIGHT
     assert (tables.left.known, tables.right.known) == (len(LEFT), len(RIGHT))
@@ -35,7 +35,7 @@ def test_tables_score_as_the_model_does(planted: Planted) -> None:
     np.testing.assert_array_equal(tables.right.biases_of(asked), tables.right.bias[[3, len(RIGHT), 0]])
 
 
-def test_predictions_are_those_of_the_score_signature(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predictions_match_score_signature(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.export.tables._BLOCK", 4)
     ids = [pa.array([*of, b"never seen"], pa.large_binary()) for of in (LEFT, RIGHT)]
     left, right = (grid.ravel().astype(np.int32) for grid in np.meshgrid(range(len(LEFT) + 1), range(len(RIGHT) + 1)))

@@ -1,4 +1,4 @@
-"""Sides that share a table: it is published once, and read back for both."""
+"""A table that both sides share is published once, and read for both."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainer.export.tables import read_tables
 from trainer.model.network import build_model
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import ModelSettings
-from trainer.training.warm_start import read_model
+from trainer.training.base_model import read_model
 
 pytestmark = pytest.mark.tensorflow
 
@@ -22,7 +22,7 @@ IDS = [b"sun", b"moon", b"\xff\x00", b""]
 
 
 class _Words(tf.Module):
-    """Stands in for a transform graph with one vocabulary and no scores."""
+    """Replaces a transform graph with one vocabulary and no scores."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarra
     return path, network.get_layer("left_vectors").get_weights()[0]
 
 
-def test_the_table_is_there_once(published: tuple[Path, np.ndarray]) -> None:
+def test_shared_table_is_stored_once(published: tuple[Path, np.ndarray]) -> None:
     path, vectors = published
     stored = dict(tf.train.list_variables(str(path / "variables" / "variables")))
     assert [name for name, shape in stored.items() if tuple(shape) == vectors.shape] == [
@@ -61,7 +61,7 @@ def test_the_table_is_there_once(published: tuple[Path, np.ndarray]) -> None:
     assert "right/ids/.ATTRIBUTES/VARIABLE_VALUE" not in stored
 
 
-def test_both_sides_are_read_back(published: tuple[Path, np.ndarray]) -> None:
+def test_both_sides_are_read(published: tuple[Path, np.ndarray]) -> None:
     path, vectors = published
     for tables in (read_tables(str(path)), read_model(str(path))):
         for side in (tables.left, tables.right):
@@ -70,7 +70,7 @@ def test_both_sides_are_read_back(published: tuple[Path, np.ndarray]) -> None:
     assert read_model(str(path)).shared
 
 
-def test_the_signatures_answer_for_both_sides(published: tuple[Path, np.ndarray]) -> None:
+def test_signatures_serve_both_sides(published: tuple[Path, np.ndarray]) -> None:
     path, vectors = published
     served = tf.saved_model.load(str(path)).signatures
     products = vectors[: len(IDS)] @ vectors[: len(IDS)].T

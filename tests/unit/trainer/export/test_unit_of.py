@@ -1,4 +1,4 @@
-"""Centre and scale, read back from a transform graph that hides them."""
+"""Center and scale, recovered from a transform graph."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.tensorflow
 
 
 class _Graph:
-    """What Transform computes for a label, in its precision: float64 inside, float32 in and out."""
+    """Computes labels like Transform, in its precision: float64 inside, float32 for inputs and outputs."""
 
     def __init__(self, center: float, scale: float) -> None:
         self._center, self._scale = center, scale
@@ -43,16 +43,16 @@ class _Graph:
 @example(1e-20, 1e-21)
 @example(1e30, 1e29)
 @example(0.0, 1e-38)
-def test_unit_of_recovers_what_the_graph_does(center: float, scale: float) -> None:
-    # Scores are float32, so that their deviation cannot be finer than their spacing, or is taken as 1.
+def test_unit_is_recovered_from_graph(center: float, scale: float) -> None:
+    # Scores are float32, so their deviation is at least their spacing, or 0, which counts as 1.
     assume(scale > abs(center) * 1e-7)
     unit = unit_of(_Graph(center, scale))
     assert math.isclose(unit.scale, scale, rel_tol=1e-6)
-    # As exactly as float32 can write the label of a zero score.
+    # As precise as the float32 label of a zero score.
     assert math.isclose(unit.center, center, rel_tol=1e-6, abs_tol=1e-30)
 
 
-def test_positives_have_no_unit_but_the_models() -> None:
+def test_positives_have_unit_of_model() -> None:
     class Positives(_Graph):
         def raw_feature_spec(self) -> dict[str, None]:
             return dict.fromkeys(("left_id", "right_id"))
@@ -61,7 +61,7 @@ def test_positives_have_no_unit_but_the_models() -> None:
 
 
 @pytest.mark.parametrize("center", [0.0, 3.53, -7.25, 1e6, 1_234_567.0])
-def test_without_a_scale_it_is_exactly_one(center: float) -> None:
+def test_missing_scale_is_exactly_one(center: float) -> None:
     unit = unit_of(_Graph(center, 1.0))
     assert unit.scale == 1.0
     assert unit.center == np.float32(center)

@@ -1,4 +1,4 @@
-"""Batches: what each holds, that any epoch can be made again, negatives by their law, shares of replicas."""
+"""Batches: content, reproducible epochs, distribution of negatives, shares of replicas."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _assert_same(first: list[dict[str, np.ndarray]], second: list[dict[str, np.n
 
 
 @pytest.mark.parametrize("objective", ["regression", "pairwise", "softmax"])
-def test_a_later_epoch_is_the_same_whether_or_not_the_earlier_ones_were_made(objective: str) -> None:
+def test_epoch_is_independent_of_earlier_epochs(objective: str) -> None:
     maker = BatchMaker(16, 7, RIGHT_ROWS, False, _sampler(objective))
     of_all = _first(maker, 0, 12)  # 4 batches an epoch
     _assert_same(of_all[8:], _first(maker, 2, 4))
@@ -51,7 +51,7 @@ def test_a_later_epoch_is_the_same_whether_or_not_the_earlier_ones_were_made(obj
 
 
 @pytest.mark.parametrize("objective", ["regression", "logistic", "softmax"])
-def test_replicas_share_the_batches_of_one(objective: str) -> None:
+def test_replicas_split_each_batch(objective: str) -> None:
     maker = BatchMaker(16, 7, RIGHT_ROWS, False, _sampler(objective))
     alone = _first(maker, 0, 4)
     shares = [_first(maker, 0, 4, replicas=range(r, r + 1), of=2) for r in range(2)]
@@ -67,7 +67,7 @@ def test_replicas_share_the_batches_of_one(objective: str) -> None:
             np.testing.assert_array_equal(parts[1]["negatives"], batch["negatives"][1::2])
 
 
-def test_validation_is_in_order_with_the_same_negatives_each_time() -> None:
+def test_validation_repeats_order_and_negatives() -> None:
     maker = BatchMaker(16, 7, RIGHT_ROWS, False, _sampler("pairwise"))
     dataset = maker.validation(PAIRS)
     first, second = (list(dataset.as_numpy_iterator()) for _ in range(2))
@@ -77,7 +77,7 @@ def test_validation_is_in_order_with_the_same_negatives_each_time() -> None:
 
 
 @pytest.mark.parametrize(("sampling", "expected"), [("uniform", [0.25] * 4), ("popularity", [0.4, 0.3, 0.2, 0.1])])
-def test_negatives_are_right_entities_of_the_data_by_their_law(sampling: str, expected: list[float]) -> None:
+def test_negatives_follow_distribution(sampling: str, expected: list[float]) -> None:
     occurrences = np.array([0, 40, 30, 0, 20, 10, 0])
     settings = ModelSettings(objective="pairwise", negatives=NegativeSettings(count=5, sampling=sampling))
     sampler = NegativeSampler.of(occurrences, settings)
@@ -86,12 +86,12 @@ def test_negatives_are_right_entities_of_the_data_by_their_law(sampling: str, ex
     assert drawn.shape == (4000, 5) and drawn.dtype == np.int32
     counts = np.bincount(drawn.ravel(), minlength=7)
     assert counts[[0, 3, 6]].sum() == 0
-    # Deviation of a share p of n draws: sqrt(p (1 - p) / n).
+    # The deviation of a share p of n samples is sqrt(p (1 - p) / n).
     np.testing.assert_allclose(counts[[1, 2, 4, 5]] / drawn.size, expected, atol=4 * (0.25 / drawn.size) ** 0.5)
 
 
 @pytest.mark.parametrize("sampling", ["uniform", "popularity"])
-def test_expected_counts_are_what_batches_hold_on_average(sampling: str) -> None:
+def test_expected_counts_match_batch_average(sampling: str) -> None:
     sampler = _sampler("softmax", sampling, count=6)
     assert sampler is not None
     counts = np.zeros(RIGHT_ROWS)
@@ -104,7 +104,7 @@ def test_expected_counts_are_what_batches_hold_on_average(sampling: str) -> None
     np.testing.assert_allclose(counts[seen] / 2000, expected, rtol=0.1)
 
 
-def test_only_objectives_of_positives_draw_negatives() -> None:
+def test_only_objectives_of_positives_sample_negatives() -> None:
     assert _sampler("regression") is None and _sampler("ials") is None
     assert BatchMaker(16, 7, RIGHT_ROWS, True).validation(PAIRS).element_spec.keys() == {
         "left", "right", "label", "rows", "weight",

@@ -1,4 +1,4 @@
-"""Every objective against plain NumPy: its loss written out pair by pair, its gradient by finite differences."""
+"""Every objective compared with plain NumPy: the loss of each pair, and the gradient by finite differences."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _softplus(x: float) -> float:
 
 
 def _pair_loss(weights: Weights, settings: ModelSettings, batch: dict[str, np.ndarray], b: int) -> float:
-    """The loss of pair `b`, as the papers write it."""
+    """Returns the loss of pair `b` with the formulas of the papers."""
 
     def score(j: int) -> float:
         return _score(weights, batch["left"][b], j, settings.normalize) / settings.temperature
@@ -75,7 +75,7 @@ def _pair_loss(weights: Weights, settings: ModelSettings, batch: dict[str, np.nd
 
 
 def _penalty(weights: Weights, settings: ModelSettings, batch: dict[str, np.ndarray]) -> float:
-    """The squared length of the rows of the batch, as often as they occur."""
+    """Returns the squared length of the rows of the batch, once for each use."""
     right_vectors = weights.get(RIGHT_VECTORS, weights[LEFT_VECTORS])
     right = np.concatenate([batch["right"], *(batch["negatives"].ravel()[None] if "negatives" in batch else ())])
     tables = [(weights[LEFT_VECTORS], batch["left"]), (right_vectors, right)]
@@ -91,7 +91,7 @@ def _objective(weights: Weights, settings: ModelSettings, batch: dict[str, np.nd
 
 
 def _gradient(weights: Weights, settings: ModelSettings, batch: dict[str, np.ndarray]) -> Weights:
-    """Central differences of the objective, one number at a time."""
+    """Returns central differences of the objective, one number at a time."""
     step, gradient = 1e-5, {}
     for name, table in weights.items():
         gradient[name] = np.zeros_like(table)
@@ -106,7 +106,7 @@ def _gradient(weights: Weights, settings: ModelSettings, batch: dict[str, np.nda
 
 
 def _learner(sizes: TableSizes, settings: ModelSettings) -> tuple[Learner, Weights]:
-    """A learner whose every weight is random, and those weights by layer."""
+    """Returns a learner with random weights, and the weights by layer."""
     network = build_model(sizes, settings, seed=1)
     random = np.random.default_rng(2)
     weights = {}
@@ -149,7 +149,7 @@ SETTINGS = {
     ],
     ids=str,
 )
-def test_one_step_goes_down_the_gradient_of_the_loss_that_the_papers_write(kind: str, variation: dict) -> None:
+def test_step_follows_numerical_gradient(kind: str, variation: dict) -> None:
     variation = dict(variation)
     sizes = SHARED if variation.pop("shared", False) else SIZES
     weight = WEIGHT if variation.pop("weighted", False) else None
@@ -158,7 +158,7 @@ def test_one_step_goes_down_the_gradient_of_the_loss_that_the_papers_write(kind:
     batch = _batch(sizes, settings, label, weight)
     learner, weights = _learner(sizes, settings)
     measured = learner.train_step({name: tf.constant(column) for name, column in batch.items()})
-    # A Python float and a NumPy float32 make a float32: too coarse for differences.
+    # A Python float times a NumPy float32 is a float32, which is too coarse for differences.
     batch = {name: column.astype(np.float64 if column.dtype == np.float32 else int) for name, column in batch.items()}
     of_rows = np.ones(5) if weight is None else batch["weight"]
     losses = [_pair_loss(weights, settings, batch, b) for b in range(5)]
@@ -172,8 +172,10 @@ def test_one_step_goes_down_the_gradient_of_the_loss_that_the_papers_write(kind:
         np.testing.assert_allclose(after, expected, rtol=2e-4, atol=2e-5, err_msg=name)
 
 
-def test_the_correction_makes_the_rivals_of_a_batch_stand_for_those_of_the_catalogue() -> None:
-    """Right entities drawn by any shares: each, divided by its expected count, adds what it would add once."""
+def test_softmax_correction_estimates_whole_catalog() -> None:
+    """If right entities are sampled with any probabilities, each divided by its expected count contributes once on
+    average.
+    """
     random = np.random.default_rng(0)
     scores, share = random.normal(size=20), random.dirichlet(np.ones(20))
     drawn = random.choice(20, 200_000, p=share)
@@ -187,12 +189,14 @@ def test_the_correction_makes_the_rivals_of_a_batch_stand_for_those_of_the_catal
     assert loss == pytest.approx(math.log((own + rivals) / own), rel=0.01)
 
 
-def test_an_unknown_objective_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown objective 'hinge'; known: regression, logistic, pairwise, softmax"):
+def test_unknown_objective_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"unknown objective 'hinge'\. Choose from regression, logistic, pairwise, softmax"
+    ):
         loss_of("hinge")
 
 
-def test_keras_measures_an_epoch_over_all_its_rows() -> None:
+def test_epoch_metric_covers_all_rows() -> None:
     learner, weights = _learner(SIZES, SETTINGS["regression"])
     maker = BatchMaker(2, 3, 5, weighted=True)
     measured = learner.evaluate(maker.validation(Pairs(LEFT, RIGHT, LABEL, WEIGHT)), verbose=0, return_dict=True)

@@ -1,4 +1,4 @@
-"""The mean of several solutions: the mean of their scores, in tables of one model."""
+"""Averaged ALS: the mean of the scores of its copies, in the tables of one model."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from trainer.training import fitting, memory
 pytestmark = pytest.mark.tensorflow
 
 LEFTS, RIGHTS = 60, 40
-SIZES = TableSizes(LEFTS + 1, RIGHTS + 1)  # a row that no pair touches
+SIZES = TableSizes(LEFTS + 1, RIGHTS + 1)  # one row without pairs
 ALS = AlsSettings(copies=3)
 
 
 def _pairs() -> Pairs:
-    """A third of all pairs, of three planted factors with noise as large as they are."""
+    """Returns a third of all pairs of three planted factors, with noise of the same size."""
     random = np.random.default_rng(4)
     left, right = (side.astype(np.int32) for side in np.nonzero(random.random((LEFTS, RIGHTS)) < 0.4))
     p, q = (random.normal(size=(size, 3)) for size in (LEFTS, RIGHTS))
@@ -28,7 +28,7 @@ def _pairs() -> Pairs:
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_the_score_is_the_mean_of_the_copies_scores(bias: bool) -> None:
+def test_score_is_mean_of_copies(bias: bool) -> None:
     pairs = _pairs()
     solver = AveragedAls(pairs, SIZES, ModelSettings(dimension=7, bias=bias), ALS, seed=1)
     for _ in range(3):
@@ -45,7 +45,7 @@ def test_the_score_is_the_mean_of_the_copies_scores(bias: bool) -> None:
     assert [table.shape for table in solver.tables] == [(LEFTS + 1, 7), (RIGHTS + 1, 7)]
 
 
-def test_a_network_scores_as_its_solver_and_the_same_seed_gives_the_same_bits() -> None:
+def test_network_matches_solver_and_seed() -> None:
     pairs, settings = _pairs(), TrainSettings(epochs=4, optimizer="als", early_stopping=None, als=ALS)
     networks = []
     for _ in range(2):
@@ -57,7 +57,7 @@ def test_a_network_scores_as_its_solver_and_the_same_seed_gives_the_same_bits() 
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_start_from_tables_is_where_they_are() -> None:
+def test_start_from_tables_keeps_them() -> None:
     solver = AveragedAls(_pairs(), SIZES, ModelSettings(dimension=7), ALS, seed=1)
     random = np.random.default_rng(0)
     tables = [random.normal(size=(rows, 7)).astype(np.float32) for rows in (LEFTS + 1, RIGHTS + 1)]
@@ -66,17 +66,17 @@ def test_a_start_from_tables_is_where_they_are() -> None:
         np.testing.assert_allclose(mine, given, rtol=1e-6)
 
 
-def test_the_mean_is_no_worse_than_its_copies_on_rows_held_out() -> None:
+def test_mean_is_not_worse_than_copies() -> None:
     kept, held = _pairs().hold_out(0.2, seed=1)
     solver = AveragedAls(kept, SIZES, ModelSettings(dimension=15), ALS.replace(copies=3), seed=1)
     for _ in range(10):
         solver.sweep()
     alone = [copy.measure(held)["rmse"] for copy in solver._copies]
-    # Squared error is convex: the mean of the scores cannot be worse than the mean of the errors (Jensen).
+    # Squared error is convex, so the error of the mean cannot exceed the mean of the errors (Jensen).
     assert solver.measure(held)["loss"] <= np.mean(np.square(alone)) + 1e-6
 
 
-def test_copies_need_the_memory_of_their_own_covariances() -> None:
+def test_copies_need_memory_for_covariances() -> None:
     model, settings = ModelSettings(dimension=64), TrainSettings(optimizer="als")
     four = settings.replace(als=AlsSettings(copies=4))
     parts = [memory.needed(SIZES, model, each)["optimizer"] for each in (settings, four)]

@@ -1,4 +1,4 @@
-"""Alternating least squares against normal equations written out row by row, and on planted data."""
+"""Alternating least squares, compared with the normal equations of each row, and on planted data."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from trainer.training import fitting
 pytestmark = pytest.mark.tensorflow
 
 LEFTS, RIGHTS, D = 30, 20, 3
-SIZES = TableSizes(LEFTS + 1, RIGHTS + 2)  # rows that no pair touches
+SIZES = TableSizes(LEFTS + 1, RIGHTS + 2)  # rows without pairs
 SETTINGS = TrainSettings(epochs=12, optimizer="als", early_stopping=None, seed=5)
 
 
 def _pairs(weighted: bool, positives: bool = False, share: float = 1 / 3) -> Pairs:
-    """Some of all pairs; planted labels with noise 0.1, or ones."""
+    """Returns some of all pairs, with planted labels and noise 0.1, or with ones."""
     random = np.random.default_rng(1)
     left, right = (side.astype(np.int32) for side in np.nonzero(random.random((LEFTS, RIGHTS)) < share))
     p, q, b, c = (random.normal(size=shape) for shape in ((LEFTS, 2), (RIGHTS, 2), LEFTS, RIGHTS))
@@ -37,7 +37,7 @@ def _pairs(weighted: bool, positives: bool = False, share: float = 1 / 3) -> Pai
 
 
 def _rows(pairs: Pairs, own: np.ndarray, entity: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows are an entity's, and their weights."""
+    """Returns the partners of an entity, and their weights."""
     rows = np.flatnonzero(own == entity)
     return rows, np.ones(len(rows)) if pairs.weight is None else pairs.weight[rows].astype(float)
 
@@ -47,7 +47,7 @@ IALS = ModelSettings(dimension=D, objective="ials", regularization=0.05, unobser
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("exponent", [1.0, 0.5])
-def test_ials_solves_the_normal_equations_of_each_row(weighted: bool, exponent: float) -> None:
+def test_ials_solves_normal_equations(weighted: bool, exponent: float) -> None:
     pairs = _pairs(weighted, positives=True)
     solver = ImplicitAls(pairs, SIZES, IALS, AlsSettings(frequency_exponent=exponent), seed=2)
     before = solver.tables[1].astype(float)
@@ -65,7 +65,7 @@ def test_ials_solves_the_normal_equations_of_each_row(weighted: bool, exponent: 
 
 
 def _ials_objective(tables: list[np.ndarray], pairs: Pairs, penalties: list[np.ndarray]) -> float:
-    """The whole loss, cell by cell of the matrix of all pairs."""
+    """Returns the complete loss, cell by cell of the matrix of all pairs."""
     scores = tables[0].astype(float) @ tables[1].T.astype(float)
     weight = np.ones(len(pairs)) if pairs.weight is None else pairs.weight
     seen = float((weight * (1 - scores[pairs.left, pairs.right]) ** 2).sum())
@@ -73,7 +73,7 @@ def _ials_objective(tables: list[np.ndarray], pairs: Pairs, penalties: list[np.n
     return seen + 0.3 * float((scores**2).sum()) + decay
 
 
-def test_the_loss_of_ials_is_that_of_all_cells_and_never_rises() -> None:
+def test_ials_loss_covers_all_cells_and_decreases() -> None:
     pairs = _pairs(weighted=True, positives=True)
     solver = ImplicitAls(pairs, SIZES, IALS, AlsSettings(), seed=2)
     penalties = [
@@ -96,7 +96,7 @@ REGRESSION = ModelSettings(dimension=D, bias=True)
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
-def test_a_posterior_is_that_of_its_normal_equations(weighted: bool, bias: bool) -> None:
+def test_posterior_solves_normal_equations(weighted: bool, bias: bool) -> None:
     pairs = _pairs(weighted)
     solver = VariationalAls(pairs, SIZES, REGRESSION.replace(bias=bias), AlsSettings(), seed=2)
     solver.sweep()
@@ -120,7 +120,7 @@ def test_a_posterior_is_that_of_its_normal_equations(weighted: bool, bias: bool)
         np.testing.assert_allclose(left.mean[i], np.linalg.solve(precision, first), rtol=1e-3, atol=1e-5)
 
 
-def test_the_expected_error_is_that_of_draws_from_the_posterior() -> None:
+def test_expected_error_matches_posterior_samples() -> None:
     pairs = _pairs(weighted=True)
     solver = VariationalAls(pairs, SIZES, REGRESSION, AlsSettings(), seed=2)
     solver.sweep()
@@ -139,7 +139,7 @@ def test_the_expected_error_is_that_of_draws_from_the_posterior() -> None:
 
 
 @pytest.mark.parametrize("objective", ["regression", "ials"])
-def test_a_weight_counts_as_so_many_rows(objective: str) -> None:
+def test_weight_equals_repeated_rows(objective: str) -> None:
     pairs = _pairs(weighted=False, positives=objective == "ials")
     times = np.random.default_rng(3).integers(1, 4, len(pairs))
     repeated = pairs.take(np.repeat(np.arange(len(pairs)), times))
@@ -152,7 +152,7 @@ def test_a_weight_counts_as_so_many_rows(objective: str) -> None:
 
 
 @pytest.mark.parametrize("ridge", [None, 0.05])
-def test_planted_labels_are_recovered_nearly_to_the_noise(ridge: float | None) -> None:
+def test_planted_labels_are_recovered(ridge: float | None) -> None:
     kept, held = _pairs(weighted=False, share=0.9).hold_out(0.15, seed=1)
     settings = SETTINGS.replace(epochs=40, als=AlsSettings(ridge=ridge))
     network, history = fitting.fit(kept, SIZES, REGRESSION.replace(dimension=2), settings)
@@ -164,7 +164,7 @@ def test_planted_labels_are_recovered_nearly_to_the_noise(ridge: float | None) -
     assert not tables[RIGHT_VECTORS][RIGHTS:].any() and not tables[RIGHT_BIAS][RIGHTS:].any()
 
 
-def test_positives_alone_teach_ials_who_belongs_together_and_the_sign_says_so() -> None:
+def test_ials_recovers_groups_and_sign() -> None:
     same = np.equal.outer(np.arange(60) % 4, np.arange(40) % 4)
     left, right = (side.astype(np.int32) for side in np.nonzero(same))
     seen = np.random.default_rng(1).random(len(left)) < 0.6
@@ -178,9 +178,7 @@ def test_positives_alone_teach_ials_who_belongs_together_and_the_sign_says_so() 
 
 
 @pytest.mark.parametrize("objective", ["regression", "ials"])
-def test_a_killed_alternation_goes_on_to_the_very_same_result(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objective: str
-) -> None:
+def test_resumed_alternation_gives_same_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objective: str) -> None:
     pairs = _pairs(weighted=False, positives=objective == "ials")
     model = IALS if objective == "ials" else REGRESSION
     settings = SETTINGS.replace(early_stopping=EarlyStoppingSettings(validation_fraction=0.1, patience=12))
@@ -195,7 +193,7 @@ def test_a_killed_alternation_goes_on_to_the_very_same_result(
     sweep = kind.sweep
     with monkeypatch.context() as patched:
         patched.setattr(kind, "sweep", lambda self: next(sweeps, None) is not None and sweep(self))
-        with pytest.raises(TypeError):  # at the end of `sweeps`: as good as a kill
+        with pytest.raises(TypeError):  # fails at the end of `sweeps`, like a kill
             fit(tmp_path / "killed")
     resumed, resumed_history = fit(tmp_path / "killed")
     assert resumed_history == history and len(history["val_loss"]) == 12
@@ -203,7 +201,7 @@ def test_a_killed_alternation_goes_on_to_the_very_same_result(
         np.testing.assert_array_equal(one, other)
 
 
-def test_blocks_hold_every_pair_once_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_have_every_pair_once(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = _pairs(weighted=True)
     side = Interactions.of(pairs.left, pairs.right, pairs.weight, (SIZES.left, SIZES.right))
     found = np.zeros((SIZES.left, SIZES.right), np.float32)
@@ -218,14 +216,14 @@ def test_blocks_hold_every_pair_once_and_nothing_else(monkeypatch: pytest.Monkey
     assert sorted(entities) == sorted(set(pairs.left.tolist()))
 
 
-def test_pairs_on_disk_are_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_pairs_on_disk_are_refused(tmp_path: Path) -> None:
     pairs = _pairs(weighted=True)
     sharded = collect(iter([pairs]), 100, str(tmp_path))
-    with pytest.raises(PairsTooMany, match="raise it, or choose adagrad") as refused:
+    with pytest.raises(PairsTooMany, match="Raise it, or choose adagrad") as refused:
         fitting.fit(sharded, SIZES, REGRESSION, SETTINGS)
     assert refused.value.exit_code == 2
 
 
-def test_covariances_that_cannot_fit_are_refused() -> None:
+def test_too_large_covariances_are_refused() -> None:
     with pytest.raises(TrainingTooLarge, match=r"optimizer 16,9\d\d\.\d GB"):  # 1,000,001,000 rows of 65^2 floats
         fitting.fit(_pairs(False), TableSizes(10**9, 1000), ModelSettings(dimension=64), SETTINGS)

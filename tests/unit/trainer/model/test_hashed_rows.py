@@ -1,4 +1,4 @@
-"""Learning with several hashes: against a mixing matrix, a table with a row for every id, and planted data."""
+"""Training with several hashes, compared with a mixing matrix and a table with a row per id, and on planted data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from trainer.training import fitting, memory
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:Even though the `tf.config")]
 
-# Two known ids, and unknown ones that share rows; the last has the same row twice.
+# Two known ids, and unknown ids that share rows. The last has the same row twice.
 LEFTS = np.array([[2, 3, 4], [4, 5, 3], [5, 5, 2]], np.int32)
 RIGHTS = np.array([[4, 3, 3], [3, 4, 5]], np.int32)
 
@@ -34,7 +34,7 @@ def _sizes(shared: bool = False) -> TableSizes:
 
 
 def _mixing(numbering: Numbering, rows: int) -> np.ndarray:
-    """`[numbers, rows]`: what part each row has in the vector of each id."""
+    """Returns the share of each row in the vector of each id, `[numbers, rows]`."""
     mixing = np.zeros((len(numbering), rows))
     for number in range(len(numbering)):
         of = [number] if number < numbering.known else numbering.rows[number - numbering.known]
@@ -42,7 +42,7 @@ def _mixing(numbering: Numbering, rows: int) -> np.ndarray:
     return mixing
 
 
-def test_a_look_up_is_a_product_with_the_mixing_matrix() -> None:
+def test_look_up_equals_mixing_matrix_product() -> None:
     sizes = _sizes()
     layer = build_model(sizes, ModelSettings(dimension=3), seed=4).get_layer(LEFT_VECTORS)
     (table,) = layer.get_weights()
@@ -66,8 +66,8 @@ OBJECTIVES = {
 
 @pytest.mark.parametrize("kind", OBJECTIVES)
 @pytest.mark.parametrize("variation", [{}, {"bias": False, "normalize": True}, {"shared": True}], ids=str)
-def test_loss_and_gradient_are_those_of_a_table_with_a_row_for_every_id(kind: str, variation: dict) -> None:
-    """With E = M T by the mixing matrix M, the loss is the same, and its gradient by T is M' times that by E."""
+def test_loss_and_gradient_match_full_table(kind: str, variation: dict) -> None:
+    """With E = M T and the mixing matrix M, the loss is equal, and its gradient by T is M' times that by E."""
     variation = dict(variation)
     sizes = _sizes(variation.pop("shared", False))
     settings = OBJECTIVES[kind].replace(**variation)
@@ -109,27 +109,27 @@ def _loss_and_gradient(network: keras.Model, settings: ModelSettings, batch: dic
     return float(total), {name: tf.convert_to_tensor(g).numpy() for name, g in zip(tables, found, strict=True)}
 
 
-def test_the_vectors_of_all_ids_start_alike() -> None:
+def test_initial_vectors_have_equal_length() -> None:
     numbering = Numbering(3000, 4)
     numbering.number(3000 + np.random.default_rng(1).integers(0, 5000, (3000, 4)))
     sizes = TableSizes(8000, 8000, True, (numbering, numbering))
     layer = build_model(sizes, ModelSettings(dimension=16, initial_scale=0.3), seed=5).get_layer(LEFT_VECTORS)
     squares = (layer(np.arange(6000)).numpy() ** 2).sum(axis=1)
-    # The mean squared length is the initial scale's square; of 3,000 rows of 16 numbers its error is under 1 %.
+    # The mean squared length is the square of the initial scale. With 3,000 rows of 16 numbers, its error is under 1 %.
     for part in (squares[:3000], squares[3000:]):
         assert math.sqrt(part.mean()) == pytest.approx(0.3, rel=0.03)
 
 
-def test_one_hash_is_the_plain_look_up() -> None:
+def test_one_hash_is_plain_look_up() -> None:
     for sizes in (TableSizes(5, 5), TableSizes(5, 5, False, (Numbering(4, 2), Numbering(4, 2)))):
         layer = build_model(sizes, ModelSettings(dimension=3), seed=1).get_layer(LEFT_VECTORS)
-        assert type(layer) is RowEmbedding  # also where several hashes meet no unknown id
+        assert type(layer) is RowEmbedding  # also for several hashes without unknown ids
     assert type(build_model(_sizes(), ModelSettings(dimension=3), 1).get_layer(LEFT_VECTORS)) is HashedRowEmbedding
     encode = object()
     assert numbered(encode, None) is encode
 
 
-def test_rows_that_no_id_of_training_hashes_to_are_zero() -> None:
+def test_unused_hash_rows_are_zero() -> None:
     sizes = _sizes()
     pairs = Pairs(np.array([0, 2, 3], np.int32), np.array([1, 2, 1], np.int32), np.array([1, 2, 3], np.float32))
     network, _ = fitting.fit(pairs, sizes, ModelSettings(dimension=3), TrainSettings(epochs=1, early_stopping=None))
@@ -138,7 +138,7 @@ def test_rows_that_no_id_of_training_hashes_to_are_zero() -> None:
     assert np.flatnonzero(right.any(axis=1)).tolist() == [1, 3, 4]
 
 
-def test_memory_counts_the_rows_of_unknown_ids() -> None:
+def test_memory_includes_unknown_ids() -> None:
     plain, hashed = TableSizes(7, 7), _sizes()
     parts = [memory.needed(sizes, ModelSettings(), TrainSettings()) for sizes in (plain, hashed)]
     assert parts[1].pop("hashes") == 5 * (160 + 24)
@@ -149,8 +149,10 @@ def test_memory_counts_the_rows_of_unknown_ids() -> None:
 RARE, ITEMS, SHARED_ROWS = 60, 40, 128
 
 
-def test_rare_ids_that_shared_a_vector_are_told_apart_by_two_hashes() -> None:
-    """Planted: rare ids with preferences of their own, hashed to as many rows either way; errors on pairs held out."""
+def test_two_hashes_separate_rare_ids() -> None:
+    """Planted rare ids with different preferences, hashed to the same number of rows. Compares errors on held-out
+    pairs.
+    """
     random = np.random.default_rng(7)
     wanted, items = random.normal(size=(RARE, 2)), random.normal(size=(ITEMS, 2))
     left, right = (grid.ravel().astype(np.int32) for grid in np.meshgrid(range(RARE), range(ITEMS), indexing="ij"))

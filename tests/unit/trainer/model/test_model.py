@@ -1,4 +1,4 @@
-"""The Keras model against plain NumPy."""
+"""The Keras model compared with plain NumPy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RIGHT = np.array([[3], [0], [1], [1], [2]], np.int32)
 
 
 def _randomised(sizes: TableSizes, settings: ModelSettings) -> tuple[keras.Model, dict[str, np.ndarray]]:
-    """A model whose every weight is random, biases too, and those weights by layer."""
+    """Returns a model with random weights and biases, and the weights by layer."""
     model = build_model(sizes, settings, seed=1)
     random = np.random.default_rng(2)
     weights = {}
@@ -30,7 +30,7 @@ def _randomised(sizes: TableSizes, settings: ModelSettings) -> tuple[keras.Model
 
 
 def _expected(weights: dict[str, np.ndarray]) -> np.ndarray:
-    """Pair by pair, coordinate by coordinate."""
+    """Computes pair by pair, coordinate by coordinate."""
     p, q = weights[LEFT_VECTORS], weights.get(RIGHT_VECTORS, weights[LEFT_VECTORS])
     scores = []
     for i, j in zip(LEFT[:, 0], RIGHT[:, 0], strict=True):
@@ -58,14 +58,14 @@ def test_score_is_dot_product_plus_biases(bias: bool, shared: bool, regularizati
 
 
 @pytest.mark.parametrize("dimension", [2, 50])
-def test_rows_start_with_the_expected_length_whatever_the_dimension(dimension: int) -> None:
+def test_initial_length_is_independent_of_dimension(dimension: int) -> None:
     model = build_model(TableSizes(4000, 10), ModelSettings(dimension=dimension, initial_scale=0.7), seed=3)
     rows = model.get_layer(LEFT_VECTORS).get_weights()[0]
     assert np.sqrt((rows**2).sum(axis=1).mean()) == pytest.approx(0.7, rel=0.03)
     assert not model.get_layer(LEFT_BIAS).get_weights()[0].any()
 
 
-def test_the_sides_start_apart_and_by_the_seed() -> None:
+def test_sides_differ_and_follow_seed() -> None:
     first, second, other = (build_model(TableSizes(5, 5), ModelSettings(dimension=4), seed=s) for s in (1, 1, 2))
     table = {
         name: model.get_layer(LEFT_VECTORS).get_weights()[0]
@@ -76,7 +76,7 @@ def test_the_sides_start_apart_and_by_the_seed() -> None:
     assert (table["a"] != first.get_layer(RIGHT_VECTORS).get_weights()[0]).all()
 
 
-def test_with_normalize_the_dot_product_is_the_cosine() -> None:
+def test_normalize_makes_dot_product_cosine() -> None:
     model, weights = _randomised(SIZES, ModelSettings(dimension=3, bias=False, normalize=True))
     for name in (LEFT_VECTORS, RIGHT_VECTORS):
         weights[name] /= np.sqrt((weights[name] ** 2).sum(axis=1, keepdims=True))
@@ -87,7 +87,7 @@ def test_with_normalize_the_dot_product_is_the_cosine() -> None:
 
 @pytest.mark.parametrize("objective", ["logistic", "softmax", "pairwise"])
 @pytest.mark.parametrize("bias", [True, False])
-def test_every_objective_but_regression_has_a_place_for_its_zero_point(objective: str, bias: bool) -> None:
+def test_other_objectives_have_global_bias(objective: str, bias: bool) -> None:
     model = build_model(SIZES, ModelSettings(dimension=3, bias=bias, objective=objective), seed=1)
     offset = model.get_layer(GLOBAL_BIAS)
     assert bool(offset.trainable_weights) is (bias and objective == "logistic")

@@ -1,4 +1,4 @@
-"""Ranking against sorting in plain Python and against scikit-learn; a planted leak; memory by the block."""
+"""Ranking compared with sorting in plain Python and with scikit-learn, a planted leak, and memory by block."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def order_of(scores: list[float], seen: set[int]) -> list[int]:
 
 
 def plain(name: str, order: list[int], relevant: set[int]) -> float:
-    """A metric as its textbook says, with loops."""
+    """Computes a metric as in its textbook, with loops."""
     kind, _, depth = name.partition("@")
     k = int(depth) if depth else len(order)
     ranks = [rank for rank, row in enumerate(order[:k], start=1) if row in relevant]
@@ -53,7 +53,7 @@ def lists(of: list[set[int]]) -> Lists:
 
 @st.composite
 def problems(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[set[int]], list[set[int]]]:
-    """Whole numbers, so that scores are exact and many are equal."""
+    """Integers, so that scores are exact and many are equal."""
     queries, candidates = draw(st.integers(1, 5)), draw(st.integers(1, 40))
     small = st.integers(-2, 2)
     numbers = draw(st.lists(small, min_size=2 * (queries + candidates) + candidates, max_size=None))
@@ -67,7 +67,7 @@ def problems(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[
 
 @given(problems(), st.integers(1, 45), st.sampled_from([1, 300, 1 << 20]))
 @settings(max_examples=60, deadline=None)
-def test_top_k_is_what_sorting_gives_ties_by_the_lower_row(problem, k: int, block: int) -> None:
+def test_top_k_matches_sorting(problem, k: int, block: int) -> None:
     left, right, bias, seen, _ = problem
     rows, scores = top_k(left, right, k, bias, lists(seen), block)
     k = min(k, len(right))
@@ -81,7 +81,7 @@ def test_top_k_is_what_sorting_gives_ties_by_the_lower_row(problem, k: int, bloc
 
 @given(problems(), st.sampled_from([1, 300, 1 << 20]))
 @settings(max_examples=60, deadline=None)
-def test_every_metric_is_that_of_plain_python(problem, block: int) -> None:
+def test_metrics_match_plain_python(problem, block: int) -> None:
     left, right, bias, seen, relevant = problem
     shallow = rank_catalogue(left, right, lists(relevant), lists(seen), 5, bias, block)
     full = rank_catalogue(left, right, lists(relevant), lists(seen), None, bias, block)
@@ -99,7 +99,7 @@ def test_every_metric_is_that_of_plain_python(problem, block: int) -> None:
 
 @given(problems())
 @settings(max_examples=60, deadline=None)
-def test_the_sampled_protocol_is_that_of_plain_python(problem) -> None:
+def test_sampled_protocol_matches_plain_python(problem) -> None:
     left, right, bias, candidates, relevant = problem
     found = rank_candidates(left, right, lists(relevant), lists(candidates), bias, block_bytes=64)
     for name in NAMES:
@@ -111,8 +111,8 @@ def test_the_sampled_protocol_is_that_of_plain_python(problem) -> None:
         assert ranking_metrics.per_query(found, name).tolist() == pytest.approx(expected), name
 
 
-def test_a_planted_leak_is_seen_and_does_not_count() -> None:
-    """A model that knows the training pairs by heart and nothing else finds nothing; with them it would be perfect."""
+def test_seen_pairs_do_not_count() -> None:
+    """A model that only memorizes the training pairs finds nothing. If they counted, it would be perfect."""
     draw = np.random.default_rng(1)
     seen = [set(draw.choice(200, 5, replace=False).tolist()) for _ in range(100)]
     memory = np.zeros((100, 200), np.float32)
@@ -145,13 +145,13 @@ def _ragged(draw: np.random.Generator, queries: int, candidates: int, pairs: int
     return Lists.of_pairs(draw.integers(0, queries, pairs), draw.integers(0, candidates, pairs), queries)
 
 
-def test_ndcg_and_average_precision_are_those_of_scikit_learn() -> None:
+def test_ndcg_and_average_precision_match_scikit_learn() -> None:
     draw = np.random.default_rng(2)
     left, right = draw.standard_normal((80, 6)).astype("f"), draw.standard_normal((150, 6)).astype("f")
     _against_scikit_learn(left, right, _ragged(draw, 80, 150, 600), _ragged(draw, 80, 150, 900))
 
 
-def test_and_on_movielens() -> None:
+def test_metrics_match_scikit_learn_on_movielens() -> None:
     data = os.environ.get("KINDRED_BENCH_DATA")
     if not data:
         pytest.skip("KINDRED_BENCH_DATA is not set: no MovieLens 1M here")
@@ -160,12 +160,12 @@ def test_and_on_movielens() -> None:
         rows = [line.split(",")[:2] for line in (*([] if "user" in start else [start]), *file)]
     pairs = np.array(rows, np.int64)
     left, right = (np.unique(column, return_inverse=True)[1] for column in pairs.T)
-    # Some users: scikit-learn takes its time.
+    # Only some users, because scikit-learn is slow.
     some = left < 800
     left, right = left[some], right[some]
     in_eval = np.random.default_rng(3).random(len(left)) < 0.2
     counts = left.max() + 1, right.max() + 1
-    # A crude model that is better than chance: the pairs, projected at random to 32 dimensions.
+    # A crude model that is better than chance: random projections of the pairs to 32 dimensions.
     basis = np.random.default_rng(4).standard_normal((counts[0], 32)).astype("f")
     items = np.zeros((counts[1], 32), np.float32)
     np.add.at(items, right[~in_eval], basis[left[~in_eval]])
@@ -176,7 +176,7 @@ def test_and_on_movielens() -> None:
     _against_scikit_learn(users, items, relevant, Lists.of_pairs(left[~in_eval], right[~in_eval], counts[0]))
 
 
-def test_memory_is_that_of_some_blocks_not_of_all_scores() -> None:
+def test_memory_is_limited_to_blocks() -> None:
     draw = np.random.default_rng(5)
     left, right = draw.standard_normal((20_000, 4)).astype("f"), draw.standard_normal((2_000, 4)).astype("f")
     tracemalloc.start()
@@ -189,13 +189,13 @@ def test_memory_is_that_of_some_blocks_not_of_all_scores() -> None:
 @pytest.mark.parametrize(
     "name", ["recall", "recall@0", "recall@x", "rmse", "ndcg", "coverage", "precision@5", "@5", ""]
 )
-def test_an_unknown_metric_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="is no ranking metric; there are recall@K, ndcg@K"):
+def test_unknown_metric_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a ranking metric\. Choose from recall@K, ndcg@K"):
         ranking_metrics.parse(name)
 
 
-def test_a_metric_deeper_than_the_ranking_is_refused() -> None:
+def test_metric_beyond_depth_is_refused() -> None:
     shallow = rank_catalogue(np.ones((1, 1), "f"), np.ones((9, 1), "f"), lists([{1}]), lists([set()]), 5)
     for name in ("recall@6", "mrr", "coverage@5"):
-        with pytest.raises(ValueError, match=r"beyond 5|all queries together"):
+        with pytest.raises(ValueError, match=r"beyond 5|not defined per query"):
             ranking_metrics.per_query(shallow, name)

@@ -1,4 +1,4 @@
-"""The zero point of scores: where two kinds of pairs are equally likely."""
+"""The zero point of scores, where two kinds of pairs are equally likely."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from hypothesis import strategies as st
 from trainer.training.calibration import random_pairs, zero_point
 
 
-def test_between_two_bells_of_one_width_it_is_the_middle() -> None:
-    """Where log densities are (x - a)^2 and (x - b)^2 over the same variance they meet at (a + b) / 2."""
+def test_zero_point_is_midway_between_equal_normals() -> None:
+    """Log densities of the same variance, (x - a)^2 and (x - b)^2, are equal at (a + b) / 2."""
     random = np.random.default_rng(1)
     observed, others = random.normal(4, 1, 50_000), random.normal(1, 1, 20_000)
     assert zero_point(observed, others) == pytest.approx(2.5, abs=0.03)
 
 
 @given(st.floats(-100, 100), st.floats(0.01, 100))
-def test_it_moves_with_the_scores(shift: float, scale: float) -> None:
+def test_zero_point_shifts_with_scores(shift: float, scale: float) -> None:
     random = np.random.default_rng(2)
     observed, others = random.normal(1, 1, 300), random.normal(0, 2, 200)
     moved = zero_point(observed * scale + shift, others * scale + shift)
     assert moved == pytest.approx(zero_point(observed, others) * scale + shift, rel=1e-3, abs=1e-3)
 
 
-def test_kinds_that_do_not_overlap_are_told_apart() -> None:
+def test_separate_kinds_have_zero_point_between() -> None:
     assert 1 < zero_point(np.array([2.0, 2.1]), np.array([0.9, 1.0, 1.0])) < 2
 
 
-def test_a_model_that_learned_nothing_has_its_mean_there() -> None:
+def test_equal_kinds_have_zero_point_at_mean() -> None:
     assert zero_point(np.array([1.0, 1.0]), np.array([3.0, 3.0, 3.0])) == 2.0
     assert zero_point(np.zeros(3), np.zeros(4)) == 0.0
 
 
-def test_random_pairs_keep_the_left_entities() -> None:
+def test_random_pairs_keep_left_entities() -> None:
     left, right = np.arange(1000), np.repeat([3, 7, 9, 9], 250)
     observed, random = random_pairs(left, right, seed=1)
     assert observed[0] is left and observed[1] is right
     np.testing.assert_array_equal(random[0], left)
     assert set(random[1]) == {3, 7, 9}
-    assert np.bincount(random[1])[9] == pytest.approx(333, abs=60)  # each entity alike, however often it occurs
+    assert np.bincount(random[1])[9] == pytest.approx(333, abs=60)  # uniform over entities, however often they occur

@@ -1,4 +1,4 @@
-"""Several devices learn what one does: the tables are mirrored, each trains on a share of every batch."""
+"""Several devices train like one: tables are mirrored, and each trains on a share of every batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.tensorflow
 
-# One worker of trainings, one after the other in this process: their tables go to the file it is told.
+# A worker that runs trainings in sequence and writes their tables to the given file.
 WORKER = """
 import sys
 import tempfile
@@ -90,14 +90,14 @@ def _assert_same(one: Path, other: Path, kind: tuple[str, ...]) -> None:
         np.testing.assert_allclose(second[name], first[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-def test_two_devices_learn_what_one_does(tmp_path: Path) -> None:
+def test_two_devices_match_one(tmp_path: Path) -> None:
     alone, mirrored = tmp_path / "alone.npz", tmp_path / "mirrored.npz"
-    kind = ("regression", "adagrad", "plain", "hashed")  # tables of other shapes, as trials of the Tuner have
+    kind = ("regression", "adagrad", "plain", "hashed")  # tables of other shapes, like in trials of the Tuner
     _finish(_start(alone, "one", kind), _start(mirrored, "all", kind))
     _assert_same(alone, mirrored, kind)
 
 
-def test_two_workers_learn_what_one_does(tmp_path: Path) -> None:
+def test_two_workers_match_one(tmp_path: Path) -> None:
     with socket.socket() as first, socket.socket() as second:
         for held in (first, second):
             held.bind(("localhost", 0))

@@ -1,4 +1,4 @@
-"""The memory that a training needs, told before it begins."""
+"""The memory estimate of a training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIZES = TableSizes(300, 200)
 
 @pytest.mark.parametrize("optimizer", ["adagrad", "adam", "sgd"])
 @pytest.mark.parametrize("bias", [True, False])
-def test_tables_and_optimizer_are_what_keras_allocates(optimizer: str, bias: bool) -> None:
+def test_estimate_matches_keras_allocation(optimizer: str, bias: bool) -> None:
     model, settings = ModelSettings(dimension=16, bias=bias), TrainSettings(optimizer=optimizer)
     network = build_model(SIZES, model, seed=1)
     keras_optimizer = build_optimizer(settings)
@@ -29,17 +29,17 @@ def test_tables_and_optimizer_are_what_keras_allocates(optimizer: str, bias: boo
     tables = sum(int(variable.numpy().nbytes) for variable in network.variables)
     slots = sum(int(v.numpy().nbytes) for v in keras_optimizer.variables if len(v.shape) == 2)
     assert parts["tables"] == pytest.approx(tables, abs=8)
-    # Row-wise Adagrad keeps a number for each row of a bias too.
+    # Row-wise Adagrad also keeps a number for each row of a bias.
     assert parts["optimizer"] == pytest.approx(slots, rel=0.01, abs=4 * 500)
 
 
-def test_a_shared_table_counts_once() -> None:
+def test_shared_table_counts_once() -> None:
     shared = memory.needed(TableSizes(300, 300, shared=True), ModelSettings(bias=False), TrainSettings())
     apart = memory.needed(TableSizes(300, 300), ModelSettings(bias=False), TrainSettings())
     assert 2 * shared["tables"] == apart["tables"]
 
 
-def test_what_cannot_fit_is_refused_with_the_figures_and_what_to_do() -> None:
+def test_too_large_training_is_refused() -> None:
     sizes = TableSizes(10**10, 10**9)
     with pytest.raises(TrainingTooLarge) as refused:
         memory.check(sizes, ModelSettings(), TrainSettings(optimizer="adam"))
@@ -48,10 +48,10 @@ def test_what_cannot_fit_is_refused_with_the_figures_and_what_to_do() -> None:
     assert "10,000,000,000 left and 1,000,000,000 right entities of model.dimension 64" in message
     # 11e9 rows of 65 numbers of 4 bytes.
     assert "tables 2,860.0 GB, optimizer 5,720.0 GB" in message
-    assert re.search(r"and [\d.]+ GB are free; lower model\.dimension", message)
+    assert re.search(r"and [\d.]+ GB are free\. Lower model\.dimension", message)
 
 
-def test_a_container_may_allow_less_than_the_machine_has(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_container_limit_applies(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = tmp_path / "memory.max"
     monkeypatch.setattr(memory, "_CGROUP_LIMITS", (str(tmp_path / "none"), str(limit)))
     whole = memory.available()

@@ -1,4 +1,4 @@
-"""Fitting: planted structure is found, seeds decide, the best epoch is kept, divergence is named."""
+"""Fitting: recovers planted structure, follows the seed, keeps the best epoch, and reports divergence."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:Even th
 
 NOISE = 0.1
 LEFTS, RIGHTS = 40, 30
-# One row more on either side than any pair uses: the out-of-vocabulary bucket.
+# One more row on each side than any pair uses, for the out-of-vocabulary bucket.
 SIZES = TableSizes(LEFTS + 1, RIGHTS + 1)
 MODEL = ModelSettings(dimension=4, bias=True, regularization=0.0, initial_scale=0.3)
 QUICK = TrainSettings(epochs=2, batch_size=128, optimizer="adam", learning_rate=0.02, early_stopping=None, seed=7)
@@ -38,14 +38,14 @@ QUICK = TrainSettings(epochs=2, batch_size=128, optimizer="adam", learning_rate=
 
 @pytest.fixture
 def eagerly():
-    """Without tracing: a fit of a few steps takes a tenth of the time, and computes the same."""
+    """Runs without tracing, which takes a tenth of the time for a fit of a few steps and computes the same."""
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
 
 
 def _planted(seed: int = 3) -> tuple[Pairs, Pairs]:
-    """Pairs whose label is a rank-2 product plus biases plus noise: two thirds of all to learn from, the rest new."""
+    """Returns pairs with labels of rank 2 plus biases and noise: two thirds for training, the rest for tests."""
     random = np.random.default_rng(seed)
     left, right = (grid.ravel().astype(np.int32) for grid in np.meshgrid(range(LEFTS), range(RIGHTS), indexing="ij"))
     p, q = random.normal(size=(LEFTS, 2)), random.normal(size=(RIGHTS, 2))
@@ -63,14 +63,14 @@ def _tables(network) -> dict[str, np.ndarray]:
     return {layer.name: layer.get_weights()[0] for layer in network.layers if layer.weights}
 
 
-def test_planted_structure_is_recovered_to_the_noise() -> None:
+def test_planted_structure_is_recovered() -> None:
     known, new = _planted()
     settings = QUICK.replace(epochs=25, batch_size=32, learning_rate=0.05)
     model = MODEL.replace(dimension=2, regularization=0.0005)
     network, history = fitting.fit(known, SIZES, model, settings)
     deviation = new.label.std()
     assert deviation > 10 * NOISE
-    # No model can be below the noise; an eighth of the rows' freedom goes into parameters.
+    # No model can be better than the noise. An eighth of the degrees of freedom are parameters.
     assert NOISE * 0.8 < _rmse(network, new) < NOISE * 1.6
     assert len(history["loss"]) == 25
     assert history["loss"][-1] < history["loss"][0] / 20
@@ -82,16 +82,16 @@ def test_every_optimizer_learns(optimizer: str, rate: float) -> None:
     settings = QUICK.replace(epochs=4, optimizer=optimizer, learning_rate=rate)
     _, history = fitting.fit(known, SIZES, MODEL, settings)
     assert history["loss"][-1] < 0.9 * history["loss"][0]
-    assert set(history) == {"loss", "rmse"}  # nothing was held out, as early_stopping says
+    assert set(history) == {"loss", "rmse"}  # nothing was held out, as early_stopping requires
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_others() -> None:
+def test_seed_determines_weights() -> None:
     known, _ = _planted()
     stopping = EarlyStoppingSettings(validation_fraction=0.1)
     settings = QUICK.replace(batch_size=400, early_stopping=stopping)
 
     def fit(already_drawn: int) -> dict[str, np.ndarray]:
-        tf.random.set_seed(already_drawn)  # whatever the process did before
+        tf.random.set_seed(already_drawn)  # the state of the process does not matter
         return _tables(fitting.fit(known, SIZES, MODEL, settings)[0])
 
     first, again = fit(1), fit(2)
@@ -102,7 +102,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_others() -> None:
 
 
 def _overfitting(patience: int, epochs: int) -> tuple[Pairs, object, fitting.History]:
-    """Labels of pure noise: what is learned from them makes validation worse. Also the rows held out."""
+    """Trains on labels of pure noise, which makes validation worse. Also returns the held-out rows."""
     random = np.random.default_rng(1)
     left, right = (random.integers(0, 10, 200).astype(np.int32) for _ in range(2))
     pairs = Pairs(left, right, random.normal(size=200).astype(np.float32))
@@ -114,7 +114,7 @@ def _overfitting(patience: int, epochs: int) -> tuple[Pairs, object, fitting.His
     return held_out, network, history
 
 
-def test_early_stopping_ends_after_patience_and_keeps_the_best_epoch() -> None:
+def test_early_stopping_keeps_best_epoch() -> None:
     held_out, network, history = _overfitting(patience=3, epochs=40)
     best = int(np.argmin(history["val_rmse"]))
     assert len(history["val_rmse"]) == best + 1 + 3 < 40
@@ -122,7 +122,7 @@ def test_early_stopping_ends_after_patience_and_keeps_the_best_epoch() -> None:
     assert _rmse(network, held_out) == pytest.approx(history["val_rmse"][best], rel=1e-5)
 
 
-def test_the_best_epoch_is_kept_although_patience_never_ran_out() -> None:
+def test_best_epoch_is_kept_within_patience() -> None:
     held_out, network, history = _overfitting(patience=50, epochs=6)
     best = int(np.argmin(history["val_rmse"]))
     assert len(history["val_rmse"]) == 6 and best < 5
@@ -131,22 +131,22 @@ def test_the_best_epoch_is_kept_although_patience_never_ran_out() -> None:
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_a_single_row_can_be_trained_on() -> None:
+def test_single_row_trains() -> None:
     row = Pairs(np.array([1], np.int32), np.array([2], np.int32), np.array([0.5], np.float32))
     settings = QUICK.replace(epochs=8, learning_rate=0.1, early_stopping=EarlyStoppingSettings())
     network, _ = fitting.fit(row, TableSizes(3, 4), MODEL, settings)
     assert _rmse(network, row) < 0.2
 
 
-def test_divergence_names_epoch_rate_and_cure() -> None:
+def test_divergence_names_epoch_and_learning_rate() -> None:
     known, _ = _planted()
     settings = QUICK.replace(epochs=30, optimizer="sgd", learning_rate=5e4)
     with pytest.raises(TrainingDiverged) as diverged:
         fitting.fit(known, SIZES, MODEL, settings)
     assert isinstance(diverged.value, TrainingError) and diverged.value.exit_code == 1
     found = re.fullmatch(
-        r"train: the loss became (nan|inf) in epoch (\d+) at train\.learning_rate 50000\.0; "
-        r"try 5000, or raise model\.regularization",
+        r"train: the loss became (nan|inf) in epoch (\d+) at train\.learning_rate 50000\.0\. "
+        r"Try 5000, or raise model\.regularization",
         str(diverged.value),
     )
     assert found and 1 <= int(found[2]) <= 30
@@ -154,8 +154,8 @@ def test_divergence_names_epoch_rate_and_cure() -> None:
 
 @pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("stopping", [None, EarlyStoppingSettings()])
-def test_divergence_in_the_last_step_is_seen_too(stopping: EarlyStoppingSettings | None) -> None:
-    """The loss of the only batch is that of the start; its step is what makes the weights infinite."""
+def test_divergence_in_last_step_is_detected(stopping: EarlyStoppingSettings | None) -> None:
+    """The loss of the only batch is the initial one. Its step makes the weights infinite."""
     known, _ = _planted()
     huge = dataclasses.replace(known, label=known.label * np.float32(1e10))
     settings = QUICK.replace(epochs=1, batch_size=10_000, optimizer="sgd", learning_rate=1e38, early_stopping=stopping)
@@ -165,7 +165,7 @@ def test_divergence_in_the_last_step_is_seen_too(stopping: EarlyStoppingSettings
 
 @pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize("shared", [False, True])
-def test_rows_that_no_pair_touched_are_zero(shared: bool) -> None:
+def test_rows_without_pairs_are_zero(shared: bool) -> None:
     left, right = np.array([0, 2, 2], np.int32), np.array([1, 1, 4], np.int32)
     sizes = TableSizes(6, 6, shared=True) if shared else TableSizes(4, 6)
     network, _ = fitting.fit(Pairs(left, right, np.array([1, -1, 2], np.float32)), sizes, MODEL, QUICK)
@@ -180,8 +180,8 @@ def test_rows_that_no_pair_touched_are_zero(shared: bool) -> None:
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_rows_held_out_of_training_are_not_trained_on() -> None:
-    """Each id occurs once: those of the rows that validation took stay zero."""
+def test_held_out_rows_are_not_trained() -> None:
+    """Each id occurs once, so the ids of held-out rows stay zero."""
     rows = np.arange(20, dtype=np.int32)
     pairs = Pairs(rows, rows, np.ones(20, np.float32))
     stopping = EarlyStoppingSettings(validation_fraction=0.25)
@@ -191,7 +191,7 @@ def test_rows_held_out_of_training_are_not_trained_on() -> None:
     np.testing.assert_array_equal(untouched, pairs.hold_out(0.25, QUICK.seed)[1].left)
 
 
-def test_settings_survive_the_way_through_the_graph_as_json() -> None:
+def test_settings_round_trip_as_json() -> None:
     for stopping in (None, EarlyStoppingSettings(validation_fraction=0.2, patience=5, min_delta=0.01)):
         train = TrainSettings(
             epochs=3, batch_size=64, optimizer="sgd", learning_rate=0.5, early_stopping=stopping, seed=9
@@ -201,14 +201,14 @@ def test_settings_survive_the_way_through_the_graph_as_json() -> None:
         assert training_settings(json.loads(json.dumps(sections)))[1:] == (model, train)
 
 
-def test_the_record_of_training_is_json(tmp_path: Path) -> None:
+def test_training_record_is_json(tmp_path: Path) -> None:
     run_fn._write_json(str(tmp_path / "run"), run_fn.HISTORY_FILE, {"loss": [1.5, 0.5]})
     assert json.loads((tmp_path / "run" / run_fn.HISTORY_FILE).read_text()) == {"loss": [1.5, 0.5]}
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_run_fn_loads_fits_exports_and_leaves_a_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The parts are tested each for itself; here: what is handed from which to which."""
+def test_run_fn_connects_its_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Other tests cover the parts. This one checks how they are connected."""
     known, _ = _planted()
     exported, projected = [], []
     sizes = {"left": LEFTS, "right": RIGHTS}
@@ -240,7 +240,7 @@ def test_run_fn_loads_fits_exports_and_leaves_a_record(monkeypatch: pytest.Monke
             transform_output="graph",
             train_files="train",
             base_model="base",
-            hyperparameters={"values": {"model.dimension": 5, "train.epochs": 3}},  # as the Tuner leaves them
+            hyperparameters={"values": {"model.dimension": 5, "train.epochs": 3}},  # in the format of the Tuner
             serving_model_dir="model",
             model_run_dir=str(run_dir),
         )
@@ -259,7 +259,7 @@ GROUPS = 4
 
 
 def _positives(lefts: int, rights: int) -> tuple[Pairs, np.ndarray]:
-    """Three quarters of the pairs within a group; also which pairs are within one."""
+    """Returns three quarters of the pairs within a group, and which pairs are within one."""
     same = np.equal.outer(np.arange(lefts) % GROUPS, np.arange(rights) % GROUPS)
     left, right = (side.astype(np.int32) for side in np.nonzero(same))
     seen = np.random.default_rng(1).random(len(left)) < 3 / 4
@@ -273,7 +273,7 @@ def _all_scores(network, shape: tuple[int, int]) -> np.ndarray:
 
 @pytest.mark.parametrize("objective", ["logistic", "softmax", "pairwise"])
 @pytest.mark.parametrize("normalize", [False, True])
-def test_positives_alone_teach_who_belongs_together_and_the_sign_says_so(objective: str, normalize: bool) -> None:
+def test_positives_recover_groups_and_sign(objective: str, normalize: bool) -> None:
     pairs, same = _positives(120, 80)
     temperature = 0.2 if normalize else 1.0
     model = ModelSettings(
@@ -295,7 +295,7 @@ def test_positives_alone_teach_who_belongs_together_and_the_sign_says_so(objecti
     assert (scores[unseen] > 0).mean() > 0.85 and (scores[~same] < 0).mean() > 0.95
 
 
-def test_logistic_learns_from_the_sign_of_a_score() -> None:
+def test_logistic_learns_signs() -> None:
     known, new = _planted()
     model = MODEL.replace(objective="logistic", regularization=0.001)
     network, history = fitting.fit(known, SIZES, model, QUICK.replace(epochs=20, batch_size=64))
@@ -306,12 +306,12 @@ def test_logistic_learns_from_the_sign_of_a_score() -> None:
 
 
 class _Killed(BaseException):
-    """The end of a process, in the middle of an epoch."""
+    """The process ends in the middle of an epoch."""
 
 
 @pytest.mark.parametrize("optimizer", ["adagrad", "adam"])
 @pytest.mark.parametrize("objective", ["regression", "pairwise"])
-def test_a_killed_training_goes_on_to_the_very_same_result(
+def test_resumed_training_gives_same_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, objective: str
 ) -> None:
     known = _planted()[0] if objective == "regression" else _positives(LEFTS, RIGHTS)[0]
@@ -341,7 +341,7 @@ def test_a_killed_training_goes_on_to_the_very_same_result(
         np.testing.assert_array_equal(resumed[name], table, err_msg=name)
 
 
-def test_shards_teach_what_memory_does(tmp_path: Path) -> None:
+def test_shards_train_like_memory(tmp_path: Path) -> None:
     known, new = _planted()
     weights = np.ones(len(known), np.float32)
     sharded = collect(iter([dataclasses.replace(known, weight=weights)]), 100, str(tmp_path))
@@ -353,7 +353,7 @@ def test_shards_teach_what_memory_does(tmp_path: Path) -> None:
     assert history["val_rmse"][-1] < NOISE * 2
 
 
-def test_what_cannot_fit_in_memory_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_training_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting.memory, "available", lambda: 1000)
     with pytest.raises(TrainingTooLarge):
         fitting.fit(_planted()[0], SIZES, MODEL, QUICK)

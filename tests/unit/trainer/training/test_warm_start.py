@@ -1,4 +1,4 @@
-"""Starting from a published model: ids are aligned as a plain dictionary would, and values stay what they were."""
+"""Warm start from a published model: ids are matched like in a dictionary, and values stay equal."""
 
 from __future__ import annotations
 
@@ -20,16 +20,8 @@ from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BI
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import AlsSettings, EarlyStoppingSettings, ModelSettings, TrainSettings
 from trainer.training import fitting
-from trainer.training.warm_start import (
-    BaseModel,
-    BaseSide,
-    ColdStart,
-    Counts,
-    align,
-    prepare,
-    read_model,
-    read_vocabulary,
-)
+from trainer.training.base_model import BaseModel, BaseSide, ColdStart, read_model, read_vocabulary
+from trainer.training.warm_start import Counts, align, prepare
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:Even though the `tf.config")]
 
@@ -57,7 +49,7 @@ def _tables(network) -> dict[str, np.ndarray]:
 
 
 @given(old=IDS, new=IDS, old_buckets=st.integers(1, 3), new_buckets=st.integers(1, 3))
-def test_rows_are_where_a_dictionary_finds_them(old, new, old_buckets, new_buckets) -> None:
+def test_alignment_matches_dictionary(old, new, old_buckets, new_buckets) -> None:
     side = _side(old, old_buckets)
     alignment = align(side, _array(new), len(new) + new_buckets)
     places = {name: row for row, name in enumerate(old)}
@@ -70,15 +62,15 @@ def test_rows_are_where_a_dictionary_finds_them(old, new, old_buckets, new_bucke
 
 
 @given(ids=st.lists(st.binary(min_size=1, max_size=9).filter(lambda b: not set(b) & set(b"\r\n")), max_size=20))
-def test_a_vocabulary_file_is_read_line_by_line(ids: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_vocabulary_file_is_read_by_line(ids: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.getbasetemp() / "vocabulary"
     file.write_bytes(b"".join(name + b"\n" for name in ids))
     assert read_vocabulary(str(file)).to_pylist() == ids
-    file.write_bytes(b"\n".join(ids))  # no line end at the end
+    file.write_bytes(b"\n".join(ids))  # no line end at the end of the file
     assert read_vocabulary(str(file)).to_pylist() == ids
 
 
-def test_a_published_model_is_read_without_its_graph(planted: Planted, tmp_path: Path) -> None:
+def test_base_model_is_read_without_graph(planted: Planted, tmp_path: Path) -> None:
     shutil.copytree(planted.model, tmp_path / "model")
     (tmp_path / "model" / "saved_model.pb").unlink()
     base = read_model(str(tmp_path / "model"))
@@ -91,7 +83,7 @@ def test_a_published_model_is_read_without_its_graph(planted: Planted, tmp_path:
     assert (base.unit.center, base.unit.scale) == pytest.approx((LABELS["center"], LABELS["scale"]), rel=1e-6)
 
 
-def test_known_ids_keep_their_numbers_to_the_bit_and_new_ones_start_as_ever() -> None:
+def test_known_ids_keep_exact_vectors() -> None:
     old, new = [b"a", b"b", b"c"], [b"c", b"x", b"a"]
     base = _base(_side(old, seed=1), _side(old, buckets=2, seed=2))
     network = build_model(TableSizes(4, 4), MODEL, seed=3)
@@ -103,7 +95,7 @@ def test_known_ids_keep_their_numbers_to_the_bit_and_new_ones_start_as_ever() ->
         np.testing.assert_array_equal(found[name][[0, 2]], side.vectors[[2, 0]])
         np.testing.assert_array_equal(found[name][1], fresh[name][1])
     np.testing.assert_array_equal(found[LEFT_BIAS][:, 0], [*base.left.bias[[2]], 0, *base.left.bias[[0, 3]]])
-    # The other side has one bucket now, and had two.
+    # The other side has one bucket now, and had two before.
     np.testing.assert_array_equal(found[RIGHT_BIAS][:, 0], [*base.right.bias[[2]], 0, base.right.bias[0], 0])
     np.testing.assert_array_equal(found[LEFT_VECTORS][3], base.left.vectors[3])
     np.testing.assert_array_equal(found[RIGHT_VECTORS][3], fresh[RIGHT_VECTORS][3])
@@ -113,7 +105,7 @@ def test_known_ids_keep_their_numbers_to_the_bit_and_new_ones_start_as_ever() ->
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_shared_table_is_taken_once_with_the_biases_of_both_sides(bias: bool) -> None:
+def test_shared_table_keeps_both_biases(bias: bool) -> None:
     side = _side([b"a", b"b"], seed=1)
     other_bias = dataclasses.replace(side, bias=side.bias + 1)
     base = _base(side, other_bias)
@@ -133,14 +125,14 @@ NETWORKS: dict[str, object] = {}
 
 
 def _values(base: BaseModel) -> np.ndarray:
-    """What a base model answers for every pair of its rows, in the label's own unit."""
+    """Returns the values of a base model for every pair of its rows, in the unit of the label."""
     score = base.left.vectors.astype(float) @ base.right.vectors.T + base.left.bias[:, None] + base.right.bias
     return (score + base.offset) * base.unit.scale + base.unit.center
 
 
 @settings(max_examples=15)
 @given(center=st.floats(-50, 50), scale=st.floats(0.1, 10), old_center=st.floats(-50, 50), old_scale=st.floats(0.1, 10))
-def test_values_stay_what_they_were_when_centre_and_scale_move(center, scale, old_center, old_scale) -> None:
+def test_values_survive_change_of_unit(center, scale, old_center, old_scale) -> None:
     ids = [b"a", b"b", b"c"]
     base = _base(_side(ids, seed=1), _side(ids, seed=2), old_center, old_scale)
     network = NETWORKS.setdefault("one", build_model(TableSizes(4, 4), MODEL, seed=3))  # all its rows are replaced
@@ -150,7 +142,7 @@ def test_values_stay_what_they_were_when_centre_and_scale_move(center, scale, ol
     np.testing.assert_allclose(values, _values(base), rtol=1e-4, atol=1e-3)
 
 
-def test_scores_without_a_unit_stay_what_they_were() -> None:
+def test_scores_without_unit_stay_equal() -> None:
     ids = [b"a", b"b", b"c"]
     base = _base(_side(ids, seed=1), _side(ids, seed=2), center=3.0, scale=2.0)
     network = build_model(TableSizes(4, 4), MODEL, seed=3)
@@ -160,22 +152,24 @@ def test_scores_without_a_unit_stay_what_they_were() -> None:
     assert _tables(network)[GLOBAL_BIAS] == np.float32(0.25)
 
 
-def test_what_cannot_be_started_from_is_said_in_plain_words(planted: Planted, tmp_path: Path) -> None:
+def test_cold_start_names_reason(planted: Planted, tmp_path: Path) -> None:
     ids = _array([b"a"])
     base = _base(_side([b"a"]), _side([b"b"]))
-    with pytest.raises(ColdStart, match=r"3 numbers per embedding, and model\.dimension is 8"):
+    with pytest.raises(ColdStart, match=r"dimension 3, but model\.dimension is 8"):
         prepare(base, (ids, ids), (2, 2), False, MODEL.replace(dimension=8), base.unit)
-    with pytest.raises(ColdStart, match=r"two tables, and encode\.shared asks for one table for both sides"):
+    with pytest.raises(ColdStart, match=r"two tables, but encode\.shared requires one table for both sides"):
         prepare(base, (ids, ids), (2, 2), True, MODEL, base.unit)
     one = _base(_side([b"a"]), _side([b"a"]))
-    with pytest.raises(ColdStart, match=r"one table for both sides, and encode\.shared asks for two tables"):
+    with pytest.raises(ColdStart, match=r"one table for both sides, but encode\.shared requires two tables"):
         prepare(one, (ids, ids), (2, 2), False, MODEL, base.unit)
-    with pytest.raises(ColdStart, match="the files of the base model are gone"):
+    with pytest.raises(ColdStart, match="the files of the base model are missing"):
         read_model(str(tmp_path))
 
 
 def _span(ids: list[bytes], seed: int) -> tuple[list[bytes], Pairs]:
-    """Pairs of these left ids with twenty right ones: what an id means is the same in every span, its row is not."""
+    """Returns pairs of these left ids with twenty right ones. The meaning of an id is the same in every span, its row
+    is not.
+    """
     random = np.random.default_rng(seed)
     ids = [ids[i] for i in random.permutation(len(ids))]
     meaning = {b"%d" % i: vector for i, vector in enumerate(np.random.default_rng(0).normal(size=(80, 2)))}
@@ -194,7 +188,7 @@ def _published(network, left: list[bytes], right: list[bytes]) -> BaseModel:
     return BaseModel(sides[0], sides[1], float(tables[GLOBAL_BIAS]), Unit(0.0, 1.0))
 
 
-def test_a_span_that_starts_from_the_one_before_needs_fewer_epochs_for_the_same_loss() -> None:
+def test_warm_start_needs_fewer_epochs() -> None:
     model = ModelSettings(dimension=4, regularization=0.001, initial_scale=0.3)
     stopping = EarlyStoppingSettings(validation_fraction=0.1, patience=30)
     often = TrainSettings(epochs=12, batch_size=128, optimizer="adam", learning_rate=0.05, early_stopping=stopping)
@@ -214,7 +208,7 @@ def test_a_span_that_starts_from_the_one_before_needs_fewer_epochs_for_the_same_
     assert warm["val_rmse"][0] < 0.7 * cold["val_rmse"][0]
 
 
-def test_what_the_base_model_knows_of_ids_without_a_pair_is_kept(eagerly: None) -> None:
+def test_ids_without_pairs_keep_base_vectors(eagerly: None) -> None:
     ids = [b"a", b"b", b"c"]
     base = _base(_side(ids, seed=1), _side(ids, seed=2))
     new = _array([b"c", b"new", b"a"])
@@ -231,14 +225,14 @@ def test_what_the_base_model_knows_of_ids_without_a_pair_is_kept(eagerly: None) 
 
 @pytest.fixture
 def eagerly():
-    """Without tracing: a fit of a few steps takes a tenth of the time, and computes the same."""
+    """Runs without tracing, which takes a tenth of the time for a fit of a few steps and computes the same."""
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
 
 
 @pytest.mark.parametrize("copies", [1, 2])
-def test_least_squares_starts_from_the_span_before(copies: int) -> None:
+def test_least_squares_warm_starts(copies: int) -> None:
     model = ModelSettings(dimension=4)
     settings = TrainSettings(epochs=1, optimizer="als", early_stopping=None, als=AlsSettings(copies=copies))
     rights = [b"right %d" % i for i in range(20)]
@@ -252,17 +246,19 @@ def test_least_squares_starts_from_the_span_before(copies: int) -> None:
     _, cold = fitting.fit(second, sizes, model, settings)
     warmed, warm = fitting.fit(second, sizes, model, settings, start=start)
     assert warm["rmse"][0] < 0.8 * cold["rmse"][0], (warm, cold)
-    # Rows of ids that are known by no pair, here the bucket's, are what the base model had there: nothing.
+    # Rows without pairs, here of the bucket, keep the values of the base model, which are zero.
     assert not _tables(warmed)[LEFT_VECTORS][60].any()
 
 
-def test_implicit_least_squares_starts_from_the_span_before() -> None:
+def test_implicit_least_squares_warm_starts() -> None:
     model = ModelSettings(dimension=4, objective="ials", regularization=0.01, unobserved_weight=0.1)
     settings = TrainSettings(epochs=1, optimizer="als", early_stopping=None)
     random = np.random.default_rng(3)
     group = np.arange(60) % 4
     left = np.repeat(np.arange(60), 12).astype(np.int32)
-    right = (random.integers(0, 10, len(left)) * 4 + group[left]).astype(np.int32)  # each likes the items of its group
+    right = (random.integers(0, 10, len(left)) * 4 + group[left]).astype(
+        np.int32
+    )  # each prefers the items of its group
     pairs = Pairs(left, right, np.ones(len(left), np.float32))
     sizes = TableSizes(61, 41)
     network, _ = fitting.fit(pairs, sizes, model, settings.replace(epochs=15))
@@ -277,4 +273,4 @@ def test_implicit_least_squares_starts_from_the_span_before() -> None:
     _, long = fitting.fit(pairs, sizes, model, settings.replace(epochs=16))
     _, warm = fitting.fit(pairs, sizes, model, settings, start=start)
     assert warm["loss"][0] < cold["loss"][0]
-    assert warm["loss"][0] == pytest.approx(long["loss"][15], rel=1e-4)  # one more sweep, as if it had gone on
+    assert warm["loss"][0] == pytest.approx(long["loss"][15], rel=1e-4)  # one more sweep, like a longer training

@@ -34,4 +34,4 @@ def test_a_child_that_cannot_start_is_a_failed_check() -> None:
 
 def test_a_crash_by_the_c_library_suggests_the_repair() -> None:
     (check,) = read_record([["import kfp"]], -6, "version `GLIBC_2.38' not found")
-    assert "bootstrap/glibc.py" in check.fix
+    assert "-m bootstrap.glibc" in check.fix

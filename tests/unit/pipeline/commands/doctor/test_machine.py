@@ -25,13 +25,13 @@ def test_small_machines_and_other_pythons_fail() -> None:
 @pytest.mark.parametrize(
     ("state", "ok", "fix"),
     [
-        (glibc.State.REPAIRED, True, ""),
-        (glibc.State.NOT_NEEDED, True, ""),
-        (glibc.State.NEEDED, False, "bootstrap/glibc.py"),
-        (glibc.State.NOT_INSTALLED, False, "Remove .venv"),
+        (glibc.RepairState.REPAIRED, True, ""),
+        (glibc.RepairState.NOT_NEEDED, True, ""),
+        (glibc.RepairState.NEEDED, False, "bootstrap.glibc"),
+        (glibc.RepairState.NOT_INSTALLED, False, "Remove .venv"),
     ],
 )
-def test_the_repair_is_reported(state: glibc.State, ok: bool, fix: str) -> None:
+def test_the_repair_is_reported(state: glibc.RepairState, ok: bool, fix: str) -> None:
     found = machine.check_repair(glibc.RepairStatus(state, (2, 36)))
     assert found.ok is ok
     assert fix in found.fix

@@ -1,4 +1,4 @@
-"""Section `beam`: what may stand in it, and the profile that the command line names."""
+"""Section `beam`: valid values, and the profile of the command line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def refusal(folder: Path, section: Any, profile: str | None = None) -> str:
     ("section", "words"),
     [
         ({"profile": "moon"}, "beam.profile: must be 'local', 'flink', 'spark' or 'dataflow' (got 'moon')"),
-        ({"runner": "x"}, "beam.runner: unknown key; choose one of artifact_endpoint, "),
+        ({"runner": "x"}, "beam.runner: unknown key. Choose from artifact_endpoint, "),
         ({"parallelism": 0}, "beam.parallelism: must be greater than 0 (got 0)"),
         ({"parallelism": "2"}, "beam.parallelism: must be a valid integer (got '2')"),
         ({"start_seconds": 0}, "beam.start_seconds: must be greater than 0 (got 0)"),
@@ -45,37 +45,41 @@ def refusal(folder: Path, section: Any, profile: str | None = None) -> str:
         ({"artifact_endpoint": ":1"}, "beam.artifact_endpoint: must have the form HOST:PORT (got ':1')"),
         ({"environment": "cloud"}, "beam.environment: must be 'external'"),
         ({"environment": "docker"}, "beam: environment_config: environment docker needs the image"),
-        ({"environment": "process"}, 'beam: environment_config: environment process needs {"command": "PROGRAM"}'),
-        ({"environment": "process", "environment_config": "3"}, 'environment process needs {"command": "PROGRAM"}'),
-        ({"environment": "loopback", "environment_config": "x"}, "environment loopback takes none"),
+        (
+            {"environment": "process"},
+            'beam: environment_config: environment process needs the JSON {"command": "PROGRAM"}',
+        ),
+        (
+            {"environment": "process", "environment_config": "3"},
+            'environment process needs the JSON {"command": "PROGRAM"}',
+        ),
+        ({"environment": "loopback", "environment_config": "x"}, "environment loopback takes no configuration"),
         ({"profile": "spark"}, "beam: profile: spark needs spark_master, or job_endpoint"),
         ({"profile": "dataflow"}, "beam: profile: dataflow needs the section beam.dataflow"),
-        ({"dataflow": {}}, "beam.dataflow.project: required, and missing"),
+        ({"dataflow": {}}, "beam.dataflow.project: required key is missing"),
         ({"dataflow": DATAFLOW | {"region": "Europe"}}, "beam.dataflow.region: must have the form a region, such as"),
         ({"dataflow": DATAFLOW | {"temp_location": "/tmp"}}, "beam.dataflow.temp_location: must have the form gs://"),
         ({"dataflow": DATAFLOW | {"service_account": "me"}}, "beam.dataflow.service_account: must have the form NAME@"),
         ({"dataflow": DATAFLOW | {"max_workers": 0}}, "beam.dataflow.max_workers: must be greater than 0 (got 0)"),
     ],
 )
-def test_what_cannot_be_is_refused_with_key_rule_and_value(tmp_path: Path, section: Any, words: str) -> None:
+def test_invalid_value_names_key_rule_and_value(tmp_path: Path, section: Any, words: str) -> None:
     assert words in refusal(tmp_path, section)
 
 
 @pytest.mark.parametrize(
     ("profile", "words"),
     [
-        ("moon", "--beam moon: no such profile; there is local, flink, spark, dataflow"),
+        ("moon", "--beam moon: unknown profile. Choose from local, flink, spark, dataflow"),
         ("spark", "--beam spark: beam.profile: spark needs spark_master"),
         ("dataflow", "--beam dataflow: beam.profile: dataflow needs the section beam.dataflow"),
     ],
 )
-def test_a_profile_of_the_command_line_needs_what_one_of_the_file_needs(
-    tmp_path: Path, profile: str, words: str
-) -> None:
+def test_command_line_profile_is_validated(tmp_path: Path, profile: str, words: str) -> None:
     assert words in refusal(tmp_path, {}, profile)
 
 
-def test_the_command_line_goes_before_the_file(tmp_path: Path) -> None:
+def test_command_line_profile_overrides_file(tmp_path: Path) -> None:
     settings = load(tmp_path, {"profile": "flink", "parallelism": 4}, "local")
     assert (settings.profile, settings.parallelism) == ("local", 4)
     assert load(tmp_path, {"profile": "flink", "parallelism": 4}).profile == "flink"
@@ -83,7 +87,7 @@ def test_the_command_line_goes_before_the_file(tmp_path: Path) -> None:
 
 
 @given(st.text(max_size=30))
-def test_an_endpoint_is_refused_or_kept_as_it_stands(text: str) -> None:
+def test_endpoint_is_refused_or_unchanged(text: str) -> None:
     try:
         assert Beam(job_endpoint=text).job_endpoint == text
     except ValueError:
@@ -92,6 +96,6 @@ def test_an_endpoint_is_refused_or_kept_as_it_stands(text: str) -> None:
     assert host and port.isascii() and port.isdigit() and not set(host) & set(" /@\n")
 
 
-def test_the_section_survives_the_way_into_a_task() -> None:
+def test_section_reaches_task_unchanged() -> None:
     settings = Beam(profile="spark", spark_master="yarn", dataflow=DATAFLOW)
     assert Beam.model_validate(json.loads(settings.model_dump_json())) == settings

@@ -1,4 +1,4 @@
-"""Section `evaluate`: the rules that bless a model, and what they are measured on."""
+"""Section `evaluate`: the blessing rules and their metrics."""
 
 from __future__ import annotations
 
@@ -24,21 +24,19 @@ from tests.unit.pipeline.config.pipeline_files import full_tree, refusal, write
         ({"metric": "sampled_ndcg@5", "above": 0}, "sampled_ndcg@5 needs evaluate.candidates"),
     ],
 )
-def test_a_rule_on_what_is_not_measured_is_refused_before_anything_runs(
-    tmp_path: Path, rule: dict[str, Any], words: str
-) -> None:
+def test_rule_on_unmeasured_metric_is_refused(tmp_path: Path, rule: dict[str, Any], words: str) -> None:
     tree = {"name": "films", "data": {"path": "/d.csv"}, "evaluate": {"bless": [rule]}}
     assert words in refusal(tmp_path, tree)
 
 
-def test_candidates_are_found_beside_the_file(tmp_path: Path) -> None:
+def test_candidates_path_is_relative_to_file(tmp_path: Path) -> None:
     evaluate = {"candidates": "negatives.csv", "metrics": ["sampled_hit_rate@10"]}
     config = load_config(write(tmp_path, {"name": "films", "data": {"path": "/d.csv"}, "evaluate": evaluate}))
     assert config.evaluate.candidates == str(tmp_path / "negatives.csv")
     assert config.evaluate.all_metrics == ("sampled_hit_rate@10", "rmse")
 
 
-def test_the_same_bound_on_two_slices_is_two_rules(tmp_path: Path) -> None:
+def test_bound_on_two_slices_is_two_rules(tmp_path: Path) -> None:
     bless = [{"metric": "rmse", "below": 1}, {"metric": "rmse", "slice": "left_tail", "below": 2}]
     config = load_config(write(tmp_path, {"name": "f", "data": {"path": "/d.csv"}, "evaluate": {"bless": bless}}))
     assert list(map(str, config.evaluate.bless)) == ["rmse below 1", "rmse on left_tail below 2"]
@@ -54,7 +52,7 @@ def test_the_same_bound_on_two_slices_is_two_rules(tmp_path: Path) -> None:
         ({"metric": "rmse", "below": 1, "margin": 0.1}, "margin goes with better_than only"),
     ],
 )
-def test_a_rule_has_one_bound(folder: Path, rule: dict[str, Any], said: str) -> None:
+def test_rule_has_one_bound(folder: Path, rule: dict[str, Any], said: str) -> None:
     tree = full_tree()
     tree["evaluate"]["bless"] = [{"metric": "mae", "below": 1}, rule]
     message = refusal(folder, tree)
@@ -62,13 +60,13 @@ def test_a_rule_has_one_bound(folder: Path, rule: dict[str, Any], said: str) -> 
     assert said in message
 
 
-def test_a_bound_of_zero_is_a_bound(folder: Path) -> None:
+def test_zero_is_a_valid_bound(folder: Path) -> None:
     tree = full_tree()
     tree["evaluate"]["bless"] = [{"metric": "rmse", "above": 0}, {"metric": "mae", "below": 0.0}]
     assert [str(r) for r in load_config(write(folder, tree)).evaluate.bless] == ["rmse above 0", "mae below 0"]
 
 
-def test_the_same_kind_of_bound_twice_is_refused(folder: Path) -> None:
+def test_duplicate_bound_is_refused(folder: Path) -> None:
     tree = full_tree()
     tree["evaluate"]["bless"] = [{"metric": "rmse", "below": 1}, {"metric": "rmse", "below": 2}]
     assert "evaluate.bless: the same metric has the same kind of bound twice" in refusal(folder, tree)

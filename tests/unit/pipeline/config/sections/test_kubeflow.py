@@ -1,4 +1,4 @@
-"""Section `kubeflow`: what may stand in it, and how it survives the way to the tasks."""
+"""Section `kubeflow`: valid values, and their transfer to the tasks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def config(kubeflow: dict[str, Any] | None = None) -> dict[str, Any]:
         ({"config_maps": [{"name": "s", "env": {"a": "A"}, "mount": "/m"}]}, "exactly one of env and mount"),
         ({"task": {"cpu": "many"}}, "kubeflow.task.cpu: "),
         ({"task": {"memory": "4 GB"}}, "kubeflow.task.memory: "),
-        ({"task": {"run_as_user": 0}}, "kubeflow.task.run_as_user: user 0 is root, which a task never needs"),
+        ({"task": {"run_as_user": 0}}, "kubeflow.task.run_as_user: user 0 is root, which no task needs"),
         ({"task": {"run_as_user": -1}}, "kubeflow.task.run_as_user: "),
         ({"task": {"run_as_user": "kindred"}}, "kubeflow.task.run_as_user: "),
         ({"task": {"run_as_group": 2**31}}, "kubeflow.task.run_as_group: "),
@@ -43,18 +43,18 @@ def config(kubeflow: dict[str, Any] | None = None) -> dict[str, Any]:
     ],
     ids=str,
 )
-def test_a_wrong_value_is_refused_with_its_key(kubeflow: dict[str, Any], words: str) -> None:
+def test_wrong_value_is_refused_with_key(kubeflow: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError) as refused:
         build_config(config(kubeflow), (), "films.yaml")
     assert words in str(refused.value)
 
 
-def test_metadata_is_the_service_of_deploy_unless_another_is_named() -> None:
+def test_metadata_defaults_to_deployed_service() -> None:
     assert Kubeflow.model_validate({"metadata": {"wait_seconds": 5}}).metadata.grpc.host == "kindred-metadata"
     assert Kubeflow.model_validate({"metadata": {"sqlite": "/k/m.sqlite"}}).metadata.grpc is None
 
 
-def test_a_component_overrides_only_what_it_sets() -> None:
+def test_component_overrides_only_its_keys() -> None:
     kubeflow = Kubeflow.model_validate(
         {"task": {"cpu": "2", "memory": "8Gi", "retries": 5}, "components": {"Trainer": {"cpu": "1"}}}
     )
@@ -73,8 +73,8 @@ def test_a_component_overrides_only_what_it_sets() -> None:
     ],
     ids=str,
 )
-def test_every_configuration_survives_the_way_to_its_tasks(tree: dict[str, Any]) -> None:
-    """As `compiler` sends it: whole but for the curated schema, which the image has too."""
+def test_configuration_reaches_tasks_unchanged(tree: dict[str, Any]) -> None:
+    """The compiler sends everything except the curated schema, which the image also has."""
     before = PipelineConfig.model_validate(config() | tree)
     sent = before.to_json()
     del sent["kubeflow"], sent["schema"]

@@ -1,4 +1,4 @@
-"""Section `tune`: what may be searched, in which ranges, and how the rest is refused."""
+"""Section `tune`: settings, ranges, and the refusal of others."""
 
 from __future__ import annotations
 
@@ -46,20 +46,18 @@ def _refusal(folder: Path, tune: Any, **sections: Any) -> str:
         ("model.regularization", {"min": -1, "max": 1, "scale": "linear"}, "must be greater than or equal to 0 (got "),
         ("train.learning_rate", ["fast"], "must be a number (got 'fast')"),
         ("train.optimizer", ["adam", "adamw"], "must be 'adagrad', 'adam', 'sgd' or 'als' (got 'adamw')"),
-        ("train.optimizer", ["adam", "als"], "als has settings of its own, and cannot be one of several"),
+        ("train.optimizer", ["adam", "als"], "als has its own settings, so it cannot be one of several choices"),
         ("train.optimizer", {"min": 1, "max": 2}, "takes a list of choices, not a range"),
         ("model.bias", {"min": 0, "max": 1, "scale": "linear"}, "takes a list of choices, not a range"),
-        ("train.epochs", [3, 3], "the same choice stands twice"),
-        ("train.seed", [1, 2], "cannot be tuned; what can: model.dimension, "),
+        ("train.epochs", [3, 3], "duplicate choice"),
+        ("train.seed", [1, 2], "cannot be tuned. Choose from model.dimension, "),
         ("model.objective", ["regression", "softmax"], "cannot be tuned"),
         ("encode.min_count", [1, 2], "cannot be tuned"),
         ("learning_rate", [1, 2], "cannot be tuned"),
-        ("model.temperature", [0.5], "temperature goes with logistic, softmax and pairwise, not with regression"),
+        ("model.temperature", [0.5], "temperature applies to logistic, softmax and pairwise, not to regression"),
     ],
 )  # fmt: skip
-def test_a_value_that_could_not_stand_in_the_file_is_refused(
-    tmp_path: Path, key: str, parameter: Any, said: str
-) -> None:
+def test_invalid_choice_is_refused(tmp_path: Path, key: str, parameter: Any, said: str) -> None:
     message = _refusal(tmp_path, {"parameters": {key: parameter}})
     assert message.startswith(f"tune.parameters.{key}: {said}"), message
 
@@ -69,7 +67,7 @@ def test_a_value_that_could_not_stand_in_the_file_is_refused(
     [
         ({"min": 1, "max": 1}, "min must be less than max (got 1 and 1)"),
         ({"min": 0, "max": 1}, "min must be greater than 0, or scale linear (got 0)"),
-        ({"min": 0.1}, "max: required, and missing"),
+        ({"min": 0.1}, "max: required key is missing"),
         ({"min": 0.1, "max": "1"}, "max: must be a number (got '1')"),
         ({"min": 0.1, "max": 1, "step": 2}, "step: unknown key"),
         ({"min": 0.1, "max": 1, "scale": "square"}, "scale: must be 'log' or 'linear' (got 'square')"),
@@ -77,7 +75,7 @@ def test_a_value_that_could_not_stand_in_the_file_is_refused(
         ([], "at least one choice is needed"),
     ],
 )
-def test_an_impossible_range_is_refused_with_path_rule_and_value(tmp_path: Path, parameter: Any, said: str) -> None:
+def test_invalid_range_names_key_rule_and_value(tmp_path: Path, parameter: Any, said: str) -> None:
     message = _refusal(tmp_path, {"parameters": {"train.learning_rate": parameter}})
     assert message.startswith("tune.parameters.train.learning_rate"), message
     assert said in message
@@ -93,31 +91,31 @@ def test_an_impossible_range_is_refused_with_path_rule_and_value(tmp_path: Path,
         ({"parameters": {}}, "tune.parameters: "),
     ],
 )
-def test_the_sections_own_keys_are_checked(tmp_path: Path, tune: Any, said: str) -> None:
+def test_keys_of_section_are_checked(tmp_path: Path, tune: Any, said: str) -> None:
     assert _refusal(tmp_path, tune).startswith(said)
 
 
-def test_without_rows_held_out_there_is_nothing_to_compare_by(tmp_path: Path) -> None:
+def test_tuning_needs_early_stopping(tmp_path: Path) -> None:
     said = _refusal(tmp_path, {}, train={"early_stopping": None})
-    assert said == "tune: needs train.early_stopping: settings are compared on the rows that it holds out"
+    assert said == "tune: needs train.early_stopping, whose held-out rows compare the trials"
 
 
-def test_a_batch_that_decides_the_measure_cannot_be_chosen_by_it(tmp_path: Path) -> None:
+def test_softmax_batch_size_cannot_be_tuned(tmp_path: Path) -> None:
     tune = {"parameters": {"train.batch_size": [256, 512]}}
     assert _space(tune) == {"train.batch_size": {"choices": [256, 512]}}
-    assert "with model.objective softmax the measure depends on it" in _refusal(
+    assert "with model.objective softmax the metric depends on it" in _refusal(
         tmp_path, tune, model={"objective": "softmax"}
     )
 
 
 @pytest.mark.parametrize("objective", ["regression", "logistic", "softmax", "pairwise"])
 @pytest.mark.parametrize("optimizer", ["adagrad", "adam", "sgd"])
-def test_default_ranges_hold_for_every_objective_and_optimizer(objective: str, optimizer: str) -> None:
+def test_default_ranges_are_valid_for_all_objectives(objective: str, optimizer: str) -> None:
     sections = {"model": {"objective": objective}, "train": {"optimizer": optimizer}}
     space = _space({}, **sections)
     assert set(space) == {"model.dimension", "model.regularization", "train.learning_rate"}
     given = {key: value if "min" in value else value["choices"] for key, value in space.items()}
-    assert _space({"parameters": given}, **sections) == space  # they could be written down
+    assert _space({"parameters": given}, **sections) == space  # they are valid parameters
 
 
 @pytest.mark.parametrize(
@@ -127,12 +125,12 @@ def test_default_ranges_hold_for_every_objective_and_optimizer(objective: str, o
         ("ials", {"model.dimension", "model.regularization"}),
     ],
 )
-def test_least_squares_is_searched_only_for_what_it_uses(tmp_path: Path, objective: str, searched: set[str]) -> None:
+def test_als_search_has_only_used_settings(tmp_path: Path, objective: str, searched: set[str]) -> None:
     sections = {"model": {"objective": objective}, "train": {"optimizer": "als"}}
     assert set(_space({}, **sections)) == searched
     for key, value in (("train.learning_rate", 0.1), ("train.batch_size", 64), ("train.optimizer", "adam")):
         said = _refusal(tmp_path, {"parameters": {key: [value]}}, **sections)
-        assert said == f"tune.parameters.{key}: with train.optimizer als it changes nothing"
+        assert said == f"tune.parameters.{key}: has no effect with train.optimizer als"
 
 
 @pytest.mark.parametrize(
@@ -140,26 +138,26 @@ def test_least_squares_is_searched_only_for_what_it_uses(tmp_path: Path, objecti
     [
         ("train.als.copies", [2, 0], "als", "regression", "must be greater than 0 (got 0)"),
         ("train.als.ridge", {"min": -1, "max": 1, "scale": "linear"}, "als", "regression", "must be greater than 0 ("),
-        ("train.als.ridge", [1.0], "als", "ials", "with model.objective ials it changes nothing"),
-        ("train.als.frequency_exponent", [1.0], "als", "regression", "with model.objective regression it changes"),
+        ("train.als.ridge", [1.0], "als", "ials", "has no effect with model.objective ials"),
+        ("train.als.frequency_exponent", [1.0], "als", "regression", "has no effect with model.objective regression"),
         ("train.als.ridge", [1.0], "adagrad", "regression", "is a setting of train.optimizer als"),
         ("train.als.seed", [1], "als", "regression", "cannot be tuned"),
     ],
 )  # fmt: skip
-def test_settings_of_the_solver_follow_its_rules(
+def test_solver_settings_are_validated(
     tmp_path: Path, key: str, values: Any, solver: str, objective: str, said: str
 ) -> None:
     sections = {"model": {"objective": objective}, "train": {"optimizer": solver}}
     assert f"tune.parameters.{key}: {said}" in _refusal(tmp_path, {"parameters": {key: values}}, **sections)
 
 
-def test_settings_of_the_solver_may_be_ranges_or_choices() -> None:
+def test_solver_settings_accept_ranges_and_choices() -> None:
     given = {"train.als.ridge": {"min": 1, "max": 9.5, "scale": "log"}, "train.als.copies": [1, 4]}
     space = _space({"parameters": given}, train={"optimizer": "als"})
     assert space == given | {"train.als.copies": {"choices": [1, 4]}}
 
 
-def test_values_reach_nested_settings_and_leave_the_rest() -> None:
+def test_values_replace_only_nested_settings() -> None:
     config = {"model": {"dimension": 8}, "train": {"epochs": 3, "als": {"ridge": None, "copies": 1}}, "tune": {}}
     changed = with_values(config, {"train.als.ridge": 2.5, "model.dimension": 16})
     als = {"ridge": 2.5, "copies": 1}
@@ -171,20 +169,20 @@ VALUES = st.floats(1e-6, 1e6) | st.integers(1, 10**6)
 
 
 @given(st.tuples(VALUES, VALUES).filter(lambda ends: ends[0] < ends[1]), st.sampled_from(["log", "linear"]))
-def test_a_range_arrives_as_it_was_written(ends: tuple[float, float], scale: str) -> None:
+def test_range_keeps_its_values(ends: tuple[float, float], scale: str) -> None:
     wanted = {"min": ends[0], "max": ends[1], "scale": scale}
     read = _space({"parameters": {"train.learning_rate": wanted}})["train.learning_rate"]
     assert read == wanted and [type(read[end]) for end in ("min", "max")] == list(map(type, ends))
 
 
-def test_a_section_of_any_kind_round_trips() -> None:
+def test_section_round_trips() -> None:
     parameters = {"model.dimension": [8, 16], "train.learning_rate": {"min": 0.01, "max": 1, "scale": "log"}}
     config = PipelineConfig.model_validate(_tree({"trials": 3, "parameters": parameters}))
     assert PipelineConfig.model_validate(config.to_json()) == config
     assert config.to_json()["tune"]["parameters"] == parameters
 
 
-def test_every_setting_that_can_be_tuned_is_documented() -> None:
+def test_tunable_settings_are_documented() -> None:
     text = Path(__file__).parents[5].joinpath("docs", "pipeline-file.md").read_text(encoding="utf-8")
     section = text.partition("## Tuning")[2]
     assert [key for key in TUNABLE if f"`{key}`" not in section] == []

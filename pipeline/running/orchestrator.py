@@ -1,4 +1,4 @@
-"""Runs the nodes of a graph one after the other, and notes what each did. Importing this imports TFX."""
+"""Runs the nodes of a graph in sequence and records their results. Imports TFX."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from tfx.utils import path_utils
 
 from components.serving_canary.server import started_ahead
 from pipeline.config import PipelineConfig
+from pipeline.records import node_ids
 from pipeline.records.root import Root
 from pipeline.records.run_record import RunRecord
 from pipeline.running.console import RunConsole
 from pipeline.running.findings import note
-from pipeline.running.graph import TRAINER, compile_graph, create_pipeline
-from pipeline.running.nodes import NodeResult, NodeRunner
+from pipeline.running.graph import compile_graph, create_pipeline
+from pipeline.running.node_runner import NodeResult, NodeRunner
 from pipeline.running.options import RunOptions
 
-# Rows times epochs that are trained in about the time in which a server starts. It does not wait for longer trainings,
-# hundreds of megabytes in memory: then it starts while the Evaluator evaluates what was trained.
+# A training of this many rows times epochs takes about as long as the start of the canary's server, so the server
+# starts before it. For longer trainings, the server starts after them, during the evaluation, because it uses hundreds
+# of megabytes.
 _SHORT_TRAINING = 10_000_000
 
 
@@ -36,10 +38,18 @@ def run_nodes(
     console: RunConsole,
     save: Callable[[], None],
 ) -> None:
-    """Runs every node in order until one fails; `record`, which `save` keeps, and `console` learn of each as it ends.
+    """Runs the nodes in order until one fails.
+
+    Args:
+      config: the pipeline file.
+      root: where artifacts and metadata are stored.
+      options: of this run.
+      record: gets the results of each node.
+      console: shows each node.
+      save: writes the record after each node.
 
     Raises:
-      Exception: whatever a node's executor raised; its state is in the record by then.
+      Exception: raised by the executor of a node. The record already has the state of the node.
     """
     absl.logging.set_verbosity(absl.logging.INFO)
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
@@ -48,15 +58,15 @@ def run_nodes(
     with contextlib.ExitStack() as canary:
         for entry in graph.nodes:
             node_id = entry.pipeline_node.node_info.id
-            if node_id == TRAINER and record.data["splits"]["train"] * config.train.epochs <= _SHORT_TRAINING:
+            if node_id == node_ids.TRAINER and record.data["splits"]["train"] * config.train.epochs <= _SHORT_TRAINING:
                 canary.enter_context(started_ahead())
             result = _run_node(entry.pipeline_node, runner, config, root, record, console)
             save()
-            if node_id == TRAINER and result.state == "executed":
+            if node_id == node_ids.TRAINER and result.state == "executed":
                 give_model = canary.enter_context(started_ahead())
                 give_model(path_utils.serving_model_path(result.uri(standard_component_specs.MODEL_KEY)))
-            elif node_id == TRAINER:
-                canary.close()  # the same model as before, which was tried before
+            elif node_id == node_ids.TRAINER:
+                canary.close()  # an unchanged model has already been tested
             if node_id == options.until:
                 record.status = "tuned"
                 break
@@ -70,7 +80,7 @@ def _run_node(
     record: RunRecord,
     console: RunConsole,
 ) -> NodeResult:
-    """Runs `node`, and notes what it did."""
+    """Runs `node` and records its results."""
     node_id = node.node_info.id
     started = time.monotonic()
     try:

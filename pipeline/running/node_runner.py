@@ -1,4 +1,4 @@
-"""Launching one node of a compiled graph with TFX's own launcher, and reading back what it did."""
+"""Runs single nodes of a compiled graph with TFX's launcher, and reads their results."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from tfx.orchestration.portable.launcher import Launcher
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
-from pipeline.records.run_record import State
+from pipeline.records.run_record import EndState
 
 _Execution = metadata_store_pb2.Execution
-_SUCCESSFUL: dict[int, State] = {_Execution.COMPLETE: "executed", _Execution.CACHED: "cached"}
+_SUCCESSFUL: dict[int, EndState] = {_Execution.COMPLETE: "executed", _Execution.CACHED: "cached"}
 
 
 class NodeFailed(Exception):
-    """A node that TFX marked as failed although its launcher returned."""
+    """TFX marked a node as failed, but its launcher did not raise an exception."""
 
 
 @dataclasses.dataclass(frozen=True)
 class NodeResult:
-    """What a node did: its state and its output artifacts by key."""
+    """The result of a node: its state, and its output artifacts by key."""
 
-    state: State
+    state: EndState
     outputs: dict[str, list[metadata_store_pb2.Artifact]]
 
     def uri(self, key: str) -> str:
-        """The URI of the only artifact of output `key`."""
+        """Returns the URI of the only artifact of output `key`."""
         (artifact,) = self.outputs[key]
         return str(artifact.uri)
 
     def property(self, key: str, name: str) -> Any:
-        """A custom property of the only artifact of output `key`; None where it is not set."""
+        """Returns a custom property of the only artifact of output `key`, or None if it is not set."""
         (artifact,) = self.outputs[key]
         if name not in artifact.custom_properties:
             return None
@@ -48,7 +48,13 @@ class NodeResult:
 
 
 class NodeRunner:
-    """Runs nodes of one compiled graph against the metadata store behind `connection`."""
+    """Runs nodes of one compiled graph.
+
+    Args:
+      graph: the compiled graph.
+      connection: the configuration of the metadata store.
+      handle: opens a connection.
+    """
 
     def __init__(
         self,
@@ -61,11 +67,11 @@ class NodeRunner:
         self._metadata = handle(connection)
 
     def run(self, node: pipeline_pb2.PipelineNode) -> NodeResult:
-        """Launches `node`.
+        """Runs `node`.
 
         Raises:
-          NodeFailed: TFX published the execution as failed without raising.
-          Exception: whatever the node's executor raised.
+          NodeFailed: TFX marked the execution as failed but did not raise an exception.
+          Exception: raised by the executor of the node.
         """
         node_id = node.node_info.id
         launched = Launcher(
@@ -86,13 +92,13 @@ class NodeRunner:
             return NodeResult(state, _outputs(handle.store, launched.execution_id))
 
     def disagreement(self, node: pipeline_pb2.PipelineNode, is_resumed: bool) -> str | None:
-        """Why the execution that this run already has of `node` is not the one that is asked for; None if it may be.
+        """Returns why the existing execution of `node` in this run cannot be reused, or None if it can.
 
-        TFX takes a finished execution under the same run id as done, whatever it was for.
+        TFX reuses any finished execution with the same run id, even one with other inputs.
 
         Args:
           node: the node.
-          is_resumed: whether this submission began the node before.
+          is_resumed: whether this submission has started the node before.
         """
         with self._metadata as handle:
             execution = self._last_execution(handle, node)
@@ -100,9 +106,9 @@ class NodeRunner:
                 return None
             node_id = node.node_info.id
             if not is_resumed:
-                return f"ML Metadata already has execution {execution.id} of {node_id}, which this run did not begin"
+                return f"ML Metadata already has execution {execution.id} of {node_id}, which this run did not start"
             if execution.last_known_state in _SUCCESSFUL and not self._has_same_inputs(handle, node, execution):
-                return f"execution {execution.id} of {node_id} is finished, but with other inputs than it has now"
+                return f"execution {execution.id} of {node_id} is finished, but had other inputs"
         return None
 
     def _last_execution(
@@ -120,7 +126,7 @@ class NodeRunner:
     def _has_same_inputs(
         self, handle: metadata.Metadata, node: pipeline_pb2.PipelineNode, execution: metadata_store_pb2.Execution
     ) -> bool:
-        """Whether `execution` read the artifacts that `node` would read now. Resolvers read nothing."""
+        """Returns whether `execution` read the artifacts that `node` would read now. Resolvers read none."""
         if runner_utils.extract_executor_spec(self._deployment, node.node_info.id) is None:
             return True
         try:
@@ -149,4 +155,4 @@ def _outputs(store: mlmd.MetadataStore, execution_id: int) -> dict[str, list[met
 
 def _failure(node_id: str, execution: metadata_store_pb2.Execution) -> str:
     code = execution.custom_properties["__execution_result__"].string_value
-    return f"{node_id} could not start: its inputs are not there {code}".rstrip()
+    return f"{node_id} could not start because its inputs are missing {code}".rstrip()

@@ -1,4 +1,4 @@
-"""The verdict of the Evaluator: figures, rule results, and the blessing.
+"""The evaluation of a model: figures, rule results, and the blessing.
 
 This module does not import TensorFlow, so that interactive commands start quickly.
 """
@@ -13,15 +13,18 @@ from typing import Any
 from components.evaluator.figures import Figure, dump, from_tree, to_tree
 from components.evaluator.rules import RuleResult
 
-VERDICT_FILE = "evaluation.json"
+EVALUATION_FILE = "evaluation.json"
 WORST_FILE = "worst_pairs.parquet"
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
-    """All results on the eval split. `facts` describe slices, labels and models.
+class Evaluation:
+    """All results on the eval split.
 
-    The model is blessed if every rule holds.
+    Attributes:
+      figures: measured values of the candidate and the other models.
+      rules: result of each blessing rule.
+      facts: JSON values that describe slices, labels and models.
     """
 
     figures: list[Figure]
@@ -34,25 +37,25 @@ class Verdict:
         return bool(self.rules) and all(rule.ok for rule in self.rules)
 
 
-def write_verdict(verdict: Verdict, evaluation: str) -> None:
-    """Writes `evaluation.json` into the directory `evaluation`."""
+def write_evaluation(evaluation: Evaluation, directory: str) -> None:
+    """Writes `evaluation.json` into `directory`."""
     tree = {
-        "blessed": verdict.blessed,
-        "rules": [dataclasses.asdict(rule) for rule in verdict.rules],
-        "figures": to_tree(verdict.figures),
-        **verdict.facts,
+        "blessed": evaluation.blessed,
+        "rules": [dataclasses.asdict(rule) for rule in evaluation.rules],
+        "figures": to_tree(evaluation.figures),
+        **evaluation.facts,
     }
-    with open(os.path.join(evaluation, VERDICT_FILE), "w", encoding="utf-8") as out:
+    with open(os.path.join(directory, EVALUATION_FILE), "w", encoding="utf-8") as out:
         out.write(dump(tree))
 
 
-def read_verdict(evaluation: str) -> Verdict:
-    """Reads the output of `write_verdict`."""
-    with open(os.path.join(evaluation, VERDICT_FILE), encoding="utf-8") as source:
+def read_evaluation(directory: str) -> Evaluation:
+    """Reads the output of `write_evaluation`."""
+    with open(os.path.join(directory, EVALUATION_FILE), encoding="utf-8") as source:
         tree = json.loads(source.read())
     rules = [
         RuleResult(**(rule | {"interval": tuple(rule["interval"]), "difference": tuple(rule["difference"])}))
         for rule in tree["rules"]
     ]
     facts = {key: value for key, value in tree.items() if key not in ("blessed", "rules", "figures")}
-    return Verdict(from_tree(tree["figures"]), rules, facts)
+    return Evaluation(from_tree(tree["figures"]), rules, facts)

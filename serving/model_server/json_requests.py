@@ -1,16 +1,13 @@
-"""Converts JSON bodies of predict requests to arrays and back, as rows (`instances`) or columns (`inputs`).
+"""Converts JSON bodies of predict requests to arrays, from rows (`instances`) or columns (`inputs`).
 
-Follows the RESTful API page of TensorFlow Serving, with one exception. A string that is not valid UTF-8 is encoded as
-`{"b64": ...}` under any output name. TensorFlow Serving would send bytes that JSON parsers refuse.
+Follows the RESTful API page of TensorFlow Serving.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +20,6 @@ from serving.model_server.tensors import Array
 _SHOWN = 256
 _INTEGERS = {"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"}
 _FLOATS = {"float16", "bfloat16", "float32", "float64"}
-_BINARY_SUFFIX = "_bytes"
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -197,67 +193,3 @@ def _numbers(leaves: list[Any], kind: Any, alias: str) -> Array:
 
 def _wrong_type(value: Any, kind: str, alias: str) -> Fault:
     return invalid(f"input {alias!r}: JSON Value: {shown(value)} is not of expected type: {kind}")
-
-
-def answer(outputs: Mapping[str, Array], as_rows: bool) -> bytes:
-    """Returns the response body of a predict request.
-
-    Args:
-      outputs: arrays by output alias.
-      as_rows: whether to write `predictions`, a list of rows, instead of `outputs`, an object of columns.
-
-    Raises:
-      Fault: the row format is requested, but the outputs have different numbers of rows.
-    """
-    finite = all(array.dtype.kind != "f" or bool(np.isfinite(array).all()) for array in outputs.values())
-    columns = {name: _json_ready(name, array) for name, array in outputs.items()}
-    if not as_rows:
-        return dump({"outputs": columns if len(columns) > 1 else next(iter(columns.values()))}, finite)
-    sizes = {name: array.shape[0] if array.ndim else None for name, array in outputs.items()}
-    if None in sizes.values() or len(set(sizes.values())) != 1:
-        raise invalid(f"outputs have inconsistent batch sizes {sizes}. Use the columnar format with 'inputs'")
-    if len(columns) == 1:
-        return dump({"predictions": next(iter(columns.values()))}, finite)
-    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return dump({"predictions": rows}, finite)
-
-
-def _json_ready(name: str, array: Array) -> Any:
-    """Converts an output to a numeric array or nested lists that orjson can write."""
-    if array.dtype == object:
-        return _text(array.tolist(), name.endswith(_BINARY_SUFFIX))
-    if array.dtype.name in ("float16", "bfloat16"):
-        array = array.astype(np.float32)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        # Convert through the shortest text, so that a float32 of 0.1 is written as 0.1 and not as 0.10000000149.
-        flat = np.array([float(str(value)) for value in array.reshape(-1)], dtype=object)
-        return flat.reshape(array.shape).tolist()
-    if array.dtype.kind not in "fiub":
-        raise Fault(Code.UNIMPLEMENTED, f"output {name!r} of type {array.dtype.name} cannot be written as JSON")
-    return np.ascontiguousarray(array) if array.ndim else array[()]
-
-
-def _text(value: Any, binary: bool) -> Any:
-    if isinstance(value, list):
-        return [_text(item, binary) for item in value]
-    data: bytes = value if isinstance(value, bytes) else str(value).encode()
-    if not binary:
-        with contextlib.suppress(UnicodeDecodeError):
-            return data.decode("utf-8")
-    return {"b64": base64.b64encode(data).decode("ascii")}
-
-
-def dump(document: Any, finite: bool = True) -> bytes:
-    """Writes JSON. If not `finite`, writes NaN and infinities as TensorFlow Serving does."""
-    if finite:
-        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
-    return json.dumps(_plain(document), ensure_ascii=False).encode("utf-8")
-
-
-def _plain(value: Any) -> Any:
-    """Replaces arrays by lists for the JSON encoder of the standard library."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return orjson.loads(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)) if hasattr(value, "dtype") else value

@@ -1,0 +1,57 @@
+"""Pages agree with the program and with each other where they list the same things."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.unit.docs.pages import ROOT
+
+_DECISIONS = ROOT / "docs" / "decisions"
+_CANARY = ("components", "serving_canary")
+_RECORDS = sorted(_DECISIONS.glob("0*.md"))
+
+
+def _text(*names: str) -> str:
+    return ROOT.joinpath(*names).read_text(encoding="utf-8")
+
+
+def _first_cells(page: str) -> list[str]:
+    """The first cell of every row of the tables of a page."""
+    return re.findall(r"^\| (.+?) \|", page, re.MULTILINE)
+
+
+def test_every_decision_is_in_the_index() -> None:
+    index = _text("docs", "decisions", "README.md")
+    assert [path.name for path in _RECORDS if f"({path.name})" not in index] == []
+
+
+def test_every_number_of_a_decision_is_in_the_index() -> None:
+    listed = re.findall(r"^\| \[?(\d+)", _text("docs", "decisions", "README.md"), re.MULTILINE)
+    assert [int(number) for number in listed] == list(range(1, max(int(path.name[:4]) for path in _RECORDS) + 1))
+
+
+@pytest.mark.parametrize("record", _RECORDS, ids=lambda path: path.stem)
+def test_every_decision_names_what_was_rejected(record: Path) -> None:
+    assert re.search(r"^\*\*Rejected\.\*\*\n- ", record.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_the_page_of_the_gate_names_its_rules() -> None:
+    rules = re.findall(r'"(validate\.\w+|data\.\w+|schema|score varies)"', _text("components", "data_gate", "rules.py"))
+    named = {cell.strip("`") for cell in _first_cells(_text("components", "data_gate", "README.md"))}
+    assert named - {"rule"} == set(rules)
+
+
+def test_the_page_of_the_report_names_its_parts() -> None:
+    titles = re.findall(r'Section\(\s*"[^"]+",\s*"([^"]+)"', _text("pipeline", "report", "page.py"))
+    assert len(titles) > 10
+    assert _first_cells(_text("docs", "report.md")) == ["part", "the top", *titles]
+
+
+def test_the_guide_to_components_quotes_the_canary() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", _text("docs", "guides", "add-a-component.md"), re.DOTALL)
+    code = {line for name in ("component.py", "executor.py") for line in _text(*_CANARY, name).splitlines()}
+    assert len(blocks) == 2
+    assert [line for block in blocks for line in block.splitlines() if line not in code] == []
