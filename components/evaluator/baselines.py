@@ -31,9 +31,9 @@ def biases(pairs: CodedPairs) -> np.ndarray:
     # Entry (l, r) is the number of rows of the pair, so that a product adds up the biases of an entity's partners.
     entries = scipy.sparse.coo_array((np.ones(len(train)), (train.left, train.right)), (len(left), len(right)))
     # Products need neither sorted nor distinct entries.
-    entries.has_canonical_format = True
-    rows = entries.tocsr()
-    partners = entries.T.tocsr()
+    swapped = entries.T
+    entries.has_canonical_format = swapped.has_canonical_format = True
+    rows, partners = entries.tocsr(), swapped.tocsr()
     for _ in range(_SWEEPS):
         right = (right_sum - partners @ left) / right_weight
         left = (left_sum - rows @ right) / left_weight

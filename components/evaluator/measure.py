@@ -17,7 +17,6 @@ from components.evaluator.slices import OVERALL
 
 # (metric, slice) pairs that need an interval, and the other models that need the interval of a difference.
 Wanted = Mapping[tuple[str, str], frozenset[str]]
-_Intervals = tuple[np.ndarray, dict[str, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,25 +66,30 @@ def measure(rows: Measured, slices: Mapping[str, np.ndarray], wanted: Wanted) ->
 def _figures(name: str, rows: Measured, mask: np.ndarray | None, wanted: Wanted) -> list[Figure]:
     """Measures every metric on a slice, or on all rows if there is no mask."""
     part = rows if mask is None else rows.take(mask)
-    figures = []
+    compared: dict[str, list[str]] = {}
     for metric in SCORE_METRICS:
         others = wanted.get((metric, name))
         if others is None and name == OVERALL and metric in ADDITIVE:
             others = frozenset(rows.others)
-        figures.append(_figure(metric, name, part, others))
-    return figures
+        if others is not None and len(part.entity):
+            compared[metric] = sorted(others & part.others.keys())
+    intervals = _of_sums(part, {metric: others for metric, others in compared.items() if metric in ADDITIVE})
+    for metric in compared.keys() - ADDITIVE.keys():
+        intervals[metric] = _of_ranks(metric, part, compared[metric])
+    return [_figure(metric, name, part, compared.get(metric, []), intervals.get(metric)) for metric in SCORE_METRICS]
 
 
-def _figure(metric: str, name: str, rows: Measured, compared: frozenset[str] | None) -> Figure:
+def _figure(metric: str, name: str, rows: Measured, compared: Sequence[str], intervals: np.ndarray | None) -> Figure:
+    """Builds a figure. `intervals` `[2, 1 + compared]` are of the candidate and of its differences from `compared`."""
     value = _value(metric, rows, rows.candidate)
     others = {other: Comparison(number(_value(metric, rows, answers))) for other, answers in rows.others.items()}
     figure = Figure(metric, name, len(rows.entity), number(value), others=others)
-    if compared is None or not len(rows.entity):
+    if intervals is None:
         return figure
-    own, differences = _intervals(metric, rows, sorted(compared & others.keys()))
-    for other, (low, high) in differences.items():
+    for place, other in enumerate(compared, start=1):
+        low, high = intervals[:, place]
         others[other] = dataclasses.replace(others[other], low=number(low), high=number(high))
-    return dataclasses.replace(figure, low=number(own[0]), high=number(own[1]))
+    return dataclasses.replace(figure, low=number(intervals[0, 0]), high=number(intervals[1, 0]))
 
 
 def _value(metric: str, rows: Measured, answers: Answers) -> float:
@@ -97,35 +101,53 @@ def _value(metric: str, rows: Measured, answers: Answers) -> float:
     return ranked(metric, rows.labels, answers)(np.ones(len(rows.entity)))
 
 
-def _intervals(metric: str, rows: Measured, others: Sequence[str]) -> _Intervals:
-    """Returns the intervals of the candidate and of its differences from `others`, by drawing left entities."""
-    models = [rows.candidate, *(rows.others[other] for other in others)]
+def _of_ranks(metric: str, rows: Measured, compared: Sequence[str]) -> np.ndarray:
+    """Returns the intervals of a metric that sorts rows, float64 `[2, 1 + compared]`, by drawing left entities."""
+    functions = [ranked(metric, rows.labels, answers) for answers in _models(rows, compared)]
+
+    def weighted(counts: np.ndarray) -> np.ndarray:
+        drawn = [count[rows.entity].astype(np.float64) for count in counts]
+        return _with_differences(np.array([[of(weights) for of in functions] for weights in drawn]))
+
+    return resampling.interval(weighted, int(rows.entity.max()) + 1, 20 * len(rows.entity) * len(functions))
+
+
+def _of_sums(rows: Measured, compared: Mapping[str, Sequence[str]]) -> dict[str, np.ndarray]:
+    """Returns the intervals of additive metrics, each float64 `[2, 1 + compared]`. All share the drawn entities."""
+    if not compared:
+        return {}
     entities = int(rows.entity.max()) + 1
-    if metric in ADDITIVE:
-        intervals = _by_sums(metric, rows, models, entities)
-    else:
-        functions = [ranked(metric, rows.labels, answers) for answers in models]
-
-        def weighted(counts: np.ndarray) -> np.ndarray:
-            drawn = [count[rows.entity].astype(np.float64) for count in counts]
-            return _with_differences(np.array([[of(weights) for of in functions] for weights in drawn]))
-
-        intervals = resampling.interval(weighted, entities, 20 * len(rows.entity) * len(models))
-    return intervals[:, 0], {other: intervals[:, 1 + place] for place, other in enumerate(others)}
-
-
-def _by_sums(metric: str, rows: Measured, models: Sequence[Answers], entities: int) -> np.ndarray:
-    additive = ADDITIVE[metric]
-    sums = [additive.parts(rows.labels, answers).sums(rows.entity, entities) for answers in models]
-    of_entities, of_rows = np.stack(sums, axis=1), np.bincount(rows.entity, minlength=entities)
-    flat = np.concatenate([of_entities.reshape(entities, -1), of_rows[:, None]], axis=1)
+    # Sums of each entity, float64 [entities, models, parts] by metric.
+    sums = {
+        metric: np.stack(
+            [
+                ADDITIVE[metric].parts(rows.labels, answers).sums(rows.entity, entities)
+                for answers in _models(rows, others)
+            ],
+            axis=1,
+        )
+        for metric, others in compared.items()
+    }
+    count = np.bincount(rows.entity, minlength=entities)[:, None]
+    flat = np.concatenate([*(of.reshape(entities, -1) for of in sums.values()), count], axis=1)
+    ends = np.cumsum([of[0].size for of in sums.values()])[:-1]
 
     def resampled(counts: np.ndarray) -> np.ndarray:
         drawn = counts.astype(np.float64) @ flat  # float products use BLAS, integer products do not
-        means = drawn[:, :-1] / drawn[:, -1:]
-        return _with_differences(additive.of_means(means.reshape(len(counts), *of_entities.shape[1:])))
+        means = np.split(drawn[:, :-1] / drawn[:, -1:], ends, axis=1)
+        values = [
+            _with_differences(ADDITIVE[metric].of_means(mean.reshape(len(counts), *sums[metric].shape[1:])))
+            for metric, mean in zip(sums, means, strict=True)
+        ]
+        return np.concatenate(values, axis=1)
 
-    return resampling.interval(resampled, entities, entities * flat.shape[1])
+    intervals = resampling.interval(resampled, entities, entities * flat.shape[1])
+    widths = np.cumsum([1 + len(others) for others in compared.values()])[:-1]
+    return dict(zip(compared, np.split(intervals, widths, axis=1), strict=True))
+
+
+def _models(rows: Measured, others: Sequence[str]) -> list[Answers]:
+    return [rows.candidate, *(rows.others[other] for other in others)]
 
 
 def _with_differences(values: np.ndarray) -> np.ndarray:
