@@ -78,7 +78,7 @@ def test_loss_and_gradient_match_full_table(kind: str, variation: dict) -> None:
     sampler = NegativeSampler.of(occurrences, settings) if positive else None
     batch = next(
         BatchMaker(6, 3, sizes.entities[1], False, sampler)
-        .training(Pairs(left, right, label), 0)
+        .training(Pairs(left, right, label), range(1))
         .take(1)
         .as_numpy_iterator()
     )
