@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import shutil
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 from tfx.types import standard_artifacts
@@ -24,7 +26,9 @@ from components.serving_canary.probe import ProbePairs
 from components.serving_canary.server import ServerFailed
 from components.serving_canary.settings import CanarySettings
 from errors import ModelRefused
+from tests import written_examples
 from tests.unit.trainer.planted_model import LEFT, RIGHT, Planted
+from trainer.export.tables import Tables, read_tables
 
 pytestmark = pytest.mark.tensorflow
 AHEAD = pytest.mark.skipif(not server._tie(), reason="there is no setpriv here: no server is started ahead")
@@ -41,7 +45,7 @@ def run(tmp_path: Path, planted: Planted):
     ) -> standard_artifacts.InfraBlessing:
         examples, blessing = standard_artifacts.Examples(), standard_artifacts.ModelBlessing()
         examples.uri, blessing.uri = str(tmp_path / "examples"), str(tmp_path / "evaluation")
-        _write_examples(tmp_path / "examples" / "Split-eval", rows)
+        written_examples.write(tmp_path / "examples", [(LEFT[0], RIGHT[0], 1.0)], rows)
         blessing.set_int_custom_property("blessed", blessed)
         trained, output = standard_artifacts.Model(), standard_artifacts.InfraBlessing()
         trained.uri, output.uri = str(tmp_path / "trained"), str(tmp_path / "canary")
@@ -54,27 +58,17 @@ def run(tmp_path: Path, planted: Planted):
     return execute
 
 
-def _write_examples(folder: Path, rows: list) -> None:
-    folder.mkdir(parents=True)
-    with tf.io.TFRecordWriter(str(folder / "pairs.gz"), "GZIP") as out:
-        for left, right, score in rows:
-            example = tf.train.Example()
-            example.features.feature["left_id"].bytes_list.value.append(left)
-            example.features.feature["right_id"].bytes_list.value.append(right)
-            example.features.feature["score"].float_list.value.append(score)
-            out.write(example.SerializeToString())
-
-
 def test_a_model_that_serves_what_it_learned_is_blessed(run) -> None:
     output = run(rows=ROWS, max_p99_ms=10_000.0)
     assert output.get_int_custom_property("blessed") == 1
     report = json.loads(Path(output.uri, module.REPORT_FILE).read_text())
-    signatures = {line.split(",")[0] for line in report["tested"]}
+    assert report["tested"][-1] == "evaluated scores, 6 eval rows"
+    signatures = {line.split(",")[0] for line in report["tested"][:-1]}
     assert signatures == {
         "serving_default", "evaluate", "score", "similar_left", "similar_right", "similar_left_filtered",
         "similar_right_filtered", "neighbors_left", "neighbors_right", "embed_left", "embed_right",
     }  # fmt: skip
-    assert len(report["tested"]) == 2 * len(signatures)
+    assert len(report["tested"]) == 2 * len(signatures) + 1
     assert {line.split(", ")[1] for line in report["tested"]} == {"6 eval rows", "unknown ids"}
     assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p99"]
 
@@ -98,6 +92,24 @@ def test_a_model_that_serves_other_scores_is_refused(run, monkeypatch: pytest.Mo
         run()
     assert refused.value.exit_code == 4
     assert "neighbors" not in str(refused.value) and "was not published" in str(refused.value)
+
+
+@pytest.mark.parametrize("changed", [{"offset": 1e-3}, {"known": False}], ids=str)
+def test_a_model_with_other_tables_than_it_serves_is_refused(
+    run, monkeypatch: pytest.MonkeyPatch, changed: dict[str, float]
+) -> None:
+    def other_tables(path: str) -> Tables:
+        tables = read_tables(path)
+        if "offset" in changed:
+            return dataclasses.replace(tables, offset=tables.offset + changed["offset"])
+        ids = pa.array([b"other " + name for name in tables.left.ids.to_pylist()], tables.left.ids.type)
+        return dataclasses.replace(tables, left=dataclasses.replace(tables.left, ids=ids))
+
+    monkeypatch.setattr(module, "read_tables", other_tables)
+    fault = r"score is .* off by more than 1e-05" if "offset" in changed else r"(score|known) "
+    with pytest.raises(ModelRefused, match=f"evaluated scores, 6 eval rows: {fault}") as refused:
+        run()
+    assert len(str(refused.value).splitlines()) == 3  # nothing else is refused
 
 
 def test_a_model_that_is_too_slow_is_refused(run) -> None:
@@ -240,7 +252,7 @@ def test_a_model_the_evaluator_refused_is_not_even_started(run, monkeypatch: pyt
 
 
 def test_only_as_many_rows_as_asked_for(tmp_path: Path) -> None:
-    _write_examples(tmp_path / "Split-eval", ROWS)
+    written_examples.write(tmp_path, [], ROWS)
     assert eval_pairs(str(tmp_path), 4) == ProbePairs([row[0] for row in ROWS[:4]], [row[1] for row in ROWS[:4]])
     assert len(eval_pairs(str(tmp_path), 99).left) == len(ROWS)
 
