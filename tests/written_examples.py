@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from components.pair_example_gen import entities, shards
 from components.pair_example_gen.rules import pairs_schema
-from components.pair_example_gen.source import Layout
+from components.pair_example_gen.settings import ColumnSettings
 from trainer.data.examples import EVAL, SIDES, TRAIN, Examples, entities_file
 
 Row = tuple[Any, ...]  # left id, right id, and score and weight where there are any
@@ -22,8 +22,8 @@ _ROLES = ("left", "right", "score", "weight")
 def write(folder: Path, train: Sequence[Row], held_out: Sequence[Row] = (), per_shard: int = 1_000_000) -> Examples:
     """Writes the splits below `folder`, in shards of `per_shard` rows."""
     rows = [*train, *held_out]
-    columns: dict[str, Any] = dict.fromkeys(_ROLES[: len(rows[0]) if rows else 3], "x")
-    schema = pairs_schema(Layout("csv", **columns))
+    roles = _ROLES[: len(rows[0]) if rows else 3]
+    schema = pairs_schema(ColumnSettings(**{role: role for role in roles}))
     is_eval = np.arange(len(rows)) >= len(train)
     examples, work = str(folder), str(folder / "work")
     for path in shards.folders(examples, work):

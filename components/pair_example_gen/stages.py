@@ -151,7 +151,9 @@ class JudgePart:
         elif self._settings.duplicates == "mean":
             pairs = duplicates.keep_mean(pairs, groups)
         if not report.repeated_pairs:
-            report.rows, report.shards = self._write(part, pairs)
+            # Without the origin of the rows.
+            columns = pairs_schema(self._settings.columns).names
+            report.rows, report.shards = self._write(part, pairs.select(columns))
         report.write(self._paths.reports("judge"), f"{part:05d}")
         return report.shards
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet
 import tensorflow as tf
+from apache_beam.transforms.window import GlobalWindows
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.proto import example_gen_pb2
 from tfx.types import standard_artifacts
@@ -17,8 +19,11 @@ from tfx.utils import proto_utils
 
 from components.artifacts import Quarantine
 from components.pair_example_gen.executor import Executor
+from components.pair_example_gen.rules import TIME, pairs_schema
 from components.pair_example_gen.settings import ColumnSettings, IngestSettings, PairFiles
 from components.pair_example_gen.source import split_path
+from tests import written_examples
+from trainer.data.examples import SPLITS, Examples
 
 
 def layout(**columns: Any) -> PairFiles:
@@ -57,7 +62,12 @@ def _beam() -> beam.Pipeline:
 
 
 class Inline:
-    """A pipeline of Create, ParDo and Reshuffle done on the spot: a twentieth of the time of a Beam runner."""
+    """The elements of a pipeline whose steps are done on the spot: a twentieth of the time of a Beam runner.
+
+    It knows Create, ParDo with its side inputs, FlatMap, Reshuffle and ToList.
+    """
+
+    windowing, element_type = beam.transforms.core.Windowing(GlobalWindows()), Any
 
     def __init__(self, elements: list[Any] | None = None) -> None:
         self._elements = elements or []
@@ -68,14 +78,27 @@ class Inline:
     def __exit__(self, *_: object) -> None:
         pass
 
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._elements)
+
     def __or__(self, labelled: Any) -> Inline:
         transform = labelled.transform
         if isinstance(transform, beam.Create):
             return Inline(list(transform.values))
+        if isinstance(transform, beam.combiners.ToList):
+            return Inline([self._elements])
         if isinstance(transform, beam.ParDo):
-            return Inline([out for element in self._elements for out in transform.fn.process(element) or ()])
+            return Inline(list(self._bundle(transform.fn, [list(side.pvalue) for side in transform.side_inputs])))
         assert isinstance(transform, beam.Reshuffle)
         return self
+
+    def _bundle(self, function: beam.DoFn, sides: list[Any]) -> Iterator[Any]:
+        """Yields what a function makes of all elements in one bundle."""
+        function.start_bundle()
+        for element in self._elements:
+            yield from function.process(element, *sides) or ()
+        for output in function.finish_bundle() or ():
+            yield output.value
 
 
 def ingest(path: Path, out: Path, wanted: IngestSettings, inline: bool = False) -> Ingested:
@@ -97,8 +120,8 @@ def ingest(path: Path, out: Path, wanted: IngestSettings, inline: bool = False) 
     )
     counts = {name: examples.get_int_custom_property(f"rows_{name}") for name in ("train", "eval", "read")}
     counts["quarantined"] = quarantine.get_int_custom_property("rows")
-    train, eval_ = (_examples(Path(examples.uri, f"Split-{name}")) for name in ("train", "eval"))
-    return Ingested(train, eval_, read_quarantine(Path(quarantine.uri)), counts)
+    rows = _examples(Path(examples.uri), wanted)
+    return Ingested(rows["train"], rows["eval"], read_quarantine(Path(quarantine.uri)), counts)
 
 
 def read_quarantine(directory: Path) -> list[dict[str, Any]]:
@@ -106,15 +129,18 @@ def read_quarantine(directory: Path) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["file"], row["line"] or row["row"] or 0))
 
 
-def _examples(directory: Path) -> list[Row]:
-    files = sorted(str(file) for file in directory.iterdir())
-    assert files, "a split has a file even where it has no row"
-    found = []
-    for record in tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator():
-        feature = tf.train.Example.FromString(record).features.feature
-        ids = (feature[name].bytes_list.value[0] for name in ("left_id", "right_id"))
-        numbers = (feature[name].float_list.value[0] for name in ("score", "weight") if name in feature)
-        found.append((*ids, *numbers))
+def _examples(directory: Path, wanted: IngestSettings) -> dict[str, list[Row]]:
+    """Returns the rows of each split in its Parquet files, which the rows of codes must equal."""
+    columns = pairs_schema(wanted.columns).names
+    found: dict[str, list[Row]] = {}
+    for split in SPLITS:
+        files = sorted(Path(directory, f"Split-{split}").iterdir())
+        assert files, "a split has a file even where it has no row"
+        tables = [pa.parquet.ParquetFile(file).read() for file in files]
+        assert all(table.schema.names == columns for table in tables)
+        values = [row for table in tables for row in table.drop_columns([TIME][: TIME in columns]).to_pylist()]
+        found[split] = [tuple(value for (value,) in row.values()) for row in values]
+    assert written_examples.read(Examples(str(directory))) == found
     return found
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from components.data_gate.executor import _first_rows
 from components.data_gate.rules import RowFilter
-from components.pair_statistics.executor import count_file
+from components.pair_statistics import distribution
 from errors import DataRefused
 from tests.integration.ingesting import example, ingest, layout, settings, write_parquet, write_tfrecord
+from trainer.data.examples import Examples
 
 pytestmark = pytest.mark.tensorflow
 
@@ -42,8 +43,7 @@ def test_every_format_is_read_without_a_score(tmp_path: Path, kind: str) -> None
     assert [row["reason"] for row in found.bad] == ["left id is empty"]
     assert found.train and found.eval
     examples = str(tmp_path / "out" / "examples" / "1")
-    (file,) = split_files(examples, "train")
-    counted = count_file(file, 1.0)
+    counted = distribution.of_split(Examples(examples), "train")
     assert (counted.rows, counted.has_scores) == (len(found.train), False)
     (shown,) = _first_rows(examples, RowFilter("eval"))[:1]
     assert shown == [repr(value.decode()) for value in found.eval[0]]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,16 +13,17 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 from components.data_gate import rules
 from components.data_gate.settings import GateSettings
 from components.pair_statistics import distribution
-from components.pair_statistics.distribution import Distribution
+from components.pair_statistics.distribution import COUNTS, Distribution
+from tests import written_examples
 
 
 def pairs(left: list[str], right: list[str], scores: list[float]) -> Distribution:
-    columns = [
-        pa.array([v.encode() for v in left], pa.binary()),
-        pa.array([v.encode() for v in right], pa.binary()),
-        pa.array(scores, pa.float32()),
-    ]
-    return distribution.of_batch(pa.RecordBatch.from_arrays(columns, ["left_id", "right_id", "score"]))
+    return Distribution(_counts(left), _counts(right), np.sort(np.float32(scores)))
+
+
+def _counts(ids: list[str]) -> pa.Table:
+    found = Counter(ids).most_common()
+    return pa.table([[name.encode() for name, _ in found], [count for _, count in found]], schema=COUNTS)
 
 
 def healthy(rows: int = 40, offset: int = 0, seed: int = 1) -> Distribution:
@@ -61,14 +65,14 @@ def test_constant_scores() -> None:
     assert found.rows is not None
 
 
-def test_one_entity_with_nearly_all_pairs_is_named_with_its_rows() -> None:
+def test_one_entity_with_nearly_all_pairs_is_named_with_its_rows(tmp_path: Path) -> None:
     skewed = pairs(["big"] * 19 + ["small"], [f"r{i}" for i in range(20)], list(range(20)))
     (found,) = broken(skewed)
     assert found.value == pytest.approx(0.95)
     assert "left_id: 'big' alone holds 95.0% of the pairs" in found.words
     assert found.rows is not None
-    batch = pa.RecordBatch.from_pydict({"left_id": [b"small", b"big"], "right_id": [b"x", b"y"], "score": [1.0, 2.0]})
-    assert rules.matching_rows(batch, found.rows).column("right_id").to_pylist() == [b"y"]
+    examples = written_examples.write(tmp_path, [(b"small", b"x", 1.0), (b"big", b"y", 2.0)])
+    assert rules.matching_rows(examples, examples.rows("train"), found.rows).tolist() == [1]
     assert broken(skewed, max_entity_share=0.95) == []
     assert broken(skewed, max_entity_share=None) == []
 
@@ -94,7 +98,7 @@ def test_skew_is_judged_where_both_splits_are_large_enough() -> None:
     assert list(rules.check_skew({"train": train, "eval": healthy(100)}, settings)) == []
 
 
-def test_drift_from_the_last_accepted_data() -> None:
+def test_drift_from_the_last_accepted_data(tmp_path: Path) -> None:
     accepted = {"train": healthy(200), "eval": healthy(20)}
     settings = GateSettings()
     assert all(
@@ -107,8 +111,8 @@ def test_drift_from_the_last_accepted_data() -> None:
     assert unseen.value == 1
     assert unseen.words.startswith("right_id: 100.0% of the pairs have entities")
     assert unseen.rows is not None
-    batch = pa.RecordBatch.from_pydict({"left_id": [b"l1", b"l1"], "right_id": [b"r1", b"r101"], "score": [0.0, 0.0]})
-    assert rules.matching_rows(batch, unseen.rows).column("right_id").to_pylist() == [b"r101"]
+    examples = written_examples.write(tmp_path, [(b"l1", b"r1", 0.0), (b"l1", b"r101", 0.0)])
+    assert rules.matching_rows(examples, examples.rows("train"), unseen.rows).tolist() == [1]
 
 
 def test_bounds_of_none_switch_drift_off() -> None:

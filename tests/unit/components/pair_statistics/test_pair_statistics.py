@@ -1,22 +1,26 @@
-"""Counting: any division into batches gives the same distribution, and TFDV agrees with the protos."""
+"""Distributions: any division into parts gives the same one, and TFDV agrees with the protos."""
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.pair_statistics import distribution
 from components.pair_statistics.distribution import Distribution
 from components.pair_statistics.protos import statistics_of
+from tests import written_examples
 
 SCHEMA = Path(__file__).parents[4] / "schemas" / "pairs.pbtxt"
 
@@ -25,26 +29,30 @@ rows = st.lists(st.tuples(ids, ids, st.floats(-5, 5, width=32)), max_size=40)
 Rows = list[tuple[bytes, bytes, float]]
 
 
-def batch(table: Rows) -> pa.RecordBatch:
-    left, right, score = zip(*table, strict=True) if table else ((), (), ())
-    columns = [pa.array(left, pa.binary()), pa.array(right, pa.binary()), pa.array(score, pa.float32())]
-    return pa.RecordBatch.from_arrays(columns, ["left_id", "right_id", "score"])
+def described(table: Sequence[written_examples.Row]) -> Distribution:
+    """Returns the distribution of the train split of an artifact with these rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        return distribution.of_split(written_examples.write(Path(folder), table), "train")
 
 
 def same(a: Distribution, b: Distribution) -> bool:
-    return a.left.equals(b.left) and a.right.equals(b.right) and np.array_equal(a.scores, b.scores)
+    counts = [{row["id"]: row["count"] for row in found.to_pylist()} for found in (a.left, b.left, a.right, b.right)]
+    return counts[0] == counts[1] and counts[2] == counts[3] and np.array_equal(a.scores, b.scores)
 
 
+@settings(max_examples=30)
 @given(rows, st.integers(0, 40), st.integers(0, 40))
-def test_merged_batches_equal_whole(table: Rows, first: int, second: int) -> None:
+def test_merged_parts_equal_whole(table: Rows, first: int, second: int) -> None:
     low, high = sorted((first, second))
-    parts = [distribution.of_batch(batch(part)) for part in (table[:low], table[low:high], table[high:])]
-    assert same(distribution.merge(parts), distribution.of_batch(batch(table)))
+    parts = [described(part) for part in (table[:low], table[low:high], table[high:])]
+    merged = distribution.merge(parts)
+    assert same(merged, described(table))
+    assert merged.left["count"].to_pylist() == sorted(merged.left["count"].to_pylist(), reverse=True)
 
 
 @given(rows)
 def test_counts_match_plain_python(table: Rows) -> None:
-    found = distribution.of_batch(batch(table))
+    found = described(table)
     expected = Counter(left for left, _, _ in table)
     assert dict(zip(found.left["id"].to_pylist(), found.left["count"].to_pylist(), strict=True)) == expected
     assert found.left["count"].to_pylist() == sorted(expected.values(), reverse=True)
@@ -52,9 +60,11 @@ def test_counts_match_plain_python(table: Rows) -> None:
 
 
 def test_distribution_round_trips(tmp_path: Path) -> None:
-    found = distribution.of_batch(batch([(b"a", "é".encode(), 1.5), (b"a", b"\x00 ", -2.0)]))
+    found = described([(b"a", "é".encode(), 1.5), (b"a", b"\x00 ", -2.0)])
     distribution.write(found, str(tmp_path / "d"))
-    assert same(distribution.read(str(tmp_path / "d")), found)
+    again = distribution.read(str(tmp_path / "d"))
+    assert again.left.equals(found.left) and again.right.equals(found.right)
+    assert np.array_equal(again.scores, found.scores)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +73,7 @@ def planted() -> tuple[Rows, Distribution]:
     table = [(b"l%d" % min(i, j), b"r%d" % j, float(s)) for i, j, s in zip(
         draw.integers(0, 30, 500), draw.integers(0, 9, 500), draw.normal(3, 2, 500).astype(np.float32), strict=True
     )]  # fmt: skip
-    return table, distribution.of_batch(batch(table))
+    return table, described(table)
 
 
 def test_protos_match_tfdv(planted: tuple[Rows, Distribution]) -> None:
@@ -110,10 +120,8 @@ def test_schema_domain_reports_outliers(planted: tuple[Rows, Distribution]) -> N
 
 
 def test_positives_use_their_own_schema(planted: tuple[Rows, Distribution], tmp_path: Path) -> None:
-    scored = batch(planted[0])
-    found = distribution.merge(
-        [distribution.of_batch(part.select(["left_id", "right_id"])) for part in (scored, scored)]
-    )
+    part = described([row[:2] for row in planted[0]])
+    found = distribution.merge([part, part])
     assert (found.rows, found.has_scores, len(found.scores)) == (1000, False, 0)
     distribution.write(found, str(tmp_path / "d"))
     assert same(distribution.read(str(tmp_path / "d")), found)
@@ -125,6 +133,15 @@ def test_positives_use_their_own_schema(planted: tuple[Rows, Distribution], tmp_
         schema = text_format.Parse(path.read_text(), schema_pb2.Schema())
         wrong[path] = list(tfdv.validate_statistics(statistics, schema).anomaly_info)
     assert wrong == {of_positives: [], SCHEMA: ["score"]}
+
+
+def test_distributions_of_older_versions_are_read(tmp_path: Path) -> None:
+    found = described([(b"a", b"x", 1.5), (b"a", b"y", -2.0)])
+    distribution.write(found, str(tmp_path))
+    for side in ("left", "right"):
+        old = found.entities(side).cast(pa.schema([("id", pa.binary()), ("count", pa.int64())]))
+        pa.parquet.write_table(old, tmp_path / f"{side}.parquet")
+    assert distribution.read(str(tmp_path)).left.equals(found.left)
 
 
 def test_empty_split_has_no_features() -> None:

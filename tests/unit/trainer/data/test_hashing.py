@@ -15,10 +15,12 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import written_examples
 from tests.unit.trainer.siphash import siphash
 from tests.unit.trainer.transforms import Row, analyze
 from trainer import run_fn, tuning
 from trainer.data import dataset, hashing
+from trainer.data.examples import Examples
 from trainer.data.hashing import Numbering, hash_buckets
 from trainer.data.pairs import Pairs, ShardedPairs, TrainingPairs
 from trainer.export import saved_model
@@ -201,17 +203,9 @@ def test_warm_start_keeps_bucket_rows(learned, published, hashes, kept) -> None:
 
 
 @pytest.fixture(scope="module")
-def examples(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """`_rows` in the format of ingest."""
-    path = str(tmp_path_factory.mktemp("examples") / "examples")
-    with tf.io.TFRecordWriter(path) as out:
-        for left, right, score in _rows():
-            example = tf.train.Example()
-            example.features.feature["left_id"].bytes_list.value.append(left)
-            example.features.feature["right_id"].bytes_list.value.append(right)
-            example.features.feature["score"].float_list.value.append(score)
-            out.write(example.SerializeToString())
-    return path
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Examples:
+    """`_rows` as ingestion writes them, in several blocks."""
+    return written_examples.write(tmp_path_factory.mktemp("examples"), _rows(), per_shard=97)
 
 
 def _config(**train: object) -> dict:
@@ -223,21 +217,23 @@ def _config(**train: object) -> dict:
     }
 
 
-def _train(learned, examples: str, folder: Path, config: dict, values: dict | None = None) -> None:
+def _train(learned, examples: Examples, folder: Path, config: dict, values: dict | None = None) -> None:
     run_fn.run_fn(
         types.SimpleNamespace(
             custom_config=config,
             transform_output=learned._transform_output_dir,
             base_model=None,
             hyperparameters={"values": values} if values else None,
-            train_files=[examples],
+            train_files=[f"{examples.uri}/Split-train/*"],
             serving_model_dir=str(folder / "1"),
             model_run_dir=str(folder / "run" / "1"),
         )
     )
 
 
-def test_served_scores_match_network(learned, examples: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_served_scores_match_network(
+    learned, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Runs the whole Trainer on hostile ids. Compares the served scores with those of the final network."""
     fitted = []
     fit = fitting.fit
@@ -259,11 +255,11 @@ def test_served_scores_match_network(learned, examples: str, tmp_path: Path, mon
     assert np.abs(trained).max() > 0.1
 
 
-def _loaded(learned, examples: str, memory: int, folder: Path) -> tuple[TrainingPairs, TableSizes]:
+def _loaded(learned, examples: Examples, memory: int, folder: Path) -> tuple[TrainingPairs, TableSizes]:
     sizes = table_sizes(learned, ENCODE)
     encode = hashing.numbered(learned.transform_features_layer(), sizes.numberings)
     folder.mkdir()
-    return dataset.load([examples], encode, memory, str(folder)), sizes
+    return dataset.load(examples, encode, memory, str(folder)), sizes
 
 
 def _columns(pairs: TrainingPairs) -> np.ndarray:
@@ -272,11 +268,8 @@ def _columns(pairs: TrainingPairs) -> np.ndarray:
     return columns[:, np.lexsort(columns)]
 
 
-def test_hashed_shards_train_like_memory(
-    learned, examples: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hashed_shards_train_like_memory(learned, examples: Examples, tmp_path: Path) -> None:
     """With one batch per epoch, the order of pairs has no effect, so both must end with the same tables."""
-    monkeypatch.setattr(dataset, "_PARSE_BATCH", 97)
     held, sizes = _loaded(learned, examples, 1 << 30, tmp_path / "memory")
     sharded, of_shards = _loaded(learned, examples, 0, tmp_path / "shards")
     assert isinstance(held, Pairs) and isinstance(sharded, ShardedPairs)
@@ -289,7 +282,7 @@ def test_hashed_shards_train_like_memory(
         np.testing.assert_allclose(of_disk, of_memory, rtol=1e-3, atol=1e-5)
 
 
-def test_rows_of_held_out_shards_are_zero(learned, examples: str, tmp_path: Path) -> None:
+def test_rows_of_held_out_shards_are_zero(learned, examples: Examples, tmp_path: Path) -> None:
     sharded, sizes = _loaded(learned, examples, 0, tmp_path / "shards")
     stopping = EarlyStoppingSettings(validation_fraction=0.8)
     settings = TrainSettings(epochs=1, early_stopping=stopping, seed=5)
@@ -306,15 +299,15 @@ def _rows_of(numbering: Numbering, number: int) -> list[int]:
     return [number] if number < numbering.known else numbering.rows[number - numbering.known].tolist()
 
 
-def test_trial_matches_trainer(learned, examples: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trial_matches_trainer(learned, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials share the pairs in shards and the numbers of the ids. Each must be independent of the others."""
     for module, name in ((run_fn.saved_model, "export"), (run_fn.projector, "write")):
         monkeypatch.setattr(module, name, lambda *_: None)
     space = {"train.learning_rate": {"choices": [0.01, 0.3]}}
     load, in_shards = dataset.load, []
 
-    def load_with_no_memory(files: list[str], encode: Any, memory: int, *rest: Any) -> Any:
-        in_shards.append(load(files, encode, 0, *rest))
+    def load_with_no_memory(examples: Examples, encode: Any, memory: int, *rest: Any) -> Any:
+        in_shards.append(load(examples, encode, 0, *rest))
         return in_shards[-1]
 
     monkeypatch.setattr(dataset, "load", load_with_no_memory)
@@ -323,7 +316,7 @@ def test_trial_matches_trainer(learned, examples: str, tmp_path: Path, monkeypat
         types.SimpleNamespace(
             custom_config=config,
             transform_graph_path=learned._transform_output_dir,
-            train_files=[examples],
+            train_files=[f"{examples.uri}/Split-train/*"],
             working_dir=str(tmp_path / "Tuner" / ".system" / "1"),
         )
     )

@@ -123,7 +123,7 @@ def _batch(sizes: TableSizes, settings: ModelSettings, label: np.ndarray, weight
     pairs = Pairs(LEFT, RIGHT, label, weight)
     sampler = NegativeSampler.of(np.bincount(RIGHT, minlength=sizes.right), settings) if (label > 0).all() else None
     maker = BatchMaker(8, 3, sizes.right, weight is not None, sampler)
-    return next(maker.training(pairs, first_epoch=0).as_numpy_iterator())
+    return next(maker.training(pairs, epochs=range(1)).as_numpy_iterator())
 
 
 SETTINGS = {

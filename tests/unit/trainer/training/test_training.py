@@ -218,8 +218,9 @@ def test_run_fn_connects_its_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         raw_feature_spec=lambda: {"left_id": 1, "right_id": 1, "score": 1},
     )
     monkeypatch.setattr(run_fn, "TransformGraph", {"graph": graph}.__getitem__)
+    monkeypatch.setattr(run_fn, "Examples", {"examples": "columns"}.__getitem__)
     monkeypatch.setattr(
-        run_fn.dataset, "load", lambda *arguments: {("train", "encoder", 2048 << 20): known}[arguments[:3]]
+        run_fn.dataset, "load", lambda *arguments: {("columns", "encoder", 2048 << 20): known}[arguments[:3]]
     )
     monkeypatch.setattr(run_fn.saved_model, "export", lambda *arguments: exported.append(arguments))
     monkeypatch.setattr(run_fn.projector, "write", lambda *arguments: projected.append(arguments))
@@ -238,7 +239,7 @@ def test_run_fn_connects_its_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         types.SimpleNamespace(
             custom_config=config,
             transform_output="graph",
-            train_files="train",
+            train_files=["examples/Split-train/*"],
             base_model="base",
             hyperparameters={"values": {"model.dimension": 5, "train.epochs": 3}},  # in the format of the Tuner
             serving_model_dir="model",
