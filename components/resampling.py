@@ -9,7 +9,8 @@ import numpy as np
 RESAMPLES = 1000
 _LEAST_RESAMPLES = 100
 _WORK = 50_000_000
-_BLOCK = 4 << 20
+# Bytes of the counts of a block of resamples. Large blocks make products of matrices out of products with vectors.
+_BLOCK = 64 << 20
 
 
 def resamples_for(size: int) -> int:

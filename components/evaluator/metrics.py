@@ -155,6 +155,11 @@ class Order:
         number = np.cumsum(rows, dtype=self.rows.dtype) - 1
         return Order(number[kept], np.ones(len(kept), bool))
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether all values are equal."""
+        return len(self._starts) <= 1
+
     @functools.cached_property
     def group(self) -> np.ndarray:
         """Index of each row's value among the distinct values in ascending order, int64 `[n]`."""
@@ -195,10 +200,12 @@ def auc(order: Order, positive: np.ndarray, weights: np.ndarray) -> float:
 
 def spearman(values: Order, labels: Order, weights: np.ndarray) -> float:
     """Returns the correlation of mid-ranks (Spearman 1904): 0 for constant values, NaN for constant labels."""
-    a, b = values.ranks(weights), labels.ranks(weights)
     total = weights.sum()
-    if not total:
+    if not total or labels.is_constant:
         return float("nan")
+    if values.is_constant:
+        return 0.0
+    a, b = values.ranks(weights), labels.ranks(weights)
     a, b = a - a @ weights / total, b - b @ weights / total
     of_values, of_labels = np.square(a) @ weights, np.square(b) @ weights
     if not of_labels:

@@ -69,9 +69,11 @@ def _test(path: str, pairs: ProbePairs, settings: CanarySettings) -> tuple[list[
     expected = probe.trained(path)
     try:
         with serving(path, settings.start_seconds) as server:
-            findings = list(probe.check_signatures(server, server.signatures() or {}, expected, pairs))
+            signatures, tables = server.signatures() or {}, read_tables(path)
+            entities = max(tables.left.known, tables.right.known)
+            findings = list(probe.check_signatures(server, signatures, expected, pairs, entities))
             if findings:
-                findings.append(probe.check_tables(read_tables(path), expected, pairs))
+                findings.append(probe.check_tables(tables, expected, pairs))
             faulty = any(finding.fault for finding in findings) or not findings
             return findings, None if faulty else probe.time_requests(server, pairs)
     except (ServerFailed, OSError) as error:

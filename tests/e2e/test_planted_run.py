@@ -226,7 +226,7 @@ def test_diverging_training_says_what_to_change(place: Path) -> None:
     code, said = run(place, "--set", "train.optimizer=sgd", "--set", "train.learning_rate=1e9")
     assert code == 1
     assert "train.learning_rate" in said
-    assert "try 1e+08" in said
+    assert "Try 1e+08" in said
     summary = last_summary(place / "root")
     assert "The run failed in Trainer" in (place / "root" / "runs" / summary["run_id"] / "report.html").read_text()
     assert summary["status"] == "failed"
