@@ -46,7 +46,7 @@ def test_a_killed_training_goes_on_in_the_next_run(tmp_path: Path) -> None:
     summary = last_summary(root)
     assert states(summary)["Transform"] == "cached" and states(summary)["Trainer"] == "executed"
     log = (root / "runs" / summary["run_id"] / "run.log").read_text(errors="replace")
-    taken_up = [line for line in log.splitlines() if "training goes on after epoch" in line]
+    taken_up = [line for line in log.splitlines() if "training resumes after epoch" in line]
     assert len(taken_up) == 1 and done <= int(taken_up[0].split()[-1]) < EPOCHS
     (history,) = root.glob("pipeline/Trainer/model_run/*/history.json")
     assert len(json.loads(history.read_text())["loss"]) == EPOCHS
