@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from pipeline.kubeflow import cli as kubeflow_cli
-from pipeline.kubeflow import client, submission
+from pipeline.kubeflow import submission
+from pipeline.kubeflow.options import Access
 from tests.unit.pipeline.kubeflow.conftest import PACKAGE, Said
 from tests.unit.pipeline.kubeflow.fake_kubeflow import FakeKubeflow
 from tests.unit.pipeline.kubeflow.kubeflow_schema import SchemaError, check
@@ -37,14 +38,14 @@ def test_submitting_twice_uploads_once_and_another_package_is_another_version(
     said: Said, server: FakeKubeflow, package: Path
 ) -> None:
     assert "uploaded" in submit(said, package)[2]
-    assert "there already" in submit(said, package)[2]
+    assert "already uploaded" in submit(said, package)[2]
     assert server.requests.count("POST pipelines/upload_version") == 1
     assert (len(server.pipelines), len(server.versions), len(server.experiments), len(server.runs)) == (1, 1, 1, 2)
     for changed in range(3):
         package.write_text(PACKAGE + f"# {changed}\n")
         submit(said, package)
     package.write_text(PACKAGE)
-    assert "there already" in submit(said, package)[2], "on the second page of versions"
+    assert "already uploaded" in submit(said, package)[2], "on the second page of versions"
     assert (len(server.pipelines), len(server.versions)) == (1, 4)
 
 
@@ -60,7 +61,7 @@ def test_the_same_package_uploaded_by_another_at_the_same_time_is_used(
 
     monkeypatch.setattr(submission, "_find_version", blind_at_first)
     code, _, err = submit(said, package)
-    assert (code, len(server.versions)) == (0, 1) and "there already" in err
+    assert (code, len(server.versions)) == (0, 1) and "already uploaded" in err
 
 
 def test_no_wait_does_not_look_at_the_run(said: Said, server: FakeKubeflow, package: Path) -> None:
@@ -75,7 +76,7 @@ def test_token_and_namespace_come_from_the_environment(
 ) -> None:
     server.token, server.multi_user = "secret", True
     monkeypatch.setenv("KINDRED_KFP_TOKEN", "secret")
-    assert "say whose with --namespace" in submit(said, package)[2]
+    assert "your profile with --namespace" in submit(said, package)[2]
     monkeypatch.setenv("KINDRED_KFP_NAMESPACE", "team-a")
     monkeypatch.setenv("KINDRED_KFP_HOST", server.url)
     code, _, err = submit(said, package, host="")
@@ -98,12 +99,12 @@ def test_host_and_token_come_from_kubeconfig(said: Said, server: FakeKubeflow, p
         (lambda server: server.failures.append((403, {"message": "no"})), ["(403)", "not allowed", "--namespace"]),
         (
             lambda server: server.failures.append((404, "404 page not found")),
-            ["no API v2beta1", "Pipelines 2 is needed"],
+            ["no API v2beta1", "Pipelines 2 is required"],
         ),
         (lambda server: server.failures.append((200, "<html>log in</html>")), ["not", "Kubeflow Pipelines", "--host"]),
         (lambda server: server.failures.append((302, "<html>moved</html>")), ["web page", "--token"]),
         (lambda server: server.failures.append((200, ["a"])), ["not", "Kubeflow Pipelines"]),
-        (lambda server: setattr(server, "version", "3.0.1"), ["is Kubeflow Pipelines 3.0.1", "need version 2"]),
+        (lambda server: setattr(server, "version", "3.0.1"), ["is Kubeflow Pipelines 3.0.1", "require version 2"]),
         (lambda server: server.failures.append((500, {"message": "disk full"})), ["(500)", "disk full"]),
     ],
     ids=["no token", "forbidden", "version 1", "login page", "redirect", "other service", "version 3", "broken"],
@@ -141,7 +142,7 @@ def test_a_wrong_host_is_a_sentence(
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("train.epoch=3", "no parameter of the package; there is data_path, train_epochs"),
+        ("train.epoch=3", "no parameter of the package; choose one of data_path, train_epochs"),
         ("data.path=/kindred/$(HOME)", "run parameter data_path: must not contain $$ or $("),
         ("train.epochs=many", "must be a number integer (got 'many')"),
         ("train.epochs=2.5", "must be a number integer"),
@@ -204,7 +205,7 @@ def test_a_schedule_is_created_once_listed_paused_resumed_and_deleted(
     for other in ("a", "b"):
         schedule(said, package, other)
     assert "created" in schedule(said, package)[2]
-    assert "there already" in schedule(said, package)[2]
+    assert "already exists" in schedule(said, package)[2]
     made = next(run for run in server.recurring.values() if run["display_name"] == "nightly")
     assert made["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * *"}}
     assert made["no_catchup"] is True and made["max_concurrency"] == "1"
@@ -215,7 +216,7 @@ def test_a_schedule_is_created_once_listed_paused_resumed_and_deleted(
         assert [row[0] for row in rows] == ["a", "b", "nightly"]
     assert said("schedule", "delete", "nightly")[0] == 0
     code, _, err = said("schedule", "delete", "nightly")
-    assert code == 2 and "there is none of that name" in err
+    assert code == 2 and "does not exist" in err
 
 
 def test_a_name_that_is_taken_is_refused(said: Said, server: FakeKubeflow, package: Path) -> None:
@@ -243,4 +244,4 @@ def test_the_checks_of_the_schema_find_what_is_wrong() -> None:
 def test_the_token_is_never_said(said: Said, server: FakeKubeflow, package: Path) -> None:
     server.token = "right"
     assert "wrong-token" not in submit(said, package, "--token", "wrong-token")[2]
-    assert "Bearer" not in repr(client.Access(server.url))
+    assert "Bearer" not in repr(Access(server.url))

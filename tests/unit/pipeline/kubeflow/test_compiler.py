@@ -240,14 +240,14 @@ def test_a_schema_of_ones_own_goes_along_and_braces_are_no_placeholders(tmp_path
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"root": "/elsewhere/films"}, "kubeflow.root: must lie on one of kubeflow.volumes"),
-        ({"volumes": []}, "kubeflow.volumes: there is none"),
-        ({"volumes": [{"claim": "c", "mount": "/other"}]}, "data.path: /kindred/data/span-{SPAN}/*.csv is not where"),
-        ({"metadata": {"sqlite": "/var/m.sqlite"}}, "kubeflow.metadata.sqlite: must lie on one of kubeflow.volumes"),
-        ({"components": {"Trainer2": {}}}, "kubeflow.components.Trainer2: no such component; there is ImportSchemaGen"),
+        ({"root": "/elsewhere/films"}, "kubeflow.root: must be on one of kubeflow.volumes"),
+        ({"volumes": []}, "kubeflow.volumes: is empty"),
+        ({"volumes": [{"claim": "c", "mount": "/other"}]}, "data.path: /kindred/data/span-{SPAN}/*.csv does not exist for tasks"),
+        ({"metadata": {"sqlite": "/var/m.sqlite"}}, "kubeflow.metadata.sqlite: must be on one of kubeflow.volumes"),
+        ({"components": {"Trainer2": {}}}, "kubeflow.components.Trainer2: no such component; choose one of ImportSchemaGen"),
         ({"parameters": ["training"]}, "kubeflow.parameters: no such key of the pipeline file (got 'training')"),
-        ({"parameters": ["kubeflow.image"]}, "decides how the package is made"),
-        ({"parameters": ["train", "train.epochs"]}, "train_epochs stands there twice"),
+        ({"parameters": ["kubeflow.image"]}, "determines the package"),
+        ({"parameters": ["train", "train.epochs"]}, "duplicate parameter train_epochs"),
         ({"root": "/kindred/$(HOME)"}, "run parameter pipeline_root: must not contain $$ or $("),
     ],
     ids=str,
@@ -283,5 +283,5 @@ def test_a_component_that_is_no_process_of_the_image_is_refused(monkeypatch: pyt
 
 def test_an_argument_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiler, "MAX_ARGUMENT", 200)
-    with pytest.raises(ConfigError, match=r"--config: 1,\d+ bytes, and an argument of a task has at most 200"):
+    with pytest.raises(ConfigError, match=r"--config: 1,\d+ bytes, but an argument of a task has at most 200"):
         compile_package(config())

@@ -64,4 +64,4 @@ def test_follow_of_an_unknown_run_is_refused(said: Said) -> None:
 @pytest.mark.parametrize("more", [["--no-wait"], ["--set", "train.epochs=3"], ["--config", "x.yaml"]])
 def test_follow_takes_no_options_of_a_start(said: Said, server: FakeKubeflow, more: list[str]) -> None:
     code, _, err = said("submit", "--follow", "x", *more)
-    assert code == 2 and "--follow: starts nothing" in err and not server.requests
+    assert code == 2 and "--follow: starts no run" in err and not server.requests
