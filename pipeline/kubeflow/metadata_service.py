@@ -111,8 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         place = Metadata(
             mysql=Mysql(
-                host=options.mysql_host, port=options.mysql_port, database=options.mysql_database, user=options.mysql_user,
-                secret="unused",
+                host=options.mysql_host, port=options.mysql_port, database=options.mysql_database,
+                user=options.mysql_user, secret="unused",
             )
         )  # fmt: skip
     try:

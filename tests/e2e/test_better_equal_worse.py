@@ -34,7 +34,7 @@ def fingerprint(place: Path) -> dict[str, str]:
     return {str(path.relative_to(serving)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_a_poor_model_is_published_where_there_is_none(place: Path) -> None:
+def test_first_model_is_published(place: Path) -> None:
     code, said, summary = run(place, *POOR)
     assert code == 0, said
     assert states(summary)["RankingEvaluator"] == "executed"
@@ -45,7 +45,7 @@ def test_a_poor_model_is_published_where_there_is_none(place: Path) -> None:
     assert [rule["bound"] for rule in summary["blessing"]] == [0.1, None, 0.01]
 
 
-def test_a_better_one_takes_its_place(place: Path) -> None:
+def test_better_model_replaces_first(place: Path) -> None:
     poor = last_summary(place / "root")["metrics"]
     code, said, summary = run(place)
     assert code == 0, said
@@ -56,13 +56,13 @@ def test_a_better_one_takes_its_place(place: Path) -> None:
     assert summary["blessing"][1]["bound"] == pytest.approx(poor["ndcg@10"] - 0.15)
 
 
-def test_an_equal_one_is_published_within_the_tolerance(place: Path) -> None:
+def test_equal_model_is_within_tolerance(place: Path) -> None:
     code, said, summary = run(place, "--set", "train.seed=2")
     assert code == 0, said
     assert summary["published"] == "serving/3"
 
 
-def test_a_worse_one_is_refused_with_the_reason_and_serving_is_untouched(place: Path) -> None:
+def test_worse_model_is_refused(place: Path) -> None:
     before = fingerprint(place)
     code, said, summary = run(place, *POOR, "--set", "train.seed=3")
     assert code == 4

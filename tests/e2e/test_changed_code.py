@@ -15,7 +15,7 @@ ALWAYS = ("LastAcceptedData", "LatestBlessedModel")
 """Resolvers run each time."""
 
 
-def test_a_changed_metric_is_measured_again(tmp_path: Path) -> None:
+def test_changed_metric_is_remeasured(tmp_path: Path) -> None:
     source = source_files.copy_of_the_program(tmp_path / "source")
     config = planted.write_pipeline(tmp_path)
 

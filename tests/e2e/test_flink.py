@@ -89,9 +89,7 @@ def run(folder: Path, root: str, *more: object) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-def test_flink_gives_what_this_machine_gives(
-    cluster: FlinkCluster, folder: Path, here: Future[tuple[int, str]]
-) -> None:
+def test_flink_equals_local_result(cluster: FlinkCluster, folder: Path, here: Future[tuple[int, str]]) -> None:
     told = [word for setting in settings(cluster.ports) for word in ("--set", setting)]
     for code, said in (here.result(), run(folder, "flink", "--beam", "flink", *told)):
         assert code == 0, said
@@ -109,9 +107,7 @@ def test_flink_gives_what_this_machine_gives(
     assert len(finished) == len(BEAM_NODES), "each component was a job of Flink's"
 
 
-def test_a_worker_that_cannot_start_fails_the_run_with_its_own_error(
-    cluster: FlinkCluster, folder: Path, tmp_path: Path
-) -> None:
+def test_worker_start_error_fails_run(cluster: FlinkCluster, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "components").mkdir()
     (tmp_path / "components" / "__init__.py").write_text("raise ImportError('no components for this worker')")
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -133,9 +129,7 @@ def test_a_worker_that_cannot_start_fails_the_run_with_its_own_error(
     assert seconds < 60 + 30
 
 
-def test_a_lost_task_manager_costs_time_and_nothing_else(
-    cluster: FlinkCluster, folder: Path, here: Future[tuple[int, str]]
-) -> None:
+def test_lost_task_manager_keeps_results(cluster: FlinkCluster, folder: Path, here: Future[tuple[int, str]]) -> None:
     from pipeline.records.root import Root
     from pipeline.report.write import write_report
     from pipeline.running import local

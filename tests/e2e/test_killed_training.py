@@ -27,7 +27,7 @@ def _wait_for_epochs(root: Path, count: int, process: subprocess.Popen[bytes]) -
     raise AssertionError("no epoch was kept")
 
 
-def test_a_killed_training_goes_on_in_the_next_run(tmp_path: Path) -> None:
+def test_next_run_resumes_killed_training(tmp_path: Path) -> None:
     config, root = planted.write_pipeline(tmp_path), tmp_path / "root"
     # Small batches, so that an epoch takes long enough to be interrupted.
     changed = (f"train.epochs={EPOCHS}", "train.batch_size=2", "train.early_stopping=null", "train.optimizer=adagrad")

@@ -71,7 +71,7 @@ def test_first_run_executes_everything_and_publishes(place: Path) -> None:
     assert summary["config"]["train"]["epochs"] == 60
 
 
-def test_the_record_has_the_fields_of_the_contract(place: Path) -> None:
+def test_record_has_documented_fields(place: Path) -> None:
     summary = last_summary(place / "root")
     contract = {
         "pipeline", "run_id", "status", "config", "started", "seconds", "components", "data", "metrics", "blessed",
@@ -83,7 +83,7 @@ def test_the_record_has_the_fields_of_the_contract(place: Path) -> None:
     assert (place / "root" / "runs" / summary["run_id"] / "run.log").stat().st_size > 0
 
 
-def test_the_run_left_a_report_and_the_model_a_card(place: Path) -> None:
+def test_run_writes_report_and_model_card(place: Path) -> None:
     summary = last_summary(place / "root")
     report = place / "root" / "runs" / summary["run_id"] / "report.html"
     text = report.read_text(encoding="utf-8")
@@ -98,7 +98,7 @@ def test_the_run_left_a_report_and_the_model_a_card(place: Path) -> None:
     assert f"{planted.LEFT} left, {planted.RIGHT} right" in card and "1 quarantined as bad" in card
 
 
-def test_tensorflow_model_analysis_reads_the_figures_of_the_run(place: Path) -> None:
+def test_tfma_reads_figures_of_run(place: Path) -> None:
     summary = last_summary(place / "root")
     evaluation = place / "root" / summary["evaluation"]
     read = {slice_: found[""][""] for slice_, found in load_eval_result(str(evaluation)).slicing_metrics}
@@ -122,7 +122,7 @@ def _value(told: dict) -> float:
     return told["boundedValue"]["value"] if "boundedValue" in told else told["doubleValue"]
 
 
-def test_lineage_names_data_code_settings_and_what_was_published(place: Path) -> None:
+def test_lineage_names_inputs_and_publication(place: Path) -> None:
     summary = last_summary(place / "root")
     found = json.loads(kindred("lineage", "--root", place / "root", "--json").stdout)
     digest = hashlib.sha256((place / "pairs.csv").read_bytes()).hexdigest()
@@ -150,7 +150,7 @@ def test_published_model_knows_the_planted_neighbours(place: Path) -> None:
     assert float(apart.split()[1]) < -0.3
 
 
-def test_unchanged_run_comes_from_cache_and_publishes_nothing_new(place: Path) -> None:
+def test_unchanged_run_uses_cache(place: Path) -> None:
     first = last_summary(place / "root")
     code, said = run(place)
     assert code == 0, said
@@ -161,7 +161,7 @@ def test_unchanged_run_comes_from_cache_and_publishes_nothing_new(place: Path) -
         assert summary[field] == first[field], field
 
 
-def test_changed_hyperparameter_runs_trainer_and_what_follows(place: Path) -> None:
+def test_changed_hyperparameter_reruns_trainer_and_downstream(place: Path) -> None:
     code, said = run(place, "--set", "model.dimension=6")
     assert code == 0, said
     summary = last_summary(place / "root")
@@ -174,7 +174,7 @@ def test_changed_hyperparameter_runs_trainer_and_what_follows(place: Path) -> No
     assert against_last["bound"] == pytest.approx(against_last["value"], abs=0.4), "judged against the first model"
 
 
-def test_a_model_that_the_canary_refuses_is_not_published(place: Path) -> None:
+def test_canary_refusal_prevents_publication(place: Path) -> None:
     code, said = run(place, "--set", "model.dimension=6", "--set", "publish.canary.max_p99_ms=0.001")
     assert code == 4
     assert "the serving canary refuses the model" in said and "above 0.001" in said and "publish.canary" in said
@@ -184,7 +184,7 @@ def test_a_model_that_the_canary_refuses_is_not_published(place: Path) -> None:
     assert published(place) == ["1", "2"]
 
 
-def test_a_model_that_was_rolled_back_does_not_come_back_by_itself(place: Path) -> None:
+def test_rolled_back_model_stays_away(place: Path) -> None:
     done = kindred("rollback", "--root", place / "root", "--reason", "a test")
     assert done.returncode == 0 and "version 2" in done.stdout
     assert published(place) == [".withdrawn-2", "1"]
@@ -222,7 +222,7 @@ def test_model_below_threshold_is_refused_and_serving_untouched(place: Path) -> 
     assert len(worst) >= 10 and all(line.split()[0] == "left" for line in worst[:10])
 
 
-def test_diverging_training_says_what_to_change(place: Path) -> None:
+def test_diverging_training_suggests_fix(place: Path) -> None:
     code, said = run(place, "--set", "train.optimizer=sgd", "--set", "train.learning_rate=1e9")
     assert code == 1
     assert "train.learning_rate" in said

@@ -69,7 +69,7 @@ def test_second_span_is_read_compared_and_accepted(place: Path) -> None:
     assert "against the last accepted data" in said
 
 
-def test_third_span_of_new_ids_is_refused_with_examples(place: Path) -> None:
+def test_span_with_new_ids_is_refused(place: Path) -> None:
     add_span(place, 3, renamed="new ")
     code, said = run(place)
     assert code == 3
@@ -81,7 +81,7 @@ def test_third_span_of_new_ids_is_refused_with_examples(place: Path) -> None:
     assert summary["published"] is None
 
 
-def test_a_person_may_overrule_the_gate_once_and_it_is_recorded(place: Path) -> None:
+def test_overruled_gate_is_recorded(place: Path) -> None:
     code, said = run(place, "--accept-anomalies", "ids were renamed")
     assert code == 0, said
     assert "accepted: ids were renamed" in said

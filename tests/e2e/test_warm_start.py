@@ -47,7 +47,7 @@ def epochs(place: Path) -> int:
     return len(json.loads((newest / "history.json").read_text(encoding="utf-8"))["loss"])
 
 
-def test_the_first_span_starts_cold_and_says_so(place: Path) -> None:
+def test_first_span_starts_cold(place: Path) -> None:
     code, said, _ = call(place, "run")
     assert code == 0, said
     assert "cold start: no model of other examples has been blessed" in said
@@ -55,7 +55,7 @@ def test_the_first_span_starts_cold_and_says_so(place: Path) -> None:
     assert "tuning" not in last_summary(place / "root")
 
 
-def test_the_second_span_starts_from_the_model_of_the_first_with_the_better_setting(place: Path) -> None:
+def test_second_span_starts_warm_with_tuned_setting(place: Path) -> None:
     cold = epochs(place)
     add_span(place, 2, {"left 07": "left 77", "right-03 é": "right-90 é", "right-04 é": "right-91 é"})
     tree = yaml.safe_load((place / "pipeline.yaml").read_text(encoding="utf-8"))
@@ -77,7 +77,7 @@ def test_the_second_span_starts_from_the_model_of_the_first_with_the_better_sett
     assert summary["metrics"]["rmse"] < 0.3
 
 
-def test_lineage_goes_back_to_the_first_span_and_the_card_tells_of_it(place: Path) -> None:
+def test_lineage_and_card_include_first_span(place: Path) -> None:
     first, second = sorted(path.name for path in (place / "root" / "runs").iterdir())
     found = json.loads(kindred("lineage", "latest", "--root", place / "root", "--json").stdout)
     assert (found["run"], found["data"]["span"], found["published"]) == (second, 2, ["serving/2"])
@@ -98,7 +98,7 @@ def test_lineage_goes_back_to_the_first_span_and_the_card_tells_of_it(place: Pat
     assert "2 of 2 trials finished" in report and "last accepted" in report
 
 
-def test_an_unchanged_span_starts_from_the_same_model_and_comes_from_cache(place: Path) -> None:
+def test_unchanged_span_uses_cache(place: Path) -> None:
     first = last_summary(place / "root")
     code, said, _ = call(place, "run")
     assert code == 0, said
@@ -107,7 +107,7 @@ def test_an_unchanged_span_starts_from_the_same_model_and_comes_from_cache(place
     assert (summary["warm_start"], summary["tuning"]) == (first["warm_start"], first["tuning"])
 
 
-def test_the_command_ends_with_the_tuner_and_prints_what_it_found(place: Path) -> None:
+def test_tune_prints_best_settings(place: Path) -> None:
     code, said, printed = call(place, "tune")
     assert code == 0, said
     summary = last_summary(place / "root")

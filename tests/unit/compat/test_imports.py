@@ -58,7 +58,7 @@ def test_other_modules_are_left_alone(package: str) -> None:
         importlib.import_module("no_such_module")
 
 
-def test_deferred_package_executes_when_asked_for_a_name(package: str) -> None:
+def test_deferred_package_executes_on_attribute_access(package: str) -> None:
     sys.meta_path.insert(0, Shortcuts({package: execute_later}))
     assert importlib.import_module(f"{package}.light").NAME == "light"
     module = sys.modules[package]
@@ -94,7 +94,7 @@ def test_imported_modules_stay_visible() -> None:
     assert "no_such_module" not in sys.modules
 
 
-def test_garbage_collection_stays_off_where_it_was_off() -> None:
+def test_disabled_garbage_collection_stays_disabled() -> None:
     gc.disable()
     try:
         with without_garbage_collection():

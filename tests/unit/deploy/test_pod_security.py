@@ -117,7 +117,7 @@ def test_openshift_chooses_every_user_and_group() -> None:
                 assert not {"runAsUser", "runAsGroup", "fsGroup"} & part["securityContext"].keys()
 
 
-def test_the_volume_check_is_who_the_tasks_are() -> None:
+def test_volume_check_runs_as_tasks() -> None:
     """A group that tasks do not have would let the check write where they cannot."""
     (job,) = (manifest for _, manifest in MANIFESTS if manifest["kind"] == "Job")
     (pod,) = pods_of(job).values()
@@ -166,6 +166,6 @@ def _changed(**changes: Any) -> dict[str, Any]:
     ],
     ids=str,
 )
-def test_the_rules_refuse_what_the_standard_forbids(changes: dict[str, Any], levels: list[str]) -> None:
+def test_rules_refuse_forbidden_fields(changes: dict[str, Any], levels: list[str]) -> None:
     pod = _changed(**changes)
     assert [level for level in ("baseline", "restricted") if violations(pod, level)] == levels

@@ -116,7 +116,7 @@ def test_failed_exit_task_does_not_fail_the_run(tmp_path: Path) -> None:
     assert result.state == "SUCCEEDED"
 
 
-def test_after_names_what_waits(tmp_path: Path) -> None:
+def test_after_names_waiting_tasks(tmp_path: Path) -> None:
     interpreter = Interpreter(exit_handler_package(), tmp_path)
     assert interpreter.after("Data") == {"Trainer", "Refused"}
     assert interpreter.after("Trainer") == {"Refused"}
@@ -198,7 +198,7 @@ def test_folder_is_an_artifact(tmp_path: Path) -> None:
     assert (task.artifacts["folder"] / "part").read_text() == "one"
 
 
-def test_files_of_a_pod_do_not_outlive_it(tmp_path: Path) -> None:
+def test_pod_files_are_removed(tmp_path: Path) -> None:
     script = "import pathlib, sys; p = pathlib.Path(sys.argv[1]); print(p.exists()); p.write_text('x'); sys.exit(1)"
     retry = {"maxRetryCount": 1, "backoffMaxDuration": "60s"}
     assert run_one(tmp_path, script, outputs={"summary": "Markdown"}, retryPolicy=retry).said.count("False\n") == 2
@@ -241,7 +241,7 @@ def test_launcher_fills_in_defaults(tmp_path: Path) -> None:
     assert Interpreter(changed(package, leave_out), tmp_path).run(run_id())["Only"].said == "0.25\n"
 
 
-def test_command_that_is_missing_fails_the_task(tmp_path: Path) -> None:
+def test_missing_command_fails_task(tmp_path: Path) -> None:
     def other_command(spec: dict[str, Any]) -> None:
         spec["deploymentSpec"]["executors"]["exec-only"]["container"]["command"] = ["no-such-program"]
 
@@ -249,7 +249,7 @@ def test_command_that_is_missing_fails_the_task(tmp_path: Path) -> None:
     assert task.codes == [1] and "executable file not found" in task.said
 
 
-def test_independent_tasks_run_at_the_same_time_and_outlive_a_failure(tmp_path: Path) -> None:
+def test_independent_tasks_survive_a_failure(tmp_path: Path) -> None:
     meet = """
 import pathlib, sys, time
 mine, other = map(pathlib.Path, sys.argv[1:3])

@@ -34,9 +34,7 @@ def test_submit_uploads_and_starts_a_run(said: Said, server: FakeKubeflow, packa
     assert experiment["display_name"] == "films" and run["experiment_id"] == experiment["experiment_id"]
 
 
-def test_submitting_twice_uploads_once_and_another_package_is_another_version(
-    said: Said, server: FakeKubeflow, package: Path
-) -> None:
+def test_package_is_uploaded_once_per_version(said: Said, server: FakeKubeflow, package: Path) -> None:
     assert "uploaded" in submit(said, package)[2]
     assert "already uploaded" in submit(said, package)[2]
     assert server.requests.count("POST pipelines/upload_version") == 1
@@ -49,7 +47,7 @@ def test_submitting_twice_uploads_once_and_another_package_is_another_version(
     assert (len(server.pipelines), len(server.versions)) == (1, 4)
 
 
-def test_the_same_package_uploaded_by_another_at_the_same_time_is_used(
+def test_concurrent_upload_is_reused(
     said: Said, server: FakeKubeflow, package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit(said, package)
@@ -109,7 +107,7 @@ def test_host_and_token_come_from_kubeconfig(said: Said, server: FakeKubeflow, p
     ],
     ids=["no token", "forbidden", "version 1", "login page", "redirect", "other service", "version 3", "broken"],
 )
-def test_a_server_that_refuses_is_a_sentence(
+def test_refusal_is_one_sentence_with_reason(
     said: Said, server: FakeKubeflow, package: Path, prepare: Callable[[FakeKubeflow], None], words: list[str]
 ) -> None:
     prepare(server)
@@ -120,7 +118,7 @@ def test_a_server_that_refuses_is_a_sentence(
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
-def test_a_server_that_starts_is_no_refusal(said: Said, server: FakeKubeflow, package: Path, status: int) -> None:
+def test_starting_server_is_unavailable(said: Said, server: FakeKubeflow, package: Path, status: int) -> None:
     server.failures = [(status, {"message": "no endpoints available"})] * 9
     code, out, err = submit(said, package)
     assert (code, out) == (1, "") and f"({status}): no endpoints available" in err
@@ -130,7 +128,7 @@ def test_a_server_that_starts_is_no_refusal(said: Said, server: FakeKubeflow, pa
     ("host", "word"),
     [("http://127.0.0.1:1", "cannot be reached"), ("kubeflow.example", "must begin with http"), ("", "kubeconfig")],
 )
-def test_a_wrong_host_is_a_sentence(
+def test_wrong_host_is_one_sentence(
     said: Said, package: Path, host: str, word: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     code, out, err = submit(said, package, host=host)
@@ -151,7 +149,7 @@ def test_a_wrong_host_is_a_sentence(
         ("train.epochs", "must have the form key=value"),
     ],
 )
-def test_a_wrong_parameter_is_refused_before_anything_is_sent(
+def test_wrong_parameter_sends_no_request(
     said: Said, server: FakeKubeflow, package: Path, setting: str, words: str
 ) -> None:
     code, _, err = submit(said, package, "--set", setting)
@@ -159,7 +157,7 @@ def test_a_wrong_parameter_is_refused_before_anything_is_sent(
     assert server.requests == []
 
 
-def test_with_a_pipeline_file_what_can_be_a_parameter_is_not_compiled_in(
+def test_settings_become_run_parameters_where_possible(
     said: Said, server: FakeKubeflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled: list[Any] = []
@@ -186,7 +184,7 @@ def test_with_a_pipeline_file_what_can_be_a_parameter_is_not_compiled_in(
     assert code == 2 and "train.epochs: must be greater than 0 (got 0)" in err and len(server.runs) == 2
 
 
-def test_what_is_no_package_is_refused(said: Said, tmp_path: Path) -> None:
+def test_invalid_package_is_refused(said: Said, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("name: films\n")
     assert "not a package" in submit(said, tmp_path / "x.yaml")[2]
     assert "cannot be read" in submit(said, tmp_path / "none.yaml")[2]
@@ -199,9 +197,7 @@ def schedule(
     return said("schedule", "create", name, "--package", str(package), "--cron", cron, *more)
 
 
-def test_a_schedule_is_created_once_listed_paused_resumed_and_deleted(
-    said: Said, server: FakeKubeflow, package: Path
-) -> None:
+def test_schedule_lifecycle(said: Said, server: FakeKubeflow, package: Path) -> None:
     for other in ("a", "b"):
         schedule(said, package, other)
     assert "created" in schedule(said, package)[2]
@@ -219,7 +215,7 @@ def test_a_schedule_is_created_once_listed_paused_resumed_and_deleted(
     assert code == 2 and "does not exist" in err
 
 
-def test_a_name_that_is_taken_is_refused(said: Said, server: FakeKubeflow, package: Path) -> None:
+def test_taken_schedule_name_is_refused(said: Said, server: FakeKubeflow, package: Path) -> None:
     schedule(said, package)
     code, _, err = schedule(said, package, "nightly", "0 4 * * *")
     assert code == 2 and "the name is taken" in err
@@ -227,21 +223,19 @@ def test_a_name_that_is_taken_is_refused(said: Said, server: FakeKubeflow, packa
 
 
 @pytest.mark.parametrize("cron", ["", "0 3 * *", "0 0 3 * * * *", "at three o'clock every day"])
-def test_a_wrong_cron_is_refused_before_anything_is_sent(
-    said: Said, server: FakeKubeflow, package: Path, cron: str
-) -> None:
+def test_wrong_cron_sends_no_request(said: Said, server: FakeKubeflow, package: Path, cron: str) -> None:
     code, _, err = schedule(said, package, "nightly", cron)
     assert code == 2 and "five fields" in err and server.requests == []
 
 
-def test_the_checks_of_the_schema_find_what_is_wrong() -> None:
+def test_schema_check_detects_errors() -> None:
     check({"display_name": "x", "max_concurrency": "1", "mode": "ENABLE"}, "V2beta1RecurringRun")
     for wrong in ({"name": "x"}, {"max_concurrency": 1}, {"mode": "ON"}, {"trigger": {"cron": "x"}}, []):
         with pytest.raises(SchemaError):
             check(wrong, "V2beta1RecurringRun")
 
 
-def test_the_token_is_never_said(said: Said, server: FakeKubeflow, package: Path) -> None:
+def test_token_is_never_printed(said: Said, server: FakeKubeflow, package: Path) -> None:
     server.token = "right"
     assert "wrong-token" not in submit(said, package, "--token", "wrong-token")[2]
     assert "Bearer" not in repr(Access(server.url))

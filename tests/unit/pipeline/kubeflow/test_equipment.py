@@ -60,13 +60,13 @@ def test_every_task_is_accepted_where_restricted_is_enforced() -> None:
         assert violations(pod_of(platform)) == []
 
 
-def test_a_user_and_a_group_can_be_named() -> None:
+def test_user_and_group_can_be_set() -> None:
     for platform in platforms(package(run_as_user=2000, run_as_group=0)).values():
         assert platform["securityContext"] == {"runAsNonRoot": True, "runAsUser": "2000", "runAsGroup": "0"}
         assert violations(pod_of(platform)) == []
 
 
-def test_one_component_can_have_another_user() -> None:
+def test_component_can_have_another_user() -> None:
     text = compile_package(films.config(components={"Trainer": {"run_as_user": 3000}}))
     users = {name: platform["securityContext"].get("runAsUser") for name, platform in platforms(text).items()}
     assert {name for name, user in users.items() if user is not None} == {"Trainer"}

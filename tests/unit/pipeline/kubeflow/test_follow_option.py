@@ -29,7 +29,7 @@ def started(submit: Any, server: FakeKubeflow) -> str:
 
 
 @pytest.mark.parametrize("shows_package", [True, False])
-def test_follow_takes_up_a_run(submit: Any, said: Said, server: FakeKubeflow, shows_package: bool) -> None:
+def test_follow_follows_started_run(submit: Any, said: Said, server: FakeKubeflow, shows_package: bool) -> None:
     run_id = started(submit, server)
     if not shows_package:
         for version in server.versions.values():
@@ -49,7 +49,7 @@ def test_follow_names_tasks_as_the_package_does(submit: Any, said: Said, server:
     assert sorted(lines(said("submit", "--follow", run_id)[2])) == states(Data="succeeded", Trainer="skipped")
 
 
-def test_follow_of_an_ended_run_has_its_exit_code(submit: Any, said: Said, server: FakeKubeflow) -> None:
+def test_follow_returns_exit_code_of_ended_run(submit: Any, said: Said, server: FakeKubeflow) -> None:
     run_id = started(submit, server)
     server.script = [at("FAILED", done("data", *DATA), REFUSED, refused())]
     code, out, err = said("submit", "--follow", run_id)
@@ -62,6 +62,6 @@ def test_follow_of_an_unknown_run_is_refused(said: Said) -> None:
 
 
 @pytest.mark.parametrize("more", [["--no-wait"], ["--set", "train.epochs=3"], ["--config", "x.yaml"]])
-def test_follow_takes_no_options_of_a_start(said: Said, server: FakeKubeflow, more: list[str]) -> None:
+def test_follow_refuses_options_of_a_start(said: Said, server: FakeKubeflow, more: list[str]) -> None:
     code, _, err = said("submit", "--follow", "x", *more)
     assert code == 2 and "--follow: starts no run" in err and not server.requests

@@ -23,7 +23,7 @@ def type_printed(said: Said, err: str) -> int:
     return said(*shlex.split(printed)[1:], host="")[0]
 
 
-def test_a_printed_follow_reaches_the_same_server(
+def test_printed_follow_command_reaches_server(
     submit: Any, said: Said, server: FakeKubeflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object) -> None:
@@ -37,26 +37,26 @@ def test_a_printed_follow_reaches_the_same_server(
     assert type_printed(said, err) == 0
 
 
-def test_a_printed_list_of_schedules_reaches_the_same_server(said: Said, server: FakeKubeflow) -> None:
+def test_printed_list_command_reaches_server(said: Said, server: FakeKubeflow) -> None:
     server.multi_user = True
     assert type_printed(said, said("schedule", "pause", "none", *PROFILE)[2]) == 0
 
 
-def test_a_printed_deletion_of_a_schedule_works(said: Said, server: FakeKubeflow, package: Path) -> None:
+def test_printed_delete_command_works(said: Said, server: FakeKubeflow, package: Path) -> None:
     create = ("schedule", "create", "nightly", "--package", str(package), "--cron")
     said(*create, "0 3 * * *")
     assert type_printed(said, said(*create, "0 4 * * *")[2]) == 0
     assert not server.recurring
 
 
-def test_a_token_is_not_in_printed_commands(said: Said, server: FakeKubeflow) -> None:
+def test_printed_commands_omit_token(said: Said, server: FakeKubeflow) -> None:
     server.token = "a-secret"
     err = said("schedule", "pause", "none", "--token", "a-secret")[2]
     assert "kindred schedule list" in err and "a-secret" not in err
 
 
 @pytest.mark.parametrize("path", ["/pipelines/upload_version", "/runs"])
-def test_a_server_without_security_contexts_gets_the_way_out(
+def test_missing_security_contexts_suggest_setting(
     submit: Any, server: FakeKubeflow, tmp_path: Path, path: str
 ) -> None:
     # What Kubeflow Pipelines 2.15.0 answers to the platform document of a package.
