@@ -1,4 +1,4 @@
-"""A user's mistakes: the right exit code, plain words with key and rule, no traceback, nothing half-published."""
+"""Mistakes of a user: exit code, message with key and rule, no traceback, no partial publication."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.e2e.command import kindred, last_summary
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """A pipeline file that would run."""
+    """A valid pipeline file."""
     return planted.write_pipeline(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Positives without a score: a poor model, a better, an equal and a worse one after each other. In this order."""
+"""Positives without scores: a poor, a better, an equal and a worse model. The tests run in this order."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_better_model_replaces_first(place: Path) -> None:
     assert summary["published"] == "serving/2"
     assert summary["metrics"]["recall@10"] == 1, "ten candidates are of the group, and no others are to be found"
     assert summary["metrics"]["ndcg@10"] > poor["ndcg@10"] + 0.3
-    # The last blessed model is measured on today's data, which are those of yesterday.
+    # The last blessed model is measured on the current data, which have not changed.
     assert summary["blessing"][1]["bound"] == pytest.approx(poor["ndcg@10"] - 0.15)
 
 

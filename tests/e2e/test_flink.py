@@ -1,6 +1,6 @@
-"""Flink on this machine, for real: the same results as here, a worker that cannot start, a task manager that is lost.
+"""A real Flink cluster on this machine: equal results, a worker that cannot start, a lost task manager.
 
-One cluster for the module, on free ports; its packages are kept in build/flink, as `make flink-up` keeps them.
+The module has one cluster on free ports. Its packages are in build/flink, like those of `make flink-up`.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def here(folder: Path) -> Iterator[Future[tuple[int, str]]]:
-    """The run on this machine, beside the cluster's downloads and start, which wait most of the time."""
+    """The local run, concurrent with the download and start of the cluster, which mostly wait."""
     with ThreadPoolExecutor(1) as beside:
         yield beside.submit(run, folder, "here")
 
 
 @pytest.fixture(scope="module")
 def cluster(here: Future[tuple[int, str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlinkCluster]:
-    """A cluster of its own; skipped where its packages cannot be had."""
+    """A cluster. Skips the tests if its packages cannot be downloaded."""
     with contextlib.ExitStack() as probes:
         servers = [probes.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(5)]
         ports = Ports(*(server.getsockname()[1] for server in servers))
@@ -125,7 +125,7 @@ def test_worker_start_error_fails_run(cluster: FlinkCluster, folder: Path, tmp_p
     assert code == 1
     assert "a Beam worker could not start: ImportError: no components for this worker" in said
     assert states(last_summary(folder / "broken")) == {"ImportSchemaGen": "executed", "PairExampleGen": "failed"}
-    # A minute for the worker, beside what importing TFX takes.
+    # A minute for the worker, in addition to the import of TFX.
     assert seconds < 60 + 30
 
 
@@ -148,7 +148,7 @@ def test_lost_task_manager_keeps_results(cluster: FlinkCluster, folder: Path, he
     said = flink_rest._get(f"http://localhost:{cluster.ports.rest}", f"/jobs/{job}/exceptions")
     assert said["exceptionHistory"]["entries"], "the job noticed"
     if outcome.exit_code:
-        # It may fail, if clearly: then the same command goes on.
+        # It may fail with a clear message. Then the same command resumes.
         assert outcome.record.error and "Beam" in outcome.record.error
         cluster.up(print)
         outcome = local.run(config, Root(folder / "lost"), RunOptions(until="StatisticsGen"), write_report)
@@ -163,7 +163,7 @@ def test_lost_task_manager_keeps_results(cluster: FlinkCluster, folder: Path, he
 
 
 def _kill_in_mid_job(cluster: FlinkCluster, killed: list[Any]) -> None:
-    """Kills a task manager that a job has slots of, with no warning; notes the process and the job."""
+    """Kills a task manager with slots of a job without warning. Records the process and the job."""
     url, deadline = f"http://localhost:{cluster.ports.rest}", time.monotonic() + 150
     while time.monotonic() < deadline:
         jobs = [job for job in flink_rest._get(url, "/jobs/overview")["jobs"] if job["state"] == "RUNNING"]
@@ -197,7 +197,7 @@ def _artifact(root: Path, output: str) -> Path:
 
 
 def _examples(root: Path, split: str) -> Counter[tuple[bytes, bytes, float]]:
-    """How often each row is in a split; of its bytes, protobuf leaves the order of the features open."""
+    """Counts each row of a split. Ignores the order of features, which protobuf does not define."""
     import tensorflow as tf
 
     files = sorted(map(str, (_artifact(root, "PairExampleGen/examples") / f"Split-{split}").iterdir()))

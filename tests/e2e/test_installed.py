@@ -1,4 +1,4 @@
-"""The wheel, installed in an environment of its own, in a directory outside the repository."""
+"""The wheel in its own environment, in a directory outside the repository."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def venv(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with the wheel, and with the packages of this one in place of the locked ones."""
+    """An environment with the wheel and the packages of this environment."""
     uv = str(create_venv.find_uv() or create_venv.installed_uv())
     venv = tmp_path_factory.mktemp("installed").resolve() / "venv"
     check_wheel.new_environment(uv, venv)

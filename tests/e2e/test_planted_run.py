@@ -28,7 +28,7 @@ NODES = [
     "ServingCanary",
     "Pusher",
 ]
-# Resolvers only look things up; TFX runs them every time.
+# TFX runs resolvers every time, because they only query metadata.
 ALWAYS_EXECUTED = {"LastAcceptedData": "executed", "LatestBlessedModel": "executed"}
 
 

@@ -23,7 +23,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def add_span(place: Path, number: int, renamed: str = "") -> None:
-    """The planted pairs with other noise; `renamed` goes before every id."""
+    """Writes the planted pairs with other noise. `renamed` is a prefix of every id."""
     span = place / "data" / f"span-{number}"
     span.mkdir(parents=True)
     planted.write_pairs(span / "pairs.csv", seed=number)

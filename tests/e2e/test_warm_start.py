@@ -16,7 +16,7 @@ TUNE = {"trials": 2, "search": "random", "parameters": {"train.learning_rate": [
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the first span, of which one id is gone in the next."""
+    """A folder with the first span. One of its ids is missing in the next span."""
     folder = tmp_path_factory.mktemp("warm")
     config = planted.write_pipeline(folder)
     tree = yaml.safe_load(config.read_text(encoding="utf-8").replace("pairs.csv", "data/span-{SPAN}/*.csv"))
@@ -59,7 +59,7 @@ def test_second_span_starts_warm_with_tuned_setting(place: Path) -> None:
     cold = epochs(place)
     add_span(place, 2, {"left 07": "left 77", "right-03 é": "right-90 é", "right-04 é": "right-91 é"})
     tree = yaml.safe_load((place / "pipeline.yaml").read_text(encoding="utf-8"))
-    tree["train"]["learning_rate"] = 1e-6  # by which nothing would be learned
+    tree["train"]["learning_rate"] = 1e-6  # too small to learn anything
     (place / "pipeline.yaml").write_text(yaml.safe_dump({**tree, "tune": TUNE}), encoding="utf-8")
     code, said, _ = call(place, "run")
     assert code == 0, said

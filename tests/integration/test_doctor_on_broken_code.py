@@ -1,4 +1,4 @@
-"""`kindred doctor` finds what would end the next run: code that cannot be imported."""
+"""`kindred doctor` detects code that cannot be imported."""
 
 from __future__ import annotations
 

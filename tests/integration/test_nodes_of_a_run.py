@@ -1,4 +1,4 @@
-"""An execution that is already there under a run's id: when it may pass for the one that is asked for."""
+"""Existing executions under a run's id: whether a node may reuse them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RUN_ID = "0b6d7a52-5a7b-4c0e-9a43-2f1f6f0c9b11"
 
 
 class Run:
-    """A run that got as far as the statistics."""
+    """A run that completed the statistics."""
 
     def __init__(self, folder: Path) -> None:
         planted.write_pipeline(folder)

@@ -1,4 +1,4 @@
-"""The report in a headless Chromium: silent, self-contained, and a map that answers."""
+"""The report in a headless Chromium: no messages, no requests, and an interactive map."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tests.unit.pipeline.report.planted_report import HOSTILE, run_with
 
 pytestmark = [
     pytest.mark.tensorflow,
-    pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium here to open the report with"),
+    pytest.mark.skipif(find_chromium() is None, reason="needs Chromium to open the report"),
 ]
 
-# The most frequent one has the name of the rarest inside its own.
+# The name of the most frequent entity contains the name of the rarest.
 WORDS = [b"a word 299", *(f"word {number:03d}".encode() for number in range(300))]
 
 
@@ -106,7 +106,7 @@ def _drawn(page: Page) -> str:
 
 
 def _on_the_map(page: Page, part: float) -> tuple[float, float]:
-    """A place in the window: such a part of the map to the right, and down."""
+    """Returns window coordinates for fractions of the width and height of the map."""
     box = "document.querySelector('canvas').getBoundingClientRect()"
     x, y = page.run(f"(e => [e.x + e.width * {part}, e.y + e.height * {part}])({box})")
     return x, y
@@ -172,7 +172,7 @@ def test_two_fingers_zoom_and_one_scrolls(page: Page) -> None:
         touch("touchMove", (x, y - step), (x, y + step))
     touch("touchEnd")
     page.settle()
-    # The browser moves touches to its frames: the last one may be up to a step before where the fingers were.
+    # The browser aligns touches with its frames, so the last touch may be one step behind the fingers.
     assert float(_map(page, "zoom")) == pytest.approx(2, rel=0.1)
     page.call("Emulation.setTouchEmulationEnabled", enabled=False)
 

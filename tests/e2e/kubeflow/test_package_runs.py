@@ -1,4 +1,4 @@
-"""The compiled package, run with no cluster: tasks as processes, ML Metadata as a service of its own."""
+"""Runs the compiled package without a cluster: tasks are processes, and ML Metadata is a separate service."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_changed_hyperparameter_retrains_and_refused_model_stays_unpublished(
     assert [task.codes for task in result.all("Refused")] in ([[], [1]], [[1], []])
     assert "the model is not blessed" in result["EvaluateAndPush"].said
     assert "the model is not blessed" in result["RunReport"].summary
-    # In the image, kindred is on PATH, and the volume is where the task has it.
+    # In the image, kindred is on PATH, and the volume has the path that tasks use.
     assert re.search(rf"^  kindred report --why /\S*/{RUNS['model']}$", result["EvaluateAndPush"].said, re.MULTILINE)
     assert volume.published == ["1", "2"]
 

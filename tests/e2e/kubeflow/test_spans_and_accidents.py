@@ -1,4 +1,4 @@
-"""Runs that a schedule starts as spans arrive, and tasks that start again after an accident."""
+"""Scheduled runs on new spans, and retries of tasks after accidents."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_half_written_output_is_retried(volume: Volume, nightly: Interpreter) ->
     spoiled: list[Path] = []
 
     def spoil(seconds: float) -> None:
-        """What a pod leaves that dies while it writes: files that are too short, and too many."""
+        """Simulates the files of a pod that died while writing: truncated and additional files."""
         graph = volume.root / "pipeline" / "Transform" / "transform_graph" / "7" / "transform_fn"
         graph.mkdir(parents=True, exist_ok=True)
         (graph / "saved_model.pb").write_bytes(b"half")
@@ -103,7 +103,7 @@ def test_run_with_lost_folder_ignores_old_executions(volume: Volume, nightly: In
     check_succeeded(nightly.run(run_id, {"span": "2"}))
     kept = volume.root / "runs" / run_id
     kept.rename(kept.with_name("lost"))
-    # Kubeflow's own storage, too, has to forget the run, or the interpreter would refuse its id.
+    # Remove the run from Kubeflow's own storage too. Otherwise the interpreter would refuse its id.
     (volume.path / "kfp" / run_id).rename(volume.path / "kfp" / "lost")
     result = nightly.run(run_id, {"span": "1"})
     assert result.state == "FAILED"

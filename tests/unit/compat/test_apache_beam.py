@@ -1,4 +1,4 @@
-"""What is remembered is what Beam would find, and pipelines do what they did."""
+"""Cached inspections equal Beam's, and pipelines still work."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Summer(beam.DoFn):
 
 
 class Equal(beam.DoFn):
-    """Cannot be a key: it is equal to others, and has no hash."""
+    """Cannot be a key, because it equals other objects and has no hash."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Equal)

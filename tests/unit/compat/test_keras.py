@@ -1,4 +1,4 @@
-"""The private parts of Keras that are used, and the supported way where they are gone."""
+"""Private names of Keras, and training without them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run imports, and what it does not until something asks for it. In processes of their own: modules stay."""
+"""The imports of a run, immediate and on demand. Each test has its own process, because imported modules stay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each shortcut is for the locked version, and another version is imported as it is."""
+"""Each shortcut supports the locked version, and other versions are imported without changes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_library_still_imports_skipped_module(name: str, words: str) -> None:
 
 
 def _source(name: str) -> Path:
-    """The file of a module, found without importing its package."""
+    """Returns the file of a module without importing its package."""
     top, *rest = name.split(".")
     spec = importlib.util.find_spec(top)
     assert spec and spec.submodule_search_locations

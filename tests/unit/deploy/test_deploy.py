@@ -1,4 +1,4 @@
-"""Manifests and Dockerfile: valid by Kubernetes' schema, clean by the linters, and of one mind with the code."""
+"""Manifests and Dockerfile: valid by Kubernetes' schema, without lint errors, and consistent with the code."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_every_container_is_confined_with_resources(name: str, pod: dict[str, An
 
 
 def test_every_reference_resolves() -> None:
-    secrets = {"kindred-metadata-db"}  # made by hand, docs/kubeflow.md
+    secrets = {"kindred-metadata-db"}  # created by hand, docs/kubeflow.md
     for _, pod in pods():
         claims = {
             v["persistentVolumeClaim"]["claimName"] for v in pod.get("volumes", []) if "persistentVolumeClaim" in v

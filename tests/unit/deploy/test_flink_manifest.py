@@ -1,4 +1,4 @@
-"""deploy/flink: valid as far as Kubernetes knows it, and agreeing with what the profile `flink` asks for."""
+"""deploy/flink: valid by Kubernetes' schema, and consistent with the profile `flink`."""
 
 from __future__ import annotations
 

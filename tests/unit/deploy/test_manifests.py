@@ -1,4 +1,4 @@
-"""The manifests of deploy/: valid by Kubernetes' own schemas, and as safe as they say."""
+"""The manifests of deploy/: valid by Kubernetes' schemas, and confined."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_schema_detects_mistakes() -> None:
 
 
 def test_kserve_pod_is_valid() -> None:
-    """KServe's own fields aside, a predictor is a pod, and its model a container."""
+    """Without KServe's own fields, a predictor is a pod and its model a container."""
     own = {"modelFormat", "runtimeVersion", "protocolVersion", "storageUri"}
     predictor = dict(KSERVE["spec"]["predictor"])
     model = {key: value for key, value in predictor.pop("model").items() if key not in own}

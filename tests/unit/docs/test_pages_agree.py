@@ -1,4 +1,4 @@
-"""Pages agree with the program and with each other where they list the same things."""
+"""Lists on pages are consistent with the program and with each other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _text(*names: str) -> str:
 
 
 def _first_cells(page: str) -> list[str]:
-    """The first cell of every row of the tables of a page."""
+    """Returns the first cell of every row in the tables of a page."""
     return re.findall(r"^\| (.+?) \|", page, re.MULTILINE)
 
 

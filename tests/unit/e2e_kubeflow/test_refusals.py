@@ -1,4 +1,4 @@
-"""Packages that KFP would run otherwise than they say, or that the stand-in does not know: refused, and by name."""
+"""Refused packages: those that KFP would misinterpret, and those that the emulator does not support."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of planted packages: the order of tasks, attempts, outputs, and how a run ends."""
+"""Runs of planted packages: the order of tasks, attempts, outputs, and the outcome."""
 
 from __future__ import annotations
 

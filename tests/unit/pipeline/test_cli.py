@@ -68,7 +68,7 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
 
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
-    """Stands in for a published model; returns what it is asked."""
+    """A fake published model that returns its arguments."""
     asked: list[tuple] = []
 
     def score(left: bytes, right: bytes) -> SimpleNamespace:

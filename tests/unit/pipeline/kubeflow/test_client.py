@@ -1,4 +1,4 @@
-"""`kindred submit` and `kindred schedule` against a server that is held to Kubeflow's published schema."""
+"""`kindred submit` and `kindred schedule` against a fake server that checks Kubeflow's published schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The package: the graph of the local runner, containers only, the same bytes each time; what is refused, and why."""
+"""The compiled package: its graph, containers and bytes, and the settings that are refused."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_ungrouped_tasks_match_local_graph(ungrouped: Package, tmp_path: Path) -
     nodes = {task.key: task for task in ungrouped.tasks if task.name in local}
     before_gate = {task.name for task in nodes.values() if task.dag == "run"}
     waits = {task.name: {nodes[key].name for key in task.spec.get("dependentTasks", [])} for task in nodes.values()}
-    # What the group of tasks waits for, each of its tasks waits for.
+    # Each task of a group waits for the upstream tasks of the group.
     assert {n: waits[n] | (local[n] & before_gate if n not in before_gate else set()) for n in waits} == local
 
 
@@ -119,7 +119,7 @@ def test_refusal_has_no_retries(package: Package) -> None:
 def test_retry_window_exceeds_one_hour(package: Package) -> None:
     policies = [task.spec["retryPolicy"] for task in package.tasks if "retryPolicy" in task.spec]
     assert [policy["backoffMaxDuration"] for policy in policies] == ["2592000s"] * len(policies)
-    # Argo takes whole numbers only.
+    # Argo accepts only whole numbers.
     assert {policy["backoffFactor"] for policy in policies} == {2.0}
 
 

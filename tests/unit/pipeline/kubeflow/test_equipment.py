@@ -27,12 +27,12 @@ def package(**task: Any) -> str:
 
 
 def platforms(text: str) -> dict[str, dict[str, Any]]:
-    """What the package asks of Kubernetes for each task, by the name of the task."""
+    """Returns the Kubernetes settings of each task in the package, by the name of the task."""
     return {task.name: task.platform for task in films.Package(text).tasks}
 
 
 def pod_of(platform: dict[str, Any]) -> dict[str, Any]:
-    """The pod that Kubeflow Pipelines 2.16.1 and Argo Workflows 3.7.8 make of a task.
+    """Returns the pod that Kubeflow Pipelines 2.16.1 and Argo Workflows 3.7.8 create for a task.
 
     KFP: applySecurityContextToExecutorTemplate (argocompiler/security_context.go) and extendPodSpecPatch
     (driver/k8s.go). Argo: newExecContainer and createWorkflowPod (workflow/controller/workflowpod.go).

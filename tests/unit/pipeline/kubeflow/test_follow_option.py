@@ -9,22 +9,11 @@ import pytest
 from tests.unit.pipeline.kubeflow.conftest import Said
 from tests.unit.pipeline.kubeflow.fake_kubeflow import FakeKubeflow
 from tests.unit.pipeline.kubeflow.fake_workflow import FakeTask, done, running
-from tests.unit.pipeline.kubeflow.films_run import (
-    ALL,
-    DATA,
-    REASON,
-    REFUSED,
-    TRAINER,
-    at,
-    lines,
-    published,
-    refused,
-    states,
-)
+from tests.unit.pipeline.kubeflow.films_run import ALL, REASON, at, lines, published_run, refused_run, states
 
 
 def started(submit: Any, server: FakeKubeflow) -> str:
-    """A run that is there."""
+    """Starts a run and returns its id."""
     return str(submit("--no-wait")[1].split()[-1])
 
 
@@ -35,7 +24,7 @@ def test_follow_follows_started_run(submit: Any, said: Said, server: FakeKubeflo
         for version in server.versions.values():
             del version["pipeline_spec"]
     server.script = [at("RUNNING", running("data"))] * 2
-    server.script.append(at("SUCCEEDED", done("data", *DATA), done("trainer", *TRAINER), published()))
+    server.script.append(published_run())
     posts = [request for request in server.requests if request.startswith("POST")]
     code, out, err = said("submit", "--follow", run_id)
     assert (code, out.splitlines()) == (0, [run_id])
@@ -51,7 +40,7 @@ def test_follow_names_tasks_as_the_package_does(submit: Any, said: Said, server:
 
 def test_follow_returns_exit_code_of_ended_run(submit: Any, said: Said, server: FakeKubeflow) -> None:
     run_id = started(submit, server)
-    server.script = [at("FAILED", done("data", *DATA), REFUSED, refused())]
+    server.script = [refused_run()]
     code, out, err = said("submit", "--follow", run_id)
     assert (code, out.splitlines()) == (1, [run_id]) and REASON in err
 

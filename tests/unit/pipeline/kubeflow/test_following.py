@@ -1,4 +1,4 @@
-"""What `kindred submit` prints about a run, against a server that behaves as Kubeflow's sources say."""
+"""The output of `kindred submit` about a run, against a fake server that follows Kubeflow's sources."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from tests.unit.pipeline.kubeflow.films_run import (
     at,
     lines,
     published,
+    published_run,
     refused,
+    refused_run,
     states,
 )
 
@@ -32,7 +34,7 @@ def test_line_per_node_when_task_ends(submit: Any, server: FakeKubeflow) -> None
         at("RUNNING", running("data")),
         at("RUNNING", done("data", *DATA), running("trainer", "epoch 1")),
         at("RUNNING", done("data", *DATA), done("trainer", *TRAINER), running("runreport")),
-        at("SUCCEEDED", done("data", *DATA), done("trainer", *TRAINER), published()),
+        published_run(),
     ]
     code, out, err = submit()
     assert code == 0, err
@@ -77,7 +79,7 @@ def test_cached_node_is_printed_as_cached(submit: Any, server: FakeKubeflow) -> 
 
 
 def test_refused_run_prints_full_reason(submit: Any, server: FakeKubeflow) -> None:
-    server.script = [at("FAILED", done("data", *DATA), done("trainer", *TRAINER), REFUSED, refused())]
+    server.script = [refused_run(done("trainer", *TRAINER))]
     code, out, err = submit()
     (run_id,) = server.runs
     assert code == 1 and out.splitlines()[-1] == run_id

@@ -1,4 +1,4 @@
-"""Which nodes share a task, for graphs and resources of any shape."""
+"""Grouping of nodes into tasks, for random graphs and resources."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NODES = ["PairExampleGen", "DataGate", "Transform", "Tuner", "Trainer", "Evaluat
 
 @st.composite
 def shapes(draw: st.DrawFn) -> dict[str, list[str]]:
-    """Graphs in which a node waits only for nodes before it."""
+    """Draws graphs in which a node waits only for earlier nodes."""
     node_ids = [node_id for node_id in NODES if draw(st.booleans())] or ["Trainer"]
     return {
         node_id: draw(st.lists(st.sampled_from(node_ids[:number]), unique=True) if number else st.just([]))

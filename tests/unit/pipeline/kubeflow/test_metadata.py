@@ -1,4 +1,4 @@
-"""ML Metadata as a service: what it answers, when it is away, and when its database is."""
+"""ML Metadata as a service: its responses, its restarts, and restarts of its database."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def place(tmp_path: Path) -> Iterator[Metadata]:
 
 
 def write_and_read(store: mlmd.MetadataStore) -> None:
-    """A type, an execution, an artifact and an event between them, read back."""
+    """Writes a type, an execution, an artifact and an event, and reads them back."""
     kind = metadata_store_pb2.ExecutionType(name="Train", properties={"epochs": metadata_store_pb2.INT})
     execution = metadata_store_pb2.Execution(type_id=store.put_execution_type(kind))
     execution.properties["epochs"].int_value = 5

@@ -1,4 +1,4 @@
-"""What a task refuses before it runs a node, and how it records that."""
+"""Errors that a task detects before it runs a node, and their records."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def umask() -> Iterator[None]:
 
 
 class Task:
-    """The arguments of a task on a volume of its own."""
+    """Returns the arguments of a task with its own volume."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.root = folder, folder / "films"
@@ -44,7 +44,7 @@ class Task:
         }  # fmt: skip
 
     def run(self, **changes: str) -> tuple[int, str]:
-        """The exit code of a task that runs nodes, and its verdict."""
+        """Runs a task. Returns its exit code and its verdict."""
         verdict = self.folder / "out" / "verdict"
         words = {**self.words, "--nodes": NODES, "--verdict": str(verdict), **_options(changes)}
         code = node.main([word for pair in words.items() for word in pair])

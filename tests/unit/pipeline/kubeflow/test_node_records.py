@@ -1,4 +1,4 @@
-"""What tasks recorded, merged into the record of a run."""
+"""Records of tasks, merged into the record of a run."""
 
 from __future__ import annotations
 

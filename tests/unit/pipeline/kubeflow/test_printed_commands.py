@@ -18,7 +18,7 @@ PROFILE = ("--namespace", "team a")
 
 
 def type_printed(said: Said, err: str) -> int:
-    """Types the one command in `err`, without an option that is not in it; its exit code."""
+    """Runs the only command in `err` without more options. Returns its exit code."""
     (printed,) = re.findall("`(kindred [^`]*)`", err)
     return said(*shlex.split(printed)[1:], host="")[0]
 
@@ -59,7 +59,7 @@ def test_printed_commands_omit_token(said: Said, server: FakeKubeflow) -> None:
 def test_missing_security_contexts_suggest_setting(
     submit: Any, server: FakeKubeflow, tmp_path: Path, path: str
 ) -> None:
-    # What Kubeflow Pipelines 2.15.0 answers to the platform document of a package.
+    # The response of Kubeflow Pipelines 2.15.0 to the platform document of a package.
     message = 'Failed to unmarshal: proto: (line 1:2): unknown field "securityContext"'
     server.failing, server.failures = path, [(400, {"message": message})]
     code, out, err = submit()

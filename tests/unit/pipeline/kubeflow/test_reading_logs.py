@@ -1,4 +1,4 @@
-"""Where `kindred submit` finds the logs of tasks, and how often it reads them."""
+"""The sources of task logs for `kindred submit`, and how often it reads them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_running_task_log_is_read_at(
         arguments, options = ["--kubeconfig", str(request.getfixturevalue("kubeconfig"))], {"host": ""}
     elif host != "user interface":
         server.multi_user, arguments = True, ["--namespace", "team"]
-    # A task whose log is not there at the end has been read before.
+    # The log was read before it disappeared.
     lost = FakeTask("data", "Succeeded", (Attempt(log=None),))
     server.script = [at("RUNNING", running("data", *DATA)), at("SUCCEEDED", lost, published())]
     code, _, err = submit(*arguments, **options)
@@ -106,7 +106,7 @@ def test_killed_pods_give_their_message(submit: Any, server: FakeKubeflow) -> No
 def test_compressed_workflow_is_read(submit: Any, server: FakeKubeflow, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = FakeWorkflow.manifest
     monkeypatch.setattr(FakeWorkflow, "manifest", lambda self: manifest(self, is_compressed=True))
-    # Of such a workflow, Kubeflow reports no tasks: `HasNodes` in common/util/workflow.go.
+    # Kubeflow reports no tasks for such a workflow: `HasNodes` in common/util/workflow.go.
     monkeypatch.setattr(FakeWorkflow, "details", lambda self: [])
     server.script = [at("RUNNING"), at("SUCCEEDED", done("data", *DATA), done("trainer", *TRAINER), published())]
     code, _, err = submit()

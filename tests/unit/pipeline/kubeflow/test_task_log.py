@@ -1,4 +1,4 @@
-"""The records in the logs of tasks: what is written is read back, whatever else the log holds."""
+"""Records in task logs can be read back, whatever else the log contains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The check of a volume: what it does there, and what it advises when it cannot."""
+"""The check of a volume: its effects, and its advice after a failure."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_missing_mount_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 @pytest.fixture
 def shared_folder() -> Iterator[Path]:
-    """A folder that every user reaches. Those of `tmp_path` are for their owner alone."""
+    """A folder that every user can access. Only the owner can access `tmp_path`."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
     with tempfile.TemporaryDirectory() as name:
@@ -97,7 +97,7 @@ def shared_folder() -> Iterator[Path]:
 
 
 def as_user(user: int, work: Callable[[], int]) -> int:
-    """The exit code of `work`, done by user `user` of group 0."""
+    """Runs `work` as `user` of group 0. Returns the exit code."""
     child = os.fork()
     if child == 0:
         code = 70

@@ -1,4 +1,4 @@
-"""The child process that imports everything, when it does not end as it should."""
+"""Crashes and errors of the child process that imports everything."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ os.abort()
     assert (keras.name, keras.ok) == ("import keras", True)
     assert (kfp.name, kfp.ok) == ("import kfp", False)
     assert kfp.found == "Python ended with SIGABRT: Fatal error: no such symbol"
-    assert capfd.readouterr() == ("", "")  # nothing of what libraries say reaches the screen
+    assert capfd.readouterr() == ("", "")  # output of libraries is hidden
 
 
 def test_unstartable_child_fails_check() -> None:

@@ -1,4 +1,4 @@
-"""The machine: bounds, and what to do below them."""
+"""Checks of the machine: limits and fixes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the child process tries, and how it describes what fails."""
+"""Probes of the child process, and descriptions of failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report for people, and the exit code."""
+"""The printed report and the exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Versions against the lock."""
+"""Comparison of installed versions with the lock."""
 
 from __future__ import annotations
 
