@@ -25,13 +25,13 @@ def find_chromium() -> str | None:
 
 
 class Page:
-    """One tab. `said` collects console messages and exceptions, `asked` the URLs of all requests."""
+    """One tab. `messages` collects console messages and exceptions, `requests` the URLs of all requests."""
 
     def __init__(self, socket: websocket.WebSocket) -> None:
         self._socket = socket
         self._number = 0
-        self.said: list[str] = []
-        self.asked: list[str] = []
+        self.messages: list[str] = []
+        self.requests: list[str] = []
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
 
@@ -49,9 +49,9 @@ class Page:
     def _note(self, event: dict[str, Any]) -> None:
         about = event.get("params", {})
         if event["method"] == "Network.requestWillBeSent":
-            self.asked.append(about["request"]["url"])
+            self.requests.append(about["request"]["url"])
         elif event["method"] in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
-            self.said.append(json.dumps(about))
+            self.messages.append(json.dumps(about))
 
     def open(self, file: Path) -> None:
         """Loads a file and waits until it is drawn."""

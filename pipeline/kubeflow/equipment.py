@@ -57,13 +57,13 @@ def _confine(task: Any, wanted: TaskResources) -> None:
     From 2.16 on, Kubeflow adds the rest to every task: a seccomp profile, no capabilities, no privilege escalation
     (backend/src/v2/compiler/argocompiler/security_context.go).
     """
-    asked = {
+    settings = {
         "run_as_non_root": wanted.run_as_non_root or None,
         "run_as_user": wanted.run_as_user,
         "run_as_group": wanted.run_as_group,
     }
-    if any(value is not None for value in asked.values()):
-        kubernetes.set_security_context(task, **asked)
+    if any(value is not None for value in settings.values()):
+        kubernetes.set_security_context(task, **settings)
 
 
 def _inject(task: Any, kubeflow: Kubeflow) -> None:

@@ -35,8 +35,8 @@ def fingerprint(place: Path) -> dict[str, str]:
 
 
 def test_first_model_is_published(place: Path) -> None:
-    code, said, summary = run(place, *POOR)
-    assert code == 0, said
+    code, output, summary = run(place, *POOR)
+    assert code == 0, output
     assert states(summary)["RankingEvaluator"] == "executed"
     assert summary["config"]["schema"].endswith("positives.pbtxt")
     assert not any("score" in check["rule"] for check in summary["data"]["checks"])
@@ -47,8 +47,8 @@ def test_first_model_is_published(place: Path) -> None:
 
 def test_better_model_replaces_first(place: Path) -> None:
     poor = last_summary(place / "root")["metrics"]
-    code, said, summary = run(place)
-    assert code == 0, said
+    code, output, summary = run(place)
+    assert code == 0, output
     assert summary["published"] == "serving/2"
     assert summary["metrics"]["recall@10"] == 1, "ten candidates are of the group, and no others are to be found"
     assert summary["metrics"]["ndcg@10"] > poor["ndcg@10"] + 0.3
@@ -57,18 +57,18 @@ def test_better_model_replaces_first(place: Path) -> None:
 
 
 def test_equal_model_is_within_tolerance(place: Path) -> None:
-    code, said, summary = run(place, "--set", "train.seed=2")
-    assert code == 0, said
+    code, output, summary = run(place, "--set", "train.seed=2")
+    assert code == 0, output
     assert summary["published"] == "serving/3"
 
 
 def test_worse_model_is_refused(place: Path) -> None:
     before = fingerprint(place)
-    code, said, summary = run(place, *POOR, "--set", "train.seed=3")
+    code, output, summary = run(place, *POOR, "--set", "train.seed=3")
     assert code == 4
     assert (summary["status"], summary["published"]) == ("model_refused", None)
-    assert "ndcg@10 at most 0.15 worse than last blessed model" in said
-    (printed,) = re.findall(r"^ +\S*kindred (report --why .*)$", said, re.MULTILINE)
+    assert "ndcg@10 at most 0.15 worse than last blessed model" in output
+    (printed,) = re.findall(r"^ +\S*kindred (report --why .*)$", output, re.MULTILINE)
     assert [rule["ok"] for rule in summary["blessing"]] == [True, False, True]
     assert fingerprint(place) == before
     why = kindred(*shlex.split(printed)).stdout

@@ -75,12 +75,12 @@ def cluster(here: Future[tuple[int, str]], tmp_path_factory: pytest.TempPathFact
 
 
 def settings(ports: Ports, **changes: Any) -> list[str]:
-    told = {
+    options = {
         "job_endpoint": f"localhost:{ports.jobs}",
         "flink_master": f"localhost:{ports.rest}",
         "environment_config": f"localhost:{ports.workers}",
     }
-    return [f"beam.{key}={value}" for key, value in (told | changes).items()]
+    return [f"beam.{key}={value}" for key, value in (options | changes).items()]
 
 
 def run(folder: Path, root: str, *more: object) -> tuple[int, str]:
@@ -90,9 +90,9 @@ def run(folder: Path, root: str, *more: object) -> tuple[int, str]:
 
 
 def test_flink_equals_local_result(cluster: FlinkCluster, folder: Path, here: Future[tuple[int, str]]) -> None:
-    told = [word for setting in settings(cluster.ports) for word in ("--set", setting)]
-    for code, said in (here.result(), run(folder, "flink", "--beam", "flink", *told)):
-        assert code == 0, said
+    options = [word for setting in settings(cluster.ports) for word in ("--set", setting)]
+    for code, output in (here.result(), run(folder, "flink", "--beam", "flink", *options)):
+        assert code == 0, output
     this, there = (last_summary(folder / root) for root in ("here", "flink"))
     assert states(there) == states(this)
     assert {states(there)[node] for node in BEAM_NODES} == {"executed"}
@@ -114,16 +114,16 @@ def test_worker_start_error_fails_run(cluster: FlinkCluster, folder: Path, tmp_p
         port = probe.getsockname()[1]
     broken = os.environ | {"PYTHONPATH": str(tmp_path)}
     pool = subprocess.Popen([sys.executable, "-m", "pipeline.beam.pool", f"--port={port}"], env=broken, cwd=tmp_path)
-    told = settings(cluster.ports, environment_config=f"localhost:{port}")
+    options = settings(cluster.ports, environment_config=f"localhost:{port}")
     try:
         since = time.monotonic()
-        code, said = run(folder, "broken", "--beam", "flink", *(w for setting in told for w in ("--set", setting)))
+        code, output = run(folder, "broken", "--beam", "flink", *(w for setting in options for w in ("--set", setting)))
         seconds = time.monotonic() - since
     finally:
         pool.terminate()
         pool.wait()
     assert code == 1
-    assert "a Beam worker could not start: ImportError: no components for this worker" in said
+    assert "a Beam worker could not start: ImportError: no components for this worker" in output
     assert states(last_summary(folder / "broken")) == {"ImportSchemaGen": "executed", "PairExampleGen": "failed"}
     # A minute for the worker, in addition to the import of TFX.
     assert seconds < 60 + 30
@@ -135,8 +135,8 @@ def test_lost_task_manager_keeps_results(cluster: FlinkCluster, folder: Path, he
     from pipeline.running import local
     from pipeline.running.options import RunOptions
 
-    told = settings(cluster.ports)
-    config = load_config(WORDS, told, str(folder / "pairs.csv"), "flink")
+    options = settings(cluster.ports)
+    config = load_config(WORDS, options, str(folder / "pairs.csv"), "flink")
     here.result()
     killed: list[Any] = []
     killer = threading.Thread(target=_kill_in_mid_job, args=(cluster, killed))
@@ -145,8 +145,8 @@ def test_lost_task_manager_keeps_results(cluster: FlinkCluster, folder: Path, he
     killer.join()
     victim, job = killed
     assert victim.running() is None
-    said = flink_rest._get(f"http://localhost:{cluster.ports.rest}", f"/jobs/{job}/exceptions")
-    assert said["exceptionHistory"]["entries"], "the job noticed"
+    output = flink_rest._get(f"http://localhost:{cluster.ports.rest}", f"/jobs/{job}/exceptions")
+    assert output["exceptionHistory"]["entries"], "the job noticed"
     if outcome.exit_code:
         # It may fail with a clear message. Then the same command resumes.
         assert outcome.record.error and "Beam" in outcome.record.error

@@ -57,7 +57,7 @@ def _assert_told(root: Path, words: str, headline: str) -> None:
     """Runs `kindred report`. Checks that the record and the report of the run have the ended components."""
     summary = last_summary(root)
     assert states(summary)["Transform"] == "executed" and "Trainer" not in states(summary)
-    told = kindred("report", "--root", root)
-    assert told.returncode == 0 and told.stderr.startswith(f"planted {summary['run_id']}: {words}")
-    text = Path(told.stdout.strip()).read_text(encoding="utf-8")
+    done = kindred("report", "--root", root)
+    assert done.returncode == 0 and done.stderr.startswith(f"planted {summary['run_id']}: {words}")
+    text = Path(done.stdout.strip()).read_text(encoding="utf-8")
     assert headline in text and "could not be created" not in text and "ailed" not in text

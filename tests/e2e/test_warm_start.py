@@ -48,9 +48,9 @@ def epochs(place: Path) -> int:
 
 
 def test_first_span_starts_cold(place: Path) -> None:
-    code, said, _ = call(place, "run")
-    assert code == 0, said
-    assert "cold start: no model of other examples has been blessed" in said
+    code, output, _ = call(place, "run")
+    assert code == 0, output
+    assert "cold start: no model of other examples has been blessed" in output
     assert last_summary(place / "root")["warm_start"]["cold"] == "no model of other examples has been blessed"
     assert "tuning" not in last_summary(place / "root")
 
@@ -61,10 +61,10 @@ def test_second_span_starts_warm_with_tuned_setting(place: Path) -> None:
     tree = yaml.safe_load((place / "pipeline.yaml").read_text(encoding="utf-8"))
     tree["train"]["learning_rate"] = 1e-6  # too small to learn anything
     (place / "pipeline.yaml").write_text(yaml.safe_dump({**tree, "tune": TUNE}), encoding="utf-8")
-    code, said, _ = call(place, "run")
-    assert code == 0, said
-    assert "2 trials, best val_rmse" in said and ": train.learning_rate 0.02" in said
-    assert "warm start: left ids 59 kept, 1 new, 1 vanished; right ids 38 kept, 2 new, 2 vanished" in said
+    code, output, _ = call(place, "run")
+    assert code == 0, output
+    assert "2 trials, best val_rmse" in output and ": train.learning_rate 0.02" in output
+    assert "warm start: left ids 59 kept, 1 new, 1 vanished; right ids 38 kept, 2 new, 2 vanished" in output
     summary = last_summary(place / "root")
     found = summary["warm_start"]
     assert found["left"] == {"kept": 59, "new": 1, "vanished": 1}
@@ -100,16 +100,16 @@ def test_lineage_and_card_include_first_span(place: Path) -> None:
 
 def test_unchanged_span_uses_cache(place: Path) -> None:
     first = last_summary(place / "root")
-    code, said, _ = call(place, "run")
-    assert code == 0, said
+    code, output, _ = call(place, "run")
+    assert code == 0, output
     summary = last_summary(place / "root")
     assert {states(summary)[node] for node in ("Tuner", "Trainer", "Evaluator", "Pusher")} == {"cached"}
     assert (summary["warm_start"], summary["tuning"]) == (first["warm_start"], first["tuning"])
 
 
 def test_tune_prints_best_settings(place: Path) -> None:
-    code, said, printed = call(place, "tune")
-    assert code == 0, said
+    code, output, printed = call(place, "tune")
+    assert code == 0, output
     summary = last_summary(place / "root")
     assert summary["status"] == "tuned" and list(states(summary).items())[-1] == ("Tuner", "cached")
     assert "Trainer" not in states(summary)

@@ -36,8 +36,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(browser: Page, report: Path) -> Page:
-    browser.said.clear()
-    browser.asked.clear()
+    browser.messages.clear()
+    browser.requests.clear()
     browser.show_as(1280, 900)
     browser.open(report)
     return browser
@@ -48,8 +48,8 @@ def _map(page: Page, name: str) -> str:
 
 
 def test_page_logs_nothing_and_sends_no_request(page: Page, report: Path) -> None:
-    assert page.said == []
-    assert page.asked == [report.as_uri()]
+    assert page.messages == []
+    assert page.requests == [report.as_uri()]
     assert page.run("window.hacked ?? 0") == 0
     assert page.run("document.querySelectorAll('main section').length") == 13
     assert page.run("[...document.querySelectorAll('main section')].every(s => s.offsetHeight > 60)")
@@ -70,8 +70,8 @@ def test_search_highlights_and_centers_match(page: Page) -> None:
     page.settle()
     assert _map(page, "chosen") == "word 040"
     assert float(_map(page, "zoom")) == 6
-    said = page.run("document.querySelector('.chosen').innerText")
-    assert said.startswith("word 040 left") and "training pairs" in said
+    text = page.run("document.querySelector('.chosen').innerText")
+    assert text.startswith("word 040 left") and "training pairs" in text
     nearest = page.run("document.querySelectorAll('.chosen button').length")
     assert nearest == 5
     page.run("document.querySelector('.chosen button').click()")
@@ -98,7 +98,7 @@ def test_markup_ids_are_treated_as_text(page: Page, raw: bytes) -> None:
     assert _map(page, "chosen") == raw.decode()
     assert page.run("document.querySelector('.chosen strong').textContent") == raw.decode()
     assert page.run("document.querySelector('#map-matches bdi').textContent") == raw.decode()
-    assert page.run("window.hacked ?? 0") == 0 and page.said == []
+    assert page.run("window.hacked ?? 0") == 0 and page.messages == []
 
 
 def _drawn(page: Page) -> str:
@@ -223,4 +223,4 @@ def test_print_expands_content_and_hides_controls(page: Page, tmp_path: Path) ->
     assert [page.run(f"({shown})('{selector}')") for selector in ("nav", ".tools", "canvas", "main")] == [
         False, False, True, True,
     ]  # fmt: skip
-    assert page.said == []
+    assert page.messages == []

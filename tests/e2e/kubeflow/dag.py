@@ -116,7 +116,7 @@ class Workflow:
                 self.dags[task.path] = FAILED
             else:
                 name = display_name(task.key, task.spec)
-                self.tasks.append(TaskRun(name, task.path, FAILED, said=f"KFP driver: {error}\n"))
+                self.tasks.append(TaskRun(name, task.path, FAILED, log=f"KFP driver: {error}\n"))
             return _Ended(FAILED, hooked=False)
         if not triggered:
             return self._skip(task)

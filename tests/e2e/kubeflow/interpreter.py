@@ -123,7 +123,7 @@ class Interpreter:
             with self._places:
                 attempt = launcher.attempt()
             record.codes.append(attempt.code)
-            record.said += attempt.said
+            record.log += attempt.log
             since_first = time.monotonic() - record.began + sum(record.waits)
             wait = None if attempt.code == 0 else policy.wait_after(len(record.codes), since_first)
             if wait is None:

@@ -31,12 +31,12 @@ class Attempt:
 
     Attributes:
       code: the exit code of the container, which is the launcher's: 0 or 1.
-      said: its log.
+      log: the output of the pod.
       parameters, artifacts: the outputs, if the code is 0. An artifact that the command did not write has no path.
     """
 
     code: int
-    said: str
+    log: str
     parameters: dict[str, Value] = dataclasses.field(default_factory=dict)
     artifacts: dict[str, Path] = dataclasses.field(default_factory=dict)
 
@@ -90,15 +90,15 @@ class Launcher:
             # prepareOutputFolders: creates the parent folders of outputs, not the outputs.
             for path in (*self._files.values(), *self._places.values()):
                 path.parent.mkdir(parents=True, exist_ok=True)
-            code, said = self._execute(words)
+            code, output = self._execute(words)
             if code != 0:
-                return Attempt(1, said)
+                return Attempt(1, output)
             try:
                 parameters = {name: self._output_parameter(name, path) for name, path in self._files.items()}
             except ValueError as error:
-                return Attempt(1, said + f"failed to execute component: {error}\n")
+                return Attempt(1, output + f"failed to execute component: {error}\n")
             artifacts, warnings = self._upload()
-            return Attempt(0, said + warnings, parameters, artifacts)
+            return Attempt(0, output + warnings, parameters, artifacts)
         finally:
             shutil.rmtree(self._pod, ignore_errors=True)
 
@@ -112,13 +112,13 @@ class Launcher:
         if not shutil.which(program):
             ended = f'exec: "{words[0]}": executable file not found in $PATH'
             return 1, f"failed to execute component: {ended}\n"
-        code, said = self._start([program, *words[1:]], variables)
+        code, output = self._start([program, *words[1:]], variables)
         if code == 0:
-            return 0, said
+            return 0, output
         ended = f"exit status {code}" if code > 0 else f"signal: {_SIGNALS.get(-code, -code)}"
-        if said and not said.endswith("\n"):
-            said += "\n"
-        return 1, said + f"failed to execute component: {ended}\n"
+        if output and not output.endswith("\n"):
+            output += "\n"
+        return 1, output + f"failed to execute component: {ended}\n"
 
     def _output_parameter(self, name: str, path: Path) -> Value:
         """collectOutputParameters: a missing file or a value of another type is an error."""

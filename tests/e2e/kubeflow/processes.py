@@ -66,15 +66,15 @@ def _run(command: list[str], variables: Mapping[str, str], kill: _Kill | None) -
     )
     watch = threading.Timer(_LIMIT, process.kill)
     watch.start()
-    said = ""
+    output = ""
     try:
         assert process.stdout is not None
         for line in process.stdout:
-            said += line.decode("utf-8", errors="replace")
+            output += line.decode("utf-8", errors="replace")
             if kill is not None and not kill.done and kill.when in line.decode("utf-8", errors="replace"):
                 kill.done = True
                 process.send_signal(signal.SIGKILL)
-        return process.wait(), said
+        return process.wait(), output
     finally:
         watch.cancel()
         process.kill()

@@ -21,7 +21,7 @@ class TaskRun:
       codes: the exit code of each attempt's container: 0 or 1. Empty if KFP's driver failed.
       waits: the seconds that Argo would have waited between the attempts.
       began, ended: times of time.monotonic().
-      said: the log of all attempts, with the errors of the driver and the launcher.
+      log: the output of all attempts, with the errors of the driver and the launcher.
       parameters: the output parameters.
       artifacts: the output artifacts that exist, by name.
     """
@@ -33,7 +33,7 @@ class TaskRun:
     waits: list[float] = dataclasses.field(default_factory=list)
     began: float = 0.0
     ended: float = 0.0
-    said: str = ""
+    log: str = ""
     parameters: dict[str, Value] = dataclasses.field(default_factory=dict)
     artifacts: dict[str, Path] = dataclasses.field(default_factory=dict)
 
@@ -80,4 +80,4 @@ class RunResult:
     @property
     def log(self) -> str:
         """Returns the logs of all tasks, for the message of a failed assertion."""
-        return "\n".join(f"--- {task.path}: {task.state}\n{task.said[-4000:]}" for task in self.tasks)
+        return "\n".join(f"--- {task.path}: {task.state}\n{task.log[-4000:]}" for task in self.tasks)

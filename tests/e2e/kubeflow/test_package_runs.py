@@ -35,7 +35,7 @@ def test_first_run_survives_killed_pod(volume: Volume, package: Interpreter) -> 
     result = package.run(RUNS["first"], cold=("Data",))
     check_succeeded(result)
     assert result["Data"].codes == [1, 0]
-    assert result["Data"].said.count('"id": "PairExampleGen"') == 2
+    assert result["Data"].log.count('"id": "PairExampleGen"') == 2
     found = volume.summary(RUNS["first"])
     assert found["status"] == "published" and found["blessed"] is True
     assert set(states(found).values()) == {"executed"} and len(states(found)) == 13
@@ -81,10 +81,10 @@ def test_refused_gate_fails_run_once(volume: Volume, package: Interpreter) -> No
     assert result.state == "FAILED"
     reason = "left_id: 100.0% of the pairs"
     assert (result["Data"].state, result["Data"].codes) == ("SUCCEEDED", [0])
-    assert result["Data"].said.count(reason) == 1
+    assert result["Data"].log.count(reason) == 1
     refused, skipped = sorted(result.all("Refused"), key=lambda task: task.state)
     assert (refused.codes, refused.waits, skipped.state) == ([1], [], "SKIPPED")
-    assert reason in refused.said
+    assert reason in refused.log
     assert {result[name].state for name in ("Trainer", "EvaluateAndPush")} == {"SKIPPED"}
     found = volume.summary(RUNS["data"])
     assert found["status"] == "data_refused" and reason in found["error"]
@@ -109,10 +109,10 @@ def test_changed_hyperparameter_retrains_and_refused_model_stays_unpublished(
         "Data": [0], "Trainer": [0], "EvaluateAndPush": [0]
     }  # fmt: skip
     assert [task.codes for task in result.all("Refused")] in ([[], [1]], [[1], []])
-    assert "the model is not blessed" in result["EvaluateAndPush"].said
+    assert "the model is not blessed" in result["EvaluateAndPush"].log
     assert "the model is not blessed" in result["RunReport"].summary
     # In the image, kindred is on PATH, and the volume has the path that tasks use.
-    assert re.search(rf"^  kindred report --why /\S*/{RUNS['model']}$", result["EvaluateAndPush"].said, re.MULTILINE)
+    assert re.search(rf"^  kindred report --why /\S*/{RUNS['model']}$", result["EvaluateAndPush"].log, re.MULTILINE)
     assert volume.published == ["1", "2"]
 
 
@@ -120,8 +120,8 @@ def test_invalid_parameter_fails_run_with_reason(volume: Volume, package: Interp
     result = package.run(RUNS["parameter"], {"model_dimension": 0})
     assert result.state == "FAILED"
     reason = "run parameters: model.dimension: must be greater than 0 (got 0)"
-    assert result["Data"].codes == [0] and reason in result["Data"].said
-    assert any(reason in task.said for task in result.all("Refused"))
+    assert result["Data"].codes == [0] and reason in result["Data"].log
+    assert any(reason in task.log for task in result.all("Refused"))
     found = volume.summary(RUNS["parameter"])
     assert found["status"] == "failed" and found["error"].startswith(reason)
     assert reason in result["RunReport"].summary

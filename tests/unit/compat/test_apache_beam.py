@@ -54,16 +54,16 @@ def test_result_equals_beams(function: Any) -> None:
 
 
 def test_function_is_inspected_once() -> None:
-    asked: list[Any] = []
+    inspected: list[Any] = []
 
     def inspect_arguments(function: Any) -> tuple[list[str], list[Any]]:
-        asked.append(function)
+        inspected.append(function)
         return ["element"], [1]
 
     remembering = _remembering(inspect_arguments)
     remembering(Adder().process)[0].append("spoilt")
     assert remembering(Adder().process) == (["element"], [1])
-    assert len(asked) == 1
+    assert len(inspected) == 1
 
 
 def test_bound_and_unbound_methods_differ() -> None:

@@ -85,10 +85,10 @@ def test_driver_replaces_whole_constants(tmp_path: Path) -> None:
         {name: ("STRING", f"{{{{$.pipeline_{name}}}}}") for name in names},
     )
     identity = str(uuid.uuid4())
-    said = Interpreter(package, tmp_path).run(identity)["Only"].said
-    values = dict(zip(names, yaml.safe_load(said), strict=True))
+    output = Interpreter(package, tmp_path).run(identity)["Only"].log
+    values = dict(zip(names, yaml.safe_load(output), strict=True))
     assert values["job_uuid"] == identity and values["task_name"] == "only"
-    assert "$" not in said
+    assert "$" not in output
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ components:
 ---
 platforms: {kubernetes: {deploymentSpec: {executors: {}}}}
 """
-Said = Callable[..., tuple[int, str, str]]
+RunKindred = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -62,13 +62,13 @@ def package(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def said(
+def run_kindred(
     server: FakeKubeflow,
     package: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> Said:
+) -> RunKindred:
     """Runs a command against the server. Returns its exit code, stdout and stderr."""
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "no-kubeconfig"))
@@ -104,6 +104,6 @@ def kubeconfig(server: FakeKubeflow, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def submit(said: Said, package: Path) -> Callable[..., tuple[int, str, str]]:
+def submit(run_kindred: RunKindred, package: Path) -> Callable[..., tuple[int, str, str]]:
     """Runs `kindred submit`. Returns its exit code, stdout and stderr."""
-    return lambda *arguments, **options: said("submit", "--package", str(package), *arguments, **options)
+    return lambda *arguments, **options: run_kindred("submit", "--package", str(package), *arguments, **options)

@@ -143,10 +143,10 @@ def test_no_two_tasks_share_a_container(package: Package) -> None:
 
 
 def test_task_reads_compiled_configuration(package: Package) -> None:
-    told = read(package.arguments("Trainer", OUTPUTS))
-    assert (told.nodes, told.run_id, told.root) == ("Trainer", RUN_ID, "/kindred/films")
-    assert told.accept_anomalies == ""
-    found = arguments.read_config(told, Root(Path(told.root)))
+    options = read(package.arguments("Trainer", OUTPUTS))
+    assert (options.nodes, options.run_id, options.root) == ("Trainer", RUN_ID, "/kindred/films")
+    assert options.accept_anomalies == ""
+    found = arguments.read_config(options, Root(Path(options.root)))
     assert found == config().model_copy(update={"kubeflow": found.kubeflow})
 
 
@@ -155,12 +155,12 @@ def test_task_uses_run_parameters(package: Package) -> None:
         "train_learning_rate": 1e-7, "train_epochs": 3.0, "model_bias": False, "span": "12", "pipeline_root": "/other",
         "data_path": "/kindred/new/{SPAN:3}/*", "accept_anomalies": "moved", "train_optimizer": "sgd",
     }  # fmt: skip
-    told = read(package.arguments("EvaluateAndPush", OUTPUTS, **inputs))
-    found = arguments.read_config(told, Root(Path(told.root)))
+    options = read(package.arguments("EvaluateAndPush", OUTPUTS, **inputs))
+    found = arguments.read_config(options, Root(Path(options.root)))
     assert (found.train.learning_rate, found.train.epochs, found.model.bias) == (1e-7, 3, False)
     assert (found.train.optimizer, found.data.path) == ("sgd", "/kindred/new/012/*")
-    assert (told.root, told.accept_anomalies) == ("/other", "moved")
-    assert (told.summary, told.verdict) == (OUTPUTS["summary"], OUTPUTS["verdict"])
+    assert (options.root, options.accept_anomalies) == ("/other", "moved")
+    assert (options.summary, options.verdict) == (OUTPUTS["summary"], OUTPUTS["verdict"])
 
 
 def test_tasks_output_summaries_and_report(package: Package) -> None:

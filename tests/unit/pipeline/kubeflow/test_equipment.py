@@ -39,8 +39,8 @@ def pod_of(platform: dict[str, Any]) -> dict[str, Any]:
     """
     executors = [{"name": name, "securityContext": _EXECUTOR} for name in ("init", "wait")]
     launcher = {"name": "kfp-launcher", "securityContext": {**_HARDENED, "runAsNonRoot": True}}
-    asked = platform.get("securityContext", {})
-    own = {key: value if key == "runAsNonRoot" else int(value) for key, value in asked.items()}
+    wanted = platform.get("securityContext", {})
+    own = {key: value if key == "runAsNonRoot" else int(value) for key, value in wanted.items()}
     claims = [{"name": p["constant"], "persistentVolumeClaim": {}} for p in platform["pvcMount"]]
     mounted = [{"name": secret["secretName"], "secret": {}} for secret in platform.get("secretAsVolume", ())]
     mounted += [{"name": found["configMapName"], "configMap": {}} for found in platform.get("configMapAsVolume", ())]
