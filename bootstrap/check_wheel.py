@@ -1,4 +1,4 @@
-"""Shows that the wheel works where there is no repository: `python -m bootstrap.check_wheel`.
+"""Checks that the wheel works outside the repository: `python -m bootstrap.check_wheel`.
 
 It builds the wheel, installs it with the locked packages in a new virtual environment, and runs its commands in a
 directory outside the repository: `kindred run`, the commands that it prints, `kindred compile`, `kindred-model-server`.
@@ -23,7 +23,7 @@ from bootstrap import create_venv
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 START_SECONDS = 120
-"""How long the model server may take until it answers."""
+"""Seconds until the model server must answer."""
 
 PIPELINE = """
 name: installed
@@ -36,21 +36,21 @@ OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")
 
 
 class WheelError(Exception):
-    """The wheel does not do what it must. The message is the command and the end of its output."""
+    """The wheel does not work. The message has the command and the end of its output."""
 
 
 # --- installing -----------------------------------------------------------------------------------------------------
 
 
 def build_wheel(uv: str, folder: Path) -> Path:
-    """Builds the source archive and, from it, the wheel into `folder`, with the build backend that uv brings along."""
+    """Builds the source archive and, from it, the wheel into `folder`, with the build backend of uv."""
     call([uv, "build", "--offline", "--out-dir", str(folder), str(REPOSITORY)], folder)
     (wheel,) = folder.glob("kindred-*.whl")
     return wheel
 
 
 def new_environment(uv: str, venv: Path) -> None:
-    """Makes a virtual environment of the Python that runs this."""
+    """Creates a virtual environment with the running Python."""
     call([uv, "venv", "--quiet", "--python", sys.executable, str(venv)], venv.parent)
 
 
@@ -68,7 +68,7 @@ def install_locked(uv: str, venv: Path) -> None:
 def share_packages(venv: Path, site_packages: Path) -> None:
     """Lets `venv` import the packages in another environment's `site_packages`, in place of installing them."""
     (own,) = venv.glob("lib/python*/site-packages")
-    # The entries of .pth files there are not followed: an editable Kindred stays invisible.
+    # Python ignores .pth files in there, so an editable Kindred stays invisible.
     (own / "shared.pth").write_text(f"{site_packages}\n", encoding="utf-8")
 
 
@@ -106,7 +106,7 @@ def try_commands(venv: Path, folder: Path) -> None:
 
 
 def write_pipeline(folder: Path) -> None:
-    """Writes a pipeline file and its pairs: two groups of entities, alike within and unlike across."""
+    """Writes a pipeline file and its pairs: two groups of entities, similar only within a group."""
     rows = ["left_id,right_id,score"]
     for left, right in itertools.product(range(30), range(20)):
         rows.append(f"left{left},right{right},{1.0 if (left + right) % 2 else -1.0}")
@@ -115,16 +115,16 @@ def write_pipeline(folder: Path) -> None:
 
 
 def next_commands(printed: str) -> list[str]:
-    """Returns the commands below `Next:` in what a run printed."""
+    """Returns the commands below `Next:` in the output of a run."""
     _, _, after = printed.partition("Next:\n")
     return [line.strip() for line in re.match(r"(?:  .*\n?)*", after)[0].splitlines()]  # type: ignore[index]
 
 
 def try_server(venv: Path, folder: Path) -> None:
-    """Serves what the run published, and asks for a score.
+    """Serves the published model and requests a score.
 
     Raises:
-      WheelError: the server ends, or does not answer in time.
+      WheelError: the server ends or does not answer in time.
     """
     rest, grpc = free_port(), free_port()
     command = [str(venv / "bin" / "kindred-model-server"), f"--rest_api_port={rest}", f"--port={grpc}"]
@@ -146,14 +146,14 @@ def try_server(venv: Path, folder: Path) -> None:
 
 
 def free_port() -> int:
-    """Returns a port of this machine that nothing listens on."""
+    """Returns a free port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def environment() -> dict[str, str]:
-    """Returns the environment without what could lead to the repository."""
+    """Returns the environment without variables that could lead to the repository."""
     return {name: value for name, value in os.environ.items() if name not in OURS}
 
 
@@ -161,7 +161,7 @@ def call(command: Sequence[str], folder: Path) -> str:
     """Runs `command` in `folder` and returns its standard output.
 
     Raises:
-      WheelError: it fails, or prints a traceback.
+      WheelError: the command fails or prints a traceback.
     """
     done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode != 0 or "Traceback" in done.stderr:
@@ -171,7 +171,7 @@ def call(command: Sequence[str], folder: Path) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Checks the wheel and prints what was done; returns 0 if it works, otherwise 1."""
+    """Checks the wheel and prints the steps. Returns 0 if it works, otherwise 1."""
     parser = argparse.ArgumentParser(prog="python -m bootstrap.check_wheel", description=str(__doc__).split("\n\n")[0])
     parser.parse_args(arguments)
     uv = create_venv.find_uv() or create_venv.installed_uv()

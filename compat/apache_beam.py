@@ -1,11 +1,11 @@
-"""Apache Beam: imported without what it can do without, and asked once about each function.
+"""Apache Beam: imported without optional libraries, and with cached inspections of functions.
 
-Versions: apache-beam 2.77. Another version is imported as it is. Where a patched function is gone, Beam keeps its own
-way: slower, with the same results.
+Versions: apache-beam 2.77. Other versions are imported without changes. If a patched function is gone, Beam uses its
+own code, which is slower and has the same results.
 
-Reason: Beam tries to import pandas and BigQuery's client, and works without them. It also asks for the arguments of all
-methods of a DoFn whenever it builds, translates, validates or starts a stage, and builds a command line parser whenever
-it reads an option: tens of thousands of inspections and a thousand parsers in one Transform. The answers never change.
+Reason: Beam tries to import pandas and BigQuery's client, and works without them. It also inspects all methods of a
+DoFn whenever it builds, translates, validates or starts a stage, and builds a command-line parser whenever it reads an
+option. One Transform has tens of thousands of inspections and a thousand parsers. Their results never change.
 
 Upstream: https://github.com/apache/beam/pull/9925, "Memoize expensive introspection functions", was never merged.
 """
@@ -22,7 +22,7 @@ from typing import Any
 
 from compat.imports import is_version, without
 
-# Beam's clients of Google's file stores are not among them.
+# Beam's clients of Google's file stores stay.
 UNNEEDED = ("pandas", "apache_beam.io.gcp.bigquery")
 TESTED = "2.77."
 
@@ -40,9 +40,9 @@ def import_quickly(module: ModuleType, execute: Callable[[], None]) -> None:
 
 
 def remember_inspections() -> None:
-    """Lets Beam inspect each function, each DoFn and each view of options once per process. Idempotent."""
+    """Makes Beam inspect each function, each DoFn and each view of options once per process. Idempotent."""
     for place, name, remembering in _PATCHES:
-        # By name, since importing this module must not import Beam.
+        # By name, because importing this module must not import Beam.
         owner: Any = importlib.import_module(place.partition(":")[0])
         owner = getattr(owner, place.partition(":")[2]) if ":" in place else owner
         original = getattr(owner, name, None)
@@ -51,7 +51,7 @@ def remember_inspections() -> None:
 
 
 def _remembering(inspect_arguments: Callable[[Any], _Arguments]) -> Callable[[Any], _Arguments]:
-    """Caches answers by function. A bound method uses its function as key."""
+    """Caches results by function. A bound method uses its function as key."""
     methods: weakref.WeakKeyDictionary[Any, _Arguments] = weakref.WeakKeyDictionary()
     functions: weakref.WeakKeyDictionary[Any, _Arguments] = weakref.WeakKeyDictionary()
 
@@ -72,7 +72,7 @@ def _remembering(inspect_arguments: Callable[[Any], _Arguments]) -> Callable[[An
 
 
 def _remembering_specs(inspect_dofn: Callable[[Any], _Specs]) -> Callable[[Any], _Specs]:
-    """Keeps answers by DoFn, where a DoFn is equal to itself alone."""
+    """Caches results by the identity of a DoFn."""
     known: weakref.WeakKeyDictionary[Any, _Specs] = weakref.WeakKeyDictionary()
 
     @functools.wraps(inspect_dofn)
@@ -89,7 +89,7 @@ def _remembering_specs(inspect_dofn: Callable[[Any], _Specs]) -> Callable[[Any],
 
 
 def _remembering_views(view_as: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Keeps views by the options that they are of, whose values they share."""
+    """Caches views by options. A view shares the values of its options."""
     known: weakref.WeakKeyDictionary[Any, dict[Any, Any]] = weakref.WeakKeyDictionary()
 
     @functools.wraps(view_as)

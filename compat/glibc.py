@@ -1,9 +1,9 @@
-"""glibc: freed memory is kept for the next step of training.
+"""glibc: keeps freed memory for the next training step.
 
-Versions: any glibc. Other C libraries, and other systems, are left as they are: slower training, the same model.
+Versions: any glibc. Other C libraries and systems are unchanged. Training is slower there, with the same model.
 
-Reason: a step of training makes and frees some twenty buffers of a few megabytes. glibc returns such memory to the
-system at once, and the system clears each page when it is asked for again. That took half of the time of a training.
+Reason: a training step allocates and frees about twenty buffers of a few megabytes. glibc returns such memory to the
+system at once, and the system clears each page of the next buffer. That took half of the training time.
 
 Upstream: https://man7.org/linux/man-pages/man3/mallopt.3.html, which documents the parameters.
 """
@@ -24,12 +24,12 @@ _ASKED_AT_ONCE = 64 << 20
 def keep_freed_memory() -> bool:
     """Makes glibc keep up to half a gigabyte of freed memory. Returns whether it does.
 
-    Least squares must not call this: its threads hold arrays for longer, and it becomes slower.
+    Do not call this for least squares. Its threads keep arrays longer, and it becomes slower.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:
         return False
-    # Setting any of them turns off glibc's own adjustment of all.
+    # Setting any parameter turns off glibc's own adjustment of all parameters.
     settings = {_M_MMAP_THRESHOLD: _LARGEST_MMAP_THRESHOLD, _M_TRIM_THRESHOLD: _KEPT, _M_TOP_PAD: _ASKED_AT_ONCE}
     accepted = [mallopt(name, value) for name, value in settings.items()]
     return 0 not in accepted

@@ -1,4 +1,4 @@
-"""Python's import system: code that runs around the import of a library, whoever imports it.
+"""Python's import system: runs code around the import of a library.
 
 A shortcut is a function of the empty module and of the function that executes it. It may execute the module inside a
 context, execute it later, or fill the module in another way. Python documents finders on `sys.meta_path` for this.
@@ -65,7 +65,7 @@ class _ShortcutLoader(Loader):
 
 
 def is_version(distribution: str, tested: str | tuple[str, ...]) -> bool:
-    """Whether a version of `distribution` that starts with `tested`, such as `2.21.`, is installed."""
+    """Returns whether the installed version of `distribution` starts with `tested`, such as `2.21.`."""
     try:
         return importlib.metadata.version(distribution).startswith(tested)
     except importlib.metadata.PackageNotFoundError:
@@ -76,7 +76,7 @@ def is_version(distribution: str, tested: str | tuple[str, ...]) -> bool:
 def without(*names: str) -> Iterator[None]:
     """Hides the modules `names` inside the block, as if they were not installed. Imported modules stay visible."""
     hidden = [name for name in names if name not in sys.modules]
-    # The import system takes None for "not installed".
+    # The import system treats None as "not installed".
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     try:
         yield
@@ -102,9 +102,9 @@ def without_garbage_collection() -> Iterator[None]:
 
 
 def execute_later(module: ModuleType, execute: Callable[[], None]) -> None:
-    """A shortcut for a package whose `__init__` imports everything it has.
+    """A shortcut for a package whose `__init__` imports all of its modules.
 
-    The package can be imported from, module by module. Its `__init__` is executed once the package is asked for a name
+    Modules can be imported from the package one by one. Its `__init__` runs when code accesses a name of the package
     that is not one of its modules.
     """
     module.__class__ = _Deferred
@@ -112,7 +112,7 @@ def execute_later(module: ModuleType, execute: Callable[[], None]) -> None:
 
 
 class _Deferred(ModuleType):
-    """A package that has not executed its `__init__` yet."""
+    """A package whose `__init__` has not run yet."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -1,4 +1,4 @@
-"""The one place that prepares a process for quick imports."""
+"""Prepares a process for fast imports."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ SHORTCUTS: dict[str, Shortcut] = {
 def prepare() -> None:
     """Makes later imports of large libraries fast and quiet in this process. Idempotent.
 
-    Every entry point calls it before it imports one of them: the commands, the tasks of a cluster, Beam's workers, the
-    model server and the benchmarks. A process that is not prepared works the same and starts slower.
+    Every entry point calls it before it imports such a library: commands, cluster tasks, Beam's workers, the model
+    server and benchmarks. A process without it works the same but starts slower.
     """
     if not any(isinstance(finder, Shortcuts) for finder in sys.meta_path):
         sys.meta_path.insert(0, Shortcuts(SHORTCUTS))

@@ -1,6 +1,6 @@
-"""TensorFlow Data Validation: imported without IPython, and without its remark about it.
+"""TensorFlow Data Validation: imported without IPython, and without the warning about that.
 
-Versions: tensorflow-data-validation 1.21. Another version is imported as it is: slower by the import of IPython.
+Versions: tensorflow-data-validation 1.21. Other versions are imported without changes, including IPython.
 
 Reason: it imports IPython to draw statistics in notebooks, which no run does. Without IPython it prints a paragraph.
 

@@ -1,6 +1,6 @@
-"""TensorFlow Transform: given the Keras that is installed for the model, not a second one.
+"""TensorFlow Transform: uses the Keras 3 of the model instead of importing Keras 2.
 
-Versions: tensorflow-transform 1.21. Another version imports what it needs: slower, with Keras 2 next to Keras 3.
+Versions: tensorflow-transform 1.21. Other versions import Keras 2 next to Keras 3, which is slower.
 
 Reason: it imports Keras 2 for `TransformFeaturesLayer`, a layer that this project replaces
 (`trainer.data.transform_graph`). The layer is built on Keras 3 in a prepared process and must not be used there.

@@ -1,6 +1,6 @@
-"""TFX and TensorFlow Model Analysis: packages that import all they have are executed only when something needs that.
+"""TFX and TensorFlow Model Analysis: delays packages that import all of their modules.
 
-Versions: tfx 1.21, tensorflow-model-analysis 0.52. Another version is imported as it is: slower.
+Versions: tfx 1.21, tensorflow-model-analysis 0.52. Other versions are imported without changes, which is slower.
 
 Reason: `tfx.components` imports every component, and `tensorflow_model_analysis` every metric. With them come NLTK,
 Kubernetes' client, IPython and scikit-learn, which no run uses. A graph imports components by the full

@@ -1,22 +1,22 @@
-"""Every error that a user can fix. Its message says what is wrong and what to do next, and is shown as it is.
+"""Every error that a user can fix. Its message has the problem and the next step, and is printed unchanged.
 
 KindredError
 ├── ConfigError           the pipeline file or an option is wrong
 ├── RootError             the root directory cannot be used
 ├── ReportError           there is no such run, or nothing to report about it
-├── RollbackError         there is no version to go back to
-├── InputError            the input cannot be read as the pipeline file describes it
+├── RollbackError         there is no version to roll back to
+├── InputError            the input does not match the pipeline file
 ├── DataRefused           the data break a rule of the gate
 ├── ModelRefused          the model breaks a rule, or failed the serving canary
 ├── TrainingError         training cannot produce a model
 │   ├── TrainingDiverged  the loss stopped being a finite number
-│   ├── TrainingTooLarge  the tables, their optimizer and a batch do not fit in memory
+│   ├── TrainingTooLarge  tables, optimizer state and a batch do not fit in memory
 │   └── PairsTooMany      a solver needs all pairs in memory, and they are on disk
-├── ModelNotFound         there is no published model where one was named
-├── EndpointError         an endpoint does not answer as a published model does
+├── ModelNotFound         the path or URL has no published model
+├── EndpointError         an endpoint does not answer like a published model
 ├── ClusterRefused        Kubeflow's API refuses a request
 ├── RunIdError            a task has no usable run id
-└── Unavailable           something outside does not answer now, and may later
+└── Unavailable           an external service does not answer at the moment
     ├── ServiceUnavailable    a service that a run needs
     └── EngineError           Flink, Spark or Dataflow
 
@@ -51,13 +51,13 @@ class ReportError(KindredError):
 
 
 class RollbackError(KindredError):
-    """There is no version to go back to."""
+    """There is no version to roll back to."""
 
     exit_code = 2
 
 
 class InputError(KindredError):
-    """The input cannot be read as the pipeline file describes it."""
+    """The input does not match its description in the pipeline file."""
 
     exit_code = 2
 
@@ -83,7 +83,7 @@ class TrainingDiverged(TrainingError):
 
 
 class TrainingTooLarge(TrainingError):
-    """The tables, their optimizer and a batch do not fit in memory."""
+    """The tables, the optimizer state and a batch do not fit in memory."""
 
     exit_code = 2
 
@@ -95,19 +95,19 @@ class PairsTooMany(TrainingError):
 
 
 class ModelNotFound(KindredError):
-    """There is no published model where one was named."""
+    """The path or URL has no published model."""
 
     exit_code = 2
 
 
 class EndpointError(KindredError):
-    """An endpoint does not answer as a published model does."""
+    """An endpoint does not answer like a published model."""
 
     exit_code = 2
 
 
 class ClusterRefused(KindredError):
-    """Kubeflow's API refuses a request: a wrong host, an expired token, a name taken."""
+    """Kubeflow's API refuses a request, for example because of a wrong host or an expired token."""
 
     exit_code = 2
 
@@ -117,7 +117,7 @@ class RunIdError(KindredError):
 
 
 class Unavailable(KindredError):
-    """Something outside does not answer now. Another attempt may succeed."""
+    """An external service does not answer at the moment. A retry may succeed."""
 
 
 class ServiceUnavailable(Unavailable):
@@ -125,4 +125,4 @@ class ServiceUnavailable(Unavailable):
 
 
 class EngineError(Unavailable):
-    """Flink, Spark or Dataflow did not do a job."""
+    """Flink, Spark or Dataflow failed to run a job."""

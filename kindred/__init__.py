@@ -1,4 +1,4 @@
-"""The program as a whole: its packages, how it starts, and how it was started."""
+"""The program: its packages, its entry points, and the command line that started it."""
 
 PACKAGES = (
     "bootstrap",
@@ -12,4 +12,4 @@ PACKAGES = (
     "serving",
     "trainer",
 )
-"""The packages of the wheel. They are siblings, in the repository and where the wheel is installed."""
+"""The packages of the wheel. They are siblings in the repository and in an installation."""

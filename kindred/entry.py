@@ -1,7 +1,7 @@
 """The entry points of the commands. They check first that Python finds this program's own packages.
 
 The packages have common names. Another `pipeline` in a directory of PYTHONPATH would hide ours, and the import would
-fail with a traceback that does not say why.
+fail with a misleading traceback.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def serve_models() -> None:
 
 
 def _require_own_packages() -> None:
-    """Ends the process with a sentence and exit code 2 if Python would import other packages than ours."""
+    """Exits with a message and exit code 2 if Python would import foreign packages with our names."""
     folder = Path(__file__).resolve().parents[1]
     for name in PACKAGES:
         found = _location(name)
@@ -44,7 +44,7 @@ def _require_own_packages() -> None:
 
 
 def _location(package: str) -> Path | None:
-    """The directory, or the file of a single module, that Python would import as `package`."""
+    """Returns the directory or module file that Python would import as `package`."""
     spec = find_spec(package)
     if spec is None:
         return None

@@ -14,6 +14,7 @@ from compat.process import prepare
 from errors import KindredError
 from pipeline.commands import model_cli
 from pipeline.kubeflow import cli as kubeflow
+from pipeline.kubeflow.options import Set
 
 if TYPE_CHECKING:
     from pipeline.records.run_folder import RunFolder
@@ -63,7 +64,7 @@ def run(
     config: Annotated[Path, typer.Option(help="The pipeline file.")],
     data: DataOption = None,
     root: NewRootOption = None,
-    set_: kubeflow.Set = None,
+    set_: Set = None,
     beam: BeamOption = None,
     accept_anomalies: Annotated[
         str | None, typer.Option(metavar="REASON", help="Overrule the data gate once. REASON is recorded.")
@@ -93,7 +94,7 @@ def tune(
     trials: Annotated[int | None, typer.Option(min=1, help="Replaces tune.trials.")] = None,
     data: DataOption = None,
     root: NewRootOption = None,
-    set_: kubeflow.Set = None,
+    set_: Set = None,
     beam: BeamOption = None,
 ) -> None:
     """Search for better settings: run a pipeline up to its Tuner, and print the trials."""

@@ -116,7 +116,7 @@ class _Rest:
             reason = getattr(error, "reason", error)
             raise EndpointError(f"--endpoint {self._url}: no answer ({reason}). Is the server running?") from None
         except (ValueError, KeyError, TypeError):
-            raise EndpointError(f"--endpoint {self._url}: the answer is not that of a model server") from None
+            raise EndpointError(f"--endpoint {self._url}: the response is not from a model server") from None
         return {name: _ids(value) if name.endswith("_id") else value for name, value in outputs.items()}
 
 

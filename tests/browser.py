@@ -1,4 +1,4 @@
-"""A headless Chromium that says what a page did, by Chrome's DevTools protocol."""
+"""Controls a headless Chromium with the DevTools protocol of Chrome."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _SECONDS = 30
 
 
 def find_chromium() -> str | None:
-    """The program, if there is one here."""
+    """Returns the program, or None if it is not installed."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 class Page:
-    """One tab. `said` collects console messages and exceptions, `asked` the URLs of every request."""
+    """One tab. `messages` collects console messages and exceptions, `requests` the URLs of all requests."""
 
     def __init__(self, socket: websocket.WebSocket) -> None:
         self._socket = socket
         self._number = 0
-        self.said: list[str] = []
-        self.asked: list[str] = []
+        self.messages: list[str] = []
+        self.requests: list[str] = []
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Calls a method of the protocol; its result."""
+        """Calls a method of the protocol and returns its result."""
         self._number += 1
         self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
         while True:
@@ -49,24 +49,24 @@ class Page:
     def _note(self, event: dict[str, Any]) -> None:
         about = event.get("params", {})
         if event["method"] == "Network.requestWillBeSent":
-            self.asked.append(about["request"]["url"])
+            self.requests.append(about["request"]["url"])
         elif event["method"] in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
-            self.said.append(json.dumps(about))
+            self.messages.append(json.dumps(about))
 
     def open(self, file: Path) -> None:
-        """Loads a file, and waits until it is there and has drawn itself."""
+        """Loads a file and waits until it is drawn."""
         self.call("Page.navigate", url=file.absolute().as_uri())
         self.wait_for("document.readyState === 'complete'")
         self.settle()
 
     def run(self, script: str) -> Any:
-        """The value of an expression of JavaScript, of a promise when it is kept."""
+        """Returns the value of a JavaScript expression. Waits for a promise."""
         result = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
     def settle(self) -> None:
-        """Waits for two frames, so that what was asked for is drawn."""
+        """Waits for two frames, so that changes are drawn."""
         self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
 
     def wait_for(self, condition: str) -> None:
@@ -77,22 +77,22 @@ class Page:
             time.sleep(0.02)
 
     def press(self, key: str, text: str = "") -> None:
-        """Presses a key, as the keyboard does; `text` is the character that it types."""
+        """Presses a key of the keyboard. `text` is the character that it types."""
         code = {"Enter": 13, "Tab": 9, "Escape": 27}.get(key, 0)
         common = {"key": key, "code": key, "windowsVirtualKeyCode": code}
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **common)
         self.call("Input.dispatchKeyEvent", type="keyUp", **common)
 
     def type(self, text: str) -> None:
-        """Types into what has the focus."""
+        """Types into the focused element."""
         self.call("Input.insertText", text=text)
 
     def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
-        """A mouse event of `kind` (mousePressed, mouseMoved, mouseReleased, mouseWheel)."""
+        """Sends a mouse event of `kind` (mousePressed, mouseMoved, mouseReleased, mouseWheel)."""
         self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
 
     def show_as(self, width: int, height: int, scheme: str = "light", motion: str = "reduce", media: str = "") -> None:
-        """The size of the window, the colour scheme, and whether people want motion."""
+        """Sets the size of the window, the color scheme, and the preference for motion."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         features = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
         self.call(
@@ -103,20 +103,20 @@ class Page:
         self.settle()
 
     def screenshot(self, path: Path) -> None:
-        """The window as a picture (PNG)."""
+        """Returns a screenshot of the window (PNG)."""
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
     def print_to(self, path: Path) -> None:
-        """The page on paper (PDF)."""
+        """Returns the printed page (PDF)."""
         path.write_bytes(base64.b64decode(self.call("Page.printToPDF", printBackground=True)["data"]))
 
 
 @contextlib.contextmanager
 def open_browser(folder: Path) -> Iterator[Page]:
-    """A browser with its profile in `folder`."""
+    """Yields a browser with its profile in `folder`."""
     program = find_chromium()
-    assert program, "there is no Chromium here"
-    # As root, and in most containers, Chromium's own sandbox cannot be set up; what is opened is a file of ours.
+    assert program, "Chromium is not installed"
+    # Chromium's sandbox does not work as root and in most containers. The opened files are our own.
     command = [
         program,
         "--headless=new",

@@ -1,4 +1,4 @@
-"""What every test shares: reproducible examples, and silence from TensorFlow's C++."""
+"""Settings of all tests: reproducible examples, and no messages from TensorFlow's C++ code."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
-# The same examples on every machine, and no deadline: the first call of many a function imports something.
+# The same examples on every machine. No deadline, because the first call of many functions imports a library.
 hypothesis.settings.register_profile("kindred", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("kindred")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Protobuf blames the caller of TFX's caller, which is pipeline.running.graph, for what TFX asks of it.
+    # Protobuf attributes a warning about TFX to the caller of TFX, which is pipeline.running.graph.
     config.addinivalue_line("filterwarnings", r"ignore:label\(\) is deprecated:DeprecationWarning")
 
 
@@ -28,7 +28,7 @@ _FLOORS = ("unit", "integration", "e2e")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Plain Python first, then what imports TensorFlow, then whole components, then whole runs, then Flink."""
+    """Sorts tests: plain Python, then TensorFlow, then components, then runs, then Flink."""
 
     def rank(item: pytest.Item) -> tuple[int, bool, bool]:
         floor = item.path.relative_to(item.config.rootpath / "tests").parts[0]
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
-    """A small model of known numbers, published through the real preprocessing and export; asked by many tests."""
+    """A small model of known numbers, published through the real preprocessing and export."""
     from tests.unit.trainer import planted_model
 
     return planted_model.publish(tmp_path_factory.mktemp("planted"))

@@ -1,1 +1,1 @@
-"""The `kindred` command: what a person asks for, and what the terminal shows."""
+"""Implementations of the subcommands of `kindred`, without their options."""

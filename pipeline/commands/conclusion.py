@@ -1,4 +1,4 @@
-"""The last words of a run: what came of it, and what to type next."""
+"""The last lines that a run prints: its outcome, and the next command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HEADLINES = {
 
 
 def describe(outcome: RunOutcome, root: Root) -> str:
-    """Returns some lines for people. For a refusal, the last ones name the rule, the figures and the file to open."""
+    """Returns the lines. For a refusal, the last lines give the rule, the figures and the file to open."""
     record = outcome.record
     headline = f"\n{_HEADLINES[record.status]} after {record.seconds:.1f} s (exit code {outcome.exit_code})"
     lines = [headline, *_figures(record)]
@@ -31,7 +31,7 @@ def describe(outcome: RunOutcome, root: Root) -> str:
         lines += [
             record.error or "no reason was given",
             *(f"The report: {typed_path(path)}" for path in _reports(outcome)),
-            f"Open {typed_path(outcome.folder.log)} for everything that was said.",
+            f"Open {typed_path(outcome.folder.log)} for the output of all libraries.",
         ]
     else:
         lines += [f"  report    {typed_path(path)}" for path in _reports(outcome)]
@@ -54,7 +54,7 @@ def _figures(record: RunRecord) -> list[str]:
 
 
 def _reports(outcome: RunOutcome) -> list[Path]:
-    """The report, if it could be written."""
+    """Returns the report, if it could be written."""
     return [path for path in [outcome.folder.report] if path.is_file()]
 
 
@@ -78,5 +78,5 @@ def _next_steps(outcome: RunOutcome, root: Root) -> list[str]:
 
 
 def _ids(*ids: str) -> list[str]:
-    """Ids as arguments: `--` keeps one that begins with a dash from being read as an option."""
+    """Returns ids as arguments. Adds `--` if an id begins with a dash, so that it is not read as an option."""
     return ["--", *ids] if any(id_.startswith("-") for id_ in ids) else [*ids]

@@ -1,4 +1,4 @@
-"""What can be refused in the first second, before a library is imported or a file written."""
+"""Checks the input files before heavy libraries are imported or a file is written."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pipeline.config import PipelineConfig, candidate_files
 
 
 def check_inputs(config: PipelineConfig) -> None:
-    """Looks whether the files that `config` names are there and begin as it says.
+    """Checks that the input files of `config` exist and begin with the expected columns.
 
     Raises:
-      InputError: no file of pairs, or one that cannot be read, is empty, or lacks a column.
-      ConfigError: there is no schema file.
+      InputError: there is no file of pairs, or a file is unreadable, is empty, or lacks a column.
+      ConfigError: the schema file does not exist.
     """
     if not is_remote(config.schema_path) and not Path(config.schema_path).is_file():
         raise ConfigError(f"schema: {config.schema_path}: no such file. Omit `schema` to use the curated one")
@@ -25,7 +25,7 @@ def check_inputs(config: PipelineConfig) -> None:
         check_head(candidates, candidate_files(config, candidates))
     base, pattern = split_path(config.data.path)
     if has_span(pattern):
-        # Which span is read is for TFX's driver to find, and the executor looks at its files.
+        # TFX's driver selects the span, and the executor checks its files.
         check_span(base, pattern)
         return
     for file in find_files(base, pattern):

@@ -1,1 +1,1 @@
-"""The same graph on Kubeflow Pipelines."""
+"""Runs the graph on Kubeflow Pipelines."""

@@ -1,4 +1,4 @@
-"""The arguments of a task, as `pipeline.kubeflow.containers` writes them and Kubeflow fills them in."""
+"""The arguments of a task. `pipeline.kubeflow.containers` writes them, and Kubeflow fills in the placeholders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.records.run_record import RunRecord
 
 
 def parser(program: str, outputs: Sequence[str]) -> argparse.ArgumentParser:
-    """A parser for the arguments that all tasks have, and for the paths of `outputs`."""
+    """Returns a parser for the arguments that all tasks have and for the paths of `outputs`."""
     made = argparse.ArgumentParser(prog=program, allow_abbrev=False)
     for name in ("run-id", "data", "span", "root", "config", "graph", "all-nodes", "metadata", *outputs):
         made.add_argument(f"--{name}", required=True)
@@ -30,10 +30,10 @@ def parser(program: str, outputs: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def checked_root(text: str) -> Root:
-    """The root that a run parameter names.
+    """Returns the root that a run parameter names.
 
     Raises:
-      ConfigError: it is not an absolute path.
+      ConfigError: `text` is not an absolute path.
     """
     if not text.startswith("/"):
         raise ConfigError(
@@ -42,40 +42,40 @@ def checked_root(text: str) -> Root:
     return Root(Path(text))
 
 
-def read_config(told: argparse.Namespace, root: Root) -> PipelineConfig:
-    """The configuration of a run: the compiled one with the parameters of the run on top.
+def read_config(options: argparse.Namespace, root: Root) -> PipelineConfig:
+    """Returns the compiled configuration, updated with the parameters of the run.
 
     Raises:
       ConfigError: a run parameter breaks a rule of the pipeline file.
     """
-    tree = _compiled(told)
-    tree["data"]["path"] = at_span(told.data, told.span)
-    if told.schema is not None:
-        tree["schema"] = str(_write_schema(root, json.loads(told.schema)))
-    return build_config(tree, [f"{key}={value}" for key, value in told.set], "run parameters")
+    tree = _compiled(options)
+    tree["data"]["path"] = at_span(options.data, options.span)
+    if options.schema is not None:
+        tree["schema"] = str(_write_schema(root, json.loads(options.schema)))
+    return build_config(tree, [f"{key}={value}" for key, value in options.set], "run parameters")
 
 
-def facts(told: argparse.Namespace) -> dict[str, Any]:
-    """What a submission asks for: equal for all of its tasks and their attempts, and different for another one."""
+def facts(options: argparse.Namespace) -> dict[str, Any]:
+    """Returns the request of a submission. It is equal in all tasks and attempts of one submission."""
     names = ("data", "span", "root", "config", "graph", "schema", "accept_anomalies", "set")
-    return {name: getattr(told, name) for name in names}
+    return {name: getattr(options, name) for name in names}
 
 
-def empty_record(told: argparse.Namespace, run_id: str, config: PipelineConfig | None) -> RunRecord:
-    """The record of a run that has done nothing; without `config`, with the compiled one."""
+def empty_record(options: argparse.Namespace, run_id: str, config: PipelineConfig | None) -> RunRecord:
+    """Returns the record of a run before its first node. Without `config`, uses the compiled configuration."""
     if config is not None:
         return RunRecord.begin(config, run_id)
-    tree = _compiled(told)
+    tree = _compiled(options)
     return RunRecord(pipeline=tree["name"], run_id=run_id, config=tree)
 
 
-def _compiled(told: argparse.Namespace) -> dict[str, Any]:
-    tree: dict[str, Any] = json.loads(told.config)
+def _compiled(options: argparse.Namespace) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads(options.config)
     return tree
 
 
 def _write_schema(root: Root, text: str) -> Path:
-    """Puts the user's own schema where every task finds it. Its name is the digest of its content."""
+    """Writes the user's own schema to the volume. Its name is the digest of its content."""
     path = root.path / "schemas" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.pbtxt"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The commands about Kubeflow: compile, submit, schedule. Heavy libraries are imported by what needs them."""
+"""The commands about Kubeflow: compile, submit, schedule. Each command imports heavy libraries when it needs them."""
 
 from __future__ import annotations
 
@@ -12,37 +12,18 @@ import typer
 
 from errors import ConfigError
 from kindred.invocation import command
+from pipeline.kubeflow.options import Access, Data, RunOptions, Set, expand_options
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.client import KubeflowClient
     from pipeline.kubeflow.package import Package
-
-Config = Annotated[Path | None, typer.Option("--config", help="The pipeline file; compiled first.")]
-PackageFile = Annotated[Path | None, typer.Option("--package", help="A compiled package, instead of --config.")]
-Data = Annotated[str | None, typer.Option(help="Replaces data.path; as tasks see it.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")]
-Host = Annotated[
-    str | None, typer.Option(envvar="KINDRED_KFP_HOST", help="URL of Kubeflow Pipelines; default: by kubeconfig.")
-]
-Namespace = Annotated[
-    str | None, typer.Option(envvar="KINDRED_KFP_NAMESPACE", help="The profile, on a server of many users.")
-]
-Token = Annotated[
-    str | None, typer.Option(envvar="KINDRED_KFP_TOKEN", help="Bearer token, if the server asks for one.")
-]
-Kubeconfig = Annotated[Path | None, typer.Option(help="Whose current context to use without --host.")]
-Certificate = Annotated[
-    Path | None, typer.Option("--ca-certificate", envvar="KINDRED_KFP_CA", help="PEM file to verify the server with.")
-]
-ServiceAccount = Annotated[str | None, typer.Option(help="Default: kubeflow.service_account.")]
-Experiment = Annotated[str | None, typer.Option(help="Default: the pipeline's name.")]
 
 schedules = typer.Typer(no_args_is_help=True, help="Recurring runs on Kubeflow Pipelines.")
 
 
 def compile_(
     config: Annotated[Path, typer.Option(help="The pipeline file.")],
-    output: Annotated[Path, typer.Option(help="Where the package goes; a .yaml file.")],
+    output: Annotated[Path, typer.Option(help="The package to write, a .yaml file.")],
     data: Data = None,
     set_: Set = None,
     beam: Annotated[str | None, typer.Option(metavar="PROFILE", help="Replaces beam.profile.")] = None,
@@ -51,110 +32,81 @@ def compile_(
     if output.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"--output: must end in .yaml (got {str(output)!r})")
     _write_whole(output, _compile(config, data, set_ or (), beam))
-    _say(f"{output}: compiled for kubeflow")
+    _report(f"{output}: compiled for kubeflow")
 
 
+@expand_options
 def submit(
-    config: Config = None,
-    package: PackageFile = None,
-    host: Host = None,
-    namespace: Namespace = None,
-    token: Token = None,
-    kubeconfig: Kubeconfig = None,
-    ca_certificate: Certificate = None,
-    experiment: Experiment = None,
-    data: Data = None,
-    set_: Set = None,
-    service_account: ServiceAccount = None,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Start the run and leave it.")] = False,
+    run: RunOptions,
+    access: Access,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Start the run and do not follow it.")] = False,
     follow: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Follow a run that was started before; start none.")
+        str | None, typer.Option(metavar="RUN", help="Follow a run that is already started. Start none.")
     ] = None,
 ) -> None:
-    """Run a pipeline on Kubeflow: upload it once, start a run, follow it; the last line is the run's id."""
+    """Run a pipeline on Kubeflow: upload it, start a run, follow it. The last line is the run's id."""
     from pipeline.kubeflow import submission
 
     if follow is not None:
-        if no_wait or any((config, package, experiment, data, set_, service_account)):
-            raise ConfigError("--follow: starts nothing, so give only the run and options about the server with it")
-        cluster = _connect(host, namespace, token, kubeconfig, ca_certificate)
+        if no_wait or any(vars(run).values()):
+            raise ConfigError("--follow: starts no run; use it only with options about the server")
+        cluster = _connect(access)
         _wait_for(cluster, follow, submission.task_names_of(cluster, follow))
-    compiled, account, values = _package(config, package, data, set_ or [])
-    cluster = _connect(host, namespace, token, kubeconfig, ca_certificate)
+    compiled, account, values = _package(run)
+    cluster = _connect(access)
     version = submission.upload(cluster, compiled)
-    _say(f"{compiled.version}: {'uploaded' if version.is_new else 'there already'}")
-    run_id = submission.start(
-        cluster, compiled, version, experiment or compiled.name, values, service_account or account
-    )
+    _report(f"{compiled.version}: {'uploaded' if version.is_new else 'already uploaded'}")
+    run_id = submission.start(cluster, compiled, version, run.experiment or compiled.name, values, account)
     _wait_for(cluster, run_id, None if no_wait else compiled.tasks)
 
 
 @schedules.command("create")
+@expand_options
 def create(
     name: str,
-    cron: Annotated[str, typer.Option(help='"MINUTE HOUR DAY MONTH WEEKDAY"; six fields begin with seconds.')],
-    config: Config = None,
-    package: PackageFile = None,
-    host: Host = None,
-    namespace: Namespace = None,
-    token: Token = None,
-    kubeconfig: Kubeconfig = None,
-    ca_certificate: Certificate = None,
-    experiment: Experiment = None,
-    data: Data = None,
-    set_: Set = None,
-    service_account: ServiceAccount = None,
+    cron: Annotated[str, typer.Option(help='"MINUTE HOUR DAY MONTH WEEKDAY", optionally with SECOND first.')],
+    run: RunOptions,
+    access: Access,
     max_concurrency: Annotated[int, typer.Option(min=1, max=10, help="Runs at the same time.")] = 1,
 ) -> None:
-    """Run a pipeline again and again, by cron; what was missed is not caught up on."""
+    """Run a pipeline on a cron schedule. Missed runs are skipped."""
     from pipeline.kubeflow import schedule, submission
 
     schedule.six_fields(cron)
-    compiled, account, values = _package(config, package, data, set_ or [])
-    cluster = _connect(host, namespace, token, kubeconfig, ca_certificate)
+    compiled, account, values = _package(run)
+    cluster = _connect(access)
     version = submission.upload(cluster, compiled)
     is_new = schedule.create(
-        cluster, name, compiled, version, cron, experiment or compiled.name, values, max_concurrency,
-        service_account or account,
-    )  # fmt: skip
-    _say(f"schedule {name}: {'created' if is_new else 'there already'}")
+        cluster, name, compiled, version, cron, run.experiment or compiled.name, values, max_concurrency, account
+    )
+    _report(f"schedule {name}: {'created' if is_new else 'already exists'}")
 
 
 @schedules.command("list")
-def list_(
-    host: Host = None,
-    namespace: Namespace = None,
-    token: Token = None,
-    kubeconfig: Kubeconfig = None,
-    ca_certificate: Certificate = None,
-) -> None:
-    """Name, state, cron and id of every schedule."""
+@expand_options
+def list_(access: Access) -> None:
+    """Print the name, state, cron and id of every schedule."""
     from pipeline.kubeflow import schedule
 
-    for row in schedule.rows(_connect(host, namespace, token, kubeconfig, ca_certificate)):
+    for row in schedule.rows(_connect(access)):
         typer.echo("\t".join(row))
 
 
-def _changing(verb: str, done: str, help_: str) -> None:
-    def change(
-        name: str,
-        host: Host = None,
-        namespace: Namespace = None,
-        token: Token = None,
-        kubeconfig: Kubeconfig = None,
-        ca_certificate: Certificate = None,
-    ) -> None:
+def _add_change(verb: str, done: str, help_: str) -> None:
+    """Adds the command `verb`, which calls the function of that name in `schedule`."""
+
+    def change(name: str, access: Access) -> None:
         from pipeline.kubeflow import schedule
 
-        getattr(schedule, verb)(_connect(host, namespace, token, kubeconfig, ca_certificate), name)
-        _say(f"schedule {name}: {done}")
+        getattr(schedule, verb)(_connect(access), name)
+        _report(f"schedule {name}: {done}")
 
-    schedules.command(verb, help=help_)(change)
+    schedules.command(verb, help=help_)(expand_options(change))
 
 
-_changing("pause", "paused", "Start no more runs until it is resumed.")
-_changing("resume", "resumed", "Start runs again.")
-_changing("delete", "deleted", "Remove a schedule; runs that it started stay.")
+_add_change("pause", "paused", "Start no more runs until the schedule is resumed.")
+_add_change("resume", "resumed", "Start runs again.")
+_add_change("delete", "deleted", "Delete a schedule. Its runs stay.")
 
 
 def _compile(config: Path, data: str | None, overrides: Sequence[str], beam: str | None) -> str:
@@ -163,50 +115,54 @@ def _compile(config: Path, data: str | None, overrides: Sequence[str], beam: str
 
     pipeline_config = load_config(config, overrides, data, beam)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # What these import (TFX, the kfp SDK) costs seconds that a wrong option does not, and prints pages.
+    # TFX and the kfp SDK take seconds to import and print many lines.
     with redirect_output(Path(os.devnull)):
         from pipeline.kubeflow.compiler import compile_package
 
         return compile_package(pipeline_config)
 
 
-def _package(
-    config: Path | None, package: Path | None, data: str | None, settings: list[str]
-) -> tuple[Package, str | None, dict[str, Any]]:
-    """The package, the service account of its pipeline file, and the parameters of the run.
+def _package(run: RunOptions) -> tuple[Package, str | None, dict[str, Any]]:
+    """Returns the package, the service account, and the parameters of the run.
 
-    With a pipeline file, what `--set` changes is a parameter of the run where it can be, so that one package serves
-    every value; what cannot be one is compiled into the package.
+    With a pipeline file, a key in `--set` becomes a run parameter if it can, so that one package serves every value.
+    Other keys are compiled into the package.
     """
     from pipeline.config import load_config
     from pipeline.kubeflow.package import read_package, run_values
     from pipeline.kubeflow.parameters import DATA_PATH, is_parameter
 
-    if (config is None) == (package is None):
+    config, settings = run.config, run.set_ or []
+    if (config is None) == (run.package is None):
         raise ConfigError("give exactly one of --config and --package")
-    if package is not None:
-        compiled, account, left = read_package(_read(package), str(package)), None, settings
-        return compiled, account, run_values(compiled, left) | ({DATA_PATH: data} if data else {})
+    if run.package is not None:
+        compiled = read_package(_read(run.package), str(run.package))
+        values = run_values(compiled, settings) | ({DATA_PATH: run.data} if run.data else {})
+        return compiled, run.service_account, values
     assert config is not None
-    # The whole is checked before anything is sent, whatever is a parameter and whatever is not.
-    account = load_config(config, settings, data).kubeflow.service_account
-    plain = load_config(config, (), data)
+    # Check all settings before anything is sent, whether they are parameters or not.
+    account = run.service_account or load_config(config, settings, run.data).kubeflow.service_account
+    plain = load_config(config, (), run.data)
     into_run = [setting for setting in settings if is_parameter(plain, setting.partition("=")[0])]
     into_package = [setting for setting in settings if setting not in into_run]
-    compiled = read_package(_compile(config, data, into_package, None), str(config))
+    compiled = read_package(_compile(config, run.data, into_package, None), str(config))
     return compiled, account, run_values(compiled, into_run)
 
 
-def _connect(
-    host: str | None, namespace: str | None, token: str | None, kubeconfig: Path | None, certificate: Path | None
-) -> KubeflowClient:
-    from pipeline.kubeflow.client import Access, KubeflowClient
+def _connect(access: Access) -> KubeflowClient:
+    from pipeline.kubeflow.client import KubeflowClient
 
-    return KubeflowClient(Access(host, namespace, token, kubeconfig, certificate))
+    return KubeflowClient(access)
 
 
 def _wait_for(cluster: KubeflowClient, run_id: str, names: Mapping[str, str] | None) -> NoReturn:
-    """Follows a run, unless `names` of its tasks is None, and exits; the last line on stdout is its id."""
+    """Follows a run, unless `names` is None, and exits. Prints the id of the run as the last line on stdout.
+
+    Args:
+      cluster: the server.
+      run_id: the id of the run.
+      names: the display name of each task. None: do not follow the run.
+    """
     from rich.console import Console
 
     from pipeline.kubeflow import following
@@ -214,13 +170,13 @@ def _wait_for(cluster: KubeflowClient, run_id: str, names: Mapping[str, str] | N
 
     succeeded = names is None
     try:
-        _say(": ".join(filter(None, [f"run {run_id}", cluster.page(run_id)])))
+        _report(": ".join(filter(None, [f"run {run_id}", cluster.run_url(run_id)])))
         if names is not None:
             succeeded = following.follow(cluster, run_id, names, RunConsole(Console(stderr=True))) == "SUCCEEDED"
     except KeyboardInterrupt:
-        _say(
-            f"no longer following; run {run_id} goes on, and `{cluster.command('submit', '--follow', run_id)}` "
-            "follows it again"
+        _report(
+            f"stopped following; run {run_id} continues; "
+            f"`{cluster.command('submit', '--follow', run_id)}` follows it again"
         )
     finally:
         typer.echo(run_id)
@@ -232,11 +188,11 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         compiling = command("compile", "--config", "FILE", "--output", path)
-        raise ConfigError(f"--package {path}: cannot be read ({error}); make one with `{compiling}`") from None
+        raise ConfigError(f"--package {path}: cannot be read ({error}); compile one with `{compiling}`") from None
 
 
 def _write_whole(path: Path, text: str) -> None:
-    """Writes `text` beside `path` and renames it."""
+    """Writes `text` to a staged file next to `path` and renames it."""
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         staged.write_text(text, encoding="utf-8")
@@ -247,5 +203,5 @@ def _write_whole(path: Path, text: str) -> None:
         staged.unlink(missing_ok=True)
 
 
-def _say(text: str) -> None:
+def _report(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

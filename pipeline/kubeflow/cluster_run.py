@@ -1,4 +1,4 @@
-"""One run on a cluster as its tasks share it: its folder on the volume, what its nodes did, and summary.json."""
+"""One run on a cluster: its folder on the shared volume, the records of its nodes, and summary.json."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOCK_SECONDS = 120
 
 
 class ClusterRun:
-    """The record of one run, which several tasks write.
+    """The record of one run. Several tasks write it.
 
     Args:
       root: the root of the pipeline.
@@ -33,28 +33,28 @@ class ClusterRun:
 
     @property
     def nodes(self) -> dict[str, NodeRecord]:
-        """What the nodes did so far, by id."""
+        """The records of the nodes so far, by node id."""
         return self._records.read()
 
     @property
     def record(self) -> RunRecord:
-        """The record of the run as its nodes have it so far."""
+        """The record of the run so far, merged from the records of its nodes."""
         return merge(self._empty, self.nodes, self.node_ids)
 
     def note(self, node: NodeRecord) -> None:
-        """Records what a node did, and brings summary.json up to date."""
+        """Writes the record of a node and updates summary.json."""
         self._records.write(node)
-        # Tasks that end at the same time take turns, so that the last one to write has read the others.
+        # Tasks that end at the same time take turns, so that the last writer has read all other records.
         with filelock.FileLock(self.folder.lock, timeout=_LOCK_SECONDS):
             nodes = self.nodes
             record = merge(self._empty, nodes, self.node_ids)
             if record.status == "failed" and not any(other.is_final for other in nodes.values()):
-                # Kubeflow may start a failed task again. The last task says how the run ended.
+                # Kubeflow may retry the failed task. Only the exit task marks the run as failed.
                 record.status, record.error = "running", None
             self._write(record)
 
     def close(self) -> RunRecord:
-        """Ends the record of the run: nothing runs any more, and what has not ended is lost."""
+        """Ends the record of the run. A node that is still marked as running counts as failed."""
         self.folder.path.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(self.folder.lock, timeout=_LOCK_SECONDS):
             nodes = self.nodes
@@ -73,17 +73,18 @@ class ClusterRun:
 
 
 def _lost(lost: Sequence[NodeRecord], node_ids: Sequence[str], nodes: dict[str, NodeRecord]) -> str:
-    """Why a run failed in which no node recorded a reason."""
+    """Returns the reason of a failed run in which no node recorded one."""
     if lost:
         names = ", ".join(node.id for node in lost)
         return (
             f"{names} did not end: its pod was stopped from outside, for example at its memory limit "
-            "(kubeflow.task.memory_limit), by an eviction, or because the run was terminated. The pod's events say why."
+            "(kubeflow.task.memory_limit), by an eviction, or because the run was terminated. "
+            "The pod's events give the reason."
         )
     missing = next((node_id for node_id in node_ids if node_id not in nodes), None)
     if missing is None:
-        return "no task recorded a reason; the logs of the tasks say more"
+        return "no task recorded a reason; see the logs of the tasks"
     return (
         f"{missing} did not begin: its pod did not start, or could not reach the volume. "
-        "The pod's events and the log of its task say why."
+        "The pod's events and the log of its task give the reason."
     )

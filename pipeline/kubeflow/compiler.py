@@ -1,15 +1,17 @@
-"""From the graph to a package of Kubeflow Pipelines (schema 2.1.0): container tasks that run its nodes.
+"""Compiles the graph into a package of Kubeflow Pipelines (schema 2.1.0) with container tasks that run its nodes.
 
-A task gets the whole configuration and the ids of its nodes. It builds the graph again and runs them. So paths are
-resolved where the files are, and the code that the cache key names is the code that runs.
+A task gets the whole configuration and the ids of its nodes. It builds the graph again and runs the nodes. Paths are
+therefore resolved where the files are, and the cache key describes the code that runs.
 
-    exit handler, followed by RunReport whatever happens
-      tasks up to the one that holds DataGate
-      if it says go:    the other tasks; if the last one says stop: Refused
-      if it says stop:  Refused
+    exit handler, always followed by RunReport
+      tasks up to the one that contains DataGate
+      if its verdict is go:
+        the other tasks
+        if the verdict of the last task is stop: Refused
+      if its verdict is stop: Refused
 
-A refusal is not an accident, so its task succeeds and says stop: Kubeflow repeats failed tasks as often as `retries`
-says, and cannot tell one exit code from another. Refused then fails the run, once, with the reason.
+The task of a refusal succeeds, with the verdict stop. If it failed, Kubeflow would retry it, because Kubeflow does not
+distinguish exit codes. Refused then fails the run once, with the reason.
 """
 
 from __future__ import annotations
@@ -38,20 +40,23 @@ from pipeline.records import node_ids
 MAX_ARGUMENT = 64 * 1024
 """Bytes. Linux refuses a single argument of 128 KiB."""
 
-# Argo starts no attempt, and ends one that runs, when this time is over since the first attempt began
+# When this time has passed since the first attempt began, Argo starts no further attempt and ends a running one
 # (workflow/controller/operator.go, processNodeRetries, 3.7.8). The kfp SDK allows at most an hour
-# (kfp/dsl/structures.py, RetryPolicy, 2.16.1), which many trainings take. Kubeflow passes on what the package says.
+# (kfp/dsl/structures.py, RetryPolicy, 2.16.1), which many trainings exceed. Kubeflow uses the value in the package.
 _RETRY_WINDOW = ("backoffMaxDuration: 3600s", f"backoffMaxDuration: {30 * 24 * 3600}s")
 
-# It prints a reason, which does not change, however often it runs.
+# A retry would print the same reason.
 _REFUSED_NEEDS = TaskResources(cpu="100m", memory="256Mi", retries=0)
 
 
 def compile_package(config: PipelineConfig) -> str:
-    """The package of the graph of `config`, as YAML; the same configuration gives the same bytes.
+    """Compiles the graph of `config`.
+
+    Returns:
+      The package as YAML. The same configuration gives the same bytes.
 
     Raises:
-      ConfigError: the cluster, or a task there, would refuse it; says the key and what to change.
+      ConfigError: the cluster or a task would refuse the package. The message has the key and the fix.
     """
     root = checked_root(config)
     check_root(config.beam, root)
@@ -65,7 +70,7 @@ def compile_package(config: PipelineConfig) -> str:
 
 
 class _PackageBuilder:
-    """Puts the tasks of one pipeline together with the kfp SDK."""
+    """Builds the tasks of one pipeline with the kfp SDK."""
 
     def __init__(self, config: PipelineConfig, constants: list[str], parameters: list[RunParameter]) -> None:
         self._config, self._parameters = config, parameters
@@ -80,7 +85,7 @@ class _PackageBuilder:
         self._refusal_container = containers.refusal_container(image, parameters)
 
     def pipeline(self, groups: Sequence[TaskGroup]) -> Any:
-        """The pipeline of the kfp SDK that has one task per group."""
+        """Returns a pipeline of the kfp SDK with one task per group."""
         gate = next(number for number, group in enumerate(groups) if node_ids.GATE in group.node_ids)
 
         def graph(*values: Any) -> None:
@@ -109,32 +114,32 @@ class _PackageBuilder:
         self._task(self._refusal_container, REFUSED, REFUSED, root)
 
     def _task(self, component: Any, name: str, node_id: str, inputs: Mapping[str, Any]) -> Any:
-        """One task, with what section `kubeflow` gives to node `node_id`."""
+        """Returns one task, with the resources that section `kubeflow` gives to node `node_id`."""
         task = component(**{containers.RUN_ID: dsl.PIPELINE_JOB_ID_PLACEHOLDER}, **inputs)
-        # TFX has a cache of its own, which knows about spans and code.
+        # TFX has its own cache, whose key includes spans and code.
         task.set_display_name(name).set_caching_options(False)
         return equip(task, self._kubeflow, node_id)
 
 
 def checked_root(config: PipelineConfig) -> str:
-    """Where the state of the pipeline is kept, as tasks see it.
+    """Returns the root directory of the pipeline, as tasks see it.
 
     Raises:
-      ConfigError: it is on no volume.
+      ConfigError: the root is not on a volume.
     """
     kubeflow = config.kubeflow
     root = kubeflow.root
     if root is None:
         if not kubeflow.volumes:
             raise ConfigError(
-                "kubeflow.volumes: there is none, and tasks must share the root; name a claim and a mount"
+                "kubeflow.volumes: is empty, but tasks must share the root; add a volume with claim and mount"
             )
         root = f"{kubeflow.volumes[0].mount.rstrip('/')}/{config.name}"
     if not kubeflow.is_mounted(root):
-        raise ConfigError(f"kubeflow.root: must lie on one of kubeflow.volumes, which all tasks share (got {root!r})")
+        raise ConfigError(f"kubeflow.root: must be on one of kubeflow.volumes, which all tasks share (got {root!r})")
     sqlite = kubeflow.metadata.sqlite
     if sqlite is not None and not kubeflow.is_mounted(sqlite):
-        raise ConfigError(f"kubeflow.metadata.sqlite: must lie on one of kubeflow.volumes (got {sqlite!r})")
+        raise ConfigError(f"kubeflow.metadata.sqlite: must be on one of kubeflow.volumes (got {sqlite!r})")
     return root
 
 
@@ -143,7 +148,7 @@ def _check_data(config: PipelineConfig) -> None:
     if not is_remote(path) and not config.kubeflow.is_mounted(path):
         mounts = ", ".join(volume.mount for volume in config.kubeflow.volumes)
         raise ConfigError(
-            f"data.path: {path} is not where tasks would find it: kubeflow.volumes are mounted at {mounts}; "
+            f"data.path: {path} does not exist for tasks, because kubeflow.volumes are mounted at {mounts}; "
             "give the path as tasks see it with --data PATH"
         )
 
@@ -151,11 +156,11 @@ def _check_data(config: PipelineConfig) -> None:
 def _check_components(config: PipelineConfig, node_ids: Sequence[str]) -> None:
     for name in config.kubeflow.components:
         if name not in node_ids:
-            raise ConfigError(f"kubeflow.components.{name}: no such component; there is {', '.join(node_ids)}")
+            raise ConfigError(f"kubeflow.components.{name}: no such component; choose one of {', '.join(node_ids)}")
 
 
 def _constants(config: PipelineConfig) -> list[str]:
-    """The configuration as arguments; a schema of the user's own goes along whole, as the image does not have it."""
+    """Returns the configuration as arguments. Includes the user's own schema, which the image does not have."""
     tree = config.to_json()
     del tree["kubeflow"]
     arguments = []
@@ -166,17 +171,17 @@ def _constants(config: PipelineConfig) -> list[str]:
     for name, text in zip(arguments[::2], arguments[1::2], strict=True):
         if len(text.encode()) > MAX_ARGUMENT:
             raise ConfigError(
-                f"{name}: {len(text.encode()):,} bytes, and an argument of a task has at most {MAX_ARGUMENT:,}; "
+                f"{name}: {len(text.encode()):,} bytes, but an argument of a task has at most {MAX_ARGUMENT:,}; "
                 "shorten the pipeline file" + (" or its schema" if name == "--schema" else "")
             )
     return arguments
 
 
 def _json(value: Any) -> str:
-    """JSON without `{{`, which Kubeflow would read as a placeholder, and `$`, which Kubernetes may expand.
+    """Returns JSON without `{{`, which Kubeflow would read as a placeholder, and `$`, which Kubernetes may expand.
 
-    Kubernetes turns `$$` and `$(NAME)` in arguments into something else. Both signs occur only inside strings, where
-    escapes mean the same.
+    Kubernetes replaces `$$` and `$(NAME)` in arguments. Both signs occur only inside strings, where JSON escapes have
+    the same meaning.
     """
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.replace("{{", "{\\u007b").replace("$", "\\u0024")

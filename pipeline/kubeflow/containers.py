@@ -1,8 +1,8 @@
 """The three kinds of containers in a package: nodes of the graph, the task that fails a refused run, the run report.
 
 KFP's driver fills in the id of a run only where it is the constant of a task's input
-(backend/src/v2/driver/resolve.go, 2.16.1). Elsewhere it stays text, and all runs would share one id. So the id is an
-input of each task here, and the compiler gives it to the task.
+(backend/src/v2/driver/resolve.go, 2.16.1). Elsewhere the placeholder stays text, and all runs would share one id.
+Therefore the id is an input of each task, and the compiler sets it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _OPTIONS = {run.DATA_PATH: "--data", run.SPAN: "--span", run.ROOT: "--root", run
 def node_container(
     name: str, node_ids: Sequence[str], image: str, constants: Sequence[str], parameters: Sequence[RunParameter]
 ) -> Any:
-    """The component of a task that runs `node_ids` one after the other.
+    """Returns the component of a task that runs `node_ids` in order.
 
     Args:
-      name: the name of the task. Components of different names have containers of their own.
+      name: the name of the task. Components with different names have different containers.
       node_ids: the nodes, in the order of the graph.
       image: the image of every task.
       constants: arguments that are the same in every task and run.
@@ -43,7 +43,7 @@ def node_container(
 
 
 def report_container(image: str, constants: Sequence[str], parameters: Sequence[RunParameter]) -> Any:
-    """The component of the exit task: it ends the record of a run and writes its report."""
+    """Returns the component of the exit task, which ends the record of a run and writes its report."""
     outputs = {
         "summary": dsl.Output[dsl.Markdown],
         "report": dsl.Output[dsl.HTML],
@@ -53,7 +53,7 @@ def report_container(image: str, constants: Sequence[str], parameters: Sequence[
 
 
 def refusal_container(image: str, parameters: Sequence[RunParameter]) -> Any:
-    """The component of the task that fails a refused run; its only parameter is the root."""
+    """Returns the component of the task that fails a refused run. Its only parameter is the root."""
     root = [parameter for parameter in parameters if parameter.name == run.ROOT]
     return _component(REFUSED, "pipeline.kubeflow.refused", [], image, [], root, {})
 
@@ -65,7 +65,7 @@ def signed(
     last: Sequence[inspect.Parameter] = (),
     defaults: bool = False,
 ) -> Callable[..., Any]:
-    """`function` with the signature from which the kfp SDK reads inputs and outputs."""
+    """Sets the signature of `function`, from which the kfp SDK reads inputs and outputs, and returns it."""
     inputs = [
         _argument(parameter.name, type(parameter.default), parameter.default if defaults else inspect.Parameter.empty)
         for parameter in parameters

@@ -1,4 +1,4 @@
-"""What a task gets from the cluster: resources, volumes, secrets, config maps, places to run, and its metadata."""
+"""The settings of a task on the cluster: resources, volumes, secrets, config maps, node selection, and metadata."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.kubeflow.metadata import PASSWORD_VARIABLE
 
 
 def equip(task: Any, kubeflow: Kubeflow, node_id: str) -> Any:
-    """Gives `task`, which runs node `node_id`, what section `kubeflow` says."""
+    """Applies section `kubeflow` to `task`, which runs node `node_id`, and returns the task."""
     wanted = kubeflow.task_of(node_id)
     _reserve(task, wanted)
     _place(task, wanted)
@@ -27,7 +27,7 @@ def equip(task: Any, kubeflow: Kubeflow, node_id: str) -> Any:
 
 
 def metadata_arguments(config: PipelineConfig) -> list[str]:
-    """Where a task finds ML Metadata, without the password."""
+    """Returns the arguments that locate ML Metadata, without the password."""
     metadata = config.kubeflow.metadata
     return ["--metadata", metadata.model_dump_json(exclude_none=True)]
 
@@ -54,16 +54,16 @@ def _place(task: Any, wanted: TaskResources) -> None:
 def _confine(task: Any, wanted: TaskResources) -> None:
     """Sets the part of the `restricted` Pod Security Standard that Kubeflow Pipelines leaves to the package.
 
-    From 2.16 on, it adds the rest to every task by itself: a seccomp profile, no capabilities, no privilege escalation
+    From 2.16 on, Kubeflow adds the rest to every task: a seccomp profile, no capabilities, no privilege escalation
     (backend/src/v2/compiler/argocompiler/security_context.go).
     """
-    asked = {
+    settings = {
         "run_as_non_root": wanted.run_as_non_root or None,
         "run_as_user": wanted.run_as_user,
         "run_as_group": wanted.run_as_group,
     }
-    if any(value is not None for value in asked.values()):
-        kubernetes.set_security_context(task, **asked)
+    if any(value is not None for value in settings.values()):
+        kubernetes.set_security_context(task, **settings)
 
 
 def _inject(task: Any, kubeflow: Kubeflow) -> None:

@@ -1,4 +1,4 @@
-"""Follows a run to its end: a line per node as the tasks record them, then what came of the run."""
+"""Follows a run to its end. Prints a line per node, then the outcome of the run."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from pipeline.running.console import RunConsole
 
 _ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 _TRIES = 5
-"""How often the log of a task that ended is asked for. It may come later than the state of the task."""
+"""How often to request the log of a task that ended. The log may appear later than the state of the task."""
 _CHARACTERS_PER_LOOK = 100_000
-"""How much of the log of a running task is read at each look, on average."""
+"""How many characters of the log of a running task to read per look, on average."""
 _LOOKS_AFTER_NONE = 4
-"""How many looks pass before the log of a running task is asked for again, if there was none."""
-# What Kubeflow knows of a task of which no record can be read. One that found its results in the cache succeeds, too.
+"""How many looks to skip after the log of a running task was missing."""
+# The state to print for a task without a readable record. A task that used cached results also succeeds.
 _KNOWN = {"Succeeded": "succeeded", "Failed": "failed", "Error": "failed", "Skipped": "skipped", "Omitted": "skipped"}
 
 
@@ -35,21 +35,21 @@ def follow(
     pause: float = 2.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> str:
-    """Watches a run to its end: a live line per task that runs, and one that stays per node that ended.
+    """Follows a run to its end. Shows a live line per running task, and prints a line per node that ended.
 
     Args:
       cluster: the server.
       run_id: the id of the run.
-      names: the name for people of each task of the package; empty if they are not known.
+      names: the display name of each task of the package. Empty if they are not known.
       console: where the lines go.
       pause: seconds between two looks at the run.
       sleep: waits for so many seconds.
 
     Returns:
-      The state of the run.
+      The final state of the run in API v2beta1, such as SUCCEEDED.
 
     Raises:
-      ServiceUnavailable: the server stays away, or refuses to show the run any longer; the run goes on.
+      ServiceUnavailable: the server stays unreachable, or refuses to show the run. The run continues.
     """
     following = _Following(RunView(cluster, run_id, names), names, console, lambda: sleep(pause))
     with console.running() as show:
@@ -60,7 +60,7 @@ def follow(
 
 
 class _Following:
-    """What has been read of a run and printed about it."""
+    """The records of a run that have been read and printed."""
 
     def __init__(self, run: RunView, names: Mapping[str, str], console: RunConsole, wait: Callable[[], None]) -> None:
         self.run = run
@@ -76,7 +76,7 @@ class _Following:
         self._end: RunEnded | None = None
 
     def watch(self, show: Callable[[Collection[str]], None]) -> None:
-        """Prints what ends, until the run does."""
+        """Prints nodes and tasks as they end, until the run ends."""
         while True:
             self._look()
             show([self._name(task) for task in self._tasks() if task.phase in ("Pending", "Running")])
@@ -86,7 +86,7 @@ class _Following:
             self._wait()
 
     def read_what_is_left(self) -> None:
-        """Reads the logs of tasks that ended just before the run, above all that of the report."""
+        """Reads the logs of tasks that ended just before the run, in particular the log of RunReport."""
         for number in range(2 * _TRIES):
             # Without the workflow, a task that ended may not be known yet.
             may_come = not self.run.workflow.is_whole and self._end is None and number < _TRIES
@@ -99,7 +99,7 @@ class _Following:
             self._print_state(task)
 
     def conclude(self) -> None:
-        """Prints the nodes that are still missing, then what came of the run."""
+        """Prints the nodes that are still missing, then the outcome of the run."""
         for node in self._end.components if self._end else ():
             self._print(node)
         run = self.run
@@ -109,14 +109,14 @@ class _Following:
             self._console.say(line)
         # Kubeflow runs no report for a run that is cancelled.
         if self._end is None and not run.was_cancelled:
-            page = run.cluster.page(run.run_id)
+            page = run.cluster.run_url(run.run_id)
             self._console.say(outcome.where_to_look(self._unreadable, run.run_id, page, run.workflow), "yellow")
 
     def _look(self) -> None:
         self.run.look(lambda text: self._console.say(text, "yellow"), self._wait)
 
     def _tasks(self) -> list[StartedTask]:
-        """The tasks of the package that have begun. Others are drivers of conditions and the like."""
+        """Returns the tasks of the package that have begun, without drivers of conditions."""
         return [task for task in self.run.workflow.tasks if (task.name in self._names if self._names else task.pods)]
 
     def _unread(self) -> list[StartedTask]:
@@ -129,19 +129,19 @@ class _Following:
         for task in self._tasks():
             is_live = self.run.workflow.is_whole and task.phase == "Running"
             if task.name not in self._done and (task.has_ended or is_live):
-                # The next look at the run waits for a server that is away.
+                # The next look waits until the server is reachable.
                 with contextlib.suppress(ServiceUnavailable):
                     self._print_nodes(task)
 
     def _print_nodes(self, task: StartedTask) -> None:
-        """Prints what the nodes of a task recorded."""
+        """Prints the records of the nodes of a task."""
         if outcome.is_refusal(self._name(task)):
             self._done.add(task.name)
             return
         records = [record for pod in task.pods for record in self._read(pod)]
-        is_known = task.has_ended and self._has_last_words(task)
+        is_known = task.has_ended and self._is_last_log_read(task)
         for node in _last_of_each(records):
-            # The next attempt may do better, unless this is known to be the last.
+            # The next attempt may succeed, unless this is known to be the last.
             if node.state == "failed" and not is_known:
                 break
             self._print(node)
@@ -152,14 +152,14 @@ class _Following:
         elif task.has_ended and (not task.pods or self._tries[task.name] >= _TRIES):
             self._print_state(task)
 
-    def _has_last_words(self, task: StartedTask) -> bool:
-        """Whether the log of the last attempt has been read, and has records."""
-        # By guesses about pods, any may be the last.
+    def _is_last_log_read(self, task: StartedTask) -> bool:
+        """Returns whether the log of the last attempt has been read and contains records."""
+        # Without the workflow, pods are guesses, and any of them may be the last.
         last = task.pods[-1:] if self.run.workflow.is_whole else task.pods
         return any(pod.node in self._whole_logs for pod in last)
 
     def _read(self, pod: Pod) -> list[NodeEnded | RunEnded]:
-        """The records in the log of a pod. That of one that ended is read once, a long one less often."""
+        """Returns the records in the log of a pod. Reads the log of an ended pod once, and a long log less often."""
         has_ended = pod.phase in ENDED
         if has_ended and pod.node in self._whole_logs:
             return self._records[pod.node]
@@ -179,7 +179,7 @@ class _Following:
         return self._records.get(pod.node, [])
 
     def _print_state(self, task: StartedTask) -> None:
-        """Prints what Kubeflow knows of a task of which no record can be read."""
+        """Prints the state of a task whose records cannot be read."""
         self._done.add(task.name)
         name = self._name(task)
         if name not in self._printed and not outcome.is_report(name):
@@ -193,7 +193,7 @@ class _Following:
 
 
 def _last_of_each(records: list[NodeEnded | RunEnded]) -> list[NodeEnded]:
-    """The record of each node that counts: the first that did not fail, or else the last."""
+    """Returns one record per node: the first that did not fail, or else the last."""
     nodes: dict[str, NodeEnded] = {}
     for record in records:
         if isinstance(record, NodeEnded) and nodes.get(record.node_id, record).state == "failed":

@@ -1,4 +1,4 @@
-"""Which nodes share a task. A task is a pod, and a pod costs about 20 s, however little its node does."""
+"""Groups nodes into tasks. A task is a pod, and starting a pod takes about 20 s."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ from pipeline.records import node_ids
 Shape = Mapping[str, list[str]]
 """Node ids in the order of the graph, each with the ids of the nodes that it waits for."""
 
-# Nodes that run for long and often need a machine of their own.
+# Nodes that take long and often need a dedicated machine.
 _HEAVY = (node_ids.TUNER, node_ids.TRAINER)
 _NAMES = {node_ids.GATE: "Data", node_ids.EVALUATOR: "EvaluateAndPush"}
 
 
 @dataclasses.dataclass(frozen=True)
 class TaskGroup:
-    """A task: its name for people, the nodes that it runs in order, and the names of the tasks that it waits for."""
+    """A task.
+
+    Attributes:
+      name: the display name.
+      node_ids: the nodes that it runs, in order.
+      upstream: the names of the tasks that it waits for.
+    """
 
     name: str
     node_ids: tuple[str, ...]
@@ -26,14 +32,14 @@ class TaskGroup:
 
 
 def group_nodes(shape: Shape, kubeflow: Kubeflow) -> list[TaskGroup]:
-    """The tasks of a graph, in an order in which each follows the tasks that it waits for.
+    """Returns the tasks of a graph. Each task follows the tasks that it waits for.
 
     Only neighbors in the order of the graph share a task, so that tasks never wait for each other in a circle. A heavy
-    node, and a node to which `kubeflow.components` gives other resources than to its neighbor, gets its own task.
+    node gets its own task. So does a node whose resources in `kubeflow.components` differ from its neighbor's.
 
     Args:
       shape: the nodes and their edges.
-      kubeflow: says whether to group (`group`), and what each node asks of the cluster.
+      kubeflow: whether to group (`group`), and the resources of each node.
     """
     batches: list[list[str]] = []
     for node_id in shape:
@@ -55,7 +61,7 @@ def _fits(previous: str, node_id: str, kubeflow: Kubeflow) -> bool:
 
 
 def _names(batches: list[list[str]]) -> list[str]:
-    """A single node gives its id; several give the name of the stage that they make up."""
+    """Returns the name of each batch: the id of a single node, or the name of the stage of several nodes."""
     names = []
     for batch in batches:
         stage = next((name for node_id, name in _NAMES.items() if node_id in batch), None)

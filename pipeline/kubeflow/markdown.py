@@ -1,4 +1,4 @@
-"""What Kubeflow's user interface shows with a task: states, figures and reasons as Markdown."""
+"""Markdown for Kubeflow's user interface: the states, figures and errors of a task."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pipeline.records.run_record import RunRecord
 
 
 def describe_nodes(nodes: Iterable[NodeRecord]) -> str:
-    """The nodes that a task ran, one section each."""
+    """Returns a section for each node that a task ran."""
     return "\n".join(line for node in nodes for line in _node(node))
 
 
 def describe_run(record: RunRecord) -> str:
-    """How a run ended, with its reason, its nodes and its figures."""
+    """Returns the status of a run, with its error, its nodes and its figures."""
     status = record.status.replace("_", " ").capitalize()
     published = f": `{record.published}`" if record.published else ""
     rows = [(node["id"], node["state"], f"{node['seconds']:.1f}") for node in record.components]
@@ -27,7 +27,7 @@ def describe_run(record: RunRecord) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Writes `text` where Kubeflow takes an output from."""
+    """Writes `text` to the path of an output."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
 

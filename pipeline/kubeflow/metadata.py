@@ -1,4 +1,4 @@
-"""A connection to ML Metadata that waits for a service to come up and outlives its restarts."""
+"""A connection to ML Metadata that waits for the service to start and survives its restarts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from errors import ServiceUnavailable
 from pipeline.config.sections.kubeflow import Metadata
 
 PASSWORD_VARIABLE = "KINDRED_METADATA_PASSWORD"
-"""Set by the cluster from a secret; the only thing that a task does not learn from its arguments."""
+"""The cluster sets it from a secret. All other settings of a task are arguments."""
 
-# The client does not say why MySQL refuses.
+# The client does not report why MySQL refuses.
 _MYSQL_HINT = " with its user and password"
 _CALL_SECONDS = 60.0
 _LONGEST_PAUSE = 5.0
@@ -27,7 +27,7 @@ _NOT_CONNECTED = ("failed to connect", "connection refused", "name resolution", 
 
 
 def connection(place: Metadata) -> metadata.ConnectionConfigType:
-    """What ML Metadata's client connects with."""
+    """Returns the connection configuration for the client of ML Metadata."""
     if place.grpc is not None:
         return metadata_store_pb2.MetadataStoreClientConfig(
             host=place.grpc.host, port=place.grpc.port, client_timeout_sec=_CALL_SECONDS
@@ -40,12 +40,12 @@ def connection(place: Metadata) -> metadata.ConnectionConfigType:
 
 
 class PatientMetadata(metadata.Metadata):
-    """TFX's handle, on a store that tries again where the service is away for a moment."""
+    """TFX's metadata handle with a store that retries while the service is unavailable."""
 
     _store: mlmd.MetadataStore | None
 
     def __enter__(self) -> PatientMetadata:
-        """Opens the store; nested, the one that is open."""
+        """Opens the store. A nested block uses the open store."""
         if self._store is None:
             self._store = open_store(self._connection_config)
         self._users += 1
@@ -53,15 +53,15 @@ class PatientMetadata(metadata.Metadata):
 
 
 def open_store(config: metadata.ConnectionConfigType) -> mlmd.MetadataStore:
-    """A store of `config` that tries again; making the tables of a new database is tried again too."""
+    """Returns a store that retries its calls. Also retries to create the tables of a new database."""
     return _patiently(lambda: PatientStore(config), lambda error: True, attempts=5)
 
 
 class PatientStore(mlmd.MetadataStore):
-    """A store whose calls are repeated while the service is unavailable.
+    """A store that retries its calls while the service is unavailable.
 
-    The client of ML Metadata repeats only aborted calls. A call that writes is repeated only if it never reached the
-    service: written twice, an execution would be two.
+    The client of ML Metadata retries only aborted calls. This store retries a write only if the request never reached
+    the service, because a repeated write would create a second execution.
     """
 
     def __getattribute__(self, name: str) -> Any:
@@ -80,10 +80,10 @@ class PatientStore(mlmd.MetadataStore):
 
 
 def wait_for(place: Metadata) -> metadata.ConnectionConfigType:
-    """The connection of `place`, once it answers.
+    """Waits until ML Metadata at `place` answers, and returns its connection configuration.
 
     Raises:
-      ServiceUnavailable: it did not within its `wait_seconds`.
+      ServiceUnavailable: it did not answer within `wait_seconds` of `place`.
     """
     config, deadline, pause = connection(place), time.monotonic() + place.wait_seconds, 0.1
     while True:
@@ -93,7 +93,7 @@ def wait_for(place: Metadata) -> metadata.ConnectionConfigType:
             if time.monotonic() + pause > deadline:
                 raise ServiceUnavailable(
                     f"ML Metadata at {_describe(place)} did not answer in {place.wait_seconds} s: {error}; "
-                    f"check that it is up, and kubeflow.metadata{_MYSQL_HINT if place.mysql else ''}"
+                    f"check that it is running, and check kubeflow.metadata{_MYSQL_HINT if place.mysql else ''}"
                 ) from None
         else:
             return config
@@ -110,7 +110,7 @@ def _describe(place: Metadata) -> str:
 
 
 def _patiently(attempt: Callable[[], Any], passing: Callable[[Exception], bool], attempts: int) -> Any:
-    """What `attempt` returns, tried again after growing pauses while its error is `passing`."""
+    """Returns the result of `attempt`. Retries after growing pauses while `passing` accepts the error."""
     tries = 0
     while True:
         try:

@@ -1,7 +1,7 @@
 """ML Metadata over gRPC, from MySQL or a SQLite file: `python -m pipeline.kubeflow.metadata_service --port 8080 ...`.
 
-The package of ML Metadata has the store and the protocol but no server. This hands each request, serialized, to the
-store; one after the other, as the store is not made for threads.
+The package of ML Metadata has the store and the protocol but no server. This server passes each serialized request to
+the store. It handles one request at a time, because the store is not thread-safe.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Store:
         self._store = self._open()
 
     def call(self, method: str, request: bytes) -> Answer:
-        """Response, error message and status of `method`; a database that closed the connection is opened again."""
+        """Returns the response, error message and status of `method`. Reconnects to a database that hung up."""
         answer: Answer = getattr(store_extension, method)(self._store, request)
         if answer[2] and any(sign in answer[1].decode(errors="replace").lower() for sign in _LOST):
-            logging.warning("the database closed the connection; opening it again")
+            logging.warning("the database closed the connection; reconnecting")
             self._store = self._open()
             answer = getattr(store_extension, method)(self._store, request)
         return answer
@@ -55,14 +55,22 @@ class Store:
 
 
 def serve(place: Metadata, host: str, port: int) -> tuple[grpc.Server, int]:
-    """Starts the service; the server, and the port it listens on (`port` 0: a free one).
+    """Starts the service.
+
+    Args:
+      place: the database.
+      host: the address to listen on.
+      port: the port to listen on. 0: a free port.
+
+    Returns:
+      The server, and its port.
 
     Raises:
       ServiceUnavailable: the database does not answer in time.
-      OSError: the port is taken.
+      OSError: the port is in use.
     """
     wait_for(place)
-    # One thread: the store is not made for several.
+    # One thread, because the store is not thread-safe.
     server = grpc.server(
         ThreadPoolExecutor(max_workers=1),
         options=[("grpc.max_receive_message_length", _MESSAGE_BYTES), ("grpc.so_reuseport", 0)],
@@ -95,20 +103,20 @@ def _method(store: Store, name: str) -> Callable[[bytes, grpc.ServicerContext], 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves until it is told to stop (SIGTERM); the exit code."""
+    """Serves until SIGTERM or SIGINT arrives. Returns the exit code."""
     logging.basicConfig(level=logging.INFO)
-    told = _parser().parse_args(arguments)
-    if told.sqlite is not None:
-        place = Metadata(sqlite=str(told.sqlite.absolute()))
+    options = _parser().parse_args(arguments)
+    if options.sqlite is not None:
+        place = Metadata(sqlite=str(options.sqlite.absolute()))
     else:
         place = Metadata(
             mysql=Mysql(
-                host=told.mysql_host, port=told.mysql_port, database=told.mysql_database, user=told.mysql_user,
-                secret="unused",
+                host=options.mysql_host, port=options.mysql_port, database=options.mysql_database,
+                user=options.mysql_user, secret="unused",
             )
         )  # fmt: skip
     try:
-        server, port = serve(place, told.host, told.port)
+        server, port = serve(place, options.host, options.port)
     except (KindredError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

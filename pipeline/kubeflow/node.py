@@ -1,8 +1,8 @@
-"""What a container of a task runs: nodes of the graph, one after the other, as `python -m pipeline.kubeflow.node`.
+"""Runs the nodes of a task in order: `python -m pipeline.kubeflow.node`. This is the command of its container.
 
-The container fails only by accident: then Kubeflow starts it again, as `kubeflow.task.retries` says, and it resumes
-where ML Metadata says that it was. A refusal, or a mistake of the user, would only repeat itself. It is recorded, the
-container succeeds, and its output `verdict` stops the run.
+The container fails only by accident. Kubeflow then retries it, as often as `kubeflow.task.retries` allows, and it
+resumes from the state in ML Metadata. A retry cannot fix a refusal or a user's mistake. In that case the error is
+recorded, the container succeeds, and its output `verdict` stops the run.
 """
 
 from __future__ import annotations
@@ -35,38 +35,38 @@ if TYPE_CHECKING:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Runs the nodes that the command line names; the exit code."""
+    """Runs the nodes that the command line names. Returns the exit code."""
     prepare()
-    # Files of one user must be writable by another one of the same group: clusters choose the user.
+    # Clusters choose the user. Another user of the same group must be able to write to the files.
     os.umask(0o002)
-    told = arguments.parser("pipeline.kubeflow.node", ["summary", "verdict"]).parse_args(words)
+    options = arguments.parser("pipeline.kubeflow.node", ["summary", "verdict"]).parse_args(words)
     try:
-        run_id = checked_run_id(told.run_id)
-        root = arguments.checked_root(told.root)
+        run_id = checked_run_id(options.run_id)
+        root = arguments.checked_root(options.root)
     except KindredError as error:
-        # There is no place for a record. Task Refused finds the same and fails the run.
+        # There is no folder for a record. Task Refused detects the same error and fails the run.
         print(f"error: {error}", file=sys.stderr)
-        _write_outputs(told, STOP, str(error))
+        _write_outputs(options, STOP, str(error))
         return 0
-    return _TaskAttempt(told, root, run_id).run()
+    return _TaskAttempt(options, root, run_id).run()
 
 
 class _TaskAttempt:
     """One attempt of one task."""
 
-    def __init__(self, told: argparse.Namespace, root: Root, run_id: str) -> None:
-        self._told, self._root, self._run_id = told, root, run_id
-        self._node_ids: list[str] = told.nodes.split(",")
-        self._submission = submission_digest(arguments.facts(told))
+    def __init__(self, options: argparse.Namespace, root: Root, run_id: str) -> None:
+        self._options, self._root, self._run_id = options, root, run_id
+        self._node_ids: list[str] = options.nodes.split(",")
+        self._submission = submission_digest(arguments.facts(options))
         self._done: list[NodeRecord] = []
 
     def run(self) -> int:
-        """Runs the nodes in order until one fails; the exit code."""
+        """Runs the nodes in order until one fails. Returns the exit code."""
         config, fault = self._config()
-        empty = arguments.empty_record(self._told, self._run_id, config)
-        self._run = ClusterRun(self._root, empty, self._told.all_nodes.split(","))
+        empty = arguments.empty_record(self._options, self._run_id, config)
+        self._run = ClusterRun(self._root, empty, self._options.all_nodes.split(","))
         if stopped := self._stopped_by():
-            _write_outputs(self._told, STOP, f"Not run: {stopped} stopped the run.")
+            _write_outputs(self._options, STOP, f"Not run: {stopped} stopped the run.")
             return 0
         try:
             self._refuse_other_submissions()
@@ -74,7 +74,7 @@ class _TaskAttempt:
                 raise fault or AssertionError
             nodes = self._start(config)
         except RunIdError as error:
-            # The records are another submission's, and stay as they are.
+            # The records belong to another submission. Leave them unchanged.
             print(f"error: {error}", file=sys.stderr)
             return 1
         except Exception as error:
@@ -86,12 +86,12 @@ class _TaskAttempt:
 
     def _config(self) -> tuple[PipelineConfig | None, ConfigError | None]:
         try:
-            return arguments.read_config(self._told, self._root), None
+            return arguments.read_config(self._options, self._root), None
         except ConfigError as error:
             return None, error
 
     def _stopped_by(self) -> str | None:
-        """The node of an earlier task that stopped the run. This task's own ones are tried again."""
+        """Returns the node of an earlier task that stopped the run. Nodes of this task are retried."""
         ended = (node for node in self._run.nodes.values() if node.id not in self._node_ids)
         return next((node.id for node in ended if node.is_final), None)
 
@@ -104,7 +104,7 @@ class _TaskAttempt:
                 )
 
     def _start(self, config: PipelineConfig) -> NodeRuns:
-        """Imports TFX, which an argument that is wrong does not cost, and builds the graph."""
+        """Imports TFX, after the arguments have been checked, and builds the graph."""
         logging.basicConfig(level=logging.INFO)
         from pipeline.kubeflow.node_runs import NodeRuns
 
@@ -112,13 +112,13 @@ class _TaskAttempt:
             config,
             self._root,
             self._run_id,
-            accept_reason=self._told.accept_anomalies or None,
-            graph_digest=self._told.graph,
-            metadata=Metadata.model_validate_json(self._told.metadata),
+            accept_reason=self._options.accept_anomalies or None,
+            graph_digest=self._options.graph,
+            metadata=Metadata.model_validate_json(self._options.metadata),
         )
 
     def _run_node(self, nodes: NodeRuns, config: PipelineConfig, node_id: str) -> NodeRecord:
-        """Runs one node, and records what it did."""
+        """Runs one node and writes its record."""
         began, is_resumed = time.time(), node_id in self._run.nodes
         self._run.note(NodeRecord(node_id, self._submission, "running", began))
         try:
@@ -149,15 +149,15 @@ class _TaskAttempt:
         return node
 
     def _end(self, last: NodeRecord) -> int:
-        """Writes the outputs of the task; its exit code."""
+        """Writes the outputs of the task. Returns the exit code."""
         verdict = STOP if self._run.record.error else GO
-        _write_outputs(self._told, verdict, markdown.describe_nodes(self._done))
+        _write_outputs(self._options, verdict, markdown.describe_nodes(self._done))
         return 1 if last.state == "failed" and not last.is_final else 0
 
 
-def _write_outputs(told: argparse.Namespace, verdict: str, summary: str) -> None:
-    markdown.write(Path(told.summary), summary)
-    markdown.write(Path(told.verdict), verdict)
+def _write_outputs(options: argparse.Namespace, verdict: str, summary: str) -> None:
+    markdown.write(Path(options.summary), summary)
+    markdown.write(Path(options.verdict), verdict)
 
 
 if __name__ == "__main__":

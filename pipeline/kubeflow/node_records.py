@@ -1,7 +1,7 @@
-"""What the tasks of a run recorded: one file per node in the folder of the run, merged into summary.json.
+"""The records of the nodes of a run: one file per node in the folder of the run, merged into summary.json.
 
-A task cannot read another task's outcome from ML Metadata if that task failed. So each task writes what its nodes did
-to `runs/RUN/tasks/NODE.json`, and whoever writes last merges all files.
+A task cannot read the outcome of a failed task from ML Metadata. Therefore each task writes the records of its nodes
+to `runs/RUN/tasks/NODE.json`, and every writer merges all files.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from pipeline.records.run_record import EndState, RunRecord
 NodeState = Literal["running", "executed", "cached", "skipped", "failed"]
 
 _KEPT = ("pipeline", "run_id", "config", "started", "seconds", "components", "versions", "frequent_pair")
-"""Fields of a run's record that no node finds out."""
+"""Fields of a run's record that nodes do not set."""
 
 
 @dataclasses.dataclass(frozen=True)
 class NodeRecord:
-    """What one node did in a run.
+    """The outcome of one node in a run.
 
     Attributes:
-      id: the node.
+      id: the id of the node.
       submission: the digest of the submission that the node ran for.
-      state: how it ended; `running` until then, and for ever if its pod was ended from outside.
-      began: when it began, in seconds since the epoch.
-      seconds: how long it took.
-      detail: one line for people.
+      state: the end state, or `running` until then. It stays `running` if the pod was killed.
+      began: the start time, in seconds since the epoch.
+      seconds: the duration.
+      detail: one line for the console.
       found: the fields of summary.json that the node adds or changes.
-      is_final: whether the failure is a refusal or a user's mistake, which another attempt would only repeat.
+      is_final: whether the failure is a refusal or a user's mistake, which a retry cannot fix.
     """
 
     id: str
@@ -50,7 +50,7 @@ class NodeRecord:
 
     @property
     def error(self) -> str | None:
-        """The reason of a failure or refusal, if there is one."""
+        """The reason of a failure or refusal, or None."""
         return self.found.get("error")
 
 
@@ -65,22 +65,22 @@ class NodeRecords:
         self._folder = folder.tasks
 
     def read(self) -> dict[str, NodeRecord]:
-        """The records by node id; empty if no task has begun."""
+        """Returns the records by node id. Empty if no task has begun."""
         files = sorted(self._folder.glob("*.json"))
         records = (NodeRecord(**json.loads(file.read_text(encoding="utf-8"))) for file in files)
         return {record.id: record for record in records}
 
     def write(self, record: NodeRecord) -> None:
-        """Writes the record of one node; it appears whole or not at all."""
+        """Writes the record of one node atomically."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        # Process ids of two pods may be equal.
+        # Processes in two pods may have the same id.
         staged = self._folder / f".{record.id}.{uuid.uuid4().hex}"
         staged.write_text(json.dumps(dataclasses.asdict(record)) + "\n", encoding="utf-8")
         os.replace(staged, self._folder / f"{record.id}.json")
 
 
 def findings(before: RunRecord, after: RunRecord) -> dict[str, Any]:
-    """The fields of summary.json in which `after` differs from `before`; of `data`, the keys that differ."""
+    """Returns the fields of summary.json that differ between `before` and `after`. Compares `data` key by key."""
     old, new = dataclasses.asdict(before), dataclasses.asdict(after)
     found = {name: value for name, value in new.items() if name not in _KEPT and value != old[name]}
     if "data" in found:
@@ -89,11 +89,11 @@ def findings(before: RunRecord, after: RunRecord) -> dict[str, Any]:
 
 
 def merge(empty: RunRecord, records: Mapping[str, NodeRecord], node_ids: Sequence[str]) -> RunRecord:
-    """The record of a run from the records of its nodes.
+    """Merges the records of the nodes into the record of the run.
 
     Args:
-      empty: the record of a run that has done nothing.
-      records: what the nodes did. Nodes that did not run have none.
+      empty: the record of the run before its first node.
+      records: the records by node id. Nodes that did not run have none.
       node_ids: all nodes in the order of the graph.
     """
     merged = copy.deepcopy(empty)
@@ -112,7 +112,7 @@ def merge(empty: RunRecord, records: Mapping[str, NodeRecord], node_ids: Sequenc
 
 
 def _failed_last(records: Iterable[NodeRecord]) -> list[NodeRecord]:
-    """A run ends with the node that failed, as a local one does."""
+    """Sorts failed nodes last, as in the record of a local run."""
     return sorted(records, key=lambda record: record.state == "failed")
 
 

@@ -1,4 +1,4 @@
-"""Running the nodes of one task with TFX's launcher. Importing this imports TFX."""
+"""Runs the nodes of one task with TFX's launcher. Importing this module imports TFX."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ class NodeRuns:
         graph_digest: str,
         metadata: Metadata,
     ) -> NodeRuns:
-        """The nodes of the graph of `config`, once ML Metadata answers.
+        """Builds the graph of `config` and waits until ML Metadata answers.
 
         Args:
-          config: the pipeline file with the parameters of the run.
-          root: where the run keeps its state.
+          config: the pipeline file, updated with the parameters of the run.
+          root: the root directory of the pipeline.
           run_id: the id of the run.
-          accept_reason: why the gate is overruled, if it is.
-          graph_digest: the digest of the graph for which the package was compiled.
-          metadata: where ML Metadata is.
+          accept_reason: the reason for overruling the gate. None: do not overrule it.
+          graph_digest: the digest of the graph in the package.
+          metadata: the location of ML Metadata.
 
         Raises:
-          ConfigError: the image is not of the version that compiled the package.
+          ConfigError: the image has another version than the package.
           ServiceUnavailable: ML Metadata does not answer.
         """
         share_directories()
         graph = compile_graph(create_pipeline(config, root, accept_reason), run_id)
         if digest(shape_of(graph)) != graph_digest:
             raise ConfigError(
-                "the graph of this image is not the graph of the package: they are of different versions, or a run "
-                "parameter changes which components there are; compile again with the version of kubeflow.image"
+                "the graph of this image is not the graph of the package: they have different versions, or a run "
+                "parameter changes the components of the graph; compile again with the version of kubeflow.image"
             )
         return cls(config, root, run_id, graph, wait_for(metadata))
 
@@ -68,16 +68,16 @@ class NodeRuns:
         """Runs a node.
 
         Args:
-          node_id: the node.
+          node_id: the id of the node.
           record: the record of the run so far.
-          is_resumed: whether this submission began the node before, in another attempt.
+          is_resumed: whether an earlier attempt of this submission began the node.
 
         Returns:
-          The state of the node, a line for people, and the fields of summary.json that it changes.
+          The state of the node, one line for the console, and the fields of summary.json that it changes.
 
         Raises:
-          RunIdError: ML Metadata has an execution of the node under this run's id that is not this submission's.
-          Exception: whatever the node's executor raised.
+          RunIdError: another submission has run the node under this run's id.
+          Exception: the error of the node's executor.
         """
         node = self._nodes[node_id]
         if reason := self._runner.disagreement(node, is_resumed):

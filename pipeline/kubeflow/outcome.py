@@ -1,4 +1,4 @@
-"""The last lines about a run on a cluster: what came of it, why, and where its record is."""
+"""The last lines about a run on a cluster: its outcome, the reason, and the location of its record."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ _EXIT_CODE = re.compile(r"main: \w+ \(exit code \d+\)(?:: )?")
 
 
 def is_refusal(name: str) -> bool:
-    """Whether a task, by its name in the package or for people, is one that only fails the run with the reason."""
+    """Returns whether a task only fails a refused run. Accepts its display name or its name in the package."""
     return _letters(name) == "refused"
 
 
 def is_report(name: str) -> bool:
-    """Whether a task, by its name in the package or for people, is the one that ends the record of the run."""
+    """Returns whether a task ends the record of the run. Accepts its display name or its name in the package."""
     return _letters(name) == "runreport"
 
 
 def describe(run_id: str, state: str, record: RunEnded | None, workflow: Workflow, was_cancelled: bool) -> list[str]:
-    """Returns the lines that end what `kindred submit` prints about a run.
+    """Returns the last lines that `kindred submit` prints about a run.
 
     Args:
       run_id: the id of the run.
-      state: its final state, of API v2beta1.
-      record: what its last task recorded, if that could be read.
-      workflow: what the server has about its tasks.
-      was_cancelled: whether somebody cancelled it.
+      state: the final state in API v2beta1.
+      record: the record of the exit task. None: it could not be read.
+      workflow: the tasks of the run.
+      was_cancelled: whether somebody cancelled the run.
     """
     if state == "SUCCEEDED":
-        came_of_it = f"{record.status} {record.published or ''}".rstrip() if record else "succeeded"
-        return [f"run {run_id}: {came_of_it}", *_places(record)]
+        outcome = f"{record.status} {record.published or ''}".rstrip() if record else "succeeded"
+        return [f"run {run_id}: {outcome}", *_places(record)]
     is_explained = record is not None and record.status not in _WENT_WELL
     status = record.status if record and is_explained else "failed"
     headline = f"run {run_id}: {'cancelled' if was_cancelled else status.replace('_', ' ')}"
@@ -51,10 +51,10 @@ def where_to_look(reason: str, run_id: str, page: str | None, workflow: Workflow
     """Returns the line for a run whose record cannot be read.
 
     Args:
-      reason: why it cannot.
+      reason: the reason for that.
       run_id: the id of the run.
-      page: the address of the run in the user interface, if there is one.
-      workflow: what the server has about the tasks.
+      page: the URL of the run in the user interface, or None.
+      workflow: the tasks of the run.
     """
     begun = [task for task in workflow.tasks if task.pods]
     last = max(begun, key=lambda task: task.phase in ("Failed", "Error"), default=None)
@@ -67,7 +67,7 @@ def where_to_look(reason: str, run_id: str, page: str | None, workflow: Workflow
 
 
 def _places(record: RunEnded | None) -> list[str]:
-    """Where model, record and report are, as tasks see it."""
+    """Returns the paths of model, record and report, as tasks see them."""
     if record is None or not record.root:
         return []
     root = Root(Path(record.root))
@@ -80,7 +80,7 @@ def _places(record: RunEnded | None) -> list[str]:
 
 
 def _messages(tasks: Iterable[StartedTask]) -> list[str]:
-    """What the workflow has as the reason of failed tasks: that of the refusal, or else all there are."""
+    """Returns the message of the refusal, or else the messages of all failed tasks."""
     failed = {task.name: _EXIT_CODE.sub("", task.message, count=1) for task in tasks if task.message}
     refusals = [message for name, message in failed.items() if is_refusal(name) and message]
     if refusals:

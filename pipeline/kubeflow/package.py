@@ -24,7 +24,14 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Package:
-    """A compiled pipeline: its name, YAML, run parameters with their types, and tasks with their names for people."""
+    """A compiled pipeline.
+
+    Attributes:
+      name: the name of the pipeline.
+      text: the YAML of the package.
+      parameters: the type of each run parameter, such as NUMBER_INTEGER.
+      tasks: the display name of each task.
+    """
 
     name: str
     text: str
@@ -33,15 +40,19 @@ class Package:
 
     @property
     def version(self) -> str:
-        """The name of this very package on a server: that of the pipeline and a digest of the content."""
+        """The name of this package on a server: the name of the pipeline and a digest of the content."""
         return f"{self.name}-{hashlib.sha256(self.text.encode()).hexdigest()[:12]}"
 
 
 def read_package(text: str, source: str) -> Package:
     """Reads a compiled package.
 
+    Args:
+      text: the YAML of the package.
+      source: the name of the file, for messages.
+
     Raises:
-      ConfigError: it is none.
+      ConfigError: `text` is not a package of Kubeflow Pipelines.
     """
     try:
         spec = next(yaml.safe_load_all(text))
@@ -61,10 +72,10 @@ def read_package(text: str, source: str) -> Package:
 
 
 def run_values(package: Package, settings: list[str]) -> dict[str, Any]:
-    """The parameters of a run from `a.b=value` each.
+    """Parses settings of the form `a.b=value` into run parameters.
 
     Raises:
-      ConfigError: the package has no such parameter, or it is of another type.
+      ConfigError: the package lacks a parameter, or the value has the wrong type.
     """
     values = {}
     for setting in settings:
@@ -73,7 +84,9 @@ def run_values(package: Package, settings: list[str]) -> dict[str, Any]:
         if not equals:
             raise ConfigError(f"--set {setting!r}: must have the form key=value, such as train.epochs=5")
         if name not in package.parameters:
-            raise ConfigError(f"--set {key}: no parameter of the package; there is {', '.join(package.parameters)}")
+            raise ConfigError(
+                f"--set {key}: no parameter of the package; choose one of {', '.join(package.parameters)}"
+            )
         kind = package.parameters[name]
         value = text if kind == "STRING" else yaml_file.parse(text, f"--set {setting!r}")
         if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "BOOLEAN"):
@@ -84,9 +97,9 @@ def run_values(package: Package, settings: list[str]) -> dict[str, Any]:
 
 
 def task_names(spec: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the name for people of each container task of a package, also of those inside conditions.
+    """Returns the display name of each container task of a package, including tasks inside conditions.
 
-    The kfp SDK gives each task of a package another name, wherever it stands (`pipeline_context.Pipeline.add_task`).
+    The names of tasks are unique in the whole package (`pipeline_context.Pipeline.add_task` of the kfp SDK).
     """
     return dict(_container_tasks(spec, spec["root"]["dag"]))
 

@@ -1,4 +1,4 @@
-"""The parameters of a run on Kubeflow: what of a pipeline file may change from run to run without compiling anew."""
+"""The parameters of a run on Kubeflow: the settings that may change between runs of one compiled package."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ _DATE_FIELDS = ("{YYYY}", "{MM}", "{DD}")
 
 @dataclasses.dataclass(frozen=True)
 class RunParameter:
-    """One parameter: its name on Kubeflow, its key in the pipeline file (None: it is no key), its default."""
+    """A parameter of a run.
+
+    Attributes:
+      name: the name on Kubeflow.
+      key: the key in the pipeline file, or None.
+      default: the value in the compiled package.
+    """
 
     name: str
     key: str | None
@@ -28,12 +34,12 @@ class RunParameter:
 
 
 def run_parameters(config: PipelineConfig, root: str) -> list[RunParameter]:
-    """Every parameter of a run: data, span, root, the gate's overruling, and each value below `kubeflow.parameters`.
+    """Returns every parameter of a run: data, span, root, `accept_anomalies`, and the keys in `kubeflow.parameters`.
 
-    A key whose value is null is none: Kubeflow's parameters have a type, and null has no type.
+    Omits keys whose value is null, because parameters of Kubeflow have a type.
 
     Raises:
-      ConfigError: `kubeflow.parameters` names a key that does not exist, or one that decides more than a value.
+      ConfigError: a key in `kubeflow.parameters` does not exist, or it cannot change between runs.
     """
     parameters = [
         RunParameter(DATA_PATH, "data.path", config.data.path),
@@ -49,29 +55,29 @@ def run_parameters(config: PipelineConfig, root: str) -> list[RunParameter]:
     names = [parameter.name for parameter in parameters]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ConfigError(f"kubeflow.parameters: {twice} stands there twice; name each section once")
+        raise ConfigError(f"kubeflow.parameters: duplicate parameter {twice}; name each section once")
     return parameters
 
 
 def check_value(name: str, value: object) -> None:
-    """Checks that a value reaches a task as it is.
+    """Checks that a value reaches a task unchanged.
 
     Raises:
-      ConfigError: Kubernetes would expand it, as it stands in the command of a pod.
+      ConfigError: Kubernetes would expand the value in the command of a pod.
     """
     if isinstance(value, str) and ("$$" in value or "$(" in value):
         raise ConfigError(f"run parameter {name}: must not contain $$ or $(, which Kubernetes expands (got {value!r})")
 
 
 def _leaves(tree: dict[str, Any], key: str) -> Iterator[tuple[str, Value]]:
-    """The values at or below `key` that a parameter can hold."""
+    """Yields the keys and values at or below `key` that can be parameters."""
     value: Any = tree
     for part in key.split("."):
         if not isinstance(value, dict) or part not in value:
             raise ConfigError(f"kubeflow.parameters: no such key of the pipeline file (got {key!r})")
         value = value[part]
     if key.split(".")[0] in ("name", "schema", "kubeflow"):
-        raise ConfigError(f"kubeflow.parameters: {key} decides how the package is made, and cannot change with a run")
+        raise ConfigError(f"kubeflow.parameters: {key} determines the package, so it cannot be a run parameter")
     if isinstance(value, dict):
         for name in value:
             yield from _leaves(tree, f"{key}.{name}")
@@ -80,15 +86,15 @@ def _leaves(tree: dict[str, Any], key: str) -> Iterator[tuple[str, Value]]:
 
 
 def is_parameter(config: PipelineConfig, key: str) -> bool:
-    """Whether `key` of the pipeline file is a parameter of its runs."""
+    """Returns whether `key` of the pipeline file is a run parameter."""
     return any(parameter.key == key for parameter in run_parameters(config, ""))
 
 
 def at_span(path: str, span: str) -> str:
-    """`path` with its `{SPAN}`, or its date, filled in; unchanged for the latest.
+    """Replaces `{SPAN}` or the date fields in `path`. Returns `path` unchanged if `span` is `latest`.
 
     Raises:
-      ConfigError: the path has no span, or `span` is no number (for dates: not YYYY-MM-DD).
+      ConfigError: the path has no span, or `span` is not a number (for dates: not YYYY-MM-DD).
     """
     if span == LATEST:
         return path
@@ -102,4 +108,4 @@ def at_span(path: str, span: str) -> str:
         for field, digits in zip(_DATE_FIELDS, span.split("-"), strict=True):
             path = path.replace(field, digits)
         return path
-    raise ConfigError(f"span: data.path {path} has no span to choose; leave it at {LATEST} (got {span!r})")
+    raise ConfigError(f"span: data.path {path} has no span; leave the parameter at {LATEST} (got {span!r})")

@@ -1,4 +1,4 @@
-"""The logs of the pods of a run, read wherever the host that `--host` names has them."""
+"""Reads the logs of the pods of a run from whichever source `--host` provides."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _LONGEST = 200
 
 
 class LogUnreadable(Exception):
-    """A log cannot be read, now or ever. The message is the reason, in one line."""
+    """A log cannot be read. The message is the reason, in one line."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Request:
-    """A GET that may give a log. `path` is that of a source, `names` and `query` complete it."""
+    """A GET request for a log: the path of a source, the values of its placeholders, and the query."""
 
     path: str
     names: Mapping[str, str]
@@ -36,35 +36,35 @@ class _Request:
 class PodLogs:
     """The logs of the pods of one run.
 
-    No place has them all, by the sources of Kubeflow Pipelines 2.15.0, 2.16.1 and 2.17.0:
+    No source has all logs, according to the code of Kubeflow Pipelines 2.15.0, 2.16.1 and 2.17.0:
 
-    - Kubernetes, where kubeconfig reaches it.
-    - The API server (apiserver/main.go). On a server of one user it looks for pods in no namespace, and finds none
+    - Kubernetes, if it is reachable through kubeconfig.
+    - The API server (apiserver/main.go). With a single user, it searches without a namespace and does not find the pods
       (`ReadLog` and `getNamespaceFromRunId` in apiserver/resource/resource_manager.go).
-    - The user interface, which passes only v1beta1 and v2beta1 on to the API server (frontend/server/app.ts).
-    - The archive, to which Argo copies the log of a pod that ended, if the cluster is set up for it, as Kubeflow's
-      manifests do. The API server shows it as an artifact of the node, behind the user interface, too.
+    - The user interface, which forwards only v1beta1 and v2beta1 to the API server (frontend/server/app.ts).
+    - The archive, to which Argo copies the log of an ended pod, if the cluster is configured for it, as in Kubeflow's
+      manifests. The API server returns it as an artifact of the node, also through the user interface.
     """
 
     def __init__(self, cluster: KubeflowClient, run_id: str) -> None:
-        """Reads nothing yet."""
+        """Sends no request yet."""
         self._cluster, self._run_id = cluster, run_id
         self._last = ""
 
     def text(self, pod: Pod, namespace: str, created: str) -> str:
-        """Returns the log of a pod, as far as it goes by now.
+        """Returns the current log of a pod.
 
         Args:
           pod: the pod.
-          namespace: its namespace; empty if it is not known.
-          created: the day on which the run was created, YYYY-MM-DD, which is part of where logs are archived.
+          namespace: the namespace of the pod. Empty if it is not known.
+          created: the day on which the run was created, YYYY-MM-DD. It is part of the path of archived logs.
 
         Raises:
-          LogUnreadable: no source has it.
+          LogUnreadable: no source has the log.
           ServiceUnavailable: the server does not answer.
         """
         reasons: list[str] = []
-        # What gave the last log most likely gives this one.
+        # The source of the last log most likely has this log.
         for request in sorted(self._requests(pod, namespace, created), key=lambda request: request.path != self._last):
             text = self._answer(request, reasons)
             if text is not None:
@@ -73,7 +73,7 @@ class PodLogs:
         raise LogUnreadable(reasons[0][:_LONGEST])
 
     def _requests(self, pod: Pod, namespace: str, created: str) -> Iterator[_Request]:
-        """One per source, and per name that the pod may have."""
+        """Yields a request per source and per name that the pod may have."""
         for name in pod.names:
             if self._cluster.kubernetes and namespace:
                 yield _Request(_KUBERNETES, {"namespace": namespace, "pod": name}, {"container": "main"})
@@ -83,16 +83,16 @@ class PodLogs:
         yield _Request(_ARCHIVE, {"run": self._run_id, "node": pod.node}, {})
 
     def _answer(self, request: _Request, reasons: list[str]) -> str | None:
-        """The log that a request gives; None, and a reason more, if it gives none."""
+        """Returns the log. If there is none, returns None and adds the reason to `reasons`."""
         host = self._cluster.kubernetes if request.path == _KUBERNETES else None
         try:
-            text = self._cluster.text("show a log", request.path, request.names, request.query, host)
+            text = self._cluster.get_text("show a log", request.path, request.names, request.query, host)
         except ClusterRefused as error:
-            # Which hosts lack a path, and which pods are gone, explains least.
+            # A missing path or pod (404) explains least, so it goes last.
             reasons.insert(len(reasons) if status_of(error) == 404 else 0, str(error))
             return None
         if text.lstrip()[:20].lower().startswith(_WEB_PAGES):
-            reasons.append(f"{self._cluster.host}: answers with a web page when asked for a log")
+            reasons.append(f"{self._cluster.host}: the response to a request for a log is a web page")
             return None
         if request.path == _ARCHIVE:
             return _artifact(text, reasons)
@@ -103,7 +103,7 @@ class PodLogs:
 
 
 def _artifact(text: str, reasons: list[str]) -> str | None:
-    """The content of an artifact: `ReadArtifact` in apiserver/server/run_artifact_server.go."""
+    """Returns the content of an artifact: `ReadArtifact` in apiserver/server/run_artifact_server.go."""
     try:
         return base64.b64decode(json.loads(text)["data"]).decode("utf-8", "replace")
     except (ValueError, KeyError, TypeError) as error:
@@ -112,9 +112,9 @@ def _artifact(text: str, reasons: list[str]) -> str | None:
 
 
 def _error_message(text: str) -> str:
-    """The error that stands in the place of a log.
+    """Returns the error in a response that contains no log, or an empty string.
 
-    `ReadRunLogV1` in apiserver/server/run_log_server.go answers with status 200 before it looks for the log.
+    `ReadRunLogV1` in apiserver/server/run_log_server.go sends status 200 before it searches for the log.
     """
     with contextlib.suppress(ValueError, AttributeError):
         return " ".join(str(json.loads(text).get("error_message") or "").split())

@@ -1,4 +1,4 @@
-"""The task that fails a refused run, as `python -m pipeline.kubeflow.refused`: it prints the reason and fails."""
+"""Fails a refused run and prints the reason: `python -m pipeline.kubeflow.refused`."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
 
 TERMINATION_LOG = Path("/dev/termination-log")
-"""Kubernetes shows what a container writes there as its message, up to 4,096 bytes."""
+"""Kubernetes shows the first 4,096 bytes of this file as the message of the container."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Prints why the run was stopped; the exit code is never 0."""
+    """Prints why the run was stopped. Returns the exit code 1."""
     parser = argparse.ArgumentParser(prog="pipeline.kubeflow.refused", allow_abbrev=False)
     parser.add_argument("--run-id", required=True)
     parser.add_argument("--root", required=True)
-    told = parser.parse_args(words)
-    reason = _reason(told)
+    options = parser.parse_args(words)
+    reason = _reason(options)
     print(reason, file=sys.stderr, flush=True)
     if TERMINATION_LOG.exists():
         TERMINATION_LOG.write_bytes(reason.encode()[:4096])
     return 1
 
 
-def _reason(told: argparse.Namespace) -> str:
+def _reason(options: argparse.Namespace) -> str:
     try:
-        folder = RunFolder(Root(Path(told.root)).runs / checked_run_id(told.run_id))
+        folder = RunFolder(Root(Path(options.root)).runs / checked_run_id(options.run_id))
         error = folder.read_summary().get("error")
     except KindredError as refused:
         return f"error: {refused}"
     except (OSError, ValueError) as unreadable:
-        return f"The record of the run cannot be read ({unreadable}); the logs of the other tasks say why it stopped."
-    return str(error or f"{folder.summary} gives no reason; the logs of the other tasks say why the run stopped.")
+        return f"The record of the run cannot be read ({unreadable}); see the logs of the other tasks."
+    return str(error or f"{folder.summary} gives no reason; see the logs of the other tasks.")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The exit task of a run, as `python -m pipeline.kubeflow.run_report`: it runs whatever happened to the other tasks.
+"""The exit task of a run: `python -m pipeline.kubeflow.run_report`. It runs even if other tasks failed.
 
-It ends summary.json, writes report.html, and hands both to Kubeflow, which takes nothing from a task that failed. So it
-succeeds where the run does not.
+It completes summary.json, writes report.html, and passes both to Kubeflow. Kubeflow ignores the outputs of a failed
+task, so this task succeeds even if the run failed.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from pipeline.records.run_folder import RunFolder
 from pipeline.records.run_record import RunRecord
 
 _LONGEST_WAIT = 30
-"""Seconds for ML Metadata to answer. The report can do without it, and the reason of the run must not wait."""
+"""Seconds to wait for ML Metadata. The report works without it, and the reason of a failed run must not be late."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Ends the record of a run; the exit code."""
+    """Ends the record of a run. Returns the exit code."""
     prepare()
     os.umask(0o002)
-    told = arguments.parser("pipeline.kubeflow.run_report", ["summary", "report", "record"]).parse_args(words)
+    options = arguments.parser("pipeline.kubeflow.run_report", ["summary", "report", "record"]).parse_args(words)
     try:
-        run_id = checked_run_id(told.run_id)
-        root = arguments.checked_root(told.root)
+        run_id = checked_run_id(options.run_id)
+        root = arguments.checked_root(options.root)
     except KindredError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    run = ClusterRun(root, _empty_record(told, root, run_id), told.all_nodes.split(","))
+    run = ClusterRun(root, _empty_record(options, root, run_id), options.all_nodes.split(","))
     record = run.close()
-    _report(run.folder, Metadata.model_validate_json(told.metadata))
-    _hand_over(told, run.folder, record)
+    _report(run.folder, Metadata.model_validate_json(options.metadata))
+    _write_outputs(options, run.folder, record)
     print(_line(record, root), flush=True)
     print(record.error or f"{record.status} {record.published or ''}".rstrip(), file=sys.stderr, flush=True)
     return 0
@@ -62,16 +62,16 @@ def _line(record: RunRecord, root: Root) -> str:
     )
 
 
-def _empty_record(told: argparse.Namespace, root: Root, run_id: str) -> RunRecord:
+def _empty_record(options: argparse.Namespace, root: Root, run_id: str) -> RunRecord:
     try:
-        return arguments.empty_record(told, run_id, arguments.read_config(told, root))
+        return arguments.empty_record(options, run_id, arguments.read_config(options, root))
     except ConfigError:
-        # The first task recorded what is wrong with the parameters.
-        return arguments.empty_record(told, run_id, None)
+        # The first task has recorded the error in the parameters.
+        return arguments.empty_record(options, run_id, None)
 
 
 def _report(folder: RunFolder, metadata: Metadata) -> None:
-    """Writes the report. A report that cannot be written does not change how the run ended."""
+    """Writes the report. An error here does not change the status of the run."""
     try:
         # Imports TensorFlow.
         from pipeline.report.write import write_report
@@ -82,21 +82,21 @@ def _report(folder: RunFolder, metadata: Metadata) -> None:
 
 
 def _executions(place: Metadata) -> Executions | None:
-    """What ML Metadata has; None where it does not answer, as the record alone makes a report, too."""
+    """Returns the executions in ML Metadata, or None if it does not answer. The report works without them."""
     from pipeline.kubeflow.metadata import open_store, wait_for
 
     try:
         patience = min(place.wait_seconds, _LONGEST_WAIT)
         return Executions(open_store(wait_for(place.model_copy(update={"wait_seconds": patience}))))
     except KindredError as error:
-        print(f"The report goes without ML Metadata: {error}", file=sys.stderr)
+        print(f"The report is written without ML Metadata: {error}", file=sys.stderr)
         return None
 
 
-def _hand_over(told: argparse.Namespace, folder: RunFolder, record: RunRecord) -> None:
-    """Copies what Kubeflow takes from this task."""
-    markdown.write(Path(told.summary), markdown.describe_run(record))
-    for source, output in ((folder.summary, told.record), (folder.report, told.report)):
+def _write_outputs(options: argparse.Namespace, folder: RunFolder, record: RunRecord) -> None:
+    """Copies the outputs to the paths that Kubeflow reads."""
+    markdown.write(Path(options.summary), markdown.describe_run(record))
+    for source, output in ((folder.summary, options.record), (folder.report, options.report)):
         if source.is_file():
             Path(output).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, output)

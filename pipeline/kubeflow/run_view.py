@@ -1,4 +1,4 @@
-"""What a server shows of a run while it goes on, and for how long it may be away."""
+"""The state of a run on a server, and how long the server may be unreachable."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from pipeline.kubeflow.client import KubeflowClient, status_of
 from pipeline.kubeflow.workflow import Workflow, read_workflow, workflow_of_details
 
 PATIENCE = 600.0
-"""Seconds for which the server may be away while a run is followed. The run goes on meanwhile."""
+"""Seconds for which the server may be unreachable while a run is followed. The run continues meanwhile."""
 
 
 class RunView:
-    """A run as the server shows it.
+    """A run on a server.
 
     Attributes:
-      state: its state, of API v2beta1.
-      error: what the server says is wrong with it.
-      created: the day on which it was created, YYYY-MM-DD.
-      workflow: what is known of its tasks.
-      was_cancelled: whether somebody cancelled it. Kubeflow ends such a run as failed.
+      state: the state in API v2beta1.
+      error: the error that the server reports. Empty if there is none.
+      created: the day of its creation, YYYY-MM-DD.
+      workflow: the tasks of the run.
+      was_cancelled: whether somebody cancelled it. Kubeflow marks such a run as failed.
     """
 
     def __init__(self, cluster: KubeflowClient, run_id: str, names: Mapping[str, str]) -> None:
-        """Asks nothing yet. `names` are the names for people of the tasks of the package."""
+        """Sends no request yet. `names` are the display names of the tasks in the package."""
         self.cluster, self.run_id = cluster, run_id
         self.state = self.error = self.created = ""
         self.workflow = Workflow()
@@ -37,10 +37,14 @@ class RunView:
         self._seen: Any = None
 
     def look(self, say: Callable[[str], None], wait: Callable[[], None]) -> None:
-        """Brings the attributes up to date. Waits while the server is away, and says so once.
+        """Updates the attributes. Waits while the server is unreachable, and reports that once.
+
+        Args:
+          say: prints a message.
+          wait: waits before the next attempt.
 
         Raises:
-          ServiceUnavailable: the server stays away, or refuses to show the run any longer.
+          ServiceUnavailable: the server stays unreachable, or refuses to show the run.
         """
         away_since: float | None = None
         while (error := self._failure()) is not None:
@@ -53,27 +57,27 @@ class RunView:
             say(f"{self.cluster.host} answers again")
 
     def _failure(self) -> ServiceUnavailable | ClusterRefused | None:
-        """Reads the run once. Returns why it cannot be read."""
+        """Reads the run once. Returns the error if it cannot be read."""
         try:
-            self._read(self.cluster.ask("show the run", self.cluster.runs.run_service_get_run, self.run_id))
+            self._read(self.cluster.call("show the run", self.cluster.runs.run_service_get_run, self.run_id))
         except (ServiceUnavailable, ClusterRefused) as error:
             return error
         return None
 
     def _give_up_in_time(self, error: ServiceUnavailable | ClusterRefused, away_since: float | None) -> None:
-        """Raises the error where waiting does not help, or has not for too long."""
+        """Raises the error if waiting cannot help or has lasted too long."""
         is_away = isinstance(error, ServiceUnavailable) or (status_of(error) or 0) >= 500
         if is_away and (away_since is None or time.monotonic() - away_since < PATIENCE):
             return
         raise ServiceUnavailable(
-            f"{error}; run {self.run_id} goes on, and "
+            f"{error}; run {self.run_id} continues; "
             f"`{self.cluster.command('submit', '--follow', self.run_id)}` follows it again"
         ) from None
 
     def _read(self, run: Any) -> None:
         details = list(run.run_details.task_details or ()) if run.run_details else []
         seen = (run.state, sorted((str(d.display_name), str(d.state), len(d.child_tasks or ())) for d in details))
-        # The workflow is large, so it is read only when it must have changed.
+        # The workflow is large. Read it only if the run has changed.
         if seen != self._seen:
             self.workflow = self._whole_workflow() or workflow_of_details(details, self._names)
         self._seen = seen
@@ -84,9 +88,9 @@ class RunView:
         self.was_cancelled |= self.workflow.is_cancelled or bool(states & {"CANCELING", "CANCELED"})
 
     def _whole_workflow(self) -> Workflow | None:
-        """The workflow, which is part of API v1beta1 alone; None if the server does not show it."""
+        """Returns the workflow, which only API v1beta1 has, or None if the server does not show it."""
         # `GetRunV1` in apiserver/server/run_server.go, Kubeflow Pipelines 2.15.0 to 2.17.0.
         with contextlib.suppress(ClusterRefused, ValueError, KeyError, TypeError):
-            answer = self.cluster.text("show the workflow", "/apis/v1beta1/runs/{run}", {"run": self.run_id})
+            answer = self.cluster.get_text("show the workflow", "/apis/v1beta1/runs/{run}", {"run": self.run_id})
             return read_workflow(json.loads(answer)["pipeline_runtime"]["workflow_manifest"])
         return None

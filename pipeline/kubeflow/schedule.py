@@ -1,4 +1,4 @@
-"""Recurring runs: by cron, without catching up on what was missed, and with bounded concurrency."""
+"""Recurring runs on a cron schedule, with bounded concurrency. Missed runs are skipped."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _FIELD = re.compile(r"[0-9A-Za-z*/,?\-]+")
 
 
 def six_fields(cron: str) -> str:
-    """`cron` as Kubeflow takes it, with seconds first; five fields, as crontab has them, get second 0.
+    """Returns `cron` in Kubeflow's form, which begins with seconds. Adds second 0 to the five fields of crontab.
 
     Raises:
-      ConfigError: it has another number of fields, or characters that no field has.
+      ConfigError: `cron` does not have five or six fields, or it contains invalid characters.
     """
     fields = cron.split()
     if cron.startswith("@") and len(fields) in (1, 2):
@@ -43,10 +43,25 @@ def create(
     max_concurrency: int,
     account: str | None,
 ) -> bool:
-    """Creates the recurring run `name`; False if it is there already, exactly as wanted.
+    """Creates the recurring run `name`.
+
+    Args:
+      cluster: the server.
+      name: the display name of the recurring run.
+      package: the compiled package.
+      version: the uploaded package.
+      cron: five or six fields, see `six_fields`.
+      experiment: the display name of the experiment.
+      values: the run parameters by name.
+      max_concurrency: how many runs may be active at the same time.
+      account: the service account of the pods. None: the server's default.
+
+    Returns:
+      False if an identical recurring run already exists, otherwise True.
 
     Raises:
-      ClusterRefused: the name is taken by another.
+      ClusterRefused: a different recurring run has this name.
+      ServiceUnavailable: see `KubeflowClient.call`.
     """
     cron = six_fields(cron)
     taken = _named(cluster, name)
@@ -54,8 +69,8 @@ def create(
         if len(taken) == 1 and _is_as_wanted(taken[0], version, cron, values, max_concurrency):
             return False
         raise ClusterRefused(
-            f"schedule {name}: the name is taken; `{cluster.command('schedule', 'delete', name)}` removes it, "
-            "or choose another"
+            f"schedule {name}: the name is taken; choose another, or delete it with "
+            f"`{cluster.command('schedule', 'delete', name)}`"
         )
     wanted = api.V2beta1RecurringRun(
         display_name=name,
@@ -69,12 +84,12 @@ def create(
         mode=api.RecurringRunMode.ENABLE,
         trigger=api.V2beta1Trigger(cron_schedule=api.V2beta1CronSchedule(cron=cron)),
     )
-    cluster.ask(f"make schedule {name}", cluster.recurring_runs.recurring_run_service_create_recurring_run, wanted)
+    cluster.call(f"create schedule {name}", cluster.recurring_runs.recurring_run_service_create_recurring_run, wanted)
     return True
 
 
 def rows(cluster: KubeflowClient) -> list[tuple[str, str, str, str]]:
-    """Name, state, cron and id of every recurring run, by name."""
+    """Returns the name, state, cron and id of every recurring run, sorted by name."""
     return sorted(
         (run.display_name or "", (run.status or "").lower(), _cron(run) or "periodic", run.recurring_run_id)
         for run in _all(cluster)
@@ -82,17 +97,17 @@ def rows(cluster: KubeflowClient) -> list[tuple[str, str, str, str]]:
 
 
 def pause(cluster: KubeflowClient, name: str) -> None:
-    """Starts no more runs until it is resumed; idempotent."""
+    """Stops new runs until the schedule is resumed. Idempotent."""
     _change(cluster, name, "pause", cluster.recurring_runs.recurring_run_service_disable_recurring_run)
 
 
 def resume(cluster: KubeflowClient, name: str) -> None:
-    """Starts runs again; idempotent."""
+    """Allows new runs again. Idempotent."""
     _change(cluster, name, "resume", cluster.recurring_runs.recurring_run_service_enable_recurring_run)
 
 
 def delete(cluster: KubeflowClient, name: str) -> None:
-    """Removes the recurring run; runs that it started stay."""
+    """Deletes the recurring run. The runs that it started stay."""
     _change(cluster, name, "delete", cluster.recurring_runs.recurring_run_service_delete_recurring_run)
 
 
@@ -100,15 +115,15 @@ def _change(cluster: KubeflowClient, name: str, verb: str, call: Any) -> None:
     found = _named(cluster, name)
     if not found:
         raise ClusterRefused(
-            f"schedule {name}: there is none of that name; `{cluster.command('schedule', 'list')}` shows them"
+            f"schedule {name}: does not exist; `{cluster.command('schedule', 'list')}` lists all schedules"
         )
     for run in found:
-        cluster.ask(f"{verb} schedule {name}", call, run.recurring_run_id)
+        cluster.call(f"{verb} schedule {name}", call, run.recurring_run_id)
 
 
 def _all(cluster: KubeflowClient) -> list[Any]:
     call = cluster.recurring_runs.recurring_run_service_list_recurring_runs
-    return list(cluster.pages("list schedules", call, "recurring_runs", **cluster.in_namespace()))
+    return list(cluster.list_all("list schedules", call, "recurring_runs", **cluster.namespace_option()))
 
 
 def _named(cluster: KubeflowClient, name: str) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The shape of a graph: its nodes and what each waits for. Importing this imports TFX."""
+"""The shape of a graph: its nodes and their upstream nodes. Importing this module imports TFX."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _RUNNABLE = (executable_spec_pb2.PythonClassExecutableSpec, executable_spec_pb2.
 
 
 def shape_of_config(config: PipelineConfig, root: Path) -> Shape:
-    """The shape of the graph of `config`.
+    """Returns the shape of the graph of `config`.
 
     Raises:
-      ConfigError: a node does not run as a Python process, so that a task cannot run it.
+      ConfigError: a node does not run as a Python process, so a task cannot run it.
     """
     graph = compile_graph(create_pipeline(config, Root(root)), "run")
     deployment = runner_utils.extract_local_deployment_config(graph)
     for entry in graph.nodes:
         node_id = entry.pipeline_node.node_info.id
-        # Resolvers have none: TFX's launcher runs them itself.
+        # Resolvers have no executor, because TFX's launcher runs them itself.
         executor = runner_utils.extract_executor_spec(deployment, node_id)
         if executor is not None and not isinstance(executor, _RUNNABLE):
             raise ConfigError(f"{node_id}: its executor is a {type(executor).__name__}, which a task cannot start")
@@ -38,11 +38,11 @@ def shape_of_config(config: PipelineConfig, root: Path) -> Shape:
 
 
 def shape_of(graph: pipeline_pb2.Pipeline) -> Shape:
-    """The shape of a compiled graph."""
+    """Returns the shape of a compiled graph."""
     nodes = [entry.pipeline_node for entry in graph.nodes]
     return {node.node_info.id: sorted(node.upstream_nodes) for node in nodes}
 
 
 def digest(shape: Shape) -> str:
-    """Equal for equal shapes, and for no others."""
+    """Returns a digest of a shape."""
     return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]

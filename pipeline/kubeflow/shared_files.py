@@ -1,8 +1,8 @@
-"""Directories of artifacts that every user of a task's group can write to. Importing this imports TFX.
+"""Makes directories of artifacts writable for the group of a task. Importing this module imports TFX.
 
-Tasks of one root need not be the same user: a component has another `run_as_user`, or a volume moves to a cluster that
-chooses users. TensorFlow gives mode 755 to a directory whatever the umask is (CreateDir in
-tensorflow/tsl/platform/default/posix_file_system.cc, 2.21), so the next user could not add to it.
+Tasks of one root may run as different users. For example, a component has another `run_as_user`, or a volume moves to a
+cluster that chooses users. TensorFlow ignores the umask and gives mode 755 to directories (CreateDir in
+tensorflow/tsl/platform/default/posix_file_system.cc, 2.21), so the next user could not write there.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _BEFORE_TENSORFLOW = 0
 
 
 class SharedFilesystem(TensorflowFilesystem):
-    """TFX's access to local files, with directories as the umask says."""
+    """TFX's access to local files, with directories that respect the umask."""
 
     SUPPORTED_SCHEMES = [""]
 
     @staticmethod
     def makedirs(path: filesystem.PathType) -> None:
-        """Creates a directory and its parents. One that exists stays as it is."""
+        """Creates a directory and its parents, unless they exist."""
         os.makedirs(path, exist_ok=True)
 
     @staticmethod

@@ -1,7 +1,7 @@
 """The records that tasks print to their logs for `kindred submit` to read.
 
-A record is one line: `kindred-record: ` and a JSON object. A log also holds the output of libraries, lines that were
-cut off, and the same record again where a task was retried.
+A record is one line: `kindred-record: ` and a JSON object. A log also contains the output of libraries and truncated
+lines. If a task was retried, the log contains a record several times.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ def run_line(
 
 
 def read(text: str) -> list[NodeEnded | RunEnded]:
-    """Returns the records in the log `text` in their order. Skips everything that is not a whole record."""
+    """Returns the records in the log `text` in order. Skips text that is not a complete record."""
     return [record for line in text.splitlines() for record in _records(line)]
 
 
 def _line(kind: str, content: Mapping[str, Any]) -> str:
-    # ASCII, so that no character of a text is a line break for `str.splitlines`.
+    # ASCII, so that `str.splitlines` finds no line break inside a record.
     return PREFIX + json.dumps({kind: content}, ensure_ascii=True, allow_nan=False)
 
 
@@ -90,7 +90,7 @@ def _node(node_id: str, state: str, seconds: float) -> dict[str, Any]:
 
 
 def _records(line: str) -> Iterator[NodeEnded | RunEnded]:
-    """The records in one line. A library that printed no line break may have left text before the prefix."""
+    """Yields the records in one line. Output of a library may precede the prefix."""
     begin = line.find(PREFIX)
     while begin >= 0:
         begin += len(PREFIX)
@@ -103,7 +103,7 @@ def _records(line: str) -> Iterator[NodeEnded | RunEnded]:
 
 
 def _record(found: Any) -> Iterator[NodeEnded | RunEnded]:
-    """The record that a JSON value is. Raises an error of Python if it is none."""
+    """Yields the record in a JSON value. Raises a built-in error if the value is malformed."""
     if "node" in found:
         yield _read_node(found["node"])
     elif "run" in found:
@@ -131,7 +131,7 @@ def _read_run(found: Mapping[str, Any]) -> RunEnded:
 
 
 def _text(value: Any) -> str:
-    """`value` without what a terminal would take for a command or cannot print."""
+    """Returns `value` without control characters and characters that a terminal cannot print."""
     if not isinstance(value, str):
         raise TypeError(value)
     return _UNPRINTABLE.sub(" ", value)

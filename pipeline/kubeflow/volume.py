@@ -1,7 +1,7 @@
-"""Checks that tasks can write to a volume, as `python -m pipeline.kubeflow.volume /kindred`.
+"""Checks that tasks can write to a volume: `python -m pipeline.kubeflow.volume /kindred`.
 
-The job of deploy/kubeflow/volume.yaml runs it as the user and group of the tasks. It imports nothing but the standard
-library, so that it needs little memory.
+The job in deploy/kubeflow/volume.yaml runs it as the user and group of the tasks. It imports only the standard library,
+so that it needs little memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 SHARED_MODE = 0o2775
-"""The owner and the group write, others read, and what is created keeps the group."""
+"""The owner and the group can write, others can read, and new files inherit the group."""
 
 _STORAGE_REFUSES = (
     "Next: the storage does not give the volume to group 0 (fsGroup). Give it group 0 and mode 2775 in "
@@ -36,7 +36,7 @@ _NEXT_STEPS = {
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Prints whether the directory is writable, and if not, why and the next step; the exit code."""
+    """Prints whether the directory is writable. If not, prints the reason and the next step. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="pipeline.kubeflow.volume", allow_abbrev=False)
     parser.add_argument("directory", type=Path)
     directory: Path = parser.parse_args(words).directory
@@ -53,18 +53,18 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def share_with_group(directory: Path) -> None:
-    """Lets every user of this process's group write to `directory`, if this user owns it."""
+    """Makes `directory` writable for the group of this process, if this user owns it."""
     found = directory.stat()
     if found.st_uid != os.geteuid():
         return
-    # Some storage has a fixed owner and mode, and refuses. What counts is whether a task can write.
+    # Some storage has a fixed owner and mode, and refuses the change. `try_writing` decides.
     with contextlib.suppress(OSError):
         os.chown(directory, -1, os.getegid())
         directory.chmod(stat.S_IMODE(found.st_mode) | SHARED_MODE)
 
 
 def try_writing(directory: Path) -> None:
-    """Does what tasks do: creates a directory, writes a file, renames it, reads it, and removes both.
+    """Does the same as tasks: creates a directory, writes a file, renames it, reads it, and removes both.
 
     Raises:
       OSError: one of the steps failed.
@@ -77,7 +77,7 @@ def try_writing(directory: Path) -> None:
             os.fsync(file.fileno())
         written = staged.rename(staged.with_name("written"))
         if written.read_bytes() != b"kindred":
-            raise OSError(errno.EIO, "what was written cannot be read back")
+            raise OSError(errno.EIO, "a written file cannot be read back")
 
 
 def _identity() -> str:

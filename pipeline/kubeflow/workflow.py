@@ -1,10 +1,10 @@
-"""The Argo workflow of a run, as Kubeflow's API server keeps it: which task runs in which pods.
+"""The Argo workflow of a run on Kubeflow's API server. It maps tasks to pods.
 
-The API server writes the workflow together with the state of the run, and the states of the tasks afterwards, if it
-gets that far (`ReportWorkflowResource` in apiserver/resource/resource_manager.go, `reportWorkflow` in
-apiserver/server/report_server.go, Kubeflow Pipelines 2.15.0 to 2.17.0). So the workflow of a run that ended has its
-last task, which `task_details` may never have. Only `task_details` are part of API v2beta1, so they stand in for a
-workflow that cannot be read.
+The API server writes the workflow together with the state of the run. It writes the states of the tasks afterwards, and
+may fail before that (`ReportWorkflowResource` in apiserver/resource/resource_manager.go, `reportWorkflow` in
+apiserver/server/report_server.go, Kubeflow Pipelines 2.15.0 to 2.17.0). Therefore the workflow of a run that ended has
+its last task, but `task_details` may lack it. Only `task_details` are part of API v2beta1, so they replace a workflow
+that cannot be read.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Pod:
 
     Attributes:
       node: the id of its node in the workflow.
-      names: the names that it may have.
+      names: its possible names.
       phase: the phase of its node.
-      message: what Argo says about its node.
+      message: the message of its node from Argo.
     """
 
     node: str
@@ -55,10 +55,10 @@ class StartedTask:
 
     Attributes:
       name: its name in the package.
-      phase: a phase of Argo, such as Running; one of `ENDED` once nothing more comes.
-      seconds: how long it took, 0 if it is not known.
-      pods: an attempt each, the newest last.
-      message: why it failed, if it is known.
+      phase: a phase of Argo, such as Running. One of `ENDED` after its end.
+      seconds: the duration. 0 if it is not known.
+      pods: one per attempt, the newest last.
+      message: the reason of a failure. Empty if it is not known.
     """
 
     name: str
@@ -69,13 +69,20 @@ class StartedTask:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more comes of it."""
+        """Whether the task has ended."""
         return self.phase in ENDED
 
 
 @dataclasses.dataclass(frozen=True)
 class Workflow:
-    """What is known of the tasks of a run. `is_whole`: by the workflow, not by `task_details`."""
+    """The tasks of a run.
+
+    Attributes:
+      tasks: the tasks that have begun.
+      namespace: the namespace of the pods. Empty if it is not known.
+      is_whole: whether the tasks come from the workflow, not from `task_details`.
+      is_cancelled: whether somebody cancelled the run.
+    """
 
     tasks: tuple[StartedTask, ...] = ()
     namespace: str = ""
@@ -84,7 +91,7 @@ class Workflow:
 
 
 def read_workflow(manifest: str) -> Workflow | None:
-    """Returns the workflow in `manifest`, JSON of Argo; None if it has no nodes."""
+    """Returns the workflow in `manifest`, which is JSON of Argo, or None if it has no nodes."""
     try:
         found = json.loads(manifest)
         tasks = _tasks(found["metadata"], list(_nodes(found["status"]).values()))
@@ -96,10 +103,10 @@ def read_workflow(manifest: str) -> Workflow | None:
 
 
 def workflow_of_details(details: Sequence[Any], names: Mapping[str, str]) -> Workflow:
-    """Returns what `task_details` of API v2beta1 tell of the tasks `names`.
+    """Returns the tasks `names` according to `task_details` of API v2beta1.
 
-    Pods are guesses: their names are not part of the API, but a task has the ids of its child nodes, of which the
-    names of their pods are made.
+    Pods are guesses, because their names are not part of the API. They are derived from the ids of the child nodes of a
+    task.
     """
     retried = [child for detail in details if detail.display_name == "executor" for child in _children(detail)]
     return Workflow(
@@ -120,14 +127,14 @@ def workflow_of_details(details: Sequence[Any], names: Mapping[str, str]) -> Wor
 
 
 def _nodes(status: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The nodes by id. Argo compresses those of a workflow of more than 1 MB (workflow/packer/packer.go, 3.7.8)."""
+    """Returns the nodes by id. Argo compresses those of a workflow above 1 MB (workflow/packer/packer.go, 3.7.8)."""
     if not status.get("nodes") and status.get("compressedNodes"):
         return dict(json.loads(gzip.decompress(base64.b64decode(status["compressedNodes"]))))
     return dict(status["nodes"])
 
 
 def _tasks(metadata: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]) -> tuple[StartedTask, ...]:
-    """The tasks that have begun, in the order in which they did."""
+    """Returns the tasks that have begun, in the order of their start."""
     parts: dict[str, list[Mapping[str, Any]]] = {}
     for node in sorted(nodes, key=lambda node: str(node.get("startedAt"))):
         for task in _task_of(node):
@@ -136,7 +143,7 @@ def _tasks(metadata: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]]) -> t
 
 
 def _task_of(node: Mapping[str, Any]) -> Iterator[str]:
-    """The task of a driver or an executor. The name of a node is a path: WORKFLOW.root.….TASK.executor(0)."""
+    """Yields the task of a driver or an executor. The name of a node is a path: WORKFLOW.root.….TASK.executor(0)."""
     path = node["name"].split(".")
     if _EXECUTOR.fullmatch(path[-1]):
         yield path[-2]
@@ -149,7 +156,7 @@ def _task(metadata: Mapping[str, Any], name: str, nodes: Sequence[Mapping[str, A
     whole = min(executors, key=lambda node: len(node["name"]), default=None)
     driver = next((node for node in nodes if node["name"].endswith(_DRIVER)), {})
     if whole is None:
-        # An executor follows a driver that succeeded, and only that.
+        # An executor starts only after its driver succeeded.
         phase = driver.get("phase", "Pending")
         return StartedTask(name, "Running" if phase == "Succeeded" else phase, message=driver.get("message", ""))
     pods = sorted((node for node in executors if node["type"] == "Pod"), key=_attempt)
@@ -172,10 +179,12 @@ def _attempt(node: Mapping[str, Any]) -> int:
 
 
 def _pod_name(metadata: Mapping[str, Any], node: Mapping[str, Any]) -> str:
-    """The pod of a node: `GeneratePodName` in workflow/util/pod_name.go, Argo Workflows 3.7.3, 3.7.8 and 4.0.5.
+    """Returns the name of the pod of a node.
 
-    The hash is that of the node's name, with which its id ends (`NodeID` in workflow_types.go). The annotation has the
-    value of POD_NAMES at the controller that started the workflow.
+    Source: `GeneratePodName` in workflow/util/pod_name.go, Argo Workflows 3.7.3, 3.7.8 and 4.0.5.
+
+    The id of a node ends with the hash of its name (`NodeID` in workflow_types.go). The annotation is the value of
+    POD_NAMES in the controller that started the workflow.
     """
     if metadata.get("annotations", {}).get("workflows.argoproj.io/pod-name-format") == "v1":
         return str(node["id"])
@@ -183,7 +192,7 @@ def _pod_name(metadata: Mapping[str, Any], node: Mapping[str, Any]) -> str:
 
 
 def _name(workflow: str, template: str, node_id: str) -> str:
-    # A name has at most 253 characters; Argo keeps 11 for the hash.
+    # A name has at most 253 characters. Argo reserves 11 of them for the hash.
     return f"{f'{workflow}-{template}'[:242]}-{node_id.rpartition('-')[2]}"
 
 
@@ -193,15 +202,15 @@ def _possible_names(node_id: str) -> tuple[str, ...]:
 
 
 def _children(detail: Any) -> list[str]:
-    """The ids of the nodes below: `toModelTask` in apiserver/server/api_converter.go calls them names of pods."""
+    """Returns the ids of the child nodes. `toModelTask` (apiserver/server/api_converter.go) calls them pod names."""
     return [child.pod_name for child in detail.child_tasks or () if child.pod_name]
 
 
 def _seconds(began: Any, ended: Any) -> float:
-    """Between two times, of Argo or of the API; 0 if one is missing."""
+    """Returns the seconds between two times of Argo or of the API, or 0 if one is missing."""
     if not began or not ended:
         return 0.0
     times = (datetime.fromisoformat(at.replace("Z", "+00:00")) if isinstance(at, str) else at for at in (began, ended))
     first, last = times
-    # The API gives the year 1 or 1970 for a time that has not come.
+    # The API returns the year 1 or 1970 for an event that has not happened.
     return max((last - first).total_seconds(), 0.0) if first.year > 1970 else 0.0

@@ -133,8 +133,11 @@ def _scale(axis: Axis, values: Sequence[float], start: float, end: float) -> Sca
 def _axes(x_scale: Scale, y_scale: Scale, x: Axis, y: Axis) -> Markup:
     bottom = _HEIGHT - _BOTTOM
     parts = []
-    for place, said in y_scale.ticks:
-        parts += [_line(_LEFT, place, _WIDTH - _RIGHT, place, "grid"), _text(_LEFT - 7, place + 4, said, "tick", "end")]
+    for place, label in y_scale.ticks:
+        parts += [
+            _line(_LEFT, place, _WIDTH - _RIGHT, place, "grid"),
+            _text(_LEFT - 7, place + 4, label, "tick", "end"),
+        ]
     parts += [*_x_ticks(x_scale, bottom, bottom + 4), _line(_LEFT, bottom, _WIDTH - _RIGHT, bottom, "axis")]
     parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 5, x.title, "title", "middle"))
     parts.append(_text(0, 11, y.title, "title", "start"))
@@ -143,9 +146,9 @@ def _axes(x_scale: Scale, y_scale: Scale, x: Axis, y: Axis) -> Markup:
 
 def _x_ticks(scale: Scale, top: float, bottom: float) -> Iterable[Markup]:
     end = max(bottom, top) + (0 if bottom - top < 10 else 4)
-    for place, said in scale.ticks:
+    for place, label in scale.ticks:
         yield _line(place, top, place, end, "grid")
-        yield _text(place, end + 13, said, "tick", "middle")
+        yield _text(place, end + 13, label, "tick", "middle")
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, style: str) -> Markup:
@@ -165,8 +168,8 @@ def _mark(x: float, y: float, style: str) -> Markup:
     return Markup('<circle class="mark {}" cx="{}" cy="{}" r="4.5"/>').format(style, x, y)
 
 
-def _text(x: float, y: float, said: str, style: str, anchor: str) -> Markup:
-    return Markup('<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>').format(style, x, y, anchor, said)
+def _text(x: float, y: float, label: str, style: str, anchor: str) -> Markup:
+    return Markup('<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>').format(style, x, y, anchor, label)
 
 
 def _figure(name: str, described: str, parts: Iterable[Markup], height: int = _HEIGHT) -> Markup:
@@ -180,7 +183,7 @@ def _figure(name: str, described: str, parts: Iterable[Markup], height: int = _H
 def legend(entries: Sequence[tuple[str, str]]) -> Markup:
     """Draws a legend of (style, label) pairs."""
     items = []
-    for style, said in entries:
+    for style, label in entries:
         drawn = (
             _mark(10, 7, style)
             if style in ("candidate", "mean", "biases", "last_blessed", "popularity")
@@ -188,7 +191,7 @@ def legend(entries: Sequence[tuple[str, str]]) -> Markup:
         )
         items.append(
             Markup('<li><svg class="key" viewBox="0 0 20 14" aria-hidden="true">{}</svg>{}</li>').format(
-                drawn, escape(said)
+                drawn, escape(label)
             )
         )
     return Markup('<ul class="legend">{}</ul>').format(Markup("").join(items))

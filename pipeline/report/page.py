@@ -124,7 +124,14 @@ def _part(section: ReportSection, run: Run) -> Part:
 
 
 def render(run: Run) -> str:
-    """Renders the whole file."""
+    """Renders the report.
+
+    Args:
+      run: the record and the artifacts of a run (`pipeline.report.sources.Run.of`).
+
+    Returns:
+      A complete HTML document, without external files.
+    """
     return _environment().get_template("report.html").render(run=run, verdict=verdict(run), parts=parts(run))
 
 

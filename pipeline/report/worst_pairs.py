@@ -44,12 +44,12 @@ def worst_pairs(run: Run) -> Worst:
     table = pyarrow.parquet.read_table(path).slice(0, _SHOWN_PAIRS)
     scored = "error" in table.column_names
     columns = ("label", "value", "error") if scored else ("score", "rank")
-    told: dict[str, Callable[[Any], str]] = {"error": words.signed, "score": words.signed, "rank": words.count}
+    formats: dict[str, Callable[[Any], str]] = {"error": words.signed, "score": words.signed, "rank": words.count}
     pairs = [
         Pair(
             words.readable_id(row["left_id"]),
             words.readable_id(row["right_id"]),
-            [told.get(name, words.figure)(row[name]) for name in columns],
+            [formats.get(name, words.figure)(row[name]) for name in columns],
             (words.count(row["left_pairs"]), words.count(row["right_pairs"])),
         )
         for row in table.to_pylist()

@@ -14,9 +14,17 @@ from pipeline.report.sources import Run
 
 
 def write_report(folder: RunFolder, executions: Executions | None = None) -> Path:
-    """Writes the report of the run in `folder`. The file appears only when complete.
+    """Writes report.html of a run. The file appears only when complete.
 
-    Without `executions`, reads those of the root's metadata.sqlite, if any.
+    Args:
+      folder: the folder of the run. It contains summary.json.
+      executions: the executions in ML Metadata. None: read the root's metadata.sqlite, if it exists.
+
+    Returns:
+      The path of the report.
+
+    Raises:
+      OSError: the folder is not readable or writable.
     """
     metadata = folder.root.metadata
     if executions is None and metadata.is_file():

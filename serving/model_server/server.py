@@ -31,7 +31,17 @@ _PROCESSORS = os.cpu_count() or 1
 
 
 class ModelServer:
-    """A model server. `start` returns after the ports are open and the first models have loaded or failed."""
+    """A model server. `start` returns after the ports are open and the first models have loaded or failed.
+
+    Attributes:
+      service: the calls that REST and gRPC share (`serving.model_server.service.Service`).
+
+    Example:
+      ```python
+      server = ModelServer(flags.parse(["--model_name=m", "--model_base_path=/models/m"]))
+      server.start()
+      ```
+    """
 
     def __init__(self, flags: argparse.Namespace) -> None:
         """Reads every configuration file.

@@ -1,4 +1,4 @@
-"""The `kindred` command as a person calls it: its own process, its exit code, its words."""
+"""The `kindred` command in its own process, with its exit code and output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KINDRED = str(Path(sys.executable).with_name("kindred"))
 
 
 def kindred(*arguments: object, timeout: float = 300, source: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs the command. `source` is a folder with other packages of the program than those under test."""
+    """Runs the command. `source` is a folder with the packages to run instead of those under test."""
     env = {**os.environ, "PYTHONPATH": str(source)} if source else None
     command = [KINDRED, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, env=env)

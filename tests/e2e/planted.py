@@ -24,7 +24,7 @@ def same_group_right_ids(i: int) -> set[str]:
 
 
 def write_pairs(path: Path, seed: int = 7) -> None:
-    """Nine tenths of all pairs, in random order, with a little noise on each score; and one bad row."""
+    """Returns nine tenths of all pairs, in random order, with a little noise on each score, and one bad row."""
     draw = random.Random(seed)
     pairs = [(i, j) for i in range(LEFT) for j in range(RIGHT) if draw.random() < 0.9]
     draw.shuffle(pairs)
@@ -67,7 +67,7 @@ evaluate:
 
 
 def write_positives(folder: Path, seed: int = 7) -> Path:
-    """A pipeline file and its data in `folder`: three quarters of the pairs of the same group, without a score."""
+    """Writes a pipeline file and its data to `folder`: three quarters of the pairs within groups, without a score."""
     draw = random.Random(seed)
     with (folder / "positives.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
@@ -80,7 +80,7 @@ def write_positives(folder: Path, seed: int = 7) -> Path:
 
 
 def write_pipeline(folder: Path) -> Path:
-    """A pipeline file and its data in `folder`."""
+    """Writes a pipeline file and its data to `folder`."""
     write_pairs(folder / "pairs.csv")
     config = folder / "pipeline.yaml"
     config.write_text(PIPELINE, encoding="utf-8")

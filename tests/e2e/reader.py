@@ -17,27 +17,27 @@ from tests.documented import Command
 from tests.source_files import REPOSITORY
 
 HOME = "/home/you/kindred"
-"""Where the documentation has the repository."""
+"""The path of the repository in the documentation."""
 PORTS = (8500, 8501)
 """The ports that the documented servers listen on."""
 
 _SERVER = re.compile(r"make serve|\S*kindred serve |\S*kindred-model-server ")
 _READY = " INFO Ready"
 _SECONDS = 300
-# The make that runs the tests must not configure the make that a test runs.
+# Variables of the make that runs the tests must not affect the make in a test.
 _OF_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "PYTHON", "CONFIG", "DATA", "ROOT")
 
 
 @dataclasses.dataclass(frozen=True)
 class Typed:
-    """What came of a command: its exit code, and stdout and stderr together."""
+    """The result of a command: its exit code, and stdout and stderr together."""
 
     code: int
     output: str
 
 
 class Reader:
-    """Types each command once, whatever the number of pages that have it. A server runs until the next one starts."""
+    """Runs each command once, even if several pages have it. A server runs until the next one starts."""
 
     def __init__(self, folder: Path) -> None:
         """Copies the repository to `folder`, with the environment of this one."""
@@ -47,7 +47,7 @@ class Reader:
         _copy_repository(folder)
 
     def type(self, command: Command) -> Typed:
-        """Runs a command in bash and waits for its end. For a server, waits until it serves."""
+        """Runs a command in bash and waits for its end. For a server, waits until it is ready."""
         if command.name not in self._typed:
             run = self._serve if _SERVER.match(command.name) else self._run
             self._typed[command.name] = run(self._filled_in(command.text))
@@ -55,15 +55,15 @@ class Reader:
 
     @property
     def serves(self) -> bool:
-        """Whether a server of this reader runs."""
+        """Returns whether a server of this reader runs."""
         return self._server is not None and self._server.poll() is None
 
     def typed(self, name: str) -> Typed | None:
-        """What came of a command that was typed before."""
+        """Returns the result of an earlier command."""
         return self._typed.get(name)
 
     def stop_server(self) -> None:
-        """Stops the server that runs, if there is one, as Ctrl-C in its terminal does."""
+        """Stops the running server, if any, like Ctrl-C in its terminal."""
         if self._server is not None:
             os.killpg(self._server.pid, signal.SIGINT)
             self._server.wait(60)
@@ -92,18 +92,18 @@ class Reader:
         return Typed(code or 0, log.read_text(encoding="utf-8"))
 
     def _filled_in(self, text: str) -> str:
-        """`text` with the id of the newest run for the word RUN."""
+        """Replaces the word RUN in `text` by the id of the newest run."""
         runs = [*self.folder.glob("build/word-pairs/runs/*")]
         return re.sub(r"\bRUN\b", max(run.name for run in runs), text) if runs else text
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name not in _OF_MAKE}
-        # The packages are those of the copy, and no window opens.
+        # Import the packages of the copy, and open no window.
         return kept | {"PYTHONPATH": str(self.folder), "BROWSER": "true"}
 
 
 def port_in_use() -> int | None:
-    """A port of the documented servers that another process listens on, if there is one."""
+    """Returns a port of the documented servers that another process uses, or None."""
     for port in PORTS:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -112,7 +112,7 @@ def port_in_use() -> int | None:
 
 
 def needs_server(command: Command) -> bool:
-    """Whether a command starts a server or calls one."""
+    """Returns whether a command starts or calls a server."""
     return bool(_SERVER.match(command.name)) or any(f"localhost:{port}" in command.text for port in PORTS)
 
 
@@ -127,7 +127,7 @@ def _copy_repository(folder: Path) -> None:
 
 
 def _link_environment(venv: Path) -> None:
-    """Makes `venv` the environment of the tests, with a new stamp, so that make leaves the environment as it is."""
+    """Links `venv` to the environment of the tests, with a new stamp, so that make does not change the environment."""
     venv.mkdir()
     for path in Path(sys.prefix).iterdir():
         if path.name != "kindred.stamp":

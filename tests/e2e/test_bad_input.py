@@ -1,4 +1,4 @@
-"""A user's mistakes: the right exit code, plain words with key and rule, no traceback, nothing half-published."""
+"""Mistakes of a user: exit code, message with key and rule, no traceback, no partial publication."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.e2e.command import kindred, last_summary
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """A pipeline file that would run."""
+    """A valid pipeline file."""
     return planted.write_pipeline(tmp_path)
 
 
@@ -23,21 +23,21 @@ def run(config: Path, *arguments: object) -> tuple[int, str]:
 
 def refuse(config: Path, *arguments: object) -> str:
     """Runs and expects exit code 2 before anything is written."""
-    code, said = run(config, *arguments)
-    assert code == 2, said
+    code, output = run(config, *arguments)
+    assert code == 2, output
     assert not (config.parent / "root").exists()
-    return said
+    return output
 
 
 def test_missing_pipeline_file(config: Path) -> None:
-    said = refuse(config.with_name("nowhere.yaml"))
-    assert "nowhere.yaml: no such pipeline file" in said
+    output = refuse(config.with_name("nowhere.yaml"))
+    assert "nowhere.yaml: no such pipeline file" in output
 
 
 def test_missing_data_file(config: Path) -> None:
-    said = refuse(config, "--data", "nowhere.csv")
-    assert "nowhere.csv: no such file" in said
-    assert "--data PATH" in said
+    output = refuse(config, "--data", "nowhere.csv")
+    assert "nowhere.csv: no such file" in output
+    assert "--data PATH" in output
 
 
 def test_empty_directory(config: Path, tmp_path: Path) -> None:
@@ -46,10 +46,10 @@ def test_empty_directory(config: Path, tmp_path: Path) -> None:
 
 
 def test_missing_column(config: Path) -> None:
-    said = refuse(config, "--set", "data.columns.score=stars")
-    assert "data.columns.score" in said
-    assert "no column 'stars'" in said
-    assert "'who', 'what', 'liking'" in said
+    output = refuse(config, "--set", "data.columns.score=stars")
+    assert "data.columns.score" in output
+    assert "no column 'stars'" in output
+    assert "'who', 'what', 'liking'" in output
 
 
 def test_empty_file(config: Path) -> None:
@@ -84,25 +84,25 @@ def test_unknown_beam_profile(config: Path) -> None:
 
 def test_root_is_a_file(config: Path) -> None:
     (config.parent / "root").write_text("")
-    code, said = run(config)
+    code, output = run(config)
     assert code == 2
-    assert "--root" in said
-    assert "cannot be written" in said
+    assert "--root" in output
+    assert "cannot be written" in output
 
 
 def test_header_without_rows(config: Path) -> None:
     (config.parent / "pairs.csv").write_text("who,what,liking\n")
-    code, said = run(config)
+    code, output = run(config)
     assert code == 2
-    assert "no rows after the header" in said
+    assert "no rows after the header" in output
     assert not (config.parent / "root" / "serving").exists()
 
 
 def test_too_few_rows_are_stopped_by_the_gate(config: Path) -> None:
     (config.parent / "pairs.csv").write_text("who,what,liking\na,b,1\nc,d,2\n")
-    code, said = run(config)
+    code, output = run(config)
     assert code == 3
-    assert "at least 10 are needed" in said
+    assert "at least 10 are needed" in output
     summary = last_summary(config.parent / "root")
     assert summary["status"] == "data_refused"
     assert summary["components"][-1] | {"seconds": 0} == {"id": "DataGate", "state": "failed", "seconds": 0}
@@ -113,8 +113,8 @@ def test_too_few_rows_are_stopped_by_the_gate(config: Path) -> None:
 def test_too_many_bad_rows_are_refused_with_reasons(config: Path) -> None:
     with (config.parent / "pairs.csv").open("a") as file:
         file.write("left 01,right-01,many\n,right-02,1\n" * 50)
-    code, said = run(config)
+    code, output = run(config)
     assert code == 3
-    assert "51 x score is not a number" in said
-    assert "50 x left id is empty" in said
-    assert "data.max_quarantined_fraction" in said
+    assert "51 x score is not a number" in output
+    assert "50 x left id is empty" in output
+    assert "data.max_quarantined_fraction" in output

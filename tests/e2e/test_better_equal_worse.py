@@ -1,4 +1,4 @@
-"""Positives without a score: a poor model, a better, an equal and a worse one after each other. In this order."""
+"""Positives without scores: a poor, a better, an equal and a worse model. The tests run in this order."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def fingerprint(place: Path) -> dict[str, str]:
     return {str(path.relative_to(serving)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_a_poor_model_is_published_where_there_is_none(place: Path) -> None:
-    code, said, summary = run(place, *POOR)
-    assert code == 0, said
+def test_first_model_is_published(place: Path) -> None:
+    code, output, summary = run(place, *POOR)
+    assert code == 0, output
     assert states(summary)["RankingEvaluator"] == "executed"
     assert summary["config"]["schema"].endswith("positives.pbtxt")
     assert not any("score" in check["rule"] for check in summary["data"]["checks"])
@@ -45,30 +45,30 @@ def test_a_poor_model_is_published_where_there_is_none(place: Path) -> None:
     assert [rule["bound"] for rule in summary["blessing"]] == [0.1, None, 0.01]
 
 
-def test_a_better_one_takes_its_place(place: Path) -> None:
+def test_better_model_replaces_first(place: Path) -> None:
     poor = last_summary(place / "root")["metrics"]
-    code, said, summary = run(place)
-    assert code == 0, said
+    code, output, summary = run(place)
+    assert code == 0, output
     assert summary["published"] == "serving/2"
     assert summary["metrics"]["recall@10"] == 1, "ten candidates are of the group, and no others are to be found"
     assert summary["metrics"]["ndcg@10"] > poor["ndcg@10"] + 0.3
-    # The last blessed model is measured on today's data, which are those of yesterday.
+    # The last blessed model is measured on the current data, which have not changed.
     assert summary["blessing"][1]["bound"] == pytest.approx(poor["ndcg@10"] - 0.15)
 
 
-def test_an_equal_one_is_published_within_the_tolerance(place: Path) -> None:
-    code, said, summary = run(place, "--set", "train.seed=2")
-    assert code == 0, said
+def test_equal_model_is_within_tolerance(place: Path) -> None:
+    code, output, summary = run(place, "--set", "train.seed=2")
+    assert code == 0, output
     assert summary["published"] == "serving/3"
 
 
-def test_a_worse_one_is_refused_with_the_reason_and_serving_is_untouched(place: Path) -> None:
+def test_worse_model_is_refused(place: Path) -> None:
     before = fingerprint(place)
-    code, said, summary = run(place, *POOR, "--set", "train.seed=3")
+    code, output, summary = run(place, *POOR, "--set", "train.seed=3")
     assert code == 4
     assert (summary["status"], summary["published"]) == ("model_refused", None)
-    assert "ndcg@10 at most 0.15 worse than last blessed model" in said
-    (printed,) = re.findall(r"^ +\S*kindred (report --why .*)$", said, re.MULTILINE)
+    assert "ndcg@10 at most 0.15 worse than last blessed model" in output
+    (printed,) = re.findall(r"^ +\S*kindred (report --why .*)$", output, re.MULTILINE)
     assert [rule["ok"] for rule in summary["blessing"]] == [True, False, True]
     assert fingerprint(place) == before
     why = kindred(*shlex.split(printed)).stdout

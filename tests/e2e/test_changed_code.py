@@ -1,4 +1,4 @@
-"""A change of the code is a change of the results: the second run of a root computes with the new code."""
+"""Changed code changes results: the second run of a root uses the new code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ALWAYS = ("LastAcceptedData", "LatestBlessedModel")
 """Resolvers run each time."""
 
 
-def test_a_changed_metric_is_measured_again(tmp_path: Path) -> None:
+def test_changed_metric_is_remeasured(tmp_path: Path) -> None:
     source = source_files.copy_of_the_program(tmp_path / "source")
     config = planted.write_pipeline(tmp_path)
 
@@ -33,6 +33,6 @@ def test_a_changed_metric_is_measured_again(tmp_path: Path) -> None:
     assert after["metrics"]["rmse"] == pytest.approx(10 * before["metrics"]["rmse"])
     assert after["metrics"]["mae"] == before["metrics"]["mae"]
     executed = {node_id for node_id, state in states(after).items() if state == "executed"}
-    # The model is the one that is published already: the Pusher looks, and reports `cached`.
+    # This model is already published, so the Pusher reports `cached`.
     assert executed == {"Evaluator", "ModelCard", "ServingCanary", *ALWAYS}
     assert after["blessing"][0]["value"] == after["metrics"]["rmse"]

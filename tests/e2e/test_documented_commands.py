@@ -31,7 +31,7 @@ def _has_other_words(python: str | None) -> bool:
 
 
 @pytest.mark.parametrize("command", [c for c in _COMMANDS if not c.skipped], ids=lambda command: command.place)
-def test_command_does_what_its_page_shows(command: Command, reader: Reader) -> None:
+def test_documented_command_works(command: Command, reader: Reader) -> None:
     if reader.typed(command.name) is None and needs_server(command) and not reader.serves and (port := port_in_use()):
         pytest.skip(f"another process listens on port {port}")
     typed = reader.type(command)

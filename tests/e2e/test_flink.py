@@ -1,6 +1,6 @@
-"""Flink on this machine, for real: the same results as here, a worker that cannot start, a task manager that is lost.
+"""A real Flink cluster on this machine: equal results, a worker that cannot start, a lost task manager.
 
-One cluster for the module, on free ports; its packages are kept in build/flink, as `make flink-up` keeps them.
+The module has one cluster on free ports. Its packages are in build/flink, like those of `make flink-up`.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def here(folder: Path) -> Iterator[Future[tuple[int, str]]]:
-    """The run on this machine, beside the cluster's downloads and start, which wait most of the time."""
+    """The local run, concurrent with the download and start of the cluster, which mostly wait."""
     with ThreadPoolExecutor(1) as beside:
         yield beside.submit(run, folder, "here")
 
 
 @pytest.fixture(scope="module")
 def cluster(here: Future[tuple[int, str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlinkCluster]:
-    """A cluster of its own; skipped where its packages cannot be had."""
+    """A cluster. Skips the tests if its packages cannot be downloaded."""
     with contextlib.ExitStack() as probes:
         servers = [probes.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(5)]
         ports = Ports(*(server.getsockname()[1] for server in servers))
@@ -75,12 +75,12 @@ def cluster(here: Future[tuple[int, str]], tmp_path_factory: pytest.TempPathFact
 
 
 def settings(ports: Ports, **changes: Any) -> list[str]:
-    told = {
+    options = {
         "job_endpoint": f"localhost:{ports.jobs}",
         "flink_master": f"localhost:{ports.rest}",
         "environment_config": f"localhost:{ports.workers}",
     }
-    return [f"beam.{key}={value}" for key, value in (told | changes).items()]
+    return [f"beam.{key}={value}" for key, value in (options | changes).items()]
 
 
 def run(folder: Path, root: str, *more: object) -> tuple[int, str]:
@@ -89,12 +89,10 @@ def run(folder: Path, root: str, *more: object) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-def test_flink_gives_what_this_machine_gives(
-    cluster: FlinkCluster, folder: Path, here: Future[tuple[int, str]]
-) -> None:
-    told = [word for setting in settings(cluster.ports) for word in ("--set", setting)]
-    for code, said in (here.result(), run(folder, "flink", "--beam", "flink", *told)):
-        assert code == 0, said
+def test_flink_equals_local_result(cluster: FlinkCluster, folder: Path, here: Future[tuple[int, str]]) -> None:
+    options = [word for setting in settings(cluster.ports) for word in ("--set", setting)]
+    for code, output in (here.result(), run(folder, "flink", "--beam", "flink", *options)):
+        assert code == 0, output
     this, there = (last_summary(folder / root) for root in ("here", "flink"))
     assert states(there) == states(this)
     assert {states(there)[node] for node in BEAM_NODES} == {"executed"}
@@ -109,40 +107,36 @@ def test_flink_gives_what_this_machine_gives(
     assert len(finished) == len(BEAM_NODES), "each component was a job of Flink's"
 
 
-def test_a_worker_that_cannot_start_fails_the_run_with_its_own_error(
-    cluster: FlinkCluster, folder: Path, tmp_path: Path
-) -> None:
+def test_worker_start_error_fails_run(cluster: FlinkCluster, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "components").mkdir()
     (tmp_path / "components" / "__init__.py").write_text("raise ImportError('no components for this worker')")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     broken = os.environ | {"PYTHONPATH": str(tmp_path)}
     pool = subprocess.Popen([sys.executable, "-m", "pipeline.beam.pool", f"--port={port}"], env=broken, cwd=tmp_path)
-    told = settings(cluster.ports, environment_config=f"localhost:{port}")
+    options = settings(cluster.ports, environment_config=f"localhost:{port}")
     try:
         since = time.monotonic()
-        code, said = run(folder, "broken", "--beam", "flink", *(w for setting in told for w in ("--set", setting)))
+        code, output = run(folder, "broken", "--beam", "flink", *(w for setting in options for w in ("--set", setting)))
         seconds = time.monotonic() - since
     finally:
         pool.terminate()
         pool.wait()
     assert code == 1
-    assert "a Beam worker could not start: ImportError: no components for this worker" in said
+    assert "a Beam worker could not start: ImportError: no components for this worker" in output
     assert states(last_summary(folder / "broken")) == {"ImportSchemaGen": "executed", "PairExampleGen": "failed"}
-    # A minute for the worker, beside what importing TFX takes.
+    # A minute for the worker, in addition to the import of TFX.
     assert seconds < 60 + 30
 
 
-def test_a_lost_task_manager_costs_time_and_nothing_else(
-    cluster: FlinkCluster, folder: Path, here: Future[tuple[int, str]]
-) -> None:
+def test_lost_task_manager_keeps_results(cluster: FlinkCluster, folder: Path, here: Future[tuple[int, str]]) -> None:
     from pipeline.records.root import Root
     from pipeline.report.write import write_report
     from pipeline.running import local
     from pipeline.running.options import RunOptions
 
-    told = settings(cluster.ports)
-    config = load_config(WORDS, told, str(folder / "pairs.csv"), "flink")
+    options = settings(cluster.ports)
+    config = load_config(WORDS, options, str(folder / "pairs.csv"), "flink")
     here.result()
     killed: list[Any] = []
     killer = threading.Thread(target=_kill_in_mid_job, args=(cluster, killed))
@@ -151,10 +145,10 @@ def test_a_lost_task_manager_costs_time_and_nothing_else(
     killer.join()
     victim, job = killed
     assert victim.running() is None
-    said = flink_rest._get(f"http://localhost:{cluster.ports.rest}", f"/jobs/{job}/exceptions")
-    assert said["exceptionHistory"]["entries"], "the job noticed"
+    output = flink_rest._get(f"http://localhost:{cluster.ports.rest}", f"/jobs/{job}/exceptions")
+    assert output["exceptionHistory"]["entries"], "the job noticed"
     if outcome.exit_code:
-        # It may fail, if clearly: then the same command goes on.
+        # It may fail with a clear message. Then the same command resumes.
         assert outcome.record.error and "Beam" in outcome.record.error
         cluster.up(print)
         outcome = local.run(config, Root(folder / "lost"), RunOptions(until="StatisticsGen"), write_report)
@@ -169,7 +163,7 @@ def test_a_lost_task_manager_costs_time_and_nothing_else(
 
 
 def _kill_in_mid_job(cluster: FlinkCluster, killed: list[Any]) -> None:
-    """Kills a task manager that a job has slots of, with no warning; notes the process and the job."""
+    """Kills a task manager with slots of a job without warning. Records the process and the job."""
     url, deadline = f"http://localhost:{cluster.ports.rest}", time.monotonic() + 150
     while time.monotonic() < deadline:
         jobs = [job for job in flink_rest._get(url, "/jobs/overview")["jobs"] if job["state"] == "RUNNING"]
@@ -203,7 +197,7 @@ def _artifact(root: Path, output: str) -> Path:
 
 
 def _examples(root: Path, split: str) -> Counter[tuple[bytes, bytes, float]]:
-    """How often each row is in a split; of its bytes, protobuf leaves the order of the features open."""
+    """Counts each row of a split. Ignores the order of features, which protobuf does not define."""
     import tensorflow as tf
 
     files = sorted(map(str, (_artifact(root, "PairExampleGen/examples") / f"Split-{split}").iterdir()))

@@ -1,4 +1,4 @@
-"""The wheel, installed in an environment of its own, in a directory outside the repository."""
+"""The wheel in its own environment, in a directory outside the repository."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def venv(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with the wheel, and with the packages of this one in place of the locked ones."""
+    """An environment with the wheel and the packages of this environment."""
     uv = str(create_venv.find_uv() or create_venv.installed_uv())
     venv = tmp_path_factory.mktemp("installed").resolve() / "venv"
     check_wheel.new_environment(uv, venv)
@@ -41,25 +41,25 @@ def run(command: list[object], folder: Path, **variables: str) -> subprocess.Com
     return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_the_wheel_has_every_file_that_the_program_reads(wheel: Path) -> None:
+def test_wheel_has_every_data_file(wheel: Path) -> None:
     tracked = subprocess.run(["git", "ls-files", *PACKAGES], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     with zipfile.ZipFile(wheel) as archive:
         assert set(tracked.stdout.splitlines()) <= set(archive.namelist())
 
 
-def test_the_commands_run_outside_the_repository(venv: Path, tmp_path: Path) -> None:
+def test_commands_run_outside_repository(venv: Path, tmp_path: Path) -> None:
     check_wheel.try_commands(venv, tmp_path)
     package = (tmp_path / "package.yaml").read_text(encoding="utf-8")
     assert "kindred" in package and str(REPOSITORY) not in package
 
 
-def test_a_server_prints_its_version(venv: Path, tmp_path: Path) -> None:
+def test_server_prints_version(venv: Path, tmp_path: Path) -> None:
     done = run([venv / "bin" / "kindred-model-server", "--version"], tmp_path)
     assert done.returncode == 0 and done.stdout.startswith("kindred-model-server 0.")
 
 
 @pytest.mark.parametrize("package", ["pipeline", "trainer", "components", "schemas", "sections", "serving", "errors"])
-def test_another_package_of_the_name_is_refused_in_a_sentence(venv: Path, tmp_path: Path, package: str) -> None:
+def test_foreign_package_with_same_name_is_refused(venv: Path, tmp_path: Path, package: str) -> None:
     (tmp_path / package).mkdir()
     (tmp_path / package / "__init__.py").write_text("")
     for program in ("kindred", "kindred-model-server"):
@@ -70,7 +70,7 @@ def test_another_package_of_the_name_is_refused_in_a_sentence(venv: Path, tmp_pa
         assert "Rename it" in line
 
 
-def test_a_module_of_the_name_in_the_working_directory_is_refused(venv: Path, tmp_path: Path) -> None:
+def test_module_in_working_directory_is_refused(venv: Path, tmp_path: Path) -> None:
     (tmp_path / "pipeline.py").write_text("raise RuntimeError('must not run')")
     done = run([venv / "bin" / "python", "-m", "kindred", "--help"], tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
@@ -84,7 +84,7 @@ def test_folders_without_python_code_hide_nothing(venv: Path, tmp_path: Path) ->
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_missing_package_is_named(venv: Path, tmp_path: Path) -> None:
+def test_missing_package_is_named(venv: Path, tmp_path: Path) -> None:
     (site,) = venv.glob("lib/python*/site-packages")
     os.rename(site / "schemas", tmp_path / "schemas")
     try:

@@ -1,4 +1,4 @@
-"""A run that is killed while it trains: the next one goes on where that stopped."""
+"""A run that is killed during training: the next run resumes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EPOCHS = 10
 
 
 def _wait_for_epochs(root: Path, count: int, process: subprocess.Popen[bytes]) -> int:
-    """Waits until so many epochs of the training are on disk; how many there are."""
+    """Waits until the training has written so many epochs. Returns their number."""
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         assert process.poll() is None, "the run ended before it could be killed"
@@ -27,14 +27,14 @@ def _wait_for_epochs(root: Path, count: int, process: subprocess.Popen[bytes]) -
     raise AssertionError("no epoch was kept")
 
 
-def test_a_killed_training_goes_on_in_the_next_run(tmp_path: Path) -> None:
+def test_next_run_resumes_killed_training(tmp_path: Path) -> None:
     config, root = planted.write_pipeline(tmp_path), tmp_path / "root"
     # Small batches, so that an epoch takes long enough to be interrupted.
     changed = (f"train.epochs={EPOCHS}", "train.batch_size=2", "train.early_stopping=null", "train.optimizer=adagrad")
     arguments = ["run", "--config", config, "--root", root, *(part for key in changed for part in ("--set", key))]
     process = subprocess.Popen([KINDRED, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     done = _wait_for_epochs(root, 2, process)
-    process.send_signal(signal.SIGSTOP)  # so that it does not get on while it is looked at
+    process.send_signal(signal.SIGSTOP)  # so that it does not continue during the checks
     _assert_told(root, "running, at Trainer since ", "The run is in progress, at Trainer since ")
     process.kill()
     process.wait()
@@ -46,7 +46,7 @@ def test_a_killed_training_goes_on_in_the_next_run(tmp_path: Path) -> None:
     summary = last_summary(root)
     assert states(summary)["Transform"] == "cached" and states(summary)["Trainer"] == "executed"
     log = (root / "runs" / summary["run_id"] / "run.log").read_text(errors="replace")
-    taken_up = [line for line in log.splitlines() if "training goes on after epoch" in line]
+    taken_up = [line for line in log.splitlines() if "training resumes after epoch" in line]
     assert len(taken_up) == 1 and done <= int(taken_up[0].split()[-1]) < EPOCHS
     (history,) = root.glob("pipeline/Trainer/model_run/*/history.json")
     assert len(json.loads(history.read_text())["loss"]) == EPOCHS
@@ -54,10 +54,10 @@ def test_a_killed_training_goes_on_in_the_next_run(tmp_path: Path) -> None:
 
 
 def _assert_told(root: Path, words: str, headline: str) -> None:
-    """What `kindred report` says of the only run; the components that have ended are in its record and report."""
+    """Runs `kindred report`. Checks that the record and the report of the run have the ended components."""
     summary = last_summary(root)
     assert states(summary)["Transform"] == "executed" and "Trainer" not in states(summary)
-    told = kindred("report", "--root", root)
-    assert told.returncode == 0 and told.stderr.startswith(f"planted {summary['run_id']}: {words}")
-    text = Path(told.stdout.strip()).read_text(encoding="utf-8")
+    done = kindred("report", "--root", root)
+    assert done.returncode == 0 and done.stderr.startswith(f"planted {summary['run_id']}: {words}")
+    text = Path(done.stdout.strip()).read_text(encoding="utf-8")
     assert headline in text and "could not be created" not in text and "ailed" not in text

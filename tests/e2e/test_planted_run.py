@@ -28,7 +28,7 @@ NODES = [
     "ServingCanary",
     "Pusher",
 ]
-# Resolvers only look things up; TFX runs them every time.
+# TFX runs resolvers every time, because they only query metadata.
 ALWAYS_EXECUTED = {"LastAcceptedData": "executed", "LatestBlessedModel": "executed"}
 
 
@@ -50,8 +50,8 @@ def published(place: Path) -> list[str]:
 
 
 def test_first_run_executes_everything_and_publishes(place: Path) -> None:
-    code, said = run(place)
-    assert code == 0, said
+    code, output = run(place)
+    assert code == 0, output
     summary = last_summary(place / "root")
     assert states(summary) == dict.fromkeys(NODES, "executed")
     assert summary["status"] == "published"
@@ -71,7 +71,7 @@ def test_first_run_executes_everything_and_publishes(place: Path) -> None:
     assert summary["config"]["train"]["epochs"] == 60
 
 
-def test_the_record_has_the_fields_of_the_contract(place: Path) -> None:
+def test_record_has_documented_fields(place: Path) -> None:
     summary = last_summary(place / "root")
     contract = {
         "pipeline", "run_id", "status", "config", "started", "seconds", "components", "data", "metrics", "blessed",
@@ -83,13 +83,13 @@ def test_the_record_has_the_fields_of_the_contract(place: Path) -> None:
     assert (place / "root" / "runs" / summary["run_id"] / "run.log").stat().st_size > 0
 
 
-def test_the_run_left_a_report_and_the_model_a_card(place: Path) -> None:
+def test_run_writes_report_and_model_card(place: Path) -> None:
     summary = last_summary(place / "root")
     report = place / "root" / "runs" / summary["run_id"] / "report.html"
     text = report.read_text(encoding="utf-8")
     assert "The model is published as serving/1." in text
     assert 'class="nothing"' in text and text.count('class="nothing"') == 1, (
-        "all but rankings, which were not asked for"
+        "all but rankings, which were not requested"
     )
     assert "score is not a number" in text and "left 00,right-00 é,a lot" in text
     assert kindred("report", "--root", place / "root").stdout.strip() == str(report)
@@ -98,31 +98,31 @@ def test_the_run_left_a_report_and_the_model_a_card(place: Path) -> None:
     assert f"{planted.LEFT} left, {planted.RIGHT} right" in card and "1 quarantined as bad" in card
 
 
-def test_tensorflow_model_analysis_reads_the_figures_of_the_run(place: Path) -> None:
+def test_tfma_reads_figures_of_run(place: Path) -> None:
     summary = last_summary(place / "root")
     evaluation = place / "root" / summary["evaluation"]
     read = {slice_: found[""][""] for slice_, found in load_eval_result(str(evaluation)).slicing_metrics}
-    overall = {metric: _value(told) for metric, told in read[()].items()}
+    overall = {metric: _value(value) for metric, value in read[()].items()}
     assert overall.items() >= {k: v for k, v in summary["metrics"].items() if not k.startswith("baseline_")}.items()
     # Every figure of the Evaluator's own file, and no other.
     verdict = json.loads((evaluation / "evaluation.json").read_text(encoding="utf-8"))
     own = {(f["slice"], f["metric"]): f["value"] for f in verdict["figures"] if f["value"] is not None}
     assert len({slice_ for slice_, _ in own}) > 5
     assert {
-        (dict(slice_).get("slice", ""), metric): _value(told)
+        (dict(slice_).get("slice", ""), metric): _value(value)
         for slice_, metrics in read.items()
-        for metric, told in metrics.items()
+        for metric, value in metrics.items()
     } == own
     validation = load_validation_result(str(evaluation))
     assert validation.validation_ok and not validation.metric_validations_per_slice
 
 
-def _value(told: dict) -> float:
-    """A metric as TFMA has it, with an interval or without."""
-    return told["boundedValue"]["value"] if "boundedValue" in told else told["doubleValue"]
+def _value(value: dict) -> float:
+    """Returns the value of a metric of TFMA, with or without an interval."""
+    return value["boundedValue"]["value"] if "boundedValue" in value else value["doubleValue"]
 
 
-def test_lineage_names_data_code_settings_and_what_was_published(place: Path) -> None:
+def test_lineage_names_inputs_and_publication(place: Path) -> None:
     summary = last_summary(place / "root")
     found = json.loads(kindred("lineage", "--root", place / "root", "--json").stdout)
     digest = hashlib.sha256((place / "pairs.csv").read_bytes()).hexdigest()
@@ -150,10 +150,10 @@ def test_published_model_knows_the_planted_neighbours(place: Path) -> None:
     assert float(apart.split()[1]) < -0.3
 
 
-def test_unchanged_run_comes_from_cache_and_publishes_nothing_new(place: Path) -> None:
+def test_unchanged_run_uses_cache(place: Path) -> None:
     first = last_summary(place / "root")
-    code, said = run(place)
-    assert code == 0, said
+    code, output = run(place)
+    assert code == 0, output
     summary = last_summary(place / "root")
     assert states(summary) == dict.fromkeys(NODES, "cached") | ALWAYS_EXECUTED
     assert published(place) == ["1"]
@@ -161,9 +161,9 @@ def test_unchanged_run_comes_from_cache_and_publishes_nothing_new(place: Path) -
         assert summary[field] == first[field], field
 
 
-def test_changed_hyperparameter_runs_trainer_and_what_follows(place: Path) -> None:
-    code, said = run(place, "--set", "model.dimension=6")
-    assert code == 0, said
+def test_changed_hyperparameter_reruns_trainer_and_downstream(place: Path) -> None:
+    code, output = run(place, "--set", "model.dimension=6")
+    assert code == 0, output
     summary = last_summary(place / "root")
     expected = dict.fromkeys(NODES, "cached") | ALWAYS_EXECUTED
     assert states(summary) == expected | dict.fromkeys(
@@ -174,30 +174,30 @@ def test_changed_hyperparameter_runs_trainer_and_what_follows(place: Path) -> No
     assert against_last["bound"] == pytest.approx(against_last["value"], abs=0.4), "judged against the first model"
 
 
-def test_a_model_that_the_canary_refuses_is_not_published(place: Path) -> None:
-    code, said = run(place, "--set", "model.dimension=6", "--set", "publish.canary.max_p99_ms=0.001")
+def test_canary_refusal_prevents_publication(place: Path) -> None:
+    code, output = run(place, "--set", "model.dimension=6", "--set", "publish.canary.max_p99_ms=0.001")
     assert code == 4
-    assert "the serving canary refuses the model" in said and "above 0.001" in said and "publish.canary" in said
+    assert "the serving canary refuses the model" in output and "above 0.001" in output and "publish.canary" in output
     summary = last_summary(place / "root")
     assert (summary["status"], summary["published"]) == ("model_refused", None)
     assert list(states(summary).items())[-1] == ("ServingCanary", "failed")
     assert published(place) == ["1", "2"]
 
 
-def test_a_model_that_was_rolled_back_does_not_come_back_by_itself(place: Path) -> None:
+def test_rolled_back_model_stays_away(place: Path) -> None:
     done = kindred("rollback", "--root", place / "root", "--reason", "a test")
     assert done.returncode == 0 and "version 2" in done.stdout
     assert published(place) == [".withdrawn-2", "1"]
-    code, said = run(place, "--set", "model.dimension=6")
+    code, output = run(place, "--set", "model.dimension=6")
     assert code == 4
-    assert "was rolled back" in said and "kindred rollback --undo" in said
+    assert "was rolled back" in output and "kindred rollback --undo" in output
     assert published(place) == [".withdrawn-2", "1"]
     assert kindred("rollback", "--root", place / "root", "--undo").returncode == 0
     assert published(place) == ["1", "2"]
 
 
 def test_model_below_threshold_is_refused_and_serving_untouched(place: Path) -> None:
-    code, said = run(place, "--set", "evaluate.bless=[{metric: rmse, below: 0.001}, {metric: mae, below: 9}]")
+    code, output = run(place, "--set", "evaluate.bless=[{metric: rmse, below: 0.001}, {metric: mae, below: 9}]")
     assert code == 4
     summary = last_summary(place / "root")
     assert summary["status"] == "model_refused"
@@ -205,16 +205,16 @@ def test_model_below_threshold_is_refused_and_serving_untouched(place: Path) -> 
     assert summary["published"] is None
     assert states(summary)["ServingCanary"] == states(summary)["Pusher"] == "skipped"
     assert [rule["ok"] for rule in summary["blessing"]] == [False, True]
-    assert "rmse below 0.001" in said
+    assert "rmse below 0.001" in output
     assert published(place) == ["1", "2"]
     validation = load_validation_result(str(place / "root" / summary["evaluation"]))
     assert not validation.validation_ok
     ((failure,),) = (of_slice.failures for of_slice in validation.metric_validations_per_slice)
     assert failure.metric_key.name == "rmse"
     assert failure.metric_value.double_value.value == summary["blessing"][0]["value"]
-    told = kindred("report", "--why", summary["run_id"], "--root", place / "root")
-    assert told.stderr == ""
-    why = told.stdout
+    done = kindred("report", "--why", summary["run_id"], "--root", place / "root")
+    assert done.stderr == ""
+    why = done.stdout
     assert "rmse below 0.001: 0.1" in why and "bound 0.0010: NOT MET" in why
     assert "mae below 9: 0.0" in why and ": ok" in why
     assert "Worst slice by rmse: " in why
@@ -222,11 +222,11 @@ def test_model_below_threshold_is_refused_and_serving_untouched(place: Path) -> 
     assert len(worst) >= 10 and all(line.split()[0] == "left" for line in worst[:10])
 
 
-def test_diverging_training_says_what_to_change(place: Path) -> None:
-    code, said = run(place, "--set", "train.optimizer=sgd", "--set", "train.learning_rate=1e9")
+def test_diverging_training_suggests_fix(place: Path) -> None:
+    code, output = run(place, "--set", "train.optimizer=sgd", "--set", "train.learning_rate=1e9")
     assert code == 1
-    assert "train.learning_rate" in said
-    assert "Try 1e+08" in said
+    assert "train.learning_rate" in output
+    assert "Try 1e+08" in output
     summary = last_summary(place / "root")
     assert "The run failed in Trainer" in (place / "root" / "runs" / summary["run_id"] / "report.html").read_text()
     assert summary["status"] == "failed"
@@ -237,7 +237,7 @@ def test_diverging_training_says_what_to_change(place: Path) -> None:
 def test_removed_version_is_published_again(place: Path) -> None:
     serving = place / "root" / "serving"
     (serving / "2").rename(place / "elsewhere")
-    code, said = run(place, "--set", "model.dimension=6")
-    assert code == 0, said
+    code, output = run(place, "--set", "model.dimension=6")
+    assert code == 0, output
     assert states(last_summary(place / "root"))["Pusher"] == "executed"
     assert published(place) == ["1", "2"]

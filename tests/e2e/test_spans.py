@@ -23,7 +23,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def add_span(place: Path, number: int, renamed: str = "") -> None:
-    """The planted pairs with other noise; `renamed` goes before every id."""
+    """Writes the planted pairs with other noise. `renamed` is a prefix of every id."""
     span = place / "data" / f"span-{number}"
     span.mkdir(parents=True)
     planted.write_pairs(span / "pairs.csv", seed=number)
@@ -43,48 +43,48 @@ def checks(place: Path) -> dict[str, float]:
 
 
 def test_first_span_has_nothing_to_be_compared_with(place: Path) -> None:
-    code, said = run(place)
-    assert code == 0, said
-    assert "no earlier data" in said
+    code, output = run(place)
+    assert code == 0, output
+    assert "no earlier data" in output
     assert last_summary(place / "root")["data"]["compared_with_last_accepted"] is False
     assert "validate.max_unseen_share" not in checks(place)
 
 
 def test_unchanged_span_comes_from_cache(place: Path) -> None:
-    code, said = run(place)
-    assert code == 0, said
+    code, output = run(place)
+    assert code == 0, output
     cached = states(last_summary(place / "root"))
     assert {cached[node] for node in UPSTREAM} == {"cached"}
 
 
 def test_second_span_is_read_compared_and_accepted(place: Path) -> None:
     add_span(place, 2)
-    code, said = run(place)
-    assert code == 0, said
+    code, output = run(place)
+    assert code == 0, output
     summary = last_summary(place / "root")
     assert {states(summary)[node] for node in UPSTREAM} == {"executed"}
     assert summary["data"]["compared_with_last_accepted"] is True
     assert checks(place)["validate.max_unseen_share"] == 0
     assert 0 <= checks(place)["validate.max_score_divergence"] < 0.1
-    assert "against the last accepted data" in said
+    assert "against the last accepted data" in output
 
 
-def test_third_span_of_new_ids_is_refused_with_examples(place: Path) -> None:
+def test_span_with_new_ids_is_refused(place: Path) -> None:
     add_span(place, 3, renamed="new ")
-    code, said = run(place)
+    code, output = run(place)
     assert code == 3
-    assert "left_id: 100.0% of the pairs have entities that are not in the last accepted data" in said
-    assert "'new left" in said
-    assert "--accept-anomalies" in said
+    assert "left_id: 100.0% of the pairs have entities that are not in the last accepted data" in output
+    assert "'new left" in output
+    assert "--accept-anomalies" in output
     summary = last_summary(place / "root")
     assert summary["status"] == "data_refused"
     assert summary["published"] is None
 
 
-def test_a_person_may_overrule_the_gate_once_and_it_is_recorded(place: Path) -> None:
-    code, said = run(place, "--accept-anomalies", "ids were renamed")
-    assert code == 0, said
-    assert "accepted: ids were renamed" in said
+def test_overruled_gate_is_recorded(place: Path) -> None:
+    code, output = run(place, "--accept-anomalies", "ids were renamed")
+    assert code == 0, output
+    assert "accepted: ids were renamed" in output
     assert last_summary(place / "root")["data"]["accepted_anomalies"] == "ids were renamed"
-    again, said = run(place)
-    assert again == 3, said
+    again, output = run(place)
+    assert again == 3, output

@@ -16,7 +16,7 @@ TUNE = {"trials": 2, "search": "random", "parameters": {"train.learning_rate": [
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the first span, of which one id is gone in the next."""
+    """A folder with the first span. One of its ids is missing in the next span."""
     folder = tmp_path_factory.mktemp("warm")
     config = planted.write_pipeline(folder)
     tree = yaml.safe_load(config.read_text(encoding="utf-8").replace("pairs.csv", "data/span-{SPAN}/*.csv"))
@@ -47,24 +47,24 @@ def epochs(place: Path) -> int:
     return len(json.loads((newest / "history.json").read_text(encoding="utf-8"))["loss"])
 
 
-def test_the_first_span_starts_cold_and_says_so(place: Path) -> None:
-    code, said, _ = call(place, "run")
-    assert code == 0, said
-    assert "cold start: no model of other examples has been blessed" in said
+def test_first_span_starts_cold(place: Path) -> None:
+    code, output, _ = call(place, "run")
+    assert code == 0, output
+    assert "cold start: no model of other examples has been blessed" in output
     assert last_summary(place / "root")["warm_start"]["cold"] == "no model of other examples has been blessed"
     assert "tuning" not in last_summary(place / "root")
 
 
-def test_the_second_span_starts_from_the_model_of_the_first_with_the_better_setting(place: Path) -> None:
+def test_second_span_starts_warm_with_tuned_setting(place: Path) -> None:
     cold = epochs(place)
     add_span(place, 2, {"left 07": "left 77", "right-03 é": "right-90 é", "right-04 é": "right-91 é"})
     tree = yaml.safe_load((place / "pipeline.yaml").read_text(encoding="utf-8"))
-    tree["train"]["learning_rate"] = 1e-6  # by which nothing would be learned
+    tree["train"]["learning_rate"] = 1e-6  # too small to learn anything
     (place / "pipeline.yaml").write_text(yaml.safe_dump({**tree, "tune": TUNE}), encoding="utf-8")
-    code, said, _ = call(place, "run")
-    assert code == 0, said
-    assert "2 trials, best val_rmse" in said and ": train.learning_rate 0.02" in said
-    assert "warm start: left ids 59 kept, 1 new, 1 vanished; right ids 38 kept, 2 new, 2 vanished" in said
+    code, output, _ = call(place, "run")
+    assert code == 0, output
+    assert "2 trials, best val_rmse" in output and ": train.learning_rate 0.02" in output
+    assert "warm start: left ids 59 kept, 1 new, 1 vanished; right ids 38 kept, 2 new, 2 vanished" in output
     summary = last_summary(place / "root")
     found = summary["warm_start"]
     assert found["left"] == {"kept": 59, "new": 1, "vanished": 1}
@@ -77,7 +77,7 @@ def test_the_second_span_starts_from_the_model_of_the_first_with_the_better_sett
     assert summary["metrics"]["rmse"] < 0.3
 
 
-def test_lineage_goes_back_to_the_first_span_and_the_card_tells_of_it(place: Path) -> None:
+def test_lineage_and_card_include_first_span(place: Path) -> None:
     first, second = sorted(path.name for path in (place / "root" / "runs").iterdir())
     found = json.loads(kindred("lineage", "latest", "--root", place / "root", "--json").stdout)
     assert (found["run"], found["data"]["span"], found["published"]) == (second, 2, ["serving/2"])
@@ -98,18 +98,18 @@ def test_lineage_goes_back_to_the_first_span_and_the_card_tells_of_it(place: Pat
     assert "2 of 2 trials finished" in report and "last accepted" in report
 
 
-def test_an_unchanged_span_starts_from_the_same_model_and_comes_from_cache(place: Path) -> None:
+def test_unchanged_span_uses_cache(place: Path) -> None:
     first = last_summary(place / "root")
-    code, said, _ = call(place, "run")
-    assert code == 0, said
+    code, output, _ = call(place, "run")
+    assert code == 0, output
     summary = last_summary(place / "root")
     assert {states(summary)[node] for node in ("Tuner", "Trainer", "Evaluator", "Pusher")} == {"cached"}
     assert (summary["warm_start"], summary["tuning"]) == (first["warm_start"], first["tuning"])
 
 
-def test_the_command_ends_with_the_tuner_and_prints_what_it_found(place: Path) -> None:
-    code, said, printed = call(place, "tune")
-    assert code == 0, said
+def test_tune_prints_best_settings(place: Path) -> None:
+    code, output, printed = call(place, "tune")
+    assert code == 0, output
     summary = last_summary(place / "root")
     assert summary["status"] == "tuned" and list(states(summary).items())[-1] == ("Tuner", "cached")
     assert "Trainer" not in states(summary)

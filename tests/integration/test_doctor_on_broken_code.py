@@ -1,4 +1,4 @@
-"""`kindred doctor` finds what would end the next run: code that cannot be imported."""
+"""`kindred doctor` detects code that cannot be imported."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_broken_modules_are_reported_with_a_fix(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1].endswith("checks failed.")
 
 
-def test_a_function_that_only_a_string_names_is_reported(tmp_path: Path) -> None:
+def test_missing_function_named_by_string_is_reported(tmp_path: Path) -> None:
     source = source_files.copy_of_the_program(tmp_path)
     (source / "trainer" / "tuning.py").unlink()
     code = (

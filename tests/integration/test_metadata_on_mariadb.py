@@ -1,4 +1,4 @@
-"""ML Metadata in a real MariaDB, as deploy/kubeflow has it: written, read, and after the database's restart."""
+"""ML Metadata on a real MariaDB, as in deploy/kubeflow: writes, reads, and a restart of the database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PASSWORD = "not a secret"
 
 
 class Database:
-    """A MariaDB server of this test's own."""
+    """A MariaDB server for this test."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -78,12 +78,12 @@ def mysql(database: Database, monkeypatch: pytest.MonkeyPatch) -> Metadata:
     return Metadata(mysql=place, wait_seconds=60)
 
 
-def test_the_service_waits_for_its_database_and_outlives_its_restart(database: Database, mysql: Metadata) -> None:
+def test_service_survives_database_restart(database: Database, mysql: Metadata) -> None:
     server, port = metadata_service.serve(mysql, "127.0.0.1", 0)
     store = metadata.open_store(metadata.wait_for(Metadata(grpc=Grpc(host="127.0.0.1", port=port))))
     kind = metadata_store_pb2.ArtifactType(name="Model", properties={"rows": metadata_store_pb2.INT})
     artifact = metadata_store_pb2.Artifact(type_id=store.put_artifact_type(kind), uri="/m/é")
-    artifact.properties["rows"].int_value = 2**31 - 1  # the most that ML Metadata's column in MySQL holds
+    artifact.properties["rows"].int_value = 2**31 - 1  # the maximum of ML Metadata's column in MySQL
     (artifact_id,) = store.put_artifacts([artifact])
     database.stop()
     database.start()
@@ -102,7 +102,7 @@ def test_tasks_may_use_the_database_itself(mysql: Metadata) -> None:
         assert [c.name for c in again.store.get_contexts_by_id([context_id])] == [context.name]
 
 
-def test_a_wrong_password_is_said_with_user_and_address(mysql: Metadata, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_password_message_names_user_and_address(mysql: Metadata, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(metadata.PASSWORD_VARIABLE, "wrong")
     with pytest.raises(
         ServiceUnavailable, match=r"mysql kindred@127\.0\.0\.1:\d+/kindred did not answer.*user and password"

@@ -1,4 +1,4 @@
-"""An execution that is already there under a run's id: when it may pass for the one that is asked for."""
+"""Existing executions under a run's id: whether a node may reuse them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RUN_ID = "0b6d7a52-5a7b-4c0e-9a43-2f1f6f0c9b11"
 
 
 class Run:
-    """A run that got as far as the statistics."""
+    """A run that completed the statistics."""
 
     def __init__(self, folder: Path) -> None:
         planted.write_pipeline(folder)
@@ -45,18 +45,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run(tmp_path_factory.mktemp("run"))
 
 
-def test_a_finished_execution_of_this_submission_counts(run: Run) -> None:
+def test_finished_execution_of_submission_is_reused(run: Run) -> None:
     assert run.disagreement(EXAMPLE_GEN, is_resumed=True) is None
     assert run.disagreement(STATISTICS_GEN, is_resumed=True) is None
 
 
-def test_an_execution_that_this_submission_did_not_begin_is_refused(run: Run) -> None:
+def test_foreign_execution_is_refused(run: Run) -> None:
     found = run.disagreement(STATISTICS_GEN, is_resumed=False)
     assert found is not None
     assert found.endswith("of StatisticsGen, which this run did not start")
 
 
-def test_a_finished_execution_with_other_inputs_is_refused(run: Run) -> None:
+def test_execution_with_other_inputs_is_refused(run: Run) -> None:
     with metadata.Metadata(run.connection) as handle:
         store: Any = handle.store
         execution = max(store.get_executions(), key=lambda execution: execution.id)

@@ -1,4 +1,4 @@
-"""The report in a headless Chromium: silent, self-contained, and a map that answers."""
+"""The report in a headless Chromium: no messages, no requests, and an interactive map."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tests.unit.pipeline.report.planted_report import HOSTILE, run_with
 
 pytestmark = [
     pytest.mark.tensorflow,
-    pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium here to open the report with"),
+    pytest.mark.skipif(find_chromium() is None, reason="needs Chromium to open the report"),
 ]
 
-# The most frequent one has the name of the rarest inside its own.
+# The name of the most frequent entity contains the name of the rarest.
 WORDS = [b"a word 299", *(f"word {number:03d}".encode() for number in range(300))]
 
 
@@ -36,8 +36,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(browser: Page, report: Path) -> Page:
-    browser.said.clear()
-    browser.asked.clear()
+    browser.messages.clear()
+    browser.requests.clear()
     browser.show_as(1280, 900)
     browser.open(report)
     return browser
@@ -47,9 +47,9 @@ def _map(page: Page, name: str) -> str:
     return page.run(f"document.getElementById('embedding-map').dataset.{name} ?? ''")
 
 
-def test_it_says_nothing_on_the_console_and_asks_nobody_for_anything(page: Page, report: Path) -> None:
-    assert page.said == []
-    assert page.asked == [report.as_uri()]
+def test_page_logs_nothing_and_sends_no_request(page: Page, report: Path) -> None:
+    assert page.messages == []
+    assert page.requests == [report.as_uri()]
     assert page.run("window.hacked ?? 0") == 0
     assert page.run("document.querySelectorAll('main section').length") == 13
     assert page.run("[...document.querySelectorAll('main section')].every(s => s.offsetHeight > 60)")
@@ -61,7 +61,7 @@ def test_nothing_is_wider_than_the_window(page: Page, width: int) -> None:
     assert page.run("document.documentElement.scrollWidth") == width
 
 
-def test_a_search_finds_lights_and_centres(page: Page) -> None:
+def test_search_highlights_and_centers_match(page: Page) -> None:
     page.run("document.getElementById('map-search').focus()")
     page.type("word 04")
     assert page.run("document.getElementById('map-found').textContent").startswith("20 found, the first 8")
@@ -70,8 +70,8 @@ def test_a_search_finds_lights_and_centres(page: Page) -> None:
     page.settle()
     assert _map(page, "chosen") == "word 040"
     assert float(_map(page, "zoom")) == 6
-    said = page.run("document.querySelector('.chosen').innerText")
-    assert said.startswith("word 040 left") and "training pairs" in said
+    text = page.run("document.querySelector('.chosen').innerText")
+    assert text.startswith("word 040 left") and "training pairs" in text
     nearest = page.run("document.querySelectorAll('.chosen button').length")
     assert nearest == 5
     page.run("document.querySelector('.chosen button').click()")
@@ -81,7 +81,7 @@ def test_a_search_finds_lights_and_centres(page: Page) -> None:
     assert "No entity on this map" in page.run("document.getElementById('map-found').textContent")
 
 
-def test_what_is_called_so_comes_before_what_is_called_so_among_others(page: Page) -> None:
+def test_exact_match_precedes_partial_matches(page: Page) -> None:
     page.run("document.getElementById('map-search').focus()")
     page.type("Word 299")
     page.press("Enter", "\r")
@@ -90,7 +90,7 @@ def test_what_is_called_so_comes_before_what_is_called_so_among_others(page: Pag
 
 
 @pytest.mark.parametrize("raw", HOSTILE[:4])
-def test_ids_that_would_be_markup_are_found_and_chosen_as_text(page: Page, raw: bytes) -> None:
+def test_markup_ids_are_treated_as_text(page: Page, raw: bytes) -> None:
     page.run("document.getElementById('map-search').focus()")
     page.type(raw.decode())
     page.press("Enter", "\r")
@@ -98,7 +98,7 @@ def test_ids_that_would_be_markup_are_found_and_chosen_as_text(page: Page, raw: 
     assert _map(page, "chosen") == raw.decode()
     assert page.run("document.querySelector('.chosen strong').textContent") == raw.decode()
     assert page.run("document.querySelector('#map-matches bdi').textContent") == raw.decode()
-    assert page.run("window.hacked ?? 0") == 0 and page.said == []
+    assert page.run("window.hacked ?? 0") == 0 and page.messages == []
 
 
 def _drawn(page: Page) -> str:
@@ -106,7 +106,7 @@ def _drawn(page: Page) -> str:
 
 
 def _on_the_map(page: Page, part: float) -> tuple[float, float]:
-    """A place in the window: such a part of the map to the right, and down."""
+    """Returns window coordinates for fractions of the width and height of the map."""
     box = "document.querySelector('canvas').getBoundingClientRect()"
     x, y = page.run(f"(e => [e.x + e.width * {part}, e.y + e.height * {part}])({box})")
     return x, y
@@ -141,7 +141,7 @@ def test_buttons_keys_and_the_wheel_zoom_and_move(page: Page) -> None:
     assert _drawn(page) != before
 
 
-def test_the_wheel_scrolls_the_page_until_the_map_has_the_focus(page: Page) -> None:
+def test_wheel_scrolls_page_until_map_is_focused(page: Page) -> None:
     page.run("document.querySelector('canvas').scrollIntoView({block: 'center'})")
     page.run("document.activeElement.blur()")
     top = page.run("scrollY")
@@ -151,7 +151,7 @@ def test_the_wheel_scrolls_the_page_until_the_map_has_the_focus(page: Page) -> N
     assert float(_map(page, "zoom")) == 1
 
 
-def test_two_fingers_zoom_and_one_scrolls_past_the_map(page: Page) -> None:
+def test_two_fingers_zoom_and_one_scrolls(page: Page) -> None:
     def touch(kind: str, *fingers: tuple[float, float]) -> None:
         points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(fingers)]
         page.call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
@@ -172,19 +172,19 @@ def test_two_fingers_zoom_and_one_scrolls_past_the_map(page: Page) -> None:
         touch("touchMove", (x, y - step), (x, y + step))
     touch("touchEnd")
     page.settle()
-    # The browser moves touches to its frames: the last one may be up to a step before where the fingers were.
+    # The browser aligns touches with its frames, so the last touch may be one step behind the fingers.
     assert float(_map(page, "zoom")) == pytest.approx(2, rel=0.1)
     page.call("Emulation.setTouchEmulationEnabled", enabled=False)
 
 
-def test_a_side_can_be_hidden(page: Page) -> None:
+def test_side_can_be_hidden(page: Page) -> None:
     both = _drawn(page)
     page.run("document.querySelector('[data-side=\"1\"]').click()")
     page.settle()
     assert _drawn(page) != both
 
 
-def test_everything_that_can_be_used_is_reached_by_the_keyboard(page: Page) -> None:
+def test_keyboard_reaches_every_control(page: Page) -> None:
     page.run("document.body.focus()")
     reached, first = [], None
     for _ in range(80):
@@ -214,7 +214,7 @@ def test_dark_and_light_are_both_drawn(page: Page) -> None:
     assert page.run("getComputedStyle(document.body).color") == "rgb(26, 29, 35)", "paper is light"
 
 
-def test_on_paper_all_is_open_and_what_only_works_on_a_screen_is_gone(page: Page, tmp_path: Path) -> None:
+def test_print_expands_content_and_hides_controls(page: Page, tmp_path: Path) -> None:
     page.print_to(tmp_path / "report.pdf")
     assert (tmp_path / "report.pdf").read_bytes()[:5] == b"%PDF-"
     assert page.run("[...document.querySelectorAll('details')].every(one => one.open)")
@@ -223,4 +223,4 @@ def test_on_paper_all_is_open_and_what_only_works_on_a_screen_is_gone(page: Page
     assert [page.run(f"({shown})('{selector}')") for selector in ("nav", ".tools", "canvas", "main")] == [
         False, False, True, True,
     ]  # fmt: skip
-    assert page.said == []
+    assert page.messages == []

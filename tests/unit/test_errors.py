@@ -16,7 +16,7 @@ def _tree(kind: type[KindredError], depth: int = 0) -> Iterator[tuple[int, str]]
             yield from _tree(child, depth + 1)
 
 
-def test_the_drawn_tree_is_the_tree_of_the_classes() -> None:
+def test_documented_tree_matches_classes() -> None:
     drawn = re.findall(r"^([│├└─ ]*)([A-Z]\w+)", errors.__doc__ or "", flags=re.MULTILINE)
     lines = [(len(lead) // 4, name) for lead, name in drawn if lead or name == "KindredError"]
     assert sorted(lines) == sorted(_tree(KindredError))

@@ -1,10 +1,10 @@
 """Checks the installation and suggests fixes: `kindred doctor`, `make doctor`.
 
-Libraries and this program's own code are imported in a child process. What libraries print while they load stays off
-the screen, and one that crashes Python (a module built for another C library) becomes a line of the report.
+Libraries and this program's own code are imported in a child process. Their output is hidden, and a library that
+crashes Python (such as a module for another C library) becomes a line of the report.
 
     diagnose()    returns the checks
-    main()        prints them, and returns the exit code: 0 healthy, 1 otherwise
+    main()        prints them and returns the exit code: 0 healthy, 1 otherwise
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from pipeline.commands.doctor.versions import check_versions, installed_versions
 
 
 def diagnose() -> list[Check]:
-    """Makes every check."""
+    """Runs every check."""
     return [*check_machine(), *check_versions(installed_versions(), read_lock()), *check_imports()]
 
 
 def render(checks: list[Check], console: Console) -> None:
-    """Prints a line for each check, then how to fix those that failed."""
+    """Prints a line per check, then the fixes of failed checks."""
     width = max(len(check.name) for check in checks)
     for check in checks:
         verdict = "[green]ok    [/]" if check.ok else "[red]FAILED[/]"
         console.print(f"{verdict}  {check.name:{width}}  {escape(check.found)}", soft_wrap=True)
     failed = [check for check in checks if not check.ok]
-    for fix in dict.fromkeys(check.fix for check in failed):  # one cause fails many checks: print its fix once
+    for fix in dict.fromkeys(check.fix for check in failed):  # one cause may fail many checks, so print each fix once
         names = ", ".join(check.name for check in failed if check.fix == fix)
         console.print(f"[red]{escape(names)}:[/] {escape(fix)}", soft_wrap=True)
     console.print(f"[red]{len(failed)} of {len(checks)} checks failed.[/]" if failed else "[green]Healthy.[/]")

@@ -19,10 +19,10 @@ class Check:
     """The result of one check.
 
     Args:
-      name: what was checked.
-      ok: whether it is as a run needs it.
-      found: what was found.
-      fix: what to do if it is not ok, in one sentence.
+      name: the name of the check.
+      ok: whether it passed.
+      found: the observed state.
+      fix: the fix of a failed check, in one sentence.
     """
 
     name: str
@@ -32,19 +32,19 @@ class Check:
 
 
 def install_again() -> str:
-    """Returns how to get the libraries that the lock names."""
+    """Returns how to install the locked libraries."""
     if LOCK.is_file():
-        return "Remove .venv and run `make doctor`, which makes it again from the lock."
+        return "Remove .venv and run `make doctor`, which creates it from the lock."
     return "Install Kindred again in a new virtual environment, with the locked versions of its libraries."
 
 
 def restore_code() -> str:
-    """Returns how to get this program's own files back."""
+    """Returns how to restore this program's own files."""
     if LOCK.is_file():
         return f"Fix the file, or restore it: `git -C {shlex.quote(os.path.relpath(ROOT))} status` shows what changed."
     return "Install Kindred again: `pip install --force-reinstall --no-deps WHEEL`."
 
 
 def repair_libraries() -> str:
-    """Returns how to make two TFX modules load with an older C library."""
+    """Returns how to repair two TFX modules for an older C library."""
     return f"Run `{shlex.quote(sys.executable)} -m bootstrap.glibc`."

@@ -1,4 +1,4 @@
-"""Runs the probes in a child process, and reads what it recorded."""
+"""Runs the probes in a child process and reads their results."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def check_imports(command: tuple[str, ...] = PROBES) -> list[Check]:
     """Runs the probes in a child process.
 
     Args:
-      command: what to run. The path of the file to record to is appended.
+      command: the command line. The path of the record file is appended.
     """
     with tempfile.TemporaryDirectory() as folder:
         record, chatter = Path(folder, "record"), Path(folder, "chatter")
         with chatter.open("wb") as sink:
-            # Python looks in the working directory first: it finds the packages there, and no others of these names.
+            # Python searches the working directory first, so it imports these packages and no others.
             code = subprocess.call(
                 [*command, str(record)], cwd=ROOT, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL
             )
@@ -33,10 +33,10 @@ def check_imports(command: tuple[str, ...] = PROBES) -> list[Check]:
 
 
 def read_record(lines: list[list[object]], code: int, printed: str) -> list[Check]:
-    """Returns the checks that the child recorded.
+    """Returns the recorded checks.
 
     Args:
-      lines: `[name]` where a probe began, `[name, ok, found, fix]` where it ended.
+      lines: `[name]` at the start of a probe, `[name, ok, found, fix]` at its end.
       code: the exit code of the child. Unless it is 0, the last probe that began failed.
       printed: the last line that the child printed.
     """
@@ -50,5 +50,5 @@ def read_record(lines: list[list[object]], code: int, printed: str) -> list[Chec
 
 
 def is_of_the_c_library(text: str) -> bool:
-    """Whether an error message is about symbols of another C library."""
+    """Returns whether an error message is about symbols of another C library."""
     return "GLIBC" in text or "CXXABI" in text

@@ -16,11 +16,11 @@ from pipeline.commands.doctor.check import ROOT, Check, install_again, repair_li
 LEAST_DISK = 2 * 10**9
 """Bytes. A run of a million pairs leaves about 0.3 GB, so below 2 GB a few runs fill the disk."""
 LEAST_MEMORY = 3 * 10**9
-"""Bytes. The libraries take 1 GB once loaded, and a run holds the pairs and the tables in addition."""
+"""Bytes. The libraries need 1 GB, and a run also keeps the pairs and the tables in memory."""
 
 
 def check_machine() -> list[Check]:
-    """Makes all checks of this machine."""
+    """Runs all checks of this machine."""
     return [
         check_python(sys.version_info[:2], platform.python_implementation()),
         check_disk(shutil.disk_usage(ROOT).free, ROOT),
@@ -31,14 +31,14 @@ def check_machine() -> list[Check]:
 
 
 def check_python(version: tuple[int, ...], implementation: str) -> Check:
-    """Checks that this is a supported Python."""
+    """Checks that this Python is supported."""
     ok = version in PYTHONS and implementation == "CPython"
     found = f"{implementation} {platform.python_version()} ({platform.system()}, {platform.machine()})"
     return Check("Python", ok, found, "Set up with a supported Python: `make PYTHON=python3.12 doctor`.")
 
 
 def check_disk(free: int, folder: Path) -> Check:
-    """Checks that `free` bytes are enough for what runs leave."""
+    """Checks that `free` bytes are enough for several runs."""
     fix = f"Free at least {LEAST_DISK / 1e9:.0f} GB, for example by removing old runs under build/."
     return Check("disk", free >= LEAST_DISK, f"{free / 1e9:.1f} GB free under {folder}", fix)
 
@@ -50,7 +50,7 @@ def check_memory(size: int) -> Check:
 
 
 def memory_bytes() -> int:
-    """Returns the memory that this process may use: the machine's, or its container's limit when that is lower."""
+    """Returns the memory of the machine, or the limit of its container if that is lower."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limit = Path("/sys/fs/cgroup/memory.max")
     text = limit.read_text().strip() if limit.is_file() else "max"
@@ -63,6 +63,6 @@ def core_count() -> int:
 
 
 def check_repair(status: glibc.RepairStatus) -> Check:
-    """Checks that the two TFX modules that are built for a newer C library can be loaded here."""
+    """Checks that two TFX modules for a newer C library can be loaded."""
     fix = install_again() if status.state is glibc.RepairState.NOT_INSTALLED else repair_libraries()
     return Check("C library", status.healthy, str(status), fix)

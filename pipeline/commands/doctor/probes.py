@@ -1,4 +1,4 @@
-"""What the child process tries: importing the libraries and this program's own modules, and each node of a whole graph.
+"""The probes of the child process: imports of libraries and of our own modules, and each node of a complete graph.
 
 python -m pipeline.commands.doctor.probes RECORD
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tfx.proto.orchestration import pipeline_pb2
 
 Probe = Callable[[], str]
-"""Returns what it found, or raises."""
+"""Returns the observed state, or raises."""
 
 LIBRARIES = ("tensorflow_transform", "tensorflow_data_validation", "tensorflow_model_analysis", "apache_beam", "kfp")
 
@@ -37,11 +37,11 @@ WHOLE_GRAPH = {
     "tune": {"trials": 1},
     "evaluate": {"metrics": ["rmse", "recall@10"]},
 }
-"""A pipeline file that asks for every optional node."""
+"""A pipeline file with every optional node."""
 
 
 def probe_all(record: Path) -> None:
-    """Tries every probe and writes to `record`, a JSON line each: `[name]` when it begins, its check when it ends."""
+    """Runs every probe. Writes two JSON lines to `record` per probe: `[name]` at its start, its check at its end."""
     with record.open("w") as out:
         for name, probe in probes():
             print(json.dumps([name]), file=out, flush=True)
@@ -52,7 +52,7 @@ def tried(name: str, probe: Probe) -> Check:
     """Returns the outcome of one probe."""
     try:
         return Check(name, True, probe())
-    except Exception as error:  # the report is for whatever a library raises while it loads
+    except Exception as error:  # a library may raise any exception while it loads
         return Check(name, False, described(error), _fix(error))
 
 
@@ -82,12 +82,12 @@ def probe_keras() -> str:
     """Imports Keras, which must be Keras 3."""
     version = _version("keras")
     if not version.startswith("3."):
-        raise RuntimeError(f"`import keras` gives Keras {version}, and the trainer is written for Keras 3")
+        raise RuntimeError(f"`import keras` gives Keras {version}, but the trainer needs Keras 3")
     return version
 
 
 def _probe_metadata() -> str:
-    """Opens a store in memory and writes a type: an import alone does not call into the native library."""
+    """Opens a store in memory and writes a type, because an import alone does not call the native library."""
     from ml_metadata.metadata_store import metadata_store
     from ml_metadata.proto import metadata_store_pb2
 
@@ -99,7 +99,7 @@ def _probe_metadata() -> str:
 
 
 class ModulesBroken(Exception):
-    """Some modules of this program cannot be imported. `causes` are the distinct errors."""
+    """Some modules of this program cannot be imported. `causes` has the distinct errors."""
 
     def __init__(self, causes: list[Exception]) -> None:
         super().__init__("; ".join(map(described, causes)))
@@ -110,7 +110,7 @@ def probe_modules(package: str) -> str:
     """Imports every module of a package.
 
     Raises:
-      ModulesBroken: some cannot be imported.
+      ModulesBroken: some modules cannot be imported.
     """
     modules = [name for name in this_program().modules if name.split(".")[0] == package]
     # One broken module fails all modules that import it. Its error is reported once.
@@ -129,7 +129,7 @@ def _import_error(module: str) -> Exception | None:
 
 
 def probe_program(program: str) -> str:
-    """Looks for a program that a node starts by name."""
+    """Finds a program that a node starts by name."""
     path = Path(sys.executable).with_name(program)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing")
@@ -137,7 +137,7 @@ def probe_program(program: str) -> str:
 
 
 def _probe_graph(compiled: list[pipeline_pb2.Pipeline]) -> str:
-    """Compiles a graph of every optional node, and hands it on in `compiled`."""
+    """Compiles a graph with every optional node and stores it in `compiled`."""
     from pipeline.config import PipelineConfig
     from pipeline.records.root import Root
     from pipeline.running.graph import compile_graph, create_pipeline
@@ -161,7 +161,7 @@ def probe_node(graph: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) ->
 
 
 def described(error: Exception) -> str:
-    """Returns the first line of an error, and the place in this program's own files where it arose."""
+    """Returns the first line of an error and its location in this program's own files."""
     if isinstance(error, ModulesBroken):
         return str(error)
     place = _place(error)
@@ -170,7 +170,7 @@ def described(error: Exception) -> str:
 
 
 def _place(error: Exception) -> str:
-    """The innermost line of this program's own files that an error passed."""
+    """Returns the innermost line of this program's own files in the traceback of an error."""
     frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError) and error.filename:
         frames.append((error.filename, error.lineno))
@@ -190,7 +190,7 @@ def _fix(error: Exception) -> str:
 
 
 def _is_of_our_code(error: Exception) -> bool:
-    """Whether this program's own files are at fault. A library that is missing or does not load is not their fault."""
+    """Returns whether this program's own files cause the error, not a missing or broken library."""
     if isinstance(error, ImportError) and error.name:
         return error.name.split(".")[0] in PACKAGES
     return bool(_place(error))

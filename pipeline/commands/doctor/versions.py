@@ -24,14 +24,14 @@ DISTRIBUTIONS = (
     "numpy",
     "pyarrow",
 )
-"""The packages whose versions the report shows. The lock is compared with all others too."""
+"""The packages whose versions the report shows. Others are compared with the lock too."""
 
 
 def read_lock(path: Path = LOCK) -> dict[str, set[str]] | None:
-    """Returns the versions that the lock allows, by package. Forks for several Pythons make it more than one.
+    """Returns the locked versions by package. A package may have several, for different versions of Python.
 
-    Returns None without a lock: in a container, for example, that has Kindred installed and no repository. It reads
-    lines, since Python 3.10 has no TOML parser and uv always writes a package's name and version in this form.
+    Returns None without a lock, for example in a container without the repository. Reads lines, because Python 3.10 has
+    no TOML parser and uv always writes name and version in this form.
     """
     if not path.is_file():
         return None
@@ -50,7 +50,7 @@ def installed_versions() -> dict[str, str]:
 
 
 def check_versions(installed: Mapping[str, str], locked: Mapping[str, set[str]] | None) -> Iterator[Check]:
-    """Makes one check for each package of `DISTRIBUTIONS`, and one for all others that are installed and locked."""
+    """Returns a check per package of `DISTRIBUTIONS`, and one for all other installed packages in the lock."""
     locked_here = locked or {}
     for name in DISTRIBUTIONS:
         yield _check_version(name, installed.get(name), locked_here.get(name))

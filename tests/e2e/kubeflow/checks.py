@@ -1,4 +1,4 @@
-"""Reads a package, and refuses it where KFP would, or where it has something that is not emulated."""
+"""Reads a package. Refuses packages that KFP would refuse, and features that are not emulated."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ _RESOURCES = ("accelerator", *_AMOUNTS, *(f"resource{name[0].upper()}{name[1:]}"
 
 
 def read_package(text: str, release: str) -> Package:
-    """The package in `text`, two documents of YAML: the pipeline and the platform spec.
+    """Reads the package in `text`, two documents of YAML: the pipeline and the platform spec.
 
     Args:
       release: the release of KFP whose fields count, "2.15" or "2.16".
 
     Raises:
-      PackageError: it is wrong, or holds what is not emulated.
+      PackageError: the package is invalid, or has features that are not emulated.
     """
     spec, *more = [document for document in yaml.safe_load_all(text) if document is not None]
     keys = ["components", "deploymentSpec", "pipelineInfo", "root", "schemaVersion", "sdkVersion"]
@@ -88,8 +88,8 @@ def _check_container(container: Spec, label: str) -> None:
     refuse_placeholders(container["image"], label, "image", "images from parameters are not emulated")
     if not container.get("command"):
         raise Unsupported(label, "the entrypoint of an image")
-    # A fault of component/launcher_v2.go (compileCmdAndArgs), 2.15.0 and 2.16.1: of the first word it keeps the form
-    # before inputs and outputs are filled in.
+    # A bug of component/launcher_v2.go (compileCmdAndArgs), 2.15.0 and 2.16.1: it does not fill in inputs and outputs
+    # in the first word.
     refuse_placeholders(container["command"][0], label, "command[0]", "the launcher fills in nothing in the first word")
     for variable in container.get("env", []):
         place = f"env.{variable['name']}"
@@ -122,21 +122,21 @@ def _check_definition(definition: Spec, place: str) -> None:
     if default is not None and not is_of_type(default, kind):
         raise PackageError(f"{place}: the default {default!r} is no {kind}")
     if default is not None and not definition.get("isOptional"):
-        # driver/resolve.go (handleParamTypeValidationAndConversion) makes an empty text of a missing STRING then.
+        # driver/resolve.go (handleParamTypeValidationAndConversion) then replaces a missing STRING by an empty text.
         raise Unsupported(place, "a default of a parameter that is not optional")
     check_value(default, place, "defaultValue")
 
 
 def check_value(value: object, task: str, place: str) -> None:
-    """Refuses a parameter's value in which KFP, Argo or Kubernetes might replace something."""
+    """Refuses the value of a parameter if KFP, Argo or Kubernetes might replace a part of it."""
     for where, text in strings_in(value, place):
-        # The launcher replaces placeholders one after the other, in an order that Go chooses anew each time.
+        # The launcher replaces placeholders one by one, in the random order of a Go map.
         refuse_placeholders(text, task, where, "it is a value; whether it is replaced is not determined")
         refuse_expansion(text, task, where)
 
 
 def _check_words(component: Spec, container: Spec, name: str) -> None:
-    """Checks command and args against what the launcher will have values for."""
+    """Checks that the launcher has a value for each placeholder in command and args."""
     known = {input_placeholder(key) for key in parameters_in(component)}
     known |= {output_file_placeholder(key) for key in parameters_out(component)}
     known |= {artifact_path_placeholder(key) for key in artifacts_out(component)}
@@ -160,7 +160,7 @@ def _check_dag(package: Package, name: str, component: Spec) -> None:
         _check_task(package, key, task, component)
         for other in dependencies(task):
             if other not in dag["tasks"]:
-                # argocompiler/dag.go (addImplicitDependencies); Argo refuses it, too.
+                # argocompiler/dag.go (addImplicitDependencies). Argo refuses it too.
                 raise PackageError(f"{key}: waits for {other}, which is not in its DAG")
             if is_exit_task(dag["tasks"][other]):
                 raise PackageError(f"{key}: waits for {other}; an exit task is a hook, for which nothing can wait")

@@ -1,4 +1,4 @@
-"""What stands for a cluster in tests: a volume, ML Metadata as a service, and packages compiled by the command."""
+"""The parts of a cluster in tests: a volume, ML Metadata as a service, and packages compiled by the command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.e2e.kubeflow.interpreter import Interpreter, RunResult
 
 
 class Volume:
-    """The volume that all tasks mount, with planted data, and what runs leave there."""
+    """The volume that all tasks mount, with planted data and the files of runs."""
 
     def __init__(self, path: Path, metadata: dict[str, Any]) -> None:
         self.path, self._metadata = path, metadata
@@ -42,7 +42,7 @@ class Volume:
         return Interpreter(package.read_text(), self.path / "kfp", release="2.16")
 
     def write_pairs(self, name: str, rows: slice = slice(None), prefix: str = "") -> Path:
-        """Some of the planted rows, with ids that begin with `prefix`."""
+        """Returns some of the planted rows, with ids that begin with `prefix`."""
         header, *lines = (self.path / "pairs.csv").read_text(encoding="utf-8").splitlines()
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def check_succeeded(result: RunResult) -> None:
 
 @contextlib.contextmanager
 def metadata_service(folder: Path) -> Iterator[int]:
-    """ML Metadata as deploy/kubeflow runs it, on SQLite; its port."""
+    """Runs ML Metadata like deploy/kubeflow, on SQLite. Yields its port."""
     command = [sys.executable, "-m", "pipeline.kubeflow.metadata_service", "--host", "127.0.0.1", "--port", "0"]
     process = subprocess.Popen([*command, "--sqlite", folder / "mlmd.sqlite"], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

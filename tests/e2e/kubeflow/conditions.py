@@ -1,7 +1,8 @@
-"""The conditions that the kfp compiler makes of dsl.If with == or != on a text.
+"""The conditions that the kfp compiler creates from dsl.If with == or != on a text.
 
 driver/dag.go and driver/container.go evaluate triggerPolicy.condition as CEL (expression/expression.go) on the inputs
-of the task. Only one form is known here. Others are refused: CEL has rules of its own for numbers and missing keys.
+of the task. This module supports one form and refuses others, because CEL has its own rules for numbers and missing
+keys.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def check(condition: str, parameters: Mapping[str, Mapping[str, Any]], task: str
     """Checks a condition against the parameters of the component of `task`.
 
     Raises:
-      Unsupported: it has another form, or compares something else than a text.
+      Unsupported: the condition has another form, or does not compare a text.
     """
     name, _, _ = _parts(condition, task)
     if parameters.get(name, {}).get("parameterType") != "STRING":
@@ -28,7 +29,7 @@ def check(condition: str, parameters: Mapping[str, Mapping[str, Any]], task: str
 
 
 def holds(condition: str, inputs: Mapping[str, Value], task: str) -> bool:
-    """Whether the condition holds for the inputs of `task`.
+    """Returns whether the condition holds for the inputs of `task`.
 
     Raises:
       DriverError: the input is missing.

@@ -1,4 +1,4 @@
-"""The order of tasks, as Argo Workflows 3.7.8 runs what KFP's argocompiler makes of a package."""
+"""Runs tasks in the order of Argo Workflows 3.7.8 for a package that KFP's argocompiler has compiled."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.e2e.kubeflow.package import Package, Spec, dependencies, display_name
 from tests.e2e.kubeflow.results import FAILED, SKIPPED, SUCCEEDED, TaskRun
 
 RunContainer = Callable[[Task, Values, TaskRun], None]
-"""Runs the attempts of a task with a container and its inputs, and records them."""
+"""Runs and records the attempts of a container task with its inputs."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Ended:
-    """How a task ended. `hooked`: whether Argo runs its exit hook."""
+    """The outcome of a task. `hooked`: whether Argo runs its exit hook."""
 
     state: str
     outputs: Values = dataclasses.field(default_factory=dict)
@@ -30,8 +30,8 @@ class Workflow:
 
     Args:
       package: the package.
-      run: what the driver knows of the run.
-      run_container: runs a task with a container, and writes to its record how it ended.
+      run: the values of the run that the driver knows.
+      run_container: runs a container task and records its outcome.
     """
 
     def __init__(self, package: Package, run: Run, run_container: RunContainer) -> None:
@@ -42,15 +42,15 @@ class Workflow:
         self._ids = itertools.count(1)
 
     def execute(self, inputs: Values) -> str:
-        """Runs the root DAG; its state is that of the run."""
+        """Runs the root DAG and returns its state, which is the state of the run."""
         return self._run_dag(self._package.root, "", inputs).state
 
     def _run_dag(self, component: Spec, path: str, inputs: Values) -> _Ended:
-        """Runs the tasks of a DAG; it has failed if one of its tasks has, exit tasks apart.
+        """Runs the tasks of a DAG. The DAG fails if a task other than an exit task fails.
 
-        argocompiler/dag.go (depends): a task waits for `.Succeeded` of all that it depends on. A skipped one has not
-        succeeded, so what follows it is omitted. A failure stops no task that does not depend on it: Argo's executeDAG
-        starts what can start before assessDAGPhase looks for failures, and waits for what runs.
+        argocompiler/dag.go (depends): a task waits for `.Succeeded` of all that it depends on. A skipped task
+        has not succeeded, so the tasks after it are omitted. A failure does not stop independent tasks: Argo's
+        executeDAG starts all ready tasks before assessDAGPhase checks for failures, and waits for running tasks.
         """
         dag_id = next(self._ids)
         tasks = component["dag"]["tasks"]
@@ -89,10 +89,10 @@ class Workflow:
         """Runs a task, then its exit task, if it has one.
 
         argocompiler/dag.go and common.go (addExitTask): the exit task is an exit hook of Argo on the task that it
-        follows. Argo runs it when that task has succeeded or failed, not when it was skipped or omitted
-        (executeDAGTask: node.Completed()). What follows the task waits for the hook (evaluateDependsLogic:
-        CheckAllHooksFullfilled). A failed hook fails nothing: assessDAGPhase looks only at the tasks of the DAG, and a
-        hook is none.
+        follows. Argo runs it if that task succeeded or failed, not if it was skipped or omitted
+        (executeDAGTask: node.Completed()). Tasks after it wait for the hook (evaluateDependsLogic:
+        CheckAllHooksFullfilled). A failed hook does not fail the DAG, because assessDAGPhase checks only tasks of the
+        DAG, and a hook is not a task.
         """
         ended = self._run_task(task, inputs, outputs)
         if hook is not None and ended.hooked:
@@ -102,9 +102,9 @@ class Workflow:
         return ended
 
     def _run_task(self, task: Task, parent: Values, outputs: Mapping[str, Values]) -> _Ended:
-        """The driver of a task, then its DAG or its container.
+        """Runs the driver of a task, then its DAG or its container.
 
-        The driver is a pod of its own. If it fails, the task itself is omitted, and the DAG fails.
+        The driver has its own pod. If it fails, the task is omitted and the DAG fails.
         """
         is_dag = "dag" in task.component
         try:
@@ -116,7 +116,7 @@ class Workflow:
                 self.dags[task.path] = FAILED
             else:
                 name = display_name(task.key, task.spec)
-                self.tasks.append(TaskRun(name, task.path, FAILED, said=f"KFP driver: {error}\n"))
+                self.tasks.append(TaskRun(name, task.path, FAILED, log=f"KFP driver: {error}\n"))
             return _Ended(FAILED, hooked=False)
         if not triggered:
             return self._skip(task)

@@ -1,4 +1,4 @@
-"""What KFP's driver makes of a task before it has a pod: its input parameters and whether its condition holds."""
+"""Emulates KFP's driver: resolves the input parameters of a task and evaluates its condition."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Values = Mapping[str, Value]
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A task in the DAG that it belongs to.
+    """A task in its DAG.
 
     Attributes:
       key: its key in the DAG. The driver calls it the name of the task.
@@ -35,7 +35,7 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What the driver knows of a run.
+    """The values of a run that the driver knows.
 
     Attributes:
       run_id: the UUID.
@@ -59,14 +59,14 @@ class Run:
 
 
 def root_inputs(root: Spec, given: Mapping[str, object]) -> dict[str, Value]:
-    """The inputs of the root DAG.
+    """Returns the inputs of the root DAG.
 
-    apiserver/template/v2_template.go (validatePipelineJobInputs) checks what a run gives; argocompiler/argo.go
-    (Compile) adds defaults, and null for an optional parameter without one. 2.15.0 knows no literals.
+    apiserver/template/v2_template.go (validatePipelineJobInputs) checks the parameters of a run. argocompiler/argo.go
+    (Compile) adds defaults, and null for an optional parameter without default. 2.15.0 does not know literals.
 
     Raises:
       RunParameterError: the API server refuses the parameters.
-      NotSubstituted, Unsupported: a value in which KFP or Kubernetes might replace something.
+      NotSubstituted, Unsupported: KFP or Kubernetes might replace a part of a value.
     """
     definitions = parameters_in(root)
     if unknown := given.keys() - definitions.keys():
@@ -89,21 +89,21 @@ def root_inputs(root: Spec, given: Mapping[str, object]) -> dict[str, Value]:
 
 
 def resolve_inputs(task: Task, parent: Values, outputs: Mapping[str, Values], run: Run) -> dict[str, Value]:
-    """The input parameters of a task.
+    """Returns the input parameters of a task.
 
-    driver/resolve.go (resolveInputs), the same in 2.15.0 and 2.16.1 but for literals, which 2.15.0 does not know.
+    driver/resolve.go (resolveInputs), equal in 2.15.0 and 2.16.1 except for literals, which 2.15.0 does not know.
 
     Args:
       parent: the inputs of its DAG.
-      outputs: the output parameters of the tasks of its DAG that have succeeded.
+      outputs: the output parameters of the succeeded tasks of its DAG.
 
     Raises:
-      DriverError: the driver fails, and the task with it.
+      DriverError: the driver fails, and therefore the task.
     """
     definitions = parameters_in(task.component)
     values: dict[str, Value] = {}
     if "dag" in task.component:
-        # An optional parameter that a DAG does not get is passed on as its default, or null.
+        # KFP replaces a missing optional parameter of a DAG by its default, or null.
         for name, definition in definitions.items():
             if name not in sources(task.spec) and definition.get("isOptional"):
                 values[name] = value_of(definition.get("defaultValue"))
@@ -113,7 +113,7 @@ def resolve_inputs(task: Task, parent: Values, outputs: Mapping[str, Values], ru
         if value is None:
             if not definitions[name].get("isOptional"):
                 raise DriverError(f"the resolved input parameter is null: {source['componentInputParameter']}")
-            # The launcher takes the default.
+            # The launcher uses the default.
             continue
         if (refused := _outside_literals(value, definitions[name], name)) is not None:
             raise DriverError(f'validating parameter "{name}": {refused}')
@@ -128,13 +128,13 @@ def resolve_inputs(task: Task, parent: Values, outputs: Mapping[str, Values], ru
 
 
 def will_trigger(task: Task, inputs: Values) -> bool:
-    """Whether the condition of a task holds (driver/dag.go, driver/container.go); without one it does."""
+    """Returns whether the condition of a task holds or is missing (driver/dag.go, driver/container.go)."""
     condition = task.spec.get("triggerPolicy", {}).get("condition")
     return not condition or conditions.holds(condition, inputs, task.path)
 
 
 def dag_outputs(component: Spec, outputs: Mapping[str, Values]) -> dict[str, Value]:
-    """The output parameters of a DAG: driver/resolve.go (resolveUpstreamParameters) looks them up in its tasks."""
+    """Returns the output parameters of a DAG, from its tasks: driver/resolve.go (resolveUpstreamParameters)."""
     found: dict[str, Value] = {}
     for name, selector in component["dag"].get("outputs", {}).get("parameters", {}).items():
         source = selector["valueFromParameter"]
@@ -156,7 +156,7 @@ def _resolve(source: Spec, name: str, task: Task, parent: Values, outputs: Mappi
             source["taskOutputParameter"]["outputParameterKey"],
         )
         if output not in outputs.get(producer, {}):
-            # KFP would go on with no value at all, which becomes an empty text for a STRING.
+            # KFP would continue without a value, which becomes an empty text for a STRING.
             raise PackageError(f"{task.path}: {name}: {producer} has no output parameter {output}")
         value = outputs[producer][output]
         check_value(value, task.path, f"inputs.parameters.{name}")
@@ -168,7 +168,7 @@ def _resolve(source: Spec, name: str, task: Task, parent: Values, outputs: Mappi
 
 
 def _converted(value: Value, kind: str, name: str) -> Value:
-    """handleParamTypeValidationAndConversion: a STRING takes all types, as text; the others only their own."""
+    """handleParamTypeValidationAndConversion: a STRING accepts all types, as text. Others accept only their type."""
     if kind == "STRING":
         return text_of(value)
     if value is None:

@@ -1,8 +1,8 @@
-"""What the stand-in for Kubeflow raises.
+"""The errors of the Kubeflow emulator.
 
-PackageError: the package is wrong, or not what the stand-in knows; no result of a run could be believed.
-    NotSubstituted: a placeholder at a place where KFP leaves it as text.
-    Unsupported: a field or a form that the stand-in does not emulate. It is never ignored.
+PackageError: the package is invalid or not supported, so no result of a run would be reliable.
+    NotSubstituted: KFP would leave a placeholder as text.
+    Unsupported: a field or form that the emulator does not support. It is never ignored.
 DriverError: KFP's driver would fail the task. It ends as FAILED with no attempt.
 RunParameterError: KFP's API server would refuse the parameters of the run.
 """
@@ -11,14 +11,14 @@ from __future__ import annotations
 
 
 class PackageError(Exception):
-    """The package is wrong, or holds what the stand-in does not emulate."""
+    """The package is invalid, or has features that are not emulated."""
 
 
 class NotSubstituted(PackageError):
     """KFP would leave a placeholder as text.
 
     Args:
-      task: the task, or what else the text belongs to.
+      task: the task, or another owner of the text.
       place: the place of the text, such as args[3].
       text: the placeholder, from its opening braces on.
       why: the rule that it breaks.
@@ -30,15 +30,15 @@ class NotSubstituted(PackageError):
 
 
 class Unsupported(PackageError):
-    """A field or form that the stand-in does not emulate."""
+    """A field or form that the emulator does not support."""
 
     def __init__(self, place: str, what: str) -> None:
         super().__init__(f"{place}: {what}: not emulated")
 
 
 class DriverError(Exception):
-    """KFP's driver would end with an error, and the task would fail without an attempt."""
+    """KFP's driver would fail, and the task would fail without an attempt."""
 
 
 class RunParameterError(Exception):
-    """KFP's API server would refuse the run for its parameters."""
+    """KFP's API server would refuse the parameters of the run."""

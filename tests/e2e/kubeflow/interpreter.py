@@ -1,17 +1,17 @@
-"""Runs a compiled package as Kubeflow Pipelines does, with a process where KFP has a container.
+"""Runs a compiled package like Kubeflow Pipelines, with processes instead of containers.
 
-It does what KFP's API server, driver and launcher (2.15.0 and 2.16.1) and Argo Workflows (3.7.8) do, as far as their
-sources say, and refuses everything else. Where the two releases of KFP differ, the stricter one counts. Each rule names
-its file where it stands.
+It follows the sources of KFP's API server, driver and launcher (2.15.0 and 2.16.1) and of Argo Workflows (3.7.8), and
+refuses everything else. Where the two releases of KFP differ, it follows the stricter one. A comment at each rule names
+the source file.
 
-    checks.py, platform_spec.py   what a package may hold
+    checks.py, platform_spec.py   what a package may contain
     placeholders.py, values.py    texts and values
     driver.py, conditions.py      inputs of a task, whether it runs
     dag.py, retries.py            in which order, and how often
     launcher.py                   one attempt
 
 Not emulated: pods, volumes, secrets, resources, the cache, artifacts as inputs, loops, termination by a user, and the
-end of an attempt when the window of its retryPolicy is over.
+end of an attempt after the window of its retryPolicy.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Interpreter:
-    """One package and the folder that stands for Kubeflow's own storage.
+    """One package and a folder in place of Kubeflow's own storage.
 
     Args:
       package: the text of the package.
-      folder: where artifacts are kept, a folder per run.
-      environment: variables of all tasks, next to those of this process.
+      folder: the directory of artifacts, with a folder per run.
+      environment: variables of all tasks, in addition to those of this process.
       release: the release of KFP whose fields count: "2.15" or "2.16".
-      sleep: waits between two attempts. As it is, nothing waits; the waits are recorded.
+      sleep: waits between two attempts. The default does not wait. Waits are recorded in any case.
 
     Raises:
-      PackageError: the package is wrong, or holds what is not emulated.
+      PackageError: the package is invalid, or has features that are not emulated.
     """
 
     def __init__(
@@ -68,22 +68,22 @@ class Interpreter:
     def kill_once(self, task: str, when: str) -> None:
         """Kills the first attempt of the task with display name `task` whose log contains `when`.
 
-        The signal is SIGKILL, as of a container that has too little memory. `run` fails if the text does not appear.
+        The signal is SIGKILL, as for a container without enough memory. `run` fails if the text does not appear.
         """
         self._check_name(task)
         self._processes.kill_once(task, when)
 
     def run(self, run_id: str, parameters: Mapping[str, object] | None = None, cold: Collection[str] = ()) -> RunResult:
-        """Runs the package, and returns how it ended.
+        """Runs the package and returns its outcome.
 
         Args:
-          run_id: a UUID, as KFP gives to each run.
+          run_id: a UUID, as for each run of KFP.
           parameters: the parameters of the run.
-          cold: display names of tasks that run as the very command of the container. The commands of others are, if
-            they are `python -m pipeline...`, forks of a process that has imported TFX, which would cost 8 s a task.
+          cold: display names of tasks that run as separate programs. Other commands `python -m pipeline...` run as
+            forks of a process that has imported TFX, which saves 8 s per task.
 
         Raises:
-          PackageError: the package is wrong, or what its tasks pass on is.
+          PackageError: the package or an output of its tasks is invalid.
           RunParameterError: the API server would refuse the parameters.
         """
         if not _UUID.fullmatch(run_id):
@@ -91,7 +91,7 @@ class Interpreter:
         for name in cold:
             self._check_name(name)
         place = self._folder / run_id
-        # No run of KFP has the id of another one.
+        # Runs of KFP have unique ids.
         place.mkdir(parents=True)
         inputs = root_inputs(self._package.root, parameters or {})
         name = self._package.name
@@ -106,14 +106,14 @@ class Interpreter:
         return RunResult(state, workflow.tasks, workflow.dags)
 
     def after(self, display: str) -> set[str]:
-        """The display names of all tasks that wait for that one, however indirectly. Exit tasks run anyway."""
+        """Returns the display names of all direct and indirect downstream tasks, without exit tasks."""
         self._check_name(display)
         found: set[str] = set()
         self._collect_after(self._package.root, display, found)
         return found - {display}
 
     def _run_container(self, task: Task, inputs: Values, record: TaskRun, place: Path, cold: bool) -> None:
-        """Attempts a task as often as its policy allows."""
+        """Runs a task as often as its policy allows."""
         policy = RetryPolicy.read(task.spec.get("retryPolicy"), task.path)
         start = self._processes.starter(record.name, cold)
         container = self._package.container(task.component)
@@ -123,7 +123,7 @@ class Interpreter:
             with self._places:
                 attempt = launcher.attempt()
             record.codes.append(attempt.code)
-            record.said += attempt.said
+            record.log += attempt.log
             since_first = time.monotonic() - record.began + sum(record.waits)
             wait = None if attempt.code == 0 else policy.wait_after(len(record.codes), since_first)
             if wait is None:
@@ -135,7 +135,7 @@ class Interpreter:
         record.parameters, record.artifacts = attempt.parameters, attempt.artifacts
 
     def _collect_after(self, component: Spec, display: str, found: set[str]) -> bool:
-        """Adds to `found` what waits for task `display` in a DAG; whether the task is in it."""
+        """Adds tasks that wait for task `display` in a DAG to `found`. Returns whether the task is in the DAG."""
         tasks = {key: task for key, task in component["dag"]["tasks"].items() if not is_exit_task(task)}
         holders = set()
         for key, task in tasks.items():
@@ -151,7 +151,7 @@ class Interpreter:
         return bool(holders)
 
     def _names(self, key: str, task: Spec) -> set[str]:
-        """The display names of a task, or of those in its DAG."""
+        """Returns the display name of a task, or those in its DAG."""
         inner = self._package.component(task)
         if "dag" not in inner:
             return {display_name(key, task)}
@@ -161,4 +161,4 @@ class Interpreter:
         tasks = self._package.root["dag"]["tasks"]
         names = {name for item in tasks.items() for name in self._names(*item)}
         if name not in names:
-            raise KeyError(f"{name}: no such task; there is {', '.join(sorted(names))}")
+            raise KeyError(f"{name}: no such task; choose one of {', '.join(sorted(names))}")

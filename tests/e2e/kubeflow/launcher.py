@@ -1,6 +1,6 @@
-"""What KFP's launcher does in the pod of a task: fills in words, runs the command, takes over what it wrote.
+"""Emulates KFP's launcher in the pod of a task: fills in placeholders, runs the command, reads its outputs.
 
-component/launcher_v2.go, 2.16.1; 2.15.0 does the same, except that it keeps no log of a failed task.
+Source: component/launcher_v2.go, 2.16.1. 2.15.0 does the same, except that it keeps no log of a failed task.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from tests.e2e.kubeflow.placeholders import (
 from tests.e2e.kubeflow.values import Value, text_of, value_from_text, value_of
 
 Start = Callable[[list[str], Mapping[str, str]], tuple[int, str]]
-"""Runs a command with variables: its exit code, negative for a signal, and what it printed."""
+"""Runs a command with variables. Returns its exit code, negative for a signal, and its output."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:
-    """How one pod of a task ended.
+    """The outcome of one pod of a task.
 
     Attributes:
       code: the exit code of the container, which is the launcher's: 0 or 1.
-      said: its log.
+      log: the output of the pod.
       parameters, artifacts: the outputs, if the code is 0. An artifact that the command did not write has no path.
     """
 
     code: int
-    said: str
+    log: str
     parameters: dict[str, Value] = dataclasses.field(default_factory=dict)
     artifacts: dict[str, Path] = dataclasses.field(default_factory=dict)
 
@@ -69,9 +69,9 @@ class Launcher:
         self._places = {name: pod / "artifacts" / name for name in artifacts_out(task.component)}
 
     def words(self) -> list[str]:
-        """The command with its arguments as the launcher starts it.
+        """Returns the command line that the launcher starts.
 
-        compileCmdAndArgs: placeholders of inputs and outputs anywhere in a word; none in the first word.
+        compileCmdAndArgs: replaces placeholders of inputs and outputs anywhere in a word, except in the first word.
 
         Raises:
           NotSubstituted: an optional input that has neither a value nor a default.
@@ -83,45 +83,45 @@ class Launcher:
         return [first, *(substitute(word, table, self._task.path, place) for place, word in words)]
 
     def attempt(self) -> Attempt:
-        """One pod from its start to its end."""
+        """Runs one pod."""
         words = self.words()
         shutil.rmtree(self._pod, ignore_errors=True)
         try:
-            # prepareOutputFolders: the folders around outputs are made, not the outputs.
+            # prepareOutputFolders: creates the parent folders of outputs, not the outputs.
             for path in (*self._files.values(), *self._places.values()):
                 path.parent.mkdir(parents=True, exist_ok=True)
-            code, said = self._execute(words)
+            code, output = self._execute(words)
             if code != 0:
-                return Attempt(1, said)
+                return Attempt(1, output)
             try:
                 parameters = {name: self._output_parameter(name, path) for name, path in self._files.items()}
             except ValueError as error:
-                return Attempt(1, said + f"failed to execute component: {error}\n")
+                return Attempt(1, output + f"failed to execute component: {error}\n")
             artifacts, warnings = self._upload()
-            return Attempt(0, said + warnings, parameters, artifacts)
+            return Attempt(0, output + warnings, parameters, artifacts)
         finally:
             shutil.rmtree(self._pod, ignore_errors=True)
 
     def _execute(self, words: list[str]) -> tuple[int, str]:
-        """execute: any other end of the command than 0 is an error; glog.Exit in cmd/launcher-v2/main.go makes 1 of it.
+        """execute: an exit code other than 0 is an error. glog.Exit in cmd/launcher-v2/main.go then exits with 1.
 
-        The exit code of the command stands in the log, and nowhere else.
+        Only the log contains the exit code of the command.
         """
         variables = {variable["name"]: variable["value"] for variable in self._container.get("env", [])}
         program = sys.executable if words[0] in ("python", "python3") else words[0]
         if not shutil.which(program):
             ended = f'exec: "{words[0]}": executable file not found in $PATH'
             return 1, f"failed to execute component: {ended}\n"
-        code, said = self._start([program, *words[1:]], variables)
+        code, output = self._start([program, *words[1:]], variables)
         if code == 0:
-            return 0, said
+            return 0, output
         ended = f"exit status {code}" if code > 0 else f"signal: {_SIGNALS.get(-code, -code)}"
-        if said and not said.endswith("\n"):
-            said += "\n"
-        return 1, said + f"failed to execute component: {ended}\n"
+        if output and not output.endswith("\n"):
+            output += "\n"
+        return 1, output + f"failed to execute component: {ended}\n"
 
     def _output_parameter(self, name: str, path: Path) -> Value:
-        """collectOutputParameters: a file that is missing, or no value of the type, is an error."""
+        """collectOutputParameters: a missing file or a value of another type is an error."""
         kind = parameters_out(self._task.component)[name]["parameterType"]
         try:
             return value_from_text(path.read_bytes().decode("utf-8"), kind)
@@ -129,7 +129,7 @@ class Launcher:
             raise ValueError(f'failed to read output parameter name="{name}" type="{kind}": {error}') from error
 
     def _upload(self) -> tuple[dict[str, Path], str]:
-        """uploadOutputArtifacts: a file or a folder; "We allow components to not produce output files"."""
+        """uploadOutputArtifacts: uploads a file or a folder. "We allow components to not produce output files"."""
         artifacts: dict[str, Path] = {}
         warnings = ""
         for name, path in self._places.items():

@@ -1,4 +1,4 @@
-"""A compiled package: its documents, and what a task in it consists of."""
+"""A compiled package: its documents, and the parts of its tasks."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Package:
 
 
 def only(found: Any, keys: Collection[str], place: str) -> Any:
-    """`found`, a mapping that has no other keys than `keys`.
+    """Returns `found`, a mapping whose keys are all in `keys`.
 
     Raises:
-      Unsupported: it has another one. Nothing of a package is ignored.
+      Unsupported: the mapping has another key. No part of a package is ignored.
     """
     if not isinstance(found, Mapping):
         raise PackageError(f"{place}: is no mapping")
@@ -63,7 +63,7 @@ def artifacts_out(component: Spec) -> Mapping[str, Spec]:
 
 
 def words_of(container: Spec) -> Iterator[tuple[str, str]]:
-    """The words of command and args with their places. The launcher gets them as one list."""
+    """Returns the words of command and args with their places. The launcher gets them as one list."""
     for part in ("command", "args"):
         for number, word in enumerate(container.get(part, [])):
             yield f"{part}[{number}]", word
@@ -74,12 +74,12 @@ def display_name(key: str, task: Spec) -> str:
 
 
 def sources(task: Spec) -> Mapping[str, Spec]:
-    """Where the input parameters of a task come from."""
+    """Returns the sources of the input parameters of a task."""
     return task.get("inputs", {}).get("parameters", {})
 
 
 def dependencies(task: Spec) -> list[str]:
-    """What a task waits for: argocompiler/dag.go (addImplicitDependencies) adds the producers of its inputs."""
+    """Returns the upstream tasks. argocompiler/dag.go (addImplicitDependencies) adds the producers of inputs."""
     producers = [
         source["taskOutputParameter"]["producerTask"]
         for source in sources(task).values()
@@ -93,7 +93,7 @@ def is_exit_task(task: Spec) -> bool:
 
 
 def strings_in(found: Any, place: str) -> Iterator[tuple[str, str]]:
-    """All strings in a value of YAML, with their places."""
+    """Yields all strings in a value of YAML, with their places."""
     if isinstance(found, str):
         yield place, found
     elif isinstance(found, Mapping):

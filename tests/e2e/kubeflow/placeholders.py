@@ -1,7 +1,7 @@
-"""Placeholders: where KFP's driver and launcher substitute them, and a refusal of all other places.
+"""Substitutes placeholders like KFP's driver and launcher, and refuses them in all other places.
 
-KFP leaves a placeholder that it does not know as text, and the task runs with it. So would a wrong package pass a test
-that only looks at exit codes. Here such a text is an error: NotSubstituted.
+KFP leaves an unknown placeholder as text, and the task runs with it. A wrong package would pass a test that checks only
+exit codes. Therefore such a text is an error here: NotSubstituted.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ RUN_SCOPED = (
     "{{$.pipeline_task_name}}",
     "{{$.pipeline_task_uuid}}",
 )
-"""What driver/resolve.go (resolveInputParameter) replaces, the same in 2.15.0 and 2.16.1.
+"""The placeholders that driver/resolve.go (resolveInputParameter) replaces in 2.15.0 and 2.16.1.
 
-2.16.1 knows {{$.pipeline_job_create_time_utc}} and {{$.pipeline_job_schedule_time_utc}}, too, but cmd/driver/main.go
+2.16.1 also knows {{$.pipeline_job_create_time_utc}} and {{$.pipeline_job_schedule_time_utc}}, but cmd/driver/main.go
 never sets their values, so they become empty. 2.15.0 leaves them as text.
 """
 EXECUTOR_INPUT = "{{$}}"
@@ -41,10 +41,11 @@ def artifact_path_placeholder(name: str) -> str:
 
 
 def resolve_constant(text: str, run: Mapping[str, str], task: str, name: str) -> str:
-    """The constant of a task's input parameter as the driver resolves it.
+    """Resolves the constant of a task's input parameter like the driver.
 
-    driver/resolve.go (resolveInputParameter): the driver compares the WHOLE constant with each placeholder. Inside a
-    longer text they stay. The exception is {{$.workspace_path}}, which belongs to a volume that is not emulated.
+    driver/resolve.go (resolveInputParameter): the driver compares the WHOLE constant with each placeholder. It does
+    not replace placeholders inside a longer text. The exception is {{$.workspace_path}}, which belongs to a volume
+    that is not emulated.
 
     Args:
       run: the values of RUN_SCOPED in this task.
@@ -61,7 +62,7 @@ def resolve_constant(text: str, run: Mapping[str, str], task: str, name: str) ->
 
 
 def substitute(word: str, table: Mapping[str, str], task: str, place: str) -> str:
-    """`word` of args, with the placeholders in `table` replaced, wherever in the word they stand.
+    """Replaces the placeholders in `table` anywhere in `word`, a word of args.
 
     component/launcher_v2.go (compileCmdAndArgs, getPlaceholders), the same in 2.15.0 and 2.16.1.
 
@@ -89,7 +90,7 @@ def check_word(word: str, known: Collection[str], task: str, place: str) -> None
     if EXECUTOR_INPUT in word:
         raise Unsupported(f"{task}: {place}", "{{$}}, the whole executor input")
     if word.startswith(('{"Concat"', '{"IfPresent"')):
-        # No file of backend/src/v2 knows them: the launcher passes them on as text.
+        # No file of backend/src/v2 knows structures, so the launcher passes them on as text.
         raise NotSubstituted(task, place, word, "the launcher knows no structures")
     substitute(word, dict.fromkeys(known, ""), task, place)
 
@@ -105,7 +106,7 @@ def refuse_expansion(text: str, task: str, place: str) -> None:
     """Raises Unsupported if Kubernetes might change `text`.
 
     driver/driver.go (initPodSpecPatch) puts command and args into the pod's args, and the input parameters into its
-    command (--executor_input). Kubernetes makes `$` of `$$` there, and replaces $(NAME) if the container has such a
+    command (--executor_input). There, Kubernetes replaces `$$` by `$`, and $(NAME) if the container has such a
     variable.
     """
     if match := _EXPANDED.search(text):

@@ -1,8 +1,8 @@
-"""The second document of a package: what only Kubernetes understands. Checked, and not emulated: there are no pods.
+"""The second document of a package, for Kubernetes. It is checked but not emulated, because there are no pods.
 
-The keys are those of kubernetes_platform/proto/kubernetes_executor_config.proto. An unknown one is no trifle:
-argocompiler/container.go (containerExecutorTask) reads them with protojson.Unmarshal, which fails on it, and with it
-the creation of the run; the driver would drop it (cmd/driver/main.go, common/util/json.go: DiscardUnknown).
+The keys are those of kubernetes_platform/proto/kubernetes_executor_config.proto. An unknown key prevents the run:
+argocompiler/container.go (containerExecutorTask) reads the keys with protojson.Unmarshal, which fails. The driver would
+ignore the key (cmd/driver/main.go, common/util/json.go: DiscardUnknown).
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def check(document: Any, labels: Collection[str], release: str) -> None:
     """Checks the platform spec of a package whose executors have `labels`.
 
     Args:
-      release: "2.15" or "2.16"; keys that only later releases know are refused.
+      release: "2.15" or "2.16". Keys of later releases are refused.
 
     Raises:
-      PackageError: a key that the release does not know, or a value that it refuses.
+      PackageError: the release does not know a key, or refuses a value.
     """
     platforms = only(document, ["platforms"], "platform spec")["platforms"]
     kubernetes = only(platforms, ["kubernetes"], "platforms")["kubernetes"]

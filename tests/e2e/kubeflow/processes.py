@@ -1,4 +1,4 @@
-"""Starts the commands of tasks as processes, and kills those that a test wants to die."""
+"""Starts the commands of tasks as processes, and kills those that a test selects."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Processes:
     """The commands of one package's tasks.
 
     Args:
-      environment: variables of all of them, next to those of this process.
+      environment: variables of all commands, in addition to those of this process.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -37,14 +37,14 @@ class Processes:
         self._kills[task] = _Kill(when)
 
     def check_killed(self) -> None:
-        """Fails if a task that was to be killed never said its cue: a test of its death would prove nothing."""
+        """Fails if the log of a selected task never had the trigger text, because the test would prove nothing."""
         missed = {task: kill.when for task, kill in self._kills.items() if not kill.done}
         self._kills.clear()
         if missed:
             raise AssertionError(f"never killed, as their logs did not contain: {missed}")
 
     def starter(self, task: str, cold: bool) -> Start:
-        """What starts the commands of a task."""
+        """Returns the function that starts the commands of a task."""
 
         def start(command: list[str], variables: Mapping[str, str]) -> tuple[int, str]:
             more = {**self._environment, **variables}
@@ -66,15 +66,15 @@ def _run(command: list[str], variables: Mapping[str, str], kill: _Kill | None) -
     )
     watch = threading.Timer(_LIMIT, process.kill)
     watch.start()
-    said = ""
+    output = ""
     try:
         assert process.stdout is not None
         for line in process.stdout:
-            said += line.decode("utf-8", errors="replace")
+            output += line.decode("utf-8", errors="replace")
             if kill is not None and not kill.done and kill.when in line.decode("utf-8", errors="replace"):
                 kill.done = True
                 process.send_signal(signal.SIGKILL)
-        return process.wait(), said
+        return process.wait(), output
     finally:
         watch.cancel()
         process.kill()

@@ -1,4 +1,4 @@
-"""How a run and its tasks ended."""
+"""The outcomes of a run and its tasks."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ SUCCEEDED, FAILED, SKIPPED = "SUCCEEDED", "FAILED", "SKIPPED"
 
 @dataclasses.dataclass
 class TaskRun:
-    """How a task with a container ended.
+    """The outcome of a container task.
 
     Attributes:
       name: its display name.
-      path: the keys of the DAGs around it, and its own, such as exit-handler-1/condition-2/trainer.
+      path: the keys of the DAGs around it and its own, such as exit-handler-1/condition-2/trainer.
       state: SUCCEEDED, FAILED or SKIPPED.
       codes: the exit code of each attempt's container: 0 or 1. Empty if KFP's driver failed.
       waits: the seconds that Argo would have waited between the attempts.
-      began, ended: by time.monotonic().
-      said: the log of all attempts, with the errors of the driver and the launcher.
+      began, ended: times of time.monotonic().
+      log: the output of all attempts, with the errors of the driver and the launcher.
       parameters: the output parameters.
       artifacts: the output artifacts that exist, by name.
     """
@@ -33,20 +33,20 @@ class TaskRun:
     waits: list[float] = dataclasses.field(default_factory=list)
     began: float = 0.0
     ended: float = 0.0
-    said: str = ""
+    log: str = ""
     parameters: dict[str, Value] = dataclasses.field(default_factory=dict)
     artifacts: dict[str, Path] = dataclasses.field(default_factory=dict)
 
     @property
     def summary(self) -> str:
-        """The text of the artifact `summary`; empty if there is none."""
+        """Returns the text of the artifact `summary`, or an empty string."""
         place = self.artifacts.get("summary")
         return place.read_text(encoding="utf-8") if place else ""
 
 
 @dataclasses.dataclass
 class RunResult:
-    """How a run ended. `result["Trainer"]` is how its only task of that name did.
+    """The outcome of a run. `result["Trainer"]` is the outcome of the only task with this name.
 
     Attributes:
       state: SUCCEEDED, or FAILED if a task failed. An exit task that fails does not count.
@@ -65,12 +65,12 @@ class RunResult:
         return found[0]
 
     def all(self, name: str) -> list[TaskRun]:
-        """All tasks of a display name, sorted by path."""
+        """Returns all tasks with a display name, sorted by path."""
         return sorted((task for task in self.tasks if task.name == name), key=lambda task: task.path)
 
     @property
     def states(self) -> dict[str, str | list[str]]:
-        """The states by display name; a list, sorted by path, where a name belongs to several tasks."""
+        """Returns the states by display name. If several tasks have a name, the value is a list, sorted by path."""
         found: dict[str, str | list[str]] = {}
         for name in dict.fromkeys(task.name for task in self.tasks):
             states = [task.state for task in self.all(name)]
@@ -79,5 +79,5 @@ class RunResult:
 
     @property
     def log(self) -> str:
-        """What all tasks said, for the message of a failed assertion."""
-        return "\n".join(f"--- {task.path}: {task.state}\n{task.said[-4000:]}" for task in self.tasks)
+        """Returns the logs of all tasks, for the message of a failed assertion."""
+        return "\n".join(f"--- {task.path}: {task.state}\n{task.log[-4000:]}" for task in self.tasks)

@@ -1,9 +1,9 @@
-"""How often a failed task is tried again, and how long Argo waits in between.
+"""The number of retries of a failed task, and Argo's waits between them.
 
 argocompiler/container.go (getTaskRetryParametersWithValues, addContainerExecutorTemplate) passes a task's retryPolicy
-to Argo's retryStrategy: whole seconds, "0" for what is missing, and no retryPolicy of Argo, so that Argo repeats what
-failed, not what errored. The rest is workflow/controller/operator.go (processNodeRetries) of Argo Workflows 3.7.8
-(2.16.1; 3.7.3 in KFP 2.15.0 is the same there).
+to Argo's retryStrategy: whole seconds, "0" for missing values, and no retryPolicy of Argo. Argo then retries failed
+nodes, but not nodes with an error. The rest is workflow/controller/operator.go (processNodeRetries) of Argo Workflows
+3.7.8 (KFP 2.16.1). 3.7.3 in KFP 2.15.0 does the same.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class RetryPolicy:
 
     @staticmethod
     def read(found: Any, task: str) -> RetryPolicy:
-        """The policy in a package; without one there are no retries.
+        """Reads the policy in a package. Without a policy there are no retries.
 
         Raises:
-          Unsupported: a field or form that Argo would not take.
+          Unsupported: a field or form that Argo would not accept.
         """
         place = f"{task}: retryPolicy"
         if found is None:
@@ -50,12 +50,12 @@ class RetryPolicy:
         )
 
     def wait_after(self, failed: int, since_first: float) -> float | None:
-        """The seconds to wait after the last of `failed` attempts, or None if it was the last one.
+        """Returns the seconds to wait after `failed` attempts, or None if there are no more attempts.
 
         Args:
-          failed: how many attempts there were; all have failed.
-          since_first: the seconds since the first attempt began. Nothing is tried again after the window, which
-            begins there: a missing backoffMaxDuration leaves none at all.
+          failed: the number of attempts. All of them failed.
+          since_first: the seconds since the first attempt began. There are no retries after the window, which begins
+            with the first attempt. Without backoffMaxDuration, the window is empty.
         """
         wait = self.backoff * (self.factor ** (failed - 1) if self.factor > 0 else 1)
         if failed > self.retries or since_first > self.window or since_first + wait > self.window:
@@ -64,7 +64,7 @@ class RetryPolicy:
 
 
 def _seconds(text: str, place: str) -> int:
-    """protobuf's Duration as JSON; argocompiler passes its whole seconds."""
+    """Reads protobuf's Duration as JSON. argocompiler passes its whole seconds."""
     found = _DURATION.fullmatch(text)
     if found is None:
         raise Unsupported(place, f"a duration like {text!r}")

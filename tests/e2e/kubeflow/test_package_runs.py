@@ -1,4 +1,4 @@
-"""The compiled package, run with no cluster: tasks as processes, ML Metadata as a service of its own."""
+"""Runs the compiled package without a cluster: tasks are processes, and ML Metadata is a separate service."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def package(volume: Volume) -> Interpreter:
     return volume.package()
 
 
-def test_first_run_publishes_although_its_pod_is_killed(volume: Volume, package: Interpreter) -> None:
+def test_first_run_survives_killed_pod(volume: Volume, package: Interpreter) -> None:
     package.kill_once("Data", when="Going to run a new execution 7")
     result = package.run(RUNS["first"], cold=("Data",))
     check_succeeded(result)
     assert result["Data"].codes == [1, 0]
-    assert result["Data"].said.count('"id": "PairExampleGen"') == 2
+    assert result["Data"].log.count('"id": "PairExampleGen"') == 2
     found = volume.summary(RUNS["first"])
     assert found["status"] == "published" and found["blessed"] is True
     assert set(states(found).values()) == {"executed"} and len(states(found)) == 13
@@ -46,7 +46,7 @@ def test_first_run_publishes_although_its_pod_is_killed(volume: Volume, package:
     assert (volume.root / "serving" / "1" / "assets.extra" / "model_card.md").is_file()
 
 
-def test_the_exit_task_carries_the_report_and_the_record(volume: Volume, package: Interpreter) -> None:
+def test_exit_task_outputs_report_and_record(volume: Volume, package: Interpreter) -> None:
     outputs = volume.path / "kfp" / RUNS["first"] / "runreport"
     shown = (outputs / "report").read_text(encoding="utf-8")
     assert "The model is published as serving/1." in shown and "map-data" in shown
@@ -66,7 +66,7 @@ def test_second_run_with_other_data_publishes_their_model(volume: Volume, packag
     assert volume.published == ["1", "2"]
 
 
-def test_the_same_parameters_come_from_cache(volume: Volume, package: Interpreter) -> None:
+def test_same_parameters_use_cache(volume: Volume, package: Interpreter) -> None:
     result = package.run(RUNS["again"], {"data_path": str(volume.path / "more.csv")})
     check_succeeded(result)
     found = volume.summary(RUNS["again"])
@@ -76,15 +76,15 @@ def test_the_same_parameters_come_from_cache(volume: Volume, package: Interprete
     assert volume.published == ["1", "2"]
 
 
-def test_a_refused_gate_fails_the_run_once_with_its_reason(volume: Volume, package: Interpreter) -> None:
+def test_refused_gate_fails_run_once(volume: Volume, package: Interpreter) -> None:
     result = package.run(RUNS["data"], {"data_path": str(volume.write_pairs("new.csv", prefix="new "))})
     assert result.state == "FAILED"
     reason = "left_id: 100.0% of the pairs"
     assert (result["Data"].state, result["Data"].codes) == ("SUCCEEDED", [0])
-    assert result["Data"].said.count(reason) == 1
+    assert result["Data"].log.count(reason) == 1
     refused, skipped = sorted(result.all("Refused"), key=lambda task: task.state)
     assert (refused.codes, refused.waits, skipped.state) == ([1], [], "SKIPPED")
-    assert reason in refused.said
+    assert reason in refused.log
     assert {result[name].state for name in ("Trainer", "EvaluateAndPush")} == {"SKIPPED"}
     found = volume.summary(RUNS["data"])
     assert found["status"] == "data_refused" and reason in found["error"]
@@ -94,7 +94,7 @@ def test_a_refused_gate_fails_the_run_once_with_its_reason(volume: Volume, packa
     assert volume.published == ["1", "2"]
 
 
-def test_a_hyperparameter_trains_anew_and_a_refused_model_is_not_published(
+def test_changed_hyperparameter_retrains_and_refused_model_stays_unpublished(
     volume: Volume, package: Interpreter
 ) -> None:
     settings = {"train_epochs": 1, "train_learning_rate": 1e-5, "train_early_stopping_patience": 1}
@@ -109,25 +109,25 @@ def test_a_hyperparameter_trains_anew_and_a_refused_model_is_not_published(
         "Data": [0], "Trainer": [0], "EvaluateAndPush": [0]
     }  # fmt: skip
     assert [task.codes for task in result.all("Refused")] in ([[], [1]], [[1], []])
-    assert "the model is not blessed" in result["EvaluateAndPush"].said
+    assert "the model is not blessed" in result["EvaluateAndPush"].log
     assert "the model is not blessed" in result["RunReport"].summary
-    # In the image, kindred is on PATH, and the volume is where the task has it.
-    assert re.search(rf"^  kindred report --why /\S*/{RUNS['model']}$", result["EvaluateAndPush"].said, re.MULTILINE)
+    # In the image, kindred is on PATH, and the volume has the path that tasks use.
+    assert re.search(rf"^  kindred report --why /\S*/{RUNS['model']}$", result["EvaluateAndPush"].log, re.MULTILINE)
     assert volume.published == ["1", "2"]
 
 
-def test_a_parameter_that_breaks_a_rule_fails_the_run_with_its_reason(volume: Volume, package: Interpreter) -> None:
+def test_invalid_parameter_fails_run_with_reason(volume: Volume, package: Interpreter) -> None:
     result = package.run(RUNS["parameter"], {"model_dimension": 0})
     assert result.state == "FAILED"
     reason = "run parameters: model.dimension: must be greater than 0 (got 0)"
-    assert result["Data"].codes == [0] and reason in result["Data"].said
-    assert any(reason in task.said for task in result.all("Refused"))
+    assert result["Data"].codes == [0] and reason in result["Data"].log
+    assert any(reason in task.log for task in result.all("Refused"))
     found = volume.summary(RUNS["parameter"])
     assert found["status"] == "failed" and found["error"].startswith(reason)
     assert reason in result["RunReport"].summary
 
 
-def test_ungrouped_nodes_are_tasks_that_run_side_by_side(volume: Volume) -> None:
+def test_ungrouped_nodes_run_in_parallel(volume: Volume) -> None:
     apart = volume.package("apart", group="none")
     result = apart.run(RUNS["apart"], {"data_path": str(volume.path / "more.csv")})
     check_succeeded(result)
@@ -138,7 +138,7 @@ def test_ungrouped_nodes_are_tasks_that_run_side_by_side(volume: Volume) -> None
     assert states(found) == dict.fromkeys(states(found), "cached") | ALWAYS_EXECUTED
 
 
-def test_the_published_model_is_the_one_of_a_local_run(volume: Volume, package: Interpreter) -> None:
+def test_published_model_equals_local_run(volume: Volume, package: Interpreter) -> None:
     done = kindred("run", "--config", volume.path / "package.yaml", "--root", volume.path / "local")
     assert done.returncode == 0, done.stderr
     local, cluster = last_summary(volume.path / "local"), volume.summary(RUNS["first"])

@@ -1,4 +1,4 @@
-"""Runs that a schedule starts as spans arrive, and tasks that start again after an accident."""
+"""Scheduled runs on new spans, and retries of tasks after accidents."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def nightly(volume: Volume) -> Interpreter:
     return volume.package("nightly", "data/span-{SPAN}/*.csv")
 
 
-def test_a_task_starts_again_after_half_of_its_output_was_written(volume: Volume, nightly: Interpreter) -> None:
+def test_half_written_output_is_retried(volume: Volume, nightly: Interpreter) -> None:
     spoiled: list[Path] = []
 
     def spoil(seconds: float) -> None:
-        """What a pod leaves that dies while it writes: files that are too short, and too many."""
+        """Simulates the files of a pod that died while writing: truncated and additional files."""
         graph = volume.root / "pipeline" / "Transform" / "transform_graph" / "7" / "transform_fn"
         graph.mkdir(parents=True, exist_ok=True)
         (graph / "saved_model.pb").write_bytes(b"half")
@@ -53,7 +53,7 @@ def test_a_task_starts_again_after_half_of_its_output_was_written(volume: Volume
     assert found["metrics"]["rmse"] < found["metrics"]["baseline_rmse"] / 2
 
 
-def test_each_scheduled_run_takes_the_latest_span(volume: Volume, nightly: Interpreter) -> None:
+def test_scheduled_run_uses_latest_span(volume: Volume, nightly: Interpreter) -> None:
     unchanged = new_run_id()
     check_succeeded(nightly.run(unchanged))
     assert states(volume.summary(unchanged))["PairExampleGen"] == "cached"
@@ -67,14 +67,14 @@ def test_each_scheduled_run_takes_the_latest_span(volume: Volume, nightly: Inter
     assert volume.published == ["1", "2"]
 
 
-def test_a_run_may_name_an_earlier_span(volume: Volume, nightly: Interpreter) -> None:
+def test_run_accepts_earlier_span(volume: Volume, nightly: Interpreter) -> None:
     run_id = new_run_id()
     check_succeeded(nightly.run(run_id, {"span": "1"}))
     found = volume.summary(run_id)
     assert (found["data"]["rows"], found["status"]) == (1500, "published")
 
 
-def test_a_trainer_that_dies_in_the_middle_starts_again(volume: Volume, nightly: Interpreter) -> None:
+def test_killed_trainer_is_retried(volume: Volume, nightly: Interpreter) -> None:
     run_id = new_run_id()
     nightly.kill_once("Trainer", when="Going to run a new execution")
     result = nightly.run(run_id, {"train_seed": 2, "span": "2"})
@@ -83,7 +83,7 @@ def test_a_trainer_that_dies_in_the_middle_starts_again(volume: Volume, nightly:
     assert (states(volume.summary(run_id))["Trainer"], volume.summary(run_id)["status"]) == ("executed", "published")
 
 
-def test_metadata_that_stays_away_is_the_reason_of_the_failed_run(volume: Volume) -> None:
+def test_missing_metadata_service_fails_run(volume: Volume) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         nowhere = {"grpc": {"host": "127.0.0.1", "port": closed.getsockname()[1]}, "wait_seconds": 1}
@@ -98,14 +98,12 @@ def test_metadata_that_stays_away_is_the_reason_of_the_failed_run(volume: Volume
     assert reason in result["RunReport"].summary and reason in volume.report(run_id)
 
 
-def test_a_run_whose_folder_is_lost_does_not_take_the_executions_for_its_own(
-    volume: Volume, nightly: Interpreter
-) -> None:
+def test_run_with_lost_folder_ignores_old_executions(volume: Volume, nightly: Interpreter) -> None:
     run_id = new_run_id()
     check_succeeded(nightly.run(run_id, {"span": "2"}))
     kept = volume.root / "runs" / run_id
     kept.rename(kept.with_name("lost"))
-    # Kubeflow's own storage, too, has to forget the run, or the interpreter would refuse its id.
+    # Remove the run from Kubeflow's own storage too. Otherwise the interpreter would refuse its id.
     (volume.path / "kfp" / run_id).rename(volume.path / "kfp" / "lost")
     result = nightly.run(run_id, {"span": "1"})
     assert result.state == "FAILED"

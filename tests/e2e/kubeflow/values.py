@@ -1,6 +1,6 @@
-"""Parameter values as KFP holds them, and their texts.
+"""Parameter values in the form of KFP, and their texts.
 
-KFP keeps every parameter as google.protobuf.Value, that is, as JSON: there are no integers, only doubles. A Value is
+KFP stores every parameter as google.protobuf.Value, that is, as JSON. There are no integers, only doubles. A Value is
 None, a bool, a float, a str, a list or a dict here. The rules are the same in 2.15.0 and 2.16.1.
 """
 
@@ -33,7 +33,7 @@ _HTML = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})
 
 
 def value_of(found: Any) -> Value:
-    """A value of YAML or JSON as protobuf holds it: a whole number is a double."""
+    """Converts a value of YAML or JSON to the form of protobuf, in which a whole number is a double."""
     if isinstance(found, bool) or found is None or isinstance(found, str):
         return found
     if isinstance(found, int | float):
@@ -48,9 +48,9 @@ def value_of(found: Any) -> Value:
 
 
 def is_of_type(value: Value, kind: str) -> bool:
-    """Whether a parameter of type `kind` takes `value` as it is.
+    """Returns whether a parameter of type `kind` accepts `value` without conversion.
 
-    2.5 is a NUMBER_INTEGER to KFP: driver/resolve.go (handleParamTypeValidationAndConversion) looks only at the kind
+    KFP accepts 2.5 as a NUMBER_INTEGER: driver/resolve.go (handleParamTypeValidationAndConversion) checks only the kind
     of protobuf's value, as does apiserver/template/v2_template.go (validatePipelineJobInputs).
     """
     expected = _KINDS[kind]
@@ -58,16 +58,16 @@ def is_of_type(value: Value, kind: str) -> bool:
 
 
 def kind_name(value: Value) -> str:
-    """The name of the kind of `value` in the messages of the driver."""
+    """Returns the name of the kind of `value` in messages of the driver."""
     names = {bool: "bool", float: "number", str: "string", list: "list", dict: "struct"}
     return "null" if value is None else names[type(value)]
 
 
 def text_of(value: Value) -> str:
-    """The text of a value in command, args, and where a STRING takes another type.
+    """Returns the text of a value in command and args, and for a STRING that accepts another type.
 
-    component/launcher_v2.go (getPlaceholders) and metadata/converter.go (PbValueToText): numbers by
-    strconv.FormatFloat(v, 'f', -1, 64), that is, without an exponent; lists and structs by json.Marshal.
+    component/launcher_v2.go (getPlaceholders) and metadata/converter.go (PbValueToText) format numbers by
+    strconv.FormatFloat(v, 'f', -1, 64), that is, without an exponent. They format lists and structs by json.Marshal.
     """
     if value is None:
         return ""
@@ -81,12 +81,12 @@ def text_of(value: Value) -> str:
 
 
 def value_from_text(text: str, kind: str) -> Value:
-    """The value of an output parameter that a task wrote as `text`.
+    """Returns the value of an output parameter that a task wrote as `text`.
 
-    metadata/converter.go (TextToPbValue). A STRING is the whole text: a line break at its end stays.
+    metadata/converter.go (TextToPbValue). A STRING is the whole text, including a line break at its end.
 
     Raises:
-      ValueError: the text is none of type `kind`.
+      ValueError: the text is not a value of type `kind`.
     """
     if kind == "STRING":
         return text
@@ -103,7 +103,7 @@ def value_from_text(text: str, kind: str) -> Value:
 
 
 def _from_json(text: str) -> Value:
-    """The value that a text of JSON is; None if it is none."""
+    """Returns the value in a JSON text, or None if the text is not JSON."""
     try:
         return value_of(json.loads(text, parse_constant=_refuse_constant))
     except ValueError:
@@ -115,7 +115,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def _json(value: Value) -> str:
-    """As Go's json.Marshal of a structpb value: sorted keys, no spaces, and no character that HTML knows."""
+    """Formats a value like Go's json.Marshal of a structpb value: sorted keys, no spaces, escaped HTML characters."""
     if isinstance(value, list):
         return "[" + ",".join(_json(item) for item in value) + "]"
     if isinstance(value, dict):
@@ -126,7 +126,7 @@ def _json(value: Value) -> str:
 
 
 def _json_number(value: float) -> str:
-    """Go writes an exponent below 1e-6 and from 1e21 on, without a zero before a single digit."""
+    """Formats like Go, with an exponent below 1e-6 and from 1e21 on, without a zero before a single digit."""
     if value == 0 or 1e-6 <= abs(value) < 1e21:
         return text_of(value)
     return re.sub(r"e-0(\d)$", r"e-\1", repr(value).replace(".0e", "e"))

@@ -42,19 +42,19 @@ def url(request: pytest.FixtureRequest, served: Client) -> str:
 def test_endpoint_matches_local_model(planted: Planted, url: str) -> None:
     here, there = LocalModel(planted.model), Endpoint(url)
     for left, right in ((LEFT[0], RIGHT[0]), (LEFT[2], RIGHT[3]), (b"\xff\x00", RIGHT[1]), (b"", b"never seen")):
-        asked, expected = there.score(left, right), here.score(left, right)
-        assert asked.score == pytest.approx(expected.score, abs=1e-6)
-        assert (asked.left_known, asked.right_known) == (expected.left_known, expected.right_known)
-        assert asked.value == pytest.approx(expected.value, abs=1e-4)
+        actual, expected = there.score(left, right), here.score(left, right)
+        assert actual.score == pytest.approx(expected.score, abs=1e-6)
+        assert (actual.left_known, actual.right_known) == (expected.left_known, expected.right_known)
+        assert actual.value == pytest.approx(expected.value, abs=1e-4)
     for side, query in (("right", LEFT[2]), ("left", RIGHT[3]), ("right", b"\xff never seen")):
         for k in (0, 3, 99):
-            (asked, asked_known), (expected, expected_known) = (
+            (actual, actual_known), (expected, expected_known) = (
                 there.similar(side, query, k),
                 here.similar(side, query, k),
             )
-            assert [neighbor.id for neighbor in asked] == [neighbor.id for neighbor in expected]
-            assert [neighbor.score for neighbor in asked] == pytest.approx([n.score for n in expected], abs=1e-6)
-            assert asked_known is expected_known
+            assert [neighbor.id for neighbor in actual] == [neighbor.id for neighbor in expected]
+            assert [neighbor.score for neighbor in actual] == pytest.approx([n.score for n in expected], abs=1e-6)
+            assert actual_known is expected_known
 
 
 def test_binary_ids_round_trip(served: Client) -> None:

@@ -1,4 +1,4 @@
-"""What is remembered is what Beam would find, and pipelines do what they did."""
+"""Cached inspections equal Beam's, and pipelines still work."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Summer(beam.DoFn):
 
 
 class Equal(beam.DoFn):
-    """Cannot be a key: it is equal to others, and has no hash."""
+    """Cannot be a key, because it equals other objects and has no hash."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Equal)
@@ -46,27 +46,27 @@ def plain(a: int, b: int = 2, *rest: int, c: int = 3) -> None: ...
 @pytest.mark.parametrize(
     "function", [plain, Adder().process, Adder.process, Adder().setup, functools.partial(plain, 1), len, str.upper]
 )
-def test_the_answer_is_beams_own(function: Any) -> None:
+def test_result_equals_beams(function: Any) -> None:
     inspect_arguments = getattr(core.get_function_args_defaults, "__wrapped__", core.get_function_args_defaults)
     remembering = _remembering(inspect_arguments)
     for _ in range(2):
         assert remembering(function) == inspect_arguments(function)
 
 
-def test_each_function_is_inspected_once_and_answers_are_copies() -> None:
-    asked: list[Any] = []
+def test_function_is_inspected_once() -> None:
+    inspected: list[Any] = []
 
     def inspect_arguments(function: Any) -> tuple[list[str], list[Any]]:
-        asked.append(function)
+        inspected.append(function)
         return ["element"], [1]
 
     remembering = _remembering(inspect_arguments)
     remembering(Adder().process)[0].append("spoilt")
     assert remembering(Adder().process) == (["element"], [1])
-    assert len(asked) == 1
+    assert len(inspected) == 1
 
 
-def test_bound_and_unbound_are_told_apart() -> None:
+def test_bound_and_unbound_methods_differ() -> None:
     remember_inspections()
     remember_inspections()
     assert core.get_function_args_defaults(Adder().process)[0] == ["element", "amount", "window"]
@@ -74,7 +74,7 @@ def test_bound_and_unbound_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize("dofn", [Adder(), Summer(), Equal()])
-def test_the_state_of_a_dofn_is_what_beam_finds(dofn: beam.DoFn) -> None:
+def test_dofn_state_equals_beams(dofn: beam.DoFn) -> None:
     inspect_dofn = getattr(userstate.get_dofn_specs, "__wrapped__", userstate.get_dofn_specs)
     remembering = _remembering_specs(inspect_dofn)
     for _ in range(2):
@@ -83,7 +83,7 @@ def test_the_state_of_a_dofn_is_what_beam_finds(dofn: beam.DoFn) -> None:
         states.add("spoilt")
 
 
-def test_a_view_is_made_once_and_shares_values_with_the_options_it_is_of() -> None:
+def test_view_is_cached_and_shares_values() -> None:
     made: list[type] = []
     view_as = getattr(PipelineOptions.view_as, "__wrapped__", PipelineOptions.view_as)
 
@@ -102,7 +102,7 @@ def test_a_view_is_made_once_and_shares_values_with_the_options_it_is_of() -> No
     assert made == [StandardOptions, StandardOptions, SetupOptions]
 
 
-def test_a_pipeline_still_works() -> None:
+def test_pipeline_still_works() -> None:
     remember_inspections()
     with beam.Pipeline() as pipeline:
         added = pipeline | beam.Create([1, 2]) | beam.ParDo(Adder(), 5)
@@ -116,13 +116,13 @@ def _owner(place: str) -> Any:
 
 
 @pytest.mark.parametrize(("place", "name"), [patch[:2] for patch in _PATCHES])
-def test_locked_beam_has_what_is_patched(place: str, name: str) -> None:
+def test_locked_beam_has_patched_names(place: str, name: str) -> None:
     original = getattr(_owner(place), name)
     assert inspect.isfunction(getattr(original, "__wrapped__", original))
 
 
 @pytest.mark.parametrize(("place", "name"), [patch[:2] for patch in _PATCHES])
-def test_a_function_that_is_gone_is_left_out(place: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_function_is_skipped(place: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for patched, function, _ in _PATCHES:
         owner = _owner(patched)
         original = getattr(owner, function)

@@ -1,4 +1,4 @@
-"""Freed memory is kept: a second buffer of the same size brings no new page faults."""
+"""Freed memory is kept: a second buffer of the same size causes no new page faults."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_freed_memory_is_used_again() -> None:
         pytest.skip("this C library has no mallopt")
     first = _page_faults_of_a_buffer()
     later = [_page_faults_of_a_buffer() for _ in range(5)]
-    # A page is 4 KiB, or more where the system uses large ones; a buffer that was kept needs none.
+    # A page has at least 4 KiB. A kept buffer causes no page faults.
     assert max(later) < _BUFFER // 4096 // 10, (first, later)
 
 
@@ -36,7 +36,7 @@ def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not keep_freed_memory()
 
 
-def test_a_c_library_without_mallopt_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_library_without_mallopt_is_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
     assert not keep_freed_memory()
 

@@ -1,4 +1,4 @@
-"""Shortcuts around imports, on packages made for the test."""
+"""Import shortcuts, on packages that the tests create."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from compat.imports import Shortcuts, execute_later, is_version, without, withou
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A package that looks for a module it can do without, and imports all it has."""
+    """A package that tries an optional module and imports all of its own modules."""
     folder = tmp_path / "made_for_test"
     folder.mkdir()
     (folder / "__init__.py").write_text(
@@ -46,7 +46,7 @@ def test_shortcut_runs_around_the_import(package: str) -> None:
     assert (module.ANSWER, module.colorsys) == (42, None)
     assert gc.isenabled()
     assert importlib.import_module("colorsys").rgb_to_hsv
-    # Whoever looks at the module later finds what Python's own import leaves.
+    # The module has the same attributes as after a plain import.
     assert module.__spec__ and module.__spec__.loader is module.__loader__
     assert type(module.__loader__).__module__.startswith("_frozen_importlib")
 
@@ -58,7 +58,7 @@ def test_other_modules_are_left_alone(package: str) -> None:
         importlib.import_module("no_such_module")
 
 
-def test_deferred_package_executes_when_asked_for_a_name(package: str) -> None:
+def test_deferred_package_executes_on_attribute_access(package: str) -> None:
     sys.meta_path.insert(0, Shortcuts({package: execute_later}))
     assert importlib.import_module(f"{package}.light").NAME == "light"
     module = sys.modules[package]
@@ -94,7 +94,7 @@ def test_imported_modules_stay_visible() -> None:
     assert "no_such_module" not in sys.modules
 
 
-def test_garbage_collection_stays_off_where_it_was_off() -> None:
+def test_disabled_garbage_collection_stays_disabled() -> None:
     gc.disable()
     try:
         with without_garbage_collection():

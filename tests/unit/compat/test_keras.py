@@ -1,4 +1,4 @@
-"""The private parts of Keras that are used, and the supported way where they are gone."""
+"""Private names of Keras, and training without them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.tensorflow
 SETTINGS = TrainSettings(epochs=6, batch_size=32, learning_rate=0.1, early_stopping=EarlyStoppingSettings(patience=6))
 
 
-def test_locked_keras_has_what_is_used() -> None:
+def test_locked_keras_has_used_names() -> None:
     assert is_version("keras", TESTED["keras"])
     assert compat.keras.has_variable_index()
     assert compat.keras.trains_on_several_devices()
@@ -47,7 +47,7 @@ def test_keras_builds_nothing_from_a_batch(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("optimizer", ["adagrad", "adam", "sgd"])
-def test_training_goes_on_with_the_optimizers_of_keras(optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_falls_back_to_keras_optimizers(optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optimizers, "has_variable_index", lambda: False)
     settings = SETTINGS.replace(optimizer=optimizer)
     assert type(optimizers.build_optimizer(settings)).__module__.startswith("keras.")
@@ -55,7 +55,7 @@ def test_training_goes_on_with_the_optimizers_of_keras(optimizer: str, monkeypat
     assert history["rmse"][-1] < 0.98 * history["rmse"][0]
 
 
-def test_several_devices_become_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_falls_back_to_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.training.devices.trains_on_several_devices", lambda: False)
     strategy_of.cache_clear()
     try:

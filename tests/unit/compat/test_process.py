@@ -1,4 +1,4 @@
-"""What a run imports, and what it does not until something asks for it. In processes of their own: modules stay."""
+"""The imports of a run, immediate and on demand. Each test has its own process, because imported modules stay."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_garbage_is_collected_again_without_the_modules(found: dict[str, Any]) -
 
 
 @pytest.mark.tensorflow
-def test_packages_are_whole_once_asked(found: dict[str, Any]) -> None:
+def test_packages_are_complete_on_demand(found: dict[str, Any]) -> None:
     assert found["component"] == "tfx.components.evaluator.component"
     assert found["function"] == "load_eval_result"
     assert not found["unknown"]
@@ -98,7 +98,7 @@ def test_other_versions_still_run() -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_entry_points_import_no_large_library_before_they_prepare() -> None:
+def test_entry_points_prepare_before_large_imports() -> None:
     script = f"import sys, {', '.join(ENTRY_POINTS)}\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not {"tensorflow", "keras", "apache_beam", "tfx"} & set(done.stdout.split())

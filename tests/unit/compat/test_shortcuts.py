@@ -1,4 +1,4 @@
-"""Each shortcut is for the locked version, and another version is imported as it is."""
+"""Each shortcut supports the locked version, and other versions are imported without changes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ TESTED = [
 
 
 @pytest.mark.parametrize(("distribution", "version"), TESTED)
-def test_locked_version_is_a_tested_one(distribution: str, version: str | tuple[str, ...]) -> None:
+def test_locked_version_is_tested(distribution: str, version: str | tuple[str, ...]) -> None:
     assert is_version(distribution, version)
 
 
 @pytest.mark.parametrize("name", SHORTCUTS)
-def test_shortcut_is_for_a_module_that_exists(name: str) -> None:
+def test_shortcut_module_exists(name: str) -> None:
     assert _source(name).is_file()
 
 
@@ -43,12 +43,12 @@ def test_shortcut_is_for_a_module_that_exists(name: str) -> None:
         ("tensorflow_data_validation.utils.display_util", "IPython"),
     ],
 )
-def test_library_still_imports_what_the_shortcut_leaves_out(name: str, words: str) -> None:
+def test_library_still_imports_skipped_module(name: str, words: str) -> None:
     assert words in _source(name).read_text()
 
 
 def _source(name: str) -> Path:
-    """The file of a module, found without importing its package."""
+    """Returns the file of a module without importing its package."""
     top, *rest = name.split(".")
     spec = importlib.util.find_spec(top)
     assert spec and spec.submodule_search_locations
@@ -57,7 +57,7 @@ def _source(name: str) -> Path:
 
 
 @pytest.mark.parametrize(("name", "shortcut"), SHORTCUTS.items())
-def test_another_version_is_imported_as_it_is(name: str, shortcut: Shortcut, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_version_is_unchanged(name: str, shortcut: Shortcut, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[shortcut.__module__], "is_version", lambda *_: False)
     module, seen = ModuleType(name), []
 
@@ -72,7 +72,7 @@ def test_another_version_is_imported_as_it_is(name: str, shortcut: Shortcut, mon
     assert not hasattr(module, "tf_keras")
 
 
-def test_a_tested_version_is_imported_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tested_version_uses_shortcut(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in tensorflow.UNNEEDED:
         monkeypatch.delitem(sys.modules, name, raising=False)
     hidden: list[str] = []

@@ -1,7 +1,7 @@
 """The Pod Security Standards of Kubernetes 1.34 as a function of a pod's specification.
 
-Written from https://v1-34.docs.kubernetes.io/docs/concepts/security/pod-security-standards/. Rules for Windows are left
-out but for HostProcess.
+Written from https://v1-34.docs.kubernetes.io/docs/concepts/security/pod-security-standards/. Rules for Windows are
+omitted, except HostProcess.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PROFILES = {"RuntimeDefault", "Localhost"}
 
 
 def violations(pod: Spec, level: str = "restricted") -> list[str]:
-    """What `level`, `baseline` or `restricted`, forbids in the pod of this specification."""
+    """Returns the violations of `level` (`baseline` or `restricted`) in a pod specification."""
     found = [*_baseline_pod(pod)]
     for container in _containers(pod):
         found += [f"{container['name']}: {words}" for words in _baseline_container(container)]

@@ -1,4 +1,4 @@
-"""Manifests and Dockerfile: valid by Kubernetes' schema, clean by the linters, and of one mind with the code."""
+"""Manifests and Dockerfile: valid by Kubernetes' schema, without lint errors, and consistent with the code."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ def pods() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(("file", "manifest"), OBJECTS, ids=lambda value: value if isinstance(value, str) else "")
-def test_every_object_is_valid_by_the_schema_of_kubernetes(file: str, manifest: dict[str, Any]) -> None:
+def test_every_object_matches_kubernetes_schema(file: str, manifest: dict[str, Any]) -> None:
     kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
     assert "namespace" not in manifest["metadata"], "kustomize sets it"
 
 
-def test_kustomize_takes_every_file_and_no_other() -> None:
+def test_kustomize_lists_exactly_every_file() -> None:
     assert sorted(KUSTOMIZATION["resources"]) == [path.name for path in FILES]
     kinds = {(m["kind"], m["metadata"]["name"]) for _, m in OBJECTS}
     assert len(kinds) == len(OBJECTS)
 
 
 @pytest.mark.parametrize(("name", "pod"), list(pods()), ids=lambda value: value if isinstance(value, str) else "")
-def test_every_container_is_confined_and_says_what_it_needs(name: str, pod: dict[str, Any]) -> None:
+def test_every_container_is_confined_with_resources(name: str, pod: dict[str, Any]) -> None:
     assert pod["automountServiceAccountToken"] is False
     for container in pod["containers"]:
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
@@ -59,8 +59,8 @@ def test_every_container_is_confined_and_says_what_it_needs(name: str, pod: dict
         assert not any("password" in str(variable.get("value", "")).lower() for variable in container.get("env", ()))
 
 
-def test_nothing_is_referred_to_that_is_not_there() -> None:
-    secrets = {"kindred-metadata-db"}  # made by hand, docs/kubeflow.md
+def test_every_reference_resolves() -> None:
+    secrets = {"kindred-metadata-db"}  # created by hand, docs/kubeflow.md
     for _, pod in pods():
         claims = {
             v["persistentVolumeClaim"]["claimName"] for v in pod.get("volumes", []) if "persistentVolumeClaim" in v
@@ -81,14 +81,14 @@ def test_nothing_is_referred_to_that_is_not_there() -> None:
     assert all(named(subject["kind"], subject["name"]) for subject in binding["subjects"])
 
 
-def test_the_role_has_no_wildcard_and_may_change_nothing_but_task_results() -> None:
+def test_role_may_change_only_task_results() -> None:
     for rule in named("Role", "kindred-pipeline")["rules"]:
         assert "*" not in [*rule["verbs"], *rule["resources"], *rule["apiGroups"]]
         if set(rule["verbs"]) != {"get"}:
             assert (rule["apiGroups"], rule["resources"]) == (["argoproj.io"], ["workflowtaskresults"])
 
 
-def test_the_defaults_of_the_pipeline_file_are_what_is_deployed() -> None:
+def test_pipeline_file_defaults_match_deployment() -> None:
     kubeflow = Kubeflow()
     assert kubeflow.metadata.grpc is not None
     service = named("Service", kubeflow.metadata.grpc.host)
@@ -97,7 +97,7 @@ def test_the_defaults_of_the_pipeline_file_are_what_is_deployed() -> None:
     assert named("PersistentVolumeClaim", volume.claim)["spec"]["accessModes"] == ["ReadWriteMany"]
 
 
-def test_the_service_starts_with_the_arguments_of_its_manifest() -> None:
+def test_service_accepts_arguments_of_manifest() -> None:
     (container,) = named("Deployment", "kindred-metadata")["spec"]["template"]["spec"]["containers"]
     from pipeline.kubeflow.metadata_service import _parser
 
@@ -106,13 +106,13 @@ def test_the_service_starts_with_the_arguments_of_its_manifest() -> None:
     assert named("Service", told.mysql_host)["spec"]["ports"][0]["port"] == told.mysql_port
 
 
-def test_the_linter_of_dockerfiles_finds_nothing() -> None:
+def test_dockerfile_linter_reports_nothing() -> None:
     linter = Path(sys.executable).with_name("hadolint")
     done = subprocess.run([linter, ROOT / "deploy" / "Dockerfile"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_the_image_has_what_it_copies_and_docker_sends_nothing_else() -> None:
+def test_docker_context_has_only_copied_files() -> None:
     dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
     copied = {
         word for line in re.findall(r"^COPY (?!--from)(.*) \S+$", dockerfile, re.MULTILINE) for word in line.split()
@@ -127,12 +127,12 @@ def test_the_image_has_what_it_copies_and_docker_sends_nothing_else() -> None:
     assert f"USER {uid}\n" in dockerfile
 
 
-def test_the_image_builds() -> None:
+def test_image_builds() -> None:
     if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode:
         pytest.skip("there is no docker engine here to build the image with")
     subprocess.run(["make", "image"], cwd=ROOT, check=True)
 
 
-def test_a_version_on_a_server_has_a_name_that_kubernetes_takes() -> None:
+def test_version_name_is_valid_in_kubernetes() -> None:
     version = Package("a" * 63, "text", {}, {}).version
     assert re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", version) and len(version) < 100

@@ -1,4 +1,4 @@
-"""deploy/flink: valid as far as Kubernetes knows it, and agreeing with what the profile `flink` asks for."""
+"""deploy/flink: valid by Kubernetes' schema, and consistent with the profile `flink`."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ OF_CLUSTER = {
 
 @pytest.mark.parametrize("document", [JOBS, SERVICE], ids=lambda document: document["kind"])
 @pytest.mark.parametrize("version", ["1.29", "1.33"])
-def test_what_kubernetes_knows_is_valid(document: dict[str, Any], version: str) -> None:
+def test_kubernetes_objects_are_valid(document: dict[str, Any], version: str) -> None:
     kubernetes_validate.validate(document, version, strict=True)
 
 
 @pytest.mark.parametrize("part", ["jobManager", "taskManager"])
-def test_a_managers_pod_is_valid_once_the_operator_has_filled_it_in(part: str) -> None:
+def test_completed_manager_pod_is_valid(part: str) -> None:
     pod = yaml.safe_load(yaml.safe_dump(FLINK["spec"][part]["podTemplate"]))
     assert pod["spec"]["containers"][0]["name"] == "flink-main-container", "the name by which the operator knows it"
     pod["spec"]["containers"][0]["image"] = FLINK["spec"]["image"]
     kubernetes_validate.validate(pod, "1.33", strict=True)
 
 
-def test_the_cluster_has_the_fields_of_the_operator() -> None:
+def test_cluster_matches_operator_schema() -> None:
     assert (FLINK["apiVersion"], FLINK["kind"]) == ("flink.apache.org/v1beta1", "FlinkDeployment")
     assert set(FLINK["spec"]) <= OF_CLUSTER and "job" not in FLINK["spec"], "a session cluster: jobs come from Beam"
     for part in ("jobManager", "taskManager"):
@@ -49,7 +49,7 @@ def test_the_cluster_has_the_fields_of_the_operator() -> None:
     assert all(isinstance(value, str) for value in FLINK["spec"]["flinkConfiguration"].values())
 
 
-def test_versions_are_those_that_are_tested() -> None:
+def test_versions_are_tested() -> None:
     flink = FLINK["spec"]["image"].partition(":")[2]
     assert f"=={flink} " in REQUIREMENTS.read_text(encoding="utf-8")
     minor = ".".join(flink.split(".")[:2])
@@ -57,13 +57,13 @@ def test_versions_are_those_that_are_tested() -> None:
     assert SERVER["image"].startswith(f"apache/beam_flink{minor}_job_server:")
 
 
-def test_the_settings_that_jobs_need_are_those_of_the_cluster_that_tests_run_on() -> None:
+def test_job_settings_match_tested_cluster() -> None:
     tested = yaml.safe_load(cluster._SETTINGS.format(rest=1, rpc=2, slots=2, tmp="x"))
     for key, value in FLINK["spec"]["flinkConfiguration"].items():
         assert str(tested[key]) == value, key
 
 
-def test_workers_are_at_the_task_managers_side_and_see_what_tasks_see() -> None:
+def test_workers_share_pod_and_volumes_of_task_manager() -> None:
     assert WORKERS["command"] == ["python", "-m", "pipeline.beam.pool", "--port=50000"]
     assert Beam(profile="flink").workers_at == "localhost:50000"
     (volume,) = Kubeflow().volumes
@@ -72,7 +72,7 @@ def test_workers_are_at_the_task_managers_side_and_see_what_tasks_see() -> None:
     assert WORKERS["image"] == Kubeflow().image
 
 
-def test_the_section_of_the_guide_reaches_the_services() -> None:
+def test_guide_section_reaches_services() -> None:
     guide = (FILE.parents[2] / "docs" / "beam.md").read_text(encoding="utf-8")
     section = yaml.safe_load(guide.split("<!-- kubernetes -->\n```yaml\n")[1].split("```")[0])["beam"]
     found = options(Beam.model_validate(section))

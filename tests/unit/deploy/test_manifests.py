@@ -1,4 +1,4 @@
-"""The manifests of deploy/: valid by Kubernetes' own schemas, and as safe as they say."""
+"""The manifests of deploy/: valid by Kubernetes' schemas, and confined."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ POD = MANIFESTS["Deployment"]["spec"]["template"]
 
 @pytest.mark.parametrize("version", KUBERNETES)
 @pytest.mark.parametrize("kind", MANIFESTS)
-def test_it_is_valid_by_the_schema_of_kubernetes(kind: str, version: str) -> None:
+def test_manifest_matches_kubernetes_schema(kind: str, version: str) -> None:
     kubernetes_validate.validate(MANIFESTS[kind], version, strict=True)
 
 
-def test_the_schema_would_see_a_slip() -> None:
+def test_schema_detects_mistakes() -> None:
     slipped = yaml.safe_load(yaml.safe_dump(MANIFESTS["Deployment"]))
     slipped["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}
     with pytest.raises(kubernetes_validate.ValidationError, match="readinesProbe"):
         kubernetes_validate.validate(slipped, KUBERNETES[-1], strict=True)
 
 
-def test_the_pod_of_kserve_is_valid_too() -> None:
-    """KServe's own fields aside, a predictor is a pod, and its model a container."""
+def test_kserve_pod_is_valid() -> None:
+    """Without KServe's own fields, a predictor is a pod and its model a container."""
     own = {"modelFormat", "runtimeVersion", "protocolVersion", "storageUri"}
     predictor = dict(KSERVE["spec"]["predictor"])
     model = {key: value for key, value in predictor.pop("model").items() if key not in own}
@@ -62,7 +62,7 @@ def test_images_have_one_explicit_version() -> None:
 
 
 @pytest.mark.parametrize("probe", ["startupProbe", "readinessProbe"])
-def test_it_is_ready_when_a_version_is_served(probe: str) -> None:
+def test_readiness_requires_served_version(probe: str) -> None:
     (name,) = {flag.split("=")[1] for flag in CONTAINER["args"] if flag.startswith("--model_name=")}
     path = f"/v1/models/{name}/metadata"
     assert CONTAINER[probe]["httpGet"]["path"] == path
@@ -71,7 +71,7 @@ def test_it_is_ready_when_a_version_is_served(probe: str) -> None:
     assert "/metadata HTTP/1.0" in COMPOSED["healthcheck"]["test"][-1]
 
 
-def test_it_runs_without_root_and_cannot_write() -> None:
+def test_server_runs_unprivileged_and_read_only() -> None:
     for container in (CONTAINER, KSERVE["spec"]["predictor"]["model"]):
         assert container["securityContext"]["readOnlyRootFilesystem"]
         assert set(container["resources"]["limits"]) == set(container["resources"]["requests"]) == {"cpu", "memory"}
@@ -80,7 +80,7 @@ def test_it_runs_without_root_and_cannot_write() -> None:
     assert COMPOSED["mem_limit"] and COMPOSED["cpus"]
 
 
-def test_composed_it_listens_on_loopback_and_reads_only() -> None:
+def test_compose_listens_on_loopback_and_reads_only() -> None:
     assert all(port.startswith("127.0.0.1:") for port in COMPOSED["ports"])
     assert all(volume.endswith(":ro") for volume in COMPOSED["volumes"])
     for volume in COMPOSED["volumes"]:
@@ -88,7 +88,7 @@ def test_composed_it_listens_on_loopback_and_reads_only() -> None:
         assert source.startswith("${") or (DEPLOY / source).is_file()
 
 
-def test_only_clients_may_ask_and_the_server_asks_nobody() -> None:
+def test_network_policy_allows_only_clients() -> None:
     policy = MANIFESTS["NetworkPolicy"]["spec"]
     labels = POD["metadata"]["labels"]
     assert policy["podSelector"]["matchLabels"] == labels == MANIFESTS["Service"]["spec"]["selector"]
@@ -97,7 +97,7 @@ def test_only_clients_may_ask_and_the_server_asks_nobody() -> None:
     assert {port["port"] for port in rule["ports"]} == {port["name"] for port in CONTAINER["ports"]}
 
 
-def test_every_flag_is_one_that_our_server_knows_too() -> None:
+def test_our_server_knows_every_flag() -> None:
     from serving.model_server.flags import SERVED
 
     known = {flag.name for flag in SERVED}
@@ -105,7 +105,7 @@ def test_every_flag_is_one_that_our_server_knows_too() -> None:
         assert flag.removeprefix("--").split("=")[0] in known
 
 
-def test_the_monitoring_file_is_the_same_everywhere() -> None:
+def test_monitoring_file_is_identical() -> None:
     text = (DEPLOY / "monitoring.config").read_text(encoding="utf-8")
     assert MANIFESTS["ConfigMap"]["data"]["monitoring.config"] == text
     assert POD["metadata"]["annotations"]["prometheus.io/path"] in text

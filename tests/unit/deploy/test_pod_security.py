@@ -33,7 +33,7 @@ GOOD: dict[str, Any] = {
 
 
 def pods_of(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The specifications of the pods that an object leads to, by name."""
+    """Returns the pod specifications in an object, by name."""
     kind, spec, name = manifest["kind"], manifest["spec"], manifest["metadata"]["name"]
     if kind == "InferenceService":
         predictor = spec["predictor"]
@@ -52,7 +52,7 @@ def all_pods() -> Iterator[Any]:
 
 
 def kubeflow_with(component: str) -> list[dict[str, Any]]:
-    """The objects of deploy/kubeflow, as a component of it changes them."""
+    """Returns the objects of deploy/kubeflow with the changes of a Kustomize component."""
     found = [copy.deepcopy(manifest) for path, manifest in MANIFESTS if path.parent == KUBEFLOW]
     changes = yaml.safe_load((KUBEFLOW / component / "kustomization.yaml").read_text(encoding="utf-8"))
     assert changes["kind"] == "Component" and changes.keys() == {"apiVersion", "kind", "patches"}
@@ -117,8 +117,8 @@ def test_openshift_chooses_every_user_and_group() -> None:
                 assert not {"runAsUser", "runAsGroup", "fsGroup"} & part["securityContext"].keys()
 
 
-def test_the_volume_check_is_who_the_tasks_are() -> None:
-    """A group that tasks do not have would let the check write where they cannot."""
+def test_volume_check_runs_as_tasks() -> None:
+    """Otherwise the check could write where tasks cannot."""
     (job,) = (manifest for _, manifest in MANIFESTS if manifest["kind"] == "Job")
     (pod,) = pods_of(job).values()
     dockerfile = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
@@ -129,7 +129,7 @@ def test_the_volume_check_is_who_the_tasks_are() -> None:
 
 
 def _changed(**changes: Any) -> dict[str, Any]:
-    """The good pod with other values, by path from the pod or, with a leading `c`, from its container."""
+    """Returns the valid pod with changed values, by path from the pod, or from its container after a leading `c`."""
     pod = copy.deepcopy(GOOD)
     for path, value in changes.items():
         *way, last = path.split("__")
@@ -166,6 +166,6 @@ def _changed(**changes: Any) -> dict[str, Any]:
     ],
     ids=str,
 )
-def test_the_rules_refuse_what_the_standard_forbids(changes: dict[str, Any], levels: list[str]) -> None:
+def test_rules_refuse_forbidden_fields(changes: dict[str, Any], levels: list[str]) -> None:
     pod = _changed(**changes)
     assert [level for level in ("baseline", "restricted") if violations(pod, level)] == levels

@@ -1,4 +1,4 @@
-"""The pages of the documentation, and what is prose in them.
+"""The pages of the documentation, and their prose.
 
 python -m tests.unit.docs.pages      # prints the semicolons per 1,000 words of prose, page by page
 """
@@ -26,23 +26,23 @@ def pages() -> list[Path]:
 
 
 def shell_blocks(text: str) -> list[str]:
-    """The fenced blocks of a page that are for a shell: those without a language, and `console`, `bash` and `sh`."""
+    """Returns the fenced shell blocks of a page: those without a language, `console`, `bash` and `sh`."""
     return [block["code"] for block in _SHELL.finditer(text)]
 
 
 def prose(text: str) -> str:
-    """`text` without code blocks, code spans, comments and addresses."""
+    """Returns `text` without code blocks, code spans, comments and addresses."""
     return _NOT_PROSE.sub(" ", _INDENTED.sub("", _FENCE.sub("", text)))
 
 
 def semicolons_and_words(text: str) -> tuple[int, int]:
-    """The number of semicolons and of words in the prose of a page."""
+    """Returns the number of semicolons and of words in the prose of a page."""
     plain = prose(text)
     return plain.count(";"), len(_WORD.findall(plain))
 
 
 def per_thousand(counts: Iterable[tuple[int, int]]) -> float:
-    """Semicolons per 1,000 words of all pages together."""
+    """Returns the semicolons per 1,000 words of all pages together."""
     semicolons, words = map(sum, zip(*counts, strict=True))
     return 1000 * semicolons / words
 

@@ -31,17 +31,17 @@ def test_every_block_runs_or_has_a_mark(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", [block for block in _BLOCKS if block.skipped()], ids=lambda block: block.place)
-def test_tests_that_run_a_block_exist(block: Block) -> None:
+def test_named_tests_exist(block: Block) -> None:
     kinds = (reason.partition(": ") for reason in block.skipped().values())
     assert [path for kind, _, path in kinds if kind == "run elsewhere" and not (ROOT / path).exists()] == []
 
 
-def test_shown_outputs_are_of_commands_that_run() -> None:
+def test_shown_outputs_have_tested_commands() -> None:
     run = {command.name for block in _BLOCKS for command in commands(block) if not command.skipped}
     assert {block.output_of() for block in _BLOCKS if block.output_of()} <= run
 
 
-def test_the_first_commands_of_the_readme_run() -> None:
+def test_first_commands_of_readme_run() -> None:
     found = {command.name: command.skipped for block in _BLOCKS for command in commands(block)}
     assert found["make run-local"] is None and found["make serve"] is None
 

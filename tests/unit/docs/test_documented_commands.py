@@ -25,7 +25,7 @@ _MAKE = re.compile(r"^(?:\$ )?make +(?P<words>[a-z].*)$")
 _MODULE = re.compile(
     r"^(?:\$ )?(?:\.venv/bin/)?python -m (?P<module>(?:benchmarks|bootstrap|examples|pipeline|serving|tests)\S*)"
 )
-# A path in the repository, in the text or in a code span: such as trainer/data/hashing.py.
+# A path in the repository, in text or in a code span, such as trainer/data/hashing.py.
 _PATH = re.compile(
     r"(?<![\w./-])(?:pipeline|components|trainer|serving|compat|errors|schemas|examples|benchmarks|bootstrap|deploy|tests)"
     r"/[\w./-]*\w\.(?:py|md|yaml|pbtxt)\b"
@@ -46,7 +46,7 @@ def _commands(text: str) -> Iterator[str]:
 
 
 def _documented(pattern: re.Pattern[str], group: str) -> list[str]:
-    """What `pattern` finds in the commands of all pages, each once, sorted."""
+    """Returns the distinct matches of `pattern` in the commands of all pages, sorted."""
     found = (pattern.match(command) for path in pages() for command in _commands(_text(path)))
     return sorted({match[group] for match in found if match})
 
@@ -61,8 +61,8 @@ def _root() -> click.Command:
 
 
 def problem_of_kindred(words: str) -> str | None:
-    """What is wrong with `kindred WORDS`: a subcommand or an option that does not exist. None if nothing is."""
-    # A synopsis: [--trials N] is optional, and a|b are alternatives, of which the first is tried.
+    """Returns the problem of `kindred WORDS`, such as an unknown subcommand or option, or None."""
+    # A synopsis: [--trials N] is optional, and a|b are alternatives. Only the options of the first are checked.
     given = shlex.split(re.sub(r"[\[\]()…]|\.\.\.", " ", words))
     command = _root()
     while given and hasattr(command, "commands") and not given[0].startswith("-"):
@@ -137,7 +137,7 @@ def test_module_exists(module: str) -> None:
 
 
 def _anchors(path: Path) -> set[str]:
-    """The anchors of the headings of a page, as GitHub makes them."""
+    """Returns the anchors that GitHub creates for the headings of a page."""
     headings = re.findall(r"^#+ +(.+)$", _text(path), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

@@ -1,4 +1,4 @@
-"""Pages agree with the program and with each other where they list the same things."""
+"""Lists on pages are consistent with the program and with each other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _text(*names: str) -> str:
 
 
 def _first_cells(page: str) -> list[str]:
-    """The first cell of every row of the tables of a page."""
+    """Returns the first cell of every row in the tables of a page."""
     return re.findall(r"^\| (.+?) \|", page, re.MULTILINE)
 
 
@@ -28,29 +28,29 @@ def test_every_decision_is_in_the_index() -> None:
     assert [path.name for path in _RECORDS if f"({path.name})" not in index] == []
 
 
-def test_every_number_of_a_decision_is_in_the_index() -> None:
+def test_index_lists_every_decision() -> None:
     listed = re.findall(r"^\| \[?(\d+)", _text("docs", "decisions", "README.md"), re.MULTILINE)
     assert [int(number) for number in listed] == list(range(1, max(int(path.name[:4]) for path in _RECORDS) + 1))
 
 
 @pytest.mark.parametrize("record", _RECORDS, ids=lambda path: path.stem)
-def test_every_decision_names_what_was_rejected(record: Path) -> None:
+def test_every_decision_names_rejected_options(record: Path) -> None:
     assert re.search(r"^\*\*Rejected\.\*\*\n- ", record.read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def test_the_page_of_the_gate_names_its_rules() -> None:
+def test_gate_page_names_every_rule() -> None:
     rules = re.findall(r'"(validate\.\w+|data\.\w+|schema|score varies)"', _text("components", "data_gate", "rules.py"))
     named = {cell.strip("`") for cell in _first_cells(_text("components", "data_gate", "README.md"))}
     assert named - {"rule"} == set(rules)
 
 
-def test_the_page_of_the_report_names_its_parts() -> None:
+def test_report_page_names_every_section() -> None:
     titles = re.findall(r'Section\(\s*"[^"]+",\s*"([^"]+)"', _text("pipeline", "report", "page.py"))
     assert len(titles) > 10
     assert _first_cells(_text("docs", "report.md")) == ["part", "the top", *titles]
 
 
-def test_the_guide_to_components_quotes_the_canary() -> None:
+def test_component_guide_quotes_canary() -> None:
     blocks = re.findall(r"```python\n(.*?)```", _text("docs", "guides", "add-a-component.md"), re.DOTALL)
     code = {line for name in ("component.py", "executor.py") for line in _text(*_CANARY, name).splitlines()}
     assert len(blocks) == 2

@@ -1,4 +1,4 @@
-"""The documentation has full stops where it could have semicolons."""
+"""The documentation uses full stops instead of semicolons."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.docs.pages import pages, per_thousand, semicolons_and_words
 
-# Two projects whose documentation is a model for ours have 0.2 (httpx) and 0.4 (kedro).
+# httpx has 0.2 and kedro 0.4.
 MOST = 1.0
 
 

@@ -1,6 +1,6 @@
-"""Packages of the shape that the compiler of Kindred makes, with scripts of a few lines as containers.
+"""Packages with the structure of compiled ones, and short scripts as containers.
 
-The annotations stay objects here, as the kfp SDK reads them.
+Annotations stay objects here, because the kfp SDK reads them.
 """
 
 import copy
@@ -72,7 +72,7 @@ def one_task_package(
 
     Args:
       inputs: type and constant by name.
-      outputs: type by name; Markdown makes an artifact.
+      outputs: type by name. Markdown is an artifact.
       task: more keys of the task.
     """
     inputs, outputs = inputs or {}, outputs or {}
@@ -124,7 +124,7 @@ def one_task_package(
 
 
 def changed(package: str, change: Callable[[dict[str, Any]], None]) -> str:
-    """The package with a change to its pipeline."""
+    """Returns the package with a change to its pipeline."""
     spec, *more = yaml.safe_load_all(package)
     spec = copy.deepcopy(spec)
     change(spec)
@@ -132,7 +132,7 @@ def changed(package: str, change: Callable[[dict[str, Any]], None]) -> str:
 
 
 def with_platform(package: str, config: dict[str, Any]) -> str:
-    """The package of one task with Kubernetes' configuration of its executor."""
+    """Returns the package of one task with a Kubernetes configuration of its executor."""
     spec = yaml.safe_load(package)
     return yaml.safe_dump_all(
         [spec, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {"exec-only": config}}}}}]

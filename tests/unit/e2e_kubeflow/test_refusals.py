@@ -1,4 +1,4 @@
-"""Packages that KFP would run otherwise than they say, or that the stand-in does not know: refused, and by name."""
+"""Refused packages: those that KFP would misinterpret, and those that the emulator does not support."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_placeholder_that_stays_text_in_args(text: str) -> None:
     assert (error.task, error.place, error.text) == ("comp-only", "args[1]", text)
 
 
-def test_first_word_of_the_command_is_not_filled_in() -> None:
+def test_placeholder_in_first_word_is_refused() -> None:
     def first(spec: dict[str, Any]) -> None:
         container(spec).update(command=["{{$.inputs.parameters['value']}}"])
 
@@ -85,10 +85,10 @@ def test_driver_replaces_whole_constants(tmp_path: Path) -> None:
         {name: ("STRING", f"{{{{$.pipeline_{name}}}}}") for name in names},
     )
     identity = str(uuid.uuid4())
-    said = Interpreter(package, tmp_path).run(identity)["Only"].said
-    values = dict(zip(names, yaml.safe_load(said), strict=True))
+    output = Interpreter(package, tmp_path).run(identity)["Only"].log
+    values = dict(zip(names, yaml.safe_load(output), strict=True))
     assert values["job_uuid"] == identity and values["task_name"] == "only"
-    assert "$" not in said
+    assert "$" not in output
 
 
 @pytest.mark.parametrize(
@@ -116,13 +116,13 @@ def test_optional_input_without_a_value_stays_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("value", "kind"), [("a{{b", NotSubstituted), ("a$$b", Unsupported), ("$(HOME)", Unsupported)])
-def test_value_that_would_be_replaced(tmp_path: Path, value: str, kind: type[PackageError]) -> None:
+def test_value_with_placeholder_is_refused(tmp_path: Path, value: str, kind: type[PackageError]) -> None:
     interpreter = Interpreter(exit_handler_package(), tmp_path)
     with pytest.raises(kind, match=r"run: parameters\.data_verdict"):
         interpreter.run(str(uuid.uuid4()), {"data_verdict": value})
 
 
-def test_output_that_would_be_replaced(tmp_path: Path) -> None:
+def test_output_with_placeholder_is_refused(tmp_path: Path) -> None:
     text = "{" + "{$.pipeline_job_uuid}}"
 
     def pass_on(spec: dict[str, Any]) -> None:
@@ -215,7 +215,7 @@ def test_nothing_waits_for_an_exit_task() -> None:
         Interpreter(changed(exit_handler_package(), wait), Path("/nowhere"))
 
 
-def test_tasks_that_wait_for_each_other(tmp_path: Path) -> None:
+def test_circular_tasks_are_refused(tmp_path: Path) -> None:
     package = changed(one_task_package(""), lambda spec: only(spec).update(dependentTasks=["only"]))
     with pytest.raises(PackageError, match="each other"):
         Interpreter(package, tmp_path).run(str(uuid.uuid4()))

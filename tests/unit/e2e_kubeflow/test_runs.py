@@ -1,4 +1,4 @@
-"""Runs of planted packages: the order of tasks, attempts, outputs, and how a run ends."""
+"""Runs of planted packages: the order of tasks, attempts, outputs, and the outcome."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_accepted_run_succeeds(tmp_path: Path) -> None:
     }
     assert result["Data"].parameters == {"verdict_file": "go"}
     assert result["Data"].summary == "# Data"
-    assert f"Data runs in {identity}\n" in result["Data"].said
+    assert f"Data runs in {identity}\n" in result["Data"].log
     assert result["RunReport"].artifacts["report"].read_text() == f"report of {identity}"
     assert result["Data"].ended <= result["Trainer"].began <= result["RunReport"].began
 
@@ -52,7 +52,7 @@ def test_refused_data_fail_the_run_once(tmp_path: Path) -> None:
     skipped, failed = result.all("Refused")
     assert (skipped.state, failed.state, failed.codes) == ("SKIPPED", "FAILED", [1])
     assert failed.path == "exit-handler-1/condition-4/refused-2"
-    assert "refused because data" in failed.said
+    assert "refused because data" in failed.log
     assert result["RunReport"].state == "SUCCEEDED"
     assert result.dags["exit-handler-1/condition-2"] == "SKIPPED"
     assert result.dags["exit-handler-1"] == "FAILED"
@@ -81,7 +81,7 @@ def test_failed_task_is_retried_and_has_no_outputs(tmp_path: Path) -> None:
     data = result["Data"]
     assert data.state == "FAILED" and data.codes == [1, 1, 1]
     assert data.waits == waited == [30.0, 60.0]
-    assert data.said.count("failed to execute component: exit status 3\n") == 3
+    assert data.log.count("failed to execute component: exit status 3\n") == 3
     assert data.parameters == {} and data.artifacts == {} and data.summary == ""
     assert result["Trainer"].state == "SKIPPED"
     assert [task.state for task in result.all("Refused")] == ["SKIPPED", "SKIPPED"]
@@ -98,7 +98,7 @@ def test_killed_attempt_is_retried(tmp_path: Path) -> None:
     interpreter.kill_once("Data", when="runs in")
     result = interpreter.run(run_id())
     assert result["Data"].codes == [1, 0]
-    assert "signal: killed" in result["Data"].said
+    assert "signal: killed" in result["Data"].log
     assert result.state == "SUCCEEDED"
     assert interpreter.run(run_id())["Data"].codes == [0]
 
@@ -116,7 +116,7 @@ def test_failed_exit_task_does_not_fail_the_run(tmp_path: Path) -> None:
     assert result.state == "SUCCEEDED"
 
 
-def test_after_names_what_waits(tmp_path: Path) -> None:
+def test_after_names_waiting_tasks(tmp_path: Path) -> None:
     interpreter = Interpreter(exit_handler_package(), tmp_path)
     assert interpreter.after("Data") == {"Trainer", "Refused"}
     assert interpreter.after("Trainer") == {"Refused"}
@@ -144,7 +144,7 @@ def test_after_names_what_waits(tmp_path: Path) -> None:
 )
 def test_text_of_a_value_in_args(tmp_path: Path, kind: str, value: object, text: str) -> None:
     script = "import sys; print(ascii(sys.argv[1]))"
-    assert run_one(tmp_path, script, {"value": (kind, value)}).said == ascii(text) + "\n"
+    assert run_one(tmp_path, script, {"value": (kind, value)}).log == ascii(text) + "\n"
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_output_parameter_is_read_by_type(tmp_path: Path, kind: str, text: str, 
 def test_output_parameter_of_another_type_fails_the_task(tmp_path: Path, kind: str, text: str) -> None:
     task = run_one(tmp_path, WRITE.format(text), outputs={"value": kind})
     assert task.state == "FAILED" and task.codes == [1] and task.parameters == {}
-    assert 'failed to read output parameter name="value"' in task.said
+    assert 'failed to read output parameter name="value"' in task.log
 
 
 def test_missing_output_parameter_fails_the_task(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_missing_output_parameter_fails_the_task(tmp_path: Path) -> None:
 def test_missing_artifact_is_allowed(tmp_path: Path) -> None:
     task = run_one(tmp_path, "print('done')", outputs={"summary": "Markdown"})
     assert task.state == "SUCCEEDED" and task.artifacts == {}
-    assert "does not exist" in task.said
+    assert "does not exist" in task.log
 
 
 def test_folder_is_an_artifact(tmp_path: Path) -> None:
@@ -198,10 +198,10 @@ def test_folder_is_an_artifact(tmp_path: Path) -> None:
     assert (task.artifacts["folder"] / "part").read_text() == "one"
 
 
-def test_files_of_a_pod_do_not_outlive_it(tmp_path: Path) -> None:
+def test_pod_files_are_removed(tmp_path: Path) -> None:
     script = "import pathlib, sys; p = pathlib.Path(sys.argv[1]); print(p.exists()); p.write_text('x'); sys.exit(1)"
     retry = {"maxRetryCount": 1, "backoffMaxDuration": "60s"}
-    assert run_one(tmp_path, script, outputs={"summary": "Markdown"}, retryPolicy=retry).said.count("False\n") == 2
+    assert run_one(tmp_path, script, outputs={"summary": "Markdown"}, retryPolicy=retry).log.count("False\n") == 2
 
 
 def test_retry_policy_without_a_window_allows_no_retry(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_wait_past_the_window_ends_the_attempts(tmp_path: Path) -> None:
 def test_type_mismatch_fails_in_the_driver(tmp_path: Path) -> None:
     task = run_one(tmp_path, "print('runs')", {"value": ("NUMBER_INTEGER", "64")})
     assert task.state == "FAILED" and task.codes == []
-    assert task.said == 'KFP driver: input parameter "value" type mismatch: expect NUMBER_INTEGER, got string\n'
+    assert task.log == 'KFP driver: input parameter "value" type mismatch: expect NUMBER_INTEGER, got string\n'
 
 
 def test_literals_bind_a_constant(tmp_path: Path) -> None:
@@ -238,18 +238,18 @@ def test_launcher_fills_in_defaults(tmp_path: Path) -> None:
         spec["root"]["dag"]["tasks"]["only"]["inputs"]["parameters"].clear()
 
     package = one_task_package("import sys; print(sys.argv[1])", {"value": ("NUMBER_DOUBLE", 1)})
-    assert Interpreter(changed(package, leave_out), tmp_path).run(run_id())["Only"].said == "0.25\n"
+    assert Interpreter(changed(package, leave_out), tmp_path).run(run_id())["Only"].log == "0.25\n"
 
 
-def test_command_that_is_missing_fails_the_task(tmp_path: Path) -> None:
+def test_missing_command_fails_task(tmp_path: Path) -> None:
     def other_command(spec: dict[str, Any]) -> None:
         spec["deploymentSpec"]["executors"]["exec-only"]["container"]["command"] = ["no-such-program"]
 
     task = Interpreter(changed(one_task_package(""), other_command), tmp_path).run(run_id())["Only"]
-    assert task.codes == [1] and "executable file not found" in task.said
+    assert task.codes == [1] and "executable file not found" in task.log
 
 
-def test_independent_tasks_run_at_the_same_time_and_outlive_a_failure(tmp_path: Path) -> None:
+def test_independent_tasks_survive_a_failure(tmp_path: Path) -> None:
     meet = """
 import pathlib, sys, time
 mine, other = map(pathlib.Path, sys.argv[1:3])

@@ -30,25 +30,25 @@ def typed(text: str) -> str:
     return subprocess.run(["/bin/sh", "-c", text], capture_output=True, text=True, check=True).stdout
 
 
-def test_a_script_below_the_directory_is_typed_from_there(script: Path) -> None:
+def test_script_below_directory_has_relative_path(script: Path) -> None:
     assert command("report", "latest") == ".venv/bin/kindred report latest"
     assert typed(command("report", "latest")) == "ran report latest\n"
 
 
-def test_a_script_elsewhere_is_typed_in_full(script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_script_elsewhere_has_full_path(script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
     assert shlex.split(command("report")) == [str(script), "report"]
     assert typed(command("report")) == "ran report\n"
 
 
-def test_a_script_in_the_directory_itself_gets_a_dot(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_script_in_directory_begins_with_dot(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(script.parent)
     assert command("report") == "./kindred report"
     assert typed(command("report")) == "ran report\n"
 
 
-def test_a_script_on_the_path_is_typed_by_its_name(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_script_on_path_is_only_name(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.defpath}")
     assert command("report") == "kindred report"
     assert typed(command("report")) == "ran report\n"
@@ -63,13 +63,13 @@ def test_another_kindred_on_path_is_not_meant(script: Path, tmp_path: Path, monk
     assert command("report") == ".venv/bin/kindred report"
 
 
-def test_a_module_is_typed_as_a_module(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_module_is_printed_as_module(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/site-packages/kindred/__main__.py", "run"])
     monkeypatch.setattr(sys, "executable", str(script.with_name("python")))
     assert command("report") == ".venv/bin/python -m kindred report"
 
 
-def test_other_programs_print_the_script_next_to_their_python(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_program_prints_script_next_to_python(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/site-packages/examples/movielens/download.py"])
     monkeypatch.setattr(sys, "executable", str(script.with_name("python")))
     assert command("run") == ".venv/bin/kindred run"
@@ -81,7 +81,7 @@ def test_without_a_script_the_name_is_printed(script: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("task", ["node", "run_report", "refused"])
-def test_a_task_of_a_cluster_prints_the_name(script: Path, monkeypatch: pytest.MonkeyPatch, task: str) -> None:
+def test_cluster_task_prints_name(script: Path, monkeypatch: pytest.MonkeyPatch, task: str) -> None:
     monkeypatch.setattr(sys, "argv", [f"/app/pipeline/kubeflow/{task}.py"])
     monkeypatch.setattr(sys, "executable", str(script.with_name("python")))
     assert command("report", typed_path("/kindred/films/runs/r")) == "kindred report /kindred/films/runs/r"
@@ -98,7 +98,7 @@ def test_words_are_quoted_for_the_shell(script: Path) -> None:
     assert typed(command(*words)) == f"ran {' '.join(map(str, words))}\n"
 
 
-def test_a_folder_of_the_name_is_not_the_script(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_is_not_a_script(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("kindred").mkdir()
     monkeypatch.setattr(sys, "argv", ["kindred", "run"])
     assert command("report") == "kindred report"

@@ -62,37 +62,37 @@ def test_version_matches_package(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def run_kindred(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     return lambda *arguments: _main(monkeypatch, capsys, *arguments)
 
 
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
-    """Stands in for a published model; returns what it is asked."""
-    asked: list[tuple] = []
+    """A fake published model that returns its arguments."""
+    calls: list[tuple] = []
 
     def score(left: bytes, right: bytes) -> SimpleNamespace:
-        asked.append((left, right))
+        calls.append((left, right))
         value = {b"up": 1.5, b"down": -1.5}.get(right, 0.0)
         return SimpleNamespace(
             score=value, strength=abs(value), value=value + 3, left_known=True, right_known=right != b"new"
         )
 
     def similar(side: str, query: bytes, k: int) -> tuple[list[SimpleNamespace], bool]:
-        asked.append((side, query, k))
+        calls.append((side, query, k))
         ids = [b"\xff"] if query == b"raw" else [b"caf\xc3\xa9", b"two words"]
         return [SimpleNamespace(id=name, score=2.0 - i) for i, name in enumerate(ids[:k])], query != b"new"
 
     monkeypatch.setattr(model_cli, "_load", lambda path: SimpleNamespace(score=score, similar=similar))
-    return asked
+    return calls
 
 
 @pytest.mark.parametrize(
     ("right", "number", "meaning"),
     [("up", "+1.5000", "similar"), ("down", "-1.5000", "dissimilar"), ("x", "+0.0000", "neither")],
 )
-def test_score_explains_sign(said, model: list, right: str, number: str, meaning: str) -> None:
-    code, out, err = said("score", "--model", "m", "a b", right)
+def test_score_explains_sign(run_kindred, model: list, right: str, number: str, meaning: str) -> None:
+    code, out, err = run_kindred("score", "--model", "m", "a b", right)
     lines = [line.split("  ") for line in out.splitlines()]
     assert (code, err) == (0, "")
     cells = {line[0].strip(): [cell.strip() for cell in line[1:] if cell.strip()] for line in lines}
@@ -103,26 +103,26 @@ def test_score_explains_sign(said, model: list, right: str, number: str, meaning
     assert model == [(b"a b", right.encode())]
 
 
-def test_unknown_id_is_reported(said, model: list) -> None:
-    assert "new      unknown: not in training" in said("score", "--model", "m", "a", "new")[1]
-    code, out, err = said("similar", "--model", "m", "new", "-k", "1")
+def test_unknown_id_is_reported(run_kindred, model: list) -> None:
+    assert "new      unknown: not in training" in run_kindred("score", "--model", "m", "a", "new")[1]
+    code, out, err = run_kindred("similar", "--model", "m", "new", "-k", "1")
     assert code == 0 and "new does not occur in training" in err and out
 
 
-def test_ids_are_bytes(said, model: list) -> None:
-    code, out, _ = said("similar", "--model", "m", "caf\udce9", "--side", "left", "-k", "2")
+def test_ids_are_bytes(run_kindred, model: list) -> None:
+    code, out, _ = run_kindred("similar", "--model", "m", "caf\udce9", "--side", "left", "-k", "2")
     assert model == [("left", b"caf\xe9", 2)]
     assert code == 0
     assert out.splitlines() == ["café       +2.0000", "two words  +1.0000"]
 
 
-def test_id_may_start_with_dash(said, model: list) -> None:
-    said("score", "--model", "m", "--", "-5", "up")
+def test_id_may_start_with_dash(run_kindred, model: list) -> None:
+    run_kindred("score", "--model", "m", "--", "-5", "up")
     assert model == [(b"-5", b"up")]
 
 
-def test_zero_neighbors_prints_nothing(said, model: list) -> None:
-    assert said("similar", "--model", "m", "a", "-k", "0") == (0, "", "")
+def test_zero_neighbors_prints_nothing(run_kindred, model: list) -> None:
+    assert run_kindred("similar", "--model", "m", "a", "-k", "0") == (0, "", "")
 
 
 def test_non_text_id_is_printed_exactly(
@@ -146,8 +146,8 @@ def test_non_text_id_is_printed_exactly(
         (("publish",), "publish"),
     ],
 )
-def test_wrong_command_line_names_word(said, model: list, arguments: tuple, word: str) -> None:
-    code, out, err = said(*arguments)
+def test_wrong_command_line_names_word(run_kindred, model: list, arguments: tuple, word: str) -> None:
+    code, out, err = run_kindred(*arguments)
     assert (code, out, model) == (2, "", [])
     assert word in err and "Traceback" not in err
 
@@ -168,11 +168,11 @@ def test_wrong_command_line_names_word(said, model: list, arguments: tuple, word
     ],
 )
 def test_bad_configuration_is_one_sentence(
-    said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
+    run_kindred, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "c.yaml").write_text("name: films\ndata: {path: no-such-pairs.csv}\n")
-    code, out, err = said("run", "--config", "c.yaml", *arguments)
+    code, out, err = run_kindred("run", "--config", "c.yaml", *arguments)
     assert (code, out) == (2, "")
     assert err.startswith("error: ") and err.endswith(f"{sentence}\n") and err.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.yaml"]  # nothing was begun

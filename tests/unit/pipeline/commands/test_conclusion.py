@@ -1,4 +1,4 @@
-"""The last words of a run: what to type next."""
+"""The last lines of a run: the next commands."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ def test_next_commands_name_the_ids_whatever_they_are(ids: tuple[str, str], tmp_
 
 
 def _parsed(name: str, words: list[str]) -> dict:
-    """The values that the command line gives the command."""
+    """Parses a command line. Returns the values of its parameters."""
     command = typer.main.get_command(cli.app).commands[name]  # type: ignore[attr-defined]
     return command.make_context(name, words[words.index(name) + 1 :]).params

@@ -51,9 +51,9 @@ def _recorded(root: Root) -> list[dict]:
 
 
 def test_rollback_is_served_and_recorded(root: Root) -> None:
-    said = roll_back(root, "serving", undo=False, reason="stars fell")
+    message = roll_back(root, "serving", undo=False, reason="stars fell")
     serving = root.path / "serving"
-    assert said.startswith(f"version 3 of {serving} is withdrawn and 2 is served")
+    assert message.startswith(f"version 3 of {serving} is withdrawn and 2 is served")
     assert sorted(path.name for path in serving.iterdir()) == [".withdrawn-3", "1", "2"]
     (record,) = _recorded(root)
     assert (record["version"], record["served"], record["reason"]) == (3, 2, "stars fell")

@@ -14,11 +14,11 @@ def test_tune_section_is_optional(tmp_path: Path) -> None:
     file = tmp_path / "pipeline.yaml"
     file.write_text("name: films\ndata: {path: d.csv}\n")
     assert load_config(file).tune is None
-    asked = [load_config_to_tune(file, (), None, trials).tune for trials in (None, 7)]
-    assert [tune.trials for tune in asked if tune] == [20, 7]
+    loaded = [load_config_to_tune(file, (), None, trials).tune for trials in (None, 7)]
+    assert [tune.trials for tune in loaded if tune] == [20, 7]
     file.write_text("name: films\ndata: {path: d.csv}\ntune: {trials: 3, search: random}\n")
-    asked = [load_config_to_tune(file, ("tune.seed=5",), None, trials).tune for trials in (None, 7)]
-    assert [(tune.trials, tune.search, tune.seed) for tune in asked if tune] == [(3, "random", 5), (7, "random", 5)]
+    loaded = [load_config_to_tune(file, ("tune.seed=5",), None, trials).tune for trials in (None, 7)]
+    assert [(tune.trials, tune.search, tune.seed) for tune in loaded if tune] == [(3, "random", 5), (7, "random", 5)]
 
 
 def test_trials_are_listed_best_first() -> None:
@@ -27,8 +27,8 @@ def test_trials_are_listed_best_first() -> None:
         {"model.dimension": 8, "train.learning_rate": 1.0},
     ]
     trials = [{"trial": n, "score": s, "settings": given} for n, s, given in zip((4, 0), (0.5, 0.75), settings)]  # noqa: B905
-    said = describe({"measure": "val_rmse", "asked": 5, "trials": trials})
-    table, _, pasted = said.partition("The best settings, for the pipeline file:\n")
+    text = describe({"measure": "val_rmse", "asked": 5, "trials": trials})
+    table, _, pasted = text.partition("The best settings, for the pipeline file:\n")
     rows = [line.split() for line in table.splitlines()]
     assert rows[:3] == [
         ["trial", "val_rmse", "model.dimension", "train.learning_rate"],

@@ -1,4 +1,4 @@
-"""A server of Kubeflow Pipelines, a package, and the commands that use both."""
+"""Fixtures: a fake server of Kubeflow Pipelines, a package, and commands that use both."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ components:
 ---
 platforms: {kubernetes: {deploymentSpec: {executors: {}}}}
 """
-Said = Callable[..., tuple[int, str, str]]
+RunKindred = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -62,14 +62,14 @@ def package(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def said(
+def run_kindred(
     server: FakeKubeflow,
     package: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> Said:
-    """Runs a command against the server; its exit code, stdout and stderr."""
+) -> RunKindred:
+    """Runs a command against the server. Returns its exit code, stdout and stderr."""
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "no-kubeconfig"))
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -89,7 +89,7 @@ def said(
 
 @pytest.fixture
 def kubeconfig(server: FakeKubeflow, tmp_path: Path) -> Path:
-    """A kubeconfig by which the server is reached, and demands the token that is in it."""
+    """A kubeconfig that reaches the server. The server requires its token."""
     server.token = "from-kubeconfig"
     server.base = "/api/v1/namespaces/kubeflow/services/ml-pipeline:8888/proxy"
     content = {
@@ -104,6 +104,6 @@ def kubeconfig(server: FakeKubeflow, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def submit(said: Said, package: Path) -> Callable[..., tuple[int, str, str]]:
-    """Runs `kindred submit`; its exit code, stdout and stderr."""
-    return lambda *arguments, **options: said("submit", "--package", str(package), *arguments, **options)
+def submit(run_kindred: RunKindred, package: Path) -> Callable[..., tuple[int, str, str]]:
+    """Runs `kindred submit`. Returns its exit code, stdout and stderr."""
+    return lambda *arguments, **options: run_kindred("submit", "--package", str(package), *arguments, **options)

@@ -1,4 +1,4 @@
-"""The HTTP of the fake server: its token, its faults, and the check of every message against the schema."""
+"""HTTP of the fake server: its token, its failures, and the check of every message against the schema."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from tests.unit.pipeline.kubeflow.fake_kubeflow import FakeKubeflow
 
 Answer = tuple[int, Any, str]
-"""Status, content, and its kind in the schema."""
+"""Status, content, and the kind of the content in the schema."""
 
 
 class Text(str):
-    """An answer that is plain text."""
+    """A plain-text response."""
 
     __slots__ = ()
 
@@ -28,7 +28,7 @@ def refusal(status: int, message: str) -> Answer:
 
 
 def handler_of(server: FakeKubeflow) -> type[http.server.BaseHTTPRequestHandler]:
-    """Serves HTTP with what `server` answers."""
+    """Serves the responses of `server` over HTTP."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def _serve(self) -> None:

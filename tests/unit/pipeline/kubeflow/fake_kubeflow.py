@@ -1,7 +1,7 @@
-"""A server of Kubeflow's API v2beta1, held to the published schema: every request and answer is checked against it.
+"""A fake server of Kubeflow's API v2beta1. Checks every request and response against the published schema.
 
-A run goes through `script`, a state per look at it. What is not in the schema, logs and the workflow of a run, follows
-the sources of Kubeflow Pipelines 2.15.0, 2.16.1 and 2.17.0; a comment says which file.
+A run goes through `script`, one state per request. Logs and the workflow of a run are not in the schema. They follow
+the sources of Kubeflow Pipelines 2.15.0, 2.16.1 and 2.17.0. Comments name the files.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class FakeKubeflow:
 
     Attributes:
       requests: method and path of each request.
-      script: what each look at a run gives: fields of V2beta1Run; `workflow`, a FakeWorkflow; and `details`, the
-        workflow that `task_details` show, if that is another.
-      token: if set, it is demanded.
-      is_user_interface: whether this is the host of the user interface, which passes v1beta1 and v2beta1 on.
+      script: the responses to requests for a run. Each has fields of V2beta1Run, a FakeWorkflow as `workflow`, and
+        optionally `details`, another workflow for `task_details`.
+      token: the required token, if any.
+      is_user_interface: whether this is the host of the user interface, which forwards v1beta1 and v2beta1.
       has_v1beta1: whether the server has API v1beta1.
-      has_archive: whether Argo archives logs, as the manifests of Kubeflow Pipelines set it up.
-      log_misses: how many requests for a log find none.
-      base: what stands before every path, as behind a proxy. That of Kubernetes has its own API beside it.
+      has_archive: whether Argo archives logs, as in the manifests of Kubeflow Pipelines.
+      log_misses: how many requests for a log fail.
+      base: the prefix of every path, as behind a proxy. The host of the Kubernetes proxy also has its own API.
     """
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class FakeKubeflow:
         assert not self.broken, self.broken
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Answer:
-        """Status, answer and its kind."""
+        """Returns the status, the response and its kind."""
         for wanted, pattern, route in (*self._routes(), *self._routes_beside_the_schema()):
             found = re.fullmatch(pattern if pattern.startswith("/") else "/apis/v2beta1/" + pattern, path)
             if wanted == method and found:
@@ -116,7 +116,7 @@ class FakeKubeflow:
             yield "GET", "/api/v1/namespaces/([^/]+)/pods/([^/]+)/log", self._log_of_kubernetes
 
     def _health(self) -> dict[str, Any]:
-        # The server writes more than the schema has: main.go of the API server, release 2.15.
+        # The server returns fields that the schema lacks: main.go of the API server, release 2.15.
         return {"tag_name": self.version, "multi_user": self.multi_user, "pipeline_store": "database"}
 
     def _pipeline_by_name(self, name: str, query: dict[str, str], body: Any) -> Answer:
@@ -165,13 +165,13 @@ class FakeKubeflow:
         return 200, {**self.runs[run_id], **state}, "V2beta1Run"
 
     def _get_run_of_v1(self, run_id: str, query: dict[str, str], body: Any) -> Answer:
-        # `toApiRunDetailV1` in apiserver/server/api_converter.go: a run that has just been created has no workflow.
+        # `toApiRunDetailV1` in apiserver/server/api_converter.go: a newly created run has no workflow.
         runtime = {"workflow_manifest": self._workflow.manifest()} if self._workflow else {}
         return 200, {"run": {"id": run_id}, "pipeline_runtime": runtime}, "object"
 
     def _log_of_api_server(self, run_id: str, pod: str, query: dict[str, str], body: Any) -> Answer:
         # `ReadLog` in apiserver/resource/resource_manager.go takes the node for the name of a pod. On a server of one
-        # user, the experiment of a run has no namespace, so the pod is not found; the archive is, too, only where its
+        # user, the experiment of a run has no namespace, so the pod is not found. The archive is found only if its
         # paths are those of config.json. `ReadRunLogV1` in apiserver/server/run_log_server.go has sent 200 before.
         log = self._log(pod) if self.multi_user else None
         if run_id not in self.runs or log is None:
@@ -233,13 +233,13 @@ class FakeKubeflow:
 
 
 def _pipeline_spec(text: str) -> dict[str, Any]:
-    """`YamlStringToPipelineSpecStruct` in apiserver/server/api_util.go wraps a package with a platform's document."""
+    """Wraps a package with a platform document: `YamlStringToPipelineSpecStruct` in apiserver/server/api_util.go."""
     documents = list(yaml.safe_load_all(text))
     return documents[0] if len(documents) == 1 else {"pipeline_spec": documents[0], "platform_spec": documents[1]}
 
 
 def _page(listed: list[Any], query: dict[str, str], field: str, kind: str) -> Answer:
-    """Pages of two, so that who reads the first only is found out."""
+    """Returns a page of two elements, so that tests detect code that reads only the first page."""
     start = int(query.get("page_token") or 0)
     page = {field: listed[start : start + 2], "total_size": len(listed)}
     if start + 2 < len(listed):

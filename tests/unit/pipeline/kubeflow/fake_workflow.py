@@ -1,7 +1,7 @@
-"""An Argo workflow as Kubeflow's compiler, Argo's controller and Kubeflow's API server make it of a few tasks.
+"""A fake Argo workflow like that of Kubeflow's compiler, Argo's controller and Kubeflow's API server.
 
-Names of templates and nodes: argocompiler/container.go, dag.go and common.go of Kubeflow Pipelines 2.15.0 to 2.17.0;
-workflow/controller/operator.go, workflow/common/util.go of Argo Workflows 3.7.8. Names of pods:
+Names of templates and nodes: argocompiler/container.go, dag.go and common.go of Kubeflow Pipelines 2.15.0 to 2.17.0,
+and workflow/controller/operator.go, workflow/common/util.go of Argo Workflows 3.7.8. Names of pods:
 workflow/util/pod_name.go of Argo Workflows 3.7.3, 3.7.8 and 4.0.5.
 """
 
@@ -17,12 +17,12 @@ from typing import Any
 BEGAN, ENDED, CREATED = "2026-11-25T10:00:00Z", "2026-11-25T10:00:07Z", "2026-11-25T09:59:58Z"
 _DONE = ("Succeeded", "Failed", "Error", "Skipped", "Omitted")
 _STATES = {"Pending", "Running", "Succeeded", "Skipped", "Failed"}
-"""The phases of Argo that are states of the API: `ToV2` in apiserver/model/run.go. It knows Error, and not Omitted."""
+"""The phases of Argo that are states of the API: `ToV2` in apiserver/model/run.go. It lacks Omitted."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:
-    """A pod of a task. `log` is None where it cannot be read."""
+    """A pod of a task. `log` is None if it cannot be read."""
 
     phase: str = "Succeeded"
     log: str | None = ""
@@ -31,7 +31,7 @@ class Attempt:
 
 @dataclasses.dataclass(frozen=True)
 class FakeTask:
-    """A task whose driver has ended well, or has failed with `driver_message`."""
+    """A task whose driver succeeded, or failed with `driver_message`."""
 
     name: str
     phase: str = "Succeeded"
@@ -42,22 +42,22 @@ class FakeTask:
 
 
 def done(name: str, *lines: str, **options: Any) -> FakeTask:
-    """A task that succeeded, with a log that has `lines`."""
+    """Returns a succeeded task whose log has `lines`."""
     return FakeTask(name, "Succeeded", (Attempt(log="\n".join(["I1125 launcher", *lines, ""])),), **options)
 
 
 def running(name: str, *lines: str) -> FakeTask:
-    """A task that runs, with a log that has `lines` by now."""
+    """Returns a running task whose log has `lines` so far."""
     return FakeTask(name, "Running", (Attempt("Running", "\n".join(lines)),))
 
 
 class FakeWorkflow:
-    """The workflow of a run whose tasks have got as far as `tasks` say.
+    """The workflow of a run with `tasks`.
 
     Attributes:
       nodes: the nodes by their names.
       logs: the logs of pods by their names.
-      archive: the logs of pods that ended by the ids of their nodes: with `archiveLogs`, Argo makes each an artifact.
+      archive: the logs of ended pods by the ids of their nodes. With `archiveLogs`, Argo stores each as an artifact.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class FakeWorkflow:
             self._task(f"{handler}.onExit" if task.is_exit else handler, task)
 
     def manifest(self, is_compressed: bool = False) -> str:
-        """The workflow as JSON. Argo compresses the nodes of a large one: workflow/packer/packer.go."""
+        """Returns the workflow as JSON. Argo compresses the nodes of a large workflow: workflow/packer/packer.go."""
         nodes = {node["id"]: node for node in self.nodes.values()}
         status: dict[str, Any] = {"phase": self.phase, "nodes": nodes}
         if is_compressed:
@@ -99,9 +99,9 @@ class FakeWorkflow:
         return json.dumps({"metadata": metadata, "spec": spec, "status": status})
 
     def details(self) -> list[dict[str, Any]]:
-        """The nodes as `task_details`: `toModelTasks`, `toApiPipelineTaskDetail` in apiserver/server/api_converter.go.
+        """Returns `task_details`: `toModelTasks`, `toApiPipelineTaskDetail` in apiserver/server/api_converter.go.
 
-        No detail has the id of its own node or the name of its pod. The ids of those below are called names of pods.
+        No detail has the id of its own node or the name of its pod. It has the ids of its child nodes as pod names.
         """
         return [self._detail(node) for node in sorted(self.nodes.values(), key=lambda node: str(node["id"]))]
 
@@ -111,12 +111,12 @@ class FakeWorkflow:
             "display_name": node["displayName"],
             "create_time": CREATED,
             "start_time": BEGAN,
-            # The zero time of Go, by way of seconds since 1970.
+            # The zero time of Go, converted to seconds since 1970.
             "end_time": node["finishedAt"] or "0001-01-01T00:00:00Z",
             "child_tasks": [{"pod_name": child} for child in node["children"]],
         }
         state = {"Error": "Failed"}.get(node["phase"], node["phase"])
-        # A value of 0 is left out: `CustomMarshaler` in apiserver/common/utils.go.
+        # A value of 0 is omitted: `CustomMarshaler` in apiserver/common/utils.go.
         return detail | ({"state": state.upper()} if state in _STATES else {})
 
     def _task(self, parent: str, task: FakeTask) -> None:

@@ -1,4 +1,4 @@
-"""A pipeline file with a section `kubeflow`, and a reader of the packages that are compiled from it."""
+"""A pipeline file with a section `kubeflow`, and a reader of compiled packages."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ class Package:
         return found
 
     def task(self, name: str) -> Task:
-        """The only task of that display name."""
+        """Returns the only task with this display name."""
         (found,) = (task for task in self.tasks if task.name == name)
         return found
 
     def arguments(self, name: str, outputs: dict[str, str], run_id: str = RUN_ID, **inputs: Any) -> list[str]:
-        """The arguments of a task as Kubeflow fills them in."""
+        """Returns the arguments of a task after Kubeflow has filled in the inputs."""
         values = {**self.defaults, "run_id": run_id, **inputs}
         words = []
         for word in self.task(name).container["args"]:

@@ -1,4 +1,4 @@
-"""A run of the films pipeline: its tasks, what they record, and what `kindred submit` prints about it."""
+"""A run of the films pipeline: its tasks, their records, and the lines that `kindred submit` prints."""
 
 from __future__ import annotations
 
@@ -35,14 +35,24 @@ def refused() -> FakeTask:
     return done("runreport", line, is_exit=True)
 
 
+def published_run() -> dict[str, Any]:
+    """Returns a response about a run that published its model."""
+    return at("SUCCEEDED", done("data", *DATA), done("trainer", *TRAINER), published())
+
+
+def refused_run(*trainer: FakeTask) -> dict[str, Any]:
+    """Returns a response about a run that was refused after Data and the given tasks."""
+    return at("FAILED", done("data", *DATA), *trainer, REFUSED, refused())
+
+
 def at(state: str, *tasks: FakeTask, **more: Any) -> dict[str, Any]:
-    """What a look at the run gives: its state, and its tasks as the workflow and `task_details` have them."""
+    """Returns a response about the run: its state, and its tasks in the workflow and in `task_details`."""
     phase = {"SUCCEEDED": "Succeeded", "FAILED": "Failed"}.get(state, "Running")
     return {"state": state, "workflow": FakeWorkflow(*tasks, phase=phase), **more}
 
 
 def lines(err: str) -> list[tuple[str, str]]:
-    """Id and state of each line about a node or a task."""
+    """Returns the id and the state in each line about a node or a task."""
     return re.findall(r"^  (\S+) +(executed|succeeded|cached|skipped|failed) +\d", err, flags=re.MULTILINE)
 
 

@@ -1,6 +1,6 @@
 """The published schema of Kubeflow's API v2beta1.
 
-It is that of the models which kfp-server-api generates from Kubeflow's OpenAPI file: names, types and enumerations.
+kfp-server-api generates its models from Kubeflow's OpenAPI file. Their names, types and enumerations are the schema.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ _PRIMITIVES = {"str": str, "int": int, "bool": bool, "float": (int, float), "dat
 
 
 class SchemaError(AssertionError):
-    """A message that the published schema does not allow."""
+    """The published schema does not allow a message."""
 
 
 def check(message: Any, kind: str, path: str = "") -> None:
-    """Holds `message` to the schema of `kind`.
+    """Checks `message` against the schema of `kind`.
 
     Raises:
-      SchemaError: a key or a value that the schema does not know.
+      SchemaError: the schema does not know a key or a value.
     """
     if kind == "object":
         return

@@ -1,4 +1,4 @@
-"""`kindred submit` and `kindred schedule` against a server that is held to Kubeflow's published schema."""
+"""`kindred submit` and `kindred schedule` against a fake server that checks Kubeflow's published schema."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 import pytest
 
 from pipeline.kubeflow import cli as kubeflow_cli
-from pipeline.kubeflow import client, submission
-from tests.unit.pipeline.kubeflow.conftest import PACKAGE, Said
+from pipeline.kubeflow import submission
+from pipeline.kubeflow.options import Access
+from tests.unit.pipeline.kubeflow.conftest import PACKAGE, RunKindred
 from tests.unit.pipeline.kubeflow.fake_kubeflow import FakeKubeflow
 from tests.unit.pipeline.kubeflow.kubeflow_schema import SchemaError, check
 
 
-def submit(said: Said, package: Path, *arguments: str, **options: str) -> tuple[int, str, str]:
-    return said("submit", "--package", str(package), *arguments, **options)
+def submit(run_kindred: RunKindred, package: Path, *arguments: str, **options: str) -> tuple[int, str, str]:
+    return run_kindred("submit", "--package", str(package), *arguments, **options)
 
 
-def test_submit_uploads_and_starts_a_run(said: Said, server: FakeKubeflow, package: Path) -> None:
-    code, out, err = submit(said, package, "--set", "train.epochs=5", "--set", "model.bias=false")
+def test_submit_uploads_and_starts_a_run(run_kindred: RunKindred, server: FakeKubeflow, package: Path) -> None:
+    code, out, err = submit(run_kindred, package, "--set", "train.epochs=5", "--set", "model.bias=false")
     assert code == 0, err
     ((run_id, run),) = server.runs.items()
     assert out.splitlines()[-1] == run_id
@@ -33,25 +34,23 @@ def test_submit_uploads_and_starts_a_run(said: Said, server: FakeKubeflow, packa
     assert experiment["display_name"] == "films" and run["experiment_id"] == experiment["experiment_id"]
 
 
-def test_submitting_twice_uploads_once_and_another_package_is_another_version(
-    said: Said, server: FakeKubeflow, package: Path
-) -> None:
-    assert "uploaded" in submit(said, package)[2]
-    assert "there already" in submit(said, package)[2]
+def test_package_is_uploaded_once_per_version(run_kindred: RunKindred, server: FakeKubeflow, package: Path) -> None:
+    assert "uploaded" in submit(run_kindred, package)[2]
+    assert "already uploaded" in submit(run_kindred, package)[2]
     assert server.requests.count("POST pipelines/upload_version") == 1
     assert (len(server.pipelines), len(server.versions), len(server.experiments), len(server.runs)) == (1, 1, 1, 2)
     for changed in range(3):
         package.write_text(PACKAGE + f"# {changed}\n")
-        submit(said, package)
+        submit(run_kindred, package)
     package.write_text(PACKAGE)
-    assert "there already" in submit(said, package)[2], "on the second page of versions"
+    assert "already uploaded" in submit(run_kindred, package)[2], "on the second page of versions"
     assert (len(server.pipelines), len(server.versions)) == (1, 4)
 
 
-def test_the_same_package_uploaded_by_another_at_the_same_time_is_used(
-    said: Said, server: FakeKubeflow, package: Path, monkeypatch: pytest.MonkeyPatch
+def test_concurrent_upload_is_reused(
+    run_kindred: RunKindred, server: FakeKubeflow, package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    submit(said, package)
+    submit(run_kindred, package)
     look, looks = submission._find_version, []
 
     def blind_at_first(*arguments: Any) -> str | None:
@@ -59,33 +58,35 @@ def test_the_same_package_uploaded_by_another_at_the_same_time_is_used(
         return None if len(looks) == 1 else look(*arguments)
 
     monkeypatch.setattr(submission, "_find_version", blind_at_first)
-    code, _, err = submit(said, package)
-    assert (code, len(server.versions)) == (0, 1) and "there already" in err
+    code, _, err = submit(run_kindred, package)
+    assert (code, len(server.versions)) == (0, 1) and "already uploaded" in err
 
 
-def test_no_wait_does_not_look_at_the_run(said: Said, server: FakeKubeflow, package: Path) -> None:
-    code, out, _ = submit(said, package, "--no-wait", "--service-account", "robot")
+def test_no_wait_does_not_look_at_the_run(run_kindred: RunKindred, server: FakeKubeflow, package: Path) -> None:
+    code, out, _ = submit(run_kindred, package, "--no-wait", "--service-account", "robot")
     assert code == 0
     assert not any(request.startswith("GET runs/") for request in server.requests)
     assert server.runs[out.split()[-1]]["service_account"] == "robot"
 
 
 def test_token_and_namespace_come_from_the_environment(
-    said: Said, server: FakeKubeflow, package: Path, monkeypatch: pytest.MonkeyPatch
+    run_kindred: RunKindred, server: FakeKubeflow, package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.token, server.multi_user = "secret", True
     monkeypatch.setenv("KINDRED_KFP_TOKEN", "secret")
-    assert "say whose with --namespace" in submit(said, package)[2]
+    assert "your profile with --namespace" in submit(run_kindred, package)[2]
     monkeypatch.setenv("KINDRED_KFP_NAMESPACE", "team-a")
     monkeypatch.setenv("KINDRED_KFP_HOST", server.url)
-    code, _, err = submit(said, package, host="")
+    code, _, err = submit(run_kindred, package, host="")
     assert code == 0, err
     assert {p["namespace"] for p in server.pipelines.values()} == {"team-a"}
     assert {e["namespace"] for e in server.experiments.values()} == {"team-a"}
 
 
-def test_host_and_token_come_from_kubeconfig(said: Said, server: FakeKubeflow, package: Path, kubeconfig: Path) -> None:
-    code, _, err = submit(said, package, "--kubeconfig", str(kubeconfig), host="")
+def test_host_and_token_come_from_kubeconfig(
+    run_kindred: RunKindred, server: FakeKubeflow, package: Path, kubeconfig: Path
+) -> None:
+    code, _, err = submit(run_kindred, package, "--kubeconfig", str(kubeconfig), host="")
     assert code == 0, err
     assert len(server.runs) == 1
     assert "#/runs" not in err, "the API has no pages"
@@ -98,30 +99,36 @@ def test_host_and_token_come_from_kubeconfig(said: Said, server: FakeKubeflow, p
         (lambda server: server.failures.append((403, {"message": "no"})), ["(403)", "not allowed", "--namespace"]),
         (
             lambda server: server.failures.append((404, "404 page not found")),
-            ["no API v2beta1", "Pipelines 2 is needed"],
+            ["no API v2beta1", "Pipelines 2 is required"],
         ),
         (lambda server: server.failures.append((200, "<html>log in</html>")), ["not", "Kubeflow Pipelines", "--host"]),
         (lambda server: server.failures.append((302, "<html>moved</html>")), ["web page", "--token"]),
         (lambda server: server.failures.append((200, ["a"])), ["not", "Kubeflow Pipelines"]),
-        (lambda server: setattr(server, "version", "3.0.1"), ["is Kubeflow Pipelines 3.0.1", "need version 2"]),
+        (lambda server: setattr(server, "version", "3.0.1"), ["is Kubeflow Pipelines 3.0.1", "require version 2"]),
         (lambda server: server.failures.append((500, {"message": "disk full"})), ["(500)", "disk full"]),
     ],
     ids=["no token", "forbidden", "version 1", "login page", "redirect", "other service", "version 3", "broken"],
 )
-def test_a_server_that_refuses_is_a_sentence(
-    said: Said, server: FakeKubeflow, package: Path, prepare: Callable[[FakeKubeflow], None], words: list[str]
+def test_refusal_is_one_sentence_with_reason(
+    run_kindred: RunKindred,
+    server: FakeKubeflow,
+    package: Path,
+    prepare: Callable[[FakeKubeflow], None],
+    words: list[str],
 ) -> None:
     prepare(server)
-    code, out, err = submit(said, package)
+    code, out, err = submit(run_kindred, package)
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {server.url}") and all(word in err for word in words), err
     assert not server.runs and not server.pipelines
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
-def test_a_server_that_starts_is_no_refusal(said: Said, server: FakeKubeflow, package: Path, status: int) -> None:
+def test_starting_server_is_unavailable(
+    run_kindred: RunKindred, server: FakeKubeflow, package: Path, status: int
+) -> None:
     server.failures = [(status, {"message": "no endpoints available"})] * 9
-    code, out, err = submit(said, package)
+    code, out, err = submit(run_kindred, package)
     assert (code, out) == (1, "") and f"({status}): no endpoints available" in err
 
 
@@ -129,10 +136,10 @@ def test_a_server_that_starts_is_no_refusal(said: Said, server: FakeKubeflow, pa
     ("host", "word"),
     [("http://127.0.0.1:1", "cannot be reached"), ("kubeflow.example", "must begin with http"), ("", "kubeconfig")],
 )
-def test_a_wrong_host_is_a_sentence(
-    said: Said, package: Path, host: str, word: str, caplog: pytest.LogCaptureFixture
+def test_wrong_host_is_one_sentence(
+    run_kindred: RunKindred, package: Path, host: str, word: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    code, out, err = submit(said, package, host=host)
+    code, out, err = submit(run_kindred, package, host=host)
     assert code in (1, 2) and out == ""
     assert err.startswith("error: ") and word in err and "--host" in err
     assert not caplog.records, "what libraries log about retries would reach the terminal"
@@ -141,7 +148,7 @@ def test_a_wrong_host_is_a_sentence(
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("train.epoch=3", "no parameter of the package; there is data_path, train_epochs"),
+        ("train.epoch=3", "no parameter of the package; choose one of data_path, train_epochs"),
         ("data.path=/kindred/$(HOME)", "run parameter data_path: must not contain $$ or $("),
         ("train.epochs=many", "must be a number integer (got 'many')"),
         ("train.epochs=2.5", "must be a number integer"),
@@ -150,16 +157,16 @@ def test_a_wrong_host_is_a_sentence(
         ("train.epochs", "must have the form key=value"),
     ],
 )
-def test_a_wrong_parameter_is_refused_before_anything_is_sent(
-    said: Said, server: FakeKubeflow, package: Path, setting: str, words: str
+def test_wrong_parameter_sends_no_request(
+    run_kindred: RunKindred, server: FakeKubeflow, package: Path, setting: str, words: str
 ) -> None:
-    code, _, err = submit(said, package, "--set", setting)
+    code, _, err = submit(run_kindred, package, "--set", setting)
     assert code == 2 and words in err
     assert server.requests == []
 
 
-def test_with_a_pipeline_file_what_can_be_a_parameter_is_not_compiled_in(
-    said: Said, server: FakeKubeflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_settings_become_run_parameters_where_possible(
+    run_kindred: RunKindred, server: FakeKubeflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled: list[Any] = []
 
@@ -172,7 +179,7 @@ def test_with_a_pipeline_file_what_can_be_a_parameter_is_not_compiled_in(
     config.write_text("name: films\ndata: {path: /kindred/a.csv}\nkubeflow: {service_account: robot}\n")
     for epochs in (5, 6):
         arguments = ("--set", f"train.epochs={epochs}", "--set", "publish.keep=2")
-        code, _, err = said("submit", "--config", str(config), *arguments)
+        code, _, err = run_kindred("submit", "--config", str(config), *arguments)
         assert code == 0, err
     assert compiled == [["publish.keep=2"]] * 2
     assert [run["runtime_config"]["parameters"] for run in server.runs.values()] == [
@@ -181,66 +188,62 @@ def test_with_a_pipeline_file_what_can_be_a_parameter_is_not_compiled_in(
     ]
     assert {run["service_account"] for run in server.runs.values()} == {"robot"}
     assert len(server.versions) == 1
-    code, _, err = said("submit", "--config", str(config), "--set", "train.epochs=0")
+    code, _, err = run_kindred("submit", "--config", str(config), "--set", "train.epochs=0")
     assert code == 2 and "train.epochs: must be greater than 0 (got 0)" in err and len(server.runs) == 2
 
 
-def test_what_is_no_package_is_refused(said: Said, tmp_path: Path) -> None:
+def test_invalid_package_is_refused(run_kindred: RunKindred, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("name: films\n")
-    assert "not a package" in submit(said, tmp_path / "x.yaml")[2]
-    assert "cannot be read" in submit(said, tmp_path / "none.yaml")[2]
-    assert "exactly one of --config and --package" in said("submit")[2]
+    assert "not a package" in submit(run_kindred, tmp_path / "x.yaml")[2]
+    assert "cannot be read" in submit(run_kindred, tmp_path / "none.yaml")[2]
+    assert "exactly one of --config and --package" in run_kindred("submit")[2]
 
 
 def schedule(
-    said: Said, package: Path, name: str = "nightly", cron: str = "0 3 * * *", *more: str
+    run_kindred: RunKindred, package: Path, name: str = "nightly", cron: str = "0 3 * * *", *more: str
 ) -> tuple[int, str, str]:
-    return said("schedule", "create", name, "--package", str(package), "--cron", cron, *more)
+    return run_kindred("schedule", "create", name, "--package", str(package), "--cron", cron, *more)
 
 
-def test_a_schedule_is_created_once_listed_paused_resumed_and_deleted(
-    said: Said, server: FakeKubeflow, package: Path
-) -> None:
+def test_schedule_lifecycle(run_kindred: RunKindred, server: FakeKubeflow, package: Path) -> None:
     for other in ("a", "b"):
-        schedule(said, package, other)
-    assert "created" in schedule(said, package)[2]
-    assert "there already" in schedule(said, package)[2]
+        schedule(run_kindred, package, other)
+    assert "created" in schedule(run_kindred, package)[2]
+    assert "already exists" in schedule(run_kindred, package)[2]
     made = next(run for run in server.recurring.values() if run["display_name"] == "nightly")
     assert made["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * *"}}
     assert made["no_catchup"] is True and made["max_concurrency"] == "1"
     for verb, state in (("pause", "disabled"), ("resume", "enabled")):
-        assert said("schedule", verb, "nightly")[0] == 0
-        rows = [line.split("\t") for line in said("schedule", "list")[1].splitlines()]
+        assert run_kindred("schedule", verb, "nightly")[0] == 0
+        rows = [line.split("\t") for line in run_kindred("schedule", "list")[1].splitlines()]
         assert [row[:3] for row in rows if row[0] == "nightly"] == [["nightly", state, "0 0 3 * * *"]]
         assert [row[0] for row in rows] == ["a", "b", "nightly"]
-    assert said("schedule", "delete", "nightly")[0] == 0
-    code, _, err = said("schedule", "delete", "nightly")
-    assert code == 2 and "there is none of that name" in err
+    assert run_kindred("schedule", "delete", "nightly")[0] == 0
+    code, _, err = run_kindred("schedule", "delete", "nightly")
+    assert code == 2 and "does not exist" in err
 
 
-def test_a_name_that_is_taken_is_refused(said: Said, server: FakeKubeflow, package: Path) -> None:
-    schedule(said, package)
-    code, _, err = schedule(said, package, "nightly", "0 4 * * *")
+def test_taken_schedule_name_is_refused(run_kindred: RunKindred, server: FakeKubeflow, package: Path) -> None:
+    schedule(run_kindred, package)
+    code, _, err = schedule(run_kindred, package, "nightly", "0 4 * * *")
     assert code == 2 and "the name is taken" in err
     assert len(server.recurring) == 1
 
 
 @pytest.mark.parametrize("cron", ["", "0 3 * *", "0 0 3 * * * *", "at three o'clock every day"])
-def test_a_wrong_cron_is_refused_before_anything_is_sent(
-    said: Said, server: FakeKubeflow, package: Path, cron: str
-) -> None:
-    code, _, err = schedule(said, package, "nightly", cron)
+def test_wrong_cron_sends_no_request(run_kindred: RunKindred, server: FakeKubeflow, package: Path, cron: str) -> None:
+    code, _, err = schedule(run_kindred, package, "nightly", cron)
     assert code == 2 and "five fields" in err and server.requests == []
 
 
-def test_the_checks_of_the_schema_find_what_is_wrong() -> None:
+def test_schema_check_detects_errors() -> None:
     check({"display_name": "x", "max_concurrency": "1", "mode": "ENABLE"}, "V2beta1RecurringRun")
     for wrong in ({"name": "x"}, {"max_concurrency": 1}, {"mode": "ON"}, {"trigger": {"cron": "x"}}, []):
         with pytest.raises(SchemaError):
             check(wrong, "V2beta1RecurringRun")
 
 
-def test_the_token_is_never_said(said: Said, server: FakeKubeflow, package: Path) -> None:
+def test_token_is_never_printed(run_kindred: RunKindred, server: FakeKubeflow, package: Path) -> None:
     server.token = "right"
-    assert "wrong-token" not in submit(said, package, "--token", "wrong-token")[2]
-    assert "Bearer" not in repr(client.Access(server.url))
+    assert "wrong-token" not in submit(run_kindred, package, "--token", "wrong-token")[2]
+    assert "Bearer" not in repr(Access(server.url))

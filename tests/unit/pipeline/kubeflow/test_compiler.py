@@ -1,4 +1,4 @@
-"""The package: the graph of the local runner, containers only, the same bytes each time; what is refused, and why."""
+"""The compiled package: its graph, containers and bytes, and the settings that are refused."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def read(words: list[str]) -> Any:
     return arguments.parser("node", ["summary", "verdict"]).parse_args(words)
 
 
-def test_the_package_is_the_golden_one_byte_for_byte(text: str) -> None:
+def test_package_equals_golden_file(text: str) -> None:
     if os.environ.get("KINDRED_UPDATE_GOLDEN"):
         GOLDEN.write_text(text, encoding="utf-8")
     assert text == GOLDEN.read_text(encoding="utf-8"), (
@@ -56,17 +56,17 @@ def test_the_package_is_the_golden_one_byte_for_byte(text: str) -> None:
     )
 
 
-def test_the_kfp_sdk_loads_it(text: str) -> None:
+def test_kfp_sdk_loads_package(text: str) -> None:
     assert components.load_component_from_text(text).name == "films"
 
 
-def test_ungrouped_tasks_and_edges_are_those_of_the_local_runner(ungrouped: Package, tmp_path: Path) -> None:
+def test_ungrouped_tasks_match_local_graph(ungrouped: Package, tmp_path: Path) -> None:
     graph = compile_graph(create_pipeline(config(), Root(tmp_path)), "r")
     local = {e.pipeline_node.node_info.id: set(e.pipeline_node.upstream_nodes) for e in graph.nodes}
     nodes = {task.key: task for task in ungrouped.tasks if task.name in local}
     before_gate = {task.name for task in nodes.values() if task.dag == "run"}
     waits = {task.name: {nodes[key].name for key in task.spec.get("dependentTasks", [])} for task in nodes.values()}
-    # What the group of tasks waits for, each of its tasks waits for.
+    # Each task of a group waits for the upstream tasks of the group.
     assert {n: waits[n] | (local[n] & before_gate if n not in before_gate else set()) for n in waits} == local
 
 
@@ -81,14 +81,14 @@ def test_light_nodes_share_a_task(package: Package) -> None:
     assert len({task.name for task in package.tasks}) <= 6
 
 
-def test_a_component_with_its_own_resources_has_its_own_task() -> None:
+def test_component_with_resources_has_own_task() -> None:
     changed = config(components={"Transform": {"memory": "32Gi"}})
     tasks = {task.name: task.container["args"] for task in Package(compile_package(changed)).tasks}
     assert tasks["Transform"][1] == "Transform"
     assert "Transform" not in tasks["Data"][1]
 
 
-def test_the_run_id_is_an_input_of_each_task(package: Package) -> None:
+def test_run_id_is_input_of_each_task(package: Package) -> None:
     for task in package.tasks:
         assert task.spec["inputs"]["parameters"]["run_id"] == {
             "runtimeValue": {"constant": "{{$.pipeline_job_uuid}}"}
@@ -98,7 +98,7 @@ def test_the_run_id_is_an_input_of_each_task(package: Package) -> None:
         assert not any("pipeline_job" in word for word in words)
 
 
-def test_what_follows_the_gate_waits_for_its_verdict(package: Package) -> None:
+def test_downstream_tasks_wait_for_gate(package: Package) -> None:
     assert package.task("Data").dag == "run"
     assert {task.dag for task in package.tasks if task.name in ("Trainer", "EvaluateAndPush")} == {"data-accepted"}
     conditions = {name: dag.get("triggerPolicy", {}).get("condition") for name, dag in package.dags.items()}
@@ -110,26 +110,26 @@ def test_what_follows_the_gate_waits_for_its_verdict(package: Package) -> None:
     }
 
 
-def test_a_refusal_fails_the_run_without_retries(package: Package) -> None:
+def test_refusal_has_no_retries(package: Package) -> None:
     refusals = [task for task in package.tasks if task.name == "Refused"]
     assert sorted(task.dag for task in refusals) == ["data-refused", "model-refused"]
     assert not any("retryPolicy" in task.spec for task in refusals)
 
 
-def test_a_task_is_retried_after_more_than_an_hour(package: Package) -> None:
+def test_retry_window_exceeds_one_hour(package: Package) -> None:
     policies = [task.spec["retryPolicy"] for task in package.tasks if "retryPolicy" in task.spec]
     assert [policy["backoffMaxDuration"] for policy in policies] == ["2592000s"] * len(policies)
-    # Argo takes whole numbers only.
+    # Argo accepts only whole numbers.
     assert {policy["backoffFactor"] for policy in policies} == {2.0}
 
 
-def test_the_report_runs_whatever_happens(package: Package) -> None:
+def test_report_always_runs(package: Package) -> None:
     report = package.task("RunReport")
     assert report.dag == "root"
     assert report.spec["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
 
 
-def test_there_are_only_containers_and_every_argument_is_short(package: Package) -> None:
+def test_tasks_are_containers_with_short_arguments(package: Package) -> None:
     assert package.spec["schemaVersion"] == "2.1.0"
     for task in package.tasks:
         assert task.container["image"] == "registry.example/kindred:1"
@@ -142,28 +142,28 @@ def test_no_two_tasks_share_a_container(package: Package) -> None:
     assert len(set(labels)) == len(labels)
 
 
-def test_what_a_task_reads_back_is_the_configuration_that_was_compiled(package: Package) -> None:
-    told = read(package.arguments("Trainer", OUTPUTS))
-    assert (told.nodes, told.run_id, told.root) == ("Trainer", RUN_ID, "/kindred/films")
-    assert told.accept_anomalies == ""
-    found = arguments.read_config(told, Root(Path(told.root)))
+def test_task_reads_compiled_configuration(package: Package) -> None:
+    options = read(package.arguments("Trainer", OUTPUTS))
+    assert (options.nodes, options.run_id, options.root) == ("Trainer", RUN_ID, "/kindred/films")
+    assert options.accept_anomalies == ""
+    found = arguments.read_config(options, Root(Path(options.root)))
     assert found == config().model_copy(update={"kubeflow": found.kubeflow})
 
 
-def test_a_task_takes_the_parameters_of_its_run(package: Package) -> None:
+def test_task_uses_run_parameters(package: Package) -> None:
     inputs = {
         "train_learning_rate": 1e-7, "train_epochs": 3.0, "model_bias": False, "span": "12", "pipeline_root": "/other",
         "data_path": "/kindred/new/{SPAN:3}/*", "accept_anomalies": "moved", "train_optimizer": "sgd",
     }  # fmt: skip
-    told = read(package.arguments("EvaluateAndPush", OUTPUTS, **inputs))
-    found = arguments.read_config(told, Root(Path(told.root)))
+    options = read(package.arguments("EvaluateAndPush", OUTPUTS, **inputs))
+    found = arguments.read_config(options, Root(Path(options.root)))
     assert (found.train.learning_rate, found.train.epochs, found.model.bias) == (1e-7, 3, False)
     assert (found.train.optimizer, found.data.path) == ("sgd", "/kindred/new/012/*")
-    assert (told.root, told.accept_anomalies) == ("/other", "moved")
-    assert (told.summary, told.verdict) == (OUTPUTS["summary"], OUTPUTS["verdict"])
+    assert (options.root, options.accept_anomalies) == ("/other", "moved")
+    assert (options.summary, options.verdict) == (OUTPUTS["summary"], OUTPUTS["verdict"])
 
 
-def test_every_task_shows_a_summary_and_the_last_one_the_report(package: Package) -> None:
+def test_tasks_output_summaries_and_report(package: Package) -> None:
     kinds = {
         task.name: {
             name: output["artifactType"]["schemaTitle"]
@@ -178,7 +178,7 @@ def test_every_task_shows_a_summary_and_the_last_one_the_report(package: Package
     assert set(map(str, kinds.values())) == {str({"summary": "system.Markdown"})}
 
 
-def test_a_component_gets_what_is_set_for_it_and_the_rest_from_all(package: Package) -> None:
+def test_component_settings_override_common_ones(package: Package) -> None:
     trainer, other = package.task("Trainer"), package.task("Data")
     own, common = trainer.container["resources"], other.container["resources"]
     assert (own["resourceCpuRequest"], own["resourceMemoryRequest"]) == ("4", "16Gi")
@@ -206,7 +206,7 @@ def test_every_task_has_volumes_secrets_and_config_maps(package: Package) -> Non
         assert given["configMapAsVolume"][0]["mountPath"] == "/etc/files"
 
 
-def test_a_password_comes_from_a_secret_and_is_in_no_argument() -> None:
+def test_password_is_only_in_secret() -> None:
     mysql = {"host": "db", "secret": "kindred-metadata-db"}
     compiled = Package(compile_package(config(metadata={"mysql": mysql}, secrets=[])))
     (secret,) = compiled.task("Data").platform["secretAsEnv"]
@@ -214,7 +214,7 @@ def test_a_password_comes_from_a_secret_and_is_in_no_argument() -> None:
     assert secret["keyToEnv"] == [{"secretKey": "password", "envVar": "KINDRED_METADATA_PASSWORD"}]
 
 
-def test_the_same_file_gives_the_same_bytes_in_another_process(text: str, tmp_path: Path) -> None:
+def test_compilation_is_deterministic_across_processes(text: str, tmp_path: Path) -> None:
     (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(TREE))
     command = [str(Path(sys.executable).with_name("kindred")), "compile", "--config", str(tmp_path / "pipeline.yaml")]
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
@@ -225,7 +225,7 @@ def test_the_same_file_gives_the_same_bytes_in_another_process(text: str, tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["package.yaml", "pipeline.yaml"]
 
 
-def test_a_schema_of_ones_own_goes_along_and_braces_are_no_placeholders(tmp_path: Path) -> None:
+def test_own_schema_is_included_and_escaped(tmp_path: Path) -> None:
     text = 'feature { name: "left_id" annotation { tag: "{{$.x}}" tag: "$$ $(HOME)" } }\n'
     (tmp_path / "own.pbtxt").write_text(text)
     changed = tree() | {"schema": str(tmp_path / "own.pbtxt")}
@@ -240,19 +240,25 @@ def test_a_schema_of_ones_own_goes_along_and_braces_are_no_placeholders(tmp_path
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"root": "/elsewhere/films"}, "kubeflow.root: must lie on one of kubeflow.volumes"),
-        ({"volumes": []}, "kubeflow.volumes: there is none"),
-        ({"volumes": [{"claim": "c", "mount": "/other"}]}, "data.path: /kindred/data/span-{SPAN}/*.csv is not where"),
-        ({"metadata": {"sqlite": "/var/m.sqlite"}}, "kubeflow.metadata.sqlite: must lie on one of kubeflow.volumes"),
-        ({"components": {"Trainer2": {}}}, "kubeflow.components.Trainer2: no such component; there is ImportSchemaGen"),
+        ({"root": "/elsewhere/films"}, "kubeflow.root: must be on one of kubeflow.volumes"),
+        ({"volumes": []}, "kubeflow.volumes: is empty"),
+        (
+            {"volumes": [{"claim": "c", "mount": "/other"}]},
+            "data.path: /kindred/data/span-{SPAN}/*.csv does not exist for tasks",
+        ),
+        ({"metadata": {"sqlite": "/var/m.sqlite"}}, "kubeflow.metadata.sqlite: must be on one of kubeflow.volumes"),
+        (
+            {"components": {"Trainer2": {}}},
+            "kubeflow.components.Trainer2: no such component; choose one of ImportSchemaGen",
+        ),
         ({"parameters": ["training"]}, "kubeflow.parameters: no such key of the pipeline file (got 'training')"),
-        ({"parameters": ["kubeflow.image"]}, "decides how the package is made"),
-        ({"parameters": ["train", "train.epochs"]}, "train_epochs stands there twice"),
+        ({"parameters": ["kubeflow.image"]}, "determines the package"),
+        ({"parameters": ["train", "train.epochs"]}, "duplicate parameter train_epochs"),
         ({"root": "/kindred/$(HOME)"}, "run parameter pipeline_root: must not contain $$ or $("),
     ],
     ids=str,
 )
-def test_what_the_cluster_would_refuse_is_refused_now(changes: dict[str, Any], words: str) -> None:
+def test_invalid_cluster_settings_are_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError) as refused:
         compile_package(config(**changes))
     assert words in str(refused.value)
@@ -270,7 +276,7 @@ def test_dataflow_would_not_see_the_volume() -> None:
         compile_package(settings)
 
 
-def test_a_component_that_is_no_process_of_the_image_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_non_python_component_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     stranger = create_container_component(name="Stranger", image="stranger:1", command=["run"])
 
     def create(*_: Any) -> Pipeline:
@@ -281,7 +287,7 @@ def test_a_component_that_is_no_process_of_the_image_is_refused(monkeypatch: pyt
         compile_package(config(components={}))
 
 
-def test_an_argument_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_long_argument_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiler, "MAX_ARGUMENT", 200)
-    with pytest.raises(ConfigError, match=r"--config: 1,\d+ bytes, and an argument of a task has at most 200"):
+    with pytest.raises(ConfigError, match=r"--config: 1,\d+ bytes, but an argument of a task has at most 200"):
         compile_package(config())

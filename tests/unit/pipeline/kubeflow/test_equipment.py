@@ -27,20 +27,20 @@ def package(**task: Any) -> str:
 
 
 def platforms(text: str) -> dict[str, dict[str, Any]]:
-    """What the package asks of Kubernetes for each task, by the name of the task."""
+    """Returns the Kubernetes settings of each task in the package, by the name of the task."""
     return {task.name: task.platform for task in films.Package(text).tasks}
 
 
 def pod_of(platform: dict[str, Any]) -> dict[str, Any]:
-    """The pod that Kubeflow Pipelines 2.16.1 and Argo Workflows 3.7.8 make of a task.
+    """Returns the pod that Kubeflow Pipelines 2.16.1 and Argo Workflows 3.7.8 create for a task.
 
     KFP: applySecurityContextToExecutorTemplate (argocompiler/security_context.go) and extendPodSpecPatch
     (driver/k8s.go). Argo: newExecContainer and createWorkflowPod (workflow/controller/workflowpod.go).
     """
     executors = [{"name": name, "securityContext": _EXECUTOR} for name in ("init", "wait")]
     launcher = {"name": "kfp-launcher", "securityContext": {**_HARDENED, "runAsNonRoot": True}}
-    asked = platform.get("securityContext", {})
-    own = {key: value if key == "runAsNonRoot" else int(value) for key, value in asked.items()}
+    wanted = platform.get("securityContext", {})
+    own = {key: value if key == "runAsNonRoot" else int(value) for key, value in wanted.items()}
     claims = [{"name": p["constant"], "persistentVolumeClaim": {}} for p in platform["pvcMount"]]
     mounted = [{"name": secret["secretName"], "secret": {}} for secret in platform.get("secretAsVolume", ())]
     mounted += [{"name": found["configMapName"], "configMap": {}} for found in platform.get("configMapAsVolume", ())]
@@ -60,13 +60,13 @@ def test_every_task_is_accepted_where_restricted_is_enforced() -> None:
         assert violations(pod_of(platform)) == []
 
 
-def test_a_user_and_a_group_can_be_named() -> None:
+def test_user_and_group_can_be_set() -> None:
     for platform in platforms(package(run_as_user=2000, run_as_group=0)).values():
         assert platform["securityContext"] == {"runAsNonRoot": True, "runAsUser": "2000", "runAsGroup": "0"}
         assert violations(pod_of(platform)) == []
 
 
-def test_one_component_can_have_another_user() -> None:
+def test_component_can_have_another_user() -> None:
     text = compile_package(films.config(components={"Trainer": {"run_as_user": 3000}}))
     users = {name: platform["securityContext"].get("runAsUser") for name, platform in platforms(text).items()}
     assert {name for name, user in users.items() if user is not None} == {"Trainer"}

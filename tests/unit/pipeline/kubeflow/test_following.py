@@ -1,4 +1,4 @@
-"""What `kindred submit` prints about a run, against a server that behaves as Kubeflow's sources say."""
+"""The output of `kindred submit` about a run, against a fake server that follows Kubeflow's sources."""
 
 from __future__ import annotations
 
@@ -20,19 +20,21 @@ from tests.unit.pipeline.kubeflow.films_run import (
     at,
     lines,
     published,
+    published_run,
     refused,
+    refused_run,
     states,
 )
 
 
-def test_each_node_gets_a_line_when_its_task_ends(submit: Any, server: FakeKubeflow) -> None:
+def test_line_per_node_when_task_ends(submit: Any, server: FakeKubeflow) -> None:
     server.script = [
         {"state": "PENDING"},
         at("RUNNING", FakeTask("data", "Pending")),
         at("RUNNING", running("data")),
         at("RUNNING", done("data", *DATA), running("trainer", "epoch 1")),
         at("RUNNING", done("data", *DATA), done("trainer", *TRAINER), running("runreport")),
-        at("SUCCEEDED", done("data", *DATA), done("trainer", *TRAINER), published()),
+        published_run(),
     ]
     code, out, err = submit()
     assert code == 0, err
@@ -61,7 +63,7 @@ def test_lines_appear_while_their_task_runs(submit: Any, server: FakeKubeflow, m
     assert seen[:2] == [["PairExampleGen", "2"], ["DataGate", "1"]]
 
 
-def test_the_last_task_that_details_never_get_is_printed(submit: Any, server: FakeKubeflow) -> None:
+def test_task_missing_in_details_is_printed(submit: Any, server: FakeKubeflow) -> None:
     before = FakeWorkflow(done("data", *DATA), running("trainer"))
     server.script = [
         {"state": "RUNNING", "workflow": before},
@@ -71,13 +73,13 @@ def test_the_last_task_that_details_never_get_is_printed(submit: Any, server: Fa
     assert code == 0 and lines(err) == ALL
 
 
-def test_a_cached_node_is_printed_as_cached(submit: Any, server: FakeKubeflow) -> None:
+def test_cached_node_is_printed_as_cached(submit: Any, server: FakeKubeflow) -> None:
     server.script = [at("SUCCEEDED", done("trainer", node_line("Trainer", "cached", 0.1)), published())]
     assert ("Trainer", "cached") in lines(submit()[2])
 
 
-def test_a_refused_run_prints_its_whole_reason(submit: Any, server: FakeKubeflow) -> None:
-    server.script = [at("FAILED", done("data", *DATA), done("trainer", *TRAINER), REFUSED, refused())]
+def test_refused_run_prints_full_reason(submit: Any, server: FakeKubeflow) -> None:
+    server.script = [refused_run(done("trainer", *TRAINER))]
     code, out, err = submit()
     (run_id,) = server.runs
     assert code == 1 and out.splitlines()[-1] == run_id
@@ -87,7 +89,7 @@ def test_a_refused_run_prints_its_whole_reason(submit: Any, server: FakeKubeflow
     assert err.count("NOT MET") == 1
 
 
-def test_the_reason_comes_from_the_workflow_if_no_log_can_be_read(submit: Any, server: FakeKubeflow) -> None:
+def test_workflow_gives_reason_without_logs(submit: Any, server: FakeKubeflow) -> None:
     server.script = [at("FAILED", done("data"), REFUSED, refused())]
     server.log_misses = 1000
     code, _, err = submit()
@@ -97,7 +99,7 @@ def test_the_reason_comes_from_the_workflow_if_no_log_can_be_read(submit: Any, s
     assert "cannot be read" in err and "kubectl -n team logs films-x7k2p-system-container-impl-" in err
 
 
-def test_a_failure_is_printed_only_if_no_attempt_does_better(submit: Any, server: FakeKubeflow) -> None:
+def test_failure_is_printed_after_last_attempt(submit: Any, server: FakeKubeflow) -> None:
     first = Attempt("Failed", node_line("Trainer", "failed", 3.0, "metadata away"))
     retried = FakeTask("trainer", "Running", (first, Attempt("Running", "I1125 launcher")))
     better = FakeTask("trainer", "Succeeded", (first, Attempt("Succeeded", TRAINER[0])))
@@ -110,21 +112,21 @@ def test_a_failure_is_printed_only_if_no_attempt_does_better(submit: Any, server
     assert lines(err) == states(Trainer="failed") and "still away" in err
 
 
-def test_a_driver_that_fails_gives_the_reason(submit: Any, server: FakeKubeflow) -> None:
+def test_failed_driver_gives_reason(submit: Any, server: FakeKubeflow) -> None:
     task = FakeTask("data", "Omitted", driver_message="main: Error (exit code 1): no claim named kindred")
     server.script = [at("FAILED", task)]
     err = submit()[2]
     assert lines(err) == states(Data="failed") and "data: no claim named kindred" in err
 
 
-def test_nodes_that_were_not_reached_get_no_line(submit: Any, server: FakeKubeflow) -> None:
+def test_unreached_nodes_get_no_line(submit: Any, server: FakeKubeflow) -> None:
     failed = FakeTask("data", "Failed", (Attempt("Failed", node_line("DataGate", "failed", 1.0)),))
     server.script = [at("FAILED", failed, FakeTask("trainer", "Omitted"))]
     assert lines(submit()[2]) == states(DataGate="failed", Trainer="skipped")
 
 
 @pytest.mark.parametrize("known_by", ["state seen", "history", "deadline", "state at the end"])
-def test_a_cancelled_run_is_named_so(submit: Any, server: FakeKubeflow, known_by: str) -> None:
+def test_cancelled_run_is_reported_as_cancelled(submit: Any, server: FakeKubeflow, known_by: str) -> None:
     task = done("data", *DATA)
     server.script = [at("FAILED", task)]
     if known_by == "state seen":

@@ -1,4 +1,4 @@
-"""Which nodes share a task, for graphs and resources of any shape."""
+"""Grouping of nodes into tasks, for random graphs and resources."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NODES = ["PairExampleGen", "DataGate", "Transform", "Tuner", "Trainer", "Evaluat
 
 @st.composite
 def shapes(draw: st.DrawFn) -> dict[str, list[str]]:
-    """Graphs in which a node waits only for nodes before it."""
+    """Draws graphs in which a node waits only for earlier nodes."""
     node_ids = [node_id for node_id in NODES if draw(st.booleans())] or ["Trainer"]
     return {
         node_id: draw(st.lists(st.sampled_from(node_ids[:number]), unique=True) if number else st.just([]))
@@ -22,9 +22,7 @@ def shapes(draw: st.DrawFn) -> dict[str, list[str]]:
 
 
 @given(shape=shapes(), apart=st.sets(st.sampled_from(NODES)), group=st.sampled_from(["light", "none"]))
-def test_tasks_keep_the_nodes_their_order_and_their_edges(
-    shape: dict[str, list[str]], apart: set[str], group: str
-) -> None:
+def test_grouping_keeps_nodes_order_and_edges(shape: dict[str, list[str]], apart: set[str], group: str) -> None:
     components = {node_id: TaskResources(memory=f"{number + 8}Gi") for number, node_id in enumerate(sorted(apart))}
     groups = group_nodes(shape, Kubeflow(group=group, components=components))
     assert [node_id for task in groups for node_id in task.node_ids] == list(shape)

@@ -1,4 +1,4 @@
-"""ML Metadata as a service: what it answers, when it is away, and when its database is."""
+"""ML Metadata as a service: its responses, its restarts, and restarts of its database."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def place(tmp_path: Path) -> Iterator[Metadata]:
 
 
 def write_and_read(store: mlmd.MetadataStore) -> None:
-    """A type, an execution, an artifact and an event between them, read back."""
+    """Writes a type, an execution, an artifact and an event, and reads them back."""
     kind = metadata_store_pb2.ExecutionType(name="Train", properties={"epochs": metadata_store_pb2.INT})
     execution = metadata_store_pb2.Execution(type_id=store.put_execution_type(kind))
     execution.properties["epochs"].int_value = 5
@@ -45,11 +45,11 @@ def write_and_read(store: mlmd.MetadataStore) -> None:
     assert between.artifact_id == artifact_id
 
 
-def test_what_is_written_over_grpc_is_read_back(place: Metadata) -> None:
+def test_grpc_writes_are_read_back(place: Metadata) -> None:
     write_and_read(metadata.open_store(metadata.wait_for(place)))
 
 
-def test_errors_of_the_store_are_those_of_the_store(place: Metadata) -> None:
+def test_store_errors_are_passed_through(place: Metadata) -> None:
     store = metadata.open_store(metadata.wait_for(place))
     with pytest.raises(errors.NotFoundError):
         store.get_artifact_type("NoSuchType")
@@ -81,14 +81,14 @@ def test_many_tasks_may_write_at_the_same_time(place: Metadata) -> None:
     assert len(metadata.open_store(config).get_executions()) == 40
 
 
-def test_a_service_that_is_not_there_is_waited_for_and_then_named() -> None:
+def test_missing_service_is_named_after_waiting() -> None:
     since = time.monotonic()
     with pytest.raises(ServiceUnavailable, match=r"ML Metadata at 127\.0\.0\.1:1 did not answer in 1 s"):
         metadata.wait_for(Metadata(grpc=Grpc(host="127.0.0.1", port=1), wait_seconds=1))
     assert 0.5 < time.monotonic() - since < 20
 
 
-def test_a_task_outlives_a_restart_of_the_service(tmp_path: Path) -> None:
+def test_task_survives_service_restart(tmp_path: Path) -> None:
     database = Metadata(sqlite=str(tmp_path / "m.sqlite"))
     server, port = metadata_service.serve(database, "127.0.0.1", 0)
     store = metadata.open_store(metadata.wait_for(Metadata(grpc=Grpc(host="127.0.0.1", port=port))))
@@ -104,7 +104,7 @@ def test_a_task_outlives_a_restart_of_the_service(tmp_path: Path) -> None:
     restarted[0].stop(None).wait()
 
 
-def test_a_write_that_may_have_arrived_is_not_written_again(place: Metadata, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_possibly_received_write_is_not_repeated(place: Metadata, monkeypatch: pytest.MonkeyPatch) -> None:
     store = metadata.open_store(metadata.wait_for(place))
     calls = []
 
@@ -122,7 +122,7 @@ def test_a_write_that_may_have_arrived_is_not_written_again(place: Metadata, mon
     assert len(calls) > 3
 
 
-def test_a_connection_that_the_database_closed_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_database_connection_is_reopened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(metadata.connection(Metadata(sqlite=str(tmp_path / "m.sqlite"))))
     extension, answers = metadata_service.store_extension, [(b"", b"MySQL server has gone away", 13), (b"ok", b"", 0)]
     opened = []

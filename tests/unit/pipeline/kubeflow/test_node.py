@@ -1,4 +1,4 @@
-"""What a task refuses before it runs a node, and how it records that."""
+"""Errors that a task detects before it runs a node, and their records."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def umask() -> Iterator[None]:
 
 
 class Task:
-    """The arguments of a task on a volume of its own."""
+    """Returns the arguments of a task with its own volume."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.root = folder, folder / "films"
@@ -44,7 +44,7 @@ class Task:
         }  # fmt: skip
 
     def run(self, **changes: str) -> tuple[int, str]:
-        """The exit code of a task that runs nodes, and its verdict."""
+        """Runs a task. Returns its exit code and its verdict."""
         verdict = self.folder / "out" / "verdict"
         words = {**self.words, "--nodes": NODES, "--verdict": str(verdict), **_options(changes)}
         code = node.main([word for pair in words.items() for word in pair])
@@ -84,12 +84,12 @@ def task(tmp_path: Path) -> Task:
         (f"../{RUN_ID}", "must be the UUID"),
     ],
 )
-def test_what_is_not_a_run_id_is_refused(run_id: str, words: str) -> None:
+def test_invalid_run_id_is_refused(run_id: str, words: str) -> None:
     with pytest.raises(RunIdError, match=words):
         checked_run_id(run_id)
 
 
-def test_a_run_without_an_id_touches_nothing_and_fails_once(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_without_id_fails_without_writing(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
     assert task.run(run_id="{{$.pipeline_job_uuid}}") == (0, "stop")
     assert not task.root.exists()
     assert task.refuse(run_id="{{$.pipeline_job_uuid}}") == 1
@@ -97,12 +97,12 @@ def test_a_run_without_an_id_touches_nothing_and_fails_once(task: Task, capsys: 
     assert task.report(run_id="{{$.pipeline_job_uuid}}") == 1
 
 
-def test_a_root_that_is_no_path_is_refused(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+def test_relative_root_is_refused(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
     assert task.run(root="films") == (0, "stop")
     assert "pipeline_root: must be an absolute path on a volume of the tasks (got 'films')" in capsys.readouterr().err
 
 
-def test_a_wrong_parameter_stops_the_run_with_its_reason(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_parameter_stops_run(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
     reason = "run parameters: model.dimension: must be greater than 0 (got 0)"
     task.words["--config"] = json.dumps({"name": "films", "data": {"path": "/p.csv"}, "model": {"dimension": 0}})
     assert task.run() == (0, "stop")
@@ -117,13 +117,13 @@ def test_a_wrong_parameter_stops_the_run_with_its_reason(task: Task, capsys: pyt
     assert reason in (task.folder / "out" / "report").read_text()
 
 
-def test_an_image_of_another_version_stops_the_run(task: Task) -> None:
+def test_image_of_another_version_stops_run(task: Task) -> None:
     assert task.run() == (0, "stop")
     assert task.summary["error"].startswith("the graph of this image is not the graph of the package")
     assert not (task.folder / "mlmd.sqlite").exists()
 
 
-def test_a_run_id_of_another_submission_is_refused(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_id_of_other_submission_is_refused(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
     assert task.run() == (0, "stop")
     before = task.summary
     (task.folder / "out" / "verdict").unlink()
@@ -132,14 +132,14 @@ def test_a_run_id_of_another_submission_is_refused(task: Task, capsys: pytest.Ca
     assert task.summary == before
 
 
-def test_a_task_after_a_stopped_one_does_nothing(task: Task) -> None:
+def test_task_after_stop_does_nothing(task: Task) -> None:
     assert task.run() == (0, "stop")
     assert task.run(nodes="Trainer") == (0, "stop")
     assert [component["id"] for component in task.summary["components"]] == ["ImportSchemaGen"]
     assert "Not run: ImportSchemaGen stopped the run." in (task.folder / "out" / "summary").read_text()
 
 
-def test_a_node_whose_pod_vanished_is_named(task: Task) -> None:
+def test_node_of_vanished_pod_is_named(task: Task) -> None:
     records = NodeRecords(task.run_folder)
     records.write(NodeRecord("ImportSchemaGen", "s", "executed", 1.0, 2.0))
     records.write(NodeRecord("PairExampleGen", "s", "running", 3.0))
@@ -150,12 +150,12 @@ def test_a_node_whose_pod_vanished_is_named(task: Task) -> None:
     assert states == {"ImportSchemaGen": "executed", "PairExampleGen": "failed"}
 
 
-def test_a_run_that_never_began_says_so(task: Task) -> None:
+def test_run_without_nodes_has_reason(task: Task) -> None:
     assert task.report() == 0
     assert task.summary["error"].startswith("ImportSchemaGen did not begin: its pod did not start")
 
 
-def test_an_accident_is_the_reason_if_no_attempt_gets_past_it(task: Task) -> None:
+def test_last_failed_attempt_gives_reason(task: Task) -> None:
     found = {"status": "failed", "error": "ML Metadata did not answer in 300 s"}
     NodeRecords(task.run_folder).write(NodeRecord("ImportSchemaGen", "s", "failed", 1.0, 2.0, found=found))
     assert task.report() == 0

@@ -1,4 +1,4 @@
-"""What tasks recorded, merged into the record of a run."""
+"""Records of tasks, merged into the record of a run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def record(node_id: str, state: Any = "executed", began: float = 0.0, **found: A
 
 
 @given(found=st.dictionaries(st.sampled_from(["rows", "splits"]), st.integers()), metric=st.floats(0, 9))
-def test_findings_are_what_merge_puts_back(found: dict[str, int], metric: float) -> None:
+def test_merge_restores_findings(found: dict[str, int], metric: float) -> None:
     before, after = empty(), empty()
     after.data.update(found)
     after.metrics, after.status, after.published = {"rmse": metric}, "published", "serving/1"
@@ -37,7 +37,7 @@ def test_findings_are_what_merge_puts_back(found: dict[str, int], metric: float)
     }
 
 
-def test_nodes_are_merged_in_the_order_of_the_graph() -> None:
+def test_nodes_are_merged_in_graph_order() -> None:
     nodes = {
         "C": record("C", status="published", published="serving/1"),
         "A": record("A", began=5.0, data={"rows": 3}),
@@ -49,7 +49,7 @@ def test_nodes_are_merged_in_the_order_of_the_graph() -> None:
     assert (merged.status, merged.started) == ("published", "1970-01-01T00:00:00+00:00")
 
 
-def test_the_failed_node_comes_last_and_a_running_one_not_at_all() -> None:
+def test_failed_node_is_last_and_running_is_omitted() -> None:
     nodes = {"A": record("A", "failed", error="no"), "B": record("B"), "C": record("C", "running")}
     merged = merge(empty(), nodes, NODES)
     assert [(c["id"], c["state"], c["seconds"]) for c in merged.components] == [
@@ -69,7 +69,7 @@ def test_records_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert records.read() == {"A": ended}
 
 
-def test_a_half_written_record_is_not_read(tmp_path: Path) -> None:
+def test_half_written_record_is_not_read(tmp_path: Path) -> None:
     records = NodeRecords(RunFolder(tmp_path))
     records.write(record("A"))
     (tmp_path / "tasks" / ".B.staged").write_text('{"id": "B", "sta')

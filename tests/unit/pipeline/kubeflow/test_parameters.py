@@ -11,7 +11,7 @@ from pipeline.config import PipelineConfig
 from pipeline.kubeflow.parameters import LATEST, at_span, is_parameter, run_parameters
 
 
-def test_parameters_are_the_values_of_the_sections_and_never_null() -> None:
+def test_parameters_are_non_null_values() -> None:
     tree = {"name": "films", "data": {"path": "/kindred/a.csv"}}
     parameters = {p.name: p.default for p in run_parameters(PipelineConfig.model_validate(tree), "/kindred/films")}
     assert parameters["train_early_stopping_patience"] == 2
@@ -31,19 +31,19 @@ def test_parameters_are_the_values_of_the_sections_and_never_null() -> None:
         ("/d/a.csv", LATEST, "/d/a.csv"),
     ],
 )
-def test_a_span_is_filled_in(path: str, span: str, expected: str) -> None:
+def test_span_is_filled_in(path: str, span: str, expected: str) -> None:
     assert at_span(path, span) == expected
 
 
 @pytest.mark.parametrize(
     ("path", "span"), [("/d/{SPAN}", "seven"), ("/d/{SPAN}", "-1"), ("/d/{YYYY}{MM}{DD}", "7"), ("/d/a.csv", "7")]
 )
-def test_a_span_that_cannot_be_is_refused(path: str, span: str) -> None:
+def test_invalid_span_is_refused(path: str, span: str) -> None:
     with pytest.raises(ConfigError, match="span: "):
         at_span(path, span)
 
 
 @hypothesis.given(st.integers(0, 10**9), st.integers(1, 12))
-def test_a_span_has_at_least_its_width_and_is_its_number(span: int, width: int) -> None:
+def test_span_is_padded_to_width(span: int, width: int) -> None:
     found = at_span(f"/d/{{SPAN:{width}}}", str(span)).removeprefix("/d/")
     assert int(found) == span and len(found) == max(width, len(str(span)))

@@ -11,20 +11,20 @@ import pytest
 
 from pipeline.config import load_config
 from pipeline.kubeflow import run_view
-from tests.unit.pipeline.kubeflow.conftest import Said
+from tests.unit.pipeline.kubeflow.conftest import RunKindred
 from tests.unit.pipeline.kubeflow.fake_kubeflow import FakeKubeflow
 
 PROFILE = ("--namespace", "team a")
 
 
-def type_printed(said: Said, err: str) -> int:
-    """Types the one command in `err`, without an option that is not in it; its exit code."""
+def type_printed(run_kindred: RunKindred, err: str) -> int:
+    """Runs the only command in `err` without more options. Returns its exit code."""
     (printed,) = re.findall("`(kindred [^`]*)`", err)
-    return said(*shlex.split(printed)[1:], host="")[0]
+    return run_kindred(*shlex.split(printed)[1:], host="")[0]
 
 
-def test_a_printed_follow_reaches_the_same_server(
-    submit: Any, said: Said, server: FakeKubeflow, monkeypatch: pytest.MonkeyPatch
+def test_printed_follow_command_reaches_server(
+    submit: Any, run_kindred: RunKindred, server: FakeKubeflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -34,32 +34,32 @@ def test_a_printed_follow_reaches_the_same_server(
         patch.setattr(run_view.RunView, "look", interrupt)
         err = submit(*PROFILE)[2]
     server.script = [{"state": "SUCCEEDED"}]
-    assert type_printed(said, err) == 0
+    assert type_printed(run_kindred, err) == 0
 
 
-def test_a_printed_list_of_schedules_reaches_the_same_server(said: Said, server: FakeKubeflow) -> None:
+def test_printed_list_command_reaches_server(run_kindred: RunKindred, server: FakeKubeflow) -> None:
     server.multi_user = True
-    assert type_printed(said, said("schedule", "pause", "none", *PROFILE)[2]) == 0
+    assert type_printed(run_kindred, run_kindred("schedule", "pause", "none", *PROFILE)[2]) == 0
 
 
-def test_a_printed_deletion_of_a_schedule_works(said: Said, server: FakeKubeflow, package: Path) -> None:
+def test_printed_delete_command_works(run_kindred: RunKindred, server: FakeKubeflow, package: Path) -> None:
     create = ("schedule", "create", "nightly", "--package", str(package), "--cron")
-    said(*create, "0 3 * * *")
-    assert type_printed(said, said(*create, "0 4 * * *")[2]) == 0
+    run_kindred(*create, "0 3 * * *")
+    assert type_printed(run_kindred, run_kindred(*create, "0 4 * * *")[2]) == 0
     assert not server.recurring
 
 
-def test_a_token_is_not_in_printed_commands(said: Said, server: FakeKubeflow) -> None:
+def test_printed_commands_omit_token(run_kindred: RunKindred, server: FakeKubeflow) -> None:
     server.token = "a-secret"
-    err = said("schedule", "pause", "none", "--token", "a-secret")[2]
+    err = run_kindred("schedule", "pause", "none", "--token", "a-secret")[2]
     assert "kindred schedule list" in err and "a-secret" not in err
 
 
 @pytest.mark.parametrize("path", ["/pipelines/upload_version", "/runs"])
-def test_a_server_without_security_contexts_gets_the_way_out(
+def test_missing_security_contexts_suggest_setting(
     submit: Any, server: FakeKubeflow, tmp_path: Path, path: str
 ) -> None:
-    # What Kubeflow Pipelines 2.15.0 answers to the platform document of a package.
+    # The response of Kubeflow Pipelines 2.15.0 to the platform document of a package.
     message = 'Failed to unmarshal: proto: (line 1:2): unknown field "securityContext"'
     server.failing, server.failures = path, [(400, {"message": message})]
     code, out, err = submit()

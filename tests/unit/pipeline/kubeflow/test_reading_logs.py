@@ -1,4 +1,4 @@
-"""Where `kindred submit` finds the logs of tasks, and how often it reads them."""
+"""The sources of task logs for `kindred submit`, and how often it reads them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ def test_without_workflow_and_logs_kubeflows_states_are_printed(submit: Any, ser
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("has_workflow", [True, False])
-def test_logs_are_found_by_either_name_of_a_pod(
-    submit: Any, server: FakeKubeflow, version: str, has_workflow: bool
-) -> None:
+def test_either_pod_name_finds_logs(submit: Any, server: FakeKubeflow, version: str, has_workflow: bool) -> None:
     tasks = (done("data", *DATA), done("trainer", *TRAINER, is_retried=False), published())
     workflow = FakeWorkflow(*tasks, phase="Succeeded", pod_names=version)
     server.script, server.has_v1beta1 = [{"state": "SUCCEEDED", "workflow": workflow}], has_workflow
@@ -41,7 +39,7 @@ def test_logs_are_found_by_either_name_of_a_pod(
 
 
 @pytest.mark.parametrize("host", ["user interface", "API server of many users", "Kubernetes"])
-def test_the_log_of_a_running_task_is_read_at(
+def test_running_task_log_is_read_at(
     submit: Any, server: FakeKubeflow, request: pytest.FixtureRequest, host: str
 ) -> None:
     server.has_archive = False
@@ -51,7 +49,7 @@ def test_the_log_of_a_running_task_is_read_at(
         arguments, options = ["--kubeconfig", str(request.getfixturevalue("kubeconfig"))], {"host": ""}
     elif host != "user interface":
         server.multi_user, arguments = True, ["--namespace", "team"]
-    # A task whose log is not there at the end has been read before.
+    # The log was read before it disappeared.
     lost = FakeTask("data", "Succeeded", (Attempt(log=None),))
     server.script = [at("RUNNING", running("data", *DATA)), at("SUCCEEDED", lost, published())]
     code, _, err = submit(*arguments, **options)
@@ -60,7 +58,7 @@ def test_the_log_of_a_running_task_is_read_at(
 
 @pytest.mark.parametrize("is_user_interface", [True, False])
 @pytest.mark.parametrize("has_workflow", [True, False])
-def test_the_log_of_a_deleted_pod_is_read_in_the_archive(
+def test_log_of_deleted_pod_comes_from_archive(
     submit: Any, server: FakeKubeflow, is_user_interface: bool, has_workflow: bool
 ) -> None:
     server.script = [at("SUCCEEDED", done("data", *DATA), done("trainer", *TRAINER), published())]
@@ -70,12 +68,12 @@ def test_the_log_of_a_deleted_pod_is_read_in_the_archive(
     assert code == 0 and sorted(lines(err)) == sorted(ALL) and "13 epochs" in err
 
 
-def test_a_log_with_other_characters_is_read(submit: Any, server: FakeKubeflow) -> None:
+def test_log_with_invalid_utf8_is_read(submit: Any, server: FakeKubeflow) -> None:
     server.script = [at("SUCCEEDED", done("data", "Größe \N{SNOWMAN}", *DATA), published())]
     assert "8 rules hold" in submit()[2]
 
 
-def test_a_task_without_workflow_that_appears_late_is_waited_for(submit: Any, server: FakeKubeflow) -> None:
+def test_late_task_without_workflow_is_printed(submit: Any, server: FakeKubeflow) -> None:
     tasks = (done("data", *DATA), done("trainer", *TRAINER), published())
     early, late = FakeWorkflow(done("data", *DATA)), FakeWorkflow(*tasks)
     server.has_v1beta1 = False
@@ -84,20 +82,20 @@ def test_a_task_without_workflow_that_appears_late_is_waited_for(submit: Any, se
     assert code == 0 and lines(err) == ALL and "published serving/1" in err
 
 
-def test_a_log_that_comes_late_is_asked_for_again(submit: Any, server: FakeKubeflow) -> None:
+def test_late_log_is_requested_again(submit: Any, server: FakeKubeflow) -> None:
     server.script = [at("SUCCEEDED", done("data", *DATA), done("trainer", *TRAINER), published())]
     server.log_misses = 5
     code, _, err = submit()
     assert code == 0 and sorted(lines(err)) == sorted(ALL)
 
 
-def test_a_deleted_pod_hides_nothing_of_the_next_attempt(submit: Any, server: FakeKubeflow) -> None:
+def test_deleted_pod_does_not_hide_next_attempt(submit: Any, server: FakeKubeflow) -> None:
     task = FakeTask("trainer", "Succeeded", (Attempt("Error", None, "pod deleted"), Attempt(log=TRAINER[0])))
     server.script = [at("SUCCEEDED", task, published())]
     assert ("Trainer", "executed") in lines(submit()[2])
 
 
-def test_a_run_whose_pods_are_killed_gives_their_message(submit: Any, server: FakeKubeflow) -> None:
+def test_killed_pods_give_their_message(submit: Any, server: FakeKubeflow) -> None:
     killed = Attempt("Failed", "I1125 launcher", "OOMKilled (exit code 137)")
     server.script = [at("FAILED", FakeTask("trainer", "Failed", (killed, killed)))]
     code, _, err = submit()
@@ -105,17 +103,17 @@ def test_a_run_whose_pods_are_killed_gives_their_message(submit: Any, server: Fa
     assert err.count("OOMKilled (exit code 137)") == 2, "with the task, and as the reason"
 
 
-def test_a_compressed_workflow_is_read(submit: Any, server: FakeKubeflow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compressed_workflow_is_read(submit: Any, server: FakeKubeflow, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = FakeWorkflow.manifest
     monkeypatch.setattr(FakeWorkflow, "manifest", lambda self: manifest(self, is_compressed=True))
-    # Of such a workflow, Kubeflow reports no tasks: `HasNodes` in common/util/workflow.go.
+    # Kubeflow reports no tasks for such a workflow: `HasNodes` in common/util/workflow.go.
     monkeypatch.setattr(FakeWorkflow, "details", lambda self: [])
     server.script = [at("RUNNING"), at("SUCCEEDED", done("data", *DATA), done("trainer", *TRAINER), published())]
     code, _, err = submit()
     assert code == 0 and lines(err) == ALL
 
 
-def test_the_last_source_is_asked_first(submit: Any, server: FakeKubeflow) -> None:
+def test_last_source_is_tried_first(submit: Any, server: FakeKubeflow) -> None:
     server.is_user_interface = True
     server.script = [at("SUCCEEDED", done("data", *DATA), done("trainer", *TRAINER), published())]
     assert submit()[0] == 0
@@ -138,7 +136,7 @@ def test_logs_need_the_token_too(submit: Any, server: FakeKubeflow) -> None:
     assert code == 0 and lines(err)[:2] == ALL[:2] and "secret" not in err
 
 
-def test_a_long_log_of_a_running_task_is_read_less_often(submit: Any, server: FakeKubeflow) -> None:
+def test_long_running_log_is_read_less_often(submit: Any, server: FakeKubeflow) -> None:
     server.is_user_interface = True
     server.script = [at("RUNNING", running("trainer", "x" * 1_000_000)) for _ in range(20)]
     server.script.append(at("SUCCEEDED", done("trainer", *TRAINER), published()))
@@ -146,20 +144,20 @@ def test_a_long_log_of_a_running_task_is_read_less_often(submit: Any, server: Fa
     assert len(server.log_queries) == 4, "twice while it ran, then the task and the report"
 
 
-def test_a_running_task_without_a_log_is_asked_less_often(submit: Any, server: FakeKubeflow) -> None:
+def test_missing_running_log_is_requested_less_often(submit: Any, server: FakeKubeflow) -> None:
     server.script = [at("RUNNING", running("trainer")) for _ in range(20)]
     server.script.append(at("SUCCEEDED", done("trainer", *TRAINER), published()))
     assert submit()[0] == 0
     assert sum("v1alpha1" in request for request in server.requests) <= 5
 
 
-def test_a_workflow_that_has_not_changed_is_not_read_again(submit: Any, server: FakeKubeflow) -> None:
+def test_unchanged_workflow_is_read_once(submit: Any, server: FakeKubeflow) -> None:
     server.script = [at("RUNNING", running("trainer"))] * 9 + [at("SUCCEEDED", done("trainer", *TRAINER), published())]
     submit()
     assert sum(request.startswith("GET /apis/v1beta1/runs/") for request in server.requests) == 2
 
 
-def test_a_refusal_explains_more_than_a_missing_log(submit: Any, server: FakeKubeflow) -> None:
+def test_refusal_precedes_missing_log(submit: Any, server: FakeKubeflow) -> None:
     server.script = [at("SUCCEEDED", done("data", *DATA))]
     server.is_user_interface, server.has_archive = True, False
     server.failing, server.failures = "/k8s/pod/logs", [(403, {"message": "no access to pods"})] * 100

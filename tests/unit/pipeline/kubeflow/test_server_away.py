@@ -1,4 +1,4 @@
-"""`kindred submit` while the server is away, and when it follows no longer."""
+"""`kindred submit` while the server is unreachable, and when it stops following."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.unit.pipeline.kubeflow.films_run import DATA, at, published
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-def test_a_server_that_is_away_is_waited_for(submit: Any, server: FakeKubeflow, status: int) -> None:
+def test_unreachable_server_is_waited_for(submit: Any, server: FakeKubeflow, status: int) -> None:
     server.script = [at("RUNNING", running("data")), at("SUCCEEDED", done("data", *DATA), published())]
     server.failing, server.failures = "/runs/", [(status, {"message": "away"})] * 12
     code, _, err = submit()
@@ -23,27 +23,25 @@ def test_a_server_that_is_away_is_waited_for(submit: Any, server: FakeKubeflow, 
     assert "Retry" not in err and "WARNING" not in err and "urllib3" not in err
 
 
-def test_a_server_that_stays_away_ends_the_following(
-    submit: Any, server: FakeKubeflow, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lasting_outage_ends_following(submit: Any, server: FakeKubeflow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_view, "PATIENCE", 0.0)
     server.failing, server.failures = "/runs/", [(503, {"message": "away"})] * 100
     code, out, err = submit()
     (run_id,) = server.runs
     assert (code, out.splitlines()[-1]) == (1, run_id)
-    assert f"run {run_id} goes on, and `kindred submit --follow {run_id} --host {server.url}`" in err
+    assert f"run {run_id} continues; `kindred submit --follow {run_id} --host {server.url}`" in err
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_a_refusal_to_show_the_run_ends_the_following(submit: Any, server: FakeKubeflow, status: int) -> None:
+def test_refused_run_ends_following(submit: Any, server: FakeKubeflow, status: int) -> None:
     server.script = [at("RUNNING", running("data"))]
     server.failing, server.failures = "/apis/v2beta1/runs/", [(status, {"message": "expired"})]
     code, out, err = submit()
     assert (code, out.split()) == (1, list(server.runs)), "2 would mean that nothing was started"
-    assert f"({status})" in err and "goes on" in err and "still following" not in err
+    assert f"({status})" in err and "continues" in err and "still following" not in err
 
 
-def test_an_interrupt_leaves_the_run_alone(submit: Any, server: FakeKubeflow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_leaves_run_running(submit: Any, server: FakeKubeflow, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -52,4 +50,4 @@ def test_an_interrupt_leaves_the_run_alone(submit: Any, server: FakeKubeflow, mo
     (run_id,) = server.runs
     assert (code, out.splitlines()[-1]) == (1, run_id)
     follow = f"kindred submit --follow {run_id} --host {server.url}"
-    assert f"run {run_id} goes on, and `{follow}` follows it again" in err
+    assert f"run {run_id} continues; `{follow}` follows it again" in err

@@ -1,4 +1,4 @@
-"""Directories of tasks obey the umask, where TensorFlow's do not."""
+"""Directories of tasks respect the umask, unlike TensorFlow's."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def mode(path: Path) -> int:
 
 
 def test_tensorflow_ignores_the_umask(tmp_path: Path) -> None:
-    """Where this fails, pipeline.kubeflow.shared_files is no longer needed."""
+    """If this fails, pipeline.kubeflow.shared_files is no longer needed."""
     tf.io.gfile.makedirs(str(tmp_path / "a"))
     fileio.makedirs(str(tmp_path / "b"))
     assert mode(tmp_path / "a") == mode(tmp_path / "b") == 0o755

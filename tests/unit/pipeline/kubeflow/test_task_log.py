@@ -1,4 +1,4 @@
-"""The records in the logs of tasks: what is written is read back, whatever else the log holds."""
+"""Records in task logs can be read back, whatever else the log contains."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_records_are_read_back_from_between_junk(parts: list[tuple[str, NodeEnde
 
 
 @given(nodes | runs, nodes | runs, st.data())
-def test_a_half_line_hides_no_other(
+def test_truncated_line_hides_no_record(
     first: NodeEnded | RunEnded, second: NodeEnded | RunEnded, data: st.DataObject
 ) -> None:
     cut = data.draw(st.integers(0, len(line(first)) - 1))
@@ -76,11 +76,11 @@ def test_any_json_is_readable(value: object) -> None:
 
 
 @given(nodes | runs)
-def test_a_record_is_one_ascii_line(record: NodeEnded | RunEnded) -> None:
+def test_record_is_one_ascii_line(record: NodeEnded | RunEnded) -> None:
     assert line(record).isascii() and len(line(record).splitlines()) == 1
 
 
-def test_a_retried_task_repeats_its_record() -> None:
+def test_retried_task_repeats_record() -> None:
     again = node_line("Trainer", "failed", 1.5) + "\n" + node_line("Trainer", "executed", 2.0)
     assert [record.state for record in read(again) if isinstance(record, NodeEnded)] == ["failed", "executed"]
 
@@ -101,7 +101,7 @@ def test_a_retried_task_repeats_its_record() -> None:
         "3",
     ],
 )
-def test_what_breaks_the_format_is_skipped(content: str) -> None:
+def test_malformed_records_are_skipped(content: str) -> None:
     assert read(f"{PREFIX}{content}\n{node_line('B', 'cached', 0.0)}") == [NodeEnded("B", "cached", 0.0)]
 
 
@@ -110,6 +110,6 @@ def test_terminal_commands_are_removed() -> None:
     assert record == NodeEnded("A", "failed", 0.0, "red  [31m  1m   end\nline")
 
 
-def test_a_time_that_is_no_number_is_not_written() -> None:
+def test_nan_seconds_are_not_written() -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         node_line("A", "failed", math.nan)

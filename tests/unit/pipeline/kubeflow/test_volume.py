@@ -1,4 +1,4 @@
-"""The check of a volume: what it does there, and what it advises when it cannot."""
+"""The check of a volume: its effects, and its advice after a failure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _umask() -> Iterator[None]:
     os.umask(before)
 
 
-def test_a_writable_volume_is_shared_with_the_group(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_writable_volume_is_shared_with_group(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tmp_path.chmod(0o700)
     assert volume.main([str(tmp_path)]) == 0
     assert stat.S_IMODE(tmp_path.stat().st_mode) == volume.SHARED_MODE
@@ -30,14 +30,14 @@ def test_a_writable_volume_is_shared_with_the_group(tmp_path: Path, capsys: pyte
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_owners_directory_keeps_its_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_foreign_directory_keeps_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
     before = tmp_path.stat().st_mode
     volume.share_with_group(tmp_path)
     assert tmp_path.stat().st_mode == before
 
 
-def test_a_fixed_mode_does_not_fail_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fixed_mode_passes_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object, **keywords: object) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
@@ -57,7 +57,7 @@ def test_a_fixed_mode_does_not_fail_the_check(tmp_path: Path, monkeypatch: pytes
     ],
     ids=errno.errorcode.get,
 )
-def test_a_failed_write_names_the_next_step(
+def test_failed_write_names_next_step(
     code: int, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(descriptor: int) -> None:
@@ -71,7 +71,7 @@ def test_a_failed_write_names_the_next_step(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_volume_that_loses_data_is_refused(
+def test_volume_that_loses_data_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Path, "read_bytes", lambda path: b"")
@@ -79,14 +79,14 @@ def test_a_volume_that_loses_data_is_refused(
     assert "cannot be read back" in capsys.readouterr().err
 
 
-def test_a_missing_mount_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_mount_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert volume.main([str(tmp_path / "absent")]) == 1
     assert "absent: No such file or directory\nNext: mount the volume there." in capsys.readouterr().err
 
 
 @pytest.fixture
 def shared_folder() -> Iterator[Path]:
-    """A folder that every user reaches. Those of `tmp_path` are for their owner alone."""
+    """A folder that every user can access. Only the owner can access `tmp_path`."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
     with tempfile.TemporaryDirectory() as name:
@@ -97,7 +97,7 @@ def shared_folder() -> Iterator[Path]:
 
 
 def as_user(user: int, work: Callable[[], int]) -> int:
-    """The exit code of `work`, done by user `user` of group 0."""
+    """Runs `work` as `user` of group 0. Returns the exit code."""
     child = os.fork()
     if child == 0:
         code = 70
@@ -111,7 +111,7 @@ def as_user(user: int, work: Callable[[], int]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def test_users_of_one_group_share_a_volume(shared_folder: Path) -> None:
+def test_group_members_share_volume(shared_folder: Path) -> None:
     def write() -> int:
         os.umask(0o002)
         (shared_folder / "runs").mkdir(exist_ok=True)
@@ -126,6 +126,6 @@ def test_users_of_one_group_share_a_volume(shared_folder: Path) -> None:
     assert found == {("10001", 0), ("1234567", 0)}
 
 
-def test_a_volume_of_root_is_refused(shared_folder: Path) -> None:
+def test_volume_of_root_is_refused(shared_folder: Path) -> None:
     assert as_user(10001, lambda: volume.main([str(shared_folder)])) == 1
     assert stat.S_IMODE(shared_folder.stat().st_mode) == 0o755

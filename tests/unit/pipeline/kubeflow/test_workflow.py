@@ -33,7 +33,7 @@ def test_tasks_have_their_phases_and_pods() -> None:
     assert (tasks["data"].seconds, tasks["trainer"].seconds) == (7.0, 0.0)
 
 
-def test_a_driver_alone_is_a_task_that_runs() -> None:
+def test_driver_alone_is_running_task() -> None:
     fake = FakeWorkflow(running("data"))
     nodes = json.loads(fake.manifest())["status"]["nodes"]
     kept = {key: node for key, node in nodes.items() if "executor" not in node["name"]}
@@ -41,14 +41,14 @@ def test_a_driver_alone_is_a_task_that_runs() -> None:
     assert tasks_of(manifest)["data"].phase == "Running" and not tasks_of(manifest)["data"].pods
 
 
-def test_a_long_name_of_a_pod_is_cut_as_argo_does() -> None:
+def test_long_pod_name_is_truncated() -> None:
     fake = FakeWorkflow(done("data", "found"), name="films-" + "x" * 240)
     (pod,) = tasks_of(fake.manifest())["data"].pods
     assert "found" in fake.logs[pod.names[0]] and len(pod.names[0]) <= 253
 
 
 @pytest.mark.parametrize("manifest", ["", "{", "[]", "{}", '{"status": {"compressedNodes": "eA=="}, "metadata": {}}'])
-def test_what_is_no_workflow_is_none(manifest: str) -> None:
+def test_invalid_workflow_is_none(manifest: str) -> None:
     assert read_workflow(manifest) is None
 
 
@@ -84,7 +84,7 @@ def test_details_without_times_took_no_time() -> None:
     assert not task.has_ended
 
 
-def test_the_tasks_that_are_no_nodes_are_known() -> None:
+def test_refused_and_report_tasks_are_recognized() -> None:
     assert outcome.is_refusal(REFUSED) and outcome.is_report(RUN_REPORT)
     assert outcome.is_refusal("refused-2") and outcome.is_report("runreport")
     assert not outcome.is_refusal("Trainer") and not outcome.is_report("Trainer")

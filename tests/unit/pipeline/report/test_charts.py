@@ -66,11 +66,11 @@ def test_dots_and_intervals_share_a_scale() -> None:
 
 @pytest.mark.parametrize("bound", [None, 0.5, -3.0])
 def test_strip_draws_bound_if_any(bound: float | None) -> None:
-    drawing = _read(charts.interval("said", 0.5, 0.4, 0.6, bound))
+    drawing = _read(charts.interval("label", 0.5, 0.4, 0.6, bound))
     drawn = [one for one in drawing.iter(f"{_SVG}line") if one.get("class") == "bound"]
     assert len(drawn) == (bound is not None)
     assert all(0 <= float(one.get("x1", -1)) <= 160 for one in drawn)
-    assert drawing.get("aria-label") == "said"
+    assert drawing.get("aria-label") == "label"
 
 
 def test_chart_labels_are_escaped() -> None:

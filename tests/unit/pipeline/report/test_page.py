@@ -103,10 +103,10 @@ def test_ids_are_escaped_everywhere(hostile: str) -> None:
     kinds = [attributes.get("type") for attributes in read.attributes("script")]
     assert kinds == ["application/json", None]
     assert not [name for _, attributes in read.elements for name in attributes if name.startswith("on")]
-    said = "".join(read.text)
-    assert said.count("</script><script>window.hacked=1</script>") >= 4, "in the table, the quarantine, the neighbors"
-    assert said.count("{{7*7}}{% raw %}") >= 4
-    assert "\u202e" not in hostile and "\x00" not in hostile and "\\u202egnp.exe" in said
+    shown = "".join(read.text)
+    assert shown.count("</script><script>window.hacked=1</script>") >= 4, "in the table, the quarantine, the neighbors"
+    assert shown.count("{{7*7}}{% raw %}") >= 4
+    assert "\u202e" not in hostile and "\x00" not in hostile and "\\u202egnp.exe" in shown
 
 
 def test_map_data_keeps_ids(hostile: str) -> None:
@@ -171,11 +171,11 @@ def test_policy_blocks_requests_and_scripts(hostile: str) -> None:
 def test_early_end_is_explained_per_section(tmp_path: Path, summary: dict, headline: str, why: str) -> None:
     text = render(empty_run(tmp_path, **summary))
     read = _Reader(text)
-    said = " ".join(" ".join(read.text).split())
-    assert headline in said and why in said
+    shown = " ".join(" ".join(read.text).split())
+    assert headline in shown and why in shown
     assert [attributes["id"] for attributes in read.attributes("section")] == ALWAYS
     if "error" in summary:
-        assert summary["error"] in said
+        assert summary["error"] in shown
     assert "map-data" not in text.rpartition("</main>")[0]
 
 
@@ -207,12 +207,12 @@ DONE = [{"id": "PairExampleGen", "state": "executed", "seconds": 1.0}]
 )  # fmt: skip
 def test_unfinished_run_is_not_failed(tmp_path: Path, progress: Progress, badge: str, headline: str, why: str) -> None:
     text = render(dataclasses.replace(empty_run(tmp_path, components=DONE), progress=progress))
-    said = " ".join(" ".join(_Reader(text).text).split())
-    assert badge in said and headline in said and why in said
-    assert ("Run kindred report run to update it" in said) is (progress.alive is True)
-    assert "ail" not in said.replace("available", ""), "fail, failed, failure"
-    assert "could not be created" not in said
-    assert ("✕" in said) is (progress.alive is False) and "✓ executed" in said
+    shown = " ".join(" ".join(_Reader(text).text).split())
+    assert badge in shown and headline in shown and why in shown
+    assert ("Run kindred report run to update it" in shown) is (progress.alive is True)
+    assert "ail" not in shown.replace("available", ""), "fail, failed, failure"
+    assert "could not be created" not in shown
+    assert ("✕" in shown) is (progress.alive is False) and "✓ executed" in shown
 
 
 def test_section_error_affects_only_its_section(

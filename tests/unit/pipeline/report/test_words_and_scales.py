@@ -16,7 +16,7 @@ FINITE = st.floats(-1e9, 1e9, allow_nan=False)
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("text", "expected"),
     [
         (words.figure(0.35433), "0.3543"), (words.figure(-0.35433), "−0.3543"), (words.figure(0.0), "0.0000"),
         (words.figure(1.5e-5), "1.5e-05"), (words.figure(None), "–"), (words.figure(math.nan), "–"),
@@ -28,19 +28,19 @@ FINITE = st.floats(-1e9, 1e9, allow_nan=False)
         (words.moment("2026-11-05T22:07:01+00:00"), "5 November 2026, 22:07 UTC"), (words.two_digits(-0.474), "−0.47"),
     ],
 )  # fmt: skip
-def test_number_formats(said: str, expected: str) -> None:
-    assert said == expected
+def test_number_formats(text: str, expected: str) -> None:
+    assert text == expected
 
 
 @given(st.binary(max_size=300))
 def test_ids_have_visible_characters_only(raw: bytes) -> None:
-    said = words.readable_id(raw)
-    assert said.isprintable() and len(said) <= 120
-    said.encode("utf-8")
+    text = words.readable_id(raw)
+    assert text.isprintable() and len(text) <= 120
+    text.encode("utf-8")
 
 
 @pytest.mark.parametrize(
-    ("raw", "said"),
+    ("raw", "text"),
     [
         ("naïve 語 🐙".encode(), "naïve 語 🐙"),
         (b"\xff\xfe", "\\xff\\xfe"),
@@ -49,8 +49,8 @@ def test_ids_have_visible_characters_only(raw: bytes) -> None:
         (b"<b>", "<b>"),
     ],
 )
-def test_invisible_characters_are_escaped(raw: bytes, said: str) -> None:
-    assert words.readable_id(raw) == said
+def test_invisible_characters_are_escaped(raw: bytes, text: str) -> None:
+    assert words.readable_id(raw) == text
 
 
 def test_long_ids_are_cut() -> None:

@@ -1,4 +1,4 @@
-"""The machine: bounds, and what to do below them."""
+"""Checks of the machine: limits and fixes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_small_machines_and_other_pythons_fail() -> None:
         (glibc.RepairState.NOT_INSTALLED, False, "Remove .venv"),
     ],
 )
-def test_the_repair_is_reported(state: glibc.RepairState, ok: bool, fix: str) -> None:
+def test_repair_is_reported(state: glibc.RepairState, ok: bool, fix: str) -> None:
     found = machine.check_repair(glibc.RepairStatus(state, (2, 36)))
     assert found.ok is ok
     assert fix in found.fix

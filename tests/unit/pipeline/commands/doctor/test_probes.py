@@ -1,4 +1,4 @@
-"""What the child process tries, and how it describes what fails."""
+"""Probes of the child process, and descriptions of failures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def failing(error: Exception) -> str:
     raise error
 
 
-def test_a_probe_that_raises_is_recorded_and_the_others_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_probe_does_not_stop_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = ImportError("libfoo: version `GLIBC_2.38' not found\nmore")
     wanted = [("bad", lambda: failing(missing)), ("good", lambda: "fine")]
     monkeypatch.setattr(probes, "probes", lambda: iter(wanted))
@@ -48,7 +48,7 @@ def test_broken_code_is_restored_and_broken_libraries_installed(error: Exception
     assert ("git" in fix, "Remove .venv" in fix) == (restores, not restores)
 
 
-def test_a_syntax_error_has_its_file_and_line() -> None:
+def test_syntax_error_has_file_and_line() -> None:
     error = SyntaxError("invalid syntax", (str(REPOSITORY / "trainer" / "x.py"), 3, 1, ""))
     assert probes.described(error) == "SyntaxError: invalid syntax (trainer/x.py, line 3)"
 
@@ -61,7 +61,7 @@ def test_keras_2_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         probes.probe_keras()
 
 
-def test_a_program_that_is_not_installed_is_named() -> None:
+def test_missing_program_is_named() -> None:
     check = tried("kindred-nothing", lambda: probes.probe_program("kindred-nothing"))
     assert not check.ok and check.found.endswith("kindred-nothing is missing")
 

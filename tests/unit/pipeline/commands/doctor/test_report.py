@@ -1,4 +1,4 @@
-"""The report for people, and the exit code."""
+"""The printed report and the exit code."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from pipeline.commands.doctor.check import Check
 
 
 @pytest.mark.parametrize("ok", [True, False])
-def test_main_prints_how_to_fix_what_failed(
-    ok: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_main_prints_fixes(ok: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     checks = [Check("Python", True, "CPython"), Check("disk", ok, "[full]", "Free some.")]
     monkeypatch.setattr(doctor, "diagnose", lambda: checks)
     assert doctor.main() == (0 if ok else 1)
@@ -24,7 +22,7 @@ def test_main_prints_how_to_fix_what_failed(
     assert printed.splitlines()[-1] == ("Healthy." if ok else "1 of 2 checks failed.")
 
 
-def test_a_fix_of_several_checks_is_printed_once() -> None:
+def test_shared_fix_is_printed_once() -> None:
     out = io.StringIO()
     checks = [Check("a", False, "", "Fix."), Check("b", False, "", "Other."), Check("c", False, "", "Fix.")]
     doctor.render(checks, Console(file=out, width=40))

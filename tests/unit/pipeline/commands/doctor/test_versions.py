@@ -1,4 +1,4 @@
-"""Versions against the lock."""
+"""Comparison of installed versions with the lock."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ version = "1.21.0"
 """
 
 
-def test_a_package_may_have_several_versions(tmp_path: Path) -> None:
+def test_package_may_have_several_versions(tmp_path: Path) -> None:
     (tmp_path / "uv.lock").write_text(LOCK)
     assert versions.read_lock(tmp_path / "uv.lock") == {"numpy": {"2.2.6", "2.4.6"}, "tfx": {"1.21.0"}}
     assert versions.read_lock(tmp_path / "none") is None
 
 
-def test_the_repositorys_lock_has_every_reported_package() -> None:
+def test_lock_has_every_reported_package() -> None:
     assert set(versions.DISTRIBUTIONS) <= set(versions.read_lock(OUR_LOCK) or {})
 
 

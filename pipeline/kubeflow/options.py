@@ -1,0 +1,93 @@
+"""The options of the commands about Kubeflow. Commands that share options declare them here once."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+Data = Annotated[str | None, typer.Option(help="Replaces data.path. Give the path as tasks see it.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="section.key=value. Repeat it for more keys.")]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """What to run: the package, its parameters, and the experiment that the run belongs to."""
+
+    config: Annotated[Path | None, typer.Option("--config", help="The pipeline file. Compiled first.")] = None
+    package: Annotated[Path | None, typer.Option("--package", help="A compiled package, instead of --config.")] = None
+    experiment: Annotated[str | None, typer.Option(help="Default: the pipeline's name.")] = None
+    data: Data = None
+    set_: Set = None
+    service_account: Annotated[str | None, typer.Option(help="Default: kubeflow.service_account.")] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Access:
+    """The address of the API and the credentials for it.
+
+    Attributes:
+      host: the URL of Kubeflow Pipelines. None: reach it through the cluster of the kubeconfig's current context.
+      namespace: the user's profile, on a server with several users.
+      token: the bearer token.
+      kubeconfig: the kubeconfig file. None: the default of `kubectl`.
+      ca_certificate: the PEM file to verify the server with.
+    """
+
+    host: Annotated[
+        str | None, typer.Option(envvar="KINDRED_KFP_HOST", help="URL of Kubeflow Pipelines. Default: by kubeconfig.")
+    ] = None
+    namespace: Annotated[
+        str | None, typer.Option(envvar="KINDRED_KFP_NAMESPACE", help="Your profile, on a server with several users.")
+    ] = None
+    token: Annotated[
+        str | None, typer.Option(envvar="KINDRED_KFP_TOKEN", help="Bearer token, if the server requires one.")
+    ] = None
+    kubeconfig: Annotated[Path | None, typer.Option(help="The kubeconfig file to use without --host.")] = None
+    ca_certificate: Annotated[
+        Path | None,
+        typer.Option("--ca-certificate", envvar="KINDRED_KFP_CA", help="PEM file to verify the server with."),
+    ] = None
+
+    def options(self) -> list[str]:
+        """Returns command-line options that reach the same server. Omits the token, which is a secret."""
+        given = {
+            "--host": self.host,
+            "--namespace": self.namespace,
+            "--kubeconfig": self.kubeconfig,
+            "--ca-certificate": self.ca_certificate,
+        }
+        return [word for option, value in given.items() if value is not None for word in (option, str(value))]
+
+
+def expand_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Returns `function` with a signature that Typer can read.
+
+    The new signature replaces each parameter whose type is a dataclass by the fields of the dataclass.
+    """
+    types = get_type_hints(function, include_extras=True)
+    expanded: list[inspect.Parameter] = []
+    groups: dict[str, type] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        kind = types[name]
+        if dataclasses.is_dataclass(kind):
+            assert isinstance(kind, type)
+            groups[name] = kind
+            expanded += inspect.signature(kind, eval_str=True).parameters.values()
+        else:
+            expanded.append(parameter.replace(annotation=kind))
+
+    @functools.wraps(function)
+    def command(**values: Any) -> None:
+        for name, kind in groups.items():
+            values[name] = kind(**{field.name: values.pop(field.name) for field in dataclasses.fields(kind)})
+        function(**values)
+
+    keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in expanded]
+    command.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]
+    return command
