@@ -47,7 +47,8 @@ image: ## Build the container image for all tasks [IMAGE=kindred:0.1.0]
 	@DOCKER_BUILDKIT=1 '$(DOCKER)' build --file deploy/Dockerfile --tag '$(IMAGE)' .
 
 test: $(VENV) ## Run the tests, fast ones first
-	@.venv/bin/python -m pytest $(wildcard tests/unit tests/integration tests/e2e)
+	@.venv/bin/python -m pytest --numprocesses 2 --dist loadfile $(wildcard tests/unit tests/integration)
+	@.venv/bin/python -m pytest $(wildcard tests/e2e)
 
 lint: $(VENV) ## Check style, types and import directions
 	@.venv/bin/ruff check .
