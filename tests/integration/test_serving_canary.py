@@ -209,7 +209,9 @@ def test_a_server_does_not_outlive_a_killed_run() -> None:
         "import os, psutil, signal, time\n"
         "from components.serving_canary import server\n"
         "with server.started_ahead():\n"
-        "    while 'setpriv' in psutil.Process(server._ahead[0]._process.pid).cmdline()[0]: time.sleep(0.01)\n"
+        "    process = psutil.Process(server._ahead[0]._process.pid)\n"
+        # The command line is empty while a process replaces its program.
+        "    while 'setpriv' in (process.cmdline() or ['setpriv'])[0]: time.sleep(0.01)\n"
         "    print(server._ahead[0]._process.pid, server._ahead[0]._folder, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
