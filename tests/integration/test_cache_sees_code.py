@@ -178,6 +178,16 @@ def test_the_canary_runs_again_with_another_server(program: Program, edit: Any) 
     assert executed(program.run()) == {"ServingCanary"} | ALWAYS
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["trainer/data/examples.py", "components/pair_example_gen/shards.py", "components/pair_example_gen/entities.py"],
+)
+def test_examples_of_another_layout_are_never_read(program: Program, edit: Any, name: str) -> None:
+    """A root of an older version has examples without columns. All data are then read anew."""
+    edit(program.source / name)
+    assert executed(program.run()) == {*OURS, *RESOLVERS, "ExampleValidator"}
+
+
 def test_a_card_is_written_again_with_another_template(program: Program, edit: Any) -> None:
     (template,) = (program.source / "components" / "model_card").glob("*.jinja")
     edit(template, "another line\n")

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
+from errors import InputError
 from trainer import features
 
 TRAIN, EVAL = SPLITS = ("train", "eval")
@@ -28,7 +29,7 @@ SIDES = (features.LEFT, features.RIGHT)
 _SUFFIX = ".arrow"
 
 
-class NoColumns(ValueError):
+class NoColumns(InputError):
     """The artifact has no columns: an older version of this program wrote it."""
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from errors import KindredError
 from tests import written_examples
 from trainer.data.examples import Examples, NoColumns, of_split
 
@@ -59,8 +60,9 @@ def test_weights_and_scores_are_optional(tmp_path: Path) -> None:
 
 def test_examples_of_an_older_version_are_refused(tmp_path: Path) -> None:
     (tmp_path / "Split-train").mkdir()
-    with pytest.raises(NoColumns, match="older version"):
+    with pytest.raises(NoColumns, match=r"older version.*Run again") as refused:
         Examples(str(tmp_path))
+    assert isinstance(refused.value, KindredError)  # a sentence, not a traceback
 
 
 def test_artifact_is_found_by_the_files_of_a_split() -> None:
