@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from pipeline.config import PipelineConfig, load_config
+from pipeline.config import PipelineConfig, load_config, yaml_file
 
 
 def load_config_to_tune(
@@ -57,4 +55,4 @@ def _as_yaml(settings: dict[str, Any]) -> str:
     for key, value in settings.items():
         *path, name = key.split(".")
         functools.reduce(lambda section, part: section.setdefault(part, {}), path, sections)[name] = value
-    return yaml.safe_dump(sections, sort_keys=False).rstrip()
+    return yaml_file.dump(sections).rstrip()

@@ -1,4 +1,4 @@
-"""Parses YAML for pipeline files: refuses duplicate keys and reads 1e-3 as a number."""
+"""Reads and writes YAML for pipeline files: refuses duplicate keys and reads 1e-3 as a number."""
 
 from __future__ import annotations
 
@@ -26,12 +26,22 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class _Dumper(yaml.SafeDumper):
+    """SafeDumper that quotes text such as 1e3, which `_Loader` would read as a number."""
+
+
 # PyYAML follows YAML 1.1, which reads 1e-3 as text. This is the resolver of the core schema of YAML 1.2.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+$"),
-    list("-+0123456789."),
-)
+for _class in (_Loader, _Dumper):
+    _class.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+$"),
+        list("-+0123456789."),
+    )
+
+
+def dump(tree: Any, allow_unicode: bool = False) -> str:
+    """Returns `tree` as YAML that `parse` reads back. Keeps the order of keys. Escapes Unicode unless allowed."""
+    return str(yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=allow_unicode, width=100))
 
 
 def parse(text: str, source: str) -> Any:

@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
+from pipeline.config import yaml_file
 from pipeline.records.lineage import Lineage, trace
 from pipeline.report import words
 from pipeline.report.sources import Absent, Run
@@ -83,4 +82,4 @@ def provenance(run: Run) -> Provenance:
 def _as_yaml(config: dict[str, Any]) -> str:
     """Returns the configuration as in a pipeline file, without settings for clusters only."""
     shown = {key: value for key, value in config.items() if key != "kubeflow"}
-    return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100)
+    return yaml_file.dump(shown, allow_unicode=True)

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from errors import ConfigError
-from pipeline.config import PipelineConfig, load_config
+from pipeline.config import PipelineConfig, load_config, yaml_file
 
 DATAFLOW = {
     "project": "kind-red-1",
@@ -22,7 +21,7 @@ DATAFLOW = {
 def write(folder: Path, tree: object) -> Path:
     path = folder / "pipeline.yaml"
     # ASCII only. PyYAML writes some Unicode line ends that it cannot read back.
-    path.write_text(yaml.safe_dump(tree), encoding="ascii")
+    path.write_text(yaml_file.dump(tree), encoding="ascii")
     return path
 
 

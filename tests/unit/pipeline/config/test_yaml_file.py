@@ -28,6 +28,11 @@ def test_json_parses_as_yaml(tree: object) -> None:
     assert yaml_file.parse(json.dumps(tree), "here") == tree
 
 
+@pytest.mark.parametrize("text", ["0e0", "1e3", "+.5E-2", "1.5", "true", "null", "word"])
+def test_dump_keeps_text(text: str) -> None:
+    assert yaml_file.parse(yaml_file.dump({"name": text, "rate": 1e-5}), "here") == {"name": text, "rate": 1e-5}
+
+
 @given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(["e", "E"]))
 @example(1e-3, "e")
 @example(1e22, "e")
