@@ -52,7 +52,6 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
           function: preprocessing function, from raw to transformed features.
           output: directory of the `TransformGraph`.
         """
-        vocabulary.take_from(examples)
         rows = tf_example_record.TFExampleRecord("", schema=schema)
         columns = tft.get_analyze_input_columns(function, rows.TensorAdapter().OriginalTypeSpecs())
         analyzed = rows.Project(columns)
@@ -61,6 +60,7 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         with (
             self._make_beam_pipeline() as pipeline,
             tft_beam.Context(temp_dir=temporary, use_deep_copy_optimization=True),
+            vocabulary.taken_from(examples),
         ):
             batches = (
                 pipeline

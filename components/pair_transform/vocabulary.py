@@ -6,8 +6,10 @@ its own. A vocabulary is found by the name of its `tft.vocabulary`, which is als
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -18,6 +20,7 @@ import tensorflow as tf
 from tensorflow_transform import analyzer_nodes, analyzers
 from tensorflow_transform.beam import common
 
+from compat.tensorflow_transform import own_step
 from trainer import features
 from trainer.data.examples import TRAIN, Entities, Examples
 
@@ -65,11 +68,11 @@ def _added(tables: list[Entities]) -> tuple[pa.Array, np.ndarray]:
     return encoded.dictionary.take(order), counts[order.to_numpy()]
 
 
-def take_from(examples: str) -> None:
-    """Makes all later vocabularies of this process from the tables of ids of `examples`, the URI of an artifact.
+@contextlib.contextmanager
+def taken_from(examples: str) -> Iterator[None]:
+    """Makes the vocabularies of pipelines in the block from the tables of ids of `examples`, the URI of an artifact.
 
-    TensorFlow Transform prefers steps that are registered for TensorFlow 2. Its own steps are registered for any
-    version.
+    TensorFlow Transform looks first for steps that are registered for TensorFlow 2, and its own are registered for any.
     """
     steps: dict[Any, type[_Step]] = {
         analyzer_nodes.VocabularyAccumulate: type("Accumulate", (Accumulate,), {"examples": examples}),
@@ -78,6 +81,15 @@ def take_from(examples: str) -> None:
         analyzer_nodes.VocabularyCount: Count,
         analyzer_nodes.VocabularyOrderAndWrite: OrderAndWrite,
     }
+    own = {operation: own_step(operation) for operation in steps}
+    _register(steps)
+    try:
+        yield
+    finally:
+        _register({operation: step for operation, step in own.items() if step})
+
+
+def _register(steps: Mapping[Any, type[beam.PTransform]]) -> None:
     for operation, step in steps.items():
         common.register_ptransform(operation, tags={common.EnvironmentTags.TF_V2_ONLY})(step)
 

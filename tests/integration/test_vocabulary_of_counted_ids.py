@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow_transform.beam import common
 
 from components.pair_transform import vocabulary
-from components.pair_transform.vocabulary import Accumulate, Vocabulary, take_from
+from components.pair_transform.vocabulary import Accumulate, Vocabulary, taken_from
 from tests import written_examples
 from tests.unit.trainer.transforms import Row, analyze
 from trainer import preprocessing
@@ -68,10 +68,10 @@ def test_files_are_those_of_tensorflow_transform(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(vocabulary, "_SIDES", {name: sides for name, (sides, _) in KINDS.items()})
     # Rows of the eval split do not count: one of a new id, and one more of an id of the train split.
     examples = written_examples.write(tmp_path, _rows(), [(b"new", b"new", 1.0), (b"!", b"!", 1.0)], per_shard=37)
-    take_from(examples.uri)
-    theirs = _learned(tmp_path / "theirs", compat_v1=True)
-    assert not written
-    ours = _learned(tmp_path / "ours", compat_v1=False)
+    with taken_from(examples.uri):
+        theirs = _learned(tmp_path / "theirs", compat_v1=True)
+        assert not written
+        ours = _learned(tmp_path / "ours", compat_v1=False)
     assert len(written) == len(KINDS)
     assert ours == theirs
     assert len({content for content, _ in ours.values()}) == len(KINDS) - 5  # the empty ones are alike
@@ -85,7 +85,11 @@ def test_steps_are_registered_for_tensorflow_2_alone() -> None:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(common, "register_ptransform", register)
-        take_from("examples")
+        with taken_from("examples"):
+            steps = dict(registered)
+    # Afterwards TensorFlow Transform has its own steps again.
+    assert {step.__module__ for step, _ in registered.values()} == {"tensorflow_transform.beam.analyzer_impls"}
+    registered = steps
     assert registered.keys() == {
         f"Vocabulary{step}" for step in ("Accumulate", "Merge", "Prune", "Count", "OrderAndWrite")
     }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -34,14 +34,20 @@ def _main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *
 
 
 def test_help_takes_less_than_a_second() -> None:
+    """Of the processor, because other tests run at the same time."""
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = _seconds_of_children()
         done = _run("--help")
-        seconds.append(time.perf_counter() - start)
+        seconds.append(_seconds_of_children() - start)
         assert done.returncode == 0
     assert all(command in done.stdout for command in ("run", "score", "similar", "doctor"))
     assert min(seconds) < 1
+
+
+def _seconds_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_help_imports_nothing_heavy() -> None:
