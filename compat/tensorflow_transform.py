@@ -33,7 +33,6 @@ def own_step(operation: type) -> type | None:
 
     Returns None where the registry has another name. Then steps that replaced it stay until the process ends.
     """
-    from tensorflow_transform.beam import common
-
+    common = importlib.import_module("tensorflow_transform.beam.common")
     registry = getattr(common, "_PTRANSFORM_BY_OPERATION_DEF_SUBCLASS", None)
     return registry[operation].get_ptransform(None)[0] if registry is not None else None
