@@ -46,8 +46,8 @@ image: ## Build the container image for all tasks [IMAGE=kindred:0.1.0]
 	@command -v '$(DOCKER)' >/dev/null || { echo 'docker or podman is needed to build the image, but neither is installed.' >&2; exit 2; }
 	@DOCKER_BUILDKIT=1 '$(DOCKER)' build --file deploy/Dockerfile --tag '$(IMAGE)' .
 
-test: $(VENV) ## Run the tests, fast ones first
-	@.venv/bin/python -m pytest --numprocesses 2 --dist loadfile $(wildcard tests/unit tests/integration)
+test: $(VENV) ## Run the tests, fast ones first [JOBS=N: processes for unit and integration tests]
+	@.venv/bin/python -m pytest $(if $(JOBS),--numprocesses $(JOBS) --dist loadfile) $(wildcard tests/unit tests/integration)
 	@.venv/bin/python -m pytest $(wildcard tests/e2e)
 
 lint: $(VENV) ## Check style, types and import directions

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+# In a process that used gRPC, children write its messages to their own stderr.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 # The same examples on every machine. No deadline, because the first call of many functions imports a library.
 hypothesis.settings.register_profile("kindred", derandomize=True, deadline=None, database=None)
