@@ -5,7 +5,7 @@
 The steps are those of a prototype. `parquet` streams the CSV file to Parquet with dictionary-encoded ids, and `read`
 reads that file. `unify` and `codes` number the distinct ids of the whole file, and join its columns. `counts` and
 `order` sort them by frequency, and `encode` makes int32 columns of the new numbers. `floor` is the sum of these steps.
-`epoch` is an epoch of our own Trainer on nine tenths of the columns, which are as many rows as `benchmarks.pipeline`
+`epoch` is an epoch of Kindred's Trainer on nine tenths of the columns, which are as many rows as `benchmarks.pipeline`
 trains on. It is the second of two epochs, because the first one traces graphs. Imports are not measured.
 """
 

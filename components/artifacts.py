@@ -1,4 +1,4 @@
-"""Artifact types of our own."""
+"""Kindred's artifact types."""
 
 from __future__ import annotations
 

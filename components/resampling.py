@@ -21,7 +21,7 @@ def resamples_for(size: int) -> int:
 def interval(
     statistic: Callable[[np.ndarray], np.ndarray], entities: int, size: int, seed: int = 1, confidence: float = 0.95
 ) -> np.ndarray:
-    """The percentile interval of some figures when entities are drawn anew, with replacement (Efron 1979).
+    """The percentile interval of some figures when entities are drawn again, with replacement (Efron 1979).
 
     Whole entities are drawn, as the rows of one are not independent (the cluster bootstrap of Field & Welsh 2007).
 

@@ -14,7 +14,7 @@ class PairEvaluator(Component, executor=Executor):
 
     Args:
       examples: `Examples` with splits `train` and `eval`.
-      transform_graph: `TransformGraph` with the center and the scale of the scores.
+      transform_graph: `TransformGraph` of the candidate, for lineage. Center and scale are read from the model.
       model: `Model`, the candidate.
       baseline_model: `Model`, the last blessed model. The channel can be empty.
       settings: rules and slices.

@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from components.sorted_values import quantiles
+
 _BINS = 10
 
 
@@ -109,9 +111,7 @@ def _right_signs(labels: Labels, answers: Answers) -> Parts:
 def _errors_by_bin(labels: Labels, answers: Answers) -> Parts:
     """Returns each row's error in the column of its bin: tenths of the rows by value, equal values together."""
     ordered = answers.value[answers.by_value.rows]
-    # Quantiles with linear interpolation, as in `np.quantile`.
-    places = np.arange(1, _BINS) / _BINS * (len(ordered) - 1)
-    edges = np.unique(np.interp(places, np.arange(len(ordered)), ordered)) if len(ordered) else np.zeros(0)
+    edges = np.unique(quantiles(ordered, np.arange(1, _BINS) / _BINS)) if len(ordered) else np.zeros(0)
     return Parts(answers.value - labels.value, np.searchsorted(edges, answers.value, "right"), _BINS)
 
 
@@ -130,7 +130,7 @@ class Order:
     """The order of values with their ties, computed once for any number of weightings.
 
     Args:
-      rows: the rows in ascending order of their values, int64 `[n]`.
+      rows: the rows in ascending order of their values, int `[n]`.
       first: whether each of these has another value than the row before, bool `[n]`.
     """
 

@@ -7,10 +7,9 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from components.pair_example_gen import files
-from trainer.data.examples import SPLITS, TRAIN, Entities, opened
+from trainer.data.examples import SPLITS, TRAIN, Entities, opened, vocabulary_order
 
 IDS = pa.large_binary()
 
@@ -43,13 +42,11 @@ def merge(shards: Iterable[tuple[str, Entities]], places: str) -> tuple[Entities
         if sum(len(entities) for _, entities in group) >= max(_FOLD_ROWS, len(found)):
             found, group = _add(found, group, places), []
     found = _add(found, group, places)
-    order = pc.sort_indices(
-        pa.table({"count": found.counts[TRAIN], "id": found.ids}), [("count", "descending"), ("id", "descending")]
-    )
+    order = vocabulary_order(found.ids, found.counts[TRAIN])
     rank = np.empty(len(found), np.int32)
-    rank[order.to_numpy()] = np.arange(len(found), dtype=np.int32)
-    counts = {split: count[order.to_numpy()] for split, count in found.counts.items()}
-    return Entities(found.ids.take(order), counts), rank
+    rank[order] = np.arange(len(found), dtype=np.int32)
+    counts = {split: count[order] for split, count in found.counts.items()}
+    return Entities(found.ids.take(pa.array(order)), counts), rank
 
 
 def _add(found: Entities, group: list[tuple[str, Entities]], places: str) -> Entities:

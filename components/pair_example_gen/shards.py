@@ -24,6 +24,8 @@ from trainer.data.examples import SIDES, SPLITS, TRAIN, Entities, codes_file, co
 
 # Bounds the memory of a worker. Readers get a row group of this size at most.
 _SHARD_ROWS = 1_000_000
+# Of long ids, fewer rows: Arrow's offsets within a column end at 2 GiB.
+_SHARD_BYTES = 512 << 20
 _IDS_OF = {features.LEFT: features.LEFT_ID, features.RIGHT: features.RIGHT_ID}
 
 
@@ -58,7 +60,7 @@ def folders(examples: str, work: str) -> list[str]:
 
 
 class ShardWriter:
-    """Writes the rows of one chunk or part to both splits, one shard per million rows.
+    """Writes the rows of one chunk or part to both splits, in shards of at most a million rows.
 
     Args:
       examples: URI of the artifact.
@@ -73,7 +75,7 @@ class ShardWriter:
         self._name = name
         self._work = work
         self._held: list[tuple[pa.Table, np.ndarray]] = []
-        self._held_rows = 0
+        self._held_rows = self._held_bytes = 0
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -91,7 +93,8 @@ class ShardWriter:
             self._held.append((pairs[:room], is_eval[:room]))
             self._held_rows += self._held[-1][0].num_rows
             pairs, is_eval = pairs[room:], is_eval[room:]
-            if self._held_rows == _SHARD_ROWS:
+            self._held_bytes += self._held[-1][0].nbytes
+            if self._held_rows == _SHARD_ROWS or self._held_bytes >= _SHARD_BYTES:
                 self._flush()
 
     def _flush(self) -> None:
@@ -103,7 +106,7 @@ class ShardWriter:
         _write_shard(self._examples, self._work, shard, pairs, is_eval)
         self.shards.append(shard)
         self.rows.update({split: int((is_eval != (split == TRAIN)).sum()) for split in SPLITS})
-        self._held, self._held_rows = [], 0
+        self._held, self._held_rows, self._held_bytes = [], 0, 0
 
 
 def _write_shard(examples: str, work: str, shard: str, pairs: pa.Table, is_eval: np.ndarray) -> None:

@@ -21,12 +21,12 @@ _FILES = {"left": "left.parquet", "right": "right.parquet", "scores": "scores.pa
 
 @dataclasses.dataclass(frozen=True)
 class Distribution:
-    """Entity counts of both sides, and every score.
+    """Entity counts of both sides, and all scores or a sample of them.
 
     Attributes:
       left: table with schema COUNTS, most frequent ids first.
       right: the same for the right side.
-      scores: sorted, float32 `[rows]`, or `[0]` for positives without scores.
+      scores: sorted, float32, at most one for each pair, or `[0]` for positives without scores.
     """
 
     left: pa.Table

@@ -23,7 +23,7 @@ class Executor(ExecutorBase):
     """Executor of PairStatisticsGen. See there for inputs and outputs."""
 
     def execute(self, execution: ExecutionArguments) -> None:
-        """Writes TFDV's statistics of every split, and the exact distributions in `distributions/SPLIT`."""
+        """Writes TFDV's statistics of every split, and the distributions in `distributions/SPLIT`."""
         examples, statistics = execution.input("examples"), execution.output("statistics")
         splits = artifact_utils.decode_split_names(examples.split_names)
         statistics.split_names = examples.split_names

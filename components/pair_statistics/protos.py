@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components.pair_statistics.distribution import Distribution
+from components.sorted_values import quantiles
 from trainer import features
 
 _TOP_VALUES, _RANKS, _BUCKETS = 20, 1000, 10
@@ -58,24 +58,16 @@ def _numbers(name: str, scores: np.ndarray) -> statistics_pb2.FeatureNameStatist
     values = scores.astype(np.float64)
     stats = feature.num_stats
     stats.common_stats.CopyFrom(_common(len(values)))
-    stats.mean, stats.std_dev, stats.median = (
-        float(values.mean()),
-        float(values.std()),
-        float(_quantiles(values, [0.5])[0]),
-    )
+    stats.mean, stats.std_dev = float(values.mean()), float(values.std())
+    stats.median = float(quantiles(values, [0.5])[0])
     stats.min, stats.max = float(values[0]), float(values[-1])
     stats.num_zeros = int(np.count_nonzero(values == 0))
     edges = np.histogram_bin_edges(values[[0, -1]], bins=_BUCKETS)
     below = np.searchsorted(values, edges[1:-1])
     _add_histogram(stats, statistics_pb2.Histogram.STANDARD, edges, np.diff([0, *below, len(values)]))
-    quantiles = _quantiles(values, np.linspace(0, 1, _BUCKETS + 1))
-    _add_histogram(stats, statistics_pb2.Histogram.QUANTILES, quantiles, np.full(_BUCKETS, len(values) / _BUCKETS))
+    tenths = quantiles(values, np.linspace(0, 1, _BUCKETS + 1))
+    _add_histogram(stats, statistics_pb2.Histogram.QUANTILES, tenths, np.full(_BUCKETS, len(values) / _BUCKETS))
     return feature
-
-
-def _quantiles(values: np.ndarray, levels: npt.ArrayLike) -> np.ndarray:
-    """Returns the quantiles of sorted values, with linear interpolation as in `np.quantile`."""
-    return np.interp(np.asarray(levels) * (len(values) - 1), np.arange(len(values)), values)
 
 
 def _add_histogram(stats: statistics_pb2.NumericStatistics, kind: int, edges: np.ndarray, counts: np.ndarray) -> None:

@@ -22,7 +22,7 @@ from tensorflow_transform.beam import common
 
 from compat.tensorflow_transform import own_step
 from trainer import features
-from trainer.data.examples import TRAIN, Entities, Examples
+from trainer.data.examples import TRAIN, Entities, Examples, vocabulary_order
 
 _WRITE_ROWS = 1 << 20
 _SIDES = {
@@ -49,7 +49,7 @@ class Vocabulary:
     most: int | None = None
 
     def tokens(self) -> pa.Array:
-        """Reads the ids, most frequent first, and of equally frequent ids the one that sorts last."""
+        """Reads the ids in the order of the vocabulary."""
         examples = Examples(self.examples)
         ids, counts = _added([examples.entities(side) for side in self.sides])
         return ids.slice(0, np.count_nonzero(counts >= self.min_count)).slice(0, self.most)
@@ -63,9 +63,8 @@ def _added(tables: list[Entities]) -> tuple[pa.Array, np.ndarray]:
     every = np.concatenate([table.counts[TRAIN] for table in tables])
     # Exact: these are whole numbers below 2^53.
     counts = np.bincount(encoded.indices.to_numpy(), every, len(encoded.dictionary)).astype(np.int64)
-    table = pa.table({"count": counts, "id": encoded.dictionary})
-    order = pc.sort_indices(table, [("count", "descending"), ("id", "descending")])
-    return encoded.dictionary.take(order), counts[order.to_numpy()]
+    order = vocabulary_order(encoded.dictionary, counts)
+    return encoded.dictionary.take(pa.array(order)), counts[order]
 
 
 @contextlib.contextmanager

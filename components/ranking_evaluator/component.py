@@ -14,7 +14,7 @@ class RankingEvaluator(Component, executor=Executor):
 
     Args:
       examples: `Examples` with splits `train` and `eval`.
-      transform_graph: `TransformGraph` with the center of the scores, above which a pair is positive.
+      transform_graph: `TransformGraph` of the candidate, for lineage. The center is read from the model.
       model: `Model`, the candidate.
       baseline_model: `Model`, the last blessed model. The channel can be empty.
       settings: metrics, slices and candidates.

@@ -7,8 +7,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import tensorflow_transform as tft
-
 from components.data_gate.executor import DECISION_FILE
 from components.evaluator.evaluation import Evaluation, read_evaluation
 from components.evaluator.figures import MEAN, POPULARITY, find
@@ -27,6 +25,7 @@ from pipeline.records.run_record import EndState, RunRecord
 from pipeline.running.node_runner import NodeResult
 from trainer import features
 from trainer.data.examples import SPLITS
+from trainer.data.transform_graph import TransformGraph
 from trainer.run_fn import HISTORY_FILE
 from trainer.training.fitting import monitored
 from trainer.training.warm_start import WARM_START_FILE
@@ -68,7 +67,7 @@ def _statistics(record: RunRecord, config: PipelineConfig, root: Root, result: N
     fraction = float(result.property("statistics", SAMPLED_PROPERTY))
     if fraction < 1:
         record.data["statistics_sample"] = fraction
-    return result.state, "all rows" if fraction == 1 else f"a sample of {fraction:.1%} of the rows"
+    return result.state, "all rows" if fraction == 1 else f"all ids, and a sample of {fraction:.1%} of the scores"
 
 
 def _gate(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
@@ -84,7 +83,7 @@ def _gate(record: RunRecord, config: PipelineConfig, root: Root, result: NodeRes
 
 
 def _vocabularies(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
-    transform = tft.TFTransformOutput(result.uri("transform_graph"))
+    transform = TransformGraph(result.uri("transform_graph"))
     left, right = (transform.vocabulary_by_name(name) for name in features.vocabulary_names(config.encode.shared))
     record.data.update(left_entities=len(left), right_entities=len(right))
     record.frequent_pair = (os.fsdecode(left[0]), os.fsdecode(right[0]))

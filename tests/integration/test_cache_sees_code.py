@@ -183,7 +183,7 @@ def test_the_canary_runs_again_with_another_server(program: Program, edit: Any) 
     ["trainer/data/examples.py", "components/pair_example_gen/shards.py", "components/pair_example_gen/entities.py"],
 )
 def test_examples_of_another_layout_are_never_read(program: Program, edit: Any, name: str) -> None:
-    """A root of an older version has examples without columns. All data are then read anew."""
+    """A root of an older version has examples without columns. All data are then read again."""
     edit(program.source / name)
     assert executed(program.run()) == {*OURS, *RESOLVERS, "ExampleValidator"}
 

@@ -6,7 +6,7 @@ Next to the Parquet files of its splits, an `Examples` artifact has what the com
     codes/SPLIT/SHARD.arrow              a row for each pair: the codes of its ids, and its numbers
 
 A code is a row of the table of ids. The ids of the train split come first, in the order of TensorFlow Transform's
-vocabularies: most frequent first, and of equally frequent ids the one that sorts last.
+vocabularies (`vocabulary_order`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import tensorflow as tf
 
 from errors import InputError
@@ -46,6 +47,20 @@ def codes_folder(examples: str, split: str) -> str:
 def codes_file(examples: str, split: str, shard: str) -> str:
     """Returns the path of the codes of a shard."""
     return os.path.join(codes_folder(examples, split), shard + _SUFFIX)
+
+
+def vocabulary_order(ids: pa.Array, counts: np.ndarray) -> np.ndarray:
+    """Returns the order of a vocabulary of TensorFlow Transform, int64 `[n]`.
+
+    Most frequent first, and of equally frequent ids the one that sorts last.
+
+    Args:
+      ids: distinct ids, large_binary `[n]`.
+      counts: number of rows of each id in the train split, int64 `[n]`.
+    """
+    table = pa.table({"count": counts, "id": ids})
+    order = pc.sort_indices(table, [("count", "descending"), ("id", "descending")])
+    return np.asarray(order.to_numpy())
 
 
 def of_split(pattern: str) -> str:
@@ -123,8 +138,8 @@ class Examples:
         self.uri = uri
         if not tf.io.gfile.exists(entities_file(uri, features.LEFT)):
             raise NoColumns(
-                f"the examples in {uri} were written by an older version, which kept no columns. Run again: "
-                "the data are then read anew"
+                f"an older version wrote the examples in {uri}, without columns. Run again: the run reads the data "
+                "again"
             )
 
     @functools.cached_property

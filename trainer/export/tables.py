@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
+from errors import InputError
 from trainer.data import hashing
 
 
@@ -144,6 +145,9 @@ def read_tables(directory: str) -> Tables:
 
     Args:
       directory: of the SavedModel.
+
+    Raises:
+      InputError: an older version wrote the model, without center and scale.
     """
     variables = tf.train.load_checkpoint(os.path.join(directory, "variables", "variables"))
 
@@ -153,6 +157,11 @@ def read_tables(directory: str) -> Tables:
     def value(name: str) -> np.ndarray:
         return np.asarray(variables.get_tensor(key(name)))
 
+    if not variables.has_tensor(key("center")):
+        raise InputError(
+            f"{directory}: an older version wrote this model, without the center of its scores. Runs cannot compare "
+            "with it. Use another root: --root DIR"
+        )
     # Older models have neither.
     hashes = int(value("hashes")) if variables.has_tensor(key("hashes")) else 1
     normalized = bool(value("normalized")) if variables.has_tensor(key("normalized")) else False

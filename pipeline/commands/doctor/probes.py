@@ -1,4 +1,4 @@
-"""The probes of the child process: imports of libraries and of our own modules, and each node of a complete graph.
+"""The probes of the child process: imports of libraries and of Kindred's modules, and each node of a complete graph.
 
 python -m pipeline.commands.doctor.probes RECORD
 """

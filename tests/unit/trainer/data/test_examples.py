@@ -7,11 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.pair_example_gen import shards
 from errors import KindredError
 from tests import written_examples
 from trainer.data.examples import Examples, NoColumns, of_split
@@ -75,3 +77,17 @@ def test_blocks_are_mapped_not_copied(tmp_path: Path) -> None:
     assert [len(block) for block in blocks] == [4, 4, 2]
     assert not any(block.left.flags.owndata for block in blocks)
     np.testing.assert_array_equal(np.concatenate([block.score for block in blocks]), np.arange(10))
+
+
+def test_long_ids_make_smaller_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [(b"%d" % i * 500, b"x", float(i)) for i in range(20)]
+    monkeypatch.setattr(shards, "_SHARD_BYTES", 1)
+    examples, work = str(tmp_path), str(tmp_path / "work")
+    for path in shards.folders(examples, work):
+        Path(path).mkdir(parents=True, exist_ok=True)
+    table = pa.table(dict(zip(("left_id", "right_id", "score"), zip(*rows, strict=True), strict=True)))
+    with shards.ShardWriter(examples, "c", work) as writer:
+        for start in range(0, 20, 5):
+            writer.write(table[start : start + 5], np.zeros(5, bool))
+    assert writer.shards == ["c-00000", "c-00001", "c-00002", "c-00003"]
+    assert writer.rows["train"] == 20

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow as pa
 import pytest
+import tensorflow as tf
 
 from components.coded_pairs import CodedPairs
 from components.evaluator.predict import predict
+from errors import InputError
 from tests.unit.trainer import planted_model
 from tests.unit.trainer.planted_model import LEFT, RIGHT, Planted
 from trainer.data.examples import Rows
@@ -45,3 +49,14 @@ def test_predictions_match_score_signature(planted: Planted, monkeypatch: pytest
     np.testing.assert_allclose(found.answers.score, expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found.answers.value, expected * planted.scale + planted.center, rtol=1e-5)
     assert found.known.tolist() == ((left < len(LEFT)) & (right < len(RIGHT))).tolist()
+
+
+def test_model_without_center_is_refused(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = tf.train.load_checkpoint(str(planted.model / "variables" / "variables"))
+    older = SimpleNamespace(
+        has_tensor=lambda key: not key.startswith("center/") and checkpoint.has_tensor(key),
+        get_tensor=checkpoint.get_tensor,
+    )
+    monkeypatch.setattr(tf.train, "load_checkpoint", lambda _: older)
+    with pytest.raises(InputError, match=r"older version wrote this model.*--root DIR"):
+        read_tables(str(planted.model))
