@@ -7,8 +7,7 @@ takes 0.4 s. No process that is prepared has data frames.
 
 Upstream: `_pandas_api._check_import` in `pyarrow/pandas-shim.pxi`. There is no option.
 
-If Arrow asks in another way, pandas is imported as before. In a prepared process, `pyarrow.Table.to_pandas` raises an
-ImportError.
+If Arrow asks in another way, pandas is imported as before. `pyarrow.Table.to_pandas` imports pandas when it is called.
 """
 
 from __future__ import annotations

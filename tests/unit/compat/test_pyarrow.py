@@ -18,6 +18,7 @@ assert pa.table({{"a": np.ones(2)}})["a"].to_pylist() == [1.0, 1.0]
 print("pandas" in sys.modules)
 import pandas
 assert pandas.Series([1, 2]).sum() == 3
+assert pa.table({{"a": [1, 2]}}).to_pandas()["a"].tolist() == [1, 2]
 """
 
 
