@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import tensorflow as tf
@@ -66,18 +67,19 @@ def eval_pairs(examples: str, count: int) -> ProbePairs:
 
 def _test(path: str, pairs: ProbePairs, settings: CanarySettings) -> tuple[list[Finding], Latency | None]:
     """Returns the result of each test, and the latency if all passed."""
-    expected = probe.trained(path)
-    try:
-        with serving(path, settings.start_seconds) as server:
-            signatures, tables = server.signatures() or {}, read_tables(path)
-            entities = max(tables.left.known, tables.right.known)
-            findings = list(probe.check_signatures(server, signatures, expected, pairs, entities))
-            if findings:
-                findings.append(probe.check_tables(tables, expected, pairs))
-            faulty = any(finding.fault for finding in findings) or not findings
-            return findings, None if faulty else probe.time_requests(server, pairs)
-    except (ServerFailed, OSError) as error:
-        return [Finding("start", str(error))], None
+    trained, tables = probe.Trained(path), read_tables(path)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        # They are computed while the server loads the model.
+        requests = probe.requests(trained, pairs, max(tables.left.known, tables.right.known), threads)
+        try:
+            with serving(path, settings.start_seconds) as server:
+                findings = list(probe.check_signatures(server, requests))
+                if findings:
+                    findings.append(probe.check_tables(tables, trained, pairs))
+                faulty = any(finding.fault for finding in findings) or not findings
+                return findings, None if faulty else probe.time_requests(server, pairs)
+        except (ServerFailed, OSError) as error:
+            return [Finding("start", str(error))], None
 
 
 def _judge(findings: list[Finding], latency: Latency | None, settings: CanarySettings) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,6 @@ import tensorflow as tf
 from components.serving_canary.server import Server, ServerFailed
 from trainer import features
 from trainer.export.tables import Tables
-
-Predict = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 # The same operations run on the same numbers. The tolerance is relative for values above 1, where float32 has fewer
 # decimal places.
@@ -78,72 +77,115 @@ class Latency:
     requests: int
 
 
-def trained(model: str) -> Predict:
-    """Loads the SavedModel `model`, and returns a function from signature and inputs to outputs."""
-    loaded = tf.saved_model.load(model)
+class Trained:
+    """The trained model, which this process runs.
 
-    def predict(signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    Args:
+      model: directory of the SavedModel.
+    """
+
+    def __init__(self, model: str) -> None:
+        self._loaded = tf.saved_model.load(model)
+
+    @property
+    def inputs(self) -> dict[str, list[str]]:
+        """The names of the inputs of each signature."""
+        return {
+            name: sorted(function.structured_input_signature[1]) for name, function in self._loaded.signatures.items()
+        }
+
+    def predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Returns the outputs of a signature by name. `inputs` has its columns by name, and ids as bytes."""
         tensors = {name: tf.constant(value, _type(name)) for name, value in inputs.items()}
-        return {name: value.numpy() for name, value in loaded.signatures[signature](**tensors).items()}
-
-    return predict
+        return {name: value.numpy() for name, value in self._loaded.signatures[signature](**tensors).items()}
 
 
 def _type(name: str) -> tf.DType:
     return tf.int32 if name == "k" else tf.string
 
 
-def check_signatures(
-    server: Server, signatures: dict[str, Any], expected: Predict, pairs: ProbePairs, entities: int = 0
-) -> Iterator[Finding]:
-    """Calls each signature with known and with unknown ids, and compares the replies.
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """A request of the canary.
+
+    Attributes:
+      what: signature and kind of ids.
+      signature: name of the signature.
+      inputs: columns by name of the input. Ids are bytes.
+      missing: the inputs for which the canary has no value. Such a request is not sent.
+      expected: the outputs of the trained model by name.
+    """
+
+    what: str
+    signature: str
+    inputs: dict[str, Any]
+    missing: list[str]
+    expected: Future[dict[str, Any]]
+
+
+def requests(trained: Trained, pairs: ProbePairs, entities: int, threads: ThreadPoolExecutor) -> list[Request]:
+    """Returns a request with known and one with unknown ids for each signature.
 
     Args:
-      server: server of the model.
-      signatures: signature definitions by name, as the server reports them.
-      expected: returns the expected outputs of a signature.
+      trained: the trained model.
       pairs: known ids to send.
       entities: number of entities that a signature with `k` ranks. Large catalogues get fewer ids.
-
-    Yields:
-      One finding for each signature and kind of ids.
+      threads: computes what the trained model answers. The first call of a signature takes tens of milliseconds,
+        because TensorFlow optimizes the graph.
     """
-    for name in sorted(set(signatures) - {_INTERNAL}):
-        defined = signatures[name]["inputs"]
+    made = []
+    for name, defined in sorted(trained.inputs.items()):
         known = pairs.first(max(_RANKED // max(entities, 1), 1)) if "k" in defined else pairs
         for kind, sent in ((f"{len(known.left)} eval rows", known), ("unknown ids", known.unknown)):
             inputs, missing = _inputs(defined, sent)
-            what = f"{name}, {kind}"
-            if missing:
-                yield Finding(what, f"the canary has no value for the inputs {', '.join(missing)}")
-                continue
-            try:
-                reply = server.predict(name, inputs)
-            except (ServerFailed, OSError) as error:
-                yield Finding(what, str(error))
-                continue
-            yield Finding(what, _difference(reply, expected(name, inputs)))
+            expected = threads.submit(trained.predict, name, inputs)
+            made.append(Request(f"{name}, {kind}", name, inputs, missing, expected))
+    return made
 
 
-def check_tables(tables: Tables, expected: Predict, pairs: ProbePairs) -> Finding:
+def check_signatures(server: Server, requests: list[Request]) -> Iterator[Finding]:
+    """Compares the replies of a server with those of the trained model.
+
+    Yields:
+      One finding for each request, and one if the server has other signatures than the trained model.
+    """
+    served, trained = set(server.signatures() or {}) - {_INTERNAL}, {request.signature for request in requests}
+    if served != trained:
+        yield Finding("signatures", f"the server has {sorted(served)}, but the trained model has {sorted(trained)}")
+    for request in requests:
+        yield Finding(request.what, _fault(server, request))
+
+
+def _fault(server: Server, request: Request) -> str | None:
+    """Returns why the reply to a request is wrong, or None."""
+    if request.missing:
+        return f"the canary has no value for the inputs {', '.join(request.missing)}"
+    try:
+        reply = server.predict(request.signature, request.inputs)
+    except (ServerFailed, OSError) as error:
+        return str(error)
+    return _difference(reply, request.expected.result())
+
+
+def check_tables(tables: Tables, trained: Trained, pairs: ProbePairs) -> Finding:
     """Compares the scores that the Evaluator computes from the model's tables with those of its signature `score`.
 
     Args:
       tables: the model's tables.
-      expected: returns the outputs of the model.
+      trained: the trained model.
       pairs: pairs to score.
     """
     left, right = (pa.array(ids, pa.binary()) for ids in (pairs.left, pairs.right))
     each = np.arange(len(left))
     scores, known = tables.scores(left, right, each, each)
-    reply = expected("score", {features.LEFT_ID: pairs.left, features.RIGHT_ID: pairs.right})
+    reply = trained.predict("score", {features.LEFT_ID: pairs.left, features.RIGHT_ID: pairs.right})
     of_signature = {"score": reply["score"], "known": reply["left_known"] & reply["right_known"]}
     return Finding(
         f"evaluated scores, {len(left)} eval rows", _difference({"score": scores, "known": known}, of_signature)
     )
 
 
-def _inputs(defined: dict[str, Any], pairs: ProbePairs) -> tuple[dict[str, Any], list[str]]:
+def _inputs(defined: Iterable[str], pairs: ProbePairs) -> tuple[dict[str, Any], list[str]]:
     """Returns the values of the inputs of a signature, and the names of inputs without a value."""
     known = {
         features.LEFT_ID: pairs.left,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable
 
@@ -24,9 +25,9 @@ from pipeline.running.graph import compile_graph, create_pipeline
 from pipeline.running.node_runner import NodeResult, NodeRunner
 from pipeline.running.options import RunOptions
 
-# A training of this many rows times epochs takes about as long as the start of the canary's server, so the server
-# starts before it. For longer trainings, the server starts after them, during the evaluation, because it uses hundreds
-# of megabytes.
+# A training of this many rows times epochs takes about as long as the start of the canary's server. The server then
+# starts together with Transform, which keeps one core busy. For longer trainings, it starts after them, during the
+# evaluation, because it uses hundreds of megabytes.
 _SHORT_TRAINING = 10_000_000
 
 
@@ -58,18 +59,25 @@ def run_nodes(
     with contextlib.ExitStack() as canary:
         for entry in graph.nodes:
             node_id = entry.pipeline_node.node_info.id
-            if node_id == node_ids.TRAINER and record.data["splits"]["train"] * config.train.epochs <= _SHORT_TRAINING:
+            if node_id in _before_canary(config, record):
                 canary.enter_context(started_ahead())
             result = _run_node(entry.pipeline_node, runner, config, root, record, console)
             save()
             if node_id == node_ids.TRAINER and result.state == "executed":
                 give_model = canary.enter_context(started_ahead())
                 give_model(path_utils.serving_model_path(result.uri(standard_component_specs.MODEL_KEY)))
-            elif node_id == node_ids.TRAINER:
+            elif node_id in (node_ids.TRANSFORM, node_ids.TRAINER) and result.state != "executed":
                 canary.close()  # an unchanged model has already been tested
             if node_id == options.until:
                 record.status = "tuned"
                 break
+
+
+def _before_canary(config: PipelineConfig, record: RunRecord) -> tuple[str, ...]:
+    """Returns the nodes with which the server of the canary starts."""
+    if record.data.get("splits", {}).get("train", math.inf) * config.train.epochs > _SHORT_TRAINING:
+        return ()
+    return (node_ids.TRAINER,) if config.tune else (node_ids.TRANSFORM, node_ids.TRAINER)
 
 
 def _run_node(

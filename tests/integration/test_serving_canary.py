@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pyarrow as pa
@@ -74,20 +74,15 @@ def test_a_model_that_serves_what_it_learned_is_blessed(run) -> None:
 
 
 def test_a_model_that_serves_other_scores_is_refused(run, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = probe.trained
+    predict = probe.Trained.predict
 
-    def off(path: str):
-        ask = trained(path)
+    def other(trained: probe.Trained, signature: str, inputs: dict) -> dict:
+        answer = predict(trained, signature, inputs)
+        if signature == "score":
+            answer["score"] = answer["score"] + 3e-5 * (1 + abs(answer["score"]))
+        return answer
 
-        def other(signature: str, inputs: dict) -> dict:
-            answer = ask(signature, inputs)
-            if signature == "score":
-                answer["score"] = answer["score"] + 3e-5 * (1 + abs(answer["score"]))
-            return answer
-
-        return other
-
-    monkeypatch.setattr(probe, "trained", off)
+    monkeypatch.setattr(probe.Trained, "predict", other)
     with pytest.raises(ModelRefused, match=r"score, 6 eval rows: score is .* off by more than 1e-05") as refused:
         run()
     assert refused.value.exit_code == 4
@@ -259,33 +254,60 @@ def test_only_as_many_rows_as_asked_for(tmp_path: Path) -> None:
     assert len(eval_pairs(str(tmp_path), 99).left) == len(ROWS)
 
 
-INPUTS = {"left_id": {}, "k": {}}
+class _Trained:
+    """A trained model with one signature that always answers 1."""
+
+    def __init__(self, inputs: list[str]) -> None:
+        self.inputs = {"x": inputs}
+
+    def predict(self, *_: object) -> dict:
+        return {"score": tf.constant([[1.0]]).numpy()}
+
+
+class _Server:
+    """A server whose only signature always gives the same answer, or raises it."""
+
+    def __init__(self, answer: object, signature: str = "x") -> None:
+        self._answer, self._signature = answer, signature
+
+    def signatures(self) -> dict:
+        return {self._signature: {}, "__saved_model_init_op": {}}
+
+    def predict(self, *_: object) -> object:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+def found(trained: _Trained, server: _Server) -> list[probe.Finding]:
+    with ThreadPoolExecutor() as threads:
+        requests = probe.requests(trained, ProbePairs([b"a"], [b"b"]), 1, threads)
+        return list(probe.check_signatures(server, requests))
 
 
 @pytest.mark.parametrize(
-    ("signatures", "answer", "fault"),
+    ("inputs", "answer", "fault"),
     [
-        ({"x": {"inputs": {"left_id": {}, "weather": {}}}}, {}, "no value for the inputs weather"),
-        ({"x": {"inputs": INPUTS}}, ServerFailed("status 400: no"), "status 400: no"),
-        ({"x": {"inputs": INPUTS}}, {"score": [[1.0]], "more": [1]}, r"the outputs are \['more', 'score'\]"),
-        ({"x": {"inputs": INPUTS}}, {"score": [[float("nan")]]}, "score is not a finite number"),
-        ({"x": {"inputs": INPUTS}}, {"score": [[1.0, 2.0]]}, r"score has shape \[1, 2\]"),
-        ({"x": {"inputs": INPUTS}}, {"": [[1.1]]}, "score is 1.1, but 1 in the trained model"),
+        (["left_id", "weather"], {}, "no value for the inputs weather"),
+        (["left_id", "k"], ServerFailed("status 400: no"), "status 400: no"),
+        (["left_id", "k"], {"score": [[1.0]], "more": [1]}, r"the outputs are \['more', 'score'\]"),
+        (["left_id", "k"], {"score": [[float("nan")]]}, "score is not a finite number"),
+        (["left_id", "k"], {"score": [[1.0, 2.0]]}, r"score has shape \[1, 2\]"),
+        (["left_id", "k"], {"": [[1.1]]}, "score is 1.1, but 1 in the trained model"),
     ],
     ids=str,
 )
-def test_whatever_is_wrong_is_said(signatures: dict, answer: object, fault: str) -> None:
-    def predict(*_: object) -> object:
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    server = SimpleNamespace(predict=predict)
-    expected = tf.constant([[1.0]]).numpy()
-    found = list(probe.check_signatures(server, signatures, lambda *_: {"score": expected}, ProbePairs([b"a"], [b"b"])))
-    assert len(found) == 2
+def test_whatever_is_wrong_is_said(inputs: list[str], answer: object, fault: str) -> None:
+    findings = found(_Trained(inputs), _Server(answer))
+    assert len(findings) == 2
     with pytest.raises(AssertionError, match=fault):
-        raise AssertionError(found[0].fault)
+        raise AssertionError(findings[0].fault)
+
+
+def test_a_server_with_other_signatures_is_refused() -> None:
+    signatures, *replies = found(_Trained(["left_id"]), _Server({"score": [[1.0]]}, "y"))
+    assert signatures.fault == "the server has ['y'], but the trained model has ['x']"
+    assert [finding.fault for finding in replies] == [None, None]
 
 
 def test_a_model_without_signatures_is_no_pass() -> None:
