@@ -24,6 +24,9 @@ from components.pair_transform import vocabulary
 from trainer import features
 from trainer.data.examples import TRAIN, Examples
 
+# Rows of a batch. Beam encodes a share of the batches to estimate their size, but nearly all of few large ones.
+_ROWS = 1 << 16
+
 PreprocessingFn = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
 
 
@@ -90,13 +93,20 @@ class _Numbers:
             yield self._batch(1, None)
             return
         for rows in Examples(self._examples).blocks(TRAIN):
-            yield self._batch(len(rows), rows.score)
+            for start in range(0, len(rows), _ROWS):
+                part = rows.take(slice(start, start + _ROWS))
+                yield self._batch(len(part), part.score)
 
     def _batch(self, count: int, scores: np.ndarray | None) -> pa.RecordBatch:
         offsets = pa.array(np.arange(count + 1))
         columns = []
         for field in self._schema:
-            blank = pa.array([b""], pa.binary()).take(pa.array(np.zeros(count, np.int64)))
-            values = pa.array(scores) if field.name == features.SCORE else blank
+            values = pa.array(scores) if field.name == features.SCORE else _blanks(count)
             columns.append(pa.LargeListArray.from_arrays(offsets, values.cast(field.type.value_type)))
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)
+
+
+def _blanks(count: int) -> pa.Array:
+    """Returns empty ids, binary `[count]`."""
+    offsets, no_bytes = pa.py_buffer(bytes(4 * (count + 1))), pa.py_buffer(b"")
+    return pa.BinaryArray.from_buffers(pa.binary(), count, [None, offsets, no_bytes])
