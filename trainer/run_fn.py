@@ -49,7 +49,8 @@ def run_fn(fn_args: FnArgs) -> None:
     with tempfile.TemporaryDirectory(prefix="kindred-pairs-") as directory:
         encoder = hashing.numbered(transform.transform_features_layer(), sizes.numberings)
         (pattern,) = fn_args.train_files
-        pairs = dataset.load(Examples(of_split(pattern)), encoder, train.data_memory_mb << 20, directory)
+        examples = Examples(of_split(pattern))
+        pairs = dataset.load(examples, encoder, train.data_memory_mb << 20, directory, encode.shared)
         network, history = fitting.fit(pairs, sizes, model, train, folders, start)
     saved_model.export(network, transform, encode.shared, fn_args.serving_model_dir, encode.oov_hashes)
     _write_json(fn_args.model_run_dir, HISTORY_FILE, history)

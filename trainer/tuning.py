@@ -99,7 +99,8 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     def load(directory: str) -> TrainingPairs:
         encoder = hashing.numbered(transform.transform_features_layer(), sizes.numberings)
         (pattern,) = fn_args.train_files
-        return dataset.load(Examples(of_split(pattern)), encoder, train.data_memory_mb << 20, directory)
+        examples = Examples(of_split(pattern))
+        return dataset.load(examples, encoder, train.data_memory_mb << 20, directory, encode.shared)
 
     tuner = build_tuner(fn_args.custom_config, fitting.monitored(model), _directory(fn_args))
     return TunerFnResult(tuner=tuner, fit_kwargs={"load": load, "sizes": sizes})

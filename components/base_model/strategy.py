@@ -17,6 +17,8 @@ EXAMPLES = "examples"
 _INPUT, _OUTPUT = metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.OUTPUT
 _SETTINGS = "settings"
 
+_SplitRule = tuple[SplitSettings, bool]  # and whether pairs are unordered
+
 
 class LatestBlessedOfEarlierExamples(resolver.ResolverStrategy):
     """Resolves the latest blessed model of earlier examples with the same split rule.
@@ -53,18 +55,22 @@ def _is_base(store: mlmd.MetadataStore, model: int, given: set[int]) -> bool:
     return earlier and len(rule) == 1 and None not in rule and _split_rules(store, learned_from) == rule
 
 
-def _split_rules(store: mlmd.MetadataStore, examples: set[int]) -> set[SplitSettings | None]:
+def _split_rules(store: mlmd.MetadataStore, examples: set[int]) -> set[_SplitRule | None]:
     """Returns the split rule of each of `examples`, None where unknown."""
     executions = store.get_executions_by_id(_makers(store, examples))
     return {_split_rule(execution.custom_properties[_SETTINGS].string_value) for execution in executions}
 
 
-def _split_rule(settings: str) -> SplitSettings | None:
-    """Returns the split rule in the settings of PairExampleGen, or None if another version of it wrote them."""
+def _split_rule(settings: str) -> _SplitRule | None:
+    """Returns the split rule in the settings of PairExampleGen.
+
+    None if another version of it wrote them, or if a column of the data decides, which other data may fill differently.
+    """
     try:
-        return IngestSettings.model_validate_json(settings).split
+        found = IngestSettings.model_validate_json(settings)
     except pydantic.ValidationError:
         return None
+    return None if found.split.by == "column" else (found.split, found.unordered)
 
 
 def _makers(store: mlmd.MetadataStore, artifacts: set[int]) -> list[int]:

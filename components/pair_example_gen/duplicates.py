@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.pair_example_gen.rules import TIME
+from components.pair_example_gen.rules import IN_EVAL, TIME
 from trainer import features
 
 
@@ -30,17 +30,25 @@ class Groups:
         return np.bincount(self.pair, minlength=self.count)
 
 
-def group(pairs: pa.Table) -> Groups:
-    """Numbers the distinct pairs. Compares ids, not hashes, so the result is exact."""
-    left, right = (_codes(pairs[name]) for name in (features.LEFT_ID, features.RIGHT_ID))
-    both = left * (right.max(initial=0) + 1) + right
+def group(pairs: pa.Table, unordered: bool = False) -> Groups:
+    """Numbers the distinct pairs. Compares ids, not hashes, so the result is exact.
+
+    Rows of the same pair that a given split puts on different sides are different pairs.
+
+    Args:
+      pairs: with schema `pairs_schema`.
+      unordered: whether (a, b) and (b, a) are the same pair.
+    """
+    left, right = (pairs[name].combine_chunks() for name in (features.LEFT_ID, features.RIGHT_ID))
+    codes = pa.concat_arrays([left, right]).dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    first, second = codes[: len(left)], codes[len(left) :]
+    if unordered:
+        first, second = np.minimum(first, second), np.maximum(first, second)
+    both = first * (codes.max(initial=0) + 1) + second
+    if IN_EVAL in pairs.schema.names:
+        both = 2 * both + pairs[IN_EVAL].to_numpy()
     distinct, pair = np.unique(both, return_inverse=True)
     return Groups(pair, len(distinct))
-
-
-def _codes(ids: pa.ChunkedArray) -> np.ndarray:
-    encoded = ids.combine_chunks().dictionary_encode()
-    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
 
 
 def keep_last(pairs: pa.Table, groups: Groups) -> pa.Table:
@@ -51,29 +59,36 @@ def keep_last(pairs: pa.Table, groups: Groups) -> pa.Table:
     return pairs.take(pa.array(np.sort(order[last])))
 
 
-def keep_mean(pairs: pa.Table, groups: Groups) -> pa.Table:
+def keep_mean(pairs: pa.Table, groups: Groups, unordered: bool = False) -> pa.Table:
     """Merges each pair into one row: weighted mean score, sum of the weights, newest time.
 
     The merged row has the same effect on training as the original rows. The function adds scores in ascending order, so
-    that the mean does not depend on the order of the files.
+    that the mean does not depend on the order of the files. An unordered pair gets the smaller id as its left id.
     """
     order = np.lexsort((_column(pairs, features.SCORE), groups.pair))
     pairs, pair = pairs.take(pa.array(order)), groups.pair[order]
     first = np.flatnonzero(np.append(np.full(min(len(pair), 1), True), np.diff(pair) > 0))
     means = pairs.take(pa.array(first))
+    if unordered:
+        means = _ascending(means)
     weight = _column(pairs, features.WEIGHT) if features.WEIGHT in pairs.schema.names else np.ones(len(pair))
     total = np.bincount(pair, weight, groups.count)
-    # If all weights of a pair are zero, its rows count equally.
-    used = np.where(total[pair] > 0, weight, 1.0)
-    score = np.bincount(pair, used * _column(pairs, features.SCORE), groups.count) / np.bincount(
-        pair, used, groups.count
-    )
+    score = np.bincount(pair, weight * _column(pairs, features.SCORE), groups.count) / total
     means = _replace(means, features.SCORE, score.astype(np.float32))
     if features.WEIGHT in pairs.schema.names:
         means = _replace(means, features.WEIGHT, total.astype(np.float32))
     if TIME in pairs.schema.names:
         means = _replace(means, TIME, _newest(pairs, Groups(pair, groups.count)))
     return means
+
+
+def _ascending(pairs: pa.Table) -> pa.Table:
+    """Returns pairs whose left id has the smaller bytes."""
+    left, right = pairs[features.LEFT_ID], pairs[features.RIGHT_ID]
+    for name, choose in ((features.LEFT_ID, pc.min_element_wise), (features.RIGHT_ID, pc.max_element_wise)):
+        at = pairs.schema.get_field_index(name)
+        pairs = pairs.set_column(at, pairs.schema.field(at), choose(left, right))
+    return pairs
 
 
 def with_newest_time(pairs: pa.Table, groups: Groups) -> pa.Table:

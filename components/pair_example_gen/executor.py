@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -42,6 +43,7 @@ from trainer.data.examples import EVAL, SIDES, SPLITS, TRAIN
 
 ROWS_PROPERTY = "rows_{}"
 QUARANTINED_PROPERTY = "rows"
+WEIGHTLESS = "weightless"
 FILE_FORMAT = example_gen_pb2.FileFormat.Name(example_gen_pb2.FILE_FORMAT_PARQUET)
 _SHOWN_PAIRS = 3
 
@@ -49,8 +51,8 @@ _SHOWN_PAIRS = 3
 class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
     """Executor of PairExampleGen.
 
-    See `PairExampleGen` for inputs and outputs. Sets the integer properties `rows_train`, `rows_eval` and `rows_read`
-    of `examples`, and `rows` of `quarantine`.
+    See `PairExampleGen` for inputs and outputs. Sets the integer properties `rows_train`, `rows_eval`, `rows_read`
+    and `rows_weightless` of `examples`, and `rows` of `quarantine`.
     """
 
     def execute(self, execution: ExecutionArguments) -> None:
@@ -71,6 +73,7 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         totals = self._convert(input_files, settings, examples.uri, set_aside.uri)
         for name in (*SPLITS, READ_ROWS):
             examples.set_int_custom_property(ROWS_PROPERTY.format(name), totals.rows[name])
+        examples.set_int_custom_property(ROWS_PROPERTY.format(WEIGHTLESS), totals.weightless.total())
         set_aside.set_int_custom_property(QUARANTINED_PROPERTY, totals.bad)
 
     def _convert(self, input_files: list[str], settings: IngestSettings, examples: str, set_aside: str) -> Totals:
@@ -83,7 +86,9 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
                 inputs.write(input_files, examples)
             read = totals.good
             if parts:
-                totals = Totals(self._see_pairs_whole(input_files, settings, paths), totals.reasons)
+                rows = self._see_pairs_whole(input_files, settings, paths)
+                totals = dataclasses.replace(totals, rows=rows)
+            _check_splits(totals, settings)
             totals.rows[READ_ROWS] = read
             for split in SPLITS:
                 if not totals.rows[split]:
@@ -107,6 +112,8 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         heads, reports = read_reports(paths.reports("cut")), read_reports(paths.reports("read"))
         _check_files(heads, reports, settings)
         totals = Totals.of(reports)
+        if not totals.good and totals.weightless.total():
+            raise DataRefused(_no_weight(settings, "All", totals.weightless.total(), "rows"))
         if not totals.good + totals.bad:
             raise InputError(f"data.path: {', '.join(input_files[:5])}: there are no rows after the header")
         if not totals.good or totals.bad > settings.max_quarantined_fraction * (totals.good + totals.bad):
@@ -121,7 +128,7 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         judged = self._for_each_part(judge, paths, "judge", writes=not by_time)
         for path in spilled:
             tf.io.gfile.remove(path)
-        _check_repeated(judged)
+        _check_repeated(judged, settings.unordered)
         if not by_time:
             return Totals.of(judged).rows
         cutoff = find_cutoff(lambda: _times(paths), settings.split.eval_fraction)
@@ -227,11 +234,42 @@ def _columns(head: Report, settings: IngestSettings) -> str:
     return f"columns {', '.join(map(repr, names))}" if settings.columns.has_header else f"{len(names)} columns"
 
 
-def _check_repeated(judged: list[Report]) -> None:
+def _check_splits(totals: Totals, settings: IngestSettings) -> None:
+    """Refuses a split that has no row because of its weights, or because of the given folds.
+
+    Raises:
+      DataRefused: names the column.
+    """
+    for split in SPLITS:
+        if totals.rows[split]:
+            continue
+        if totals.weightless[split]:
+            raise DataRefused(_no_weight(settings, "All", totals.weightless[split], f"rows of the {split} split"))
+        if settings.split.by == "column":
+            folds = ", ".join(map(str, settings.split.eval_folds))
+            which = "is one of" if split == EVAL else "is anything but"
+            raise DataRefused(
+                f"data.split.eval_folds: the {split} split has no rows: in no row, column "
+                f"{settings.columns.fold!r} {which} {folds}"
+            )
+
+
+def _no_weight(settings: IngestSettings, how_many: str, count: int, what: str) -> str:
+    return (
+        f"data.columns.weight: {how_many} {count:,} {what} have weight 0 in column {settings.columns.weight!r}. Rows "
+        "of weight 0 are left out, so nothing is left. Give some of them a weight above 0, or omit data.columns.weight"
+    )
+
+
+def _check_repeated(judged: list[Report], unordered: bool) -> None:
     repeated = sum(report.repeated_pairs for report in judged)
     if repeated:
         shown = [line for report in judged for line in report.repeated][: 2 * _SHOWN_PAIRS]
-        lines = [f"data.duplicates: refuse: {repeated:,} pairs have more than one row:", *(f"  {row}" for row in shown)]
+        mirrored = " (with encode.shared, (a, b) and (b, a) are one pair)" if unordered else ""
+        lines = [
+            f"data.duplicates: refuse: {repeated:,} pairs have more than one row{mirrored}:",
+            *(f"  {row}" for row in shown),
+        ]
         raise DataRefused("\n".join([*lines, "Fix the rows, or set data.duplicates to keep, last or mean."]))
 
 

@@ -20,6 +20,7 @@ class Report:
       rows: number of good rows of each split.
       shards: names of the shards with these rows.
       reasons: number of bad rows for each reason.
+      weightless: number of rows of weight 0, by the split they would be in.
       fault: error message of an unreadable file.
       file: the input file.
       columns: columns of the file.
@@ -32,6 +33,7 @@ class Report:
     rows: dict[str, int] = dataclasses.field(default_factory=dict)
     shards: list[str] = dataclasses.field(default_factory=list)
     reasons: dict[str, int] = dataclasses.field(default_factory=dict)
+    weightless: dict[str, int] = dataclasses.field(default_factory=dict)
     fault: str | None = None
     file: str | None = None
     columns: list[str] | None = None
@@ -39,6 +41,10 @@ class Report:
     dates_as_time: str | None = None
     repeated_pairs: int = 0
     repeated: list[str] = dataclasses.field(default_factory=list)
+
+    def add_weightless(self, rows: dict[str, int]) -> None:
+        """Adds rows of weight 0."""
+        self.weightless = {split: self.weightless.get(split, 0) + count for split, count in rows.items()}
 
     def write(self, directory: str, name: str) -> None:
         """Writes the report. Replaces an earlier report of the same work."""
@@ -53,16 +59,19 @@ class Totals:
 
     rows: collections.Counter[str]
     reasons: collections.Counter[str]
+    weightless: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
 
     @classmethod
     def of(cls, reports: list[Report]) -> Totals:
         """Adds up reports."""
         rows: collections.Counter[str] = collections.Counter()
         reasons: collections.Counter[str] = collections.Counter()
+        weightless: collections.Counter[str] = collections.Counter()
         for report in reports:
             rows.update(report.rows)
             reasons.update(report.reasons)
-        return cls(rows, reasons)
+            weightless.update(report.weightless)
+        return cls(rows, reasons, weightless)
 
     @property
     def good(self) -> int:

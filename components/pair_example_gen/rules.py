@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,8 @@ from components.pair_example_gen.settings import ColumnSettings, IngestSettings
 from trainer import features
 
 TIME = "time"
+# Of a given split: whether the row is an eval row.
+IN_EVAL = "in_eval"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Checked:
 
 
 def pairs_schema(columns: ColumnSettings) -> pa.Schema:
-    """Returns the columns of good rows: ids binary, score and weight float32, time float64."""
+    """Returns the columns of good rows: ids binary, score and weight float32, time float64, fold as a bool."""
     fields = [(features.LEFT_ID, pa.binary()), (features.RIGHT_ID, pa.binary())]
     if columns.score is not None:
         fields.append((features.SCORE, pa.float32()))
@@ -44,6 +47,8 @@ def pairs_schema(columns: ColumnSettings) -> pa.Schema:
         fields.append((features.WEIGHT, pa.float32()))
     if columns.time is not None:
         fields.append((TIME, pa.float64()))
+    if columns.fold is not None:
+        fields.append((IN_EVAL, pa.bool_()))
     return pa.schema(fields)
 
 
@@ -77,6 +82,8 @@ class RowRules:
             faults.mark(~valid, "time is neither a number nor an ISO 8601 date")
             columns.append(pa.array(times))
             dates = dates[faults.codes == 0]
+        if "fold" in rows.columns:
+            columns.append(self._in_eval(faults, rows.columns["fold"]))
         pairs = pa.Table.from_arrays(columns, schema=self._schema)
         kinds = {"numbers_as_time": bool((~dates).any()), "dates_as_time": bool(dates.any())}
         if not faults.any():
@@ -94,6 +101,15 @@ class RowRules:
         faults.mark(~is_utf8(ids), f"{side} id is not UTF-8")
         # The vocabulary of a published model is a text file with one id per line.
         faults.mark(_holds_line_end(ids), f"{side} id holds a line feed or a carriage return")
+
+    def _in_eval(self, faults: _Faults, column: pa.Array) -> pa.Array:
+        folds = fold_names(column)
+        if self._settings.split.by == "column":
+            faults.mark(pc.equal(pc.binary_length(folds), 0).to_numpy(zero_copy_only=False), "fold is empty")
+        wanted = [
+            str(fold).lower() if isinstance(fold, bool) else str(fold) for fold in self._settings.split.eval_folds
+        ]
+        return pc.is_in(folds, value_set=pa.array([fold.encode() for fold in wanted], pa.binary()))
 
     def _score(self, faults: _Faults, column: pa.Array) -> pa.Array:
         values, valid = parse_numbers(column)
@@ -128,6 +144,24 @@ class _Faults:
     def reasons(self, rows: np.ndarray) -> list[str]:
         """Returns the reasons of the given rows."""
         return [self._reasons[code] for code in self.codes[rows].tolist()]
+
+
+def fold_names(column: pa.Array) -> pa.Array:
+    """Returns the fold of each row as binary: digits of whole numbers, `true` or `false`, and empty where missing."""
+    encoded = column.dictionary_encode()
+    names = [b"" if value is None or value != value else _fold_name(value) for value in encoded.dictionary.to_pylist()]
+    return _without_nulls(pa.array(names, pa.binary()).take(encoded.indices))
+
+
+def _fold_name(value: object) -> bytes:
+    """Returns a value of `data.split.eval_folds` or of a column of folds as text."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower().encode()
+    if isinstance(value, float | Decimal) and value == int(value):
+        return b"%d" % value
+    return str(value).encode()
 
 
 def _weight(faults: _Faults, column: pa.Array) -> pa.Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import pydantic
-from pydantic import Field, StrictStr
+from pydantic import Field, StrictBool, StrictInt, StrictStr
 
 from sections import NonNegativeInt, Number, PositiveInt, Section, Share, Text
 
@@ -16,7 +16,8 @@ Quoting = Literal["auto", "double", "none"]
 class ColumnSettings(Section):
     """Section `data.columns`: the column of each role, by name, or by number from 0 in files without a header.
 
-    Without a `score`, every pair is positive. `weight` is the weight of a row. `time` is when it was observed.
+    Without a `score`, every pair is positive. `weight` is the weight of a row. `time` is when it was observed. `fold`
+    names the part of a given split that the row belongs to.
     """
 
     left: Column
@@ -24,6 +25,7 @@ class ColumnSettings(Section):
     score: Column | None = None
     weight: Column | None = None
     time: Column | None = None
+    fold: Column | None = None
 
     @pydantic.model_validator(mode="after")
     def _one_kind_and_distinct(self) -> ColumnSettings:
@@ -31,7 +33,7 @@ class ColumnSettings(Section):
         if len({type(column) for column in columns}) > 1:
             raise ValueError("columns must be all names (the file has a header) or all numbers (it has none)")
         if len(set(columns)) < len(columns):
-            raise ValueError("left, right, score, weight and time must be different columns")
+            raise ValueError("left, right, score, weight, time and fold must be different columns")
         return self
 
     @property
@@ -41,18 +43,28 @@ class ColumnSettings(Section):
 
     @property
     def roles(self) -> dict[str, Column]:
-        """The column of each role: left, right, and score, weight and time where configured."""
+        """The column of each role: left, right, and the others where configured."""
         return {role: column for role, column in self if column is not None}
 
 
 class SplitSettings(Section):
     """Section `data.split`: which pairs go to the eval split.
 
-    `pair` and `left` choose by a hash of the pair or of the left entity. `time` chooses the newest pairs.
+    `pair`, `left` and `right` choose by a hash of the pair or of the entity. `time` chooses the newest pairs. `column`
+    chooses the rows whose `data.columns.fold` is one of `eval_folds`.
     """
 
-    by: Literal["pair", "left", "time"] = "pair"
+    by: Literal["pair", "left", "right", "time", "column"] = "pair"
     eval_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.1
+    eval_folds: tuple[StrictStr | StrictInt | StrictBool, ...] = ()
+
+    @pydantic.model_validator(mode="after")
+    def _folds_of_a_column(self) -> SplitSettings:
+        if self.by == "column" and not self.eval_folds:
+            raise ValueError("split.by: column needs split.eval_folds, the values of columns.fold that mark eval rows")
+        if self.by != "column" and self.eval_folds:
+            raise ValueError(f"split.eval_folds has no effect with by: {self.by}. Use by: column, or omit it")
+        return self
 
 
 class PairFiles(Section):
@@ -77,9 +89,11 @@ class DataSettings(PairFiles):
     max_quarantined_fraction: Share = 0.01
 
     @pydantic.model_validator(mode="after")
-    def _time_to_split_by(self) -> DataSettings:
+    def _columns_that_are_needed(self) -> DataSettings:
         if self.split.by == "time" and self.columns.time is None:
             raise ValueError("split.by: time needs columns.time, the column of timestamps")
+        if self.split.by == "column" and self.columns.fold is None:
+            raise ValueError("split.by: column needs columns.fold, the column that names the fold of each row")
         if self.duplicates == "mean" and self.columns.score is None:
             raise ValueError("duplicates: mean needs columns.score. Use keep, last or refuse")
         return self
@@ -91,7 +105,12 @@ class DataSettings(PairFiles):
 
 
 class IngestSettings(DataSettings):
-    """Section `data`, with the minimum and the maximum score that the schema allows."""
+    """Section `data`, with what other parts of the pipeline file say about it.
 
+    `score_min` and `score_max` are those that the schema allows. `unordered` is whether (a, b) and (b, a) are the same
+    pair, because both sides share one table.
+    """
+
+    unordered: StrictBool = False
     score_min: Number | None = None
     score_max: Number | None = None

@@ -17,7 +17,8 @@ import tensorflow as tf
 
 from components.pair_example_gen import files
 from components.pair_example_gen.entities import IDS, read_column, read_table, write_table
-from components.pair_example_gen.rules import TIME
+from components.pair_example_gen.rules import IN_EVAL, TIME
+from components.pair_example_gen.settings import IngestSettings
 from components.pair_example_gen.split import in_eval
 from trainer import features
 from trainer.data.examples import SIDES, SPLITS, TRAIN, Entities, codes_file, codes_folder, entities_file
@@ -111,7 +112,7 @@ class ShardWriter:
 
 def _write_shard(examples: str, work: str, shard: str, pairs: pa.Table, is_eval: np.ndarray) -> None:
     masks = {split: is_eval != (split == TRAIN) for split in SPLITS}
-    columns = {name: pairs[name].combine_chunks() for name in pairs.schema.names}
+    columns = {name: pairs[name].combine_chunks() for name in pairs.schema.names if name != IN_EVAL}
     for side, name in _IDS_OF.items():
         column = columns[name]
         columns[name] = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
@@ -137,6 +138,8 @@ def write_parquet(table: pa.Table, examples: str, split: str, shard: str, work: 
 
     TensorFlow Data Validation refuses columns that are not lists.
     """
+    if IN_EVAL in table.schema.names:
+        table = table.drop_columns([IN_EVAL])
     offsets = pa.array(np.arange(table.num_rows + 1, dtype=np.int32))
     columns = [pa.ListArray.from_arrays(offsets, table[name].combine_chunks()) for name in table.schema.names]
     lists = pa.Table.from_arrays(columns, table.schema.names)
@@ -163,9 +166,13 @@ def write_codes(examples: str, work: str, shard: str) -> None:
         write_table(pa.table({**coded, **others}), codes_file(examples, split, shard), work)
 
 
-def hashed_split(pairs: pa.Table, by: str, eval_fraction: float) -> np.ndarray:
-    """Returns the mask of the eval rows by hash, bool `[n]`."""
-    return in_eval(pairs[features.LEFT_ID], pairs[features.RIGHT_ID], by, eval_fraction)
+def split_by_row(pairs: pa.Table, settings: IngestSettings) -> np.ndarray:
+    """Returns the mask of the eval rows by hash or by a given column, bool `[n]`. It depends on each row alone."""
+    split = settings.split
+    if split.by == "column":
+        return np.asarray(pairs[IN_EVAL].to_numpy())
+    left, right = pairs[features.LEFT_ID], pairs[features.RIGHT_ID]
+    return in_eval(left, right, split.by, split.eval_fraction, settings.unordered)
 
 
 def timed_split(pairs: pa.Table, cutoff: float) -> np.ndarray:

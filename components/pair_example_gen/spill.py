@@ -42,10 +42,11 @@ def with_origin(pairs: pa.Table, number: int, positions: RowPositions) -> pa.Tab
 
 
 class SpillWriter:
-    """Writes the spill file of a chunk."""
+    """Writes the spill file of a chunk. With `unordered`, (a, b) and (b, a) go to the same part."""
 
-    def __init__(self, path: str, schema: pa.Schema, parts: int) -> None:
+    def __init__(self, path: str, schema: pa.Schema, parts: int, unordered: bool = False) -> None:
         self._parts = parts
+        self._unordered = unordered
         self._schema = schema
         self._file = contextlib.ExitStack()
         self._writer = self._file.enter_context(pa.ipc.new_file(self._file.enter_context(files.writable(path)), schema))
@@ -60,7 +61,7 @@ class SpillWriter:
 
     def write(self, pairs: pa.Table) -> None:
         """Writes a block of rows. Each part keeps their order."""
-        keys = pair_keys(pairs["left_id"], pairs["right_id"])
+        keys = pair_keys(pairs["left_id"], pairs["right_id"], self._unordered)
         part = ((keys & _HASH_MASK) % np.uint64(self._parts)).astype(np.int64)
         ordered = pairs.take(pa.array(np.argsort(part, kind="stable"))).combine_chunks()
         ends = np.cumsum(np.bincount(part, minlength=self._parts))

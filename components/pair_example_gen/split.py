@@ -4,23 +4,58 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 
 
-def in_eval(left: pa.Array, right: pa.Array, by: str, eval_fraction: float) -> np.ndarray:
+def in_eval(left: pa.Array, right: pa.Array, by: str, eval_fraction: float, unordered: bool = False) -> np.ndarray:
     """Returns whether each pair belongs to the eval split, bool `[n]`.
 
-    With `left`, all pairs of a left entity are in the same split. With `pair`, all occurrences of a pair are.
+    With `pair`, all occurrences of a pair are in the same split. With `left` or `right`, all pairs of an entity of this
+    side are. Where pairs are unordered, a held-out entity has all of its pairs in eval, on whichever side it is.
+
+    Args:
+      left: ids, `[n]`.
+      right: ids, `[n]`.
+      by: `pair`, `left` or `right`.
+      eval_fraction: the expected share of pairs in eval (ordered pairs by `left` or `right`: of entities).
+      unordered: whether (a, b) and (b, a) are the same pair.
     """
-    key = hash_bytes(left) if by == "left" else pair_keys(left, right)
-    # The top 53 bits as a number in [0, 1).
-    return (key >> np.uint64(11)).astype(np.float64) * 2.0**-53 < eval_fraction
+    if by == "pair":
+        return _share(pair_keys(left, right, unordered)) < eval_fraction
+    if not unordered:
+        return _share(hash_bytes(left if by == "left" else right)) < eval_fraction
+    # A pair is in train if neither entity is held out: (1 - share of entities)^2 = 1 - eval_fraction.
+    held = 1 - (1 - eval_fraction) ** 0.5
+    return (_share(hash_bytes(left)) < held) | (_share(hash_bytes(right)) < held)
 
 
-def pair_keys(left: pa.Array, right: pa.Array) -> np.ndarray:
-    """Returns a 64-bit hash of each pair, uint64 `[n]`. `in_eval` uses only the top 53 bits."""
-    return _mix(hash_bytes(left) * np.uint64(3) + hash_bytes(right))
+def _share(key: np.ndarray) -> np.ndarray:
+    """Returns the top 53 bits of keys as numbers in [0, 1)."""
+    return np.asarray((key >> np.uint64(11)).astype(np.float64) * 2.0**-53)
+
+
+def pair_keys(left: pa.Array, right: pa.Array, unordered: bool = False) -> np.ndarray:
+    """Returns a 64-bit hash of each pair, uint64 `[n]`. `in_eval` uses only the top 53 bits.
+
+    Args:
+      left: ids, `[n]`.
+      right: ids, `[n]`.
+      unordered: whether (a, b) and (b, a) get the same key, that of the pair whose left id has the smaller bytes.
+    """
+    first, second = hash_bytes(left), hash_bytes(right)
+    if unordered:
+        swapped = pc.greater(_plain(left), _plain(right)).to_numpy(zero_copy_only=False)
+        first, second = np.where(swapped, second, first), np.where(swapped, first, second)
+    return _mix(first * np.uint64(3) + second)
+
+
+def _plain(ids: pa.Array) -> pa.Array:
+    """Returns ids as one array of bytes."""
+    if isinstance(ids, pa.ChunkedArray):
+        ids = ids.combine_chunks()
+    return ids.cast(ids.type.value_type) if pa.types.is_dictionary(ids.type) else ids
 
 
 def hash_bytes(values: pa.Array) -> np.ndarray:

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 
 from components.pair_example_gen import chunks, duplicates, entities, files, shards, spill
@@ -15,9 +16,10 @@ from components.pair_example_gen.reports import Report
 from components.pair_example_gen.rows import describe_position
 from components.pair_example_gen.rules import Checked, RowRules, encode_ids, pairs_schema
 from components.pair_example_gen.settings import IngestSettings
-from components.pair_example_gen.shards import ShardWriter, hashed_split, timed_split
+from components.pair_example_gen.shards import ShardWriter, split_by_row, timed_split
 from errors import InputError
-from trainer.data.examples import entities_file
+from trainer import features
+from trainer.data.examples import EVAL, TRAIN, entities_file
 
 READ_ROWS = "read"
 _SHOWN_PAIRS = 3
@@ -101,19 +103,38 @@ class ReadChunk:
                 report.numbers_as_time = chunk.file
             if checked.dates_as_time:
                 report.dates_as_time = chunk.file
-            yield checked
+            yield self._weighty(checked, report)
+
+    def _weighty(self, checked: Checked, report: Report) -> Checked:
+        """Returns the rows with a weight above 0, and counts the others by split."""
+        if self._settings.columns.weight is None:
+            return checked
+        weights = checked.pairs[features.WEIGHT].to_numpy()
+        if weights.all():
+            return checked
+        left_out = checked.pairs.take(pa.array(np.flatnonzero(weights == 0)))
+        if self._settings.split.by == "time":
+            report.add_weightless({READ_ROWS: left_out.num_rows})
+        else:
+            evaluated = int(split_by_row(left_out, self._settings).sum())
+            report.add_weightless({EVAL: evaluated, TRAIN: left_out.num_rows - evaluated})
+        kept = np.flatnonzero(weights)
+        return dataclasses.replace(
+            checked, pairs=checked.pairs.take(pa.array(kept)), positions=checked.positions.take(kept)
+        )
 
     def _write(self, chunk: Chunk, blocks: Iterator[Checked]) -> _Written:
         with ShardWriter(self._paths.examples, chunk.name, self._paths.work) as writer:
             for block in blocks:
                 pairs = encode_ids(block.pairs)
-                writer.write(pairs, hashed_split(pairs, self._settings.split.by, self._settings.split.eval_fraction))
+                writer.write(pairs, split_by_row(pairs, self._settings))
         return dict(writer.rows), writer.shards
 
     def _spill(self, chunk: Chunk, blocks: Iterator[Checked]) -> _Written:
         schema, with_origin = spill_schema(self._settings), self._settings.duplicates == "refuse"
         number, count = int(chunk.name.split("-")[0]), 0
-        with spill.SpillWriter(self._paths.spilled(chunk.name), schema, self._paths.parts) as writer:
+        path, unordered = self._paths.spilled(chunk.name), self._settings.unordered
+        with spill.SpillWriter(path, schema, self._paths.parts, unordered) as writer:
             for block in blocks:
                 pairs = spill.with_origin(block.pairs, number, block.positions) if with_origin else block.pairs
                 writer.write(pairs)
@@ -141,7 +162,8 @@ class JudgePart:
     def __call__(self, part: int) -> list[str]:
         """Writes the rows of a part and a report. Returns the names of the shards."""
         pairs = spill.read_part(self._spilled, part, self._paths.parts)
-        groups = duplicates.group(pairs)
+        unordered = self._settings.unordered
+        groups = duplicates.group(pairs, unordered)
         report = Report()
         if self._settings.duplicates == "refuse":
             report.repeated_pairs, shown = duplicates.repeated(pairs, groups, _SHOWN_PAIRS)
@@ -149,7 +171,7 @@ class JudgePart:
         elif self._settings.duplicates == "last":
             pairs = duplicates.keep_last(pairs, groups)
         elif self._settings.duplicates == "mean":
-            pairs = duplicates.keep_mean(pairs, groups)
+            pairs = duplicates.keep_mean(pairs, groups, unordered)
         if not report.repeated_pairs:
             # Without the origin of the rows.
             columns = pairs_schema(self._settings.columns).names
@@ -159,13 +181,13 @@ class JudgePart:
 
     def _write(self, part: int, pairs: pa.Table) -> _Written:
         if self._settings.split.by == "time":
-            pairs = duplicates.with_newest_time(pairs, duplicates.group(pairs))
+            pairs = duplicates.with_newest_time(pairs, duplicates.group(pairs, self._settings.unordered))
             with files.writable(self._paths.whole(part)) as file, pa.ipc.new_file(file, pairs.schema) as out:
                 out.write_table(pairs)
             return {READ_ROWS: pairs.num_rows}, []
         with ShardWriter(self._paths.examples, f"{part:05d}", self._paths.work) as writer:
             pairs = encode_ids(pairs)
-            writer.write(pairs, hashed_split(pairs, self._settings.split.by, self._settings.split.eval_fraction))
+            writer.write(pairs, split_by_row(pairs, self._settings))
         return dict(writer.rows), writer.shards
 
     def _describe(self, row: dict[str, object]) -> str:

@@ -21,7 +21,7 @@ def describe(fault: Mapping[str, Any], model: type[BaseModel]) -> str:
     """
     kind = fault["type"]
     # If a key accepts two types, pydantic appends the type to the path. An unknown key may have the name of a type.
-    of_types = () if kind == "extra_forbidden" else ("str", "constrained-int", "int", "range", "choices")
+    of_types = () if kind == "extra_forbidden" else ("str", "constrained-int", "int", "bool", "range", "choices")
     key = ".".join(str(part) for part in fault["loc"] if part not in of_types)
     if kind == "extra_forbidden":
         return f"{key}: unknown key. {_choice(fault['loc'], model)}"

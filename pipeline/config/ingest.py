@@ -15,7 +15,12 @@ def ingest_settings(
       config: the pipeline file.
       score_domain: the minimum and maximum score of the schema. None means no limit.
     """
-    return IngestSettings(**dict(config.data), score_min=score_domain[0], score_max=score_domain[1])
+    return IngestSettings(
+        **dict(config.data),
+        unordered=config.encode.shared,
+        score_min=score_domain[0],
+        score_max=score_domain[1],
+    )
 
 
 def candidate_files(config: PipelineConfig, path: str) -> PairFiles:

@@ -11,7 +11,7 @@ from components.data_gate.executor import DECISION_FILE
 from components.evaluator.evaluation import Evaluation, read_evaluation
 from components.evaluator.figures import MEAN, POPULARITY, find
 from components.evaluator.names import is_ranking
-from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY
+from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY, WEIGHTLESS
 from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.stages import READ_ROWS
 from components.pair_statistics.executor import SAMPLED_PROPERTY
@@ -56,11 +56,15 @@ def _ingest(record: RunRecord, config: PipelineConfig, root: Root, result: NodeR
     splits = {split: int(result.property("examples", ROWS_PROPERTY.format(split))) for split in SPLITS}
     quarantined = int(result.property("quarantine", QUARANTINED_PROPERTY))
     read = int(result.property("examples", ROWS_PROPERTY.format(READ_ROWS)))
-    rows, merged = read + quarantined, read - sum(splits.values())
+    weightless = int(result.property("examples", ROWS_PROPERTY.format(WEIGHTLESS)) or 0)
+    rows, merged = read + quarantined + weightless, read - sum(splits.values())
     record.data.update(rows=rows, quarantined=quarantined, splits=splits)
+    if weightless:
+        record.data["weightless"] = weightless
     counts = ", ".join(f"{count:,} {split}" for split, count in splits.items())
     repeated = f", {merged:,} dropped as duplicates" if merged else ""
-    return result.state, f"{rows:,} rows: {counts}, {quarantined:,} quarantined{repeated}"
+    left_out = f", {weightless:,} of weight 0 left out" if weightless else ""
+    return result.state, f"{rows:,} rows: {counts}, {quarantined:,} quarantined{repeated}{left_out}"
 
 
 def _statistics(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:

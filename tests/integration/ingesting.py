@@ -19,7 +19,7 @@ from tfx.utils import proto_utils
 
 from components.artifacts import Quarantine
 from components.pair_example_gen.executor import Executor
-from components.pair_example_gen.rules import TIME, pairs_schema
+from components.pair_example_gen.rules import IN_EVAL, TIME, pairs_schema
 from components.pair_example_gen.settings import ColumnSettings, IngestSettings, PairFiles
 from components.pair_example_gen.source import split_path
 from tests import written_examples
@@ -118,7 +118,9 @@ def ingest(path: Path, out: Path, wanted: IngestSettings, inline: bool = False) 
             "input_config": proto_utils.proto_to_json(example_gen_pb2.Input(splits=[split])),
         },
     )
-    counts = {name: examples.get_int_custom_property(f"rows_{name}") for name in ("train", "eval", "read")}
+    counts = {
+        name: examples.get_int_custom_property(f"rows_{name}") for name in ("train", "eval", "read", "weightless")
+    }
     counts["quarantined"] = quarantine.get_int_custom_property("rows")
     rows = _examples(Path(examples.uri), wanted)
     return Ingested(rows["train"], rows["eval"], read_quarantine(Path(quarantine.uri)), counts)
@@ -131,7 +133,7 @@ def read_quarantine(directory: Path) -> list[dict[str, Any]]:
 
 def _examples(directory: Path, wanted: IngestSettings) -> dict[str, list[Row]]:
     """Returns the rows of each split in its Parquet files, which the rows of codes must equal."""
-    columns = pairs_schema(wanted.columns).names
+    columns = [name for name in pairs_schema(wanted.columns).names if name != IN_EVAL]
     found: dict[str, list[Row]] = {}
     for split in SPLITS:
         files = sorted(Path(directory, f"Split-{split}").iterdir())

@@ -106,15 +106,15 @@ def test_duplicates(tmp_path: Path, parts: int, monkeypatch: pytest.MonkeyPatch)
     header = "left,right,score,weight"
     weighted = layout(left="left", right="right", score="score", weight="weight")
     write_csv(tmp_path / "in" / "a.csv", [("a", "b", 1, 1), ("c", "d", 5, 1), ("ab", "c", 1, 1)], header)
-    write_csv(tmp_path / "in" / "b.csv", [("a", "b", 4, 2), ("c", "d", 7, 0), ("a", "bc", 2, 1)], header)
+    write_csv(tmp_path / "in" / "b.csv", [("a", "b", 4, 2), ("c", "d", 7, 1), ("a", "bc", 2, 1)], header)
     others = [(b"a", b"bc", 2.0, 1.0), (b"ab", b"c", 1.0, 1.0)]
     keep, last, mean = (
         ingest(tmp_path / "in", tmp_path / policy, settings(weighted, duplicates=policy)).rows
         for policy in ("keep", "last", "mean")
     )
     assert len(keep) == 6
-    assert last == sorted([(b"a", b"b", 4.0, 2.0), (b"c", b"d", 7.0, 0.0), *others])
-    assert mean == sorted([(b"a", b"b", 3.0, 3.0), (b"c", b"d", 5.0, 1.0), *others])
+    assert last == sorted([(b"a", b"b", 4.0, 2.0), (b"c", b"d", 7.0, 1.0), *others])
+    assert mean == sorted([(b"a", b"b", 3.0, 3.0), (b"c", b"d", 6.0, 2.0), *others])
     with pytest.raises(DataRefused, match="2 pairs have more than one row") as refusal:
         ingest(tmp_path / "in", tmp_path / "refuse", settings(weighted, duplicates="refuse"))
     assert "b'a', b'b': " in str(refusal.value)

@@ -16,7 +16,9 @@ _IDS = 1 << 18
 Encoder = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
 
 
-def load(examples: Examples, encode: Encoder, memory: int, directory: str) -> Pairs | ShardedPairs:
+def load(
+    examples: Examples, encode: Encoder, memory: int, directory: str, unordered: bool = False
+) -> Pairs | ShardedPairs:
     """Encodes the train split. The transform graph encodes each distinct id once, and each score.
 
     Rows keep the order of the shards, so the same examples always return the same columns.
@@ -27,12 +29,13 @@ def load(examples: Examples, encode: Encoder, memory: int, directory: str) -> Pa
         the same for the right side, and maps `score` float `[n, 1]` to `label` float `[n, 1]`.
       memory: the maximum size of columns in memory, in bytes. Larger splits are stored in `directory`.
       directory: a local directory that must exist as long as the result is used.
+      unordered: whether both sides share a table, so that (a, b) and (b, a) are the same pair.
 
     Raises:
       ValueError: the train split has no rows.
     """
     try:
-        return collect(_encoded(examples, encode), memory, directory)
+        return collect(_encoded(examples, encode), memory, directory, unordered)
     except NoRows:
         raise ValueError(f"the train split of {examples.uri} has no rows") from None
 

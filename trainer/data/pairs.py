@@ -47,19 +47,41 @@ class Pairs:
         """Returns the given rows in the given order."""
         return Pairs(*(column[rows] for column in self._columns()))
 
-    def hold_out(self, fraction: float, seed: int) -> tuple[Pairs, Pairs]:
-        """Splits off random rows.
+    def hold_out(self, fraction: float, seed: int, unordered: bool = False) -> tuple[Pairs, Pairs]:
+        """Splits off random rows, or all rows of random pairs.
 
         Args:
           fraction: the share to hold out. Both parts have at least one row.
           seed: of the random choice.
+          unordered: whether both sides are one table, in which (a, b) and (b, a) are the same pair. Then all rows of a
+            pair are on the same side. If there is only one pair, its rows are divided.
 
         Returns:
           The kept rows and the held-out rows.
         """
+        if unordered and (held_out := self._hold_out_pairs(fraction, seed)) is not None:
+            return self.take(~held_out), self.take(held_out)
         order = np.random.default_rng(seed).permutation(len(self))
         held = min(max(round(len(self) * fraction), 1), len(self) - 1)
         return self.take(np.sort(order[held:])), self.take(np.sort(order[:held]))
+
+    def _hold_out_pairs(self, fraction: float, seed: int) -> np.ndarray | None:
+        """Returns a mask of the rows of random unordered pairs, or None if there are no two of them."""
+        _, pair, sizes = np.unique(self.unordered_keys, return_inverse=True, return_counts=True)
+        if len(sizes) < 2:
+            return None
+        order = np.random.default_rng(seed).permutation(len(sizes))
+        ends = np.cumsum(sizes[order])
+        count = min(int(np.searchsorted(ends, fraction * len(self))) + 1, len(sizes) - 1)
+        chosen = np.zeros(len(sizes), bool)
+        chosen[order[:count]] = True
+        return np.asarray(chosen[pair])
+
+    @property
+    def unordered_keys(self) -> np.ndarray:
+        """A number for each row that is the same for (a, b) and (b, a), and for no other pair, int64 `[n]`."""
+        low, high = np.minimum(self.left, self.right), np.maximum(self.left, self.right)
+        return np.asarray(low.astype(np.int64) << 32 | high)
 
     def shuffled(self, draw: np.random.Generator, batch_size: int) -> Iterator[Pairs]:
         """Yields one pass in a random order. All permutations are equally likely.
@@ -105,8 +127,11 @@ class TrainingPairs(Protocol):
 
     def __len__(self) -> int: ...
 
-    def hold_out(self, fraction: float, seed: int) -> tuple[TrainingPairs, Pairs]:
-        """Splits off about `fraction` of the rows. Returns the kept rows and the held-out rows."""
+    def hold_out(self, fraction: float, seed: int, unordered: bool = False) -> tuple[TrainingPairs, Pairs]:
+        """Splits off about `fraction` of the rows. Returns the kept rows and the held-out rows.
+
+        With `unordered`, (a, b) and (b, a) stay together.
+        """
 
     def shuffled(self, draw: np.random.Generator, batch_size: int) -> Iterator[Pairs]:
         """Yields one pass in a random order. The last batch may be smaller."""
@@ -127,12 +152,17 @@ class ShardedPairs:
     counts: tuple[int, ...]
     weighted: bool
     positives_only: bool
+    unordered: bool = False
 
     def __len__(self) -> int:
         return sum(self.counts)
 
-    def hold_out(self, fraction: float, seed: int) -> tuple[ShardedPairs, Pairs]:
-        """Holds out whole shards, which are random samples, until they have at least `fraction` of the rows."""
+    def hold_out(self, fraction: float, seed: int, unordered: bool = False) -> tuple[ShardedPairs, Pairs]:
+        """Holds out whole shards, which are random samples, until they have at least `fraction` of the rows.
+
+        Unordered pairs must have been dealt to shards as such (`collect`).
+        """
+        assert self.unordered or not unordered
         order = np.random.default_rng(seed).permutation(len(self.files)).tolist()
         held = 1
         while sum(self.counts[shard] for shard in order[:held]) < fraction * len(self) and held < len(order) - 1:
@@ -174,13 +204,14 @@ class NoRows(ValueError):
     """There are no rows to train on."""
 
 
-def collect(batches: Iterator[Pairs], memory: int, directory: str) -> Pairs | ShardedPairs:
+def collect(batches: Iterator[Pairs], memory: int, directory: str, unordered: bool = False) -> Pairs | ShardedPairs:
     """Concatenates batches in memory, or in shards on disk if they are too large.
 
     Args:
       batches: pairs, all with weights or all without.
       memory: the maximum size in memory, in bytes.
       directory: where shards are stored.
+      unordered: whether (a, b) and (b, a) are the same pair. Then both go to the same shard.
 
     Raises:
       NoRows: there are no rows.
@@ -191,7 +222,7 @@ def collect(batches: Iterator[Pairs], memory: int, directory: str) -> Pairs | Sh
         held.append(batch)
         size += batch.nbytes
         if size > memory:
-            return _deal([*held], batches, directory)
+            return _deal([*held], batches, directory, unordered)
     if not size:
         raise NoRows("there are no rows to train on")
     pairs = _concatenated(held)
@@ -202,7 +233,7 @@ def _weighted(pairs: Pairs) -> bool:
     return pairs.weight is not None and bool(np.any(pairs.weight != 1))
 
 
-def _deal(held: list[Pairs], batches: Iterator[Pairs], directory: str) -> ShardedPairs:
+def _deal(held: list[Pairs], batches: Iterator[Pairs], directory: str, unordered: bool) -> ShardedPairs:
     draw = np.random.default_rng(0)  # the seed of a pass determines its shuffle
     names = ("left", "right", "label", "weight")[: len(held[0]._columns())]
     schema = pa.schema([(name, pa.int32() if name in ("left", "right") else pa.float32()) for name in names])
@@ -214,7 +245,7 @@ def _deal(held: list[Pairs], batches: Iterator[Pairs], directory: str) -> Sharde
         for batch in _in_runs(held, batches):
             weighted |= _weighted(batch)
             positives_only &= batch.positives_only
-            shard = draw.integers(0, _SHARDS, len(batch), dtype=np.uint8)
+            shard = _hashed(batch) if unordered else draw.integers(0, _SHARDS, len(batch), dtype=np.uint8)
             dealt = batch.take(np.argsort(shard, kind="stable"))
             ends = np.bincount(shard, minlength=_SHARDS).cumsum()
             for number, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
@@ -223,7 +254,15 @@ def _deal(held: list[Pairs], batches: Iterator[Pairs], directory: str) -> Sharde
     finally:
         for writer in writers:
             writer.close()
-    return ShardedPairs(files, tuple(counts.tolist()), weighted, positives_only)
+    return ShardedPairs(files, tuple(counts.tolist()), weighted, positives_only, unordered)
+
+
+def _hashed(pairs: Pairs) -> np.ndarray:
+    """Returns the shard of each row by a multiplicative hash of its unordered pair (Knuth 1998, section 6.4)."""
+    with np.errstate(over="ignore"):
+        key = pairs.unordered_keys.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        key = (key ^ (key >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
+    return np.asarray((key >> np.uint64(58)).astype(np.uint8))
 
 
 def _in_runs(held: list[Pairs], batches: Iterator[Pairs]) -> Iterator[Pairs]:

@@ -72,7 +72,7 @@ def fit(
     if settings.optimizer != "als":
         keep_freed_memory()
     keras.utils.set_random_seed(settings.seed)
-    kept, validation = _with_validation(train, settings)
+    kept, validation = _with_validation(train, settings, sizes.shared)
     strategy = devices.strategy_of(settings.devices)
     with strategy.scope():
         network = build_model(sizes, model, settings.seed)
@@ -106,10 +106,12 @@ def fit(
     return network, epochs.history
 
 
-def _with_validation(train: TrainingPairs, settings: TrainSettings) -> tuple[TrainingPairs, Pairs | None]:
+def _with_validation(
+    train: TrainingPairs, settings: TrainSettings, unordered: bool
+) -> tuple[TrainingPairs, Pairs | None]:
     if settings.early_stopping is None or len(train) < 2:
         return train, None
-    return train.hold_out(settings.early_stopping.validation_fraction, settings.seed)
+    return train.hold_out(settings.early_stopping.validation_fraction, settings.seed, unordered)
 
 
 @contextlib.contextmanager

@@ -32,7 +32,7 @@ def test_message_has_key_rule_and_value(folder: Path) -> None:
         ({"train": {"epoch": 3}}, "train.epoch: unknown key. Did you mean epochs?"),
         (
             {"data": {"path": "d", "columns": {"user": "u"}}},
-            "columns.user: unknown key. Choose from left, right, ",
+            "columns.user: unknown key. Choose from fold, left, right, ",
         ),
         ({"publish": {"canary": {"row": 1}}}, "publish.canary.row: unknown key. Did you mean rows?"),
         ({"evaluate": {"bless": [{"metric": "rmse", "bellow": 1}]}}, "bellow: unknown key. Did you mean below?"),

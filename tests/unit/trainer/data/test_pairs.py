@@ -79,6 +79,30 @@ def test_hold_out_is_random(many: TrainingPairs) -> None:
     assert _rows(many.hold_out(0.1, seed=4)[1]) == _rows(held) != _rows(many.hold_out(0.1, seed=5)[1])
 
 
+@pytest.mark.parametrize("memory", [10**9, 5000])
+def test_hold_out_keeps_both_directions_together(memory: int, tmp_path: Path) -> None:
+    draw = np.random.default_rng(2)
+    first, second = draw.integers(0, 90, (2, 2000)).astype(np.int32)
+    left, right = np.concatenate([first, second]), np.concatenate([second, first])
+    both = Pairs(left, right, np.arange(4000, dtype=np.float32) - 9)
+    found = collect(_parts(both, 130), memory, str(tmp_path), unordered=True)
+    kept, held = found.hold_out(0.1, 4, unordered=True)
+    assert 400 <= len(held) < 400 + 3 * 4000 / 64 and len(kept) + len(held) == 4000
+    (rest,) = kept.shuffled(draw, 4000)
+    pairs_of = [{frozenset(pair) for pair in zip(part.left, part.right, strict=True)} for part in (rest, held)]
+    assert not pairs_of[0] & pairs_of[1]
+    again = found.hold_out(0.1, 5, unordered=True)[1]
+    assert held.label.tolist() != again.label.tolist()
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=30), st.floats(0.01, 0.99))
+def test_unordered_hold_out_leaves_rows_on_both_sides(rows: list[tuple[int, int]], fraction: float) -> None:
+    left, right = np.array(rows, np.int32).T
+    kept, held = Pairs(left, right, np.arange(len(rows), dtype=np.float32)).hold_out(fraction, 1, unordered=True)
+    assert len(kept) and len(held)
+    assert sorted([*kept.label, *held.label]) == list(range(len(rows)))
+
+
 def test_occurrences_are_counted(many: TrainingPairs) -> None:
     left, right = many.occurrences((12_001, 28_000))
     assert left.tolist() == [int(row % 3 == 1 and row < 12_000) for row in range(12_001)]

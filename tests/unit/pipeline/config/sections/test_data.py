@@ -27,6 +27,30 @@ def test_split_by_time_needs_time_column(folder: Path) -> None:
     assert load_config(write(folder, tree)).data.split.by == "time"
 
 
+@pytest.mark.parametrize(
+    ("split", "columns", "message"),
+    [
+        ({"by": "column"}, {"fold": "f"}, "data.split: split.by: column needs split.eval_folds"),
+        ({"by": "column", "eval_folds": [1]}, {}, "data: split.by: column needs columns.fold"),
+        ({"by": "left", "eval_folds": [1]}, {"fold": "f"}, "data.split: split.eval_folds has no effect with by: left"),
+        ({"by": "column", "eval_folds": [1.5]}, {"fold": "f"}, "data.split.eval_folds.0: "),
+    ],
+)
+def test_given_split_needs_column_and_folds(
+    folder: Path, split: dict[str, Any], columns: dict[str, Any], message: str
+) -> None:
+    tree = full_tree()
+    tree["data"] |= {"split": split, "columns": {"left": "a", "right": "b", **columns}}
+    assert message in refusal(folder, tree)
+
+
+def test_one_table_makes_pairs_unordered(folder: Path) -> None:
+    tree = full_tree()
+    for shared in (False, True):
+        tree["encode"]["shared"] = shared
+        assert ingest_settings(load_config(write(folder, tree))).unordered == shared
+
+
 def test_numbered_columns_have_no_header(folder: Path) -> None:
     tree = full_tree()
     assert ingest_settings(load_config(write(folder, tree))).columns.has_header
