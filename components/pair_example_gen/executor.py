@@ -37,6 +37,8 @@ from components.pair_example_gen.stages import (
     SplitPart,
     WriteCodes,
 )
+from components.pair_example_gen.suspicious import warning
+from components.pair_example_gen.suspicious.find import find as find_suspicious
 from components.threads import Threaded, threads_of
 from errors import DataRefused, InputError
 from trainer.data.examples import EVAL, SIDES, SPLITS, TRAIN
@@ -71,6 +73,7 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         has_span = bool(parameters.get(utils.SPAN_PROPERTY_NAME))
         input_files = find_files(parameters["input_base"], _pattern(parameters["input_config"]), has_span)
         totals = self._convert(input_files, settings, examples.uri, set_aside.uri)
+        warning.write(find_suspicious(examples.uri, settings.columns), examples.uri)
         for name in (*SPLITS, READ_ROWS):
             examples.set_int_custom_property(ROWS_PROPERTY.format(name), totals.rows[name])
         examples.set_int_custom_property(ROWS_PROPERTY.format(WEIGHTLESS), totals.weightless.total())

@@ -43,6 +43,8 @@ def _figures(record: RunRecord) -> list[str]:
     if record.data:
         kept = sum(record.data["splits"].values())
         lines.append(f"  rows      {record.data['rows']:,} in, {kept:,} kept")
+        if warnings := record.data.get("warnings"):
+            lines.append(f"  warnings  {len(warnings)} about the data, above and in the report")
     if record.metrics:
         figures = (f"{name} {value:.4f}" for name, value in record.metrics.items() if not name.startswith("baseline_"))
         lines.append(f"  eval      {', '.join(figures)}")

@@ -45,6 +45,8 @@ def _figures(found: dict[str, Any]) -> list[str]:
         texts = [(entry["rule"], RuleResult.of_summary(entry).texts) for entry in blessing]
         rows = [(rule, text.value, text.bound, text.verdict) for rule, text in texts]
         lines += _table(("blessing rule", "value", "bound", "verdict"), rows)
+    if warnings := found.get("warnings"):
+        lines += _table(("column", "warning"), [(warning["column"], warning["text"]) for warning in warnings])
     if checks := found.get("checks"):
         rows = [(c["rule"], f"{c['value']:.4g}", _bound(c["bound"]), "ok" if c["ok"] else "NOT MET") for c in checks]
         lines += _table(("check of the data", "value", "bound", "verdict"), rows)

@@ -38,6 +38,7 @@ class Arrived:
     figures: Sequence[tuple[str, Sequence[str]]]
     dropped: int
     sample: float | None
+    warnings: Sequence[tuple[str, str]]
 
 
 def arrived(run: Run) -> Arrived:
@@ -59,6 +60,7 @@ def arrived(run: Run) -> Arrived:
         figures=figures,
         dropped=data["rows"] - data["quarantined"] - kept,
         sample=data.get("statistics_sample"),
+        warnings=[(found["column"], found["text"]) for found in data.get("warnings", [])],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from components.evaluator.names import is_ranking
 from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY, WEIGHTLESS
 from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.stages import READ_ROWS
+from components.pair_example_gen.suspicious import warning
 from components.pair_statistics.executor import SAMPLED_PROPERTY
 from components.pusher.executor import DESTINATION_PROPERTY, PUSHED_PROPERTY, REUSED_PROPERTY
 from components.serving_canary.executor import BLESSED_PROPERTY, REPORT_FILE
@@ -61,6 +63,9 @@ def _ingest(record: RunRecord, config: PipelineConfig, root: Root, result: NodeR
     record.data.update(rows=rows, quarantined=quarantined, splits=splits)
     if weightless:
         record.data["weightless"] = weightless
+    warnings = warning.read(result.uri("examples"))
+    if warnings:
+        record.data["warnings"] = [dataclasses.asdict(found) for found in warnings]
     counts = ", ".join(f"{count:,} {split}" for split, count in splits.items())
     repeated = f", {merged:,} dropped as duplicates" if merged else ""
     left_out = f", {weightless:,} of weight 0 left out" if weightless else ""

@@ -61,6 +61,7 @@ def test_first_run_executes_everything_and_publishes(place: Path) -> None:
     rows = sum(1 for _ in (place / "pairs.csv").open(encoding="utf-8")) - 1
     assert summary["data"]["rows"] == rows == sum(summary["data"]["splits"].values()) + 1
     assert summary["data"]["quarantined"] == 1
+    assert "warnings" not in summary["data"]
     assert (summary["data"]["left_entities"], summary["data"]["right_entities"]) == (planted.LEFT, planted.RIGHT)
     # The noise is the floor, the spread of the group means the ceiling.
     assert planted.NOISE * 0.8 < summary["metrics"]["rmse"] < 0.3

@@ -15,6 +15,7 @@ from tfx.orchestration.pipeline import Pipeline
 from components.pair_example_gen import stages
 from components.pair_example_gen.component import PairExampleGen
 from components.pair_example_gen.source import check_span, find_files, split_path
+from components.pair_example_gen.suspicious import warning
 from errors import DataRefused, InputError
 from pipeline.beam import profiles
 from pipeline.config.sections.beam import Beam
@@ -215,3 +216,22 @@ def test_spans_that_tfx_would_refuse_with_a_traceback(tmp_path: Path, pattern: s
 def test_a_span_with_zeros_that_the_pattern_leaves_out(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"write {SPAN:2}"):
         find_files(str(tmp_path), "span-1/*", span_filled_in=True)
+
+
+@pytest.mark.parametrize("split_by", ["pair", "time"])
+def test_values_that_look_wrong_are_kept_and_reported(tmp_path: Path, split_by: str) -> None:
+    rows = [
+        *made_rows(),
+        ("NA", "r1", 3, 1, 5),
+        ("l1", "NA", 3, 1, 1_700_000_000),
+        ("l1", "r1", 3, 1, 1_700_000_000_000),
+    ]
+    found = ingest(write_csv(tmp_path / "pairs.csv", rows), tmp_path / "out", settings(FULL, split_by=split_by))
+    assert len(found.train) + len(found.eval) == len(rows)
+    (examples,) = (tmp_path / "out" / "examples").iterdir()
+    warned = [(warning.kind, warning.column, warning.count) for warning in warning.read(str(examples))]
+    assert warned == [
+        ("missing_words", "data.columns.left", 1),
+        ("missing_words", "data.columns.right", 1),
+        ("time_units", "data.columns.time", 1),
+    ]

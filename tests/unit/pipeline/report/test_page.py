@@ -228,6 +228,15 @@ def test_section_error_affects_only_its_section(
     assert "JSONDecodeError" in render(run)
 
 
+def test_warnings_about_the_data_are_shown_and_escaped(tmp_path: Path) -> None:
+    run = run_with(tmp_path, [b"a"], [b"d"])
+    found = {"kind": "blanks", "column": "data.columns.left", "count": 2, "examples": [], "text": "'<img>' is odd"}
+    run.summary["data"]["warnings"] = [found]
+    read = _Reader(render(run))
+    assert not read.attributes("img")
+    assert "data.columns.left: '<img>' is odd." in "".join(read.text)
+
+
 def test_trials_are_shown(tmp_path: Path) -> None:
     trials = [{"trial": 1, "score": 0.25, "settings": {"train.learning_rate": 0.01}}]
     tuning = {"measure": "val_rmse", "asked": 2, "trials": trials}
