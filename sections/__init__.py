@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
 from typing_extensions import Self
 
 PositiveInt = Annotated[StrictInt, Field(gt=0)]
@@ -25,6 +25,16 @@ def _number(value: Any) -> Any:
 
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Share = Annotated[Number, Field(ge=0, le=1)]
+
+
+def _local(path: str) -> str:
+    """Refuses URLs, before a library waits for a network that may not exist."""
+    if "://" in path:
+        raise ValueError("must be a path on this machine. Download the files, or mount the store as a folder")
+    return path
+
+
+LocalPath = Annotated[Text, AfterValidator(_local)]
 
 
 class Section(BaseModel):

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import pydantic
-from pydantic import AfterValidator, StrictStr
+from pydantic import AfterValidator
 
 from components.evaluator.names import SAMPLED
 from components.evaluator.rules import Metric, Rule
 from components.evaluator.slices import SLICES
-from sections import Section
+from sections import LocalPath, Section
 
 
 def _distinct(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
@@ -34,7 +34,7 @@ class EvaluateSettings(Section):
     metrics: tuple[Metric, ...] = ("rmse", "mae", "auc", "sign_accuracy", "spearman", "calibration")
     bless: Annotated[tuple[Rule, ...], AfterValidator(_distinct)] = default_rules("rmse")
     slices: tuple[Literal[SLICES], ...] = SLICES  # type: ignore[valid-type]
-    candidates: StrictStr | None = None
+    candidates: LocalPath | None = None
 
     @property
     def has_default_rules(self) -> bool:

@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from components.pair_example_gen import delimited, files, parquet
 from components.pair_example_gen.delimited import Dialect
+from components.pair_example_gen.formats import Format, format_of
 from components.pair_example_gen.rows import RawRows
 from components.pair_example_gen.settings import Column, PairFiles
-from components.pair_example_gen.source import Format, format_of
 from errors import InputError
 
 CHUNK_BYTES = 32 << 20

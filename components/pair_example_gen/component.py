@@ -1,8 +1,7 @@
-"""PairExampleGen: a file-based ExampleGen for pairs, with TFX's own span and version driver."""
+"""PairExampleGen: a file-based ExampleGen for pairs, with TFX's spans and versions."""
 
 from __future__ import annotations
 
-from tfx.components.example_gen import driver
 from tfx.dsl.components.base import base_beam_component
 from tfx.proto import example_gen_pb2
 from tfx.types import standard_artifacts
@@ -10,6 +9,7 @@ from typing_extensions import Self
 
 from components.artifacts import Quarantine
 from components.declaration import Component
+from components.pair_example_gen.driver import Driver
 from components.pair_example_gen.executor import Executor
 from components.pair_example_gen.settings import IngestSettings
 from components.pair_example_gen.source import split_path
@@ -32,7 +32,7 @@ class PairExampleGen(Component, base_beam_component.BaseBeamComponent, executor=
       example_gen = PairExampleGen.of(IngestSettings(path="/data/pairs/*.csv"))
     """
 
-    DRIVER_CLASS = driver.FileBasedDriver
+    DRIVER_CLASS = Driver
     OUTPUTS = {"examples": standard_artifacts.Examples, "quarantine": Quarantine}
 
     input_base: str

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.pair_example_gen import files
+from components.pair_example_gen.formats import Format
 from components.pair_example_gen.quoting import inside
 from components.pair_example_gen.records import BLOCK_BYTES, FAULTS, Block, Readable, read_blocks
 from components.pair_example_gen.rows import QUARANTINE, RAW_BYTES, RawRows, RowPositions, quarantined
 from components.pair_example_gen.settings import Quoting
-from components.pair_example_gen.source import Format
 from errors import InputError
 
 _BOM = b"\xef\xbb\xbf"

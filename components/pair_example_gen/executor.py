@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -21,12 +22,13 @@ from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
 from components.execution import ExecutionArguments, ExecutorBase
-from components.pair_example_gen import files, inputs, quarantine, shards, spill
+from components.pair_example_gen import arrival, files, inputs, quarantine, shards, spill
+from components.pair_example_gen.arrival import Arrival
 from components.pair_example_gen.cutoff import find_cutoff
 from components.pair_example_gen.reports import Report, Totals, read_reports
 from components.pair_example_gen.rules import TIME, encode_ids, pairs_schema
 from components.pair_example_gen.settings import IngestSettings
-from components.pair_example_gen.source import find_files
+from components.pair_example_gen.source import Found, find_files
 from components.pair_example_gen.stages import (
     READ_ROWS,
     CutFile,
@@ -71,15 +73,16 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         examples_utils.set_payload_format(examples, example_gen_pb2.PayloadFormat.FORMAT_PARQUET)
         examples_utils.set_file_format(examples, FILE_FORMAT)
         has_span = bool(parameters.get(utils.SPAN_PROPERTY_NAME))
-        input_files = find_files(parameters["input_base"], _pattern(parameters["input_config"]), has_span)
-        totals = self._convert(input_files, settings, examples.uri, set_aside.uri)
+        found = find_files(parameters["input_base"], _pattern(parameters["input_config"]), has_span)
+        totals = self._convert(found, settings, examples.uri, set_aside.uri)
         warning.write(find_suspicious(examples.uri, settings.columns), examples.uri)
         for name in (*SPLITS, READ_ROWS):
             examples.set_int_custom_property(ROWS_PROPERTY.format(name), totals.rows[name])
         examples.set_int_custom_property(ROWS_PROPERTY.format(WEIGHTLESS), totals.weightless.total())
         set_aside.set_int_custom_property(QUARANTINED_PROPERTY, totals.bad)
 
-    def _convert(self, input_files: list[str], settings: IngestSettings, examples: str, set_aside: str) -> Totals:
+    def _convert(self, found: Found, settings: IngestSettings, examples: str, set_aside: str) -> Totals:
+        input_files = found.files
         sizes = [(files.fingerprint(file), file.endswith((".gz", ".parquet"))) for file in input_files]
         parts = spill.count_parts([(size, packed) for (size, _), packed in sizes]) if settings.sees_pairs_whole else 0
         paths = IngestPaths(examples, set_aside, os.path.join(set_aside, "work"), parts)
@@ -88,6 +91,10 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
                 totals = self._read(input_files, settings, paths)
                 inputs.write(input_files, examples)
             read = totals.good
+            size = sum(size for (size, _), _ in sizes)
+            rows = read + totals.bad + totals.weightless.total()
+            recognized = read_reports(paths.reports("cut"))
+            arrival.write(Arrival(len(input_files), size, rows, found.skipped, _recognized(recognized)), examples)
             if parts:
                 rows = self._see_pairs_whole(input_files, settings, paths)
                 totals = dataclasses.replace(totals, rows=rows)
@@ -274,6 +281,11 @@ def _check_repeated(judged: list[Report], unordered: bool) -> None:
             *(f"  {row}" for row in shown),
         ]
         raise DataRefused("\n".join([*lines, "Fix the rows, or set data.duplicates to keep, last or mean."]))
+
+
+def _recognized(heads: list[Report]) -> dict[str, int]:
+    """Returns what was recognized in the files, with the number of files."""
+    return dict(Counter(what for head in heads for what in head.recognized).most_common())
 
 
 def _times(paths: IngestPaths) -> Iterator[np.ndarray]:

@@ -24,6 +24,7 @@ class Report:
       fault: error message of an unreadable file.
       file: the input file.
       columns: columns of the file.
+      recognized: what was recognized in the file rather than configured.
       numbers_as_time: a file with numbers in the time column.
       dates_as_time: a file with dates in the time column.
       repeated_pairs: number of pairs with several rows.
@@ -37,6 +38,7 @@ class Report:
     fault: str | None = None
     file: str | None = None
     columns: list[str] | None = None
+    recognized: list[str] = dataclasses.field(default_factory=list)
     numbers_as_time: str | None = None
     dates_as_time: str | None = None
     repeated_pairs: int = 0

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import Field, StrictBool, StrictInt, StrictStr
 
-from sections import NonNegativeInt, Number, PositiveInt, Section, Share, Text
+from sections import LocalPath, NonNegativeInt, Number, PositiveInt, Section, Share
 
 Column = StrictStr | NonNegativeInt
 Quoting = Literal["auto", "double", "none"]
@@ -74,7 +74,7 @@ class PairFiles(Section):
     of a word in a TSV file.
     """
 
-    path: Text
+    path: LocalPath
     format: Literal["auto", "csv", "tsv", "parquet", "tfrecord"] = "auto"
     quoting: Quoting = "auto"
     columns: ColumnSettings = ColumnSettings(left="left_id", right="right_id", score="score")

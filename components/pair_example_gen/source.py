@@ -1,37 +1,43 @@
-"""Finds the input files: resolves the path of the pipeline file to files and their formats."""
+"""Finds the input files: resolves the path of the pipeline file to files, and reports what it leaves out."""
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import os
 import re
-from typing import Literal
+from collections.abc import Iterator
 
-from components.pair_example_gen import files
-from components.pair_example_gen.settings import PairFiles
 from errors import InputError
 
-Format = Literal["csv", "tsv", "parquet", "tfrecord"]
-
-_SUFFIXES: dict[str, Format] = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".tfrecord": "tfrecord",
-    ".tfrecords": "tfrecord",
-}
-_SHARD = re.compile(r"-\d+-of-\d+$")
 _GLOB_CHARACTERS = "*?[{"
+_HIDDEN = ("_", ".")
 _SPEC = re.compile(r"\{(?P<name>SPAN|VERSION|YYYY|MM|DD)(?::(?P<width>\d+))?\}")
 _DIGITS = {"YYYY": "4", "MM": "2", "DD": "2"}
+_WILDCARD = re.compile(r"\*\*/|\*\*|\*|\?|\[[^]]*\]")
+_WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Skipped:
+    """A file or folder that matches but is left out, and the reason."""
+
+    path: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """The sorted input files, and what was left out."""
+
+    files: list[str]
+    skipped: list[Skipped]
 
 
 def split_path(path: str) -> tuple[str, str]:
     """Splits a file, directory, glob or span pattern into TFX's (base directory, pattern below it)."""
     if os.path.isdir(path):
-        return glob.escape(path), "*"
+        return glob.escape(path), "**"
     if os.path.isfile(path):
         path = glob.escape(path)
     base, pattern = os.path.split(path)
@@ -41,23 +47,33 @@ def split_path(path: str) -> tuple[str, str]:
     return base, pattern
 
 
-def find_files(base: str, pattern: str, span_filled_in: bool = False) -> list[str]:
-    """Returns the sorted files below `base` that match. Skips files that begin with `_` or `.`, as other tools do.
+def find_files(base: str, pattern: str, span_filled_in: bool = False) -> Found:
+    """Returns the files below `base` that match. A folder that matches is read with all its subfolders.
+
+    Files and folders that begin with `_` or `.` and empty files are skipped, as other tools do.
 
     Args:
       base: base directory.
-      pattern: glob pattern below it.
-      span_filled_in: whether TFX's driver has filled in a span.
+      pattern: glob pattern below it. `**` matches folders of any depth.
+      span_filled_in: whether the driver has filled in a span.
 
     Raises:
-      InputError: no file matches.
+      InputError: no file matches, all files that match are empty, or a folder cannot be listed.
     """
     path = os.path.join(base, pattern)
-    matches = files.matching(path)
-    shown = [file for file in matches if not os.path.basename(file).startswith(("_", "."))]
-    if shown:
-        return shown
-    if pattern == "*":
+    found, skipped = [], []
+    for match in _matches(path):
+        reason = _reason_to_skip(match, base, pattern)
+        if reason:
+            skipped.append(Skipped(match, reason))
+        else:
+            found.append(match)
+    if found:
+        return Found(found, skipped)
+    empty = [skip.path for skip in skipped if skip.reason == "empty"]
+    if empty:
+        raise InputError(f"data.path: {', '.join(empty[:5])} is empty. Training needs at least one row")
+    if pattern == "**":
         problem = "the directory has no files"
     elif any(character in pattern for character in "*?["):
         problem = "no file matches"
@@ -67,13 +83,61 @@ def find_files(base: str, pattern: str, span_filled_in: bool = False) -> list[st
     raise InputError(f"data.path: {path}: {problem}. Correct data.path in the pipeline file, or set --data PATH{hint}")
 
 
+def _matches(path: str) -> list[str]:
+    """Returns what matches a glob: files, and the files below folders, sorted. Hidden folders are not entered."""
+    found: set[str] = set()
+    walked: set[str] = set()
+    for match in glob.glob(path, recursive=True):
+        match = os.path.normpath(match)
+        if os.path.isdir(match):
+            found.update(_walk(match, walked))
+        else:
+            found.add(match)
+    return sorted(found)
+
+
+def _walk(folder: str, walked: set[str]) -> Iterator[str]:
+    """Yields the files below a folder, each folder once. A link to a folder is followed."""
+    for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in walked:
+            folders.clear()
+            continue
+        walked.add(real)
+        yield from (os.path.join(parent, name) for name in (*names, *filter(_is_hidden, folders)))
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(f"data.path: {error.filename} cannot be listed: {error.strerror}")
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(_HIDDEN)
+
+
+def _is_left_out(path: str, base: str, pattern: str) -> bool:
+    """Returns whether a file or one of its folders is hidden, unless the pattern spells that name out."""
+    root = os.path.normpath(re.sub(r"\[(.)\]", r"\1", base))
+    spelled = pattern.split("/")
+    return any(_is_hidden(part) and part not in spelled for part in os.path.relpath(path, root).split("/"))
+
+
+def _reason_to_skip(path: str, base: str, pattern: str) -> str | None:
+    if _is_left_out(path, base, pattern):
+        return "hidden"
+    if not os.path.isfile(path):
+        return "not a file"
+    return None if os.path.getsize(path) else "empty"
+
+
 def has_span(pattern: str) -> bool:
     """Returns whether the pattern contains a span, a date or a version."""
     return bool(_SPEC.search(pattern))
 
 
 def check_span(base: str, pattern: str) -> None:
-    """Checks a span pattern, because TFX's driver refuses a bad one with a traceback.
+    """Checks a span pattern before the driver selects the span.
 
     Raises:
       InputError: no file matches, TFX does not know the pattern, or a file has no number in place of the span.
@@ -86,44 +150,39 @@ def check_span(base: str, pattern: str) -> None:
             f"data.path: {path}: a pattern needs one {{SPAN}}, or one each of {{YYYY}}, {{MM}} and {{DD}}, "
             "and at most one {VERSION}"
         )
-    matches = files.matching(_SPEC.sub("*", path))
-    if not matches:
-        raise InputError(f"data.path: {path}: no file matches. Correct data.path, or set --data PATH")
-    numbered = re.compile(_as_regex(path))
-    for file in matches:
-        if not numbered.fullmatch(file):
+    for file, numbers in _numbers(path):
+        if numbers is None:
             raise InputError(f"data.path: {path}: {file} has no number in place of the span. Move it elsewhere")
 
 
+def span_numbers(base: str, pattern: str) -> list[dict[str, int]]:
+    """Returns the numbers of SPAN, YYYY, MM, DD and VERSION in the path of each file that matches."""
+    return [numbers for _, numbers in _numbers(os.path.join(base, pattern)) if numbers]
+
+
+def _numbers(path: str) -> list[tuple[str, dict[str, int] | None]]:
+    files = _matches(_SPEC.sub("*", path))
+    if not files:
+        raise InputError(f"data.path: {path}: no file matches. Correct data.path, or set --data PATH")
+    numbered = re.compile(_as_regex(path) + "(?:/.*)?")
+    matches = ((file, numbered.fullmatch(file)) for file in files)
+    return [(file, match and {name: int(text) for name, text in match.groupdict().items()}) for file, match in matches]
+
+
 def _as_regex(path: str) -> str:
-    """Returns a regular expression: digits for the span, and anything within a folder name for wildcards."""
+    """Returns a regular expression with a group of digits for each number of the span."""
     parts, end = [], 0
     for match in _SPEC.finditer(path):
         width = match["width"] or _DIGITS.get(match["name"])
-        parts += [_glob_regex(path[end : match.start()]), rf"\d{{{width}}}" if width else r"\d+"]
+        parts += [_glob_regex(path[end : match.start()]), rf"(?P<{match['name']}>\d{f'{{{width}}}' if width else '+'})"]
         end = match.end()
     return "".join([*parts, _glob_regex(path[end:])])
 
 
 def _glob_regex(text: str) -> str:
-    return re.escape(text).replace(r"\*", "[^/]*").replace(r"\?", "[^/]").replace(r"\[", "[").replace(r"\]", "]")
-
-
-def format_of(file: str, layout: PairFiles) -> Format:
-    """Returns the format of a file: the configured one, or the one of its suffix (before .gz).
-
-    Raises:
-      InputError: the suffix is unknown.
-    """
-    if layout.format != "auto":
-        return layout.format
-    name = _SHARD.sub("", file.removesuffix(".gz"))
-    suffix = os.path.splitext(name)[1].lower()
-    try:
-        return _SUFFIXES[suffix]
-    except KeyError:
-        known = ", ".join(_SUFFIXES)
-        raise InputError(
-            f"data.format: auto supports {known} (each also with .gz), but {file} ends in {suffix or 'no suffix'}. "
-            "Set data.format to csv, tsv, parquet or tfrecord, or let data.path match only files of pairs"
-        ) from None
+    """Returns a glob as a regular expression. A wildcard matches within a folder name, `**` also across folders."""
+    parts, end = [], 0
+    for match in _WILDCARD.finditer(text):
+        parts += [re.escape(text[end : match.start()]), _WILDCARDS.get(match[0], match[0])]
+        end = match.end()
+    return "".join([*parts, re.escape(text[end:])])

@@ -25,8 +25,8 @@ def check_inputs(config: PipelineConfig) -> None:
         check_head(candidates, candidate_files(config, candidates))
     base, pattern = split_path(config.data.path)
     if has_span(pattern):
-        # TFX's driver selects the span, and the executor checks its files.
+        # The driver selects the span, and the executor checks its files.
         check_span(base, pattern)
         return
-    for file in find_files(base, pattern):
+    for file in find_files(base, pattern).files:
         check_head(file, config.data)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pydantic
 
@@ -105,7 +106,10 @@ def _resolve_paths(tree: dict[str, Any], base: Path, data_path: str | None) -> N
 
 
 def _absolute(base: Path, path: str) -> str:
-    """Returns `path` relative to `base`. A URL is returned unchanged."""
+    """Returns `path` relative to `base`, without `~` and `file://`. Another URL is returned unchanged."""
+    if path.startswith("file:"):
+        path = unquote(urlsplit(path).path)
+    path = os.path.expanduser(path)
     return path if is_remote(path) else os.path.normpath(Path(base.resolve(), path))
 
 

@@ -24,7 +24,6 @@ from typing import Any
 
 from kfp import compiler, dsl
 
-from components.pair_example_gen.files import is_remote
 from errors import ConfigError
 from pipeline.beam.engine import check_root
 from pipeline.config import SCHEMA, SCHEMA_OF_POSITIVES, PipelineConfig
@@ -145,7 +144,7 @@ def checked_root(config: PipelineConfig) -> str:
 
 def _check_data(config: PipelineConfig) -> None:
     path = config.data.path
-    if not is_remote(path) and not config.kubeflow.is_mounted(path):
+    if not config.kubeflow.is_mounted(path):
         mounts = ", ".join(volume.mount for volume in config.kubeflow.volumes)
         raise ConfigError(
             f"data.path: {path} does not exist for tasks, because kubeflow.volumes are mounted at {mounts}; "

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 from markupsafe import Markup
 
-from components.pair_example_gen import inputs
+from components.pair_example_gen import arrival, inputs
 from components.pair_example_gen.inputs import InputFile
 from components.pair_example_gen.rows import describe_position
 from components.pair_statistics.distribution import Distribution, merge
@@ -32,6 +32,7 @@ class Arrived:
     """The files, and a table with a row per figure and a column per split and for the last accepted data."""
 
     path: str
+    arrival: Sequence[str]
     files: Sequence[InputFile]
     more_files: int
     columns: Sequence[str]
@@ -43,7 +44,8 @@ class Arrived:
 
 def arrived(run: Run) -> Arrived:
     """Returns the summary of the input."""
-    input_files = inputs.read(run.uri(node_ids.EXAMPLE_GEN, "examples"))
+    examples = run.uri(node_ids.EXAMPLE_GEN, "examples")
+    input_files, record = inputs.read(examples), arrival.read(examples)
     data = run.summary["data"]
     if not data:
         raise Absent(run.why_not(node_ids.EXAMPLE_GEN))
@@ -54,11 +56,12 @@ def arrived(run: Run) -> Arrived:
     kept = sum(data["splits"].values())
     return Arrived(
         path=run.config["data"]["path"],
+        arrival=record.describe() if record else [],
         files=input_files[:_SHOWN_FILES],
         more_files=max(len(input_files) - _SHOWN_FILES, 0),
         columns=columns,
         figures=figures,
-        dropped=data["rows"] - data["quarantined"] - kept,
+        dropped=data["rows"] - data["quarantined"] - data.get("weightless", 0) - kept,
         sample=data.get("statistics_sample"),
         warnings=[(found["column"], found["text"]) for found in data.get("warnings", [])],
     )

@@ -12,6 +12,7 @@ from components.data_gate.executor import DECISION_FILE
 from components.evaluator.evaluation import Evaluation, read_evaluation
 from components.evaluator.figures import MEAN, POPULARITY, find
 from components.evaluator.names import is_ranking
+from components.pair_example_gen import arrival
 from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY, WEIGHTLESS
 from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.stages import READ_ROWS
@@ -61,6 +62,9 @@ def _ingest(record: RunRecord, config: PipelineConfig, root: Root, result: NodeR
     weightless = int(result.property("examples", ROWS_PROPERTY.format(WEIGHTLESS)) or 0)
     rows, merged = read + quarantined + weightless, read - sum(splits.values())
     record.data.update(rows=rows, quarantined=quarantined, splits=splits)
+    arrived = arrival.read(result.uri("examples"))
+    if arrived:
+        record.data["arrival"] = dataclasses.asdict(arrived)
     if weightless:
         record.data["weightless"] = weightless
     warnings = warning.read(result.uri("examples"))
@@ -69,7 +73,8 @@ def _ingest(record: RunRecord, config: PipelineConfig, root: Root, result: NodeR
     counts = ", ".join(f"{count:,} {split}" for split, count in splits.items())
     repeated = f", {merged:,} dropped as duplicates" if merged else ""
     left_out = f", {weightless:,} of weight 0 left out" if weightless else ""
-    return result.state, f"{rows:,} rows: {counts}, {quarantined:,} quarantined{repeated}{left_out}"
+    source = f"; {'; '.join(arrived.describe())}" if arrived else ""
+    return result.state, f"{rows:,} rows: {counts}, {quarantined:,} quarantined{repeated}{left_out}{source}"
 
 
 def _statistics(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:

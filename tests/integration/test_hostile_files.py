@@ -59,7 +59,9 @@ def _files(**contents: bytes) -> Make:
     def make(path: Path) -> None:
         path.mkdir()
         for name, content in contents.items():
-            (path / name.replace("__", ".")).write_bytes(content)
+            file = path / name.replace("__", ".")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
 
     return make
 
@@ -322,6 +324,20 @@ HOSTILE = [
         [AB, CD],
         file="folder",
     ),
+    Hostile(
+        "subfolders, an empty part and a hidden folder",
+        _files(
+            **{
+                "date=1/a__csv": HEADER + b"a,b,1\n",
+                "x/y/c__csv": HEADER + b"c,d,1\n",
+                "e__csv": b"",
+                "_t/h__csv": b"x",
+            }
+        ),
+        [AB, CD],
+        file="folder",
+    ),
+    Hostile("only empty parts", _files(a__csv=b"", b__csv=b""), error="a.csv, .*b.csv is empty", file="folder"),
     Hostile("brackets in the name", HEADER + b"a,b,1\n", [AB], file="pairs [1] *.csv"),
     # Parquet
     Hostile("no Parquet", b"not parquet", error="cannot be read", file="pairs.parquet"),
@@ -468,6 +484,7 @@ def test_hostile_file(hostile: Hostile, tmp_path: Path) -> None:
         "eval": len(found.eval),
         "read": len(found.rows),
         "quarantined": len(found.bad),
+        "weightless": 0,
     }
     assert found.properties == counts
 

@@ -84,11 +84,27 @@ def test_relative_paths_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert load_config(tmp_path / path, ["data.path=/o.csv"]).data.path == "/o.csv"
 
 
-def test_urls_stay_unchanged(tmp_path: Path) -> None:
-    path = write(tmp_path, {"name": "films", "data": {"path": "gs://b/../d/*.csv"}, "schema": "gs://b/s.pbtxt"})
-    config = load_config(path)
-    assert (config.data.path, config.schema_path) == ("gs://b/../d/*.csv", "gs://b/s.pbtxt")
-    assert load_config(path, data_path="s3://b/x.csv").data.path == "s3://b/x.csv"
+def test_url_of_schema_stays_unchanged(tmp_path: Path) -> None:
+    path = write(tmp_path, {"name": "films", "data": {"path": "x.csv"}, "schema": "gs://b/../s.pbtxt"})
+    assert load_config(path).schema_path == "gs://b/../s.pbtxt"
+
+
+@pytest.mark.parametrize("url", ["s3://b/x.csv", "gs://b/../d/*.csv", "https://h/x.csv", "hdfs://h/x"])
+def test_url_of_data_is_refused_without_network(tmp_path: Path, url: str) -> None:
+    path = write(tmp_path, {"name": "films", "data": {"path": url}})
+    with pytest.raises(ConfigError, match=r"data\.path: must be a path on this machine.*Download"):
+        load_config(path)
+    path = write(tmp_path, {"name": "films", "data": {"path": "x.csv"}, "evaluate": {"candidates": url}})
+    with pytest.raises(ConfigError, match=r"evaluate\.candidates: must be a path on this machine"):
+        load_config(path)
+
+
+def test_file_url_and_home_are_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    path = write(tmp_path, {"name": "films", "data": {"path": "~/x.csv"}})
+    assert load_config(path).data.path == str(tmp_path / "home" / "x.csv")
+    assert load_config(path, data_path="file:///data/a%20b.csv").data.path == "/data/a b.csv"
+    assert load_config(path, data_path="file://localhost/data/x.csv").data.path == "/data/x.csv"
 
 
 def test_data_option_replaces_missing_path(tmp_path: Path) -> None:

@@ -1,0 +1,43 @@
+"""The format of each input file."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Literal
+
+from components.pair_example_gen.settings import PairFiles
+from errors import InputError
+
+Format = Literal["csv", "tsv", "parquet", "tfrecord"]
+
+_SUFFIXES: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".tfrecord": "tfrecord",
+    ".tfrecords": "tfrecord",
+}
+_SHARD = re.compile(r"-\d+-of-\d+$")
+
+
+def format_of(file: str, layout: PairFiles) -> Format:
+    """Returns the format of a file: the configured one, or the one of its suffix (before .gz).
+
+    Raises:
+      InputError: the suffix is unknown.
+    """
+    if layout.format != "auto":
+        return layout.format
+    name = _SHARD.sub("", file.removesuffix(".gz"))
+    suffix = os.path.splitext(name)[1].lower()
+    try:
+        return _SUFFIXES[suffix]
+    except KeyError:
+        known = ", ".join(_SUFFIXES)
+        raise InputError(
+            f"data.format: auto supports {known} (each also with .gz), but {file} ends in {suffix or 'no suffix'}. "
+            "Set data.format to csv, tsv, parquet or tfrecord, or let data.path match only files of pairs"
+        ) from None
