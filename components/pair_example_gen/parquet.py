@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from components.pair_example_gen import files
-from components.pair_example_gen.rows import QUARANTINE, RAW_BYTES, RawRows, RowPositions
+from components.pair_example_gen.rows import RAW_BYTES, RawRows, RowPositions, separate
+from components.pair_example_gen.values import as_ids, as_plain, can_be, is_id
 from errors import InputError
 
 _BATCH_ROWS = 65_536
@@ -46,23 +47,22 @@ def read_rows(file: str, columns: dict[str, str], row_groups: range) -> Iterator
             first = 0
             batches = table.iter_batches(_BATCH_ROWS, row_groups=[group], columns=list(columns.values()))
             for batch in batches:
-                yield _rows(batch, columns, group, first)
+                yield _rows(file, batch, columns, group, first)
                 first += batch.num_rows
 
 
-def _rows(batch: pa.RecordBatch, columns: dict[str, str], group: int, first: int) -> RawRows:
-    fields = {role: as_plain(batch.column(name), is_id(role)) for role, name in columns.items()}
+def _rows(file: str, batch: pa.RecordBatch, columns: dict[str, str], group: int, first: int) -> RawRows:
+    values = {role: batch.column(name) for role, name in columns.items()}
+    reasons = np.full(batch.num_rows, "", object)
+    fields = {
+        role: as_ids(column, role, reasons) if is_id(role) else as_plain(column) for role, column in values.items()
+    }
 
     def raw(rows: np.ndarray) -> pa.Array:
-        return raw_text(list(fields.values()), rows)
+        return raw_text(list(values.values()), rows)
 
     positions = RowPositions(row=np.arange(first, first + batch.num_rows), row_group=group)
-    return RawRows(fields, positions, raw, QUARANTINE.empty_table())
-
-
-def is_id(role: str) -> bool:
-    """Returns whether a column of this role holds ids."""
-    return role in ("left", "right")
+    return separate(file, fields, positions, raw, reasons)
 
 
 def raw_text(columns: list[pa.Array], rows: np.ndarray) -> pa.Array:
@@ -79,27 +79,10 @@ def _as_text(value: object) -> bytes:
 
 
 def _check_type(file: str, role: str, name: str, type_: pa.DataType) -> None:
-    value = type_.value_type if pa.types.is_dictionary(type_) else type_
-    if _is_text(value) or pa.types.is_integer(value):
-        return
-    number = pa.types.is_floating(value) or pa.types.is_decimal(value)
-    if not is_id(role) and (number or (role == "time" and (pa.types.is_timestamp(value) or pa.types.is_date(value)))):
-        return
-    wanted = "text or whole numbers" if is_id(role) else "numbers or text"
-    raise InputError(f"data.columns.{role}: {file}: column {name!r} holds {type_}, but needs {wanted}")
-
-
-def _is_text(type_: pa.DataType) -> bool:
-    types = pa.types
-    return bool(
-        types.is_string(type_) or types.is_large_string(type_) or types.is_binary(type_) or types.is_large_binary(type_)
-    )
-
-
-def as_plain(column: pa.Array, is_id_column: bool) -> pa.Array:
-    """Converts text to binary and whole-number ids to their digits. Other numbers stay unchanged."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if _is_text(column.type):
-        return column.cast(pa.binary())
-    return column.cast(pa.string()).cast(pa.binary()) if is_id_column else column
+    if pa.types.is_null(type_):
+        raise InputError(
+            f"data.columns.{role}: {file}: column {name!r} has no value in any row. Omit it, or fix the file"
+        )
+    if not can_be(role, type_):
+        wanted = "text, whole numbers or UUIDs" if is_id(role) else "numbers or text"
+        raise InputError(f"data.columns.{role}: {file}: column {name!r} holds {type_}, but needs {wanted}")

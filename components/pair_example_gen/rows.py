@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -74,6 +75,27 @@ def quarantined(file: str, positions: RowPositions, reasons: list[str], raw: pa.
     count = len(reasons)
     columns = [pa.array([file] * count, pa.string()), *positions.as_columns(count), pa.array(reasons, pa.string()), raw]
     return pa.Table.from_arrays(columns, schema=QUARANTINE)
+
+
+def separate(
+    file: str, fields: dict[str, pa.Array], positions: RowPositions, raw: Callable[[np.ndarray], pa.Array], reasons: Any
+) -> RawRows:
+    """Returns rows, with those that have a reason as broken ones.
+
+    Args:
+      file: path of the file.
+      fields: column of each role, each `[n]`.
+      positions: position of each row.
+      raw: returns the raw text of the rows with the given numbers.
+      reasons: object `[n]`: the reason why a row is bad, or an empty text.
+    """
+    bad = np.flatnonzero(reasons != "")
+    if not len(bad):
+        return RawRows(fields, positions, raw, QUARANTINE.empty_table())
+    good = np.flatnonzero(reasons == "")
+    broken = quarantined(file, positions.take(bad), reasons[bad].tolist(), raw(bad))
+    kept = {role: column.take(pa.array(good)) for role, column in fields.items()}
+    return RawRows(kept, positions.take(good), lambda rows: raw(good[rows]), broken)
 
 
 def describe_position(file: str, line: int | None, row_group: int | None, row: int | None) -> str:

@@ -112,7 +112,7 @@ class RowRules:
         return pc.is_in(folds, value_set=pa.array([fold.encode() for fold in wanted], pa.binary()))
 
     def _score(self, faults: _Faults, column: pa.Array) -> pa.Array:
-        values, valid = parse_numbers(column)
+        values, valid = parse_numbers(column, with_booleans=True)
         score = _as_float32(values)
         faults.mark(~valid, "score is not a number")
         faults.mark(~np.isfinite(score), "score is not finite")

@@ -11,8 +11,8 @@ import tensorflow as tf
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.pair_example_gen import files
-from components.pair_example_gen.parquet import as_plain, is_id
-from components.pair_example_gen.rows import QUARANTINE, RAW_BYTES, RawRows, RowPositions, quarantined
+from components.pair_example_gen.rows import RAW_BYTES, RawRows, RowPositions, quarantined, separate
+from components.pair_example_gen.values import as_ids, as_plain, is_id
 from errors import InputError
 
 _BATCH_RECORDS = 8192
@@ -93,13 +93,7 @@ def _rows(
     fields, reasons = {}, np.full(len(records), "", object)
     for role, name in columns.items():
         fields[role] = _single_values(role, name, decoded, reasons)
-    bad = np.flatnonzero(reasons != "")
-    if not len(bad):
-        return RawRows(fields, positions, raw, QUARANTINE.empty_table())
-    good = np.flatnonzero(reasons == "")
-    broken = quarantined(file, positions.take(bad), reasons[bad].tolist(), raw(bad))
-    kept = {role: column.take(pa.array(good)) for role, column in fields.items()}
-    return RawRows(kept, positions.take(good), lambda rows: raw(good[rows]), broken)
+    return separate(file, fields, positions, raw, reasons)
 
 
 def _single_values(role: str, name: str, decoded: pa.RecordBatch, reasons: np.ndarray) -> pa.Array:
@@ -115,4 +109,5 @@ def _single_values(role: str, name: str, decoded: pa.RecordBatch, reasons: np.nd
     for row in np.flatnonzero(lengths > 1).tolist():
         reasons[row] = reasons[row] or f"{subject} has {lengths[row]} values"
     first = pa.array(column.offsets.to_numpy()[:-1], mask=lengths == 0)
-    return as_plain(column.values.take(first), is_id(role))
+    values = column.values.take(first)
+    return as_ids(values, role, reasons) if is_id(role) else as_plain(values)

@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -384,9 +385,52 @@ HOSTILE = [
     ),
     Hostile(
         "Parquet of fractions for ids",
-        _table(left=[1.5], right=["b"], score=[1.0]),
-        error="column 'left' holds double",
+        _table(left=[1.5, 4.0, None, 2.0**60], right=["b"] * 4, score=[1.0] * 4),
+        [(b"4", b"b")],
+        [
+            (0, "left id is not a whole number"),
+            (3, "left id is a float above 9,007,199,254,740,992, which has no exact whole numbers"),
+            (2, "left id is empty"),
+        ],
         file="pairs.parquet",
+    ),
+    Hostile(
+        "Parquet of decimals",
+        _table(
+            left=pa.array([12345678901234567890123456789012345678, 4], pa.decimal128(38, 0)),
+            right=pa.array([Decimal("7.00"), Decimal("7.50")], pa.decimal128(9, 2)),
+            score=pa.array([Decimal("2.5"), 1], pa.decimal128(9, 2)),
+        ),
+        [(b"12345678901234567890123456789012345678", b"7")],
+        [(1, "right id is not a whole number")],
+        file="pairs.parquet",
+    ),
+    Hostile(
+        "Parquet of UUIDs and Booleans",
+        _table(left=pa.array([bytes(range(16))], pa.binary(16)), right=[True], score=[False]),
+        [(b"00010203-0405-0607-0809-0a0b0c0d0e0f", b"true")],
+        file="pairs.parquet",
+    ),
+    Hostile(
+        "Parquet without scores",
+        _table(left=["a"], right=["b"], score=pa.nulls(1)),
+        error="column 'score' has no value in any row",
+        file="pairs.parquet",
+    ),
+    Hostile(
+        "Parquet of times with a zone",
+        _table(left=["a"], right=["b"], score=[1], time=pa.array([0], pa.timestamp("ns", "Europe/Paris"))),
+        [AB],
+        file="pairs.parquet",
+        layout=TIMED,
+    ),
+    Hostile("Booleans", HEADER + b"a,b,true\nc,d, FALSE \nx,y,yes\n", [AB, CD], [(4, "score is not a number")]),
+    Hostile(
+        "times with the name of a zone",
+        b"left,right,score,time\na,b,1,2001-09-05 00:38:52 UTC\nc,d,1,2001-09-05 00:38:52 No/Where\n",
+        [AB],
+        [(3, "time is neither a number nor an ISO 8601 date")],
+        layout=TIMED,
     ),
     Hostile(
         "Parquet with NaN",
