@@ -24,6 +24,13 @@ class CodedPairs:
         """How many training pairs each id of a side has; int64."""
         return self._left_counts if side == "left" else self._right_counts
 
+    def weights(self, side: str) -> np.ndarray:
+        """The summed weight of the training pairs of each id of a side: int64 counts if rows have no weights."""
+        if self.train.weight is None:
+            return self.counts(side)
+        codes = self.train.left if side == "left" else self.train.right
+        return np.bincount(codes, self.train.weight, len(self.counts(side)))
+
     @functools.cached_property
     def _left_counts(self) -> np.ndarray:
         return np.bincount(self.train.left, minlength=len(self.left_ids))

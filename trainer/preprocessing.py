@@ -18,7 +18,8 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
     Args:
       inputs: raw features. `left_id` and `right_id` are string `[n, 1]`. `score` is float `[n, 1]`, and is absent if
         every pair is a positive.
-      custom_config: sections `encode` and `score` of the pipeline file. See `trainer.settings`.
+      custom_config: sections `encode` and `score` of the pipeline file. See `trainer.settings`. With `weighted`,
+        `inputs` has the `weight` of each row, float `[n, 1]`, which counts in the statistics of scores.
 
     Returns:
       Transformed features. `left` and `right` are int64 `[n, oov_hashes]` in `[0, vocabulary + oov_buckets)`. The row
@@ -26,7 +27,11 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
     """
     encode, score = transform_settings(custom_config)
     left, right = _encode(inputs[features.LEFT_ID], inputs[features.RIGHT_ID], encode)
-    label = _label(inputs[features.SCORE], score) if features.SCORE in inputs else tf.ones_like(left[:, :1], tf.float32)
+    if features.SCORE in inputs:
+        weight = _dense(inputs[features.WEIGHT]) if custom_config.get("weighted") else None
+        label = _label(inputs[features.SCORE], score, weight)
+    else:
+        label = tf.ones_like(left[:, :1], tf.float32)
     return {features.LEFT: left, features.RIGHT: right, features.LABEL: label}
 
 
@@ -59,22 +64,38 @@ def _rows(ids: tf.Tensor, vocabulary: tf.Tensor, encode: EncodeSettings) -> tf.T
     return tf.where(rows < known, rows, hashed)
 
 
-def _label(score: tf.Tensor, settings: ScoreSettings) -> tf.Tensor:
+def _label(score: tf.Tensor, settings: ScoreSettings, weight: tf.Tensor | None = None) -> tf.Tensor:
     """Returns (score - center) / scale.
 
-    The statistics are those of the train split. The computation uses float64, which keeps large offsets exact.
+    The statistics are those of the train split. The computation uses float64, which keeps large offsets exact. The
+    center is rounded to float32, the precision of scores and of published models: whoever compares a score with the
+    center finds the same sign.
     """
     score = tf.cast(score, tf.float64)
-    label = score - _center(score, settings)
+    weight = None if weight is None else tf.cast(weight, tf.float64)
+    label = score - tf.cast(tf.cast(_center(score, settings, weight), tf.float32), tf.float64)
     if settings.scale == "std":
-        deviation = tf.sqrt(tft.var(score))
+        deviation = tf.sqrt(_variance(score, weight))
         label = label / tf.where(deviation > 0, deviation, tf.ones_like(deviation))
     return tf.cast(label, tf.float32)
 
 
-def _center(score: tf.Tensor, settings: ScoreSettings) -> tf.Tensor:
+def _center(score: tf.Tensor, settings: ScoreSettings, weight: tf.Tensor | None) -> tf.Tensor:
     if settings.center == "mean":
-        return tft.mean(score)
+        return _mean(score, weight)
     if settings.center == "midpoint":
         return (tft.min(score) + tft.max(score)) / 2
     return tf.zeros([], tf.float64)
+
+
+def _mean(values: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
+    return tft.mean(values) if weight is None else tft.mean(values * weight) / tft.mean(weight)
+
+
+def _variance(values: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
+    return tft.var(values) if weight is None else _mean(tf.square(values - _mean(values, weight)), weight)
+
+
+def _dense(weight: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
+    """Returns weights `[n, 1]`. In the curated schema they are optional, and therefore sparse."""
+    return tf.sparse.to_dense(weight) if isinstance(weight, tf.SparseTensor) else weight

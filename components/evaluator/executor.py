@@ -20,7 +20,7 @@ from components.evaluator import baselines, slices
 from components.evaluator.evaluation import WORST_FILE, Evaluation, write_evaluation
 from components.evaluator.figures import BIASES, LAST_BLESSED, MEAN, Figure
 from components.evaluator.measure import Measured, measure
-from components.evaluator.metrics import Answers, Labels
+from components.evaluator.metrics import Labels
 from components.evaluator.predict import Predictions, predict
 from components.evaluator.rules import judge
 from components.evaluator.settings import EvaluationSettings, wanted
@@ -63,12 +63,14 @@ def _scores(
     pairs = coded_pairs.read(execution.input("examples").uri)
     tables = read_tables(_serving_model(execution.input("model")))
     candidate = predict(tables, pairs)
-    others = {name: _of_values(of(pairs), tables.center, tables.scale) for name, of in _BASELINES.items()}
+    others = {name: of(pairs, tables.center, tables.scale) for name, of in _BASELINES.items()}
     if last := execution.optional_input("baseline_model"):
         others[LAST_BLESSED] = predict(read_tables(_serving_model(last)), pairs).answers
     label = np.asarray(pairs.eval.score, np.float64)
-    rows = Measured(Labels(label, label > tables.center), candidate.answers, others, pairs.eval.left.astype(np.int64))
-    cuts = {side: slices.Cuts.of(pairs.counts(side)) for side in ("left", "right")}
+    weight = None if pairs.eval.weight is None else pairs.eval.weight.astype(np.float64)
+    labels = Labels(label, label > tables.center, weight)
+    rows = Measured(labels, candidate.answers, others, _drawn_entities(pairs, tables.shared))
+    cuts = {side: slices.Cuts.of(pairs.weights(side)) for side in ("left", "right")}
     masks = _masks(pairs, candidate, rows.labels, cuts)
     figures = measure(rows, {name: masks[name] for name in settings.slices}, wanted(settings.rules))
     _write_worst(pairs, rows, directory)
@@ -86,14 +88,22 @@ def _serving_model(model: types.Artifact) -> str:
     return str(path_utils.serving_model_path(model.uri))
 
 
-def _of_values(value: np.ndarray, center: float, scale: float) -> Answers:
-    return Answers(value, (value - center) / scale)
+def _drawn_entities(pairs: CodedPairs, shared: bool) -> np.ndarray:
+    """Returns the entity of each eval row that the bootstrap draws, int64 `[n]`.
+
+    It is the left entity. If both sides are one table, it is the entity that comes first among the ids, so that (a, b)
+    and (b, a) are drawn together.
+    """
+    if not shared:
+        return pairs.eval.left.astype(np.int64)
+    ids = pa.concat_arrays([pairs.left_ids, pairs.right_ids]).dictionary_encode().indices.to_numpy().astype(np.int64)
+    return np.minimum(ids[pairs.eval.left], ids[len(pairs.left_ids) + pairs.eval.right.astype(np.int64)])
 
 
 def _masks(
     pairs: CodedPairs, predictions: Predictions, labels: Labels, cuts: dict[str, slices.Cuts]
 ) -> dict[str, np.ndarray]:
-    left, right = pairs.counts("left")[pairs.eval.left], pairs.counts("right")[pairs.eval.right]
+    left, right = pairs.weights("left")[pairs.eval.left], pairs.weights("right")[pairs.eval.right]
     return {
         **slices.popularity(slices.LEFT, left, cuts["left"]),
         **slices.popularity(slices.RIGHT, right, cuts["right"]),

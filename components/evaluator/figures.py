@@ -26,7 +26,7 @@ class Comparison:
 class Figure:
     """The value of a metric on a slice ("" for all rows) with its 95 % interval, None where unknown.
 
-    `count` is the number of rows, or of left entities for ranking metrics.
+    `count` is the number of rows, or of left entities for ranking metrics. `missing` is why there is no value.
     """
 
     metric: str
@@ -36,6 +36,7 @@ class Figure:
     low: float | None = None
     high: float | None = None
     others: dict[str, Comparison] = dataclasses.field(default_factory=dict)
+    missing: str | None = None
 
 
 def number(value: float) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -83,7 +84,8 @@ def _figure(metric: str, name: str, rows: Measured, compared: Sequence[str], int
     """Builds a figure. `intervals` `[2, 1 + compared]` are of the candidate and of its differences from `compared`."""
     value = _value(metric, rows, rows.candidate)
     others = {other: Comparison(number(_value(metric, rows, answers))) for other, answers in rows.others.items()}
-    figure = Figure(metric, name, len(rows.entity), number(value), others=others)
+    missing = None if math.isfinite(value) else why_missing(metric, rows.labels)
+    figure = Figure(metric, name, len(rows.entity), number(value), others=others, missing=missing)
     if intervals is None:
         return figure
     for place, other in enumerate(compared, start=1):
@@ -92,13 +94,27 @@ def _figure(metric: str, name: str, rows: Measured, compared: Sequence[str], int
     return dataclasses.replace(figure, low=number(intervals[0, 0]), high=number(intervals[1, 0]))
 
 
+def why_missing(metric: str, labels: Labels) -> str:
+    """Returns why a metric has no value on some rows."""
+    count = f"{len(labels.value):,}"
+    if not len(labels.value):
+        return "no rows"
+    if metric == "auc" and labels.positive.all():
+        return f"auc needs both classes, and all {count} rows score above the center"
+    if metric == "auc" and not labels.positive.any():
+        return f"auc needs both classes, and none of {count} rows scores above the center"
+    if metric == "spearman" and labels.by_value.is_constant:
+        return f"spearman needs different scores, and all {count} rows have the same"
+    return "not a finite number"
+
+
 def _value(metric: str, rows: Measured, answers: Answers) -> float:
     if not len(rows.entity):
         return float("nan")
     if metric in ADDITIVE:
         additive = ADDITIVE[metric]
         return float(additive.of_means(additive.parts(rows.labels, answers).means()))
-    return ranked(metric, rows.labels, answers)(np.ones(len(rows.entity)))
+    return ranked(metric, rows.labels, answers)(rows.labels.weights)
 
 
 def _of_ranks(metric: str, rows: Measured, compared: Sequence[str]) -> np.ndarray:
@@ -106,7 +122,7 @@ def _of_ranks(metric: str, rows: Measured, compared: Sequence[str]) -> np.ndarra
     functions = [ranked(metric, rows.labels, answers) for answers in _models(rows, compared)]
 
     def weighted(counts: np.ndarray) -> np.ndarray:
-        drawn = [count[rows.entity].astype(np.float64) for count in counts]
+        drawn = [count[rows.entity] * rows.labels.weights for count in counts]
         return _with_differences(np.array([[of(weights) for of in functions] for weights in drawn]))
 
     return resampling.interval(weighted, int(rows.entity.max()) + 1, 20 * len(rows.entity) * len(functions))
@@ -128,7 +144,7 @@ def _of_sums(rows: Measured, compared: Mapping[str, Sequence[str]]) -> dict[str,
         )
         for metric, others in compared.items()
     }
-    count = np.bincount(rows.entity, minlength=entities)[:, None]
+    count = np.bincount(rows.entity, rows.labels.weights, entities)[:, None]
     flat = np.concatenate([*(of.reshape(entities, -1) for of in sums.values()), count], axis=1)
     ends = np.cumsum([of[0].size for of in sums.values()])[:-1]
 

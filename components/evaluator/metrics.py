@@ -52,10 +52,17 @@ class Labels:
     Attributes:
       value: raw score, float64 `[n]`.
       positive: whether the raw score is above the center, bool `[n]`.
+      weight: how much each row counts, float64 `[n]`, or None if all count the same.
     """
 
     value: np.ndarray
     positive: np.ndarray
+    weight: np.ndarray | None = None
+
+    @property
+    def weights(self) -> np.ndarray:
+        """The weight of each row, float64 `[n]`."""
+        return np.ones(len(self.value)) if self.weight is None else self.weight
 
     @functools.cached_property
     def by_value(self) -> Order:
@@ -64,28 +71,35 @@ class Labels:
 
     def take(self, rows: np.ndarray) -> Labels:
         """Returns the rows of a mask, bool `[n]`, in their known order."""
-        taken = Labels(self.value[rows], self.positive[rows])
+        weight = None if self.weight is None else self.weight[rows]
+        taken = Labels(self.value[rows], self.positive[rows], weight)
         taken.__dict__.update(by_value=self.by_value.take(rows).with_ties_of(taken.value))
         return taken
 
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """What each row adds to a metric: `value` `[n]`, to the sum number `column` of `width` sums."""
+    """What each row adds to a metric: `weight` times `value` `[n]`, to the sum number `column` of `width` sums."""
 
     value: np.ndarray
+    weight: np.ndarray | None = None
     column: np.ndarray | None = None
     width: int = 1
 
     def sums(self, group: np.ndarray, groups: int) -> np.ndarray:
         """Returns the sums of each group of rows, float64 `[groups, width]`; `group` is int64 `[n]`."""
         places = group if self.column is None else group * self.width + self.column
-        return np.bincount(places, self.value, groups * self.width).reshape(groups, self.width)
+        return np.bincount(places, self._weighted, groups * self.width).reshape(groups, self.width)
 
     def means(self) -> np.ndarray:
-        """Returns the sums of all rows divided by their number, float64 `[width]`."""
+        """Returns the sums of all rows divided by their weight, float64 `[width]`."""
         column = np.zeros(len(self.value), np.int64) if self.column is None else self.column
-        return np.bincount(column, self.value, self.width) / len(self.value)
+        total = len(self.value) if self.weight is None else self.weight.sum()
+        return np.bincount(column, self._weighted, self.width) / total
+
+    @property
+    def _weighted(self) -> np.ndarray:
+        return self.value if self.weight is None else self.value * self.weight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,22 +111,25 @@ class Additive:
 
 
 def _squares(labels: Labels, answers: Answers) -> Parts:
-    return Parts(np.square(answers.value - labels.value))
+    return Parts(np.square(answers.value - labels.value), labels.weight)
 
 
 def _distances(labels: Labels, answers: Answers) -> Parts:
-    return Parts(np.abs(answers.value - labels.value))
+    return Parts(np.abs(answers.value - labels.value), labels.weight)
 
 
 def _right_signs(labels: Labels, answers: Answers) -> Parts:
-    return Parts(((answers.score > 0) == labels.positive).astype(np.float64))
+    return Parts(((answers.score > 0) == labels.positive).astype(np.float64), labels.weight)
 
 
 def _errors_by_bin(labels: Labels, answers: Answers) -> Parts:
     """Returns each row's error in the column of its bin: tenths of the rows by value, equal values together."""
-    ordered = answers.value[answers.by_value.rows]
-    edges = np.unique(quantiles(ordered, np.arange(1, _BINS) / _BINS)) if len(ordered) else np.zeros(0)
-    return Parts(answers.value - labels.value, np.searchsorted(edges, answers.value, "right"), _BINS)
+    order = answers.by_value.rows
+    weights = None if labels.weight is None else labels.weight[order]
+    levels = np.arange(1, _BINS) / _BINS
+    edges = np.unique(quantiles(answers.value[order], levels, weights)) if len(order) else np.zeros(0)
+    bins = np.searchsorted(edges, answers.value, "right")
+    return Parts(answers.value - labels.value, labels.weight, bins, _BINS)
 
 
 # rmse: root mean squared error. mae: mean absolute error. sign_accuracy: share of rows whose score and label have the
@@ -206,11 +223,14 @@ def spearman(values: Order, labels: Order, weights: np.ndarray) -> float:
     if values.is_constant:
         return 0.0
     a, b = values.ranks(weights), labels.ranks(weights)
-    a, b = a - a @ weights / total, b - b @ weights / total
-    of_values, of_labels = np.square(a) @ weights, np.square(b) @ weights
-    if not of_labels:
+    counted = weights > 0
+    # Ranks are compared before their mean is subtracted: the rest of equal ranks is rounding noise.
+    if np.ptp(b[counted]) == 0:
         return float("nan")
-    return float((a * b) @ weights / np.sqrt(of_values * of_labels)) if of_values else 0.0
+    if np.ptp(a[counted]) == 0:
+        return 0.0
+    a, b = a - a @ weights / total, b - b @ weights / total
+    return float((a * b) @ weights / np.sqrt((np.square(a) @ weights) * (np.square(b) @ weights)))
 
 
 def ranked(metric: str, labels: Labels, answers: Answers) -> Callable[[np.ndarray], float]:

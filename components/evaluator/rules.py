@@ -90,8 +90,8 @@ class Rule(Section):
 class RuleResult:
     """A rule with its measured value, the 95 % interval and the bound.
 
-    The rule holds without a value (the slice is empty) and without a bound (there is no model to compare with).
-    `difference` is the interval of the value minus the other model's value.
+    The rule holds without rows (the slice is empty) and without a model to compare with. `difference` is the interval
+    of the value minus the other model's value. `missing` is why there is no value.
     """
 
     rule: str
@@ -100,21 +100,23 @@ class RuleResult:
     ok: bool
     interval: tuple[float | None, float | None] = (None, None)
     difference: tuple[float | None, float | None] = (None, None)
+    missing: str | None = None
 
     @classmethod
     def of_summary(cls, entry: Mapping[str, Any]) -> RuleResult:
         """Reads an entry of `blessing` in summary.json."""
-        return cls(entry["rule"], entry["value"], entry["bound"], entry["ok"])
+        return cls(entry["rule"], entry["value"], entry["bound"], entry["ok"], missing=entry.get("missing"))
 
     def to_summary(self) -> dict[str, Any]:
         """Returns the entry of `blessing` in summary.json. Intervals are only in the Evaluator's file."""
-        return {"rule": self.rule, "value": self.value, "bound": self.bound, "ok": self.ok}
+        missing = {"missing": self.missing} if self.missing else {}
+        return {"rule": self.rule, "value": self.value, "bound": self.bound, "ok": self.ok} | missing
 
     @property
     def texts(self) -> RuleTexts:
         """The result as text, shared by console, report, task summary and `--why`."""
         return RuleTexts(
-            value="no rows" if self.value is None else f"{self.value:.4f}",
+            value=self.missing or "no rows" if self.value is None else f"{self.value:.4f}",
             interval=_interval_text(self.interval) if self.value is not None else "",
             bound="nothing to compare with" if self.bound is None else f"{self.bound:.4f}",
             difference=_interval_text(self.difference),
@@ -156,11 +158,11 @@ def _judge(rule: Rule, figure: Figure) -> RuleResult:
     other = figure.others.get(rule.other) if rule.other else None
     bound = _bound(rule, other.value if other else None)
     ok = figure.value is None or bound is None or _holds(rule, figure.value, bound)
-    # A model without a value, such as one with constant predictions, is not better than one with a value.
-    if figure.value is None and figure.count:
+    # A metric that cannot be measured proves nothing, unless there is no model to compare with.
+    if figure.value is None and figure.count and (other or not rule.other):
         ok = False
     difference = (other.low, other.high) if other else (None, None)
-    return RuleResult(str(rule), figure.value, bound, ok, (figure.low, figure.high), difference)
+    return RuleResult(str(rule), figure.value, bound, ok, (figure.low, figure.high), difference, figure.missing)
 
 
 def _bound(rule: Rule, other: float | None) -> float | None:

@@ -16,13 +16,13 @@ SLICES = (*LEFT, *RIGHT, "known", "unknown", "positive", "negative")
 
 @dataclasses.dataclass(frozen=True)
 class Cuts:
-    """Minimum numbers of training pairs for head and middle entities. All other entities are in the tail.
+    """Minimum numbers (or summed weights) of training pairs for head and middle entities. The others are in the tail.
 
     The head holds at least a third of the training pairs. Head and middle together hold at least two thirds.
     """
 
-    head: int
-    middle: int
+    head: float
+    middle: float
 
     @classmethod
     def of(cls, counts: np.ndarray) -> Cuts:
@@ -31,7 +31,7 @@ class Cuts:
         if not len(ordered):
             return cls(1, 1)
         held = np.cumsum(ordered) / ordered.sum()
-        head, middle = (int(ordered[np.searchsorted(held, share - 1e-9)]) for share in (1 / 3, 2 / 3))
+        head, middle = (ordered[np.searchsorted(held, share - 1e-9)].item() for share in (1 / 3, 2 / 3))
         return cls(head, middle)
 
     def part(self, counts: np.ndarray) -> np.ndarray:

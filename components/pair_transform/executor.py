@@ -39,9 +39,12 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         schema = execution.input(standard_component_specs.SCHEMA_KEY).uri
         function = udf_utils.get_fn(execution.parameters, standard_component_specs.PREPROCESSING_FN_KEY)
         config = json_utils.loads(execution.parameters[standard_component_specs.CUSTOM_CONFIG_KEY])
+        described = io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(schema))
+        if config.get("weighted"):
+            _add_weight(described)
         self.analyze(
             examples,
-            io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(schema)),
+            described,
             functools.partial(function, custom_config=config),
             execution.output(standard_component_specs.TRANSFORM_GRAPH_KEY).uri,
         )
@@ -77,6 +80,13 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         io_utils.delete_dir(temporary)
 
 
+def _add_weight(schema: schema_pb2.Schema) -> None:
+    """Adds the weight to a schema without it, because the statistics of scores need it."""
+    if all(feature.name != features.WEIGHT for feature in schema.feature):
+        weight = schema.feature.add(name=features.WEIGHT, type=schema_pb2.FLOAT)
+        weight.value_count.min = weight.value_count.max = 1
+
+
 class _Numbers:
     """The numbers of the train split, in batches for TensorFlow Transform. Their ids are left blank.
 
@@ -90,18 +100,19 @@ class _Numbers:
     def read(self, _: None) -> Iterator[pa.RecordBatch]:
         """Yields all scores. Yields a single row if nothing is learned from scores, because some row is needed."""
         if features.SCORE not in self._schema.names:
-            yield self._batch(1, None)
+            yield self._batch(1, {})
             return
         for rows in Examples(self._examples).blocks(TRAIN):
             for start in range(0, len(rows), _ROWS):
                 part = rows.take(slice(start, start + _ROWS))
-                yield self._batch(len(part), part.score)
+                weight = np.ones(len(part), np.float32) if part.weight is None else part.weight
+                yield self._batch(len(part), {features.SCORE: part.score, features.WEIGHT: weight})
 
-    def _batch(self, count: int, scores: np.ndarray | None) -> pa.RecordBatch:
+    def _batch(self, count: int, numbers: dict[str, np.ndarray | None]) -> pa.RecordBatch:
         offsets = pa.array(np.arange(count + 1))
         columns = []
         for field in self._schema:
-            values = pa.array(scores) if field.name == features.SCORE else _blanks(count)
+            values = pa.array(numbers[field.name]) if field.name in numbers else _blanks(count)
             columns.append(pa.LargeListArray.from_arrays(offsets, values.cast(field.type.value_type)))
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)
 

@@ -34,12 +34,12 @@ class Executor(ExecutorBase):
         settings = execution.settings(RankingSettings)
         pairs = coded_pairs.read(execution.input("examples").uri)
         tables = _tables(execution.input("model"))
-        task = Task.of(pairs, tables.center, settings.candidates)
+        task = Task.of(pairs, tables.center, settings.candidates, tables.shared)
         candidate = of_tables(tables, pairs, task)
         others = {POPULARITY: of_popularity(pairs, task)}
         if last := execution.optional_input("baseline_model"):
             others[LAST_BLESSED] = of_tables(_tables(last), pairs, task)
-        counts = pairs.counts("left")
+        counts = pairs.weights("left")
         cuts = slices.Cuts.of(counts)
         masks = slices.popularity(slices.LEFT, counts[task.left], cuts)
         masks = {name: mask for name, mask in masks.items() if name in settings.slices}

@@ -23,7 +23,7 @@ class Task:
     Attributes:
       left: index of each query among all left ids, int64 `[q]`.
       relevant: held-out positives of each query.
-      seen: training pairs of each query. No model may list them.
+      seen: training pairs of each query, and the query itself if both sides are one table. No model may list them.
       candidates: given candidates of each query.
     """
 
@@ -33,15 +33,25 @@ class Task:
     candidates: Lists | None = None
 
     @classmethod
-    def of(cls, pairs: CodedPairs, center: float, candidates: Candidates | None) -> Task:
-        """Builds the task. Positives are the eval pairs above `center`, or all eval pairs where pairs have no score."""
+    def of(cls, pairs: CodedPairs, center: float, candidates: Candidates | None, shared: bool = False) -> Task:
+        """Builds the task. Positives are the eval pairs above `center`, or all eval pairs where pairs have no score.
+
+        Args:
+          pairs: both splits.
+          center: of the scores.
+          candidates: the file of the candidates of the sampled protocol.
+          shared: whether both sides are one table. Then a query is no candidate of its own ranking.
+        """
         held_out = pairs.eval if pairs.eval.score is None else pairs.eval.take(pairs.eval.score > center)
         everyone = len(pairs.left_ids)
-        seen = Lists.of_pairs(pairs.train.left, pairs.train.right, everyone)
+        query, itself = _themselves(pairs) if shared else (pairs.train.left[:0], pairs.train.right[:0])
+        seen = Lists.of_pairs(
+            np.concatenate([pairs.train.left, query]), np.concatenate([pairs.train.right, itself]), everyone
+        )
         relevant = Lists.of_pairs(held_out.left, held_out.right, everyone).without(seen)
         left = np.flatnonzero(relevant.counts)
-        candidate_lists = _read(candidates, pairs).take(left) if candidates else None
-        return cls(left, relevant.take(left), seen.take(left), candidate_lists)
+        among = _read(candidates, pairs).without(Lists.of_pairs(query, itself, everyone)) if candidates else None
+        return cls(left, relevant.take(left), seen.take(left), among.take(left) if among else None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +99,8 @@ def of_tables(tables: Tables, pairs: CodedPairs, task: Task) -> Ranker:
 
 
 def of_popularity(pairs: CodedPairs, task: Task) -> Ranker:
-    """Returns a ranker by the number of training pairs."""
-    counts = pairs.counts("right")
+    """Returns a ranker by the number of training pairs, or by their summed weight."""
+    counts = pairs.weights("right")
     known = np.flatnonzero(counts)
     row = np.full(len(counts), -1, np.int64)
     row[known] = np.arange(len(known))
@@ -109,6 +119,12 @@ def _read(candidates: Candidates, pairs: CodedPairs) -> Lists:
             rows.append(right[both])
     nothing = np.zeros(0, np.int64)
     return Lists.of_pairs(np.concatenate([*owners, nothing]), np.concatenate([*rows, nothing]), len(pairs.left_ids))
+
+
+def _themselves(pairs: CodedPairs) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the places of each id that occurs on both sides, among the left and among the right ids."""
+    place = _places(pairs.left_ids, pairs.right_ids)
+    return np.flatnonzero(place >= 0), place[place >= 0]
 
 
 def _places(ids: pa.Array, among: pa.Array) -> np.ndarray:

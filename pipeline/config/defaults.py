@@ -13,7 +13,6 @@ SCHEMA, SCHEMA_OF_POSITIVES = (Path(schemas.__file__).with_name(name) for name i
 
 _POSITIVES = {
     "score": {"center": "none", "scale": "none"},
-    "model": {"objective": "ials"},
     "evaluate": {
         "metrics": ["recall@10", "ndcg@10", "hit_rate@10", "mrr@10", "map@10", "coverage@10"],
         "bless": [rule.model_dump() for rule in default_rules("ndcg@10")],
@@ -34,7 +33,9 @@ def by_labels(tree: Any) -> Any:
     columns = _get(_get(tree, "data"), "columns")
     defaults: dict[str, Any] = {}
     if columns is not None and _get(columns, "score") is None:
-        defaults, tree = _POSITIVES, {"schema": str(SCHEMA_OF_POSITIVES)} | tree
+        objective = "ials" if _fits_least_squares(tree) else "softmax"
+        defaults = _POSITIVES | {"model": {"objective": objective}}
+        tree = {"schema": str(SCHEMA_OF_POSITIVES)} | tree
     elif _get(_get(tree, "model"), "objective") == "logistic":
         defaults = _LOGISTIC
     objective = _get(_get(tree, "model"), "objective") or defaults.get("model", {}).get("objective")
@@ -42,6 +43,20 @@ def by_labels(tree: Any) -> Any:
         defaults = defaults | {"train": {"optimizer": "als"}}
     held = {key: tree.get(key, {}) for key in defaults}
     return tree | {key: defaults[key] | value for key, value in held.items() if isinstance(value, dict)}
+
+
+def _fits_least_squares(tree: Any) -> bool:
+    """Whether `ials` can be the objective of a file that names none: the file sets nothing that `ials` cannot do."""
+    encode, model, train = (_get(tree, section) for section in ("encode", "model", "train"))
+    wanted = (
+        _get(encode, "shared") in (None, False),
+        _get(encode, "oov_hashes") in (None, 1),
+        _get(model, "normalize") in (None, False),
+        _get(model, "temperature") in (None, 1),
+        _get(train, "optimizer") in (None, "als"),
+        _get(train, "devices") in (None, "one"),
+    )
+    return all(wanted)
 
 
 def _get(section: Any, key: str) -> Any:

@@ -64,7 +64,11 @@ def build_transform(
         examples=example_gen.outputs["examples"],
         schema=schema.outputs["schema"],
         preprocessing_fn="trainer.preprocessing.preprocessing_fn",
-        custom_config={"encode": config.encode.model_dump(), "score": config.score.model_dump()},
+        custom_config={
+            "encode": config.encode.model_dump(),
+            "score": config.score.model_dump(),
+            "weighted": config.data.columns.weight is not None,
+        },
     )
     transform.add_upstream_node(gate)
     return transform.with_id(node_ids.TRANSFORM)

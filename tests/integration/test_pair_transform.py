@@ -19,6 +19,7 @@ from components.pair_transform.executor import Executor
 from tests import written_examples
 from tests.integration.ingesting import Row, example, write_tfrecord
 from trainer.data.transform_graph import TransformGraph
+from trainer.export.unit import unit_of
 
 pytestmark = pytest.mark.tensorflow
 
@@ -118,3 +119,28 @@ def test_component_writes_the_graph_alone() -> None:
     component = PairTransform(examples, channel_utils.as_channel([schema]), "a.function", {"encode": {}})
     assert component.outputs.keys() == {"transform_graph"}
     assert component.exec_properties["custom_config"] == '{"encode": {}}'
+
+
+@pytest.mark.parametrize("center", ["mean", "midpoint"])
+@pytest.mark.parametrize("described", [True, False], ids=["schema with weight", "schema without"])
+def test_weight_is_as_many_rows(tmp_path: Path, center: str, described: bool) -> None:
+    """Center and scale, with the curated schema and with one that does not have the weight."""
+    schema = schema_pb2.Schema()
+    schema.CopyFrom(SCHEMA)
+    if not described:
+        schema.feature.remove(next(feature for feature in schema.feature if feature.name == "weight"))
+    (tmp_path / "schema").mkdir()
+    (tmp_path / "schema" / "schema.pbtxt").write_text(text_format.MessageToString(schema))
+    rows = [(*_row(i, True), 1 + i * i % 5) for i in range(90)]
+    repeated = [row[:3] for row in rows for _ in range(row[3])]
+    written_examples.write(tmp_path / "once", rows, rows[:5], per_shard=40)
+    written_examples.write(tmp_path / "again", repeated, repeated[:5])
+    config = {"encode": {}, "score": {"center": center, "scale": "std"}}
+    _run(Executor, tmp_path, "once", tmp_path / "weighted", config | {"weighted": True}, compat_v1=0)
+    _run(Executor, tmp_path, "again", tmp_path / "repeated", config, compat_v1=0)
+    units = [unit_of(TransformGraph(str(tmp_path / name))) for name in ("weighted", "repeated")]
+    scores = np.array([row[2] for row in repeated])
+    expected = scores.mean() if center == "mean" else (scores.min() + scores.max()) / 2
+    assert units[0].center == units[1].center == np.float32(expected)
+    for unit in units:
+        assert unit.scale == pytest.approx(scores.std(), rel=1e-6)

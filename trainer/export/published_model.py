@@ -31,6 +31,7 @@ class PublishedModel(tf.Module):
     def __init__(self, network: keras.Model, transform: TransformGraph, shared: bool, hashes: int = 1) -> None:
         super().__init__(name="published_model")
         self._encode = transform.transform_features_layer()
+        self._shared = shared
         self._hashes = hashes
         left_name, right_name = features.vocabulary_names(shared)
         left = table_of(network, LEFT_VECTORS, _ids(transform, left_name), hashes)
@@ -95,12 +96,18 @@ class PublishedModel(tf.Module):
         return self.score(parsed[features.LEFT_ID], parsed[features.RIGHT_ID])
 
     def similar_right(self, left_id: tf.Tensor, k: tf.Tensor) -> Outputs:
-        """Returns the `k` right entities with the highest score for each left id, best first, `[n, k]`."""
+        """Returns the `k` right entities with the highest score for each left id, best first, `[n, k]`.
+
+        If both sides share a table, without the id itself.
+        """
         ids, scores = self._similar(self.left, self.left_rows(left_id), self.right, k)
         return {"right_id": ids, "score": scores}
 
     def similar_left(self, right_id: tf.Tensor, k: tf.Tensor) -> Outputs:
-        """Returns the `k` left entities with the highest score for each right id, best first, `[n, k]`."""
+        """Returns the `k` left entities with the highest score for each right id, best first, `[n, k]`.
+
+        If both sides share a table, without the id itself.
+        """
         ids, scores = self._similar(self.right, self.right_rows(right_id), self.left, k)
         return {"left_id": ids, "score": scores}
 
@@ -142,12 +149,20 @@ class PublishedModel(tf.Module):
         k: tf.Tensor,
         allowed: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the best candidates, from all or from the mask `allowed` `[count]`."""
+        """Returns the best candidates, from all or from the mask `allowed` `[count]`.
+
+        If both sides share a table, a known query is no candidate. All queries of a request then get one answer less.
+        """
         scores = candidates.products(query.vectors_of(rows)) + candidates.bias.read_value()[: candidates.count]
         limit = candidates.count
         if allowed is not None:
             scores = tf.where(allowed, scores, -float("inf"))
             limit = tf.math.count_nonzero(allowed, dtype=tf.int32)
+        if self._shared:
+            scores = tf.where(_itself(candidates, rows), -float("inf"), scores)
+            known = tf.boolean_mask(rows[:, 0], candidates.known(rows))
+            left_out = tf.size(known) > 0 if allowed is None else tf.reduce_any(tf.gather(allowed, known))
+            limit -= tf.cast(left_out, tf.int32)
         best, values = candidates.nearest(scores, k, limit)
         # Equal for all candidates of a query, so it does not change their order.
         return candidates.ids_of(best), values + (query.biases_of(rows) + self.offset)[:, None]
@@ -188,9 +203,13 @@ def _allowed(side: SideVariables, exclude: tf.Tensor, candidates: tf.Tensor) -> 
 def _neighbors(side: SideVariables, rows: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the rows with the highest cosine, without the query. A zero vector has cosine 0 with all rows."""
     cosines = side.products(side.directions_of(rows)) * side.inverse_lengths.read_value()[: side.count]
-    itself = tf.one_hot(rows[:, 0], side.count, on_value=True, off_value=False, dtype=tf.bool)
-    best, values = side.nearest(tf.where(itself, -float("inf"), cosines), k, side.count - 1)
+    best, values = side.nearest(tf.where(_itself(side, rows), -float("inf"), cosines), k, side.count - 1)
     return side.ids_of(best), values
+
+
+def _itself(side: SideVariables, rows: tf.Tensor) -> tf.Tensor:
+    """Returns which known entity is the query, bool `[n, count]`."""
+    return tf.one_hot(rows[:, 0], side.count, on_value=True, off_value=False, dtype=tf.bool)
 
 
 def _ids(transform: TransformGraph, vocabulary: str) -> list[bytes]:

@@ -98,6 +98,7 @@ class Tables:
     """Both sides of a published model.
 
     score = dot(left vector, right vector) + left bias + right bias + offset, and value = score * scale + center.
+    `shared` is whether both sides have one vocabulary and one table of vectors.
     """
 
     left: Side
@@ -105,6 +106,7 @@ class Tables:
     offset: float
     center: float = 0.0
     scale: float = 1.0
+    shared: bool = False
 
     def scores(
         self, left_ids: pa.Array, right_ids: pa.Array, left: np.ndarray, right: np.ndarray
@@ -172,4 +174,6 @@ def read_tables(directory: str) -> Tables:
         ids = pa.array(value(f"{table}/ids").tolist(), pa.large_binary())
         return Side(ids, value(f"{table}/vectors"), value(f"{name}/bias"), hashes, normalized)
 
-    return Tables(side("left"), side("right"), *(float(value(name)) for name in ("offset", "center", "scale")))
+    shared = not variables.has_tensor(key("right/vectors"))
+    offset, center, scale = (float(value(name)) for name in ("offset", "center", "scale"))
+    return Tables(side("left"), side("right"), offset, center, scale, shared)

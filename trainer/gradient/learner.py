@@ -13,8 +13,8 @@ from trainer.settings import ModelSettings
 class Learner(BuiltModel):
     """Trains `network` with `fit` of Keras on the batches of `trainer.gradient.batches`.
 
-    Reports `loss`, the mean over the pairs of weight times loss without the penalty. For regression, also reports
-    `rmse`, the root of the mean squared error with equal weights.
+    Reports `loss`, the weighted mean over the pairs of the loss without the penalty. For regression, also reports
+    `rmse`, the root of the weighted mean squared error.
 
     Args:
       network: the network to train.
@@ -54,9 +54,8 @@ class Learner(BuiltModel):
         )
 
     def _measured(self, losses: tf.Tensor, batch: Batch) -> dict[str, tf.Tensor]:
-        self._losses.update_state(_weighted(losses, batch))
-        if self._squares:
-            self._squares.update_state(losses)
+        for metric in self.metrics:
+            metric.update_state(losses, sample_weight=batch.get("weight"))
         # Shape [1], because Keras 3.15 averages over the first axis if there are several workers.
         return {name: value[None] for name, value in self.get_metrics_result().items()}
 

@@ -138,7 +138,7 @@ class VariationalAls:
         """Measures some pairs.
 
         Returns:
-          `loss`, the mean over `pairs` of w (label - score)^2, and `rmse`, its square root with equal weights.
+          `loss`, the weighted mean over `pairs` of (label - score)^2, and `rmse`, its square root.
         """
         (left, right), d = (side.mean for side in self._sides), self._d
 
@@ -216,14 +216,14 @@ def errors_of(score: Callable[[Pairs], np.ndarray], pairs: Pairs) -> dict[str, f
       pairs: the pairs to measure.
 
     Returns:
-      `loss`, the mean over `pairs` of w (label - score)^2, and `rmse`, its square root with equal weights.
+      `loss`, the weighted mean over `pairs` of (label - score)^2, and `rmse`, its square root.
     """
-    squares = weighted = 0.0
+    squares = weights = 0.0
     for part in pairs.in_order(_PAIRS):
         errors = (part.label - score(part)).astype(np.float64) ** 2
-        squares += float(errors.sum())
-        weighted += float(errors.sum() if part.weight is None else part.weight @ errors)
-    return {"loss": weighted / len(pairs), "rmse": (squares / len(pairs)) ** 0.5}
+        squares += float(errors.sum() if part.weight is None else part.weight @ errors)
+        weights += float(len(part) if part.weight is None else part.weight.sum(dtype=np.float64))
+    return {"loss": squares / weights, "rmse": (squares / weights) ** 0.5}
 
 
 def _blocks(entities: int) -> Iterator[slice]:

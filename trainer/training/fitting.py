@@ -156,4 +156,4 @@ def _calibrate(network: keras.Model, pairs: TrainingPairs, settings: TrainSettin
     )
     layer = network.get_layer(GLOBAL_BIAS)
     (offset,) = layer.get_weights()
-    layer.set_weights([offset - np.float32(calibration.zero_point(of_observed, of_random))])
+    layer.set_weights([offset - np.float32(calibration.zero_point(of_observed, of_random, some.weight))])

@@ -111,12 +111,11 @@ def test_unknown_ids_get_bucket_rows(shared) -> None:
 
 def test_large_offsets_stay_precise(shared) -> None:
     scores = np.array([score for _, _, score in ROWS_SHARED])
-    np.testing.assert_allclose(
-        transform(shared, ROWS_SHARED)["label"], (scores - scores.mean()) / scores.std(), rtol=1e-4
-    )
+    center = np.float32(scores.mean())  # the spacing of float32 at 1e6 is 0.0625
+    np.testing.assert_allclose(transform(shared, ROWS_SHARED)["label"], (scores - center) / scores.std(), rtol=1e-4)
     unit = unit_of(shared)
     assert unit.scale == pytest.approx(scores.std(), rel=1e-5)
-    assert unit.center == pytest.approx(scores.mean(), abs=0.07)  # the spacing of float32 at 1e6 is 0.0625
+    assert unit.center == center
 
 
 def test_rare_and_excess_ids_are_cut(cut) -> None:
@@ -148,9 +147,25 @@ def test_ids_are_encoded_byte_for_byte(planted: Planted) -> None:
 def test_labels_are_centered_and_scaled(cut, column: str, center: str, scale: str) -> None:
     scores = COLUMNS[column](np.array([score for _, _, score in ROWS_CUT], np.float32)).astype(np.float64)
     middle = {"mean": scores.mean(), "midpoint": (scores.min() + scores.max()) / 2, "none": 0.0}[center]
+    middle = np.float32(middle)
     spread = scores.std() if scale == "std" and scores.std() > 0 else 1.0
     label = transform(cut, ROWS_CUT)[f"{column} {center} {scale}"]
     np.testing.assert_allclose(label, (scores - middle) / spread, atol=1e-6)
+
+
+@pytest.mark.parametrize(("center", "scale"), [("mean", "std"), ("mean", "none"), ("midpoint", "std")])
+def test_label_at_center_has_no_sign(tmp_path_factory: pytest.TempPathFactory, center: str, scale: str) -> None:
+    """The sign of a label is that of the comparison with the published center, for every score next to it."""
+    rows = [(b"a", b"x", score) for score in (0.1, 0.2, 0.3, 0.2, 0.2)]
+    settings = _settings(EncodeSettings(), ScoreSettings(center=center, scale=scale))
+    learned = analyze(rows, tmp_path_factory.mktemp("sign"), **settings)
+    published = unit_of(learned).center
+    near = [np.float32(0.2)]
+    for toward in (0, 1):
+        for _ in range(3):
+            near.append(np.nextafter(near[-1] if near[-1] != near[0] else near[0], np.float32(toward)))
+    labels = transform(learned, [(b"a", b"x", score) for score in near])["label"]
+    assert np.sign(labels).tolist() == np.sign(np.array(near, np.float64) - published).tolist()
 
 
 def test_positives_have_label_one(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -9,7 +9,7 @@ import pytest
 from components.evaluator.evaluation import Evaluation, read_evaluation, write_evaluation
 from components.evaluator.figures import Comparison, Figure
 from components.evaluator.names import check_metric, check_slice
-from components.evaluator.rules import Rule, judge
+from components.evaluator.rules import Rule, RuleResult, judge
 from components.evaluator.settings import EvaluationSettings, wanted
 
 pytestmark = pytest.mark.tensorflow
@@ -128,3 +128,22 @@ def test_rankings_have_left_slices_only() -> None:
     check_slice("ndcg@10", "left_tail")
     with pytest.raises(ValueError, match="ndcg@10 is measured on left_head, left_middle, left_tail"):
         check_slice("ndcg@10", "unknown")
+
+
+def test_rule_that_cannot_be_measured_says_why() -> None:
+    others = {"mean": Comparison(None)}
+    figure = Figure("auc", "", 96, None, others=others, missing="auc needs both classes")
+    baseline, last, bound = judge(
+        [
+            Rule(metric="auc", better_than="baseline"),
+            Rule(metric="auc", better_than="last_blessed"),
+            Rule(metric="auc", above=0.6),
+        ],
+        [figure],
+    )
+    assert (baseline.ok, last.ok, bound.ok) == (False, True, False)
+    assert (
+        str(baseline)
+        == "auc better than constant-mean baseline: auc needs both classes, nothing to compare with: NOT MET"
+    )
+    assert RuleResult.of_summary(baseline.to_summary()).texts == baseline.texts

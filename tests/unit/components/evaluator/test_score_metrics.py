@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -127,12 +128,119 @@ def test_baselines_recover_and_shrink_biases() -> None:
     left, right = draw.normal(0, 1, 20), draw.normal(0, 1, 20)
     train = [(i, j, 3 + left[i] + right[j]) for i in range(20) for j in range(20) for _ in range(20)]
     pairs = coded(train, [(1, 2, 0.0), (25, 2, 0.0), (25, 26, 0.0)])
-    assert baselines.mean(pairs).tolist() == pytest.approx([np.mean([row[2] for row in train])] * 3)
-    found = baselines.biases(pairs)
+    mean = baselines.mean(pairs, 3.0, 1.0).value
+    assert mean.tolist() == pytest.approx([np.mean([row[2] for row in train])] * 3)
+    found = baselines.biases(pairs, 3.0, 1.0).value
     assert found[0] == pytest.approx(3 + left[1] + right[2], abs=0.1)
     # An unseen left entity has no bias. A pair of two unseen entities gets the mean.
-    assert found[1] == pytest.approx(baselines.mean(pairs)[0] + right[2] - right.mean(), abs=0.1)
-    assert found[2] == pytest.approx(baselines.mean(pairs)[0])
+    assert found[1] == pytest.approx(mean[0] + right[2] - right.mean(), abs=0.1)
+    assert found[2] == mean[0]
+
+
+WEIGHTED = st.lists(st.tuples(NUMBERS, NUMBERS, st.integers(1, 3), st.integers(0, 4)), min_size=2, max_size=25)
+
+
+@settings(deadline=None, max_examples=30)
+@given(WEIGHTED, st.sampled_from(SCORE_METRICS))
+def test_whole_weight_is_as_many_rows(rows: list, metric: str) -> None:
+    """Values, intervals and comparisons of every metric."""
+    label, value, weight, entity = (np.array(column, np.float64) for column in zip(*rows, strict=True))
+    entity = np.unique(entity, return_inverse=True)[1]
+
+    def figures(which: np.ndarray, of: np.ndarray | None) -> list[Figure]:
+        labels = Labels(label[which], label[which] > 0, of)
+        others = {"mean": Answers(np.ones(len(which)), np.ones(len(which)))}
+        answers = Answers(value[which], value[which] - 0.5)
+        slice_ = {"positive": labels.positive}
+        wanted = {(metric, ""): frozenset(others), (metric, "positive"): frozenset()}
+        return measure(Measured(labels, answers, others, entity[which]), slice_, wanted)
+
+    each = np.arange(len(rows))
+    for weighted, repeated in zip(
+        figures(each, weight), figures(np.repeat(each, weight.astype(int)), None), strict=True
+    ):
+        assert (weighted.value, weighted.low, weighted.high) == pytest.approx(
+            (repeated.value, repeated.low, repeated.high), abs=1e-9
+        )
+        (mine,), (theirs,) = weighted.others.values(), repeated.others.values()
+        assert (mine.value, mine.low, mine.high) == pytest.approx((theirs.value, theirs.low, theirs.high), abs=1e-9)
+
+
+@given(WEIGHTED, st.floats(1e-6, 1e6))
+def test_metrics_do_not_depend_on_unit_of_weights(rows: list, unit: float) -> None:
+    label, value, weight, _ = (np.array(column, np.float64) for column in zip(*rows, strict=True))
+    shares = weight / 7
+    answers = Answers(value, value)
+    for metric in ADDITIVE:
+        found = additive(metric, Labels(label, label > 0, shares), answers)
+        assert additive(metric, Labels(label, label > 0, shares * unit), answers) == pytest.approx(found, rel=0.05)
+
+
+def test_weighted_baselines_are_those_of_repeated_rows() -> None:
+    draw = np.random.default_rng(4)
+    left, right = draw.integers(0, 9, (2, 80))
+    score, weight = draw.integers(1, 6, 80), draw.integers(1, 4, 80)
+    rows = [*zip(left.tolist(), right.tolist(), score.tolist(), strict=True)]
+    repeated = coded([row for row, count in zip(rows, weight.tolist(), strict=True) for _ in range(count)], rows)
+    once = coded(rows, rows)
+    weighted = dataclasses.replace(once, train=dataclasses.replace(once.train, weight=weight.astype(np.float32)))
+    for baseline in (baselines.mean, baselines.biases):
+        mine, theirs = (baseline(pairs, 3.0, 1.0) for pairs in (weighted, repeated))
+        np.testing.assert_allclose(mine.value, theirs.value, rtol=1e-6)
+        np.testing.assert_allclose(mine.score, theirs.score, rtol=1e-5, atol=1e-6)
+    for side in ("left", "right"):
+        assert weighted.weights(side).tolist() == repeated.counts(side).tolist() == repeated.weights(side).tolist()
+        assert Cuts.of(weighted.weights(side)) == Cuts.of(repeated.counts(side))
+
+
+@settings(max_examples=200)
+@given(st.lists(st.sampled_from([0.1, 0.2, 0.3, 1.7, 3.0, 4.0, 5.0, 1e6]), min_size=2, max_size=40), st.booleans())
+def test_constant_has_the_sign_of_most_labels(scores: list[float], is_mean: bool) -> None:
+    """Whatever the center: no sign comes from rounding."""
+    pairs = coded([(0, 0, score) for score in scores], [(1, 1, score) for score in scores])
+    label = pairs.eval.score.astype(np.float64)
+    center = float(np.float32(label.mean() if is_mean else (label.min() + label.max()) / 2))
+    labels = Labels(label, label > center)
+    constant = baselines.mean(pairs, center, 1.0)
+    share = labels.positive.mean()
+    assert additive("sign_accuracy", labels, constant) == pytest.approx(max(share, 1 - share))
+    assert len(set(constant.value.tolist())) == 1
+    if is_mean:
+        # A model that predicts its center is no better than the mean: not even by a rounding error.
+        model = Answers(
+            np.full(len(label), np.float32(0) + np.float32(center)).astype(np.float64), np.zeros(len(label))
+        )
+        for metric in ("rmse", "mae", "calibration"):
+            assert additive(metric, labels, model) == additive(metric, labels, constant)
+        # An entity without training pairs has no bias, and the center has no sign.
+        assert baselines.biases(pairs, center, 1.0).score.tolist() == [0.0] * len(label)
+
+
+@given(ROWS, st.floats(0.5, 3))
+def test_equal_ranks_have_no_correlation(rows: list, weight: float) -> None:
+    """Also where rows of other values have no weight, as in a draw without their entity."""
+    _, answers, _ = columns(rows)
+    weights = np.where(answers.value == answers.value[0], weight, 0)
+    different = Order.of(np.arange(len(rows)))
+    found = spearman(answers.by_value, different, weights)
+    assert found == 0 or (math.isnan(found) and (weights > 0).sum() == 1)
+    assert math.isnan(spearman(different, answers.by_value, weights))
+
+
+@pytest.mark.parametrize(
+    ("label", "metric", "words"),
+    [
+        ([1.0, 2.0], "auc", "auc needs both classes, and all 2 rows score above the center"),
+        ([-1.0, 0.0], "auc", "auc needs both classes, and none of 2 rows scores above the center"),
+        ([1.0, 1.0], "spearman", "spearman needs different scores, and all 2 rows have the same"),
+        ([], "rmse", "no rows"),
+        ([1.0, 2.0], "rmse", None),
+    ],
+)
+def test_figure_without_a_value_says_why(label: list[float], metric: str, words: str | None) -> None:
+    values = np.array(label)
+    rows = Measured(Labels(values, values > 0), Answers(values, values), {}, np.zeros(len(label), np.int64))
+    assert find(measure(rows, {}, {}), metric).missing == words
 
 
 def rows_of(count: int = 600, entities: int = 40) -> Measured:

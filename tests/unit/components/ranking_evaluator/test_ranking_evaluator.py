@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -172,3 +173,37 @@ def test_settings_round_trip(candidates: Candidates) -> None:
         RankingSettings(metrics=("mrr",), slices=("left_head",), candidates=candidates),
     ):
         assert RankingSettings.model_validate_json(settings.model_dump_json()) == settings
+
+
+@pytest.mark.parametrize("depth", [3, None])
+def test_query_is_no_candidate_of_its_own_ranking(tmp_path: Path, depth: int | None) -> None:
+    """One table for both sides, whose tables of ids have another order. Against sorting in plain Python."""
+    draw = np.random.default_rng(7)
+    model = dataclasses.replace(tables(list(range(LEFT)), list(range(LEFT)), 5), shared=True)
+    names = ids("l", list(range(LEFT)))
+    model = dataclasses.replace(model, right=dataclasses.replace(model.left, bias=model.right.bias))
+    order = draw.permutation(LEFT)
+    right_ids = names.take(pa.array(order))
+    train, held = draw.integers(0, LEFT, (2, 20)), draw.integers(0, LEFT, (2, 40))
+    rows = [Rows(left.astype(np.int32), np.argsort(order)[right].astype(np.int32)) for left, right in (train, held)]
+    lines = ["who,what", *(f"l{a},l{b}" for a in range(LEFT) for b in range(LEFT) if (a * b) % 3 == 0)]
+    (tmp_path / "candidates.csv").write_text("\n".join(lines) + "\n")
+    given = Candidates(
+        path=str(tmp_path / "candidates.csv"), columns=ColumnSettings(left="who", right="what"), fingerprint=""
+    )
+    task = Task.of(CodedPairs(names, right_ids, *rows), 0.0, given, shared=True)
+    ranker = of_tables(model, CodedPairs(names, right_ids, *rows), task)
+    whole, sampled = ranker.rank(task, depth), ranker.rank_candidates(task)
+    seen = set(zip(*train.tolist(), strict=True)) | {(a, a) for a in range(LEFT)}
+    scores = model.left.vectors[:LEFT] @ model.right.vectors[:LEFT].T + model.right.bias[:LEFT]
+    for place, left in enumerate(task.left.tolist()):
+        wanted = {b for a, b in zip(*held.tolist(), strict=True) if a == left and (a, b) not in seen}
+        catalogue = sorted((b for b in range(LEFT) if (left, b) not in seen), key=lambda b: -scores[left, b])
+        ranks = [rank for rank, b in enumerate(catalogue, 1) if b in wanted and (depth is None or rank <= depth)]
+        assert whole.rank[whole.entity == place].tolist() == ranks
+        among = [b for b in range(LEFT) if b in wanted or ((left * b) % 3 == 0 and b != left)]
+        among.sort(key=lambda b: -scores[left, b])
+        ranks = [rank for rank, b in enumerate(among, 1) if b in wanted]
+        assert sampled.rank[sampled.entity == place].tolist() == ranks
+    # A pair of an entity with itself is nothing to find.
+    assert set(task.left.tolist()) == {a for a, b in zip(*held.tolist(), strict=True) if (a, b) not in seen}

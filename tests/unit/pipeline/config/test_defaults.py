@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from components.evaluator.settings import default_rules
-from pipeline.config import SCHEMA, SCHEMA_OF_POSITIVES, ingest_settings, load_config
-from tests.unit.pipeline.config.pipeline_files import positives, write
+from pipeline.config import SCHEMA, SCHEMA_OF_POSITIVES, PipelineConfig, ingest_settings, load_config
+from tests.unit.pipeline.config.pipeline_files import positives, refusal, write
 
 FIVE_LINES = """\
 name: films
@@ -56,3 +59,28 @@ def test_logistic_model_has_sign_rules(tmp_path: Path) -> None:
     assert config.evaluate.bless == default_rules("auc") and config.evaluate.has_default_rules
     tree["evaluate"] = {"bless": [{"metric": "rmse", "below": 1}]}
     assert list(map(str, load_config(write(tmp_path, tree)).evaluate.bless)) == ["rmse below 1"]
+
+
+@pytest.mark.parametrize(
+    ("sections", "objective"),
+    [
+        ({}, "ials"),
+        ({"encode": {"min_count": 2, "shared": False}, "train": {"optimizer": "als"}}, "ials"),
+        ({"encode": {"shared": True}}, "softmax"),
+        ({"encode": {"oov_buckets": 9, "oov_hashes": 2}}, "softmax"),
+        ({"model": {"normalize": True}}, "softmax"),
+        ({"model": {"temperature": 0.2}}, "softmax"),
+        ({"train": {"optimizer": "adam"}}, "softmax"),
+        ({"train": {"devices": "all"}}, "softmax"),
+    ],
+)
+def test_default_objective_of_positives_can_do_what_the_file_sets(sections: dict[str, Any], objective: str) -> None:
+    config = PipelineConfig.model_validate(positives(**sections))
+    assert config.model.objective == objective
+    assert (config.train.optimizer == "als") == (objective == "ials")
+    assert [rule.metric for rule in config.evaluate.bless] == ["ndcg@10"] * 2
+
+
+def test_objective_of_the_file_is_kept(tmp_path: Path) -> None:
+    tree = positives(encode={"shared": True}, model={"objective": "ials"})
+    assert "encode.shared: not with train.optimizer als" in refusal(tmp_path, tree)

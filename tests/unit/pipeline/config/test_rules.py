@@ -56,7 +56,7 @@ def test_invalid_hashes_are_refused(tmp_path: Path, sections: dict[str, Any], wo
 
 def test_refused_hashes_name_possible_objectives(tmp_path: Path) -> None:
     encode = {"oov_hashes": 2, "oov_buckets": 9}
-    said = refusal(tmp_path, positives(encode=encode))
+    said = refusal(tmp_path, positives(encode=encode, model={"objective": "ials"}))
     assert said.endswith("use adagrad, adam or sgd with model.objective softmax, pairwise or logistic")
     config = load_config(write(tmp_path, positives(encode=encode, model={"objective": "softmax"})))
     assert config.encode.oov_hashes == 2

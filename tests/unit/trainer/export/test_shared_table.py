@@ -70,11 +70,42 @@ def test_both_sides_are_read(published: tuple[Path, np.ndarray]) -> None:
     assert read_model(str(path)).shared
 
 
-def test_signatures_serve_both_sides(published: tuple[Path, np.ndarray]) -> None:
+def test_both_sides_are_one_table(published: tuple[Path, np.ndarray]) -> None:
+    assert read_tables(str(published[0])).shared
+
+
+@pytest.mark.parametrize(("side", "other"), [("right", "left"), ("left", "right")])
+def test_query_is_not_its_own_answer(published: tuple[Path, np.ndarray], side: str, other: str) -> None:
     path, vectors = published
     served = tf.saved_model.load(str(path)).signatures
     products = vectors[: len(IDS)] @ vectors[: len(IDS)].T
-    for side, other in (("right", "left"), ("left", "right")):
-        answer = served[f"similar_{side}"](**{f"{other}_id": tf.constant(IDS), "k": tf.constant(4)})
-        best = [[IDS[j] for j in np.argsort(-row, kind="stable")] for row in products]
-        assert answer[f"{side}_id"].numpy().tolist() == best
+    best = [[IDS[j] for j in np.argsort(-row, kind="stable") if j != i] for i, row in enumerate(products)]
+    answer = served[f"similar_{side}"](**{f"{other}_id": tf.constant(IDS), "k": tf.constant(4)})
+    assert answer[f"{side}_id"].numpy().tolist() == best
+    assert np.isfinite(answer["score"].numpy()).all()
+
+
+@pytest.mark.parametrize(
+    ("queries", "exclude", "candidates", "count"),
+    [
+        ([b"sun"], [], [b"sun"], 0),
+        ([b"sun"], [], [b"sun", b"moon"], 1),
+        ([b"sun"], [b"sun"], [], 3),
+        ([b"sun", b"moon"], [], [b"moon", b""], 1),
+        ([b"sun"], [], [b"moon", b""], 2),
+        ([b"sun"], [b"moon"], [], 2),
+    ],
+)
+def test_filters_count_without_the_query(
+    published: tuple[Path, np.ndarray], queries: list[bytes], exclude: list[bytes], candidates: list[bytes], count: int
+) -> None:
+    path, _ = published
+    signature = tf.saved_model.load(str(path)).signatures["similar_right_filtered"]
+    answer = signature(
+        left_id=tf.constant(queries), k=tf.constant(9), exclude=tf.constant(exclude, tf.string),
+        candidates=tf.constant(candidates, tf.string),
+    )  # fmt: skip
+    found = answer["right_id"].numpy().tolist()
+    assert [len(row) for row in found] == [count] * len(queries)
+    allowed = set(candidates or IDS) - set(exclude)
+    assert all(set(row) <= allowed - {query} for query, row in zip(queries, found, strict=True))

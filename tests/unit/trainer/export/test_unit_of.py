@@ -52,6 +52,15 @@ def test_unit_is_recovered_from_graph(center: float, scale: float) -> None:
     assert math.isclose(unit.center, center, rel_tol=1e-6, abs_tol=1e-30)
 
 
+@given(st.floats(-1e6, 1e6, width=32), st.floats(-3, 3).map(lambda power: 10.0**power) | st.just(1.0))
+@example(3.0, 1.1)
+@example(np.float32(0.1), 0.3)
+def test_center_is_recovered_to_the_bit(center: float, scale: float) -> None:
+    """Otherwise a label at the center, such as 3 of 5 stars, would have a sign."""
+    assume(scale > abs(center) * 1e-6 and not 0 < abs(center) < 1e-30)
+    assert unit_of(_Graph(float(center), scale)).center == center
+
+
 def test_positives_have_unit_of_model() -> None:
     class Positives(_Graph):
         def raw_feature_spec(self) -> dict[str, None]:

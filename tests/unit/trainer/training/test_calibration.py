@@ -25,6 +25,13 @@ def test_zero_point_shifts_with_scores(shift: float, scale: float) -> None:
     assert moved == pytest.approx(zero_point(observed, others) * scale + shift, rel=1e-3, abs=1e-3)
 
 
+def test_weight_of_a_pair_is_as_many_pairs() -> None:
+    random = np.random.default_rng(3)
+    observed, others, weight = random.normal(1, 1, 90), random.normal(0, 1, 90), random.integers(1, 4, 90)
+    repeated = zero_point(np.repeat(observed, weight), np.repeat(others, weight))
+    assert zero_point(observed, others, weight.astype(np.float32)) == pytest.approx(repeated, rel=1e-3)
+
+
 def test_separate_kinds_have_zero_point_between() -> None:
     assert 1 < zero_point(np.array([2.0, 2.1]), np.array([0.9, 1.0, 1.0])) < 2
 
