@@ -119,7 +119,9 @@ def build_card(
         model=trained.outputs["model"],
         model_run=trained.outputs["model_run"],
         evaluation=evaluator.outputs["evaluation"],
-        settings=CardSettings(pipeline=config.name, **{name: getattr(config, name).model_dump() for name in sections}),
+        settings=CardSettings(
+            pipeline=config.name, **{name: getattr(config, name).model_dump(mode="json") for name in sections}
+        ),
         hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
     )
 

@@ -31,7 +31,7 @@ def settings(**sections: Any) -> CardSettings:
     }
     config = PipelineConfig.model_validate({"name": "films", **tree, **sections})
     names = ("data", "encode", "score", "model", "train")
-    return CardSettings(pipeline="films", **{name: getattr(config, name).model_dump() for name in names})
+    return CardSettings(pipeline="films", **{name: getattr(config, name).model_dump(mode="json") for name in names})
 
 
 def card(rules: list[RuleResult] | None = None, told: CardSettings | None = None, **facts: Any) -> str:
