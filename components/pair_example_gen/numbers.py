@@ -11,7 +11,7 @@ _TRUE, _FALSE = "(?i)^true$", "(?i)^false$"
 # The zones of RE2 and of Arrow are letters Z and offsets. UTC and GMT are zone Z.
 _NAMED_UTC = r"(?i)z?\s*\[?(utc|gmt|z)\]?$"
 _BLANK_OFFSET = r"(:\d\d(\.\d+)?)\s+([+-]\d\d(:?\d\d)?)$"
-_NAMED_ZONE = r"^(?P<local>\S+[ T]\S+?)\s*\[?(?P<zone>[A-Za-z]+(?:/[A-Za-z0-9_+-]+)+)\]?$"
+_NAMED_ZONE = r"^(?P<local>[0-9:.T -]+?)\s*\[?(?P<zone>[A-Za-z]+(?:/[A-Za-z0-9_+-]+)+)\]?$"
 
 
 def parse_numbers(column: pa.Array, with_booleans: bool = False) -> tuple[np.ndarray, np.ndarray]:

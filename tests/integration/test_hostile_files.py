@@ -389,8 +389,8 @@ HOSTILE = [
         [(b"4", b"b")],
         [
             (0, "left id is not a whole number"),
-            (3, "left id is a float above 9,007,199,254,740,992, which has no exact whole numbers"),
             (2, "left id is empty"),
+            (3, "left id is a float above 9,007,199,254,740,992, which has no exact whole numbers"),
         ],
         file="pairs.parquet",
     ),
