@@ -43,7 +43,7 @@ from components.pair_example_gen.suspicious import warning
 from components.pair_example_gen.suspicious.find import find as find_suspicious
 from components.threads import Threaded, threads_of
 from errors import DataRefused, InputError
-from trainer.data.examples import EVAL, SIDES, SPLITS, TRAIN
+from trainer.data.examples import EVAL, SIDES, SPLITS, TRAIN, Examples
 
 ROWS_PROPERTY = "rows_{}"
 QUARANTINED_PROPERTY = "rows"
@@ -75,7 +75,7 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         has_span = bool(parameters.get(utils.SPAN_PROPERTY_NAME))
         found = find_files(parameters["input_base"], _pattern(parameters["input_config"]), has_span)
         totals = self._convert(found, settings, examples.uri, set_aside.uri)
-        warning.write(find_suspicious(examples.uri, settings.columns), examples.uri)
+        warning.write(find_suspicious(Examples(examples.uri), settings, len(found.files)), examples.uri)
         for name in (*SPLITS, READ_ROWS):
             examples.set_int_custom_property(ROWS_PROPERTY.format(name), totals.rows[name])
         examples.set_int_custom_property(ROWS_PROPERTY.format(WEIGHTLESS), totals.weightless.total())

@@ -10,9 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from components.pair_example_gen.settings import ColumnSettings
+from components.pair_example_gen.settings import IngestSettings
 from components.pair_example_gen.suspicious.find import find
-from components.pair_example_gen.suspicious.scores import in_scores
 from components.pair_example_gen.suspicious.times import in_times
 from components.pair_example_gen.suspicious.warning import DataWarning, read, write
 from tests import written_examples
@@ -29,7 +28,7 @@ def rows_with(score: Callable[[random.Random, int, int], float], count: int = 40
 def warned(folder: Path, score: Callable[[random.Random, int, int], float]) -> dict[str, DataWarning]:
     rows = rows_with(score)
     examples = written_examples.write(folder, rows[:350], rows[350:], per_shard=90)
-    return {warning.kind: warning for warning in in_scores(examples)}
+    return {warning.kind: warning for warning in find(examples, IngestSettings(path="x"), 1)}
 
 
 @pytest.mark.parametrize(
@@ -55,7 +54,8 @@ def test_a_sentinel_far_from_all_scores_is_found(tmp_path: Path, value: float) -
 
     planted = sum(row[2] == value for row in rows_with(score))
     warning = warned(tmp_path, score)["sentinel_score"]
-    assert planted > 1 and warning.count == planted and warning.examples == [f"{value:g}"]
+    assert planted > 1 and warning.count == planted
+    assert all(example.endswith(f", {value:g})") for example in warning.examples) and len(warning.examples) == 3
 
 
 def test_a_constant_score_is_found(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_times_in_several_units_are_found(tmp_path: Path, times: list[float], un
 def test_warnings_survive_their_file(tmp_path: Path) -> None:
     rows = [(b"NA", b"f%d" % i, float(i % 5)) for i in range(9)] + [(b"u1", b"f1", 2.0)]
     examples = written_examples.write(tmp_path, rows)
-    found = find(examples.uri, ColumnSettings(left="l", right="r", score="s"))
+    found = find(examples, IngestSettings(path="x"), 1)
     assert [(warning.kind, warning.count) for warning in found] == [("missing_words", 9)]
     write(found, examples.uri)
     assert read(examples.uri) == found
