@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
 
-from components.pair_example_gen import delimited, files, parquet
-from components.pair_example_gen.delimited import Dialect
+from components.pair_example_gen import adjacency, delimited, files, json_lines, parquet
+from components.pair_example_gen.delimited import Dialect, Head
+from components.pair_example_gen.first_block import first_block
 from components.pair_example_gen.formats import Format, format_of
+from components.pair_example_gen.records import Block, Readable
 from components.pair_example_gen.rows import RawRows
 from components.pair_example_gen.settings import Column, PairFiles
 from errors import InputError
@@ -25,10 +27,10 @@ class Chunk:
       name: unique name, `<file number>-<chunk number>`.
       file: path or URL.
       format: format of the file.
-      columns: column of each role. Numbers in CSV and TSV, names in the other formats.
-      start: first byte (CSV, TSV) or first row group (Parquet). TFRecord files have one chunk.
+      columns: column of each role. Numbers in CSV, TSV and adjacency lists, names in the other formats.
+      start: first byte (text) or first row group (Parquet). TFRecord files have one chunk.
       end: the byte or row group after the last one. None in text files means the end of the file.
-      line: number of the first line, from 1 (CSV, TSV).
+      line: number of the first line, from 1 (text).
       width: number of fields in each row (CSV, TSV).
     """
 
@@ -52,7 +54,7 @@ def check_head(file: str, layout: PairFiles) -> None:
 
 
 def column_names(file: str, layout: PairFiles) -> tuple[str, ...] | None:
-    """Returns the columns of a file: numbers without a header, None for TFRecords, which have no common columns.
+    """Returns the columns of a file: numbers without a header, None where each record has its own columns.
 
     Raises:
       InputError: the file is unreadable or empty, or lacks a column of `layout`.
@@ -62,12 +64,9 @@ def column_names(file: str, layout: PairFiles) -> tuple[str, ...] | None:
         _check_named(file, layout)
         files.is_gzip(file)
         return None
-    if format_ == "parquet":
-        names = parquet.read_names(file)
-    else:
-        names = delimited.read_head(file, Dialect.of(format_, layout.quoting), layout.columns.has_header).names
+    names = parquet.read_names(file) if format_ == "parquet" else _read_head(file, format_, layout).names
     _find_columns(file, layout, names)
-    return names
+    return None if format_ == "jsonl" else names
 
 
 def cut(number: int, file: str, layout: PairFiles, chunk_bytes: int | None = None) -> Iterator[Chunk]:
@@ -101,9 +100,19 @@ def read(chunk: Chunk, layout: PairFiles) -> Iterator[RawRows]:
         else:
             with files.byte_stream(chunk.file, chunk.start) as stream:
                 limited = stream if chunk.end is None else _Limited(stream, chunk.end - chunk.start)
-                columns = {role: int(number) for role, number in chunk.columns.items()}
-                dialect = Dialect.of(chunk.format, layout.quoting)
-                yield from delimited.read_rows(limited, chunk.file, dialect, chunk.width, columns, chunk.line)
+                yield from _read_text(limited, chunk, layout)
+
+
+def _read_text(stream: Readable, chunk: Chunk, layout: PairFiles) -> Iterator[RawRows]:
+    if chunk.format == "jsonl":
+        names = {role: str(name) for role, name in chunk.columns.items()}
+        yield from json_lines.read_rows(stream, chunk.file, names, chunk.line)
+    elif chunk.format == "adjacency":
+        yield from adjacency.read_rows(stream, chunk.file, chunk.line)
+    else:
+        columns = {role: int(number) for role, number in chunk.columns.items()}
+        dialect = Dialect.of(chunk.format, layout.quoting)
+        yield from delimited.read_rows(stream, chunk.file, dialect, chunk.width, columns, chunk.line)
 
 
 class _Limited:
@@ -138,9 +147,10 @@ def _cut_text(number: int, file: str, format_: Format, layout: PairFiles, chunk_
     Reads all preceding text to find the record ends, because only this distinguishes a line end inside quotation marks
     from a record end. The scan takes a small fraction of the ingestion time.
     """
-    dialect = Dialect.of(format_, layout.quoting)
-    head = delimited.read_head(file, dialect, layout.columns.has_header)
-    columns: dict[str, Column] = dict(_find_columns(file, layout, head.names))
+    head = _read_head(file, format_, layout)
+    columns: dict[str, Column] = (
+        layout.columns.roles if format_ == "jsonl" else dict(_find_columns(file, layout, head.names))
+    )
     whole = Chunk(f"{number:05d}-00000", file, format_, columns, head.start, None, head.line, len(head.names))
     size, _ = files.fingerprint(file)
     if size - head.start <= chunk_bytes or files.is_gzip(file):
@@ -148,12 +158,28 @@ def _cut_text(number: int, file: str, format_: Format, layout: PairFiles, chunk_
         return
     start, line, piece = head.start, head.line, 0
     with files.byte_stream(file, head.start) as stream:
-        for block in dialect.blocks(stream, head.line, min(chunk_bytes, 8 << 20)):
+        for block in _blocks(format_, layout)(stream, head.line, min(chunk_bytes, 8 << 20)):
             end = head.start + block.used
             if end - start >= chunk_bytes or end == size:
                 name = f"{number:05d}-{piece:05d}"
                 yield dataclasses.replace(whole, name=name, start=start, end=end, line=line)
                 start, line, piece = end, block.next_line, piece + 1
+
+
+def _read_head(file: str, format_: Format, layout: PairFiles) -> Head:
+    if format_ in ("csv", "tsv"):
+        return delimited.read_head(file, Dialect.of(format_, layout.quoting), layout.columns.has_header)
+    block, start = first_block(file, _blocks(format_, layout))
+    if format_ == "adjacency":
+        return Head(adjacency.NAMES, start, 1)
+    _check_named(file, layout)
+    return Head(json_lines.column_names(file, block), start, 1)
+
+
+def _blocks(format_: Format, layout: PairFiles) -> Callable[..., Iterator[Block]]:
+    if format_ == "jsonl":
+        return json_lines.blocks
+    return adjacency.blocks if format_ == "adjacency" else Dialect.of(format_, layout.quoting).blocks
 
 
 def _find_columns(file: str, layout: PairFiles, names: Sequence[str]) -> dict[str, int]:
@@ -184,5 +210,5 @@ def _check_named(file: str, layout: PairFiles) -> dict[str, Column]:
     """Returns the columns of `layout`, which must be names."""
     for role, column in layout.columns.roles.items():
         if isinstance(column, int):
-            raise InputError(f"data.columns.{role}: {file}: features of a tf.Example have names, not numbers")
+            raise InputError(f"data.columns.{role}: {file}: columns of this format have names, not numbers")
     return layout.columns.roles

@@ -10,18 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.pair_example_gen import files
+from components.pair_example_gen.first_block import first_block
 from components.pair_example_gen.formats import Format
 from components.pair_example_gen.quoting import inside
+from components.pair_example_gen.recognize import refuse_other_format
 from components.pair_example_gen.records import BLOCK_BYTES, FAULTS, Block, Readable, read_blocks
 from components.pair_example_gen.rows import QUARANTINE, RAW_BYTES, RawRows, RowPositions, quarantined
 from components.pair_example_gen.settings import Quoting
 from errors import InputError
 
-_BOM = b"\xef\xbb\xbf"
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _QUOTE = 34
-_HEAD_BYTES = 2 << 20
 _COUNTED_RECORDS = 1000
 
 
@@ -64,34 +62,14 @@ def read_head(file: str, dialect: Dialect, has_header: bool) -> Head:
     Without a header, the number of columns is the most common one among the first rows.
 
     Raises:
-      InputError: the file is unreadable, empty or not UTF-8, or its lines end in carriage returns.
+      InputError: the file is unreadable, empty, not UTF-8 or of another format, or its lines end in carriage returns.
     """
-    with files.readable(file), files.byte_stream(file) as stream:
-        head = stream.read(_HEAD_BYTES)
-    start = len(_BOM) if head.startswith(_BOM) else 0
-    if head.startswith(_UTF_16):
-        raise InputError(f"data.path: {file} is UTF-16. Save it as UTF-8")
-    block = next((block for block in dialect.blocks(_Bytes(head[start:]), 1) if len(block)), None)
-    if block is None:
-        raise InputError(f"data.path: {file} is empty. Training needs at least one row")
-    if b"\r" in head and b"\n" not in head:
-        raise InputError(f"data.path: {file}: lines end in carriage returns only. Convert them to line feeds")
+    block, start = first_block(file, dialect.blocks)
+    refuse_other_format(file, block)
     if not has_header:
         return Head(_numbers(block, dialect), start, 1)
     names, after, line = _header(file, block, dialect)
     return Head(names, start + after, line)
-
-
-class _Bytes:
-    """Bytes in memory, read once."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def read(self, size: int, /) -> bytes:
-        """Returns all bytes the first time, and none after that."""
-        data, self._data = self._data, b""
-        return data
 
 
 def _numbers(block: Block, dialect: Dialect) -> tuple[str, ...]:
@@ -141,7 +119,7 @@ def _rows(file: str, block: Block, dialect: Dialect, width: int, columns: dict[s
         fields[role] = _text(block, field_starts, field_ends, dialect.quoted)
 
     def raw(rows: np.ndarray) -> pa.Array:
-        return _slices(block.data, starts[rows], np.minimum(ends[rows], starts[rows] + RAW_BYTES))
+        return slices(block.data, starts[rows], np.minimum(ends[rows], starts[rows] + RAW_BYTES))
 
     return RawRows(fields, RowPositions(line=lines), raw, broken)
 
@@ -177,13 +155,13 @@ def _within(positions: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.n
 def _text(block: Block, starts: np.ndarray, ends: np.ndarray, quoted: bool) -> pa.Array:
     """Returns the fields `[starts, ends)` as binary, without their quotation marks."""
     if not quoted or not len(block.opens):
-        return _slices(block.data, starts, ends)
+        return slices(block.data, starts, ends)
     in_marks = (ends > starts) & (block.data[np.minimum(starts, len(block.data) - 1)] == _QUOTE)
-    text = _slices(block.data, starts + in_marks, ends - in_marks)
+    text = slices(block.data, starts + in_marks, ends - in_marks)
     return pc.if_else(pa.array(in_marks), pc.replace_substring(text, b'""', b'"'), text)
 
 
-def _slices(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> pa.Array:
+def slices(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> pa.Array:
     """Returns `data[starts[i]:ends[i]]` as binary.
 
     The ranges ascend. The ranges and the gaps between them form one binary column over the unchanged data, of which the
@@ -206,5 +184,5 @@ def _broken(file: str, block: Block, counts: np.ndarray, width: int, rows: np.nd
         for fault, count in zip(block.faults[rows].tolist(), counts[rows].tolist(), strict=True)
     ]
     ends = np.minimum(block.ends[rows], block.starts[rows] + RAW_BYTES)
-    raw = _slices(block.data, block.starts[rows], ends)
+    raw = slices(block.data, block.starts[rows], ends)
     return quarantined(file, RowPositions(line=block.lines[rows]), reasons, raw)

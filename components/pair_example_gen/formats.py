@@ -9,12 +9,15 @@ from typing import Literal
 from components.pair_example_gen.settings import PairFiles
 from errors import InputError
 
-Format = Literal["csv", "tsv", "parquet", "tfrecord"]
+Format = Literal["csv", "tsv", "jsonl", "adjacency", "parquet", "tfrecord"]
 
 _SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
     ".parquet": "parquet",
     ".pq": "parquet",
     ".tfrecord": "tfrecord",
@@ -39,5 +42,6 @@ def format_of(file: str, layout: PairFiles) -> Format:
         known = ", ".join(_SUFFIXES)
         raise InputError(
             f"data.format: auto supports {known} (each also with .gz), but {file} ends in {suffix or 'no suffix'}. "
-            "Set data.format to csv, tsv, parquet or tfrecord, or let data.path match only files of pairs"
+            "Set data.format to csv, tsv, jsonl, adjacency, parquet or tfrecord, or let data.path match only files of "
+            "pairs"
         ) from None

@@ -75,9 +75,17 @@ class PairFiles(Section):
     """
 
     path: LocalPath
-    format: Literal["auto", "csv", "tsv", "parquet", "tfrecord"] = "auto"
+    format: Literal["auto", "csv", "tsv", "jsonl", "adjacency", "parquet", "tfrecord"] = "auto"
     quoting: Quoting = "auto"
     columns: ColumnSettings = ColumnSettings(left="left_id", right="right_id", score="score")
+
+    @pydantic.model_validator(mode="after")
+    def _columns_of_the_format(self) -> PairFiles:
+        if self.format == "adjacency" and self.columns.roles != {"left": 0, "right": 1}:
+            raise ValueError(
+                "format: adjacency needs columns: {left: 0, right: 1}. A line has one left id, then right ids"
+            )
+        return self
 
 
 class DataSettings(PairFiles):

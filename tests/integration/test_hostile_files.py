@@ -20,6 +20,7 @@ from tests.integration.ingesting import NAMES, NUMBERS, example, ingest, layout,
 
 HEADER = b"left,right,score\n"
 TSV = NAMES.replace(format="tsv")
+ADJACENCY = layout(left=0, right=1).replace(format="adjacency")
 WEIGHED = layout(left="left", right="right", score="score", weight="weight")
 TIMED = layout(left="left", right="right", score="score", time="time")
 
@@ -340,6 +341,94 @@ HOSTILE = [
     ),
     Hostile("only empty parts", _files(a__csv=b"", b__csv=b""), error="a.csv, .*b.csv is empty", file="folder"),
     Hostile("brackets in the name", HEADER + b"a,b,1\n", [AB], file="pairs [1] *.csv"),
+    # JSON lines
+    Hostile(
+        "JSON lines with gaps",
+        b'{"right": "b", "score": 1, "left": "a"}\n\n{"left": "x", "score": 1}\n'
+        b'{"left": null, "right": "b", "score": 1}\n{"left": "c", "right": "d", "score": 2.5e0, "more": {}}\r\n',
+        [AB, CD],
+        [(3, "right id is empty"), (4, "left id is empty")],
+        file="pairs.jsonl",
+    ),
+    Hostile(
+        "JSON of every type",
+        b'{"left": 12345678901234567890123456789, "right": 4.0, "score": true}\n'
+        b'{"left": "\\ud83d\\ude00", "right": "b\\u0000", "score": "1.5"}\n'
+        b'{"left": 1.5, "right": "b", "score": 1}\n'
+        b'{"left": ["a"], "right": "b", "score": 1}\n'
+        b'{"left": "a", "right": {"id": 1}, "score": 1}\n'
+        b'{"left": "\\ud83d", "right": "b", "score": 1}\n'
+        b'{"left": "a\\nb", "right": "b", "score": 1}\n'
+        b'{"left": "a", "right": "b", "score": NaN}\n'
+        b'{"left": "a", "right": "b", "score": "good"}\n'
+        b'{"left": 1e300, "right": NaN, "score": 1}\n',
+        [(b"12345678901234567890123456789", b"4"), ("😀".encode(), b"b\0")],
+        [
+            (3, "left id is not a whole number"),
+            (4, "left id is a list"),
+            (5, "right id is an object"),
+            (6, "left id is not UTF-8"),
+            (7, "left id holds a line feed or a carriage return"),
+            (8, "score is not finite"),
+            (9, "score is not a number"),
+            (10, "left id is a float above 9,007,199,254,740,992, which has no exact whole numbers"),
+        ],
+        file="pairs.ndjson",
+    ),
+    Hostile(
+        "broken JSON lines",
+        b'\xef\xbb\xbf{"left": "a", "right": "b", "score": 1}\n{"left": "a", "right": "b", "score": 1\n[1]\n'
+        b'{"left": "\xff"}\n{"left": ' + b"[" * 100_000 + b'\n{"left": "c", "right": "d", "score": 1}',
+        [AB, CD],
+        [
+            (2, "line is not JSON"),
+            (3, "line is not a JSON object"),
+            (4, "line is not UTF-8"),
+            (5, "line is not JSON"),
+        ],
+        file="pairs.json",
+    ),
+    Hostile("a JSON array", b'[{"left": "a"},\n{"left": "c"}]\n', error="begins with a JSON array", file="pairs.json"),
+    Hostile("a JSON document", b'{\n "left": "a"\n}\n', error="is not JSON lines", file="pairs.json"),
+    Hostile(
+        "JSON lines without a column",
+        b'{"left": "a", "right": "b"}\n',
+        error="no column 'score'. Its columns are 'left', 'right'",
+        file="pairs.jsonl",
+    ),
+    Hostile(
+        "JSON lines by number",
+        b'{"left": "a", "right": "b"}\n',
+        error="have names, not numbers",
+        file="pairs.jsonl",
+        layout=NUMBERS,
+    ),
+    Hostile("JSON lines that are called CSV", b'{"left": "a"}\n', error="holds JSON lines. Set data.format to jsonl"),
+    # Adjacency lists
+    Hostile(
+        "adjacency lists",
+        b"a b\nc  d\tb \n\n x\n\t\na c " + b"z" * 1025 + b"\r\n" + "é \u00a0".encode() + b"\n\xff b",
+        [AB, (b"a", b"c"), (b"c", b"b"), CD, ("é".encode(), "\u00a0".encode())],
+        [
+            (4, "no right id after the left id"),
+            (5, "no right id after the left id"),
+            (6, "right id is longer than 1,024 bytes"),
+            (8, "left id is not UTF-8"),
+        ],
+        layout=ADJACENCY,
+    ),
+    Hostile(
+        "adjacency lists of names in quotes",
+        b'"a" "b"\n',
+        [(b'"a"', b'"b"')],
+        layout=ADJACENCY,
+    ),
+    Hostile(
+        "adjacency lists that are called CSV",
+        b"0 1 2 3\n1 2 3\n2 3\n3 1\n",
+        error="looks like adjacency lists, .* Set data.format to adjacency",
+        layout=NUMBERS,
+    ),
     # Parquet
     Hostile("no Parquet", b"not parquet", error="cannot be read", file="pairs.parquet"),
     Hostile(
