@@ -120,9 +120,10 @@ def _value(metric: str, rows: Measured, answers: Answers) -> float:
 def _of_ranks(metric: str, rows: Measured, compared: Sequence[str]) -> np.ndarray:
     """Returns the intervals of a metric that sorts rows, float64 `[2, 1 + compared]`, by drawing left entities."""
     functions = [ranked(metric, rows.labels, answers) for answers in _models(rows, compared)]
+    weight = rows.labels.weights
 
     def weighted(counts: np.ndarray) -> np.ndarray:
-        drawn = [count[rows.entity] * rows.labels.weights for count in counts]
+        drawn = [count[rows.entity] * weight for count in counts]
         return _with_differences(np.array([[of(weights) for of in functions] for weights in drawn]))
 
     return resampling.interval(weighted, int(rows.entity.max()) + 1, 20 * len(rows.entity) * len(functions))

@@ -115,13 +115,21 @@ def _folds(folder: Path, kind: str, folds: list[Any]) -> Path:
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "tfrecord"])
 @pytest.mark.parametrize(
-    ("folds", "evaluated"), [(["train", "test", "dev"], ["test", "dev"]), ([0, 1, 2], [2]), ([0.0, 1.0, 2.0], [1, 2])]
+    ("folds", "evaluated"),
+    [
+        (["train", "test", "dev"], ["test", "dev"]),
+        ([0, 1, 2], [2]),
+        ([False, True, False], [True]),
+        ([0.0, 1.0, 2.0], [1, 2]),
+    ],
 )
 @pytest.mark.parametrize("duplicates", ["keep", "last"])
 def test_given_folds_are_the_eval_rows(
     tmp_path: Path, kind: str, folds: list[Any], evaluated: list[Any], duplicates: str
 ) -> None:
     of_rows = [folds[i % 3] for i in range(30)]
+    if isinstance(folds[0], bool) and kind != "parquet":
+        of_rows = [str(fold).lower() for fold in of_rows]
     if kind == "csv" and isinstance(folds[0], float):
         of_rows = [f"{fold:g}" for fold in of_rows]
     split = {"by": "column", "eval_folds": evaluated}

@@ -166,6 +166,26 @@ def test_different_split_rule_gives_no_base(lineage: Lineage, by: str, fraction:
     assert lineage.base_of(lineage.examples(by, fraction)) == of_other
 
 
+def _recorded(**changes: object) -> str:
+    columns = {"left": "a", "right": "b", "fold": "f"}
+    return IngestSettings(path="/d.csv", columns=columns, **changes).model_dump_json()
+
+
+def test_base_of_unordered_pairs_has_unordered_pairs(lineage: Lineage) -> None:
+    ordered, unordered = _recorded(), _recorded(unordered=True)
+    lineage.trained(lineage.recorded(ordered))
+    assert lineage.base_of(lineage.recorded(unordered)) is None
+    model = lineage.trained(lineage.recorded(unordered))
+    assert lineage.base_of(lineage.recorded(unordered)) == model
+
+
+def test_split_of_a_column_gives_no_base(lineage: Lineage) -> None:
+    """Other data may put a pair into another fold."""
+    settings = _recorded(split={"by": "column", "eval_folds": [1]})
+    lineage.trained(lineage.recorded(settings))
+    assert lineage.base_of(lineage.recorded(settings)) is None
+
+
 @pytest.mark.parametrize("settings", ["", '{"split_by": "pair", "eval_fraction": 0.1}'])
 def test_settings_of_other_versions_give_no_base(lineage: Lineage, settings: str) -> None:
     lineage.trained(lineage.recorded(settings))

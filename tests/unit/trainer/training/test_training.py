@@ -358,3 +358,24 @@ def test_too_large_training_does_not_start(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(fitting.memory, "available", lambda: 1000)
     with pytest.raises(TrainingTooLarge):
         fitting.fit(_planted()[0], SIZES, MODEL, QUICK)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "objective"), [("adam", "regression"), ("als", "regression"), ("adam", "logistic")]
+)
+def test_monitored_metrics_count_weights(optimizer: str, objective: str) -> None:
+    """The metric of the held-out rows is that of the final network, with each row as often as its weight says."""
+    pairs, _ = _planted()
+    weight = np.random.default_rng(2).integers(1, 9, len(pairs)) / np.float32(4)
+    pairs = dataclasses.replace(pairs, weight=weight.astype(np.float32))
+    settings = QUICK.replace(epochs=3, optimizer=optimizer, early_stopping=EarlyStoppingSettings(patience=9))
+    network, history = fitting.fit(pairs, SIZES, MODEL.replace(objective=objective), settings)
+    _, held_out = pairs.hold_out(settings.early_stopping.validation_fraction, settings.seed)
+    scores = network([held_out.left[:, None], held_out.right[:, None]]).numpy()[:, 0].astype(np.float64)
+    if objective == "regression":
+        found = np.sqrt(np.average((scores - held_out.label) ** 2, weights=held_out.weight))
+    else:
+        sign = np.where(held_out.label > 0, 1, -1)
+        found = np.average(np.log1p(np.exp(-sign * scores)), weights=held_out.weight)
+    name = "val_rmse" if objective == "regression" else "val_loss"
+    assert found == pytest.approx(min(history[name]), rel=1e-4)
