@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
+from components.pair_example_gen.compression import Readable
 from components.pair_example_gen.delimited import slices
-from components.pair_example_gen.records import BLOCK_BYTES, FAULTS, Block, Readable, read_blocks
+from components.pair_example_gen.records import BLOCK_BYTES, FAULTS, Block, read_blocks
 from components.pair_example_gen.rows import RAW_BYTES, RawRows, RowPositions, quarantined
 
 NAMES = ("left", "rights")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
-import pyarrow as pa
-
 from components.pair_example_gen import adjacency, delimited, files, json_lines, parquet
+from components.pair_example_gen.compression import Readable
 from components.pair_example_gen.delimited import Dialect, Head
 from components.pair_example_gen.first_block import first_block
 from components.pair_example_gen.formats import Format, format_of
-from components.pair_example_gen.records import Block, Readable
+from components.pair_example_gen.records import Block
 from components.pair_example_gen.rows import RawRows
 from components.pair_example_gen.settings import Column, PairFiles
 from errors import InputError
@@ -62,7 +61,7 @@ def column_names(file: str, layout: PairFiles) -> tuple[str, ...] | None:
     format_ = format_of(file, layout)
     if format_ == "tfrecord":
         _check_named(file, layout)
-        files.is_gzip(file)
+        files.compression_of(file)
         return None
     names = parquet.read_names(file) if format_ == "parquet" else _read_head(file, format_, layout).names
     _find_columns(file, layout, names)
@@ -118,13 +117,13 @@ def _read_text(stream: Readable, chunk: Chunk, layout: PairFiles) -> Iterator[Ra
 class _Limited:
     """The next `size` bytes of a stream."""
 
-    def __init__(self, stream: pa.NativeFile, size: int) -> None:
+    def __init__(self, stream: Readable, size: int) -> None:
         self._stream = stream
         self._left = size
 
     def read(self, size: int, /) -> bytes:
         """Returns at most `size` bytes, and none at the end."""
-        data: bytes = self._stream.read(min(size, self._left)) if self._left else b""
+        data = self._stream.read(min(size, self._left)) if self._left else b""
         self._left -= len(data)
         return data
 
@@ -153,7 +152,7 @@ def _cut_text(number: int, file: str, format_: Format, layout: PairFiles, chunk_
     )
     whole = Chunk(f"{number:05d}-00000", file, format_, columns, head.start, None, head.line, len(head.names))
     size, _ = files.fingerprint(file)
-    if size - head.start <= chunk_bytes or files.is_gzip(file):
+    if size - head.start <= chunk_bytes or files.compression_of(file):
         yield whole
         return
     start, line, piece = head.start, head.line, 0

@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.pair_example_gen.compression import Readable
 from components.pair_example_gen.first_block import first_block
 from components.pair_example_gen.formats import Format
 from components.pair_example_gen.quoting import inside
 from components.pair_example_gen.recognize import refuse_other_format
-from components.pair_example_gen.records import BLOCK_BYTES, FAULTS, Block, Readable, read_blocks
+from components.pair_example_gen.records import BLOCK_BYTES, FAULTS, Block, read_blocks
 from components.pair_example_gen.rows import QUARANTINE, RAW_BYTES, RawRows, RowPositions, quarantined
 from components.pair_example_gen.settings import Quoting
 from errors import InputError

@@ -22,7 +22,7 @@ from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
 from components.execution import ExecutionArguments, ExecutorBase
-from components.pair_example_gen import arrival, files, inputs, quarantine, shards, spill
+from components.pair_example_gen import archives, arrival, files, inputs, quarantine, shards, spill
 from components.pair_example_gen.arrival import Arrival
 from components.pair_example_gen.cutoff import find_cutoff
 from components.pair_example_gen.reports import Report, Totals, read_reports
@@ -83,7 +83,7 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
 
     def _convert(self, found: Found, settings: IngestSettings, examples: str, set_aside: str) -> Totals:
         input_files = found.files
-        sizes = [(files.fingerprint(file), file.endswith((".gz", ".parquet"))) for file in input_files]
+        sizes = [(files.fingerprint(file), _is_packed(file)) for file in input_files]
         parts = spill.count_parts([(size, packed) for (size, _), packed in sizes]) if settings.sees_pairs_whole else 0
         paths = IngestPaths(examples, set_aside, os.path.join(set_aside, "work"), parts)
         with _directories(paths):
@@ -91,7 +91,7 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
                 totals = self._read(input_files, settings, paths)
                 inputs.write(input_files, examples)
             read = totals.good
-            size = sum(size for (size, _), _ in sizes)
+            size = sum(files.fingerprint(path)[0] for path in {archives.on_disk(file) for file in input_files})
             rows = read + totals.bad + totals.weightless.total()
             recognized = read_reports(paths.reports("cut"))
             arrival.write(Arrival(len(input_files), size, rows, found.skipped, _recognized(recognized)), examples)
@@ -281,6 +281,10 @@ def _check_repeated(judged: list[Report], unordered: bool) -> None:
             *(f"  {row}" for row in shown),
         ]
         raise DataRefused("\n".join([*lines, "Fix the rows, or set data.duplicates to keep, last or mean."]))
+
+
+def _is_packed(file: str) -> bool:
+    return file.endswith(".parquet") or files.compression_of(file) is not None
 
 
 def _recognized(heads: list[Report]) -> dict[str, int]:

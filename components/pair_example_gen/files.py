@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 
+from components.pair_example_gen import archives, compression
 from errors import InputError
 
-GZIP_MAGIC = b"\x1f\x8b"
-_SKIP_BYTES = 8 << 20
+_COPY_BYTES = 8 << 20
+_INCOMPLETE = ("Truncated compressed stream", "end-of-stream marker", "truncated")
 
 Fingerprint = tuple[int, int]  # size in bytes, time of the last change in nanoseconds
 
@@ -37,7 +40,7 @@ def fingerprint(file: str) -> Fingerprint:
     """Returns the size and the time of the last change. If either differs, the file has changed."""
     with readable(file):
         if not is_remote(file):
-            status = os.stat(file)
+            status = os.stat(archives.on_disk(file))
             return status.st_size, status.st_mtime_ns
         from apache_beam.io.filesystems import FileSystems
 
@@ -46,45 +49,57 @@ def fingerprint(file: str) -> Fingerprint:
         return int(metadata.size_in_bytes), int((metadata.last_updated_in_seconds or 0) * 1e9)
 
 
-def is_gzip(file: str) -> bool:
-    """Returns whether `file` is compressed. Checks its first bytes, because file names can be wrong.
+def compression_of(file: str) -> str | None:
+    """Returns the compression of a file, `zip` for a member of an archive, or None. Its first bytes decide.
 
     Raises:
-      InputError: the file is unreadable, or is named .gz but is not gzip.
+      InputError: the file is unreadable, or its name announces a compression that it does not have.
     """
     with readable(file), _raw(file) as raw:
-        magic = raw.read(2)
-    if magic == GZIP_MAGIC:
-        return True
-    if file.endswith(".gz") and magic:
-        raise InputError(f"data.path: {file} is named .gz but is not gzip. Rename or compress it")
-    return False
+        head = raw.read(compression.HEAD_BYTES)
+    found, named = compression.kind_of(head), compression.suffix_kind(file)
+    if named and head and not found:
+        suffix = os.path.splitext(file)[1]
+        raise InputError(f"data.path: {file} is named {suffix} but is not {named}. Rename or compress it")
+    return found or ("zip" if _in_archive(file) else None)
 
 
 @contextlib.contextmanager
-def byte_stream(file: str, start: int = 0) -> Iterator[pa.NativeFile]:
-    """Opens `file` at byte `start`, decompressed if it is gzip."""
-    compressed = is_gzip(file)
+def byte_stream(file: str, start: int = 0) -> Iterator[compression.Readable]:
+    """Opens the content of `file` at byte `start`, without its compression."""
+    size, _ = fingerprint(file)
     with _raw(file) as raw:
-        if not compressed:
-            raw.seek(start)
-            yield raw
-            return
-        stream = pa.CompressedInputStream(raw, "gzip")
-        while start:
-            start -= len(stream.read(min(start, _SKIP_BYTES)))
-        yield stream
+        yield compression.opened(raw, file, size, start, _in_archive(file))
 
 
 @contextlib.contextmanager
 def random_access(file: str) -> Iterator[pa.NativeFile]:
-    """Opens the file for random access. Maps local files into memory."""
-    if not is_remote(file):
-        with pa.memory_map(file) as mapped:
-            yield mapped
+    """Opens the file for random access. Maps local files into memory, and compressed files after decompression."""
+    if is_remote(file):
+        with _raw(file) as raw:
+            yield raw
         return
-    with _raw(file) as raw:
-        yield raw
+    with decompressed(file) as path, pa.memory_map(path) as mapped:
+        yield mapped
+
+
+@contextlib.contextmanager
+def decompressed(file: str, but: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yields the path of a local file, or of a temporary copy without its compression.
+
+    Args:
+      file: path of the file.
+      but: compressions that the caller reads itself.
+    """
+    kind = compression_of(file)
+    if kind is None or kind in but:
+        yield file
+        return
+    with tempfile.NamedTemporaryFile() as copy, byte_stream(file) as stream:
+        while data := stream.read(_COPY_BYTES):
+            copy.write(data)
+        copy.flush()
+        yield copy.name
 
 
 @contextlib.contextmanager
@@ -129,20 +144,39 @@ def readable(file: str) -> Iterator[None]:
     """Turns errors of Arrow and the operating system into an InputError that names the file."""
     try:
         yield
-    except (pa.ArrowException, EOFError, OSError) as error:
+    except compression.ERRORS as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        if "Truncated compressed stream" in reason:
-            reason = "its gzip data is incomplete"
-        elif "zlib inflate failed" in reason:
-            reason = f"its gzip data is damaged ({reason})"
+        kind = _kind(file)
+        if kind and any(text in reason for text in _INCOMPLETE):
+            reason = f"its {kind} data is incomplete"
+        elif kind and not isinstance(error, FileNotFoundError | PermissionError):
+            reason = f"its {kind} data is damaged ({reason})"
         raise InputError(f"data.path: {file} cannot be read: {reason}") from None
 
 
+def _in_archive(file: str) -> bool:
+    return not is_remote(file) and archives.split(file) is not None
+
+
+def _kind(file: str) -> str | None:
+    try:
+        with _raw(file) as raw:
+            found = compression.kind_of(raw.read(compression.HEAD_BYTES))
+    except compression.ERRORS:
+        return "zip" if _in_archive(file) else None
+    return found
+
+
 @contextlib.contextmanager
-def _raw(file: str) -> Iterator[pa.NativeFile]:
+def _raw(file: str) -> Iterator[Any]:
     if not is_remote(file):
-        with pa.OSFile(file) as local:
-            yield local
+        member = archives.split(file)
+        if member:
+            with archives.opened(member[0]) as archive, archive.open(member[1]) as content:
+                yield content
+        else:
+            with pa.OSFile(file) as local:
+                yield local
         return
     # Beam takes half a second to import. Only remote files need it.
     from apache_beam.io.filesystem import CompressionTypes

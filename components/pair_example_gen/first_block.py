@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from components.pair_example_gen import files
-from components.pair_example_gen.records import Block, Readable
+from components.pair_example_gen.compression import Readable
+from components.pair_example_gen.records import Block
 from errors import InputError
 
 _BOM = b"\xef\xbb\xbf"

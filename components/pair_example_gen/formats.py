@@ -6,6 +6,7 @@ import os
 import re
 from typing import Literal
 
+from components.pair_example_gen.compression import without_suffix
 from components.pair_example_gen.settings import PairFiles
 from errors import InputError
 
@@ -27,21 +28,21 @@ _SHARD = re.compile(r"-\d+-of-\d+$")
 
 
 def format_of(file: str, layout: PairFiles) -> Format:
-    """Returns the format of a file: the configured one, or the one of its suffix (before .gz).
+    """Returns the format of a file: the configured one, or the one of its suffix (before that of its compression).
 
     Raises:
       InputError: the suffix is unknown.
     """
     if layout.format != "auto":
         return layout.format
-    name = _SHARD.sub("", file.removesuffix(".gz"))
+    name = _SHARD.sub("", without_suffix(file))
     suffix = os.path.splitext(name)[1].lower()
     try:
         return _SUFFIXES[suffix]
     except KeyError:
         known = ", ".join(_SUFFIXES)
         raise InputError(
-            f"data.format: auto supports {known} (each also with .gz), but {file} ends in {suffix or 'no suffix'}. "
+            f"data.format: auto supports {known} (each also compressed), but {file} ends in {suffix or 'no suffix'}. "
             "Set data.format to csv, tsv, jsonl, adjacency, parquet or tfrecord, or let data.path match only files of "
             "pairs"
         ) from None

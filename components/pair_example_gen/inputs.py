@@ -8,7 +8,7 @@ import json
 import os
 from typing import BinaryIO
 
-from components.pair_example_gen import files
+from components.pair_example_gen import archives, files
 
 INPUTS_FILE = "inputs.json"
 
@@ -30,7 +30,7 @@ class InputFile:
 
 def write(paths: list[str], examples_uri: str) -> None:
     """Writes `inputs.json` about the files `paths` next to the splits of an examples artifact."""
-    described = [dataclasses.asdict(_describe(path)) for path in paths]
+    described = [dataclasses.asdict(_describe(path)) for path in dict.fromkeys(map(archives.on_disk, paths))]
     with open(os.path.join(examples_uri, INPUTS_FILE), "w", encoding="utf-8") as out:
         json.dump(described, out, indent=1)
 

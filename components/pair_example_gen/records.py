@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Protocol
 
 import numpy as np
 
+from components.pair_example_gen.compression import Readable
 from components.pair_example_gen.quoting import Quoted, find_quoted_records, find_records_by_parity
 
 MAX_RECORD_BYTES = 1 << 20
@@ -33,14 +33,6 @@ FAULTS = (
 TOO_LONG, STRAY_CR = 1, 4
 
 _CR, _LF = 13, 10
-
-
-class Readable(Protocol):
-    """A file that can be read in blocks."""
-
-    def read(self, size: int, /) -> bytes:
-        """Returns at most `size` bytes, and none at the end."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 
+from components.pair_example_gen import archives
 from errors import InputError
 
 _GLOB_CHARACTERS = "*?[{"
@@ -62,10 +63,11 @@ def find_files(base: str, pattern: str, span_filled_in: bool = False) -> Found:
     """
     path = os.path.join(base, pattern)
     found, skipped = [], []
-    for match in _matches(path):
-        reason = _reason_to_skip(match, base, pattern)
-        if reason:
-            skipped.append(Skipped(match, reason))
+    for match, size in _entries(path, base, pattern):
+        if _is_left_out(match, base, pattern):
+            skipped.append(Skipped(match, "hidden"))
+        elif not size:
+            skipped.append(Skipped(match, "not a file" if size is None else "empty"))
         else:
             found.append(match)
     if found:
@@ -81,6 +83,20 @@ def find_files(base: str, pattern: str, span_filled_in: bool = False) -> Found:
         problem = "no such file"
     hint = ". If spans have leading zeros, write {SPAN:2} with their width" if span_filled_in else ""
     raise InputError(f"data.path: {path}: {problem}. Correct data.path in the pipeline file, or set --data PATH{hint}")
+
+
+def _entries(path: str, base: str, pattern: str) -> Iterator[tuple[str, int | None]]:
+    """Yields path and size of what matches, and of the members of archives. The size is None if it is not a file."""
+    matches = _matches(path)
+    for match in matches:
+        if not _is_left_out(match, base, pattern) and archives.is_archive(match):
+            yield from archives.members(match)
+        else:
+            yield match, os.path.getsize(match) if os.path.isfile(match) else None
+    inside = None if matches else archives.split(_unescaped(path))
+    if inside:
+        wanted = re.compile(_glob_regex(path) + "(?:/.*)?")
+        yield from ((member, size) for member, size in archives.members(inside[0]) if wanted.fullmatch(member))
 
 
 def _matches(path: str) -> list[str]:
@@ -116,19 +132,16 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(_HIDDEN)
 
 
+def _unescaped(path: str) -> str:
+    """Returns a path that `glob.escape` has escaped."""
+    return re.sub(r"\[(.)\]", r"\1", path)
+
+
 def _is_left_out(path: str, base: str, pattern: str) -> bool:
     """Returns whether a file or one of its folders is hidden, unless the pattern spells that name out."""
-    root = os.path.normpath(re.sub(r"\[(.)\]", r"\1", base))
+    root = os.path.normpath(_unescaped(base))
     spelled = pattern.split("/")
     return any(_is_hidden(part) and part not in spelled for part in os.path.relpath(path, root).split("/"))
-
-
-def _reason_to_skip(path: str, base: str, pattern: str) -> str | None:
-    if _is_left_out(path, base, pattern):
-        return "hidden"
-    if not os.path.isfile(path):
-        return "not a file"
-    return None if os.path.getsize(path) else "empty"
 
 
 def has_span(pattern: str) -> bool:

@@ -27,9 +27,14 @@ def read_rows(file: str, columns: dict[str, str]) -> Iterator[RawRows]:
       InputError: the file is incomplete or damaged.
     """
     _check_whole(file)
+    with files.decompressed(file, but=("gzip",)) as path:
+        yield from _read(path, file, columns)
+
+
+def _read(path: str, file: str, columns: dict[str, str]) -> Iterator[RawRows]:
     first = 0
-    compression = "GZIP" if files.is_gzip(file) else ""
-    batches = tf.data.TFRecordDataset(file, compression_type=compression).batch(_BATCH_RECORDS).as_numpy_iterator()
+    compression = "GZIP" if files.compression_of(path) else ""
+    batches = tf.data.TFRecordDataset(path, compression_type=compression).batch(_BATCH_RECORDS).as_numpy_iterator()
     try:
         for batch in batches:
             records = batch.tolist()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import dataclasses
 import gzip
+import io
+import lzma
 import re
+import zipfile
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from components.pair_example_gen import compression
 from components.pair_example_gen.settings import PairFiles
 from errors import InputError
 from tests.integration.ingesting import NAMES, NUMBERS, example, ingest, layout, settings, write_parquet, write_tfrecord
@@ -82,6 +87,40 @@ def _record_bytes(*records: bytes, change: Callable[[bytes], bytes]) -> Make:
 
 def _table(**columns: Any) -> Make:
     return lambda path: write_parquet(path, columns)
+
+
+def _zip(**members: bytes) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as out:
+        for name, data in members.items():
+            out.writestr(name, data)
+    return content.getvalue()
+
+
+def _packed_parquet(pack: Callable[[bytes], bytes]) -> Make:
+    def make(path: Path) -> None:
+        write_parquet(path, {"left": ["a"], "right": ["b"], "score": [1.0]})
+        path.write_bytes(pack(path.read_bytes()))
+
+    return make
+
+
+NO_NUMBER = (3, "score is not a number")
+GZ_TEXT = HEADER + b"".join(b"l%d,r%d,%d\n" % (n, n * n, n % 7) for n in range(2000))
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "zstd": lambda data: bytes(pa.compress(data, "zstd", asbytes=True)),
+    "lz4": lambda data: _arrow_stream(data, "lz4"),
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zip": lambda data: _zip(**{"pairs.csv": data}),
+}
+
+
+def _arrow_stream(data: bytes, kind: str) -> bytes:
+    content = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(content, kind) as out:
+        out.write(data)
+    return bytes(content.getvalue())
 
 
 GOOD_EXAMPLE = example(left=[b"a"], right=[b"b"], score=[1.0])
@@ -289,6 +328,58 @@ HOSTILE = [
     Hostile("gzip by name only", HEADER + b"a,b,1\n", error="is named .gz but is not gzip", file="pairs.csv.gz"),
     Hostile("an empty gzip file", b"", error="is empty", file="pairs.csv.gz"),
     Hostile("gzip of nothing", gzip.compress(b""), error="is empty", file="pairs.csv.gz"),
+    # Other compressions, by any name
+    *(
+        Hostile(f"{kind} in {file}", pack(HEADER + b"a,b,1\nc,d,x\n"), [AB], [(3, "score is not a number")], file=file)
+        for kind, pack in PACKERS.items()
+        for file in ("pairs.csv", f"pairs.csv.{kind}")
+    ),
+    *(
+        Hostile(
+            f"two of {kind} in one", pack(HEADER + b"a,b,1\n") + pack(b"c,d,1\n"), [AB, CD], file=f"pairs.csv.{kind}"
+        )
+        for kind, pack in PACKERS.items()
+        if kind not in ("zip", "lz4")
+    ),
+    *(
+        Hostile(
+            f"{kind} cut short",
+            pack(GZ_TEXT)[:-9],
+            error=f"its {kind} data is (incomplete|damaged)",
+            file=f"p.csv.{kind}",
+        )
+        for kind, pack in PACKERS.items()
+    ),
+    *(
+        Hostile(f"{kind} by name only", HEADER + b"a,b,1\n", error=f"but is not {kind}", file=f"pairs.csv.{kind}")
+        for kind in ("xz", "bz2", "zip")
+    ),
+    Hostile("gzip in xz", lzma.compress(gzip.compress(HEADER + b"a,b,1\n")), [AB]),
+    Hostile("a bomb", gzip.compress(HEADER + b"a,b,1\n" * 500_000), error="expands to more than 250 times its size"),
+    Hostile("a bomb in zip", _zip(**{"a.csv": HEADER + b"a,b,1\n" * 500_000}), error="expands to more than"),
+    Hostile(
+        "a zip of several files",
+        _zip(
+            **{
+                "x/a.csv": HEADER + b"a,b,1\n",
+                "b.csv.gz": gzip.compress(HEADER + b"c,d,1\nx,y,z\n"),
+                "_SUCCESS": b"",
+                "e.csv": b"",
+            }
+        ),
+        [AB, CD],
+        [(3, "score is not a number")],
+        file="pairs.zip",
+    ),
+    Hostile(
+        "a workbook",
+        _zip(**{"[Content_Types].xml": b"<x/>", "a.xml": b"x"}),
+        error="is an Excel workbook",
+        file="a.xlsx",
+    ),
+    Hostile("a zip of nothing", _zip(), error="no such file", file="pairs.zip"),
+    Hostile("Parquet in gzip", _packed_parquet(gzip.compress), [AB], file="pairs.parquet.gz"),
+    Hostile("Parquet in zip", _packed_parquet(lambda data: _zip(**{"pairs.parquet": data})), [AB], file="pairs.zip"),
     # Folders
     Hostile("an empty folder", _files(), error="the directory has no files", file="folder"),
     Hostile(
@@ -599,7 +690,8 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.name)
-def test_hostile_file(hostile: Hostile, tmp_path: Path) -> None:
+def test_hostile_file(hostile: Hostile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compression, "MAX_BYTES", 1 << 20)
     path = hostile.write(tmp_path)
     wanted = settings(hostile.layout, **hostile.changes)
     if hostile.error is not None:
