@@ -162,9 +162,9 @@ def test_step_follows_numerical_gradient(kind: str, variation: dict) -> None:
     batch = {name: column.astype(np.float64 if column.dtype == np.float32 else int) for name, column in batch.items()}
     of_rows = np.ones(5) if weight is None else batch["weight"]
     losses = [_pair_loss(weights, settings, batch, b) for b in range(5)]
-    assert float(measured["loss"][0]) == pytest.approx(float((of_rows * losses).mean()), rel=1e-4)
+    assert float(measured["loss"][0]) == pytest.approx(np.average(losses, weights=of_rows), rel=1e-4)
     if kind == "regression":
-        assert float(measured["rmse"][0]) == pytest.approx(math.sqrt(np.mean(losses)), rel=1e-5)
+        assert float(measured["rmse"][0]) == pytest.approx(math.sqrt(np.average(losses, weights=of_rows)), rel=1e-5)
     trainable = {v.path.split("/")[0] for v in learner.network.trainable_variables}
     for name, gradient in _gradient(weights, settings, batch).items():
         after = learner.network.get_layer(name).get_weights()[0]
@@ -201,6 +201,7 @@ def test_epoch_metric_covers_all_rows() -> None:
     maker = BatchMaker(2, 3, 5, weighted=True)
     measured = learner.evaluate(maker.validation(Pairs(LEFT, RIGHT, LABEL, WEIGHT)), verbose=0, return_dict=True)
     errors = np.array([_score(weights, i, j, False) for i, j in zip(LEFT, RIGHT, strict=True)]) - LABEL
-    assert measured["loss"] == pytest.approx((WEIGHT * errors**2).mean(), rel=1e-5)
-    assert measured["rmse"] == pytest.approx(math.sqrt((errors**2).mean()), rel=1e-5)
+    mean_squared = np.average(errors**2, weights=WEIGHT)
+    assert measured["loss"] == pytest.approx(mean_squared, rel=1e-5)
+    assert measured["rmse"] == pytest.approx(math.sqrt(mean_squared), rel=1e-5)
     assert isinstance(learner, keras.Model)
