@@ -31,6 +31,17 @@ class CodedPairs:
         codes = self.train.left if side == "left" else self.train.right
         return np.bincount(codes, self.train.weight, len(self.counts(side)))
 
+    def drawn_entities(self, shared: bool) -> np.ndarray:
+        """The entity of each eval row that the bootstrap draws, int64 `[n]`.
+
+        It is the left entity. If both sides are one table, it is the entity that comes first among the ids, so that
+        (a, b) and (b, a) are drawn together.
+        """
+        if not shared:
+            return self.eval.left.astype(np.int64)
+        ids = pa.concat_arrays([self.left_ids, self.right_ids]).dictionary_encode().indices.to_numpy().astype(np.int64)
+        return np.minimum(ids[self.eval.left], ids[len(self.left_ids) + self.eval.right.astype(np.int64)])
+
     @functools.cached_property
     def _left_counts(self) -> np.ndarray:
         return np.bincount(self.train.left, minlength=len(self.left_ids))

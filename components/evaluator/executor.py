@@ -69,7 +69,7 @@ def _scores(
     label = np.asarray(pairs.eval.score, np.float64)
     weight = None if pairs.eval.weight is None else pairs.eval.weight.astype(np.float64)
     labels = Labels(label, label > tables.center, weight)
-    rows = Measured(labels, candidate.answers, others, _drawn_entities(pairs, tables.shared))
+    rows = Measured(labels, candidate.answers, others, pairs.drawn_entities(tables.shared))
     cuts = {side: slices.Cuts.of(pairs.weights(side)) for side in ("left", "right")}
     masks = _masks(pairs, candidate, rows.labels, cuts)
     figures = measure(rows, {name: masks[name] for name in settings.slices}, wanted(settings.rules))
@@ -86,18 +86,6 @@ _BASELINES = {MEAN: baselines.mean, BIASES: baselines.biases}
 
 def _serving_model(model: types.Artifact) -> str:
     return str(path_utils.serving_model_path(model.uri))
-
-
-def _drawn_entities(pairs: CodedPairs, shared: bool) -> np.ndarray:
-    """Returns the entity of each eval row that the bootstrap draws, int64 `[n]`.
-
-    It is the left entity. If both sides are one table, it is the entity that comes first among the ids, so that (a, b)
-    and (b, a) are drawn together.
-    """
-    if not shared:
-        return pairs.eval.left.astype(np.int64)
-    ids = pa.concat_arrays([pairs.left_ids, pairs.right_ids]).dictionary_encode().indices.to_numpy().astype(np.int64)
-    return np.minimum(ids[pairs.eval.left], ids[len(pairs.left_ids) + pairs.eval.right.astype(np.int64)])
 
 
 def _masks(

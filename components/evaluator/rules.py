@@ -126,8 +126,11 @@ class RuleResult:
     def __str__(self) -> str:
         texts = self.texts
         value = f"{texts.value} {texts.interval}".rstrip()
-        bound = texts.bound if self.bound is None else f"bound {texts.bound}"
-        return f"{self.rule}: {value}, {bound}: {texts.verdict}"
+        if self.bound is not None:
+            value += f", bound {texts.bound}"
+        elif self.ok:
+            value += f", {texts.bound}"
+        return f"{self.rule}: {value}: {texts.verdict}"
 
 
 class RuleTexts(NamedTuple):

@@ -312,3 +312,15 @@ def test_slices_cover_every_row(rows: list) -> None:
     parts = [find(figures, "mae", name) for name in ("positive", "negative")]
     total = sum(part.count * part.value for part in parts if part.value is not None)
     assert total / len(rows) == pytest.approx(find(figures, "mae").value)
+
+
+def test_both_directions_are_drawn_together_in_one_table() -> None:
+    """The right ids have another order than the left ids, and two ids occur on one side only."""
+    left_ids, right_ids = (pa.array(ids, pa.large_binary()) for ids in ([b"a", b"b", b"c"], [b"d", b"c", b"a", b"b"]))
+    held = [("a", "b"), ("b", "a"), ("c", "d"), ("c", "a"), ("a", "c"), ("b", "b")]
+    left = np.array([left_ids.to_pylist().index(a.encode()) for a, _ in held], np.int32)
+    right = np.array([right_ids.to_pylist().index(b.encode()) for _, b in held], np.int32)
+    pairs = CodedPairs(left_ids, right_ids, Rows(left, right), Rows(left, right))
+    a, b, c = range(3)
+    assert pairs.drawn_entities(shared=True).tolist() == [a, a, c, a, a, b]
+    assert pairs.drawn_entities(shared=False).tolist() == [a, b, c, c, a, b]
