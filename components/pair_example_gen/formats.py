@@ -7,6 +7,7 @@ import re
 from typing import Literal
 
 from components.pair_example_gen.compression import without_suffix
+from components.pair_example_gen.foreign import is_parquet
 from components.pair_example_gen.settings import PairFiles
 from errors import InputError
 
@@ -28,13 +29,18 @@ _SHARD = re.compile(r"-\d+-of-\d+$")
 
 
 def format_of(file: str, layout: PairFiles) -> Format:
-    """Returns the format of a file: the configured one, or the one of its suffix (before that of its compression).
+    """Returns the format of a file: the configured one, Parquet by its first bytes, or the one of its suffix.
 
     Raises:
-      InputError: the suffix is unknown.
+      InputError: the suffix is unknown, or the content is of another format.
     """
+    parquet = is_parquet(file)
+    if layout.format not in ("auto", "parquet") and parquet:
+        raise InputError(f"data.format: {file} is Parquet, not {layout.format}. Set data.format to parquet or auto")
     if layout.format != "auto":
         return layout.format
+    if parquet:
+        return "parquet"
     name = _SHARD.sub("", without_suffix(file))
     suffix = os.path.splitext(name)[1].lower()
     try:

@@ -63,6 +63,8 @@ class CutFile:
         try:
             names = chunks.column_names(file, self._settings)
             report.columns = list(names) if names is not None else None
+            compression = files.compression_of(file)
+            report.recognized = [f"{compression} compression"] if compression else []
             yield from chunks.cut(number, file, self._settings)
         except InputError as error:
             report.fault = str(error)

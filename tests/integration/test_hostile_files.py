@@ -7,7 +7,9 @@ import dataclasses
 import gzip
 import io
 import lzma
+import pickle
 import re
+import tarfile
 import zipfile
 from collections.abc import Callable
 from decimal import Decimal
@@ -24,6 +26,7 @@ from errors import InputError
 from tests.integration.ingesting import NAMES, NUMBERS, example, ingest, layout, settings, write_parquet, write_tfrecord
 
 HEADER = b"left,right,score\n"
+CSV = NAMES.replace(format="csv")
 TSV = NAMES.replace(format="tsv")
 ADJACENCY = layout(left=0, right=1).replace(format="adjacency")
 WEIGHED = layout(left="left", right="right", score="score", weight="weight")
@@ -94,6 +97,15 @@ def _zip(**members: bytes) -> bytes:
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as out:
         for name, data in members.items():
             out.writestr(name, data)
+    return content.getvalue()
+
+
+def _tar(data: bytes) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as out:
+        member = tarfile.TarInfo("pairs.csv")
+        member.size = len(data)
+        out.addfile(member, io.BytesIO(data))
     return content.getvalue()
 
 
@@ -307,7 +319,7 @@ HOSTILE = [
         "a broken first row, no header", b"x\na,b,1\nc,d,1\n", [AB, CD], [(1, "1 fields instead of 3")], layout=NUMBERS
     ),
     Hostile("an unknown suffix", b"a,b,1\n", error="data.format: auto supports", file="pairs.txt"),
-    Hostile("an image", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)), error="no column 'left'"),
+    Hostile("an image", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)), error="is an image"),
     # Gzip
     Hostile("gzip by any name", GZ, [AB] * 5000),
     Hostile(
@@ -380,6 +392,14 @@ HOSTILE = [
     Hostile("a zip of nothing", _zip(), error="no such file", file="pairs.zip"),
     Hostile("Parquet in gzip", _packed_parquet(gzip.compress), [AB], file="pairs.parquet.gz"),
     Hostile("Parquet in zip", _packed_parquet(lambda data: _zip(**{"pairs.parquet": data})), [AB], file="pairs.zip"),
+    # Other formats, by their first bytes
+    Hostile("Parquet under another name", _packed_parquet(bytes), [AB], file="pairs.csv"),
+    Hostile("Parquet that is called CSV", _packed_parquet(bytes), error="is Parquet, not csv", layout=CSV),
+    Hostile("a tar archive", gzip.compress(_tar(HEADER + b"a,b,1\n")), error="is a tar archive. Unpack it"),
+    Hostile("a web page", b"<!DOCTYPE html>\n<html></html>\n", error="is a web page or XML"),
+    Hostile("a pointer of Git LFS", b"version https://git-lfs.github.com/spec/v1\n", error="Run git lfs pull"),
+    Hostile("a database", b"SQLite format 3\0" + bytes(100), error="is a SQLite database"),
+    Hostile("a pickle", pickle.dumps({"a": 1}), error="is a Python pickle"),
     # Folders
     Hostile("an empty folder", _files(), error="the directory has no files", file="folder"),
     Hostile(
