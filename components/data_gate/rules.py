@@ -17,9 +17,6 @@ from components.pair_statistics.distribution import Distribution, merge
 from trainer import features
 from trainer.data.examples import Examples, Rows
 
-# The score distribution of a split with fewer rows is too noisy to compare.
-_ROWS_FOR_SKEW = 1000
-
 
 @dataclasses.dataclass(frozen=True)
 class RowFilter:
@@ -74,13 +71,16 @@ def check_splits(splits: Mapping[str, Distribution], settings: GateSettings) -> 
       settings: bounds.
     """
     train = splits["train"]
-    for split, least in (("train", settings.min_rows), ("eval", 1)):
-        yield _at_least(
-            "validate.min_rows" if split == "train" else "data.split",
-            splits[split].rows,
-            least,
-            f"split {split} has {splits[split].rows:,} rows, and at least {least:,} are needed",
-        )
+    yield _at_least(
+        "validate.min_rows", train.rows, settings.min_rows,
+        f"split train has {train.rows:,} rows, and at least {settings.min_rows:,} are needed",
+    )  # fmt: skip
+    held_out = splits["eval"].rows
+    yield _at_least(
+        "validate.min_eval_rows", held_out, settings.min_eval_rows,
+        f"split eval has {held_out:,} rows, and a verdict about a model needs at least {settings.min_eval_rows:,}. "
+        f"Raise data.split.eval_fraction, or bring more rows: there are {train.rows + held_out:,}",
+    )  # fmt: skip
     if not train.rows:
         return
     for side in ("left", "right"):
@@ -129,11 +129,11 @@ def check_skew(splits: Mapping[str, Distribution], settings: GateSettings) -> It
       settings: bounds.
     """
     train, held_out = splits["train"], splits["eval"]
-    if settings.max_score_skew is None or min(len(train.scores), len(held_out.scores)) < _ROWS_FOR_SKEW:
+    if settings.max_score_skew is None or not (train.has_scores and held_out.has_scores):
         return
-    value = drift.score_divergence(held_out.scores, train.scores)
-    words = f"score: the distributions of splits eval and train differ: Jensen-Shannon divergence {value:.3f}"
-    yield _at_most("validate.max_score_skew", value, settings.max_score_skew, words, RowFilter("eval"))
+    found = drift.score_divergence(held_out.scores, train.scores)
+    words = f"score: the distributions of splits eval and train differ: Jensen-Shannon divergence {found.value:.3f}"
+    yield _beyond_chance("validate.max_score_skew", found, settings.max_score_skew, words, RowFilter("eval"))
 
 
 def check_drift(
@@ -150,22 +150,25 @@ def check_drift(
     for side in ("left", "right"):
         yield from _about(side, _entity_drift(side, current.entities(side), accepted.entities(side), settings))
     if settings.max_score_divergence is not None and current.has_scores and accepted.has_scores:
-        value = drift.score_divergence(current.scores, accepted.scores)
-        words = f"score: the distribution differs from the last accepted data: Jensen-Shannon divergence {value:.3f}"
-        yield _at_most("validate.max_score_divergence", value, settings.max_score_divergence, words, RowFilter("train"))
+        found = drift.score_divergence(current.scores, accepted.scores)
+        words = (
+            f"score: the distribution differs from the last accepted data: Jensen-Shannon divergence {found.value:.3f}"
+        )
+        bound = settings.max_score_divergence
+        yield _beyond_chance("validate.max_score_divergence", found, bound, words, RowFilter("train"))
 
 
 def _entity_drift(side: str, current: pa.Table, accepted: pa.Table, settings: GateSettings) -> Iterator[Check]:
     column = f"{side}_id"
     if settings.max_unseen_share is not None:
-        share = drift.unseen_share(current, accepted)
-        words = f"{column}: {share:.1%} of the pairs have entities that are not in the last accepted data"
+        found = drift.unseen_share(current, accepted)
+        words = f"{column}: {found.value:.1%} of the pairs have entities that are not in the last accepted data"
         rows = RowFilter("train", side, accepted["id"].combine_chunks(), unseen=True)
-        yield _at_most("validate.max_unseen_share", share, settings.max_unseen_share, words, rows)
+        yield _beyond_chance("validate.max_unseen_share", found, settings.max_unseen_share, words, rows)
     if settings.max_entity_distance is not None:
-        value = drift.entity_distance(current, accepted)
-        words = f"{column}: the share of one entity differs by {value:.1%} from the last accepted data"
-        yield _at_most("validate.max_entity_distance", value, settings.max_entity_distance, words)
+        found = drift.entity_distance(current, accepted, settings.max_entity_distance)
+        words = f"{column}: the share of one entity differs by {found.value:.1%} from the last accepted data"
+        yield _beyond_chance("validate.max_entity_distance", found, settings.max_entity_distance, words)
 
 
 def _about(side: str, checks: Iterator[Check]) -> Iterator[Check]:
@@ -178,6 +181,14 @@ def _at_least(rule: str, value: int, bound: int, words: str) -> Check:
 
 def _at_most(rule: str, value: float, bound: float, words: str, rows: RowFilter | None = None) -> Check:
     return Check(rule, value, bound, value <= bound, f"{words} (at most {bound:g})", rows)
+
+
+def _beyond_chance(rule: str, found: drift.Measured, bound: float, words: str, rows: RowFilter | None = None) -> Check:
+    """Returns the check of a distance. Where chance alone exceeds the bound, chance is the bound."""
+    if found.chance <= bound:
+        return _at_most(rule, found.value, bound, words, rows)
+    limit = f"(at most {found.chance:.3g}, because so few rows differ by that much by chance. The bound is {bound:g})"
+    return Check(rule, found.value, found.chance, found.value <= found.chance, f"{words} {limit}", rows)
 
 
 def matching_rows(examples: Examples, block: Rows, rows: RowFilter) -> np.ndarray:

@@ -8,11 +8,13 @@ from sections import PositiveInt, Section, Share
 class GateSettings(Section):
     """The bounds of the gate. None switches a bound off.
 
+    `min_rows` is of the train split, and `min_eval_rows` of the eval split.
     `max_unseen_share`, `max_entity_distance` and `max_score_divergence` compare with the last accepted data.
     `max_statistics_rows` limits the rows that StatisticsGen reads.
     """
 
     min_rows: PositiveInt = 10
+    min_eval_rows: PositiveInt = 30
     min_entities: PositiveInt = 2
     max_entity_share: Share | None = 0.9
     max_score_skew: Share | None = 0.2

@@ -34,7 +34,7 @@ def healthy(rows: int = 40, offset: int = 0, seed: int = 1) -> Distribution:
 
 
 def broken(train: Distribution, held_out: Distribution | None = None, **bounds: float) -> list[rules.Check]:
-    splits = {"train": train, "eval": held_out or healthy(5)}
+    splits = {"train": train, "eval": held_out or healthy(30)}
     return [check for check in rules.check_splits(splits, GateSettings(**bounds)) if not check.ok]
 
 
@@ -48,7 +48,10 @@ def test_too_few_rows_and_an_empty_split() -> None:
     assert "split train has 9 rows, and at least 10 are needed" in few.words
     assert broken(healthy(10), min_entities=1) == []
     (nothing,) = broken(healthy(), distribution.empty())
-    assert "split eval has 0 rows" in nothing.words
+    assert (nothing.rule, nothing.value, nothing.bound) == ("validate.min_eval_rows", 0, 30)
+    assert "split eval has 0 rows" in nothing.words and "Raise data.split.eval_fraction" in nothing.words
+    assert [check.value for check in broken(healthy(), healthy(29))] == [29]
+    assert broken(healthy(), healthy(1), min_eval_rows=1) == []
 
 
 def test_too_few_entities_names_the_side() -> None:
@@ -86,7 +89,7 @@ def test_only_anomalies_of_severity_error_count() -> None:
     assert found.words == "score: split eval: Out of range: 10 above 5"
 
 
-def test_skew_is_judged_where_both_splits_are_large_enough() -> None:
+def test_skew_is_judged_beyond_chance() -> None:
     train, shifted = healthy(3000), healthy(1500, seed=2)
     settings = GateSettings()
     (same,) = rules.check_skew({"train": train, "eval": shifted}, settings)
@@ -95,7 +98,11 @@ def test_skew_is_judged_where_both_splits_are_large_enough() -> None:
     moved = Distribution(shifted.left, shifted.right, shifted.scores + 3)
     (apart,) = rules.check_skew({"train": train, "eval": moved}, settings)
     assert not apart.ok
-    assert list(rules.check_skew({"train": train, "eval": healthy(100)}, settings)) == []
+    few = healthy(5, seed=3)
+    (by_chance,) = rules.check_skew({"train": train, "eval": few}, settings)
+    assert by_chance.ok and by_chance.bound > settings.max_score_skew
+    (far,) = rules.check_skew({"train": train, "eval": Distribution(few.left, few.right, few.scores + 9)}, settings)
+    assert not far.ok and "because so few rows differ by that much by chance. The bound is 0.2" in far.words
 
 
 def test_drift_from_the_last_accepted_data(tmp_path: Path) -> None:
