@@ -15,6 +15,8 @@ from components.evaluator.rules import RuleResult
 
 EVALUATION_FILE = "evaluation.json"
 WORST_FILE = "worst_pairs.parquet"
+# Property of a blessing: id of the model that the next candidate is compared with.
+BAR_PROPERTY = "bar_model_id"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +37,15 @@ class Evaluation:
     def blessed(self) -> bool:
         """Whether every rule holds. Without rules, the model is not blessed."""
         return bool(self.rules) and all(rule.ok for rule in self.rules)
+
+    @property
+    def sets_the_bar(self) -> bool:
+        """Whether later models are compared with this one, instead of with the model that it was compared with.
+
+        It is blessed, and better beyond noise and tolerance by every rule that compares with the last blessed model.
+        Otherwise a lucky model would raise the bar, and a chain of models that are each a little worse would lower it.
+        """
+        return self.blessed and all(rule.beats_last is not False for rule in self.rules)
 
 
 def write_evaluation(evaluation: Evaluation, directory: str) -> None:

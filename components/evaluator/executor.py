@@ -17,7 +17,7 @@ from tfx.utils import path_utils
 from components import coded_pairs
 from components.coded_pairs import CodedPairs
 from components.evaluator import baselines, slices
-from components.evaluator.evaluation import WORST_FILE, Evaluation, write_evaluation
+from components.evaluator.evaluation import BAR_PROPERTY, WORST_FILE, Evaluation, write_evaluation
 from components.evaluator.figures import BIASES, LAST_BLESSED, MEAN, Figure
 from components.evaluator.measure import Measured, measure
 from components.evaluator.metrics import Labels
@@ -54,7 +54,7 @@ class Executor(ExecutorBase):
         evaluation = Evaluation(figures, judge(settings.rules, figures), facts)
         write_evaluation(evaluation, directory)
         write_tfma_files(evaluation, settings.rules, directory)
-        _bless(execution, evaluation.blessed)
+        _bless(execution, evaluation)
 
 
 def _scores(
@@ -126,14 +126,18 @@ def _write_worst(pairs: CodedPairs, rows: Measured, directory: str) -> None:
         out.write(buffer.getvalue().to_pybytes())
 
 
-def _bless(execution: ExecutionArguments, blessed: bool) -> None:
-    """Writes the same marks as TFX's own Evaluator, because other components read them."""
+def _bless(execution: ExecutionArguments, evaluation: Evaluation) -> None:
+    """Writes the same marks as TFX's own Evaluator, which other components read, and which model sets the bar."""
     blessing, model = execution.output("blessing"), execution.input("model")
     blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, model.uri)
     blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, model.id)
-    if last := execution.optional_input("baseline_model"):
+    last = execution.optional_input("baseline_model")
+    if last:
         blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, last.uri)
         blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY, last.id)
+    bar = last if last and not evaluation.sets_the_bar else model
+    blessing.set_int_custom_property(BAR_PROPERTY, bar.id)
+    blessed = evaluation.blessed
     name = constants.BLESSED_FILE_NAME if blessed else constants.NOT_BLESSED_FILE_NAME
     with tf.io.gfile.GFile(os.path.join(blessing.uri, name), "w") as out:
         out.write("")

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from components import resampling
+from components import intervals
 from components.evaluator.figures import Comparison, Figure, number
-from components.evaluator.metrics import ADDITIVE, Answers, Labels, ranked
+from components.evaluator.metrics import ADDITIVE, RANGES, Answers, Labels, ranked
 from components.evaluator.names import SCORE_METRICS
 from components.evaluator.slices import OVERALL
 
@@ -74,24 +74,23 @@ def _figures(name: str, rows: Measured, mask: np.ndarray | None, wanted: Wanted)
             others = frozenset(rows.others)
         if others is not None and len(part.entity):
             compared[metric] = sorted(others & part.others.keys())
-    intervals = _of_sums(part, {metric: others for metric, others in compared.items() if metric in ADDITIVE})
-    for metric in compared.keys() - ADDITIVE.keys():
-        intervals[metric] = _of_ranks(metric, part, compared[metric])
-    return [_figure(metric, name, part, compared.get(metric, []), intervals.get(metric)) for metric in SCORE_METRICS]
+    return [_figure(metric, name, part, compared.get(metric)) for metric in SCORE_METRICS]
 
 
-def _figure(metric: str, name: str, rows: Measured, compared: Sequence[str], intervals: np.ndarray | None) -> Figure:
-    """Builds a figure. `intervals` `[2, 1 + compared]` are of the candidate and of its differences from `compared`."""
+def _figure(metric: str, name: str, rows: Measured, compared: Sequence[str] | None) -> Figure:
+    """Builds a figure, with intervals of the candidate and of its differences from `compared`, or without any."""
     value = _value(metric, rows, rows.candidate)
     others = {other: Comparison(number(_value(metric, rows, answers))) for other, answers in rows.others.items()}
     missing = None if math.isfinite(value) else why_missing(metric, rows.labels)
     figure = Figure(metric, name, len(rows.entity), number(value), others=others, missing=missing)
-    if intervals is None:
+    if compared is None:
         return figure
-    for place, other in enumerate(compared, start=1):
-        low, high = intervals[:, place]
-        others[other] = dataclasses.replace(others[other], low=number(low), high=number(high))
-    return dataclasses.replace(figure, low=number(intervals[0, 0]), high=number(intervals[1, 0]))
+    of_metric = _of_sums if metric in ADDITIVE else _of_ranks
+    (low, *lows), (high, *highs) = of_metric(metric, rows, compared).tolist()
+    for other, its_low, its_high in zip(compared, lows, highs, strict=True):
+        others[other] = dataclasses.replace(others[other], low=number(its_low), high=number(its_high))
+    least, most = RANGES[metric]
+    return dataclasses.replace(figure, low=number(max(low, least)), high=number(min(high, most)))
 
 
 def why_missing(metric: str, labels: Labels) -> str:
@@ -126,41 +125,26 @@ def _of_ranks(metric: str, rows: Measured, compared: Sequence[str]) -> np.ndarra
         drawn = [count[rows.entity] * weight for count in counts]
         return _with_differences(np.array([[of(weights) for of in functions] for weights in drawn]))
 
-    return resampling.interval(weighted, int(rows.entity.max()) + 1, 20 * len(rows.entity) * len(functions))
+    return intervals.of_resampling(weighted, _sizes(rows), 20 * len(rows.entity) * len(functions))
 
 
-def _of_sums(rows: Measured, compared: Mapping[str, Sequence[str]]) -> dict[str, np.ndarray]:
-    """Returns the intervals of additive metrics, each float64 `[2, 1 + compared]`. All share the drawn entities."""
-    if not compared:
-        return {}
-    entities = int(rows.entity.max()) + 1
-    # Sums of each entity, float64 [entities, models, parts] by metric.
-    sums = {
-        metric: np.stack(
-            [
-                ADDITIVE[metric].parts(rows.labels, answers).sums(rows.entity, entities)
-                for answers in _models(rows, others)
-            ],
-            axis=1,
-        )
-        for metric, others in compared.items()
-    }
-    count = np.bincount(rows.entity, rows.labels.weights, entities)[:, None]
-    flat = np.concatenate([*(of.reshape(entities, -1) for of in sums.values()), count], axis=1)
-    ends = np.cumsum([of[0].size for of in sums.values()])[:-1]
+def _of_sums(metric: str, rows: Measured, compared: Sequence[str]) -> np.ndarray:
+    """Returns the intervals of an additive metric, float64 `[2, 1 + compared]`."""
+    additive, sizes = ADDITIVE[metric], _sizes(rows)
+    figures, influence = [], []
+    for answers in _models(rows, compared):
+        sums = additive.parts(rows.labels, answers).sums(rows.entity, len(sizes))
+        means = sums.sum(axis=0) / sizes.sum()
+        figures.append(additive.of_means(means))
+        influence.append((sums - sizes[:, None] * means) @ additive.gradient(means) / sizes.sum())
+    return intervals.of_sums(
+        _with_differences(np.array([figures]))[0], _with_differences(np.stack(influence, axis=1)), sizes
+    )
 
-    def resampled(counts: np.ndarray) -> np.ndarray:
-        drawn = counts.astype(np.float64) @ flat  # float products use BLAS, integer products do not
-        means = np.split(drawn[:, :-1] / drawn[:, -1:], ends, axis=1)
-        values = [
-            _with_differences(ADDITIVE[metric].of_means(mean.reshape(len(counts), *sums[metric].shape[1:])))
-            for metric, mean in zip(sums, means, strict=True)
-        ]
-        return np.concatenate(values, axis=1)
 
-    intervals = resampling.interval(resampled, entities, entities * flat.shape[1])
-    widths = np.cumsum([1 + len(others) for others in compared.values()])[:-1]
-    return dict(zip(compared, np.split(intervals, widths, axis=1), strict=True))
+def _sizes(rows: Measured) -> np.ndarray:
+    """Returns the weight of all rows of each entity, float64 `[entities]`."""
+    return np.bincount(rows.entity, rows.labels.weights)
 
 
 def _models(rows: Measured, others: Sequence[str]) -> list[Answers]:

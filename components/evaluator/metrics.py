@@ -104,10 +104,17 @@ class Parts:
 
 @dataclasses.dataclass(frozen=True)
 class Additive:
-    """A metric that is a function of sums over rows, so that resampling only adds up."""
+    """A metric that is a function of sums over rows.
+
+    Attributes:
+      parts: what each row adds to the sums.
+      of_means: the metric of means of the parts, `[..., p]` to `[...]`.
+      gradient: the derivative of `of_means`, `[..., p]` to `[..., p]`.
+    """
 
     parts: Callable[[Labels, Answers], Parts]
-    of_means: Callable[[np.ndarray], np.ndarray]  # means of the parts [..., p] -> [...]
+    of_means: Callable[[np.ndarray], np.ndarray]
+    gradient: Callable[[np.ndarray], np.ndarray]
 
 
 def _squares(labels: Labels, answers: Answers) -> Parts:
@@ -132,15 +139,27 @@ def _errors_by_bin(labels: Labels, answers: Answers) -> Parts:
     return Parts(answers.value - labels.value, labels.weight, bins, _BINS)
 
 
+def _of_root(means: np.ndarray) -> np.ndarray:
+    """Returns the derivative of a square root, and 0 at 0, where every error is 0."""
+    return np.divide(0.5, np.sqrt(means), out=np.zeros_like(means), where=means > 0)
+
+
 # rmse: root mean squared error. mae: mean absolute error. sign_accuracy: share of rows whose score and label have the
 # same sign. calibration: mean distance between mean value and mean label in ten bins by value (the expected calibration
 # error of Naeini et al. 2015, for numbers instead of probabilities).
 ADDITIVE = {
-    "rmse": Additive(_squares, lambda means: np.sqrt(means[..., 0])),
-    "mae": Additive(_distances, lambda means: means[..., 0]),
-    "sign_accuracy": Additive(_right_signs, lambda means: means[..., 0]),
-    "calibration": Additive(_errors_by_bin, lambda means: np.abs(means).sum(axis=-1)),
+    "rmse": Additive(_squares, lambda means: np.sqrt(means[..., 0]), _of_root),
+    "mae": Additive(_distances, lambda means: means[..., 0], np.ones_like),
+    "sign_accuracy": Additive(_right_signs, lambda means: means[..., 0], np.ones_like),
+    "calibration": Additive(_errors_by_bin, lambda means: np.abs(means).sum(axis=-1), np.sign),
 }
+
+
+# The least and the largest value of each metric.
+RANGES = {
+    "rmse": (0.0, np.inf), "mae": (0.0, np.inf), "calibration": (0.0, np.inf), "sign_accuracy": (0.0, 1.0),
+    "auc": (0.0, 1.0), "spearman": (-1.0, 1.0),
+}  # fmt: skip
 
 
 class Order:

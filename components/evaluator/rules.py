@@ -9,10 +9,13 @@ from typing import Annotated, Any, Literal, NamedTuple
 import pydantic
 from pydantic import AfterValidator, StrictStr
 
-from components.evaluator.figures import BIASES, LAST_BLESSED, MEAN, POPULARITY, Figure, find
+from components.evaluator.figures import BIASES, LAST_BLESSED, MEAN, POPULARITY, Comparison, Figure, find
 from components.evaluator.names import ERRORS, check_metric, check_slice, is_ranking
 from components.evaluator.slices import OVERALL, SLICES
 from sections import Number, Section
+
+# A model may lose this share of what the last blessed model gains over the baseline.
+TOLERANCE = 0.01
 
 Metric = Annotated[StrictStr, AfterValidator(check_metric)]
 Other = Literal["baseline", "biases", "popularity", "last_blessed"]
@@ -21,9 +24,10 @@ Other = Literal["baseline", "biases", "popularity", "last_blessed"]
 class Rule(Section):
     """A condition on a metric, on all rows or on a slice, that a model must meet. Exactly one bound is set.
 
-    `below` and `above` are strict. `better_than` a baseline requires an advantage greater than `margin`. `better_than:
-    last_blessed` requires an advantage of at least `margin`: 0 means no worse, and a negative margin allows a loss of
-    that size. Lower is better for `rmse`, `mae` and `calibration`. Higher is better for all other metrics.
+    `below` and `above` are strict. `better_than` judges the 95 % interval of the advantage over another model on the
+    same rows. A baseline must be beaten: the whole interval is above `margin`. The last blessed model must not be
+    missed: not the whole interval is below `margin`, which is a loss of `TOLERANCE` by default. A positive margin must
+    be reached beyond noise. Lower is better for `rmse`, `mae` and `calibration`. Higher is better for other metrics.
     """
 
     metric: Metric
@@ -58,16 +62,19 @@ class Rule(Section):
         return self.slice or OVERALL
 
     @property
-    def advantage(self) -> float:
-        """The required advantage; 0 without a margin."""
-        return self.margin or 0.0
+    def baseline(self) -> str:
+        """The simplest model to compare with: popularity for rankings, the constant mean for other metrics."""
+        return POPULARITY if is_ranking(self.metric) else MEAN
+
+    @property
+    def must_beat(self) -> bool:
+        """Whether the advantage must be beyond noise. Otherwise only a loss must not be beyond noise."""
+        return self.better_than != LAST_BLESSED or (self.margin or 0.0) > 0
 
     @property
     def other(self) -> str | None:
-        """The model to compare with, by its name in figures: popularity for rankings, the mean for other baselines."""
-        if self.better_than == "baseline":
-            return POPULARITY if is_ranking(self.metric) else MEAN
-        return self.better_than
+        """The model to compare with, by its name in figures."""
+        return self.baseline if self.better_than == "baseline" else self.better_than
 
     def __str__(self) -> str:
         subject = f"{self.metric} on {self.slice}" if self.slice else self.metric
@@ -79,10 +86,9 @@ class Rule(Section):
             MEAN: "constant-mean baseline", BIASES: "biases alone", POPULARITY: "popularity baseline",
             LAST_BLESSED: "last blessed model",
         }[str(self.other)]  # fmt: skip
-        if self.advantage > 0:
-            return f"{subject} better than {other} by {self.advantage:g}"
-        if self.advantage < 0:
-            return f"{subject} at most {-self.advantage:g} worse than {other}"
+        if self.margin:
+            worse = f"at most {-self.margin:g} worse than {other}"
+            return f"{subject} {worse if self.margin < 0 else f'better than {other} by {self.margin:g}'}"
         return f"{subject} {'no worse' if self.other == LAST_BLESSED else 'better'} than {other}"
 
 
@@ -91,7 +97,9 @@ class RuleResult:
     """A rule with its measured value, the 95 % interval and the bound.
 
     The rule holds without rows (the slice is empty) and without a model to compare with. `difference` is the interval
-    of the value minus the other model's value. `missing` is why there is no value.
+    of the value minus the other model's value. It decides about rules that compare. `missing` is why there is no value
+    or no interval. `beats_last` is whether the model is better than the last blessed one beyond noise and tolerance, or
+    None if the rule does not compare with it.
     """
 
     rule: str
@@ -101,16 +109,23 @@ class RuleResult:
     interval: tuple[float | None, float | None] = (None, None)
     difference: tuple[float | None, float | None] = (None, None)
     missing: str | None = None
+    beats_last: bool | None = None
 
     @classmethod
     def of_summary(cls, entry: Mapping[str, Any]) -> RuleResult:
         """Reads an entry of `blessing` in summary.json."""
-        return cls(entry["rule"], entry["value"], entry["bound"], entry["ok"], missing=entry.get("missing"))
+        low, high = entry.get("interval", (None, None))
+        return cls(
+            entry["rule"], entry["value"], entry["bound"], entry["ok"],
+            difference=(low, high), missing=entry.get("missing"),
+        )  # fmt: skip
 
     def to_summary(self) -> dict[str, Any]:
-        """Returns the entry of `blessing` in summary.json. Intervals are only in the Evaluator's file."""
-        missing = {"missing": self.missing} if self.missing else {}
-        return {"rule": self.rule, "value": self.value, "bound": self.bound, "ok": self.ok} | missing
+        """Returns the entry of `blessing` in summary.json, with the interval of the difference that decided."""
+        optional: dict[str, Any] = {"missing": self.missing} if self.missing else {}
+        if None not in self.difference:
+            optional |= {"interval": list(self.difference)}
+        return {"rule": self.rule, "value": self.value, "bound": self.bound, "ok": self.ok} | optional
 
     @property
     def texts(self) -> RuleTexts:
@@ -120,8 +135,15 @@ class RuleResult:
             interval=_interval_text(self.interval) if self.value is not None else "",
             bound="nothing to compare with" if self.bound is None else f"{self.bound:.4f}",
             difference=_interval_text(self.difference),
-            verdict="ok" if self.ok else "NOT MET",
+            verdict="ok" if self.ok else f"NOT MET{self._doubt}",
         )
+
+    @property
+    def _doubt(self) -> str:
+        if self.value is not None and self.missing:
+            return f": {self.missing}"
+        low, high = self.difference
+        return ", the difference may be noise" if low is not None and high is not None and low <= 0 <= high else ""
 
     def __str__(self) -> str:
         texts = self.texts
@@ -130,7 +152,8 @@ class RuleResult:
             value += f", bound {texts.bound}"
         elif self.ok:
             value += f", {texts.bound}"
-        return f"{self.rule}: {value}: {texts.verdict}"
+        difference = f", difference {texts.difference}" if texts.difference else ""
+        return f"{self.rule}: {value}{difference}: {texts.verdict}"
 
 
 class RuleTexts(NamedTuple):
@@ -158,28 +181,43 @@ def judge(rules: Sequence[Rule], figures: Sequence[Figure]) -> list[RuleResult]:
 
 
 def _judge(rule: Rule, figure: Figure) -> RuleResult:
-    other = figure.others.get(rule.other) if rule.other else None
-    bound = _bound(rule, other.value if other else None)
-    ok = figure.value is None or bound is None or _holds(rule, figure.value, bound)
-    # A metric that cannot be measured proves nothing, unless there is no model to compare with.
-    if figure.value is None and figure.count and (other or not rule.other):
-        ok = False
-    difference = (other.low, other.high) if other else (None, None)
-    return RuleResult(str(rule), figure.value, bound, ok, (figure.low, figure.high), difference, figure.missing)
+    if rule.other is None:
+        bound = rule.below if rule.below is not None else rule.above
+        # A metric that cannot be measured proves nothing. A slice without rows is no reason to refuse.
+        ok = not figure.count if figure.value is None else _within(rule, figure.value)
+        return RuleResult(str(rule), figure.value, bound, ok, (figure.low, figure.high), missing=figure.missing)
+    other = figure.others.get(rule.other)
+    if other is None or other.value is None:
+        ok = figure.value is not None or not figure.count or other is None
+        return RuleResult(str(rule), figure.value, None, ok, (figure.low, figure.high), missing=figure.missing)
+    return _compare(rule, figure, other, other.value)
 
 
-def _bound(rule: Rule, other: float | None) -> float | None:
-    """Returns the number that the metric must stay below or above."""
-    if rule.better_than is None:
-        return rule.below if rule.below is not None else rule.above
-    if other is None:
-        return None
-    return other - rule.advantage if rule.metric in ERRORS else other + rule.advantage
+def _within(rule: Rule, value: float) -> bool:
+    return value < rule.below if rule.below is not None else rule.above is not None and value > rule.above
 
 
-def _holds(rule: Rule, value: float, bound: float) -> bool:
-    if rule.below is not None or (rule.better_than is not None and rule.metric in ERRORS):
-        advantage = bound - value
-    else:
-        advantage = value - bound
-    return advantage >= 0 if rule.better_than == LAST_BLESSED else advantage > 0
+def _compare(rule: Rule, figure: Figure, other: Comparison, its_value: float) -> RuleResult:
+    """Returns the result of a rule that compares with another model, whose value is `its_value`."""
+    sign = -1.0 if rule.metric in ERRORS else 1.0
+    tolerance = _tolerance(rule, figure, its_value)
+    margin = rule.margin if rule.margin is not None else 0.0 if rule.must_beat else -tolerance
+    result = RuleResult(
+        str(rule), figure.value, its_value + sign * margin, False, (figure.low, figure.high), (other.low, other.high),
+        figure.missing,
+    )  # fmt: skip
+    if figure.value is None:
+        return dataclasses.replace(result, ok=not figure.count)
+    if other.low is None or other.high is None:
+        return dataclasses.replace(result, missing=_NO_INTERVAL)
+    low, high = sorted((sign * other.low, sign * other.high))
+    ok = low > margin if rule.must_beat else high >= margin
+    return dataclasses.replace(result, ok=ok, beats_last=low > tolerance if rule.other == LAST_BLESSED else None)
+
+
+_NO_INTERVAL = "all eval rows are of one left entity, so there is no interval"
+
+
+def _tolerance(rule: Rule, figure: Figure, its_value: float) -> float:
+    baseline = figure.others.get(rule.baseline)
+    return 0.0 if baseline is None or baseline.value is None else TOLERANCE * abs(its_value - baseline.value)

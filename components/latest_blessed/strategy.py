@@ -7,11 +7,16 @@ from tfx import types
 from tfx.components.evaluator import constants
 from tfx.dsl.components.common import resolver
 
+from components.evaluator.evaluation import BAR_PROPERTY
+
 CANDIDATE, MODEL, BLESSING = "candidate", "model", "model_blessing"
 
 
 class LatestBlessedOtherModel(resolver.ResolverStrategy):
-    """Resolves the latest blessed model other than the candidate.
+    """Resolves the model that set the bar when the latest model other than the candidate was blessed.
+
+    That is the latest blessed model that was clearly better than the model before it, or the first one
+    (`Evaluation.sets_the_bar`).
 
     When an unchanged pipeline runs again, TFX's own LatestBlessedModelStrategy resolves the candidate itself. The
     Evaluator
@@ -30,6 +35,9 @@ class LatestBlessedOtherModel(resolver.ResolverStrategy):
         blessings = latest_blessings(input_dict[BLESSING])
         others = [model for model in input_dict[MODEL] if model.id in blessings.keys() - candidates]
         latest = max(others, key=lambda model: blessings[model.id].id, default=None)
+        if latest:
+            bar = blessings[latest.id].get_int_custom_property(BAR_PROPERTY)
+            latest = next((model for model in others if model.id == bar), latest)
         return {
             CANDIDATE: input_dict[CANDIDATE],
             MODEL: [latest] if latest else [],

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from components import resampling
+from components import intervals
 from components.evaluator.figures import Comparison, Figure, number
 from components.evaluator.names import SAMPLED
 from components.evaluator.slices import OVERALL
@@ -61,7 +61,7 @@ def _figures(metrics: Sequence[str], name: str, values: Mapping[str, np.ndarray]
     mine = values[_CANDIDATE]
     others = [other for other in values if other != _CANDIDATE]
     columns = np.concatenate([mine, *(mine - values[other] for other in others)], axis=1)
-    low, high = resampling.mean_interval(columns).reshape(2, 1 + len(others), len(metrics))
+    low, high = intervals.of_means(columns).reshape(2, 1 + len(others), len(metrics))
     means = {model: _means(of_model) for model, of_model in values.items()}
     figures = []
     for place, metric in enumerate(metrics):

@@ -25,38 +25,77 @@ def figures(value: float | None, count: int = 10, **others: float | None) -> lis
 
 
 @pytest.mark.parametrize(
-    ("rule", "value", "other", "ok"),
+    ("rule", "value", "ok"),
     [
-        (Rule(metric="rmse", below=1.0), 1.0, None, False),
-        (Rule(metric="rmse", below=1.0), 0.9999, None, True),
-        (Rule(metric="rmse", above=1.0), 1.0, None, False),
-        (Rule(metric="rmse", above=1.0), 1.0001, None, True),
-        (Rule(metric="rmse", better_than="baseline"), 1.0, 1.0, False),
-        (Rule(metric="rmse", better_than="baseline"), 0.99, 1.0, True),
-        (Rule(metric="rmse", better_than="baseline", margin=0.25), 0.75, 1.0, False),
-        (Rule(metric="rmse", better_than="baseline", margin=0.25), 0.74, 1.0, True),
-        (Rule(metric="rmse", better_than="last_blessed"), 1.0, 1.0, True),
-        (Rule(metric="rmse", better_than="last_blessed"), 1.01, 1.0, False),
-        (Rule(metric="rmse", better_than="last_blessed", margin=-0.25), 1.25, 1.0, True),
-        (Rule(metric="rmse", better_than="last_blessed", margin=-0.25), 1.26, 1.0, False),
-        (Rule(metric="auc", better_than="baseline"), 0.5, 0.5, False),
-        (Rule(metric="auc", better_than="baseline"), 0.51, 0.5, True),
-        (Rule(metric="auc", better_than="baseline", margin=0.25), 0.75, 0.5, False),
-        (Rule(metric="ndcg@10", better_than="last_blessed"), 0.5, 0.5, True),
-        (Rule(metric="ndcg@10", better_than="last_blessed"), 0.49, 0.5, False),
-        (Rule(metric="ndcg@10", better_than="last_blessed", margin=-0.25), 0.25, 0.5, True),
-        (Rule(metric="ndcg@10", better_than="last_blessed", margin=-0.25), 0.24, 0.5, False),
+        (Rule(metric="rmse", below=1.0), 1.0, False),
+        (Rule(metric="rmse", below=1.0), 0.9999, True),
+        (Rule(metric="rmse", above=1.0), 1.0, False),
+        (Rule(metric="rmse", above=1.0), 1.0001, True),
     ],
 )
 @pytest.mark.parametrize("slice_", ["", "left_tail"])
-def test_rule_around_its_bound(rule: Rule, value: float, other: float | None, ok: bool, slice_: str) -> None:
-    rule = rule.replace(slice=slice_ or None)
-    others = {str(rule.other): other} if rule.other else {}
-    (result,) = judge([rule], figures(value, **others))
-    assert result.ok is ok
-    assert result.value == value
-    assert result.interval == (0.0, 9.0)
+def test_an_absolute_rule_around_its_bound(rule: Rule, value: float, ok: bool, slice_: str) -> None:
+    (result,) = judge([rule.replace(slice=slice_ or None)], figures(value))
+    assert (result.ok, result.value, result.interval) == (ok, value, (0.0, 9.0))
     assert result.rule.startswith(f"{rule.metric} on left_tail" if slice_ else rule.metric)
+
+
+# A baseline of 2 and a last model of 1: the tolerance is 0.01.
+@pytest.mark.parametrize(
+    ("rule", "low", "high", "ok"),
+    [
+        (Rule(metric="rmse", better_than="baseline"), -0.4, -0.001, True),
+        (Rule(metric="rmse", better_than="baseline"), -0.4, 0.001, False),
+        (Rule(metric="rmse", better_than="baseline"), 0.1, 0.4, False),
+        (Rule(metric="rmse", better_than="baseline", margin=0.25), -0.4, -0.26, True),
+        (Rule(metric="rmse", better_than="baseline", margin=0.25), -0.4, -0.24, False),
+        (Rule(metric="rmse", better_than="baseline", margin=-0.25), -0.4, 0.24, True),
+        (Rule(metric="rmse", better_than="last_blessed"), -0.1, 0.4, True),
+        (Rule(metric="rmse", better_than="last_blessed"), 0.009, 0.4, True),
+        (Rule(metric="rmse", better_than="last_blessed"), 0.011, 0.4, False),
+        (Rule(metric="rmse", better_than="last_blessed", margin=0), 0.001, 0.4, False),
+        (Rule(metric="rmse", better_than="last_blessed", margin=-0.25), 0.24, 0.4, True),
+        (Rule(metric="rmse", better_than="last_blessed", margin=-0.25), 0.26, 0.4, False),
+        (Rule(metric="rmse", better_than="last_blessed", margin=0.25), -0.4, -0.26, True),
+        (Rule(metric="rmse", better_than="last_blessed", margin=0.25), -0.4, -0.24, False),
+        (Rule(metric="auc", better_than="baseline"), 0.001, 0.4, True),
+        (Rule(metric="auc", better_than="baseline"), -0.001, 0.4, False),
+        (Rule(metric="ndcg@10", better_than="last_blessed"), -0.4, -0.009, True),
+        (Rule(metric="ndcg@10", better_than="last_blessed"), -0.4, -0.011, False),
+    ],
+)
+def test_a_comparison_is_judged_by_the_interval_of_the_difference(
+    rule: Rule, low: float, high: float, ok: bool
+) -> None:
+    compared = {name: Comparison(value, low, high) for name, value in _MODELS.items()}
+    (result,) = judge([rule], [Figure(rule.metric, "", 10, 1.5, 0.0, 9.0, compared)])
+    assert result.ok is ok
+    assert result.difference == (low, high)
+    assert f"difference [{low:.4f}, {high:.4f}]" in str(result)
+    assert ("may be noise" in str(result)) == (not ok and low < 0 < high)
+    assert RuleResult.of_summary(result.to_summary()).difference == result.difference
+
+
+_MODELS = {"mean": 2.0, "popularity": 2.0, "last_blessed": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "bar"), [(-0.4, -0.011, True), (-0.4, -0.009, False), (-0.1, 0.1, False), (0.1, 0.4, False)]
+)
+def test_only_a_clearly_better_model_sets_the_bar(low: float, high: float, bar: bool) -> None:
+    rules = [Rule(metric="rmse", better_than="baseline"), Rule(metric="rmse", better_than="last_blessed")]
+    mean = Comparison(2.0, -1.2, -0.8)
+    found = [Figure("rmse", "", 10, 1.0, 0.0, 9.0, {"mean": mean, "last_blessed": Comparison(1.0, low, high)})]
+    assert Evaluation(found, judge(rules, found)).sets_the_bar is bar
+    alone = [Figure("rmse", "", 10, 1.0, 0.0, 9.0, {"mean": mean})]
+    first = Evaluation(alone, judge(rules, alone))
+    assert first.blessed and first.sets_the_bar
+
+
+def test_a_comparison_without_an_interval_is_refused_with_the_reason() -> None:
+    found = [Figure("rmse", "", 10, 1.0, others={"mean": Comparison(2.0)})]
+    (result,) = judge([Rule(metric="rmse", better_than="baseline")], found)
+    assert not result.ok and "all eval rows are of one left entity" in str(result.missing)
 
 
 def test_baseline_depends_on_metric_kind() -> None:

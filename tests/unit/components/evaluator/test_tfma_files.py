@@ -13,7 +13,7 @@ from components.evaluator.rules import Rule, judge
 from components.evaluator.tfma_files import write_tfma_files
 
 _FIGURES = [
-    Figure("rmse", "", 90, 0.5, 0.4, 0.6, {"mean": Comparison(0.7)}),
+    Figure("rmse", "", 90, 0.5, 0.4, 0.6, {"mean": Comparison(0.7, -0.3, -0.1)}),
     Figure("auc", "", 90, 0.8),
     Figure("rmse", "unknown", 10, 0.9),
     Figure("auc", "unknown", 10, None),

@@ -37,6 +37,7 @@ KEYS = {
     "schema": "text",
     "validate": "section",
     "validate.min_rows": "whole",
+    "validate.min_eval_rows": "whole",
     "validate.min_entities": "whole",
     "validate.max_entity_share": "number?",
     "validate.max_score_skew": "number?",
