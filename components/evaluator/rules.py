@@ -98,8 +98,8 @@ class RuleResult:
 
     The rule holds without rows (the slice is empty) and without a model to compare with. `difference` is the interval
     of the value minus the other model's value. It decides about rules that compare. `missing` is why there is no value
-    or no interval. `beats_last` is whether the model is better than the last blessed one beyond noise and tolerance, or
-    None if the rule does not compare with it.
+    or no interval. `beats_last` is whether the model is better than the last blessed one by more than the tolerance and
+    twice the noise, or None if the rule does not compare with it.
     """
 
     rule: str
@@ -212,7 +212,9 @@ def _compare(rule: Rule, figure: Figure, other: Comparison, its_value: float) ->
         return dataclasses.replace(result, missing=_NO_INTERVAL)
     low, high = sorted((sign * other.low, sign * other.high))
     ok = low > margin if rule.must_beat else high >= margin
-    return dataclasses.replace(result, ok=ok, beats_last=low > tolerance if rule.other == LAST_BLESSED else None)
+    # Twice the width, because the bar would rise with the luckiest of many models.
+    beats_last = (low + high) / 2 - (high - low) > tolerance
+    return dataclasses.replace(result, ok=ok, beats_last=beats_last if rule.other == LAST_BLESSED else None)
 
 
 _NO_INTERVAL = "all eval rows are of one left entity, so there is no interval"

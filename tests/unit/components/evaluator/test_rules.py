@@ -80,7 +80,8 @@ _MODELS = {"mean": 2.0, "popularity": 2.0, "last_blessed": 1.0}
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "bar"), [(-0.4, -0.011, True), (-0.4, -0.009, False), (-0.1, 0.1, False), (0.1, 0.4, False)]
+    ("low", "high", "bar"),
+    [(-0.4, -0.15, True), (-0.4, -0.12, False), (-0.0105, -0.0104, True), (-0.009, -0.009, False), (-0.1, 0.1, False)],
 )
 def test_only_a_clearly_better_model_sets_the_bar(low: float, high: float, bar: bool) -> None:
     rules = [Rule(metric="rmse", better_than="baseline"), Rule(metric="rmse", better_than="last_blessed")]
