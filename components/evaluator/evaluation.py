@@ -42,9 +42,9 @@ class Evaluation:
     def sets_the_bar(self) -> bool:
         """Whether later models are compared with this one, instead of with the model that it was compared with.
 
-        It is blessed, and better beyond doubt (`RuleResult.beats_last`) by every rule that compares with the last blessed
-        model.
-        Otherwise a lucky model would raise the bar, and a chain of models that are each a little worse would lower it.
+        It is blessed, and better beyond doubt (`RuleResult.beats_last`) by every rule that compares with the last
+        blessed model. Otherwise a lucky model would raise the bar, and a chain of models that are each a little worse
+        would lower it.
         """
         return self.blessed and all(rule.beats_last is not False for rule in self.rules)
 

@@ -51,7 +51,7 @@ SECTIONS = (
     ),
     ReportSection(
         "metrics", "Score metrics",
-        "Held-out pairs, compared with other models on the same rows. Intervals come from resampling left entities.",
+        "Held-out pairs, compared with other models on the same rows. Intervals are over left entities.",
         quality.scores, "metrics.html",
     ),
     ReportSection(

@@ -289,5 +289,5 @@ def test_non_python_component_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_too_long_argument_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiler, "MAX_ARGUMENT", 200)
-    with pytest.raises(ConfigError, match=r"--config: 1,\d+ bytes, but an argument of a task has at most 200"):
+    with pytest.raises(ConfigError, match=r"--config: \d,\d+ bytes, but an argument of a task has at most 200"):
         compile_package(config())

@@ -170,10 +170,10 @@ def test_rules_reach_evaluator_unchanged(root: Root) -> None:
     )
     parameters = _compile(root, evaluate={"bless": bless})["Evaluator"].parameters.parameters
     settings = EvaluationSettings.model_validate_json(parameters["settings"].field_value.string_value)
-    assert [(r.metric, r.below, r.above, r.better_than, r.advantage) for r in settings.rules] == [
-        ("rmse", 0.0, None, None, 0.0),
+    assert [(r.metric, r.below, r.above, r.better_than, r.margin) for r in settings.rules] == [
+        ("rmse", 0.0, None, None, None),
         ("mae", None, None, "baseline", 0.5),
-        ("rmse", None, None, "last_blessed", 0.0),
+        ("rmse", None, None, "last_blessed", None),
     ]
 
 
