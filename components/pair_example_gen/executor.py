@@ -22,7 +22,7 @@ from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
 from components.execution import ExecutionArguments, ExecutorBase
-from components.pair_example_gen import archives, arrival, files, inputs, quarantine, shards, spill
+from components.pair_example_gen import archives, arrival, files, inputs, quarantine, refusals, shards, spill
 from components.pair_example_gen.arrival import Arrival
 from components.pair_example_gen.cutoff import find_cutoff
 from components.pair_example_gen.reports import Report, Totals, read_reports
@@ -49,7 +49,6 @@ ROWS_PROPERTY = "rows_{}"
 QUARANTINED_PROPERTY = "rows"
 WEIGHTLESS = "weightless"
 FILE_FORMAT = example_gen_pb2.FileFormat.Name(example_gen_pb2.FILE_FORMAT_PARQUET)
-_SHOWN_PAIRS = 3
 
 
 class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
@@ -98,7 +97,7 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
             if parts:
                 rows = self._see_pairs_whole(input_files, settings, paths)
                 totals = dataclasses.replace(totals, rows=rows)
-            _check_splits(totals, settings)
+            refusals.check_splits(totals, settings)
             totals.rows[READ_ROWS] = read
             for split in SPLITS:
                 if not totals.rows[split]:
@@ -120,14 +119,14 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
             if not paths.parts:
                 self._write_codes(written, paths)
         heads, reports = read_reports(paths.reports("cut")), read_reports(paths.reports("read"))
-        _check_files(heads, reports, settings)
+        refusals.check_files(heads, reports, settings)
         totals = Totals.of(reports)
         if not totals.good and totals.weightless.total():
-            raise DataRefused(_no_weight(settings, "All", totals.weightless.total(), "rows"))
+            raise DataRefused(refusals.no_weight(settings, "All", totals.weightless.total(), "rows"))
         if not totals.good + totals.bad:
             raise InputError(f"data.path: {', '.join(input_files[:5])}: there are no rows after the header")
         if not totals.good or totals.bad > settings.max_quarantined_fraction * (totals.good + totals.bad):
-            raise DataRefused(_too_many_bad_rows(totals, settings, quarantine.keep_apart(paths.quarantine)))
+            raise DataRefused(refusals.too_many_bad_rows(totals, settings, quarantine.keep_apart(paths.quarantine)))
         return totals
 
     def _see_pairs_whole(self, input_files: list[str], settings: IngestSettings, paths: IngestPaths) -> Any:
@@ -138,7 +137,7 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         judged = self._for_each_part(judge, paths, "judge", writes=not by_time)
         for path in spilled:
             tf.io.gfile.remove(path)
-        _check_repeated(judged, settings.unordered)
+        refusals.check_repeated(judged, settings.unordered)
         if not by_time:
             return Totals.of(judged).rows
         cutoff = find_cutoff(lambda: _times(paths), settings.split.eval_fraction)
@@ -214,75 +213,6 @@ def _unchanged(before: dict[str, files.Fingerprint]) -> Iterator[None]:
                 raise InputError(f"data.path: {file} changed while it was read. Run again when no program writes to it")
 
 
-def _check_files(heads: list[Report], reports: list[Report], settings: IngestSettings) -> None:
-    """Refuses unreadable or incompatible files.
-
-    Raises:
-      InputError: names the files and the reasons.
-    """
-    faults = list(dict.fromkeys(report.fault for report in (*heads, *reports) if report.fault))
-    if faults:
-        raise InputError("\n".join(faults))
-    described = [head for head in heads if head.columns is not None]
-    for head in described[1:]:
-        first = described[0]
-        if sorted(head.columns or ()) != sorted(first.columns or ()):
-            raise InputError(
-                f"data.path: {head.file} has {_columns(head, settings)}, and {first.file} has "
-                f"{_columns(first, settings)}. All files of one run need the same columns"
-            )
-    with_numbers = next((report.numbers_as_time for report in reports if report.numbers_as_time), None)
-    with_dates = next((report.dates_as_time for report in reports if report.dates_as_time), None)
-    if with_numbers and with_dates:
-        raise InputError(
-            f"data.columns.time: {with_numbers} has numbers and {with_dates} has dates. Use one of them in all files"
-        )
-
-
-def _columns(head: Report, settings: IngestSettings) -> str:
-    names = head.columns or []
-    return f"columns {', '.join(map(repr, names))}" if settings.columns.has_header else f"{len(names)} columns"
-
-
-def _check_splits(totals: Totals, settings: IngestSettings) -> None:
-    """Refuses a split that has no row because of its weights, or because of the given folds.
-
-    Raises:
-      DataRefused: names the column.
-    """
-    for split in SPLITS:
-        if totals.rows[split]:
-            continue
-        if totals.weightless[split]:
-            raise DataRefused(_no_weight(settings, "All", totals.weightless[split], f"rows of the {split} split"))
-        if settings.split.by == "column":
-            folds = ", ".join(map(str, settings.split.eval_folds))
-            which = "is one of" if split == EVAL else "is anything but"
-            raise DataRefused(
-                f"data.split.eval_folds: the {split} split has no rows: in no row, column "
-                f"{settings.columns.fold!r} {which} {folds}"
-            )
-
-
-def _no_weight(settings: IngestSettings, how_many: str, count: int, what: str) -> str:
-    return (
-        f"data.columns.weight: {how_many} {count:,} {what} have weight 0 in column {settings.columns.weight!r}. Rows "
-        "of weight 0 are left out, so nothing is left. Give some of them a weight above 0, or omit data.columns.weight"
-    )
-
-
-def _check_repeated(judged: list[Report], unordered: bool) -> None:
-    repeated = sum(report.repeated_pairs for report in judged)
-    if repeated:
-        shown = [line for report in judged for line in report.repeated][: 2 * _SHOWN_PAIRS]
-        mirrored = " (with encode.shared, (a, b) and (b, a) are one pair)" if unordered else ""
-        lines = [
-            f"data.duplicates: refuse: {repeated:,} pairs have more than one row{mirrored}:",
-            *(f"  {row}" for row in shown),
-        ]
-        raise DataRefused("\n".join([*lines, "Fix the rows, or set data.duplicates to keep, last or mean."]))
-
-
 def _is_packed(file: str) -> bool:
     return file.endswith(".parquet") or files.compression_of(file) is not None
 
@@ -300,14 +230,3 @@ def _times(paths: IngestPaths) -> Iterator[np.ndarray]:
             at = table.schema.get_field_index(TIME)
             for number in range(table.num_record_batches):
                 yield table.get_batch(number).column(at).to_numpy(zero_copy_only=False)
-
-
-def _too_many_bad_rows(totals: Totals, settings: IngestSettings, kept: str) -> str:
-    bad, total = totals.bad, totals.good + totals.bad
-    bound = f"at most {settings.max_quarantined_fraction:.2%} may be" if totals.good else "no row is left for training"
-    lines = [
-        f"data.max_quarantined_fraction: {bad:,} of {total:,} rows are bad ({bad / total:.2%}), and {bound}:",
-        *quarantine.describe(kept, totals.reasons),
-        f"All of them are in {kept} (Parquet). Fix the rows, or raise data.max_quarantined_fraction.",
-    ]
-    return "\n".join(lines)
