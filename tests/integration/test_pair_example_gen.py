@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 from collections import Counter
 from pathlib import Path
@@ -12,7 +13,7 @@ from tfx.orchestration import metadata
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.pipeline import Pipeline
 
-from components.pair_example_gen import stages
+from components.pair_example_gen import arrival, stages
 from components.pair_example_gen.component import PairExampleGen
 from components.pair_example_gen.source import check_span, find_files, split_path
 from components.pair_example_gen.suspicious import warning
@@ -59,6 +60,22 @@ def test_the_split_does_not_depend_on_files_nor_order(tmp_path: Path, changes: d
     assert sorted(whole.eval) == sorted(parts.eval)
     assert whole.train and whole.eval
     assert not {row[:2] for row in whole.train} & {row[:2] for row in whole.eval}
+
+
+def test_arrival_accounts_for_every_file_and_row(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    (folder / "date=1").mkdir(parents=True)
+    first = write_csv(folder / "date=1" / "a.csv", [("a", "b", 1), ("c", "d", "x")], "left,right,score")
+    packed = folder / "b.csv.gz"
+    packed.write_bytes(gzip.compress(b"left,right,score\ne,f,1\n"))
+    (folder / "empty.csv").touch()
+    ingest(folder, tmp_path / "out", settings(NAMES), inline=True)
+    arrived = arrival.read(str(tmp_path / "out" / "examples" / "1"))
+    assert arrived is not None
+    size = first.stat().st_size + packed.stat().st_size
+    assert (arrived.files, arrived.bytes, arrived.rows) == (2, size, 3)
+    assert [(skip.path, skip.reason) for skip in arrived.skipped] == [(str(folder / "empty.csv"), "empty")]
+    assert arrived.recognized == {"gzip compression": 1}
 
 
 def test_by_left_an_entity_is_on_one_side(tmp_path: Path) -> None:
