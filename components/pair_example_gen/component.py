@@ -43,5 +43,5 @@ class PairExampleGen(Component, base_beam_component.BaseBeamComponent, executor=
     def of(cls, settings: IngestSettings) -> Self:
         """Returns the component that reads `settings.path`."""
         base, pattern = split_path(settings.path)
-        split = example_gen_pb2.Input.Split(name="pairs", pattern=pattern)
+        split = example_gen_pb2.Input.Split(name="span-0", pattern=pattern)
         return cls(input_base=base, input_config=example_gen_pb2.Input(splits=[split]), settings=settings)

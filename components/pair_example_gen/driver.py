@@ -1,67 +1,77 @@
-"""Selects the span and the files. Replaces TFX's driver, which neither reads subfolders nor fingerprints them."""
+"""Selects the spans and the files. TFX's driver selects one span, and neither reads nor fingerprints subfolders."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from typing import Any
 
 from tfx.components.example_gen import driver, utils
-from tfx.components.example_gen.input_processor import FileBasedInputProcessor
-from tfx.proto import example_gen_pb2, range_config_pb2
+from tfx.orchestration import data_types
+from tfx.proto import example_gen_pb2
+from tfx.types import standard_component_specs
+from tfx.utils import proto_utils
 
-from components.pair_example_gen import files
-from components.pair_example_gen.source import find_files, has_span, span_numbers
+from components.pair_example_gen import files, spans
+from components.pair_example_gen.settings import IngestSettings
+from components.pair_example_gen.source import find_files, has_span
+from components.pair_example_gen.spans import Span
+
+_NAME = "span-"
 
 
 class Driver(driver.FileBasedDriver):
-    """TFX's driver of file-based ExampleGens, with the files that `source.find_files` finds."""
+    """TFX's driver of file-based ExampleGens, with the spans that `data.spans` wants and the files of `source`."""
 
-    def get_input_processor(
+    def resolve_exec_properties(
         self,
-        splits: Iterable[example_gen_pb2.Input.Split],
-        range_config: range_config_pb2.RangeConfig | None = None,
-        input_base_uri: str | None = None,
-    ) -> FileBasedInputProcessor:
-        """Returns the processor that selects span, version and files."""
-        return _Processor(input_base_uri, list(splits), range_config)
+        exec_properties: dict[str, Any],
+        pipeline_info: data_types.PipelineInfo,
+        component_info: data_types.ComponentInfo,
+    ) -> dict[str, Any]:
+        """Adds the newest span, its version and the fingerprint of all files, and fills in the patterns of all spans.
+
+        Data without spans is span 0.
+
+        Raises:
+          InputError: there is no such span, or no file.
+        """
+        base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
+        config = example_gen_pb2.Input()
+        proto_utils.json_to_proto(exec_properties[standard_component_specs.INPUT_CONFIG_KEY], config)
+        (split,) = config.splits
+        settings = IngestSettings.model_validate_json(exec_properties["settings"])
+        chosen = spans.choose(base, split.pattern, settings)
+        patterns = [span.pattern for span in chosen]
+        return exec_properties | {
+            standard_component_specs.INPUT_CONFIG_KEY: proto_utils.proto_to_json(to_input(chosen)),
+            utils.SPAN_PROPERTY_NAME: chosen[-1].number,
+            utils.VERSION_PROPERTY_NAME: chosen[-1].version,
+            utils.FINGERPRINT_PROPERTY_NAME: fingerprint(base, *patterns, span_filled_in=has_span(split.pattern)),
+        }
 
 
-class _Processor(FileBasedInputProcessor):
-    """Selects the latest span, and its latest version. Data without spans is span 0."""
-
-    def resolve_span_and_version(self) -> tuple[int, int | None]:
-        """Returns span and version, and computes the fingerprint of all files of this version."""
-        (split,) = self._splits
-        spanned = has_span(split.pattern)
-        span, version = _latest(self._input_base_uri, split.pattern) if spanned else (0, None)
-        pattern = self.get_pattern_for_span_version(split.pattern, span, version)
-        self._fingerprint = fingerprint(self._input_base_uri, pattern, spanned)
-        return span, version
+def to_input(spans: list[Span]) -> example_gen_pb2.Input:
+    """Returns spans as the configuration of TFX's driver and executor, with one entry for each."""
+    splits = (example_gen_pb2.Input.Split(name=f"{_NAME}{span.number}", pattern=span.pattern) for span in spans)
+    return example_gen_pb2.Input(splits=splits)
 
 
-def _latest(base: str, pattern: str) -> tuple[int, int | None]:
-    def order(numbers: dict[str, int]) -> tuple[int, int]:
-        if "SPAN" in numbers:
-            span = numbers["SPAN"]
-        else:
-            span = utils.date_to_span_number(numbers["YYYY"], numbers["MM"], numbers["DD"])
-        return span, numbers.get("VERSION", -1)
-
-    span, version = max(map(order, span_numbers(base, pattern)))
-    return span, version if version >= 0 else None
+def of_input(config: example_gen_pb2.Input) -> list[Span]:
+    """Returns the spans that `to_input` stored."""
+    return [Span(int(split.name.removeprefix(_NAME)), None, split.pattern) for split in config.splits]
 
 
-def fingerprint(base: str, pattern: str, span_filled_in: bool = False) -> str:
+def fingerprint(base: str, *patterns: str, span_filled_in: bool = False) -> str:
     """Returns a text that changes with the names, the sizes or the times of the input files, as TFX's does.
 
     Raises:
       InputError: no file matches.
     """
-    found = find_files(base, pattern, span_filled_in)
+    found = [file for pattern in patterns for file in find_files(base, pattern, span_filled_in).files]
     digest, total = hashlib.sha256(), 0
-    for file in found.files:
+    for file in found:
         size, changed = files.fingerprint(file)
         total += size
         digest.update(f"{os.path.relpath(file, base)}\0{size}\0{changed}\n".encode())
-    return f"num_files:{len(found.files)},total_bytes:{total},sha256:{digest.hexdigest()}"
+    return f"num_files:{len(found)},total_bytes:{total},sha256:{digest.hexdigest()}"

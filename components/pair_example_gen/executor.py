@@ -25,10 +25,12 @@ from components.execution import ExecutionArguments, ExecutorBase
 from components.pair_example_gen import archives, arrival, files, inputs, quarantine, refusals, shards, spill
 from components.pair_example_gen.arrival import Arrival
 from components.pair_example_gen.cutoff import find_cutoff
+from components.pair_example_gen.driver import of_input
 from components.pair_example_gen.reports import Report, Totals, read_reports
 from components.pair_example_gen.rules import TIME, encode_ids, pairs_schema
 from components.pair_example_gen.settings import IngestSettings
-from components.pair_example_gen.source import Found, find_files
+from components.pair_example_gen.source import Found
+from components.pair_example_gen.spans import Span, find_all
 from components.pair_example_gen.stages import (
     READ_ROWS,
     CutFile,
@@ -47,6 +49,7 @@ from trainer.data.examples import EVAL, SIDES, SPLITS, TRAIN, Examples
 
 ROWS_PROPERTY = "rows_{}"
 QUARANTINED_PROPERTY = "rows"
+SPANS_PROPERTY = "spans"
 WEIGHTLESS = "weightless"
 FILE_FORMAT = example_gen_pb2.FileFormat.Name(example_gen_pb2.FILE_FORMAT_PARQUET)
 
@@ -55,7 +58,7 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
     """Executor of PairExampleGen.
 
     See `PairExampleGen` for inputs and outputs. Sets the integer properties `rows_train`, `rows_eval`, `rows_read`
-    and `rows_weightless` of `examples`, and `rows` of `quarantine`.
+    and `rows_weightless` of `examples`, its `spans` if there are several, and `rows` of `quarantine`.
     """
 
     def execute(self, execution: ExecutionArguments) -> None:
@@ -72,22 +75,27 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         examples_utils.set_payload_format(examples, example_gen_pb2.PayloadFormat.FORMAT_PARQUET)
         examples_utils.set_file_format(examples, FILE_FORMAT)
         has_span = bool(parameters.get(utils.SPAN_PROPERTY_NAME))
-        found = find_files(parameters["input_base"], _pattern(parameters["input_config"]), has_span)
-        totals = self._convert(found, settings, examples.uri, set_aside.uri)
+        spans = _spans(parameters["input_config"])
+        found, ages = find_all(parameters["input_base"], spans, has_span)
+        totals = self._convert(found, ages, settings, examples.uri, set_aside.uri)
         warning.write(find_suspicious(Examples(examples.uri), settings, len(found.files)), examples.uri)
         for name in (*SPLITS, READ_ROWS):
             examples.set_int_custom_property(ROWS_PROPERTY.format(name), totals.rows[name])
         examples.set_int_custom_property(ROWS_PROPERTY.format(WEIGHTLESS), totals.weightless.total())
+        if len(spans) > 1:
+            examples.set_int_custom_property(SPANS_PROPERTY, len(spans))
         set_aside.set_int_custom_property(QUARANTINED_PROPERTY, totals.bad)
 
-    def _convert(self, found: Found, settings: IngestSettings, examples: str, set_aside: str) -> Totals:
+    def _convert(
+        self, found: Found, ages: list[int], settings: IngestSettings, examples: str, set_aside: str
+    ) -> Totals:
         input_files = found.files
         sizes = [(files.fingerprint(file), _is_packed(file)) for file in input_files]
         parts = spill.count_parts([(size, packed) for (size, _), packed in sizes]) if settings.sees_pairs_whole else 0
         paths = IngestPaths(examples, set_aside, os.path.join(set_aside, "work"), parts)
         with _directories(paths):
             with _unchanged(dict(zip(input_files, (fingerprint for fingerprint, _ in sizes), strict=True))):
-                totals = self._read(input_files, settings, paths)
+                totals = self._read(input_files, ages, settings, paths)
                 inputs.write(input_files, examples)
             read = totals.good
             size = sum(files.fingerprint(path)[0] for path in {archives.on_disk(file) for file in input_files})
@@ -95,18 +103,18 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
             recognized = read_reports(paths.reports("cut"))
             arrival.write(Arrival(len(input_files), size, rows, found.skipped, _recognized(recognized)), examples)
             if parts:
-                rows = self._see_pairs_whole(input_files, settings, paths)
+                rows = self._see_pairs_whole(input_files, settings, paths, totals.newest)
                 totals = dataclasses.replace(totals, rows=rows)
             refusals.check_splits(totals, settings)
             totals.rows[READ_ROWS] = read
             for split in SPLITS:
                 if not totals.rows[split]:
                     # Readers of the split expect at least one file.
-                    nothing = encode_ids(pairs_schema(settings.columns).empty_table())
+                    nothing = encode_ids(pairs_schema(settings.columns, settings.weighted).empty_table())
                     shards.write_parquet(nothing, examples, split, "none", paths.work)
         return totals
 
-    def _read(self, input_files: list[str], settings: IngestSettings, paths: IngestPaths) -> Totals:
+    def _read(self, input_files: list[str], ages: list[int], settings: IngestSettings, paths: IngestPaths) -> Totals:
         """Reads all files. Good rows go to the splits or to spill files."""
         with self._make_beam_pipeline() as pipeline:
             written = (
@@ -114,7 +122,7 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
                 | "Files" >> beam.Create(list(enumerate(input_files)), reshuffle=True)
                 | "Cut" >> self._each(CutFile(settings, paths))
                 | "Share" >> beam.Reshuffle()
-                | "Read" >> self._each(ReadChunk(settings, paths))
+                | "Read" >> self._each(ReadChunk(settings, paths, ages))
             )
             if not paths.parts:
                 self._write_codes(written, paths)
@@ -129,11 +137,13 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
             raise DataRefused(refusals.too_many_bad_rows(totals, settings, quarantine.keep_apart(paths.quarantine)))
         return totals
 
-    def _see_pairs_whole(self, input_files: list[str], settings: IngestSettings, paths: IngestPaths) -> Any:
+    def _see_pairs_whole(
+        self, input_files: list[str], settings: IngestSettings, paths: IngestPaths, newest: float | None
+    ) -> Any:
         """Applies the duplicate policy, splits by time, and returns the number of rows of each split."""
         spilled = files.matching(paths.spilled("*"))
         by_time = settings.split.by == "time"
-        judge = JudgePart(settings, paths, spilled, input_files)
+        judge = JudgePart(settings, paths, spilled, input_files, newest)
         judged = self._for_each_part(judge, paths, "judge", writes=not by_time)
         for path in spilled:
             tf.io.gfile.remove(path)
@@ -175,11 +185,11 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         return beam.ParDo(Threaded(work, threads_of(self._beam_pipeline_args)), *after)
 
 
-def _pattern(input_config: str) -> str:
-    """Returns the file pattern. TFX's driver has already filled in the span."""
+def _spans(input_config: str) -> list[Span]:
+    """Returns the spans that the driver has chosen."""
     config = example_gen_pb2.Input()
     proto_utils.json_to_proto(input_config, config)
-    return str(config.splits[0].pattern)
+    return of_input(config)
 
 
 @contextlib.contextmanager

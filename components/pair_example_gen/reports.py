@@ -27,6 +27,7 @@ class Report:
       recognized: what was recognized in the file rather than configured.
       numbers_as_time: a file with numbers in the time column.
       dates_as_time: a file with dates in the time column.
+      newest: the newest time of the good rows.
       repeated_pairs: number of pairs with several rows.
       repeated: descriptions of some of these rows.
     """
@@ -41,6 +42,7 @@ class Report:
     recognized: list[str] = dataclasses.field(default_factory=list)
     numbers_as_time: str | None = None
     dates_as_time: str | None = None
+    newest: float | None = None
     repeated_pairs: int = 0
     repeated: list[str] = dataclasses.field(default_factory=list)
 
@@ -62,6 +64,7 @@ class Totals:
     rows: collections.Counter[str]
     reasons: collections.Counter[str]
     weightless: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    newest: float | None = None
 
     @classmethod
     def of(cls, reports: list[Report]) -> Totals:
@@ -73,7 +76,8 @@ class Totals:
             rows.update(report.rows)
             reasons.update(report.reasons)
             weightless.update(report.weightless)
-        return cls(rows, reasons, weightless)
+        newest = max((report.newest for report in reports if report.newest is not None), default=None)
+        return cls(rows, reasons, weightless, newest)
 
     @property
     def good(self) -> int:

@@ -38,12 +38,17 @@ class Checked:
     dates_as_time: bool = False
 
 
-def pairs_schema(columns: ColumnSettings) -> pa.Schema:
-    """Returns the columns of good rows: ids binary, score and weight float32, time float64, fold as a bool."""
+def pairs_schema(columns: ColumnSettings, weighted: bool = False) -> pa.Schema:
+    """Returns the columns of good rows: ids binary, score and weight float32, time float64, fold as a bool.
+
+    Args:
+      columns: the columns of the files.
+      weighted: whether rows have weights without a column of weights.
+    """
     fields = [(features.LEFT_ID, pa.binary()), (features.RIGHT_ID, pa.binary())]
     if columns.score is not None:
         fields.append((features.SCORE, pa.float32()))
-    if columns.weight is not None:
+    if weighted or columns.weight is not None:
         fields.append((features.WEIGHT, pa.float32()))
     if columns.time is not None:
         fields.append((TIME, pa.float64()))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import datetime
+import re
+from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import Field, StrictBool, StrictInt, StrictStr
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 
 from sections import LocalPath, NonNegativeInt, Number, PositiveInt, Section, Share
 
@@ -88,11 +90,61 @@ class PairFiles(Section):
         return self
 
 
+def _span_bound(value: Any) -> Any:
+    """Reads the number or the date of a span."""
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        return datetime.date.fromisoformat(value)
+    is_date = isinstance(value, datetime.date) and not isinstance(value, datetime.datetime)
+    is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if not (value is None or is_date or is_number):
+        raise ValueError("must be the number of a span, or a date as YYYY-MM-DD")
+    return value
+
+
+SpanBound = int | datetime.date
+_Bound = Annotated[SpanBound | None, BeforeValidator(_span_bound)]
+
+
+class SpanSettings(Section):
+    """Section `data.spans`: which spans of the path a run reads, all by default.
+
+    `first` and `last` are the numbers or the dates of the oldest and of the newest span. Of these spans, the `latest`
+    ones are read.
+    """
+
+    latest: PositiveInt | None = None
+    first: _Bound = None
+    last: _Bound = None
+
+    @pydantic.model_validator(mode="after")
+    def _in_order(self) -> SpanSettings:
+        if self.first is None or self.last is None:
+            return self
+        if type(self.first) is not type(self.last):
+            raise ValueError("first and last must both be numbers, or both dates")
+        if (self.first, self.last) != tuple(sorted((self.first, self.last))):
+            raise ValueError("first must not be after last")
+        return self
+
+
+class AgeWeightSettings(Section):
+    """Section `data.age_weight`: rows count half as much for each `half_life` of their age.
+
+    The age is the difference from the newest row: `by: span` in spans (days, if spans are dates), and `by: time` in the
+    unit of the column `time` (seconds, if it has dates).
+    """
+
+    half_life: Annotated[Number, Field(gt=0)]
+    by: Literal["span", "time"] = "span"
+
+
 class DataSettings(PairFiles):
     """Section `data`: the files, the split, the duplicate policy and the limits of PairExampleGen."""
 
+    spans: SpanSettings = SpanSettings(latest=1)
     split: SplitSettings = SplitSettings()
     duplicates: Literal["keep", "last", "mean", "refuse"] = "keep"
+    age_weight: AgeWeightSettings | None = None
     max_id_bytes: PositiveInt = 1024
     max_quarantined_fraction: Share = 0.01
 
@@ -102,6 +154,8 @@ class DataSettings(PairFiles):
             raise ValueError("split.by: time needs columns.time, the column of timestamps")
         if self.split.by == "column" and self.columns.fold is None:
             raise ValueError("split.by: column needs columns.fold, the column that names the fold of each row")
+        if self._is_weighted_by_time and self.columns.time is None:
+            raise ValueError("age_weight.by: time needs columns.time, the column of timestamps. Or use by: span")
         if self.duplicates == "mean" and self.columns.score is None:
             raise ValueError("duplicates: mean needs columns.score. Use keep, last or refuse")
         return self
@@ -109,7 +163,16 @@ class DataSettings(PairFiles):
     @property
     def sees_pairs_whole(self) -> bool:
         """Whether all rows of a pair must be read before any of them is written."""
-        return self.duplicates != "keep" or self.split.by == "time"
+        return self.duplicates != "keep" or self.split.by == "time" or self._is_weighted_by_time
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows have weights: those of a column, or those of their age."""
+        return self.columns.weight is not None or self.age_weight is not None
+
+    @property
+    def _is_weighted_by_time(self) -> bool:
+        return self.age_weight is not None and self.age_weight.by == "time"
 
 
 class IngestSettings(DataSettings):

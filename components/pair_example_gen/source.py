@@ -182,6 +182,13 @@ def _numbers(path: str) -> list[tuple[str, dict[str, int] | None]]:
     return [(file, match and {name: int(text) for name, text in match.groupdict().items()}) for file, match in matches]
 
 
+def fill_in(pattern: str, numbers: dict[str, int]) -> str:
+    """Returns the pattern with numbers in place of SPAN, YYYY, MM, DD and VERSION."""
+    return _SPEC.sub(
+        lambda spec: str(numbers[spec["name"]]).zfill(int(spec["width"] or _DIGITS.get(spec["name"], 0))), pattern
+    )
+
+
 def _as_regex(path: str) -> str:
     """Returns a regular expression with a group of digits for each number of the span."""
     parts, end = [], 0

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from components.pair_example_gen import chunks, duplicates, entities, files, shards, spill
+from components.pair_example_gen import age, chunks, duplicates, entities, files, shards, spill
 from components.pair_example_gen.chunks import Chunk
 from components.pair_example_gen.quarantine import QuarantineWriter
 from components.pair_example_gen.reports import Report
 from components.pair_example_gen.rows import describe_position
-from components.pair_example_gen.rules import Checked, RowRules, encode_ids, pairs_schema
+from components.pair_example_gen.rules import TIME, Checked, RowRules, encode_ids, pairs_schema
 from components.pair_example_gen.settings import IngestSettings
 from components.pair_example_gen.shards import ShardWriter, split_by_row, timed_split
 from errors import InputError
@@ -72,11 +72,18 @@ class CutFile:
 
 
 class ReadChunk:
-    """Reads a chunk. Bad rows go to the quarantine, good ones to the splits, or to a spill file."""
+    """Reads a chunk. Bad rows go to the quarantine, good ones to the splits, or to a spill file.
 
-    def __init__(self, settings: IngestSettings, paths: IngestPaths) -> None:
+    Args:
+      settings: section `data`.
+      paths: where the rows go.
+      ages: the age of each file, in spans.
+    """
+
+    def __init__(self, settings: IngestSettings, paths: IngestPaths, ages: list[int]) -> None:
         self._settings = settings
         self._paths = paths
+        self._ages = ages
 
     def __call__(self, chunk: Chunk) -> list[str]:
         """Writes the rows and a report. Returns the names of the shards."""
@@ -105,7 +112,7 @@ class ReadChunk:
                 report.numbers_as_time = chunk.file
             if checked.dates_as_time:
                 report.dates_as_time = chunk.file
-            yield self._weighty(checked, report)
+            yield self._aged(self._weighty(checked, report), chunk, report)
 
     def _weighty(self, checked: Checked, report: Report) -> Checked:
         """Returns the rows with a weight above 0, and counts the others by split."""
@@ -125,6 +132,18 @@ class ReadChunk:
             checked, pairs=checked.pairs.take(pa.array(kept)), positions=checked.positions.take(kept)
         )
 
+    def _aged(self, checked: Checked, chunk: Chunk, report: Report) -> Checked:
+        """Returns the rows with weights by the age of their span, or notes the newest time for weights by time."""
+        wanted = self._settings.age_weight
+        if wanted is None or not checked.pairs.num_rows:
+            return checked
+        if wanted.by == "time":
+            newest = float(checked.pairs[TIME].to_numpy().max())
+            report.newest = newest if report.newest is None else max(report.newest, newest)
+            return checked
+        pairs = age.with_span_weight(checked.pairs, self._ages[_file_number(chunk)], wanted.half_life)
+        return dataclasses.replace(checked, pairs=pairs)
+
     def _write(self, chunk: Chunk, blocks: Iterator[Checked]) -> _Written:
         with ShardWriter(self._paths.examples, chunk.name, self._paths.work) as writer:
             for block in blocks:
@@ -134,7 +153,7 @@ class ReadChunk:
 
     def _spill(self, chunk: Chunk, blocks: Iterator[Checked]) -> _Written:
         schema, with_origin = spill_schema(self._settings), self._settings.duplicates == "refuse"
-        number, count = int(chunk.name.split("-")[0]), 0
+        number, count = _file_number(chunk), 0
         path, unordered = self._paths.spilled(chunk.name), self._settings.unordered
         with spill.SpillWriter(path, schema, self._paths.parts, unordered) as writer:
             for block in blocks:
@@ -144,26 +163,46 @@ class ReadChunk:
         return {READ_ROWS: count}, []
 
 
+def _file_number(chunk: Chunk) -> int:
+    return int(chunk.name.split("-")[0])
+
+
 def spill_schema(settings: IngestSettings) -> pa.Schema:
     """Returns the columns of spilled rows."""
-    schema = pairs_schema(settings.columns)
+    by_span = settings.age_weight is not None and settings.age_weight.by == "span"
+    schema = pairs_schema(settings.columns, by_span)
     for name, type_ in spill.ORIGIN if settings.duplicates == "refuse" else ():
         schema = schema.append(pa.field(name, type_))
     return schema
 
 
 class JudgePart:
-    """Applies the duplicate policy to a part. Writes it to the splits, or to disk if the cutoff is unknown."""
+    """Applies the duplicate policy to a part. Writes it to the splits, or to disk if the cutoff is unknown.
 
-    def __init__(self, settings: IngestSettings, paths: IngestPaths, spilled: list[str], files: list[str]) -> None:
+    Args:
+      settings: section `data`.
+      paths: where the rows go.
+      spilled: the files of spilled rows.
+      files: the input files.
+      newest: the newest time of all rows, if rows have weights by time.
+    """
+
+    def __init__(
+        self, settings: IngestSettings, paths: IngestPaths, spilled: list[str], files: list[str], newest: float | None
+    ) -> None:
         self._settings = settings
         self._paths = paths
         self._spilled = spilled
         self._files = files
+        self._newest = newest
 
     def __call__(self, part: int) -> list[str]:
         """Writes the rows of a part and a report. Returns the names of the shards."""
         pairs = spill.read_part(self._spilled, part, self._paths.parts)
+        wanted = self._settings.age_weight
+        if wanted is not None and wanted.by == "time":
+            assert self._newest is not None
+            pairs = age.with_time_weight(pairs, self._newest, wanted.half_life)
         unordered = self._settings.unordered
         groups = duplicates.group(pairs, unordered)
         report = Report()
@@ -176,7 +215,7 @@ class JudgePart:
             pairs = duplicates.keep_mean(pairs, groups, unordered)
         if not report.repeated_pairs:
             # Without the origin of the rows.
-            columns = pairs_schema(self._settings.columns).names
+            columns = pairs_schema(self._settings.columns, self._settings.weighted).names
             report.rows, report.shards = self._write(part, pairs.select(columns))
         report.write(self._paths.reports("judge"), f"{part:05d}")
         return report.shards

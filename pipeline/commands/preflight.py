@@ -6,7 +6,8 @@ from pathlib import Path
 
 from components.pair_example_gen.chunks import check_head
 from components.pair_example_gen.files import is_remote
-from components.pair_example_gen.source import check_span, find_files, has_span, split_path
+from components.pair_example_gen.source import check_span, has_span, split_path
+from components.pair_example_gen.spans import choose, find_all
 from errors import ConfigError
 from pipeline.config import PipelineConfig, candidate_files
 
@@ -25,8 +26,10 @@ def check_inputs(config: PipelineConfig) -> None:
         check_head(candidates, candidate_files(config, candidates))
     base, pattern = split_path(config.data.path)
     if has_span(pattern):
-        # The driver selects the span, and the executor checks its files.
+        # The executor checks the files of the spans.
         check_span(base, pattern)
+    spans = choose(base, pattern, config.data)
+    if has_span(pattern):
         return
-    for file in find_files(base, pattern).files:
+    for file in find_all(base, spans, span_filled_in=False)[0].files:
         check_head(file, config.data)

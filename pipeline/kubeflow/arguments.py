@@ -49,7 +49,7 @@ def read_config(options: argparse.Namespace, root: Root) -> PipelineConfig:
       ConfigError: a run parameter breaks a rule of the pipeline file.
     """
     tree = _compiled(options)
-    tree["data"]["path"] = at_span(options.data, options.span)
+    tree["data"] |= at_span(tree["data"] | {"path": options.data}, options.span)
     if options.schema is not None:
         tree["schema"] = str(_write_schema(root, json.loads(options.schema)))
     return build_config(tree, [f"{key}={value}" for key, value in options.set], "run parameters")

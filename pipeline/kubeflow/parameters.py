@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from components.pair_example_gen.settings import SpanSettings
 from errors import ConfigError
 from pipeline.config import PipelineConfig
 
@@ -16,6 +17,7 @@ Value = bool | int | float | str
 
 _SPAN_FIELD = re.compile(r"\{SPAN(?::(\d+))?\}")
 _DATE_FIELDS = ("{YYYY}", "{MM}", "{DD}")
+_ONE_SPAN = SpanSettings(latest=1).model_dump(mode="json")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,14 +92,24 @@ def is_parameter(config: PipelineConfig, key: str) -> bool:
     return any(parameter.key == key for parameter in run_parameters(config, ""))
 
 
-def at_span(path: str, span: str) -> str:
-    """Replaces `{SPAN}` or the date fields in `path`. Returns `path` unchanged if `span` is `latest`.
+def at_span(data: dict[str, Any], span: str) -> dict[str, Any]:
+    """Returns section `data` for a span: the one to read, or the newest one if the section wants several spans.
+
+    One span replaces `{SPAN}` or the date fields in `data.path`. Several spans end at `span` (`data.spans.last`). With
+    `latest`, the section stays as it is.
 
     Raises:
       ConfigError: the path has no span, or `span` is not a number (for dates: not YYYY-MM-DD).
     """
     if span == LATEST:
-        return path
+        return data
+    path = _filled_in(data["path"], span)
+    if data.get("spans", _ONE_SPAN) == _ONE_SPAN and not data.get("age_weight"):
+        return data | {"path": path}
+    return data | {"spans": data["spans"] | {"last": int(span) if span.isdecimal() else span}}
+
+
+def _filled_in(path: str, span: str) -> str:
     if _SPAN_FIELD.search(path):
         if not span.isdecimal():
             raise ConfigError(f"span: must be a number, or {LATEST} (got {span!r})")

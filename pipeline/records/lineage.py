@@ -106,10 +106,10 @@ def _data(executions: Executions, examples: Artifact | None, runs: Path) -> Inpu
     made = executions.maker(examples) if examples else None
     if examples is None or made is None:
         return None
-    pattern = json.loads(made.properties["input_config"])["splits"][0]["pattern"]
+    patterns = [split["pattern"] for split in json.loads(made.properties["input_config"])["splits"]]
     return InputData(
         made_in=made.run_id,
-        path=os.path.join(made.properties["input_base"], pattern),
+        path=", ".join(os.path.join(made.properties["input_base"], pattern) for pattern in patterns),
         span=int(made.properties["span"]) if _has_span(runs, made) else None,
         fingerprint=str(made.properties.get("input_fingerprint", "")),
         files=read(examples.uri),

@@ -67,7 +67,7 @@ def build_transform(
         custom_config={
             "encode": config.encode.model_dump(),
             "score": config.score.model_dump(),
-            "weighted": config.data.columns.weight is not None,
+            "weighted": config.data.weighted,
         },
     )
     transform.add_upstream_node(gate)

@@ -13,7 +13,7 @@ from components.evaluator.evaluation import Evaluation, read_evaluation
 from components.evaluator.figures import MEAN, POPULARITY, find
 from components.evaluator.names import is_ranking
 from components.pair_example_gen import arrival
-from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY, WEIGHTLESS
+from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY, SPANS_PROPERTY, WEIGHTLESS
 from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.stages import READ_ROWS
 from components.pair_example_gen.suspicious import warning
@@ -73,8 +73,12 @@ def _ingest(record: RunRecord, config: PipelineConfig, root: Root, result: NodeR
     counts = ", ".join(f"{count:,} {split}" for split, count in splits.items())
     repeated = f", {merged:,} dropped as duplicates" if merged else ""
     left_out = f", {weightless:,} of weight 0 left out" if weightless else ""
+    spans = int(result.property("examples", SPANS_PROPERTY) or 1)
+    if spans > 1:
+        record.data["spans"] = spans
+    of_spans = f" of {spans:,} spans" if spans > 1 else ""
     source = f"; {'; '.join(arrived.describe())}" if arrived else ""
-    return result.state, f"{rows:,} rows: {counts}, {quarantined:,} quarantined{repeated}{left_out}{source}"
+    return result.state, f"{rows:,} rows{of_spans}: {counts}, {quarantined:,} quarantined{repeated}{left_out}{source}"
 
 
 def _statistics(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:

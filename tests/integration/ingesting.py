@@ -108,7 +108,7 @@ def ingest(path: Path, out: Path, wanted: IngestSettings, inline: bool = False) 
     for artifact in (examples, quarantine):
         Path(artifact.uri).mkdir(parents=True)
     base, pattern = split_path(str(path))
-    split = example_gen_pb2.Input.Split(name="pairs", pattern=pattern)
+    split = example_gen_pb2.Input.Split(name="span-0", pattern=pattern)
     Executor(BaseBeamExecutor.Context(make_beam_pipeline_fn=Inline if inline else _beam)).Do(
         {},
         {"examples": [examples], "quarantine": [quarantine]},
@@ -133,7 +133,7 @@ def read_quarantine(directory: Path) -> list[dict[str, Any]]:
 
 def _examples(directory: Path, wanted: IngestSettings) -> dict[str, list[Row]]:
     """Returns the rows of each split in its Parquet files, which the rows of codes must equal."""
-    columns = [name for name in pairs_schema(wanted.columns).names if name != IN_EVAL]
+    columns = [name for name in pairs_schema(wanted.columns, wanted.weighted).names if name != IN_EVAL]
     found: dict[str, list[Row]] = {}
     for split in SPLITS:
         files = sorted(Path(directory, f"Split-{split}").iterdir())

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import random
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tfx.components.statistics_gen.component import StatisticsGen
@@ -182,6 +184,7 @@ def graph(root: Path, path: str, **changes: object) -> Pipeline:
         components=[node, StatisticsGen(examples=node.outputs["examples"])],
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(root / "metadata.sqlite")),
         beam_pipeline_args=profiles.options(Beam()),
+        enable_cache=True,
     )
 
 
@@ -252,3 +255,55 @@ def test_values_that_look_wrong_are_kept_and_reported(tmp_path: Path, split_by: 
         ("missing_words", "data.columns.right", 1),
         ("time_units", "data.columns.time", 1),
     ]
+
+
+def _write_spans(folder: Path, numbers: Sequence[int]) -> str:
+    """Writes four rows for each span, and returns the pattern."""
+    for number in numbers:
+        (folder / f"span-{number}").mkdir(parents=True)
+        rows = [(f"l{number}", f"r{row}", number) for row in range(4)]
+        write_csv(folder / f"span-{number}" / "p.csv", rows, "left,right,score")
+    return str(folder / "span-{SPAN}" / "*")
+
+
+def _executions(root: Path) -> list[Path]:
+    return sorted((root / "PairExampleGen" / "examples").iterdir(), key=lambda path: int(path.name))
+
+
+def test_several_spans_with_weights_by_age(tmp_path: Path) -> None:
+    pattern, root = _write_spans(tmp_path / "in", [1, 2, 4, 5]), tmp_path / "root"
+    wanted = {"spans": {"latest": 3, "last": 5}, "age_weight": {"half_life": 2, "by": "span"}}
+    LocalDagRunner().run(graph(root, pattern, **wanted))
+    rows = written_examples.read(Examples(str(_executions(root)[0])))
+    # The oracle: half of the weight for every two spans before span 5.
+    expected = {(f"l{n}".encode(), f"r{row}".encode(), n, 0.5 ** ((5 - n) / 2)) for n in (2, 4, 5) for row in range(4)}
+    found = {row for split in rows.values() for row in split}
+    assert {row[:3] for row in found} == {row[:3] for row in expected}
+    assert sorted(row[3] for row in found) == pytest.approx(sorted(row[3] for row in expected))
+    # A span after the last one changes nothing, so the result comes from the cache. Another file of a span does.
+    _write_spans(tmp_path / "in", [6])
+    LocalDagRunner().run(graph(root, pattern, **wanted))
+    assert len(_executions(root)) == 1
+    write_csv(tmp_path / "in" / "span-2" / "more.csv", [("new", "r", 1)], "left,right,score")
+    LocalDagRunner().run(graph(root, pattern, **wanted))
+    assert Examples(str(_executions(root)[-1])).left.ids.to_pylist().count(b"new") == 1
+
+
+@pytest.mark.parametrize("changes", [{}, {"split_by": "time"}, {"duplicates": "last"}, {"duplicates": "mean"}], ids=str)
+def test_weights_by_time(tmp_path: Path, changes: dict[str, Any]) -> None:
+    rows = [(f"l{row % 7}", f"r{row}", 3, 1 + row % 2, 100 * row) for row in range(40)]
+    path = write_csv(tmp_path / "pairs.csv", rows)
+    wanted = settings(FULL, age_weight={"half_life": 1000, "by": "time"}, **changes)
+    found = ingest(path, tmp_path / "out", wanted, inline=True)
+    weights = {row[1].decode(): row[3] for row in found.rows}
+    assert weights == pytest.approx({right: weight * 0.5 ** ((3900 - at) / 1000) for _, right, _, weight, at in rows})
+
+
+def test_weights_by_age_without_a_column_of_weights(tmp_path: Path) -> None:
+    rows = [("a", "x", 1, 0), ("a", "x", 4, 10), ("b", "y", 2, 10)]
+    path = write_csv(tmp_path / "pairs.csv", rows, "left,right,score,time")
+    timed = layout(left="left", right="right", score="score", time="time")
+    wanted = settings(timed, age_weight={"half_life": 10, "by": "time"}, duplicates="mean")
+    found = ingest(path, tmp_path / "out", wanted, inline=True)
+    # The mean of 1 with weight 1/2 and 4 with weight 1.
+    assert found.rows == [(b"a", b"x", 3.0, 1.5), (b"b", b"y", 2.0, 1.0)]

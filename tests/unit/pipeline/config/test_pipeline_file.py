@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 WHOLE = st.integers(1, 10**9)
 POSITIVE = st.floats(0, exclude_min=True, allow_infinity=False, allow_nan=False)
 FRACTION = st.floats(0, 1, exclude_min=True, exclude_max=True)
+DATE = st.dates(max_value=date(2100, 1, 1)).map(str)
 NAMES = st.text(min_size=1, max_size=6)
 
 
@@ -55,6 +57,9 @@ TREES = st.fixed_dictionaries(
                 "duplicates": st.sampled_from(["keep", "last", "mean", "refuse"]),
                 "max_id_bytes": WHOLE,
                 "columns": COLUMNS,
+                "spans": _section(latest=WHOLE | st.none(), first=st.integers(0, 9) | st.none())
+                | _section(first=DATE, last=st.just("9999-01-01")),
+                "age_weight": st.none() | st.fixed_dictionaries({"half_life": POSITIVE}),
                 "split": _section(by=st.sampled_from(["pair", "left"]), eval_fraction=FRACTION),
                 "max_quarantined_fraction": st.floats(0, 1) | st.sampled_from([0, 1]),
             },

@@ -27,6 +27,11 @@ KEYS = {
     "data.columns.weight": "column?",
     "data.columns.time": "column?",
     "data.columns.fold": "column?",
+    "data.spans": "section",
+    "data.spans.latest": "whole?",
+    "data.spans.first": "bound",
+    "data.spans.last": "bound",
+    "data.age_weight": "absent section",
     "data.split": "section",
     "data.split.by": "choice",
     "data.split.eval_fraction": "number",
@@ -110,6 +115,7 @@ WRONG: dict[str, list[Any]] = {
     "switch": ["true", "yes", 0, 1, None, [], {}],
     "section": ["words", 1, True, None, [], ["a"]],
     "list": ["rmse", 1, None, {}],
+    "bound": ["January", "", "20261101", True, 1.5, -1, [], {}],
     "absent section": ["words", 1, True, [], ["a"]],
 }
 WRONG["column?"] = [value for value in WRONG["column"] if value is not None]
@@ -148,6 +154,7 @@ def test_wrong_type_names_key_and_value(folder: Path, key: str, value: Any) -> N
         ("data.split.eval_fraction", 1),
         ("data.split.eval_fraction", -0.1),
         ("data.split.eval_fraction", 1.0000001),
+        ("data.spans.latest", 0),
         ("data.max_quarantined_fraction", -1e-9),
         ("data.max_quarantined_fraction", 1.1),
         ("encode.min_count", 0),

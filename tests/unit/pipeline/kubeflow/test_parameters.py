@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import hypothesis
 import pytest
 from hypothesis import strategies as st
@@ -32,7 +34,19 @@ def test_parameters_are_non_null_values() -> None:
     ],
 )
 def test_span_is_filled_in(path: str, span: str, expected: str) -> None:
-    assert at_span(path, span) == expected
+    assert at_span({"path": path}, span) == {"path": expected}
+
+
+@pytest.mark.parametrize(
+    "section", [{"spans": {"latest": 7}}, {"spans": {"latest": 1}, "age_weight": {"half_life": 2}}]
+)
+def test_span_of_several_is_the_newest(section: dict[str, Any]) -> None:
+    for path, span, last in (("/d/{SPAN}", "12", 12), ("/d/{YYYY}-{MM}-{DD}", "2026-11-05", "2026-11-05")):
+        data = {"path": path, **section}
+        assert at_span(data, span) == data | {"spans": section["spans"] | {"last": last}}
+        assert at_span(data, LATEST) == data
+        with pytest.raises(ConfigError, match="span: "):
+            at_span(data, "x")
 
 
 @pytest.mark.parametrize(
@@ -40,10 +54,10 @@ def test_span_is_filled_in(path: str, span: str, expected: str) -> None:
 )
 def test_invalid_span_is_refused(path: str, span: str) -> None:
     with pytest.raises(ConfigError, match="span: "):
-        at_span(path, span)
+        at_span({"path": path}, span)
 
 
 @hypothesis.given(st.integers(0, 10**9), st.integers(1, 12))
 def test_span_is_padded_to_width(span: int, width: int) -> None:
-    found = at_span(f"/d/{{SPAN:{width}}}", str(span)).removeprefix("/d/")
+    found = at_span({"path": f"/d/{{SPAN:{width}}}"}, str(span))["path"].removeprefix("/d/")
     assert int(found) == span and len(found) == max(width, len(str(span)))
