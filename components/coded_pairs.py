@@ -54,4 +54,7 @@ class CodedPairs:
 def read(examples_uri: str) -> CodedPairs:
     """Reads the train and eval splits of an examples artifact."""
     examples = Examples(examples_uri)
-    return CodedPairs(examples.left.ids, examples.right.ids, examples.rows(TRAIN), examples.rows(EVAL))
+    pairs = CodedPairs(examples.left.ids, examples.right.ids, examples.rows(TRAIN), examples.rows(EVAL))
+    # Ingestion has counted them.
+    pairs.__dict__.update(_left_counts=examples.left.counts[TRAIN], _right_counts=examples.right.counts[TRAIN])
+    return pairs

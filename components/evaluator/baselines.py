@@ -11,6 +11,8 @@ import scipy.sparse
 
 from components.coded_pairs import CodedPairs
 from components.evaluator.metrics import Answers
+from trainer import features
+from trainer.data.examples import SIDES
 
 _SWEEPS = 10
 _RIDGE = 5.0
@@ -26,10 +28,12 @@ def mean(pairs: CodedPairs, center: float, scale: float) -> Answers:
       center: of the labels.
       scale: of the labels.
     """
-    score, weight = _scores(pairs), _weights(pairs)
+    score, weight = _scores(pairs), pairs.train.weight
+    above = score > center
+    positive = np.count_nonzero(above) if weight is None else weight[above].sum(dtype=np.float64)
+    mostly_positive = positive > (len(score) if weight is None else weight.sum(dtype=np.float64)) / 2
     count = len(pairs.eval)
-    mostly_positive = weight[score > center].sum() > weight.sum() / 2
-    return Answers(np.full(count, _mean(score, weight)), np.full(count, 1.0 if mostly_positive else -1.0))
+    return Answers(np.full(count, _mean(pairs)), np.full(count, 1.0 if mostly_positive else -1.0))
 
 
 def biases(pairs: CodedPairs, center: float, scale: float) -> Answers:
@@ -43,35 +47,47 @@ def biases(pairs: CodedPairs, center: float, scale: float) -> Answers:
       center: of the labels.
       scale: of the labels.
     """
-    score, weight, train = _scores(pairs), _weights(pairs), pairs.train
-    middle = _mean(score, weight)
-    left, right = np.zeros(len(pairs.left_ids)), np.zeros(len(pairs.right_ids))
-    left_weight, right_weight = (pairs.weights(side) + _RIDGE for side in ("left", "right"))
-    left_sum = np.bincount(train.left, weight * (score - middle), len(left))
-    right_sum = np.bincount(train.right, weight * (score - middle), len(right))
-    # Entry (l, r) is the weight of the rows of the pair, so that a product adds up the biases of an entity's partners.
-    entries = scipy.sparse.coo_array((weight, (train.left, train.right)), (len(left), len(right)))
-    # Products need neither sorted nor distinct entries.
-    swapped = entries.T
-    entries.has_canonical_format = swapped.has_canonical_format = True
-    rows, partners = entries.tocsr(), swapped.tocsr()
+    middle = _mean(pairs)
+    left_sum, right_sum = (_deviations(pairs, side, middle) for side in SIDES)
+    left_weight, right_weight = (pairs.weights(side) + _RIDGE for side in SIDES)
+    of_left = _partners(pairs)
+    # A view: with two copies, the entries would be in memory twice.
+    of_right = of_left.T
+    left = np.zeros(len(left_sum))
     for _ in range(_SWEEPS):
-        right = (right_sum - partners @ left) / right_weight
-        left = (left_sum - rows @ right) / left_weight
+        right = (right_sum - of_right @ left) / right_weight
+        left = (left_sum - of_left @ right) / left_weight
     value = (middle + left[pairs.eval.left] + right[pairs.eval.right]).astype(np.float32).astype(np.float64)
     return Answers(value, (value - center) / scale)
 
 
-def _mean(score: np.ndarray, weight: np.ndarray) -> float:
+def _deviations(pairs: CodedPairs, side: str, middle: float) -> np.ndarray:
+    """Returns the weighted sum of the scores' distances from `middle` for each id of a side, float64 `[m]`."""
+    codes = pairs.train.left if side == features.LEFT else pairs.train.right
+    score, weight = _scores(pairs), pairs.train.weight
+    weighted = score if weight is None else score * weight.astype(np.float64)
+    count = pairs.weights(side)
+    return np.bincount(codes, weighted, len(count)) - middle * count
+
+
+def _partners(pairs: CodedPairs) -> scipy.sparse.csr_array:
+    """Returns the weight of the rows of each pair `[l, r]`, so that a product adds up the biases of partners."""
+    train = pairs.train
+    weight = np.ones(len(train)) if train.weight is None else train.weight.astype(np.float64)
+    entries = scipy.sparse.coo_array((weight, (train.left, train.right)), (len(pairs.left_ids), len(pairs.right_ids)))
+    # Products need neither sorted nor distinct entries.
+    entries.has_canonical_format = True
+    return entries.tocsr()
+
+
+def _mean(pairs: CodedPairs) -> float:
     """Returns the mean as Transform learns it: weighted, and rounded to float32."""
-    return float(np.float32(np.average(score, weights=weight)))
+    score, weight = _scores(pairs), pairs.train.weight
+    if weight is None:
+        return float(np.float32(score.mean(dtype=np.float64)))
+    return float(np.float32(np.average(score.astype(np.float64), weights=weight.astype(np.float64))))
 
 
 def _scores(pairs: CodedPairs) -> np.ndarray:
     assert pairs.train.score is not None, "positives have no score"
-    return pairs.train.score.astype(np.float64)
-
-
-def _weights(pairs: CodedPairs) -> np.ndarray:
-    weight = pairs.train.weight
-    return np.ones(len(pairs.train)) if weight is None else weight.astype(np.float64)
+    return pairs.train.score

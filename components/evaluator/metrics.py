@@ -243,11 +243,12 @@ def spearman(values: Order, labels: Order, weights: np.ndarray) -> float:
         return 0.0
     a, b = values.ranks(weights), labels.ranks(weights)
     counted = weights > 0
-    # Ranks are compared before their mean is subtracted: the rest of equal ranks is rounding noise.
-    if np.ptp(b[counted]) == 0:
-        return float("nan")
-    if np.ptp(a[counted]) == 0:
-        return 0.0
+    if not counted.all():
+        # Ranks are compared before their mean is subtracted: the rest of equal ranks is rounding noise.
+        if np.ptp(b[counted]) == 0:
+            return float("nan")
+        if np.ptp(a[counted]) == 0:
+            return 0.0
     a, b = a - a @ weights / total, b - b @ weights / total
     return float((a * b) @ weights / np.sqrt((np.square(a) @ weights) * (np.square(b) @ weights)))
 
