@@ -63,7 +63,7 @@ def find_files(base: str, pattern: str, span_filled_in: bool = False) -> Found:
     """
     path = os.path.join(base, pattern)
     found, skipped = [], []
-    for match, size in _entries(path, base, pattern):
+    for match, size in sorted(_entries(path, base, pattern), key=lambda entry: entry[0]):
         if _is_left_out(match, base, pattern):
             skipped.append(Skipped(match, "hidden"))
         elif not size:

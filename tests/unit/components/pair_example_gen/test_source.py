@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,49 @@ def test_spans_with_subfolders(tmp_path: Path) -> None:
         base, below = split_path(str(tmp_path / pattern))
         check_span(base, below)
         assert max(numbers["SPAN"] for numbers in span_numbers(base, below)) == 10
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    path = tmp_path / "ml.zip"
+    with zipfile.ZipFile(path, "w") as out:
+        for name in ("ml/ratings.csv", "ml/x/more.csv", "ml/README", "__MACOSX/ml/._ratings.csv", "ml/empty.csv"):
+            out.writestr(name, "" if "empty" in name else "a,b\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("", ["ml/README", "ml/ratings.csv", "ml/x/more.csv"]),
+        ("/ml/ratings.csv", ["ml/ratings.csv"]),
+        ("/ml/*.csv", ["ml/ratings.csv"]),
+        ("/**/*.csv", ["ml/ratings.csv", "ml/x/more.csv"]),
+        ("/ml/x", ["ml/x/more.csv"]),
+    ],
+)
+def test_members_of_an_archive(archive: Path, pattern: str, expected: list[str]) -> None:
+    found = find_files(*split_path(f"{archive}{pattern}"))
+    assert found.files == [f"{archive}/{name}" for name in expected]
+    assert (f"{archive}/ml/empty.csv" in {skip.path for skip in found.skipped}) == (
+        pattern in ("", "/ml/*.csv", "/**/*.csv")
+    )
+
+
+def test_archive_in_a_folder(archive: Path) -> None:
+    found = find_files(*split_path(str(archive.parent)))
+    assert found.files == [f"{archive}/ml/{name}" for name in ("README", "ratings.csv", "x/more.csv")]
+
+
+def test_encrypted_archive_is_refused(archive: Path) -> None:
+    data = bytearray(archive.read_bytes())
+    data[data.index(b"PK\1\2") + 8] |= 1
+    archive.write_bytes(bytes(data))
+    with pytest.raises(InputError, match=r"ml.zip: ml/ratings.csv is encrypted. Unpack"):
+        find_files(*split_path(str(archive)))
+
+
+@pytest.mark.parametrize("name", ["none.csv", "ml/*.tsv"])
+def test_no_such_member(archive: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"no such file|no file matches"):
+        find_files(*split_path(f"{archive}/{name}"))
