@@ -95,7 +95,7 @@ def _data(tree: Tree, data: InputData) -> None:
 
 def _settings(tree: Tree, sections: dict[str, Any]) -> None:
     for name, section in sections.items():
-        tree.add(f"{name}: {_listed(section)}")
+        tree.add(f"{name}: {_listed(section) if isinstance(section, dict) else _plain(section)}")
 
 
 def _listed(section: dict[str, Any]) -> str:
