@@ -14,7 +14,7 @@ class GateSettings(Section):
     """
 
     min_rows: PositiveInt = 10
-    min_eval_rows: PositiveInt = 30
+    min_eval_rows: PositiveInt = 10
     min_entities: PositiveInt = 2
     max_entity_share: Share | None = 0.9
     max_score_skew: Share | None = 0.2

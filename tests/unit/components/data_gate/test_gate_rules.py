@@ -34,7 +34,7 @@ def healthy(rows: int = 40, offset: int = 0, seed: int = 1) -> Distribution:
 
 
 def broken(train: Distribution, held_out: Distribution | None = None, **bounds: float) -> list[rules.Check]:
-    splits = {"train": train, "eval": held_out or healthy(30)}
+    splits = {"train": train, "eval": held_out or healthy(10)}
     return [check for check in rules.check_splits(splits, GateSettings(**bounds)) if not check.ok]
 
 
@@ -48,9 +48,9 @@ def test_too_few_rows_and_an_empty_split() -> None:
     assert "split train has 9 rows, and at least 10 are needed" in few.words
     assert broken(healthy(10), min_entities=1) == []
     (nothing,) = broken(healthy(), distribution.empty())
-    assert (nothing.rule, nothing.value, nothing.bound) == ("validate.min_eval_rows", 0, 30)
+    assert (nothing.rule, nothing.value, nothing.bound) == ("validate.min_eval_rows", 0, 10)
     assert "split eval has 0 rows" in nothing.words and "Raise data.split.eval_fraction" in nothing.words
-    assert [check.value for check in broken(healthy(), healthy(29))] == [29]
+    assert [check.value for check in broken(healthy(), healthy(9))] == [9]
     assert broken(healthy(), healthy(1), min_eval_rows=1) == []
 
 
