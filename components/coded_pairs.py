@@ -42,6 +42,13 @@ class CodedPairs:
         ids = pa.concat_arrays([self.left_ids, self.right_ids]).dictionary_encode().indices.to_numpy().astype(np.int64)
         return np.minimum(ids[self.eval.left], ids[len(self.left_ids) + self.eval.right.astype(np.int64)])
 
+    def without_train(self) -> CodedPairs:
+        """Returns the same pairs without the rows of the train split, but with their `counts`."""
+        none = np.zeros(0, np.int32)
+        kept = dataclasses.replace(self, train=Rows(none, none))
+        kept.__dict__.update(_left_counts=self._left_counts, _right_counts=self._right_counts)
+        return kept
+
     @functools.cached_property
     def _left_counts(self) -> np.ndarray:
         return np.bincount(self.train.left, minlength=len(self.left_ids))

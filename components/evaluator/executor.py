@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -61,27 +61,41 @@ def _scores(
     execution: ExecutionArguments, settings: EvaluationSettings, directory: str, facts: dict[str, Any]
 ) -> tuple[list[Figure], dict[str, Any]]:
     pairs = coded_pairs.read(execution.input("examples").uri)
-    tables = read_tables(_serving_model(execution.input("model")))
-    candidate = predict(tables, pairs)
-    others = {name: of(pairs, tables.center, tables.scale) for name, of in _BASELINES.items()}
+    candidate, unit = _predict(execution.input("model"), pairs)
+    others = {name: of(pairs, unit.center, unit.scale) for name, of in _BASELINES.items()}
     if last := execution.optional_input("baseline_model"):
-        others[LAST_BLESSED] = predict(read_tables(_serving_model(last)), pairs).answers
+        others[LAST_BLESSED] = _predict(last, pairs)[0].answers
     label = np.asarray(pairs.eval.score, np.float64)
     weight = None if pairs.eval.weight is None else pairs.eval.weight.astype(np.float64)
-    labels = Labels(label, label > tables.center, weight)
-    rows = Measured(labels, candidate.answers, others, pairs.drawn_entities(tables.shared))
+    labels = Labels(label, label > unit.center, weight)
+    rows = Measured(labels, candidate.answers, others, pairs.drawn_entities(unit.shared))
     cuts = {side: slices.Cuts.of(pairs.weights(side)) for side in ("left", "right")}
     masks = _masks(pairs, candidate, rows.labels, cuts)
+    # Nothing below needs the rows of the train split, which are most of the memory.
+    pairs = pairs.without_train()
     figures = measure(rows, {name: masks[name] for name in settings.slices}, wanted(settings.rules))
     _write_worst(pairs, rows, directory)
     unit_and_cuts = {
-        "unit": {"center": tables.center, "scale": tables.scale},
+        "unit": {"center": unit.center, "scale": unit.scale},
         "cuts": {side: {"head": cut.head, "middle": cut.middle} for side, cut in cuts.items()},
     }
     return figures, facts | unit_and_cuts
 
 
 _BASELINES = {MEAN: baselines.mean, BIASES: baselines.biases}
+
+
+class _Unit(NamedTuple):
+    """What remains of the tables of a model: the unit of its values, and whether both sides are one table."""
+
+    center: float
+    scale: float
+    shared: bool
+
+
+def _predict(model: types.Artifact, pairs: CodedPairs) -> tuple[Predictions, _Unit]:
+    tables = read_tables(_serving_model(model))
+    return predict(tables, pairs), _Unit(tables.center, tables.scale, tables.shared)
 
 
 def _serving_model(model: types.Artifact) -> str:

@@ -80,7 +80,7 @@ def test_record_has_documented_fields(place: Path) -> None:
     }  # fmt: skip
     assert set(summary) == contract
     assert set(summary["components"][0]) == {"id", "state", "seconds"}
-    assert set(summary["blessing"][0]) == {"rule", "value", "bound", "ok"}
+    assert set(summary["blessing"][0]) == {"rule", "value", "bound", "ok", "interval"}
     assert (place / "root" / "runs" / summary["run_id"] / "run.log").stat().st_size > 0
 
 
