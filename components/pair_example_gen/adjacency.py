@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from components.pair_example_gen.compression import Readable
-from components.pair_example_gen.delimited import slices
+from components.pair_example_gen.dialect import slices, words
 from components.pair_example_gen.records import BLOCK_BYTES, FAULTS, Block, read_blocks
 from components.pair_example_gen.rows import RAW_BYTES, RawRows, RowPositions, quarantined
 
 NAMES = ("left", "rights")
-_BLANK, _TAB, _LF, _CR = 32, 9, 10, 13
+_BLANK = 32
 _ALONE = "no right id after the left id"
 
 
@@ -29,12 +29,12 @@ def read_rows(stream: Readable, file: str, line: int) -> Iterator[RawRows]:
 
 
 def _rows(file: str, block: Block) -> RawRows:
-    starts, ends = _words(block.data)
+    starts, ends = words(block.data)
     record = np.searchsorted(block.starts, starts, side="right") - 1
     first = np.searchsorted(record, np.arange(len(block)))
-    words = np.bincount(record, minlength=len(block))
+    lengths = np.bincount(record, minlength=len(block))
     # A line of blanks has no word.
-    bad = (block.faults != 0) | (words < 2)
+    bad = (block.faults != 0) | (lengths < 2)
     lefts = slices(block.data, starts[first[~bad]], ends[first[~bad]])
     is_right = ~bad[record]
     is_right[first[~bad]] = False
@@ -47,13 +47,6 @@ def _rows(file: str, block: Block) -> RawRows:
         return pa.array([b" ".join(pair)[:RAW_BYTES] for pair in zip(*taken, strict=True)], pa.binary())
 
     return RawRows(columns, RowPositions(line=block.lines[record[is_right]]), raw, _broken(file, block, bad))
-
-
-def _words(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the starts and the ends of the words in the data."""
-    inside = ~((data == _BLANK) | (data == _TAB) | (data == _LF) | (data == _CR))
-    edges = np.diff(np.concatenate([[False], inside, [False]]).astype(np.int8))
-    return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
 
 
 def _broken(file: str, block: Block, bad: np.ndarray) -> pa.Table:

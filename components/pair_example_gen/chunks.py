@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
 from components.pair_example_gen import adjacency, delimited, files, json_lines, parquet
+from components.pair_example_gen.beginning import UTF_8, read_beginning, text_stream
 from components.pair_example_gen.compression import Readable
-from components.pair_example_gen.delimited import Dialect, Head
-from components.pair_example_gen.first_block import first_block
+from components.pair_example_gen.dialect import Dialect
 from components.pair_example_gen.formats import Format, format_of
+from components.pair_example_gen.head import Head, read_head
 from components.pair_example_gen.records import Block
 from components.pair_example_gen.rows import RawRows
 from components.pair_example_gen.settings import Column, PairFiles
@@ -31,6 +32,8 @@ class Chunk:
       end: the byte or row group after the last one. None in text files means the end of the file.
       line: number of the first line, from 1 (text).
       width: number of fields in each row (CSV, TSV).
+      dialect: dialect of the file (CSV, TSV).
+      encoding: encoding of the file (text). `start` and `end` count bytes of UTF-8.
     """
 
     name: str
@@ -41,6 +44,8 @@ class Chunk:
     end: int | None = None
     line: int = 1
     width: int = 0
+    dialect: Dialect | None = None
+    encoding: str = UTF_8
 
 
 def check_head(file: str, layout: PairFiles) -> None:
@@ -49,11 +54,24 @@ def check_head(file: str, layout: PairFiles) -> None:
     Raises:
       InputError: the file is unreadable or empty, or lacks a column of `layout`.
     """
-    column_names(file, layout)
+    describe(file, layout)
 
 
-def column_names(file: str, layout: PairFiles) -> tuple[str, ...] | None:
-    """Returns the columns of a file: numbers without a header, None where each record has its own columns.
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """A file.
+
+    Attributes:
+      names: its columns: numbers without a header, None where each record has its own columns.
+      recognized: what was recognized rather than configured.
+    """
+
+    names: tuple[str, ...] | None
+    recognized: tuple[str, ...] = ()
+
+
+def describe(file: str, layout: PairFiles) -> Description:
+    """Returns the columns of a file, and what was recognized in it.
 
     Raises:
       InputError: the file is unreadable or empty, or lacks a column of `layout`.
@@ -62,10 +80,14 @@ def column_names(file: str, layout: PairFiles) -> tuple[str, ...] | None:
     if format_ == "tfrecord":
         _check_named(file, layout)
         files.compression_of(file)
-        return None
-    names = parquet.read_names(file) if format_ == "parquet" else _read_head(file, format_, layout).names
-    _find_columns(file, layout, names)
-    return None if format_ == "jsonl" else names
+        return Description(None)
+    if format_ == "parquet":
+        names = parquet.read_names(file)
+        _find_columns(file, layout, names)
+        return Description(names)
+    head = _read_head(file, format_, layout)
+    _find_columns(file, layout, head.names)
+    return Description(None if format_ == "jsonl" else head.names, head.recognized)
 
 
 def cut(number: int, file: str, layout: PairFiles, chunk_bytes: int | None = None) -> Iterator[Chunk]:
@@ -97,21 +119,21 @@ def read(chunk: Chunk, layout: PairFiles) -> Iterator[RawRows]:
             names = {role: str(name) for role, name in chunk.columns.items()}
             yield from parquet.read_rows(chunk.file, names, range(chunk.start, chunk.end or 0))
         else:
-            with files.byte_stream(chunk.file, chunk.start) as stream:
+            with text_stream(chunk.file, chunk.encoding, chunk.start) as stream:
                 limited = stream if chunk.end is None else _Limited(stream, chunk.end - chunk.start)
-                yield from _read_text(limited, chunk, layout)
+                yield from _read_text(limited, chunk)
 
 
-def _read_text(stream: Readable, chunk: Chunk, layout: PairFiles) -> Iterator[RawRows]:
+def _read_text(stream: Readable, chunk: Chunk) -> Iterator[RawRows]:
     if chunk.format == "jsonl":
         names = {role: str(name) for role, name in chunk.columns.items()}
         yield from json_lines.read_rows(stream, chunk.file, names, chunk.line)
     elif chunk.format == "adjacency":
         yield from adjacency.read_rows(stream, chunk.file, chunk.line)
     else:
+        assert chunk.dialect
         columns = {role: int(number) for role, number in chunk.columns.items()}
-        dialect = Dialect.of(chunk.format, layout.quoting)
-        yield from delimited.read_rows(stream, chunk.file, dialect, chunk.width, columns, chunk.line)
+        yield from delimited.read_rows(stream, chunk.file, chunk.dialect, chunk.width, columns, chunk.line)
 
 
 class _Limited:
@@ -150,14 +172,15 @@ def _cut_text(number: int, file: str, format_: Format, layout: PairFiles, chunk_
     columns: dict[str, Column] = (
         layout.columns.roles if format_ == "jsonl" else dict(_find_columns(file, layout, head.names))
     )
-    whole = Chunk(f"{number:05d}-00000", file, format_, columns, head.start, None, head.line, len(head.names))
+    name, width = f"{number:05d}-00000", len(head.names)
+    whole = Chunk(name, file, format_, columns, head.start, None, head.line, width, head.dialect, head.encoding)
     size, _ = files.fingerprint(file)
-    if size - head.start <= chunk_bytes or files.compression_of(file):
+    if size - head.start <= chunk_bytes or head.encoding != UTF_8 or files.compression_of(file):
         yield whole
         return
     start, line, piece = head.start, head.line, 0
     with files.byte_stream(file, head.start) as stream:
-        for block in _blocks(format_, layout)(stream, head.line, min(chunk_bytes, 8 << 20)):
+        for block in _blocks(format_, head.dialect)(stream, head.line, min(chunk_bytes, 8 << 20)):
             end = head.start + block.used
             if end - start >= chunk_bytes or end == size:
                 name = f"{number:05d}-{piece:05d}"
@@ -167,18 +190,20 @@ def _cut_text(number: int, file: str, format_: Format, layout: PairFiles, chunk_
 
 def _read_head(file: str, format_: Format, layout: PairFiles) -> Head:
     if format_ in ("csv", "tsv"):
-        return delimited.read_head(file, Dialect.of(format_, layout.quoting), layout.columns.has_header)
-    block, start = first_block(file, _blocks(format_, layout))
+        return read_head(file, format_, layout)
+    beginning = read_beginning(file, layout.encoding)
     if format_ == "adjacency":
-        return Head(adjacency.NAMES, start, 1)
+        return Head(adjacency.NAMES, beginning.start, 1, encoding=beginning.encoding)
     _check_named(file, layout)
-    return Head(json_lines.column_names(file, block), start, 1)
+    block = beginning.first_block(json_lines.blocks)
+    assert block
+    return Head(json_lines.column_names(file, block), beginning.start, 1, encoding=beginning.encoding)
 
 
-def _blocks(format_: Format, layout: PairFiles) -> Callable[..., Iterator[Block]]:
-    if format_ == "jsonl":
-        return json_lines.blocks
-    return adjacency.blocks if format_ == "adjacency" else Dialect.of(format_, layout.quoting).blocks
+def _blocks(format_: Format, dialect: Dialect | None) -> Callable[..., Iterator[Block]]:
+    if dialect:
+        return dialect.blocks
+    return json_lines.blocks if format_ == "jsonl" else adjacency.blocks
 
 
 def _find_columns(file: str, layout: PairFiles, names: Sequence[str]) -> dict[str, int]:
@@ -193,6 +218,7 @@ def _find_columns(file: str, layout: PairFiles, names: Sequence[str]) -> dict[st
             if column >= len(names):
                 raise InputError(
                     f"data.columns.{role}: {file} has no column {column}. It has {len(names)} columns, numbered from 0"
+                    f"{_advice(names)}"
                 )
             numbers[role] = column
             continue
@@ -200,9 +226,17 @@ def _find_columns(file: str, layout: PairFiles, names: Sequence[str]) -> dict[st
             fault = "no column" if column not in names else "more than one column"
             raise InputError(
                 f"data.columns.{role}: {file} has {fault} {column!r}. Its columns are {', '.join(map(repr, names))}"
+                f"{_advice(names)}"
             )
         numbers[role] = list(names).index(column)
     return numbers
+
+
+def _advice(names: Sequence[str]) -> str:
+    """Returns which key may be wrong where a column is missing."""
+    if any("\ufffd" in name for name in names):
+        return ". They are not UTF-8: set data.encoding, for example to cp1252"
+    return ". If another text separates the fields, set data.delimiter" if len(names) == 1 else ""
 
 
 def _check_named(file: str, layout: PairFiles) -> dict[str, Column]:

@@ -15,6 +15,12 @@ Format = Literal["csv", "tsv", "jsonl", "adjacency", "parquet", "tfrecord"]
 
 _SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
+    ".txt": "csv",
+    ".dat": "csv",
+    ".data": "csv",
+    ".edges": "csv",
+    ".edgelist": "csv",
+    "": "csv",
     ".tsv": "tsv",
     ".tab": "tsv",
     ".jsonl": "jsonl",
@@ -46,9 +52,9 @@ def format_of(file: str, layout: PairFiles) -> Format:
     try:
         return _SUFFIXES[suffix]
     except KeyError:
-        known = ", ".join(_SUFFIXES)
+        known = ", ".join(filter(None, _SUFFIXES))
         raise InputError(
-            f"data.format: auto supports {known} (each also compressed), but {file} ends in {suffix or 'no suffix'}. "
+            f"data.format: auto supports {known} (each also compressed), but {file} ends in {suffix}. "
             "Set data.format to csv, tsv, jsonl, adjacency, parquet or tfrecord, or let data.path match only files of "
             "pairs"
         ) from None

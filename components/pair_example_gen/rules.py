@@ -104,6 +104,9 @@ class RowRules:
         limit = self._settings.max_id_bytes
         faults.mark(length > limit, f"{side} id is longer than {limit:,} bytes")
         faults.mark(~is_utf8(ids), f"{side} id is not UTF-8")
+        if self._settings.null_words:
+            words = pa.array([word.encode() for word in self._settings.null_words], ids.type)
+            faults.mark(pc.is_in(ids, words).to_numpy(zero_copy_only=False), f"{side} id is one of data.null_words")
         # The vocabulary of a published model is a text file with one id per line.
         faults.mark(_holds_line_end(ids), f"{side} id holds a line feed or a carriage return")
 

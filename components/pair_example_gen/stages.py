@@ -61,10 +61,10 @@ class CutFile:
         number, file = element
         report = Report(file=file)
         try:
-            names = chunks.column_names(file, self._settings)
-            report.columns = list(names) if names is not None else None
+            description = chunks.describe(file, self._settings)
+            report.columns = list(description.names) if description.names is not None else None
             compression = files.compression_of(file)
-            report.recognized = [f"{compression} compression"] if compression else []
+            report.recognized = [*([f"{compression} compression"] if compression else []), *description.recognized]
             yield from chunks.cut(number, file, self._settings)
         except InputError as error:
             report.fault = str(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.pair_example_gen.settings import ColumnSettings, IngestSettings, PairFiles
+from components.pair_example_gen.settings import ColumnSettings, IngestSettings, PairFiles, TextFiles
 from pipeline.config.pipeline_file import PipelineConfig
 
 
@@ -31,4 +31,5 @@ def candidate_files(config: PipelineConfig, path: str) -> PairFiles:
       path: path of the candidates.
     """
     columns = ColumnSettings(left=config.data.columns.left, right=config.data.columns.right)
-    return PairFiles(path=path, quoting=config.data.quoting, columns=columns)
+    as_pairs = {key: getattr(config.data, key) for key in TextFiles.model_fields}
+    return PairFiles(path=path, columns=columns, **as_pairs)

@@ -28,6 +28,7 @@ from tests.integration.ingesting import NAMES, NUMBERS, example, ingest, layout,
 HEADER = b"left,right,score\n"
 CSV = NAMES.replace(format="csv")
 TSV = NAMES.replace(format="tsv")
+PAIRS = layout(left=0, right=1)
 ADJACENCY = layout(left=0, right=1).replace(format="adjacency")
 WEIGHED = layout(left="left", right="right", score="score", weight="weight")
 TIMED = layout(left="left", right="right", score="score", time="time")
@@ -157,7 +158,49 @@ HOSTILE = [
     Hostile("byte order mark", b"\xef\xbb\xbf" + HEADER + b"a,b,1\n", [AB]),
     Hostile("byte order mark, no header", b"\xef\xbb\xbfa,b,1\nc,d,1\n", [AB, CD], layout=NUMBERS),
     Hostile("byte order mark within", HEADER + b"\xef\xbb\xbfa,b,1\n", [(b"\xef\xbb\xbfa", b"b")]),
-    Hostile("UTF-16", (HEADER + b"a,b,1\n").decode().encode("utf-16"), error="is UTF-16. Save it as UTF-8"),
+    Hostile(
+        "UTF-16",
+        (HEADER + b"a,b,1\n\xc3\xa9,d,x\nc,d,1\n").decode().encode("utf-16"),
+        [AB, CD],
+        [(3, "score is not a number")],
+    ),
+    Hostile(
+        "UTF-16 without a byte order mark",
+        (HEADER + b"a,b,1\n").decode().encode("utf-16-le"),
+        error="looks like UTF-16.* Set data.encoding to utf-16-le",
+    ),
+    Hostile(
+        "UTF-16 that is configured",
+        (HEADER + b"a,b,1\n").decode().encode("utf-16-le"),
+        [AB],
+        layout=NAMES.replace(encoding="utf-16-le"),
+    ),
+    Hostile(
+        "half a character of UTF-16", HEADER.decode().encode("utf-16") + b"a", error="is not utf-16: truncated data"
+    ),
+    Hostile(
+        "Windows text",
+        HEADER + b"caf\xe9,b,1\n\x80,d,x\n",
+        [("café".encode(), b"b")],
+        [(3, "score is not a number")],
+        layout=NAMES.replace(encoding="cp1252"),
+    ),
+    Hostile(
+        "not Windows text",
+        HEADER + b"\x81,b,1\nc,d,1\n",
+        [CD],
+        [(2, "left id is not UTF-8")],
+        layout=NAMES.replace(encoding="cp1252"),
+    ),
+    Hostile(
+        "Windows text by itself",
+        HEADER + b"caf\xe9,b,1\nna\xefve,M\xfcller,1\n\x81,d,1\n",
+        [("café".encode(), b"b"), ("naïve".encode(), "Müller".encode())],
+        [(4, "left id is not UTF-8")],
+    ),
+    Hostile(
+        "a header that is not UTF-8", b"left,r\xeaght,score\na,b,1\n", error="They are not UTF-8: set data.encoding"
+    ),
     Hostile("latin-1 id", HEADER + b"caf\xe9,b,1\nc,d,1\n", [CD], [(2, "left id is not UTF-8")]),
     Hostile("half an emoji", HEADER + b"a,\xf0\x9f\x98,1\nc,d,1\n", [CD], [(2, "right id is not UTF-8")]),
     Hostile("overlong UTF-8", HEADER + b"\xc0\xaf,b,1\nc,d,1\n", [CD], [(2, "left id is not UTF-8")]),
@@ -239,7 +282,23 @@ HOSTILE = [
     # Scores
     Hostile("words for scores", HEADER + b"a,b,good\nc,d,1\n", [CD], [(2, "score is not a number")]),
     Hostile("no score", HEADER + b"a,b,\nc,d,1\n", [CD], [(2, "score is not a number")]),
-    Hostile("decimal comma", HEADER + b'a,b,"1,5"\nc,d,1\n', [CD], [(2, "score is not a number")]),
+    Hostile("decimal comma", HEADER + b'a,b,"1,5"\nc,d,1\n', [AB, CD]),
+    Hostile(
+        "decimal comma that is refused",
+        HEADER + b'a,b,"1,5"\nc,d,1\n',
+        [CD],
+        [(2, "score is not a number")],
+        layout=NAMES.replace(decimal="."),
+    ),
+    Hostile(
+        "points where commas are decimal marks",
+        HEADER + b'a,b,"1,5"\nc,d,"1.234"\ne,f,"1.234,5"\n',
+        [AB],
+        [(3, "score is not a number"), (4, "score is not a number")],
+        layout=NAMES.replace(decimal=","),
+    ),
+    Hostile("commas and points", HEADER + b'a,b,"1,5"\nc,d,1.5\n', [CD], [(2, "score is not a number")]),
+    Hostile("thousands or decimals", HEADER + b'a,b,"1,500"\nc,d,"20,000"\n', error="Set data.decimal to ',' or '.'"),
     Hostile("NaN", HEADER + b"a,b,NaN\nc,d,1\n", [CD], [(2, "score is not finite")]),
     Hostile(
         "infinities",
@@ -310,15 +369,122 @@ HOSTILE = [
         error="no column 'score'. Its columns are 'left', 'right', 'rating'",
     ),
     Hostile("a column twice", b"left,right,score,score\na,b,1,2\n", error="more than one column 'score'"),
-    Hostile("the wrong delimiter", b"left;right;score\na;b;1\n", error="no column 'left'"),
-    Hostile("no such number", b"a,b\nc,d\n", error="has no column 2. It has 2 columns", layout=NUMBERS),
-    Hostile(
-        "a header where none is expected", HEADER + b"a,b,1\n", [AB], [(1, "score is not a number")], layout=NUMBERS
+    *(
+        Hostile(
+            f"columns with {delimiter!r} between them in {file}",
+            HEADER.replace(b",", delimiter) + b"\n" + b"a,b,1\nx,y\nc,d,1\n".replace(b",", delimiter),
+            [AB, CD],
+            [(4, "2 fields instead of 3")],
+            file=file,
+        )
+        for delimiter in (b";", b"|", b"\t", b"::", b"  ", b" \t")
+        for file in ("pairs.csv", "pairs.txt", "part-00000")
     ),
+    *(
+        Hostile(
+            f"numbered columns with {delimiter!r} between them",
+            b"a,b,1\n".replace(b",", delimiter) * 30 + b"x,y\nc,d,1\n".replace(b",", delimiter),
+            [AB] * 30 + [CD],
+            [(31, "2 fields instead of 3")],
+            file="pairs.dat",
+            layout=NUMBERS,
+        )
+        for delimiter in (b";", b"|", b"\t", b"::", b" ", b"  ")
+    ),
+    Hostile(
+        "a delimiter that is configured",
+        b"left<>right<>score\na<>b<>1\n<<>>,d<>1\n",
+        [AB, (b"<", b">,d")],
+        layout=NAMES.replace(delimiter="<>"),
+    ),
+    Hostile(
+        "a delimiter that is not there",
+        HEADER,
+        error="Set data.delimiter|set data.delimiter",
+        layout=NAMES.replace(delimiter="|"),
+    ),
+    Hostile("quoted fields and semicolons", b'left;right;score\n"a;z";b;"1,5"\n', [(b"a;z", b"b")]),
+    Hostile("decimal commas of numbered columns", b"a;b;1,5\nc;d;2\n".replace(b"2", b"2,25"), [AB, CD], layout=NUMBERS),
+    Hostile("semicolons and commas without scores", b"a;b;1,5\nc;d;2,5\n", [AB, CD], layout=PAIRS),
+    Hostile("a genre list", b"a,b,x;y\nc,d,z;w\n", [AB, CD], layout=PAIRS),
+    Hostile("times with blanks", b"a,b,2020-01-01 10:00\nc,d,2020-01-01 11:00\n", [AB, CD], layout=PAIRS),
+    Hostile("blanks around words", b"  a   b\t1 \r\n c d  1\n", [AB, CD], file="pairs.txt", layout=NUMBERS),
+    # Headers and comments where columns have numbers
+    *(
+        Hostile(f"the header {header!r}", header + b"\n1,2,3\n4,5,6\n", [(b"1", b"2"), (b"4", b"5")], layout=NUMBERS)
+        for header in (b"userId,movieId,rating", b"u,i,s", b'"user id","item.id","score"')
+    ),
+    Hostile("a header of texts", b"User-ID;ISBN\na;b\nc;d\n", [AB, CD], layout=PAIRS),
+    Hostile("words that are no header", b"the,of\na,b\n", [AB, (b"the", b"of")], layout=PAIRS),
+    Hostile("a first score that is missing", b"a,b,NA\nc,d,1\n", [CD], [(1, "score is not a number")], layout=NUMBERS),
+    Hostile("the header of pandas", b"0,1,2\n4,0,3\n", error="Set data.header to true", layout=NUMBERS),
+    Hostile("pairs from 0", b"0,1,2\n0,2,3\n", [(b"0", b"1"), (b"0", b"2")], layout=NUMBERS),
+    Hostile("a header that is configured", b"0,1,2\n4,0,3\n", [(b"4", b"0")], layout=NUMBERS.replace(header=True)),
+    Hostile(
+        "a pair that is configured",
+        b"user,item,1\n4,0,3\n",
+        [(b"4", b"0"), (b"user", b"item")],
+        layout=NUMBERS.replace(header=False),
+    ),
+    Hostile(
+        "comments of SNAP",
+        b"# Directed graph\n# Nodes: 60, edges: 2\n# From\tTo\n1\t2\n3\t4\tx\n3\t4\n",
+        [(b"1", b"2"), (b"3", b"4")],
+        [(5, "3 fields instead of 2")],
+        file="pairs.tsv",
+        layout=PAIRS,
+    ),
+    Hostile(
+        "comments of KONECT",
+        b"% bip weighted\n% 2 3 4\n1 2 1\n3 4 1\n",
+        [(b"1", b"2"), (b"3", b"4")],
+        file="out.txt",
+        layout=NUMBERS,
+    ),
+    Hostile(
+        "a header in a comment", b"# a file\n#left right score\na b 1\nc d x\n", [AB], [(4, "score is not a number")]
+    ),
+    Hostile(
+        "a header after comments", b"# a, file\n" + HEADER + b"a,b,1\nc,d,x\n", [AB], [(4, "score is not a number")]
+    ),
+    Hostile("hash tags", b"#a,b,1\n#c,d,1\n", [(b"#a", b"b"), (b"#c", b"d")], layout=NUMBERS),
+    Hostile(
+        "comments everywhere",
+        b"//x,y,1\n" + HEADER + b"a,b,1\n//x,y,1\n//\nc,d,x\n/,d,1\n",
+        [(b"/", b"d"), AB],
+        [(6, "score is not a number")],
+        layout=NAMES.replace(comment="//"),
+    ),
+    # Quotation marks of R
+    Hostile(
+        "a table of R", b'"left"\t"right"\t"score"\n"a"\t"b"\t1\n"c"\t"d z"\t1\n', [AB, (b"c", b"d z")], file="p.tsv"
+    ),
+    Hostile(
+        "a table of R with blanks",
+        b'"left" "right" "score"\n"a" "b" 1\n"c" "d z" 1\n',
+        [AB, (b"c", b"d z")],
+        file="p.txt",
+    ),
+    Hostile("a table of R without a header", b'"a"\t"b"\t1\n"c"\t"d"\t1\n', [AB, CD], file="p.tsv", layout=NUMBERS),
+    Hostile(
+        "words in quotation marks in some rows of TSV",
+        b'left\tright\tscore\n"a"\tb\t1\nc\td\t1\n',
+        [(b'"a"', b"b"), CD],
+        file="p.tsv",
+    ),
+    Hostile(
+        "null words",
+        HEADER + b"NA,b,1\na,null,1\nc,d,1\nNAN,f,1\n",
+        [(b"NAN", b"f"), CD],
+        [(2, "left id is one of data.null_words"), (3, "right id is one of data.null_words")],
+        layout=NAMES.replace(null_words=("NA", "null")),
+    ),
+    Hostile("no such number", b"a,b\nc,d\n", error="has no column 2. It has 2 columns", layout=NUMBERS),
+    Hostile("a header where none is expected", HEADER + b"a,b,1\n", [AB], layout=NUMBERS),
     Hostile(
         "a broken first row, no header", b"x\na,b,1\nc,d,1\n", [AB, CD], [(1, "1 fields instead of 3")], layout=NUMBERS
     ),
-    Hostile("an unknown suffix", b"a,b,1\n", error="data.format: auto supports", file="pairs.txt"),
+    Hostile("an unknown suffix", b"a,b,1\n", error="data.format: auto supports", file="pairs.md"),
     Hostile("an image", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)), error="is an image"),
     # Gzip
     Hostile("gzip by any name", GZ, [AB] * 5000),

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.pair_example_gen import chunks
-from components.pair_example_gen.recognize import is_adjacency
+from components.pair_example_gen.recognition import is_adjacency
 from components.pair_example_gen.settings import ColumnSettings, PairFiles
 
 ADJACENCY = PairFiles(path="-", format="adjacency", columns=ColumnSettings(left=0, right=1))
