@@ -44,8 +44,8 @@ def read_beginning(file: str, encoding: str) -> Beginning:
 
     Args:
       file: path of the file.
-      encoding: its encoding, or `auto`: UTF-16 if it has the byte order mark of UTF-16, cp1252 if it is clearly that, and
-        UTF-8 otherwise.
+      encoding: its encoding, or `auto`: UTF-16 if it has the byte order mark of UTF-16, cp1252 if it is clearly that,
+        and UTF-8 otherwise.
 
     Raises:
       InputError: the file is unreadable, empty or not in this encoding, or its lines end in carriage returns.

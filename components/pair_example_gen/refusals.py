@@ -93,15 +93,8 @@ def too_many_bad_rows(totals: Totals, settings: IngestSettings, kept: str) -> st
     lines = [
         f"data.max_quarantined_fraction: {bad:,} of {total:,} rows are bad ({bad / total:.2%}), and {bound}:",
         *quarantine.describe(kept, totals.reasons),
-        *_encoding_advice(totals, settings),
         f"All of them are in {kept} (Parquet). Fix the rows, or raise data.max_quarantined_fraction.",
     ]
     if any(reason.endswith("is not UTF-8") for reason in totals.reasons):
-        lines.append("If the files are in another encoding, convert them to UTF-8.")
+        lines.append("If the files are in another encoding, set data.encoding, for example to cp1252.")
     return "\n".join(lines)
-
-
-def _encoding_advice(totals: Totals, settings: IngestSettings) -> list[str]:
-    if settings.encoding != "auto" or not any("not UTF-8" in reason for reason in totals.reasons):
-        return []
-    return ["The text is not UTF-8. Set data.encoding, for example to cp1252 for text of Windows in Western Europe."]

@@ -194,9 +194,9 @@ HOSTILE = [
     ),
     Hostile(
         "Windows text by itself",
-        HEADER + b"caf\xe9,b,1\nna\xefve,M\xfcller,1\n\x81,d,1\n",
+        HEADER + b"caf\xe9,b,1\nna\xefve,M\xfcller,1\nc,d,x\n",
         [("café".encode(), b"b"), ("naïve".encode(), "Müller".encode())],
-        [(4, "left id is not UTF-8")],
+        [(4, "score is not a number")],
     ),
     Hostile(
         "a header that is not UTF-8", b"left,r\xeaght,score\na,b,1\n", error="They are not UTF-8: set data.encoding"
