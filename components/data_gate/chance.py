@@ -15,6 +15,9 @@ FALSE_ALARM_RATE = 0.05
 # the rate (Bonferroni), so that the rate holds for the gate as a whole.
 _RULES = 6
 LEVEL = FALSE_ALARM_RATE / _RULES
+_BISECTIONS = 50
+# Of a count. Entities without rows, or with all rows, have none.
+_LEAST_VARIANCE = 1e-9
 
 
 def score_divergence(rows: int, others: int, bins: int) -> float:
@@ -43,28 +46,38 @@ def unseen_share(current_rows: int, reference: np.ndarray) -> float:
     twice = int(np.count_nonzero(reference == 2))
     missing = once / rows
     variance = (once * (1 - missing) + 2 * twice) / rows**2 + missing * (1 - missing) / current_rows
-    return float(missing + _deviations(1) * np.sqrt(variance))
+    return float(missing + _deviations() * np.sqrt(variance))
 
 
 def entity_distance(share: np.ndarray, rows: int, others: int, least: float) -> np.ndarray:
-    """Returns the quantile of the difference of each entity's share, float64 `[n]`.
+    """Returns a bound of the difference of each entity's share, float64 `[n]`.
 
-    The difference of two binomial shares is nearly normal, with a longer tail if the share is small (the expansion of
-    Cornish and Fisher 1938, to the third cumulant).
+    Given the rows of both sets together, the current rows of an entity are hypergeometric. Such a count is a sum of
+    independent trials (Vatutin and Mikhailov 1982), so that Bennett's inequality (1962) holds at every size, also for
+    a handful of rows, where the normal approximation does not.
 
     Args:
       share: share of each entity in both sets together, `[n]`.
       rows: number of rows of one set.
       others: number of rows of the other set.
-      least: the bound of the rule. Only entities whose share is at least half of it can exceed it, and the level is
-        divided among them.
+      least: the bound of the rule. Only entities that exceed it if all of their rows are in one set can break the
+        rule, and the level is divided among them.
     """
-    compared = max(int(np.count_nonzero(share >= least / 2)), 1)
-    deviation, times = np.sqrt(share * (1 - share) * (1 / rows + 1 / others)), _deviations(2 * compared)
-    tail = (times**2 - 1) / 6 / min(rows, others)
-    return np.asarray(np.minimum(times * deviation + tail, 1.0))
+    total = rows + others
+    # Adding half a row keeps an entity that reaches the bound exactly, whatever the rounding of its share.
+    compared = max(int(np.count_nonzero(share * total + 0.5 > least * min(rows, others))), 1)
+    shares, place = np.unique(share, return_inverse=True)
+    variance = np.maximum(rows * others * shares * (1 - shares) / max(total - 1, 1), _LEAST_VARIANCE)
+    exponent = np.log(2 * compared / LEVEL)
+    low, high = np.zeros(len(shares)), np.full(len(shares), float(min(rows, others)))
+    for _ in range(_BISECTIONS):
+        moved = (low + high) / 2
+        ratio = moved / variance
+        reached = variance * ((1 + ratio) * np.log1p(ratio) - ratio) >= exponent
+        low, high = np.where(reached, low, moved), np.where(reached, moved, high)
+    return np.asarray(np.minimum(high * (total / (rows * others)), 1.0)[place])
 
 
-def _deviations(tests: int) -> float:
-    """Returns how many standard deviations a normal variable exceeds with probability `LEVEL / tests`."""
-    return float(-scipy.special.ndtri(LEVEL / tests))
+def _deviations() -> float:
+    """Returns how many standard deviations a normal variable exceeds with probability `LEVEL`."""
+    return float(-scipy.special.ndtri(LEVEL))

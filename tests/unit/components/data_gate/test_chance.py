@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -88,3 +89,32 @@ def test_the_reference_tells_how_many_entities_it_misses() -> None:
     expected = np.mean(~np.isin(further, reference))
     bound = chance.unseen_share(len(further), np.unique(reference, return_counts=True)[1])
     assert expected < bound < expected + 0.15
+
+
+@pytest.mark.parametrize(("rows", "others"), [(20, 200), (200, 20), (30, 30)])
+def test_bound_of_many_small_entities_holds(rows: int, others: int) -> None:
+    """Twenty even entities: each has less than half of the bound, and still exceeds it by chance in few rows."""
+    draw = np.random.default_rng(5)
+    alarms = 0
+    for _ in range(2000):
+        counts = [np.bincount(draw.integers(0, 20, size), minlength=20) for size in (rows, others)]
+        distance = np.abs(counts[0] / rows - counts[1] / others)
+        by_chance = chance.entity_distance(sum(counts) / (rows + others), rows, others, 0.2)
+        alarms += bool((distance > np.maximum(by_chance, 0.2)).any())
+    assert alarms / 2000 <= chance.LEVEL
+
+
+@pytest.mark.parametrize(("all_rows", "current"), [("aaab", 2), ("aabbc", 2), ("aaaabbcd", 3), ("abcdefgh", 4)])
+def test_no_more_choices_of_rows_exceed_the_distance_than_allowed(all_rows: str, current: int) -> None:
+    """Tries every choice of the current rows, which are equally likely if both sets are from one distribution."""
+    codes = np.array([ord(each) - ord("a") for each in all_rows])
+    size = int(codes.max()) + 1
+    choices = list(itertools.combinations(range(len(codes)), current))
+    exceeded = 0
+    for chosen in choices:
+        held = np.isin(np.arange(len(codes)), chosen)
+        mine, theirs = (np.bincount(codes[part], minlength=size) for part in (held, ~held))
+        distance = np.abs(mine / current - theirs / (len(codes) - current))
+        by_chance = chance.entity_distance((mine + theirs) / len(codes), current, len(codes) - current, 0.0)
+        exceeded += bool((distance > by_chance + 1e-9).any())
+    assert exceeded <= chance.LEVEL * len(choices)
