@@ -35,6 +35,7 @@ _MAGIC = {
 }
 _BZ2_BLOCKS = (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")
 HEAD_BYTES = 16
+PARQUET = b"PAR1"
 _MOST_LAYERS = 3
 _SKIP_BYTES = 8 << 20
 

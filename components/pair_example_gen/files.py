@@ -53,12 +53,13 @@ def compression_of(file: str) -> str | None:
     """Returns the compression of a file, `zip` for a member of an archive, or None. Its first bytes decide.
 
     Raises:
-      InputError: the file is unreadable, or its name announces a compression that it does not have.
+      InputError: the file is unreadable, or its name announces a compression that it does not have. Parquet is
+        compressed inside, and pandas users name it after that compression.
     """
     with readable(file), _raw(file) as raw:
         head = raw.read(compression.HEAD_BYTES)
     found, named = compression.kind_of(head), compression.suffix_kind(file)
-    if named and head and not found:
+    if named and head and not found and not head.startswith(compression.PARQUET):
         suffix = os.path.splitext(file)[1]
         raise InputError(f"data.path: {file} is named {suffix} but is not {named}. Rename or compress it")
     return found or ("zip" if _in_archive(file) else None)

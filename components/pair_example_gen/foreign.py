@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from components.pair_example_gen import files
+from components.pair_example_gen.compression import PARQUET
 from errors import InputError
 
 _HEAD_BYTES = 512
 _TAR = (257, b"ustar")
-_PARQUET = b"PAR1"
 _UNPACK = "Unpack it"
 _CONVERT = "Convert it to Parquet or CSV"
 # First bytes, name of the format, next step.
@@ -43,4 +43,4 @@ def is_parquet(file: str) -> bool:
     for magic, name, step in _FOREIGN:
         if re.match(magic, head, re.DOTALL):
             raise InputError(f"data.path: {file} is {name}. {step}")
-    return head.startswith(_PARQUET)
+    return head.startswith(PARQUET)

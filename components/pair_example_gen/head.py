@@ -57,7 +57,7 @@ def read_head(file: str, format_: Format, layout: PairFiles) -> Head:
     start, skipped, dialect = _choose(beginning.data, format_, layout)
     if dialect is None:
         recognition.refuse_adjacency(file, beginning.data)
-        dialect = _candidates(format_, layout, beginning.data)[0]
+        dialect = next(_candidates(format_, layout, beginning.data))
     rest = dataclasses.replace(beginning, data=beginning.data[start:], start=beginning.start + start)
     block = rest.first_block(dialect.blocks)
     if block is None:
@@ -99,11 +99,9 @@ def _choose(data: bytes, format_: Format, layout: PairFiles) -> tuple[int, int, 
     starts = list(_starts(data, layout))
     for start, skipped in starts:
         sample = _sample(data[start:])
-        fitting = [
-            dialect for dialect in _candidates(format_, layout, sample) if _fits(dialect, sample, layout, format_)
-        ]
-        if fitting:
-            return start, skipped, _best(fitting, sample, layout, format_)
+        fitting = _fitting(_candidates(format_, layout, sample), sample, layout, format_)
+        if first := next(fitting, None):
+            return start, skipped, _best(first, fitting, sample, layout)
     return *starts[-1], None
 
 
@@ -130,14 +128,14 @@ def _sample(data: bytes) -> bytes:
     return data[: data.rfind(b"\n", 0, _SAMPLE_BYTES) + 1] or data
 
 
-def _candidates(format_: Format, layout: PairFiles, sample: bytes) -> list[Dialect]:
+def _candidates(format_: Format, layout: PairFiles, sample: bytes) -> Iterator[Dialect]:
     if layout.delimiter != "auto":
         delimiters = [DELIMITERS.get(layout.delimiter, layout.delimiter.encode())]
     elif layout.format == "tsv":
         delimiters = [b"\t"]
     else:
         delimiters = list(dict.fromkeys([_default(format_), *_OTHERS]))
-    return [_dialect(delimiter, layout, sample) for delimiter in delimiters]
+    return (_dialect(delimiter, layout, sample) for delimiter in delimiters)
 
 
 def _dialect(delimiter: bytes, layout: PairFiles, sample: bytes) -> Dialect:
@@ -147,6 +145,10 @@ def _dialect(delimiter: bytes, layout: PairFiles, sample: bytes) -> Dialect:
         return dialect
     quoted = layout.quoting == "double" or not _is_plain_by_default(dialect) or recognition.is_wrapped(dialect, sample)
     return dataclasses.replace(dialect, quoted=quoted)
+
+
+def _fitting(candidates: Iterator[Dialect], sample: bytes, layout: PairFiles, format_: Format) -> Iterator[Dialect]:
+    return (dialect for dialect in candidates if _fits(dialect, sample, layout, format_))
 
 
 def _first_fields(dialect: Dialect, sample: bytes) -> Fields | None:
@@ -169,17 +171,17 @@ def _fits(dialect: Dialect, sample: bytes, layout: PairFiles, format_: Format) -
     return width > most and (dialect.delimiter == _default(format_) or share >= _CLEAR)
 
 
-def _best(fitting: list[Dialect], sample: bytes, layout: PairFiles, format_: Format) -> Dialect:
-    """Returns the default if it fits, unless another one fits all records and explains every comma."""
-    if layout.columns.has_header or fitting[0].delimiter != b",":
-        return fitting[0]
-    for other in fitting[1:]:
+def _best(first: Dialect, others: Iterator[Dialect], sample: bytes, layout: PairFiles) -> Dialect:
+    """Returns the first that fits, unless it is the comma and another one fits all records and explains every comma."""
+    if layout.columns.has_header or first.delimiter != b",":
+        return first
+    for other in others:
         fields = _first_fields(other, sample)
         if other.delimiter in (WHITESPACE, b" ") or fields is None or _width(fields)[1] < 1:
             continue
         if other.delimiter == b"\t" or recognition.only_decimal_commas(fields, _width(fields)[0]):
             return other
-    return fitting[0]
+    return first
 
 
 def _width(fields: Fields) -> tuple[int, float]:

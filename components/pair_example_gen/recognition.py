@@ -113,6 +113,8 @@ def has_decimal_comma(file: str, fields: Fields, columns: list[int], decimal: st
             continue
         values = rows.column(column, width)
         commas = values.filter(pc.match_substring(values, b","))
+        if not len(commas):
+            continue
         decimals = _count(values, _DECIMAL_COMMA)
         if not decimals or decimals + _count(values, _WHOLE) < _MOSTLY * (len(values) - 1):
             continue

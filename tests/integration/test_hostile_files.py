@@ -556,6 +556,7 @@ HOSTILE = [
         file="a.xlsx",
     ),
     Hostile("a zip of nothing", _zip(), error="no such file", file="pairs.zip"),
+    Hostile("Parquet named after its compression", _packed_parquet(bytes), [AB], file="pairs.parquet.gzip"),
     Hostile("Parquet in gzip", _packed_parquet(gzip.compress), [AB], file="pairs.parquet.gz"),
     Hostile("Parquet in zip", _packed_parquet(lambda data: _zip(**{"pairs.parquet": data})), [AB], file="pairs.zip"),
     # Other formats, by their first bytes
