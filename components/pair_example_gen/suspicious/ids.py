@@ -142,7 +142,10 @@ def _missing(ids: SpelledIds) -> Iterator[DataWarning]:
     found = null_words(ids)
     if found.any():
         yield ids.warning(
-            "missing_words", found, "{ids} look like a missing value, but are entities with {rows}. Leave such rows out"
+            "missing_words",
+            found,
+            "{ids} look like a missing value, but are entities with {rows}. To quarantine such rows, name the words in "
+            "data.null_words",
         )
 
 
