@@ -9,6 +9,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 .DEFAULT_GOAL := help
 
 PYTHON ?= $(or $(firstword $(shell command -v python3 python3.13 python3.12 python3.11 python3.10)),python3)
+JOBS ?= 2
 WORDS_CONFIG := examples/word_pairs/pipeline.yaml
 CONFIG ?= $(WORDS_CONFIG)
 
@@ -46,8 +47,8 @@ image: ## Build the container image for all tasks [IMAGE=kindred:0.1.0]
 	@command -v '$(DOCKER)' >/dev/null || { echo 'docker or podman is needed to build the image, but neither is installed.' >&2; exit 2; }
 	@DOCKER_BUILDKIT=1 '$(DOCKER)' build --file deploy/Dockerfile --tag '$(IMAGE)' .
 
-test: $(VENV) ## Run the tests, fast ones first [JOBS=N: processes for unit and integration tests]
-	@.venv/bin/python -m pytest $(if $(JOBS),--numprocesses $(JOBS) --dist loadfile) $(wildcard tests/unit tests/integration)
+test: $(VENV) ## Run the tests, fast ones first [JOBS=2: processes]
+	@.venv/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile $(wildcard tests/unit tests/integration)
 	@.venv/bin/python -m pytest $(wildcard tests/e2e)
 
 lint: $(VENV) ## Check style, types and import directions
