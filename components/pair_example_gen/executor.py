@@ -22,10 +22,11 @@ from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
 from components.execution import ExecutionArguments, ExecutorBase
-from components.pair_example_gen import archives, arrival, files, inputs, quarantine, refusals, shards, spill
+from components.pair_example_gen import arrival, files, inputs, quarantine, refusals, shards, spill
 from components.pair_example_gen.arrival import Arrival
 from components.pair_example_gen.cutoff import find_cutoff
 from components.pair_example_gen.driver import of_input
+from components.pair_example_gen.reading import archives
 from components.pair_example_gen.reports import Report, Totals, read_reports
 from components.pair_example_gen.rules import TIME, encode_ids, pairs_schema
 from components.pair_example_gen.settings import IngestSettings

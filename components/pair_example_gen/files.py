@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from components.pair_example_gen import archives, compression
+from components.pair_example_gen.reading import archives, compression
 from errors import InputError
 
 _COPY_BYTES = 8 << 20

@@ -8,7 +8,8 @@ import json
 import os
 from typing import BinaryIO
 
-from components.pair_example_gen import archives, files
+from components.pair_example_gen import files
+from components.pair_example_gen.reading import archives
 
 INPUTS_FILE = "inputs.json"
 

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from components.pair_example_gen import archives
+from components.pair_example_gen.reading import archives
 from errors import InputError
 
 _GLOB_CHARACTERS = "*?[{"

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from components.pair_example_gen import age, chunks, duplicates, entities, files, shards, spill
-from components.pair_example_gen.chunks import Chunk
+from components.pair_example_gen import age, duplicates, entities, files, shards, spill
 from components.pair_example_gen.quarantine import QuarantineWriter
+from components.pair_example_gen.reading import chunks
+from components.pair_example_gen.reading.chunks import Chunk
 from components.pair_example_gen.reports import Report
 from components.pair_example_gen.rows import describe_position
 from components.pair_example_gen.rules import TIME, Checked, RowRules, encode_ids, pairs_schema

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.coded_pairs import CodedPairs
-from components.pair_example_gen import chunks
+from components.pair_example_gen.reading import chunks
 from components.ranking_evaluator.settings import Candidates
 from trainer.export.tables import Tables
 from trainer.ranking.lists import Lists

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.pair_example_gen.chunks import check_head
 from components.pair_example_gen.files import is_remote
+from components.pair_example_gen.reading.chunks import check_head
 from components.pair_example_gen.source import check_span, has_span, split_path
 from components.pair_example_gen.spans import choose, find_all
 from errors import ConfigError

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.pair_example_gen import compression
+from components.pair_example_gen.reading import compression
 from components.pair_example_gen.settings import PairFiles
 from errors import InputError
 from tests.integration.ingesting import NAMES, NUMBERS, example, ingest, layout, settings, write_parquet, write_tfrecord

@@ -156,7 +156,7 @@ def test_last_is_the_newest_where_there_is_a_time(tmp_path: Path) -> None:
 
 
 def test_many_chunks_keep_line_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("components.pair_example_gen.chunks.CHUNK_BYTES", 64)
+    monkeypatch.setattr("components.pair_example_gen.reading.chunks.CHUNK_BYTES", 64)
     rows: list[tuple[object, ...]] = [(f'"l{n}"', f"r{n}", "x" if n % 50 == 7 else n) for n in range(500)]
     found = ingest(write_csv(tmp_path / "pairs.csv", rows, "left,right,score"), tmp_path / "out", settings(NAMES))
     assert [row["line"] for row in found.bad] == [n + 2 for n in range(500) if n % 50 == 7]

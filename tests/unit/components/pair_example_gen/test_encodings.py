@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.pair_example_gen.encodings import is_western
+from components.pair_example_gen.reading.encodings import is_western
 
 WESTERN = {
     "French": "u1,Amélie,3\nu2,Le Château ambulant,5\nu3,Les Choristes,4\nu4,La Grande Vadrouille – Été,2\n",

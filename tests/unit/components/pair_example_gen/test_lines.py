@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.pair_example_gen import chunks
-from components.pair_example_gen.recognition import is_adjacency
+from components.pair_example_gen.reading import chunks
+from components.pair_example_gen.reading.recognition import is_adjacency
 from components.pair_example_gen.settings import ColumnSettings, PairFiles
 
 ADJACENCY = PairFiles(path="-", format="adjacency", columns=ColumnSettings(left=0, right=1))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from components.pair_example_gen.quoting import find_quoted_records, find_records_by_parity
-from components.pair_example_gen.records import FAULTS, MAX_RECORD_BYTES, read_blocks
+from components.pair_example_gen.reading.quoting import find_quoted_records, find_records_by_parity
+from components.pair_example_gen.reading.records import FAULTS, MAX_RECORD_BYTES, read_blocks
 
 COMMA = ord(",")
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.pair_example_gen import chunks
+from components.pair_example_gen.reading import chunks
 from components.pair_example_gen.rules import RowRules
 from components.pair_example_gen.settings import ColumnSettings, IngestSettings, PairFiles
 

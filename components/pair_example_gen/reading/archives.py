@@ -6,7 +6,7 @@ import os
 import zipfile
 from collections.abc import Iterator
 
-from components.pair_example_gen.compression import kind_of
+from components.pair_example_gen.reading.compression import kind_of
 from errors import InputError
 
 _OFFICE = "[Content_Types].xml"

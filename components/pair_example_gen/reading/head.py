@@ -7,11 +7,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from components.pair_example_gen import recognition
-from components.pair_example_gen.beginning import UTF_8, Beginning, read_beginning
-from components.pair_example_gen.dialect import DELIMITERS, WHITESPACE, Dialect, Fields
-from components.pair_example_gen.formats import Format
-from components.pair_example_gen.records import FAULTS, Block
+from components.pair_example_gen.reading import recognition
+from components.pair_example_gen.reading.beginning import UTF_8, Beginning, read_beginning
+from components.pair_example_gen.reading.dialect import DELIMITERS, WHITESPACE, Dialect, Fields
+from components.pair_example_gen.reading.formats import Format
+from components.pair_example_gen.reading.records import FAULTS, Block
 from components.pair_example_gen.settings import PairFiles
 from errors import InputError
 

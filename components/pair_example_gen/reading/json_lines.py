@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from components.pair_example_gen.compression import Readable
-from components.pair_example_gen.records import BLOCK_BYTES, FAULTS, Block, read_blocks
+from components.pair_example_gen.reading.compression import Readable
+from components.pair_example_gen.reading.records import BLOCK_BYTES, FAULTS, Block, read_blocks
 from components.pair_example_gen.rows import RAW_BYTES, RawRows, RowPositions, separate
 from components.pair_example_gen.values import as_ids, is_id
 from errors import InputError

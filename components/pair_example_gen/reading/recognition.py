@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.pair_example_gen import json_lines
-from components.pair_example_gen.beginning import UTF_8, Beginning
-from components.pair_example_gen.dialect import Dialect, Fields
+from components.pair_example_gen.reading import json_lines
+from components.pair_example_gen.reading.beginning import UTF_8, Beginning
+from components.pair_example_gen.reading.dialect import Dialect, Fields
 from errors import InputError
 
 _COUNTED_RECORDS = 1000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from components.pair_example_gen import files
-from components.pair_example_gen.compression import PARQUET
+from components.pair_example_gen.reading.compression import PARQUET
 from errors import InputError
 
 _HEAD_BYTES = 512

@@ -6,8 +6,8 @@ import os
 import re
 from typing import Literal
 
-from components.pair_example_gen.compression import without_suffix
-from components.pair_example_gen.foreign import is_parquet
+from components.pair_example_gen.reading.compression import without_suffix
+from components.pair_example_gen.reading.foreign import is_parquet
 from components.pair_example_gen.settings import PairFiles
 from errors import InputError
 

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from components.pair_example_gen.compression import Readable
-from components.pair_example_gen.quoting import Quoted, find_quoted_records, find_records_by_parity
+from components.pair_example_gen.reading.compression import Readable
+from components.pair_example_gen.reading.quoting import Quoted, find_quoted_records, find_records_by_parity
 
 MAX_RECORD_BYTES = 1 << 20
 BLOCK_BYTES = 8 << 20

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
-from components.pair_example_gen import adjacency, delimited, files, json_lines, parquet
-from components.pair_example_gen.beginning import UTF_8, read_beginning, text_stream
-from components.pair_example_gen.compression import Readable
-from components.pair_example_gen.dialect import Dialect
-from components.pair_example_gen.formats import Format, format_of
-from components.pair_example_gen.head import Head, read_head
-from components.pair_example_gen.records import Block
+from components.pair_example_gen import files
+from components.pair_example_gen.reading import adjacency, delimited, json_lines, parquet
+from components.pair_example_gen.reading.beginning import UTF_8, read_beginning, text_stream
+from components.pair_example_gen.reading.compression import Readable
+from components.pair_example_gen.reading.dialect import Dialect
+from components.pair_example_gen.reading.formats import Format, format_of
+from components.pair_example_gen.reading.head import Head, read_head
+from components.pair_example_gen.reading.records import Block
 from components.pair_example_gen.rows import RawRows
 from components.pair_example_gen.settings import Column, PairFiles
 from errors import InputError
@@ -112,7 +113,7 @@ def read(chunk: Chunk, layout: PairFiles) -> Iterator[RawRows]:
     with files.readable(chunk.file):
         if chunk.format == "tfrecord":
             # TensorFlow takes seconds to import. Only TFRecord files need it.
-            from components.pair_example_gen import tfrecord
+            from components.pair_example_gen.reading import tfrecord
 
             yield from tfrecord.read_rows(chunk.file, {role: str(name) for role, name in chunk.columns.items()})
         elif chunk.format == "parquet":

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.pair_example_gen.compression import Readable
-from components.pair_example_gen.dialect import Dialect, Fields
-from components.pair_example_gen.records import FAULTS, Block
+from components.pair_example_gen.reading.compression import Readable
+from components.pair_example_gen.reading.dialect import Dialect, Fields
+from components.pair_example_gen.reading.records import FAULTS, Block
 from components.pair_example_gen.rows import QUARANTINE, RAW_BYTES, RawRows, RowPositions, quarantined
 
 _NUMBERS = ("score", "weight")

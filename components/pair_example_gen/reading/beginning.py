@@ -8,9 +8,9 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 from components.pair_example_gen import files
-from components.pair_example_gen.compression import Readable
-from components.pair_example_gen.encodings import WESTERN, is_western
-from components.pair_example_gen.records import Block
+from components.pair_example_gen.reading.compression import Readable
+from components.pair_example_gen.reading.encodings import WESTERN, is_western
+from components.pair_example_gen.reading.records import Block
 from errors import InputError
 
 UTF_8 = "utf-8"

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from components.pair_example_gen.compression import Readable
-from components.pair_example_gen.dialect import slices, words
-from components.pair_example_gen.records import BLOCK_BYTES, FAULTS, Block, read_blocks
+from components.pair_example_gen.reading.compression import Readable
+from components.pair_example_gen.reading.dialect import slices, words
+from components.pair_example_gen.reading.records import BLOCK_BYTES, FAULTS, Block, read_blocks
 from components.pair_example_gen.rows import RAW_BYTES, RawRows, RowPositions, quarantined
 
 NAMES = ("left", "rights")

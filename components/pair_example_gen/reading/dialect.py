@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.pair_example_gen.compression import Readable
-from components.pair_example_gen.quoting import inside
-from components.pair_example_gen.records import BLOCK_BYTES, Block, read_blocks
+from components.pair_example_gen.reading.compression import Readable
+from components.pair_example_gen.reading.quoting import inside
+from components.pair_example_gen.reading.records import BLOCK_BYTES, Block, read_blocks
 
 # The delimiter of files with any number of blanks and tabs between their fields.
 WHITESPACE = b""
