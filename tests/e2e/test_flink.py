@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -56,13 +57,21 @@ def here(folder: Path) -> Iterator[Future[tuple[int, str]]]:
         yield beside.submit(run, folder, "here")
 
 
+def free_ports(count: int) -> list[int]:
+    """Returns ports outside the range from which the kernel chooses, so that no other test gets them before Flink."""
+    found = []
+    for port in random.Random().sample(range(20_000, 32_000), 1000):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+        if len(found) == count:
+            break
+    return found
+
+
 @pytest.fixture(scope="module")
 def cluster(here: Future[tuple[int, str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlinkCluster]:
     """A cluster. Skips the tests if its packages cannot be downloaded."""
-    with contextlib.ExitStack() as probes:
-        servers = [probes.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(5)]
-        ports = Ports(*(server.getsockname()[1] for server in servers))
-    started = FlinkCluster(tmp_path_factory.mktemp("flink"), ports, fetched=FOLDER)
+    started = FlinkCluster(tmp_path_factory.mktemp("flink"), Ports(*free_ports(5)), fetched=FOLDER)
     try:
         started.up(print)
     except StepFailed as error:
@@ -110,8 +119,7 @@ def test_flink_equals_local_result(cluster: FlinkCluster, folder: Path, here: Fu
 def test_worker_start_error_fails_run(cluster: FlinkCluster, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "components").mkdir()
     (tmp_path / "components" / "__init__.py").write_text("raise ImportError('no components for this worker')")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     broken = os.environ | {"PYTHONPATH": str(tmp_path)}
     pool = subprocess.Popen([sys.executable, "-m", "pipeline.beam.pool", f"--port={port}"], env=broken, cwd=tmp_path)
     options = settings(cluster.ports, environment_config=f"localhost:{port}")
