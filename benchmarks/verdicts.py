@@ -7,7 +7,8 @@ Four simulations with the functions of the components, on labels and predictions
 - noise: a model that is as good as the constant mean. It should beat the baseline in at most 2.5 % of runs.
 - equal: chains of 200 retrainings, all equally good. Each is compared with the model that sets the bar.
 - decay: chains of 200 retrainings, each worse than the one before by a thousandth of the gain over the baseline.
-- gate: two sets of rows from one distribution, of 20 to 10,000,000 rows.
+- gate: two sets of rows from one distribution, of 20 to 10,000,000 rows, of many entities and of 20 equally frequent
+  ones. The other set has as many rows, or ten times as many up to a million.
 
 The result has the share of noise that is blessed, the share of equal models that is refused, the quality that is left
 at the end of a chain (1 is the first model, 0 the baseline), and the largest share of false alarms of the gate.
@@ -37,6 +38,7 @@ _RETRAININGS = 200
 _SIZES = ((40, 12), (300, 60), (3000, 400))  # eval rows, left entities
 _GATE_SIZES = (20, 30, 100, 1_000, 30_000, 10_000_000)
 _LARGE, _LARGE_DRAWS = 1_000_000, 3
+_POPULARITIES = ((1000, 1), (20, 0))  # entities, and the exponent of Zipf's law
 # Of the deviation of labels: what a model explains, and what a single training adds at random.
 _EXPLAINED, _LUCK = 0.6, 0.05
 
@@ -140,17 +142,23 @@ def kept_of_decay(draw: np.random.Generator, chains: int) -> float:
 
 def false_alarms(draw: np.random.Generator, draws: int) -> float:
     """Returns the largest share of false alarms of all rules of skew and drift together, of all sizes."""
-    settings, shares = GateSettings(), []
+    shares = []
     for rows in _GATE_SIZES:
         times = draws if rows < _LARGE else _LARGE_DRAWS
-        alarms = sum(_alarms(_sample(draw, rows), _sample(draw, rows), settings) for _ in range(times))
-        shares.append(alarms / times)
-        print(f"gate: {rows:,} rows: {shares[-1]:.2%} of {times} raise an alarm", flush=True)
+        for others in {rows, min(10 * rows, _LARGE)}:
+            for entities, exponent in _POPULARITIES:
+                alarms = sum(
+                    _alarms(*(_sample(draw, count, entities, exponent) for count in (rows, others)))
+                    for _ in range(times)
+                )
+                shares.append(alarms / times)
+                sizes = f"{rows:,} against {others:,} rows of {entities:,} entities"
+                print(f"gate: {sizes}: {shares[-1]:.2%} of {times} raise an alarm", flush=True)
     return max(shares)
 
 
-def _sample(draw: np.random.Generator, rows: int, entities: int = 1000) -> Distribution:
-    share = 1 / np.arange(1, entities + 1)
+def _sample(draw: np.random.Generator, rows: int, entities: int, exponent: int) -> Distribution:
+    share = np.arange(1, entities + 1) ** -float(exponent)
     sides = [_counts(draw.choice(entities, rows, p=share / share.sum())) for _ in range(2)]
     left, right = sides
     return Distribution(left, right, np.sort(draw.normal(size=rows).astype(np.float32)))
@@ -162,7 +170,8 @@ def _counts(codes: np.ndarray) -> pa.Table:
     return pa.table([[b"%d" % code for code in found[order]], counts[order]], schema=COUNTS)
 
 
-def _alarms(current: Distribution, accepted: Distribution, settings: GateSettings) -> bool:
+def _alarms(current: Distribution, accepted: Distribution) -> bool:
+    settings = GateSettings()
     drift = gate.check_drift({"train": current}, {"train": accepted}, settings)
     skew = gate.check_skew({"train": accepted, "eval": current}, settings)
     return not all(check.ok for check in (*drift, *skew))
