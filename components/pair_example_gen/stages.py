@@ -66,7 +66,7 @@ class CutFile:
             report.columns = list(description.names) if description.names is not None else None
             compression = files.compression_of(file)
             report.recognized = [*([f"{compression} compression"] if compression else []), *description.recognized]
-            yield from chunks.cut(number, file, self._settings)
+            yield from chunks.cut(number, file, self._settings, head=description.head)
         except InputError as error:
             report.fault = str(error)
         report.write(self._paths.reports("cut"), f"{number:05d}")

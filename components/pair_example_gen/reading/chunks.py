@@ -65,10 +65,12 @@ class Description:
     Attributes:
       names: its columns: numbers without a header, None where each record has its own columns.
       recognized: what was recognized rather than configured.
+      head: the head of a text file.
     """
 
     names: tuple[str, ...] | None
     recognized: tuple[str, ...] = ()
+    head: Head | None = None
 
 
 def describe(file: str, layout: PairFiles) -> Description:
@@ -88,11 +90,16 @@ def describe(file: str, layout: PairFiles) -> Description:
         return Description(names)
     head = _read_head(file, format_, layout)
     _find_columns(file, layout, head.names)
-    return Description(None if format_ == "jsonl" else head.names, head.recognized)
+    return Description(None if format_ == "jsonl" else head.names, head.recognized, head)
 
 
-def cut(number: int, file: str, layout: PairFiles, chunk_bytes: int | None = None) -> Iterator[Chunk]:
-    """Yields the chunks of file `number`: about `chunk_bytes` each, or the whole file where it cannot be cut."""
+def cut(
+    number: int, file: str, layout: PairFiles, chunk_bytes: int | None = None, head: Head | None = None
+) -> Iterator[Chunk]:
+    """Yields the chunks of file `number`: about `chunk_bytes` each, or the whole file where it cannot be cut.
+
+    Reads the head of a text file, unless `head` is what `describe` has read.
+    """
     chunk_bytes = chunk_bytes or CHUNK_BYTES
     format_ = format_of(file, layout)
     if format_ == "tfrecord":
@@ -101,7 +108,7 @@ def cut(number: int, file: str, layout: PairFiles, chunk_bytes: int | None = Non
         yield from _cut_parquet(number, file, layout, chunk_bytes)
     else:
         with files.readable(file):
-            yield from _cut_text(number, file, format_, layout, chunk_bytes)
+            yield from _cut_text(number, file, format_, layout, chunk_bytes, head or _read_head(file, format_, layout))
 
 
 def read(chunk: Chunk, layout: PairFiles) -> Iterator[RawRows]:
@@ -163,13 +170,14 @@ def _cut_parquet(number: int, file: str, layout: PairFiles, chunk_bytes: int) ->
             start, held, piece = group + 1, 0, piece + 1
 
 
-def _cut_text(number: int, file: str, format_: Format, layout: PairFiles, chunk_bytes: int) -> Iterator[Chunk]:
+def _cut_text(
+    number: int, file: str, format_: Format, layout: PairFiles, chunk_bytes: int, head: Head
+) -> Iterator[Chunk]:
     """Cuts plain text between records.
 
     Reads all preceding text to find the record ends, because only this distinguishes a line end inside quotation marks
     from a record end. The scan takes a small fraction of the ingestion time.
     """
-    head = _read_head(file, format_, layout)
     columns: dict[str, Column] = (
         layout.columns.roles if format_ == "jsonl" else dict(_find_columns(file, layout, head.names))
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from components.pair_example_gen.settings import IngestSettings
 from components.pair_example_gen.suspicious.ids import SpelledIds, spelling_warnings
@@ -22,21 +25,23 @@ def find(examples: Examples, settings: IngestSettings, files: int) -> list[DataW
       settings: section `data`, and whether both sides have one table.
       files: the number of input files.
     """
-    return list(_all(examples, settings, files))
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        parts = threads.map(lambda part: list(part()), _parts(examples, settings, files))
+        return [warning for part in parts for warning in part]
 
 
-def _all(examples: Examples, settings: IngestSettings, files: int) -> Iterator[DataWarning]:
+def _parts(examples: Examples, settings: IngestSettings, files: int) -> Iterator[Callable[[], Iterable[DataWarning]]]:
+    """Yields functions that return the warnings of one kind of value. They can run at the same time."""
+
     def blocks() -> Iterator[Rows]:
         for split in SPLITS:
             yield from examples.blocks(split)
 
     sides = Sides(SpelledIds(features.LEFT, examples.left), SpelledIds(features.RIGHT, examples.right), blocks, files)
     for ids in sides.both:
-        yield from spelling_warnings(ids)
-    yield from side_warnings(sides, settings.columns, settings.unordered)
+        yield functools.partial(spelling_warnings, ids)
+    yield lambda: side_warnings(sides, settings.columns, settings.unordered)
     if settings.columns.score is not None:
-        yield from score_warnings(blocks, sides.both)
+        yield lambda: score_warnings(blocks, sides.both)
     if settings.columns.time is not None:
-        times = in_times(examples.uri)
-        if times:
-            yield times
+        yield lambda: filter(None, [in_times(examples.uri)])
