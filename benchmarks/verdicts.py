@@ -47,7 +47,7 @@ class Retrainings:
     """Models of one pipeline on the same eval rows.
 
     The label of a row is the sum of what a model can learn, `signal`, and of noise. A model misses a part of the
-    signal, and adds errors of its own.
+    signal, and adds its own errors.
 
     Args:
       draw: draws labels and errors.

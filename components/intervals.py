@@ -1,8 +1,8 @@
 """95 % confidence intervals of figures whose rows come in groups: all rows of an entity are drawn together.
 
 An interval is the figure plus or minus a quantile of Student's t times its standard error. The groups have different
-sizes, so the degrees of freedom are those of as many groups of equal size (Kish 1965, section 8.2). Without two groups
-there is no interval.
+sizes, so the degrees of freedom are those of as many groups of equal size (Kish 1965). Without two groups there is
+no interval.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ def of_means(values: np.ndarray) -> np.ndarray:
 def of_sums(figures: np.ndarray, influence: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Returns the intervals of smooth functions of sums over groups, float64 `[2, k]`.
 
-    The standard error is that of the linear approximation (the delta method for clusters, Cameron and Miller 2015,
-    equation 11).
+    The standard error is that of the linear approximation (the delta method for clusters).
 
     Args:
       figures: the functions of the sums of all groups, `[k]`.

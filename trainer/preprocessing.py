@@ -68,8 +68,8 @@ def _label(score: tf.Tensor, settings: ScoreSettings, weight: tf.Tensor | None =
     """Returns (score - center) / scale.
 
     The statistics are those of the train split. The computation uses float64, which keeps large offsets exact. The
-    center is rounded to float32, the precision of scores and of published models: whoever compares a score with the
-    center finds the same sign.
+    center is rounded to float32, the precision of scores and of published models, so that the difference of a score and
+    the center has the same sign everywhere.
     """
     score = tf.cast(score, tf.float64)
     weight = None if weight is None else tf.cast(weight, tf.float64)

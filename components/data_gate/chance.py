@@ -24,7 +24,8 @@ def score_divergence(rows: int, others: int, bins: int) -> float:
     """Returns the quantile of the Jensen-Shannon divergence (base 2) between two samples of one distribution.
 
     The divergence of counts in `bins` bins is nearly chi-squared with `bins - 1` degrees of freedom, times
-    (1 / rows + 1 / others) / (8 ln 2) (Grosse et al. 2002, equation 13, for two sequences).
+    (1 / rows + 1 / others) / (8 ln 2) (the second-order expansion of the
+    divergence around equal shares).
     """
     quantile = scipy.special.chdtri(max(bins - 1, 1), LEVEL)
     return float(quantile * (1 / rows + 1 / others) / (8 * np.log(2)))
@@ -34,7 +35,7 @@ def unseen_share(current_rows: int, reference: np.ndarray) -> float:
     """Returns the quantile of the share of rows whose entity is not in the reference.
 
     The reference itself tells how many entities it misses: its share of entities of one row (Good 1953). The variance
-    of that estimate is that of Esty (1983, equation 1). The share among the current rows is binomial.
+    of that estimate is that of Esty (1983). The share among the current rows is binomial.
 
     Args:
       current_rows: number of rows.

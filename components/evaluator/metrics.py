@@ -59,7 +59,7 @@ class Labels:
     positive: np.ndarray
     weight: np.ndarray | None = None
 
-    @property
+    @functools.cached_property
     def weights(self) -> np.ndarray:
         """The weight of each row, float64 `[n]`."""
         return np.ones(len(self.value)) if self.weight is None else self.weight

@@ -40,7 +40,7 @@ class Task:
           pairs: both splits.
           center: of the scores.
           candidates: the file of the candidates of the sampled protocol.
-          shared: whether both sides are one table. Then a query is no candidate of its own ranking.
+          shared: whether both sides are one table. Then a query is not a candidate.
         """
         held_out = pairs.eval if pairs.eval.score is None else pairs.eval.take(pairs.eval.score > center)
         everyone = len(pairs.left_ids)

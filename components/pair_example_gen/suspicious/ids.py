@@ -236,7 +236,7 @@ def _case(ids: SpelledIds) -> Iterator[DataWarning]:
         lower,
         usual,
         "case",
-        "{ids} differ from another id only by case ({rows}). Each spelling is an entity of its own",
+        "{ids} differ from another id only by case ({rows}). Each spelling is a separate entity",
         _LEAST_SHARE_OF_CASE * len(ids) if are_words else 1,
     )
 
