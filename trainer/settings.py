@@ -68,12 +68,6 @@ class ModelSettings(Section):
     negatives: NegativeSettings = NegativeSettings()
     unobserved_weight: Annotated[Number, Field(gt=0)] = 0.1
 
-    @pydantic.model_validator(mode="after")
-    def _temperature_of_logits(self) -> ModelSettings:
-        if self.temperature != 1 and self.objective not in ("logistic", "softmax", "pairwise"):
-            raise ValueError(f"temperature applies to logistic, softmax and pairwise, not to {self.objective}")
-        return self
-
 
 class EarlyStoppingSettings(Section):
     """Section `train.early_stopping`: stops after `patience` epochs without a better loss on held-out rows of train."""

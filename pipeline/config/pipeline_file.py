@@ -10,7 +10,7 @@ from pydantic import Field, StrictStr
 from components.data_gate.settings import GateSettings
 from components.evaluator.settings import EvaluateSettings
 from components.pair_example_gen.settings import DataSettings
-from pipeline.config import defaults, rules
+from pipeline.config import defaults, effects, rules
 from pipeline.config.sections.beam import Beam
 from pipeline.config.sections.kubeflow import Kubeflow
 from pipeline.config.sections.publish import Publish
@@ -51,6 +51,9 @@ class PipelineConfig(Section):
             self.tune.check(self.model, self.train)
         rules.objective_of_labels(self.data.columns, self.score, self.model)
         rules.metrics_of_labels(self.data.columns, self.evaluate)
+        sections = (getattr(self, name) for name in type(self).model_fields)
+        names = (field.alias or name for name, field in type(self).model_fields.items())
+        effects.refuse_without_effect(dict(zip(names, sections, strict=True)))
         return self
 
     def to_json(self) -> dict[str, Any]:

@@ -18,9 +18,7 @@ def what_least_squares_can(encode: EncodeSettings, model: ModelSettings, train: 
     if objective not in ("regression", "ials"):
         raise ValueError(f"train.optimizer: als solves regression and ials, not {objective}. Use adagrad or adam")
     copies = train.als.copies
-    if copies > 1 and objective == "ials":
-        raise ValueError(f"train.als.copies: for model.objective regression only (got {copies} with ials)")
-    if copies > model.dimension:
+    if objective == "regression" and copies > model.dimension:
         raise ValueError(f"train.als.copies: at most model.dimension, which they share (got {copies})")
     hashes = encode.oov_hashes
     if hashes > 1:

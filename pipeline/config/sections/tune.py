@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, StrictInt, StrictStr, Tag
 
-from pipeline.config import faults
+from pipeline.config import effects, faults
 from sections import PositiveInt, Section
 
 # Settings whose values the validation metric can compare, because they do not change its meaning.
@@ -143,34 +143,14 @@ def _unusable(key: str, sections: Mapping[str, BaseModel]) -> str | None:
     objective = getattr(sections["model"], "objective", None)
     if objective == "softmax" and key == "train.batch_size":
         return "with model.objective softmax the metric depends on it, so trials cannot be compared"
-    if getattr(sections["train"], "optimizer", None) == "als":
-        return _unusable_for_least_squares(key, objective)
-    return "is a setting of train.optimizer als" if key.startswith("train.als.") else None
-
-
-def _unusable_for_least_squares(key: str, objective: str | None) -> str | None:
-    solved = ("train.learning_rate", "train.batch_size", "train.optimizer", "model.initial_scale", "model.normalize")
-    if key in solved or key == "model.temperature":
-        return "has no effect with train.optimizer als"
-    if key == "model.regularization" and objective == "regression":
-        return "with train.optimizer als and objective regression it is learned from the data (or is train.als.ridge)"
-    if key.startswith("train.als.") and (key == "train.als.frequency_exponent") != (objective == "ials"):
-        return f"has no effect with model.objective {objective}"
-    return None
+    if key in ("model.normalize", "train.optimizer") and getattr(sections["train"], "optimizer", None) == "als":
+        return "cannot change with train.optimizer als"
+    return effects.why_without_effect(key, sections)
 
 
 def _has(key: str, sections: Mapping[str, BaseModel]) -> bool:
-    given, name = _owner(key, sections)
+    given, name = effects.owner_of(key, sections)
     return name in type(given).model_fields
-
-
-def _owner(key: str, sections: Mapping[str, BaseModel]) -> tuple[BaseModel, str]:
-    """Returns the section of a setting, and the name of the setting in it."""
-    first, *others, name = key.split(".")
-    given = sections[first]
-    for other in others:
-        given = getattr(given, other)
-    return given, name
 
 
 def _is_number(key: str, sections: Mapping[str, BaseModel]) -> bool:
@@ -180,7 +160,7 @@ def _is_number(key: str, sections: Mapping[str, BaseModel]) -> bool:
 
 def _broken_rules(key: str, value: Any, sections: Mapping[str, BaseModel]) -> Iterator[str]:
     """Yields the rules of the pipeline file that `value` at `key` breaks."""
-    given, name = _owner(key, sections)
+    given, name = effects.owner_of(key, sections)
     try:
         type(given).model_validate({**given.model_dump(), name: value})
     except pydantic.ValidationError as error:

@@ -15,10 +15,17 @@ from hypothesis import strategies as st
 from pipeline.config import SCHEMA, PipelineConfig, load_config
 from tests.unit.pipeline.config.pipeline_files import full_tree, write
 
+REPOSITORY = SCHEMA.parent.parent
+SHIPPED = [*REPOSITORY.glob("examples/*/pipeline.yaml"), *REPOSITORY.glob("benchmarks/pipelines/*.yaml")]
 
-@pytest.mark.parametrize("example", ["word_pairs", "movielens"])
-def test_example_files_are_valid(example: str) -> None:
-    load_config(SCHEMA.parent.parent / "examples" / example / "pipeline.yaml")
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_shipped_files_are_valid(path: Path) -> None:
+    load_config(path)
+
+
+def test_shipped_files_are_found() -> None:
+    assert {path.stem for path in SHIPPED} >= {"pipeline", "kiba", "lastfm", "ml-100k", "ml-1m", "ml-1m-ncf"}
 
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -52,7 +59,7 @@ TREES = st.fixed_dictionaries(
         "data": st.fixed_dictionaries(
             {"path": st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), min_size=1)},
             optional={
-                "format": st.sampled_from(["auto", "csv", "tsv", "parquet", "tfrecord"]),
+                "format": st.sampled_from(["auto", "csv", "tsv"]),
                 "quoting": st.sampled_from(["auto", "double", "none"]),
                 "duplicates": st.sampled_from(["keep", "last", "mean", "refuse"]),
                 "max_id_bytes": WHOLE,

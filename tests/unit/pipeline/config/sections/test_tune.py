@@ -54,7 +54,7 @@ def _refusal(folder: Path, tune: Any, **sections: Any) -> str:
         ("model.objective", ["regression", "softmax"], "cannot be tuned"),
         ("encode.min_count", [1, 2], "cannot be tuned"),
         ("learning_rate", [1, 2], "cannot be tuned"),
-        ("model.temperature", [0.5], "temperature applies to logistic, softmax and pairwise, not to regression"),
+        ("model.temperature", [0.5], "has no effect with model.objective regression: its scores are not logits"),
     ],
 )  # fmt: skip
 def test_invalid_choice_is_refused(tmp_path: Path, key: str, parameter: Any, said: str) -> None:
@@ -130,7 +130,7 @@ def test_als_search_has_only_used_settings(tmp_path: Path, objective: str, searc
     assert set(_space({}, **sections)) == searched
     for key, value in (("train.learning_rate", 0.1), ("train.batch_size", 64), ("train.optimizer", "adam")):
         said = _refusal(tmp_path, {"parameters": {key: [value]}}, **sections)
-        assert said == f"tune.parameters.{key}: has no effect with train.optimizer als"
+        assert said.startswith(f"tune.parameters.{key}: ") and "with train.optimizer als" in said
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_als_search_has_only_used_settings(tmp_path: Path, objective: str, searc
         ("train.als.ridge", {"min": -1, "max": 1, "scale": "linear"}, "als", "regression", "must be greater than 0 ("),
         ("train.als.ridge", [1.0], "als", "ials", "has no effect with model.objective ials"),
         ("train.als.frequency_exponent", [1.0], "als", "regression", "has no effect with model.objective regression"),
-        ("train.als.ridge", [1.0], "adagrad", "regression", "is a setting of train.optimizer als"),
+        ("train.als.ridge", [1.0], "adagrad", "regression", "has no effect with train.optimizer adagrad"),
         ("train.als.seed", [1], "als", "regression", "cannot be tuned"),
     ],
 )  # fmt: skip

@@ -1,0 +1,218 @@
+"""A key without effect is refused. Every key of a pipeline file is either in a case here or always has an effect."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline.config import PipelineConfig, load_config
+from pipeline.config.effects import EFFECTS
+from tests.unit.pipeline.config.pipeline_files import positives, refusal, write
+from tests.unit.pipeline.config.test_values import KEYS
+from trainer.data.pairs import Pairs
+from trainer.model.table_sizes import TableSizes
+from trainer.settings import training_settings, with_values
+from trainer.training import fitting
+
+SCORED: dict[str, Any] = {"name": "films", "data": {"path": "/d.csv"}}
+NUMBERED = {"name": "films", "data": {"path": "/d.csv", "columns": {"left": 0, "right": 1, "score": 2}}}
+POSITIVES = positives()
+FOLDED = {"left": "l", "right": "r", "score": "s", "fold": "f"}
+
+# By key: a value other than the default, then settings with which the key has no effect, and settings with which it
+# has one. The first of each list is the base file.
+CASES: dict[str, tuple[Any, list[tuple[dict[str, Any], dict[str, Any]]], tuple[dict[str, Any], dict[str, Any]]]] = {
+    "data.delimiter": (";", [(SCORED, {"data.format": "parquet"})], (SCORED, {"data.format": "csv"})),
+    "data.quoting": ("none", [(SCORED, {"data.format": "jsonl"})], (SCORED, {})),
+    "data.comment": ("//", [(SCORED, {"data.format": "tfrecord"})], (SCORED, {"data.format": "tsv"})),
+    "data.decimal": (",", [(SCORED, {"data.format": "jsonl"}), (POSITIVES, {})], (SCORED, {})),
+    "data.header": (True, [(NUMBERED, {"data.format": "parquet"}), (SCORED, {})], (NUMBERED, {})),
+    "data.encoding": ("cp1252", [(SCORED, {"data.format": "parquet"})], (SCORED, {"data.format": "jsonl"})),
+    "data.split.eval_fraction": (
+        0.2,
+        [(SCORED, {"data.split": {"by": "column", "eval_folds": [1]}, "data.columns": FOLDED})],
+        (SCORED, {"data.split.by": "left"}),
+    ),
+    "validate.max_score_skew": (0.5, [(POSITIVES, {})], (SCORED, {})),
+    "validate.max_score_divergence": (0.5, [(POSITIVES, {})], (SCORED, {})),
+    "validate.max_statistics_rows": (99, [(POSITIVES, {})], (SCORED, {})),
+    "model.bias": (False, [(POSITIVES, {"model.objective": "ials"})], (SCORED, {"train.optimizer": "als"})),
+    "model.regularization": (0.5, [(SCORED, {"train.optimizer": "als"})], (POSITIVES, {"model.objective": "ials"})),
+    "model.initial_scale": (
+        2.0,
+        [(SCORED, {"train.optimizer": "als"}), (POSITIVES, {"model.objective": "ials"})],
+        (SCORED, {"train.optimizer": "als", "train.warm_start": True}),
+    ),
+    "model.temperature": (
+        0.5,
+        [(SCORED, {}), (POSITIVES, {"model.objective": "ials"})],
+        (SCORED, {"model.objective": "logistic"}),
+    ),
+    "model.unobserved_weight": (
+        0.5,
+        [(SCORED, {}), *((POSITIVES, {"model.objective": name}) for name in ("logistic", "softmax", "pairwise"))],
+        (POSITIVES, {}),
+    ),
+    "model.negatives.count": (
+        9,
+        [(SCORED, {}), (SCORED, {"model.objective": "logistic"}), (POSITIVES, {})],
+        (POSITIVES, {"model.objective": "logistic"}),
+    ),
+    "model.negatives.sampling": (
+        "popularity",
+        [(SCORED, {}), (SCORED, {"model.objective": "logistic"}), (POSITIVES, {})],
+        (POSITIVES, {"model.objective": "softmax"}),
+    ),
+    "train.batch_size": (64, [(SCORED, {"train.optimizer": "als"}), (POSITIVES, {})], (SCORED, {})),
+    "train.learning_rate": (0.5, [(SCORED, {"train.optimizer": "als"}), (POSITIVES, {})], (SCORED, {})),
+    "train.als.copies": (2, [(SCORED, {}), (POSITIVES, {})], (SCORED, {"train.optimizer": "als"})),
+    "train.als.ridge": (2.0, [(SCORED, {}), (POSITIVES, {})], (SCORED, {"train.optimizer": "als"})),
+    "train.als.frequency_exponent": (
+        0.5, [(SCORED, {"train.optimizer": "als"}), (POSITIVES, {"model.objective": "softmax"})], (POSITIVES, {})
+    ),
+    "evaluate.candidates": (
+        "/c.csv", [(SCORED, {}), (POSITIVES, {})], (POSITIVES, {"evaluate.metrics": ["sampled_ndcg@10"]})
+    ),
+    "evaluate.slices": (["right_head"], [(POSITIVES, {})], (SCORED, {})),
+    "beam.job_server_jar": ("/j.jar", [(SCORED, {"beam.job_endpoint": "h:1"})], (SCORED, {"beam.flink_master": "h:1"})),
+    "beam.flink_version": (
+        "2.0",
+        [(SCORED, {"beam.job_endpoint": "h:1", "beam.flink_master": "h:2"}), (SCORED, {})],
+        (SCORED, {"beam.flink_master": "h:1"}),
+    ),
+    "beam.spark_master": ("yarn", [(SCORED, {"beam.job_endpoint": "h:1"})], (SCORED, {"beam.profile": "spark"})),
+}  # fmt: skip
+
+# Keys that have an effect whatever the others are, or that another rule refuses where they have none.
+ALWAYS = {
+    "name", "data.path", "data.format", "data.null_words", "data.columns.left", "data.columns.right",
+    "data.columns.score", "data.columns.weight", "data.columns.time", "data.columns.fold", "data.spans.latest",
+    "data.spans.first", "data.spans.last", "data.age_weight", "data.split.by", "data.split.eval_folds",
+    "data.duplicates", "data.max_id_bytes", "data.max_quarantined_fraction", "schema", "validate.min_rows",
+    "validate.min_eval_rows", "validate.min_entities", "validate.max_entity_share", "validate.max_unseen_share",
+    "validate.max_entity_distance", "encode.min_count", "encode.max_vocabulary", "encode.oov_buckets",
+    "encode.oov_hashes", "encode.shared", "score.center", "score.scale", "model.dimension", "model.objective",
+    "model.normalize", "train.epochs", "train.optimizer", "train.early_stopping.validation_fraction",
+    "train.early_stopping.patience", "train.early_stopping.min_delta", "train.seed", "train.data_memory_mb",
+    "train.devices", "train.warm_start", "tune", "evaluate.metrics", "evaluate.bless", "publish.to", "publish.keep",
+    "publish.canary.rows", "publish.canary.max_p99_ms", "publish.canary.start_seconds",
+}  # fmt: skip
+
+
+def _tree(base: dict[str, Any], *keys: dict[str, Any]) -> dict[str, Any]:
+    """Returns `base` with other values at dotted keys."""
+    tree: dict[str, Any] = {name: dict(value) if isinstance(value, dict) else value for name, value in base.items()}
+    for key, value in functools.reduce(dict.__or__, keys, {}).items():
+        *path, name = key.split(".")
+        functools.reduce(lambda section, part: section.setdefault(part, {}), path, tree)[name] = value
+    return tree
+
+
+def test_every_key_is_classified() -> None:
+    leaves = {key for key, kind in KEYS.items() if ".0." not in key and not kind.startswith("section")}
+    assert {key for key in CASES if not key.startswith("beam.")} | ALWAYS == leaves
+    assert set(CASES) == {key for key, _, _ in EFFECTS}
+
+
+@pytest.mark.parametrize(
+    ("key", "base", "others"), [(key, *case) for key, (_, without, _) in CASES.items() for case in without]
+)
+def test_key_without_effect_is_refused(tmp_path: Path, key: str, base: dict[str, Any], others: dict[str, Any]) -> None:
+    value = CASES[key][0]
+    load_config(write(tmp_path, _tree(base, others)))
+    message = refusal(tmp_path, _tree(base, others, {key: value}))
+    assert f": {key}: has no effect with" in message
+    assert f"(got {value!r}). Omit the key, or " in message
+
+
+@pytest.mark.parametrize("key", CASES)
+def test_key_with_effect_is_accepted(tmp_path: Path, key: str) -> None:
+    value, _, (base, others) = CASES[key]
+    load_config(write(tmp_path, _tree(base, others, {key: value})))
+
+
+@pytest.mark.parametrize("key", CASES)
+def test_default_value_is_accepted(tmp_path: Path, key: str) -> None:
+    """A file with every key at its default, such as one written by a program, is valid."""
+    _, without, _ = CASES[key]
+    for base, others in without:
+        tree = load_config(write(tmp_path, _tree(base, others))).to_json()
+        assert load_config(write(tmp_path, tree)).to_json() == tree
+
+
+def test_message_has_reason_and_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.yaml"
+    assert refusal(tmp_path, _tree(SCORED, {"train.als.ridge": 2})) == (
+        f"{path}: train.als.ridge: has no effect with train.optimizer adagrad: it is an option of least squares (got "
+        "2.0). Omit the key, or set train.optimizer to als"
+    )
+
+
+def test_all_keys_without_effect_are_reported(tmp_path: Path) -> None:
+    message = refusal(tmp_path, _tree(SCORED, {"train.als.ridge": 2, "model.negatives.count": 3}))
+    assert "train.als.ridge: has no effect" in message and "model.negatives.count: has no effect" in message
+
+
+OTHER = {
+    "model.dimension": 3, "model.bias": False, "model.regularization": 0.5, "model.temperature": 0.5,
+    "model.unobserved_weight": 0.5, "model.negatives.count": 9, "model.negatives.sampling": "popularity",
+    "model.initial_scale": 2.0, "train.epochs": 3, "train.batch_size": 16, "train.learning_rate": 0.5,
+    "train.seed": 7, "train.als.copies": 2, "train.als.ridge": 2.0, "train.als.frequency_exponent": 0.0,
+}  # fmt: skip
+ENGINES = {
+    "variational": (SCORED, {"train.optimizer": "als"}),
+    "ials": (POSITIVES, {"model.objective": "ials"}),
+    "regression": (SCORED, {}),
+    "logistic": (SCORED, {"model.objective": "logistic"}),
+    "sampled logistic": (POSITIVES, {"model.objective": "logistic"}),
+    "softmax": (POSITIVES, {"model.objective": "softmax"}),
+    "pairwise": (POSITIVES, {"model.objective": "pairwise"}),
+}
+SMALL = {"model.dimension": 2, "train.epochs": 2, "train.early_stopping": None}
+
+
+@pytest.fixture
+def eagerly():
+    """Runs without tracing, which takes a tenth of the time for a fit of a few steps and computes the same."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def _fitted(base: dict[str, Any], config: PipelineConfig, changed: dict[str, Any]) -> list[np.ndarray]:
+    """Returns the weights of a model of twelve by eight entities, of which some are more popular."""
+    random = np.random.default_rng(3)
+    left, right = np.nonzero(random.random((12, 8)) < np.linspace(0.9, 0.3, 8))
+    label = random.normal(size=len(left)) if base is SCORED else np.ones(len(left))
+    pairs = Pairs(left.astype(np.int32), right.astype(np.int32), label.astype(np.float32))
+    _, model, train = training_settings(with_values(config.to_json(), changed))
+    network, _ = fitting.fit(pairs, TableSizes(13, 9), model, train)
+    return list(network.get_weights())
+
+
+def _is_refused(tree: dict[str, Any], key: str) -> bool:
+    try:
+        PipelineConfig.model_validate(tree)
+    except ValueError as error:
+        return f"{key}: has no effect" in str(error)
+    return False
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore:Even though the `tf.config")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_setting_changes_the_model_or_is_refused(eagerly: None, engine: str) -> None:
+    """Fits decide, independently of the table: a setting is refused exactly if the fitted model is the same."""
+    base, others = ENGINES[engine]
+    tree = _tree(base, others, SMALL)
+    config = PipelineConfig.model_validate(tree)
+    expected = _fitted(base, config, {})
+    for key, value in OTHER.items():
+        fitted = _fitted(base, config, {key: value})
+        same = len(fitted) == len(expected) and all(map(np.array_equal, fitted, expected))
+        assert same == _is_refused(_tree(tree, {key: value}), key), key
