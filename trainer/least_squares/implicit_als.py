@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from trainer.data.pairs import Pairs
-from trainer.least_squares.interactions import EntityBlock, Interactions, in_parallel
+from trainer.least_squares.interactions import BLOCK_NUMBERS, EntityBlock, Interactions, in_parallel
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import AlsSettings, ModelSettings
 
@@ -14,6 +14,8 @@ _PAIRS = 1 << 18
 _SUBSPACE_ITERATIONS = 2
 # The initial length of a right row, about that of a row of a solution.
 _FIRST_LENGTH = 0.5
+# The smallest number on the diagonal of a system, relative to the largest eigenvalue of the Gramian.
+_LEAST_EIGENVALUE = 1e-7
 
 
 class ImplicitAls:
@@ -29,8 +31,11 @@ class ImplicitAls:
 
         (sum over its pairs of w q q' + w0 Q'Q + lambda I) p = sum over its pairs of w q
 
-    The sum over all pairs is the Gramian of the other table, computed once per sweep. A sweep costs O(n d^2 + entities
-    d^3).
+    The sum over all pairs is the Gramian of the other table, computed once per sweep. In the basis of its eigenvectors,
+    it is diagonal together with lambda I. So the system of an entity with n < d pairs has the form (B'B + D) p = B'r,
+    with B `[n, d]` and a diagonal D, and its solution is p = D^-1 B' (I + B D^-1 B')^-1 r (the push-through identity:
+    Petersen & Pedersen 2012, "The matrix cookbook", section 3.2.5). This is a system of n equations instead of d. A
+    sweep costs O(n d m + m^3) for each entity, where m is the smaller of n and d.
     """
 
     def __init__(self, pairs: Pairs, sizes: TableSizes, model: ModelSettings, als: AlsSettings, seed: int) -> None:
@@ -82,31 +87,28 @@ class ImplicitAls:
             scores = np.einsum("nd,nd->n", left[part.left], right[part.right])
             errors += float(weight @ (1 - scores) ** 2)
             weights += float(weight.sum())
-        everywhere = float(np.sum(_gramian(left).astype(np.float64) * _gramian(right)))
+        everywhere = float(np.sum(_gramian(left) * _gramian(right)))
         return {"loss": errors / weights + self._unobserved * everywhere / self._weight}
 
     def _solve(self, own: int) -> float:
         """Solves for every row of a side. Returns the sum of x.t + lambda |x|^2 over its rows."""
         side, table, others = self._sides[own], self.tables[own], self.tables[1 - own]
-        everywhere = self._unobserved * _gramian(others)
+        everywhere, basis = np.linalg.eigh(self._unobserved * _gramian(others))
+        least = max(everywhere[-1] * _LEAST_EIGENVALUE, np.finfo(np.float32).tiny)
+        basis = basis.astype(np.float32)
+        rotated = others @ basis
         penalties = self._penalties(side, int((self._sides[1 - own].counts > 0).sum()))
-        d = table.shape[1]
         explained = np.zeros(len(table))
 
         def solve(block: EntityBlock) -> None:
-            root = np.sqrt(block.weight)[:, :, None]
-            rows = others[block.others]  # [b, l, d]
-            rows *= root
-            normal = np.matmul(rows.transpose(0, 2, 1), rows)
-            normal += everywhere
-            normal.reshape(len(normal), -1)[:, :: d + 1] += penalties[block.entities][:, None]
-            targets = np.matmul(rows.transpose(0, 2, 1), root)
-            rows = np.linalg.solve(normal, targets)[:, :, 0]
-            table[block.entities] = rows
-            explained[block.entities] = np.einsum("bd,bd->b", rows, targets[:, :, 0])
-            explained[block.entities] += penalties[block.entities] * np.square(rows).sum(axis=1)
+            penalty = penalties[block.entities][:, None]
+            diagonal = np.maximum(everywhere + penalty, least).astype(np.float32)
+            few = block.others.shape[1] < table.shape[1]
+            rows, products = (_solved_by_pairs if few else _solved_by_numbers)(block, rotated, diagonal)
+            table[block.entities] = rows @ basis.T
+            explained[block.entities] = products + penalty[:, 0] * np.square(rows).sum(axis=1)
 
-        in_parallel(solve, side.blocks(d))
+        in_parallel(solve, side.blocks(table.shape[1]))
         return float(explained.sum())
 
     def _penalties(self, side: Interactions, others: int) -> np.ndarray:
@@ -116,6 +118,44 @@ class ImplicitAls:
         scaled = frequency**self._exponent
         scaled *= frequency[touched].sum() / scaled[touched].sum()
         return (self._strength * scaled).astype(np.float32)
+
+
+def _solved_by_pairs(block: EntityBlock, others: np.ndarray, diagonal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Solves (sum of w q q' + diag) x = sum of w q = t by a system of one equation for each pair of an entity.
+
+    Args:
+      block: the entities and their pairs.
+      others: the table of the other side, float32 `[others, d]`.
+      diagonal: float32 `[b, d]`.
+
+    Returns:
+      x, float32 `[b, d]`, and x.t, `[b]`.
+    """
+    root = np.sqrt(block.weight)
+    rows = others[block.others]  # [b, l, d]
+    rows *= root[:, :, None]
+    scaled = rows / diagonal[:, None, :]
+    system = np.matmul(scaled, rows.transpose(0, 2, 1))
+    system.reshape(len(system), -1)[:, :: system.shape[1] + 1] += 1
+    errors = np.linalg.solve(system, root[:, :, None])[:, :, 0]  # the root of w, times 1 - q.x
+    found = np.matmul(errors[:, None, :], scaled)[:, 0]
+    return found, np.einsum("bl,bl->b", root, root - errors)
+
+
+def _solved_by_numbers(block: EntityBlock, others: np.ndarray, diagonal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Solves the same by a system of one equation for each number of a row. See `_solved_by_pairs`."""
+    d = others.shape[1]
+    normal, targets = np.zeros((len(diagonal), d, d), np.float32), np.zeros((len(diagonal), d, 1), np.float32)
+    for start in range(0, block.others.shape[1], max(BLOCK_NUMBERS // d, 1)):
+        part = slice(start, start + max(BLOCK_NUMBERS // d, 1))
+        root = np.sqrt(block.weight[:, part])[:, :, None]
+        rows = others[block.others[:, part]]
+        rows *= root
+        normal += np.matmul(rows.transpose(0, 2, 1), rows)
+        targets += np.matmul(rows.transpose(0, 2, 1), root)
+    normal.reshape(len(normal), -1)[:, :: d + 1] += diagonal
+    found = np.linalg.solve(normal, targets)[:, :, 0]
+    return found, np.einsum("bd,bd->b", found, targets[:, :, 0])
 
 
 def _first_rows(sides: tuple[Interactions, Interactions], model: ModelSettings, seed: int) -> np.ndarray:
@@ -137,9 +177,9 @@ def _first_rows(sides: tuple[Interactions, Interactions], model: ModelSettings, 
 
 
 def _gramian(table: np.ndarray) -> np.ndarray:
-    """Returns Q'Q of `[rows, d]`, float32 `[d, d]`. Sums in float64, because float32 would lose small terms."""
+    """Returns Q'Q of `[rows, d]`, float64 `[d, d]`. In float32, the sum would lose small terms."""
     total = np.zeros((table.shape[1],) * 2)
     for start in range(0, len(table), 1 << 16):
         part = table[start : start + (1 << 16)]
         total += part.T @ part
-    return total.astype(np.float32)
+    return total

@@ -13,7 +13,7 @@ import scipy.sparse
 import threadpoolctl
 
 # The size of the rows and the normal equations of a block, in numbers. They fit into the cache of a core.
-_BLOCK_NUMBERS = 1 << 20
+BLOCK_NUMBERS = 1 << 20
 # The entities of a block have at least this share of the pairs of the largest one.
 _ALIKE = 0.7
 
@@ -63,16 +63,17 @@ class Interactions:
         """Yields every entity with a pair in one block, largest first.
 
         Args:
-          width: the length of a row, which limits the size of a block.
+          width: the length of a row. It limits the size of a block, and so does the system of the entity: one
+            equation for each pair, or for each number of a row if these are fewer.
         """
-        pairs, most = max(_BLOCK_NUMBERS // width, 1), max(_BLOCK_NUMBERS // width**2, 1)
+        pairs = max(BLOCK_NUMBERS // width, 1)
         sizes = np.diff(self.matrix.indptr)
         order = np.argsort(-sizes, kind="stable")
         start, end = 0, int((sizes > 0).sum())
         while start < end:
             longest = int(sizes[order[start]])
             alike = int(np.searchsorted(-sizes[order[start:end]], -_ALIKE * longest, side="right"))
-            stop = start + max(1, min(alike, pairs // longest, most))
+            stop = start + max(1, min(alike, pairs // longest, BLOCK_NUMBERS // min(longest, width) ** 2))
             yield self._block(order[start:stop], longest)
             start = stop
 

@@ -55,11 +55,11 @@ def _least_squares(sizes: TableSizes, model: ModelSettings, copies: int) -> tupl
     """Returns the bytes of the state of least squares, and of its temporary arrays.
 
     For labels, these are a covariance for each entity in each copy, and the second moments of the larger side. For
-    positives, these are some hundreds of normal equations.
+    positives, these are some hundreds of normal equations, and a copy of the larger table.
     """
     width = -(-model.dimension // copies) + model.bias
     if model.objective == "ials":
-        return 0, 1024 * width * width * _FLOAT
+        return 0, (1024 * width + max(sizes.left, sizes.right)) * width * _FLOAT
     covariances = copies * (sizes.left + sizes.right) * width * width * _FLOAT
     moments = max(sizes.left, sizes.right) * width * (width + 1) // 2 * _FLOAT
     return covariances, 2 * moments + 1024 * width * width * 2 * _FLOAT

@@ -11,6 +11,7 @@ import pytest
 
 from errors import PairsTooMany, TrainingTooLarge
 from trainer.data.pairs import Pairs, collect
+from trainer.least_squares import implicit_als
 from trainer.least_squares.implicit_als import ImplicitAls
 from trainer.least_squares.interactions import Interactions
 from trainer.least_squares.variational_als import VariationalAls
@@ -47,21 +48,51 @@ IALS = ModelSettings(dimension=D, objective="ials", regularization=0.05, unobser
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("exponent", [1.0, 0.5])
-def test_ials_solves_normal_equations(weighted: bool, exponent: float) -> None:
+@pytest.mark.parametrize("d", [3, 7, 40])
+def test_ials_solves_normal_equations(monkeypatch: pytest.MonkeyPatch, weighted: bool, exponent: float, d: int) -> None:
+    """Most entities have more pairs than 3, about half have more than 7, and none have more than 40."""
+    monkeypatch.setattr(implicit_als, "BLOCK_NUMBERS", 4 * d)  # sums the pairs of an entity in parts
     pairs = _pairs(weighted, positives=True)
-    solver = ImplicitAls(pairs, SIZES, IALS, AlsSettings(frequency_exponent=exponent), seed=2)
+    model = IALS.replace(dimension=d)
+    solver = ImplicitAls(pairs, SIZES, model, AlsSettings(frequency_exponent=exponent), seed=2)
     before = solver.tables[1].astype(float)
     solver._solve(0)
     gramian = sum(np.outer(q, q) for q in before)
     frequency = np.array([_rows(pairs, pairs.left, i)[1].sum() + 0.3 * len(set(pairs.right)) for i in range(LEFTS)])
     penalty = 0.05 * frequency**exponent * frequency.sum() / (frequency**exponent).sum()
     for i in range(LEFTS):
-        normal, target = 0.3 * gramian + penalty[i] * np.eye(D), np.zeros(D)
+        normal, target = 0.3 * gramian + penalty[i] * np.eye(d), np.zeros(d)
         for row, weight in zip(*_rows(pairs, pairs.left, i), strict=True):
             normal += weight * np.outer(before[pairs.right[row]], before[pairs.right[row]])
             target += weight * before[pairs.right[row]]
         np.testing.assert_allclose(solver.tables[0][i], np.linalg.solve(normal, target), rtol=1e-3, atol=1e-5)
     assert not solver.tables[0][LEFTS:].any()
+
+
+def test_ials_systems_are_as_small_as_possible(monkeypatch: pytest.MonkeyPatch) -> None:
+    solve, sizes = np.linalg.solve, []
+
+    def recorded(systems: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        sizes.extend([systems.shape[1]] * len(systems))
+        return solve(systems, targets)
+
+    pairs = _pairs(weighted=False, positives=True)
+    solver = ImplicitAls(pairs, SIZES, IALS.replace(dimension=7), AlsSettings(), seed=2)
+    monkeypatch.setattr(np.linalg, "solve", recorded)
+    solver._solve(0)
+    counts = np.sort(np.bincount(pairs.left))
+    assert len(sizes) == np.count_nonzero(counts) and max(sizes) == 7
+    # A block is padded to its largest entity, which has at most 1 / 0.7 of the pairs of the others.
+    assert (np.sort(sizes) <= np.minimum(counts[counts > 0] / 0.7, 7)).all()
+
+
+def test_ials_without_regularization_is_finite() -> None:
+    """With more numbers than entities, the Gramian has no inverse."""
+    pairs = _pairs(weighted=False, positives=True)
+    solver = ImplicitAls(pairs, SIZES, IALS.replace(dimension=40, regularization=0), AlsSettings(), seed=2)
+    losses = [solver.sweep()["loss"] for _ in range(4)]
+    assert all(np.isfinite(table).all() for table in solver.tables)
+    assert all(after <= before * (1 + 1e-6) for before, after in itertools.pairwise(losses))
 
 
 def _ials_objective(tables: list[np.ndarray], pairs: Pairs, penalties: list[np.ndarray]) -> float:
@@ -73,9 +104,10 @@ def _ials_objective(tables: list[np.ndarray], pairs: Pairs, penalties: list[np.n
     return seen + 0.3 * float((scores**2).sum()) + decay
 
 
-def test_ials_loss_covers_all_cells_and_decreases() -> None:
+@pytest.mark.parametrize("d", [3, 7, 40])
+def test_ials_loss_covers_all_cells_and_decreases(d: int) -> None:
     pairs = _pairs(weighted=True, positives=True)
-    solver = ImplicitAls(pairs, SIZES, IALS, AlsSettings(), seed=2)
+    solver = ImplicitAls(pairs, SIZES, IALS.replace(dimension=d), AlsSettings(), seed=2)
     penalties = [
         solver._penalties(side, int((other.counts > 0).sum())) for side, other in (solver._sides, solver._sides[::-1])
     ]
