@@ -124,12 +124,12 @@ def _train(rows: int, entities: int, memory: int) -> dict[str, float]:
 
     with tempfile.TemporaryDirectory() as directory:
         pairs = collect(_chunks(rows, entities), memory, directory)
-        before = _resident()
+        before = resident_memory()
         sizes = TableSizes(entities // 2, entities // 2)
         settings = TrainSettings(epochs=3, batch_size=_BATCH, early_stopping=None)
         model = ModelSettings(dimension=_DIMENSION, bias=False, regularization=0.0)
         network, seconds = fit_epochs(pairs, sizes, model, settings)
-        peak = _peak()
+        peak = peak_memory()
     tables = sum(int(variable.numpy().nbytes) for variable in network.variables)
     state = tables + entities * _FLOAT  # one accumulator per row
     return {
@@ -191,11 +191,13 @@ def _bandwidth() -> float:
     return 2 * source.nbytes / min(seconds)
 
 
-def _peak() -> int:
+def peak_memory() -> int:
+    """Returns the peak memory of this process in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if sys.platform == "linux" else 1)
 
 
-def _resident() -> int:
+def resident_memory() -> int:
+    """Returns the memory of this process in bytes."""
     import psutil
 
     return int(psutil.Process().memory_info().rss)

@@ -13,6 +13,9 @@ from pydantic import Field, StrictBool, StrictInt
 
 from sections import Number, PositiveInt, Section
 
+# Default counts of negatives. One matrix product scores a batch with shared negatives, so many cost little.
+_NEGATIVES, _COSINE_NEGATIVES = 4, 1000
+
 
 class EncodeSettings(Section):
     """Section `encode`: how ids become rows of an embedding table.
@@ -49,9 +52,14 @@ class ScoreSettings(Section):
 
 
 class NegativeSettings(Section):
-    """Section `model.negatives`: which pairs serve as negatives if the data has only positives."""
+    """Section `model.negatives`: which pairs serve as negatives if the data has only positives.
 
-    count: PositiveInt = 4
+    Attributes:
+      count: the number of negatives, or None for the default of the objective.
+      sampling: how they are drawn.
+    """
+
+    count: PositiveInt | None = None
     sampling: Literal["uniform", "popularity"] = "uniform"
 
 
@@ -60,13 +68,39 @@ class ModelSettings(Section):
 
     dimension: PositiveInt = 64
     bias: StrictBool = True
-    objective: Literal["regression", "logistic", "softmax", "pairwise", "ials"] = "regression"
+    objective: Literal["regression", "logistic", "softmax", "pairwise", "cosine", "ials"] = "regression"
     regularization: Annotated[Number, Field(ge=0)] = 0.02
     initial_scale: Annotated[Number, Field(gt=0)] = 0.1
     normalize: StrictBool = False
     temperature: Annotated[Number, Field(gt=0)] = 1.0
     negatives: NegativeSettings = NegativeSettings()
+    margin: Annotated[Number, Field(ge=-1, lt=1)] = 0.6
+    negative_weight: Annotated[Number, Field(gt=0)] = 250.0
     unobserved_weight: Annotated[Number, Field(gt=0)] = 0.1
+
+    @property
+    def negative_count(self) -> int:
+        """The number of negatives of a pair, or of a batch if its pairs share them."""
+        return self.negatives.count or (_COSINE_NEGATIVES if self.objective == "cosine" else _NEGATIVES)
+
+    @property
+    def shares_negatives(self) -> bool:
+        """Whether all pairs of a batch share the same negatives."""
+        return self.objective in ("softmax", "cosine")
+
+    @property
+    def has_unit_vectors(self) -> bool:
+        """Whether vectors are divided by their length."""
+        return self.normalize or self.objective == "cosine"
+
+    @property
+    def has_biases(self) -> bool:
+        """Whether entities have biases.
+
+        A cosine has none. Implicit ALS sums over all pairs, seen or not, so biases would also have to fit the unseen
+        pairs.
+        """
+        return self.bias and self.objective not in ("ials", "cosine")
 
 
 class EarlyStoppingSettings(Section):

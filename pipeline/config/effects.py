@@ -77,7 +77,10 @@ _ALS = _one_of("train.optimizer", "als")
 _GRADIENT = _one_of("train.optimizer", "adagrad", "adam", "sgd")
 _REGRESSION = _one_of("model.objective", "regression")
 _IALS = _one_of("model.objective", "ials")
-_SAMPLING = _one_of("model.objective", "softmax", "pairwise", "logistic")
+_COSINE = _one_of("model.objective", "cosine")
+_NOT_COSINE = _one_of("model.objective", "regression", "logistic", "softmax", "pairwise", "ials")
+_LOGITS = _one_of("model.objective", "softmax", "pairwise", "logistic")
+_SAMPLING = _one_of("model.objective", "cosine", "softmax", "pairwise", "logistic")
 _BIASED = _one_of("model.objective", "regression", "logistic", "softmax", "pairwise")
 _SCORED = _present("data.columns.score")
 _FIELDS = "it describes the fields of delimited text"
@@ -103,6 +106,7 @@ EFFECTS: tuple[tuple[str, Condition, str], ...] = (
     ("validate.max_score_skew", _SCORED, "it limits a difference of scores"),
     ("validate.max_score_divergence", _SCORED, "it limits a difference of scores"),
     ("validate.max_statistics_rows", _SCORED, "it limits a sample of scores"),
+    ("model.bias", _NOT_COSINE, "a cosine has no biases"),
     ("model.bias", _BIASED, "it sums over all pairs, seen or not, which no bias can fit"),
     (
         "model.regularization",
@@ -114,7 +118,10 @@ EFFECTS: tuple[tuple[str, Condition, str], ...] = (
         _any(_GRADIENT, Condition(lambda sections: value_of("train.warm_start", sections) is True, str, "")),
         "least squares chooses its own initial vectors",
     ),
-    ("model.temperature", _SAMPLING, "its scores are not logits"),
+    ("model.normalize", _NOT_COSINE, "a cosine always divides vectors by their length"),
+    ("model.temperature", _LOGITS, "its scores are not logits"),
+    ("model.margin", _COSINE, "only cosine has a margin"),
+    ("model.negative_weight", _COSINE, "other objectives do not weight negatives"),
     ("model.unobserved_weight", _IALS, "only ials sums over the unobserved pairs"),
     ("model.negatives.count", _SAMPLING, "it samples no negatives"),
     ("model.negatives.count", _absent("data.columns.score"), _LABELS),

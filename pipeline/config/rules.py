@@ -22,7 +22,7 @@ def what_least_squares_can(encode: EncodeSettings, model: ModelSettings, train: 
         raise ValueError(f"train.als.copies: at most model.dimension, which they share (got {copies})")
     hashes = encode.oov_hashes
     if hashes > 1:
-        instead = " with model.objective softmax, pairwise or logistic" if objective == "ials" else ""
+        instead = " with model.objective cosine, softmax, pairwise or logistic" if objective == "ials" else ""
         raise ValueError(
             f"encode.oov_hashes: 1 with train.optimizer als, which solves for single rows and not for means of "
             f"rows (got {hashes}). Omit the key, or use adagrad, adam or sgd{instead}"
@@ -42,9 +42,9 @@ def objective_of_labels(columns: ColumnSettings, score: ScoreSettings, model: Mo
     if not scored and objective == "regression":
         raise ValueError(
             "model.objective: regression needs data.columns.score, numbers to come close to: name the column, or "
-            "use ials, softmax, pairwise or logistic, which tell the pairs there are from those there are not"
+            "use ials, cosine, softmax, pairwise or logistic, which tell the pairs there are from those there are not"
         )
-    if scored and objective in ("softmax", "pairwise", "ials"):
+    if scored and objective in ("cosine", "softmax", "pairwise", "ials"):
         raise ValueError(
             f"model.objective: {objective} takes every pair for a positive, whatever its score: leave "
             "data.columns.score out (confidences go to data.columns.weight), or use regression or logistic"

@@ -48,12 +48,12 @@ class NegativeSampler:
           occurrences: int64 `[rows]`, the number of pairs of each right entity.
           settings: section `model` of the pipeline file.
         """
-        if settings.objective not in ("logistic", "pairwise", "softmax"):
+        if settings.objective not in ("logistic", "pairwise", "softmax", "cosine"):
             return None
         candidates = np.flatnonzero(occurrences).astype(np.int32)
-        negatives = settings.negatives
-        popular = negatives.sampling == "popularity"
-        return cls(candidates, occurrences[candidates], negatives.count, popular, settings.objective == "softmax")
+        popular = settings.negatives.sampling == "popularity"
+        count, shared = settings.negative_count, settings.shares_negatives
+        return cls(candidates, occurrences[candidates], count, popular, shared)
 
     def draw(self, random: np.random.Generator, pairs: int) -> np.ndarray:
         """Returns negatives int32 `[pairs, count]`, or `[count]` if the batch shares them."""

@@ -6,7 +6,8 @@ import keras
 import tensorflow as tf
 
 from compat.keras import BuiltModel
-from trainer.gradient.objectives import Batch, Scorer, loss_of
+from trainer.gradient.objectives import loss_of
+from trainer.gradient.scorer import Batch, Scorer
 from trainer.settings import ModelSettings
 
 
@@ -38,8 +39,7 @@ class Learner(BuiltModel):
         """Updates the rows that `batch` uses, with the mean of loss and penalty over the whole batch."""
         scorer = Scorer(self.network, self._settings)
         with tf.GradientTape() as tape:
-            losses = self._loss(scorer, batch, self._settings.temperature)
-            total = tf.reduce_sum(_weighted(losses, batch))
+            total, losses = self._loss(scorer, batch, self._settings)
             if self._settings.regularization:
                 total += self._settings.regularization * scorer.penalty()
             objective = total / batch["rows"]
@@ -49,9 +49,8 @@ class Learner(BuiltModel):
 
     def test_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Measures the loss of `batch`."""
-        return self._measured(
-            self._loss(Scorer(self.network, self._settings), batch, self._settings.temperature), batch
-        )
+        _, losses = self._loss(Scorer(self.network, self._settings), batch, self._settings)
+        return self._measured(losses, batch)
 
     def _measured(self, losses: tf.Tensor, batch: Batch) -> dict[str, tf.Tensor]:
         for metric in self.metrics:
@@ -63,7 +62,3 @@ class Learner(BuiltModel):
         """Returns the metrics of an epoch."""
         measured = {"loss": self._losses.result()}
         return measured | ({"rmse": tf.sqrt(self._squares.result())} if self._squares else {})
-
-
-def _weighted(losses: tf.Tensor, batch: Batch) -> tf.Tensor:
-    return losses * batch["weight"] if "weight" in batch else losses

@@ -22,7 +22,7 @@ def build_model(sizes: TableSizes, settings: ModelSettings, seed: int) -> keras.
     """Builds the Keras model `(left [b, 1], right [b, 1]) -> score [b, 1]` of the numbers of ids.
 
     score = dot(left vector, right vector) + left bias + right bias + global bias. The biases are optional. With
-    `normalize`, the dot product is the cosine.
+    `normalize` or objective `cosine`, the dot product is the cosine.
 
     Args:
       sizes: the sizes of the embedding tables.
@@ -39,11 +39,10 @@ def build_model(sizes: TableSizes, settings: ModelSettings, seed: int) -> keras.
     left_vectors = _vectors(LEFT_VECTORS, sizes.left, settings, seed, of_left)
     right_vectors = left_vectors if sizes.shared else _vectors(RIGHT_VECTORS, sizes.right, settings, seed + 1, of_right)
     rows = [keras.layers.Flatten()(left_vectors(left)), keras.layers.Flatten()(right_vectors(right))]
-    if settings.normalize:
+    if settings.has_unit_vectors:
         rows = [Direction()(side) for side in rows]
     score = keras.layers.Dot(axes=1, name="dot")(rows)
-    # Implicit ALS sums over all pairs, seen or not, so biases would also have to fit the unseen pairs.
-    biased = settings.bias and settings.objective != "ials"
+    biased = settings.has_biases
     if biased:
         tables = (
             (_rows(LEFT_BIAS, sizes.left, 1, "zeros", of_left), left),

@@ -8,6 +8,7 @@ import psutil
 
 from errors import TrainingTooLarge
 from trainer.data.hashing import Numbering
+from trainer.gradient.shared_candidates import BLOCK
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import ModelSettings, TrainSettings
 
@@ -22,9 +23,9 @@ _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.lim
 def needed(sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> dict[str, int]:
     """Estimates memory by purpose: tables, optimizer, batch and publishing, in bytes.
 
-    A batch needs about six copies of its rows, for gradients and sums by row. Softmax also needs the scores of each
-    pair with each candidate, their gradients and masks. With several hashes, each unknown id has several rows and a
-    number. Publishing needs the tables twice more.
+    A batch needs about six copies of its rows, for gradients and sums by row, and with shared negatives three arrays of
+    the scores of a block. With several hashes, each unknown id has several rows and a number. Publishing needs the
+    tables twice more.
 
     Args:
       sizes: the sizes of the embedding tables.
@@ -34,11 +35,11 @@ def needed(sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> 
     entities = sizes.left if sizes.shared else sizes.left + sizes.right
     tables = entities * (model.dimension + model.bias) * _FLOAT
     slots = _SLOTS.get(settings.optimizer, 1 / model.dimension)
-    negatives = 0 if model.objective in ("regression", "ials") else model.negatives.count
-    rows = settings.batch_size * (2 + negatives) * sizes.hashes
-    batch = 6 * rows * model.dimension * _FLOAT
-    if model.objective == "softmax":
-        batch = 6 * settings.batch_size * (settings.batch_size + negatives) * _FLOAT
+    negatives = 0 if model.objective in ("regression", "ials") else model.negative_count
+    of_batch = 2 * settings.batch_size + negatives * (1 if model.shares_negatives else settings.batch_size)
+    batch = 6 * of_batch * sizes.hashes * model.dimension * _FLOAT
+    if model.shares_negatives:
+        batch += 3 * BLOCK * _FLOAT
     numbers = {} if sizes.numberings is None else {"hashes": sum(map(_numbering, set(sizes.numberings)))}
     optimizer = int(tables * slots)
     if settings.optimizer == "als":

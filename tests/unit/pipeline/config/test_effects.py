@@ -41,7 +41,14 @@ CASES: dict[str, tuple[Any, list[tuple[dict[str, Any], dict[str, Any]]], tuple[d
     "validate.max_score_skew": (0.5, [(POSITIVES, {})], (SCORED, {})),
     "validate.max_score_divergence": (0.5, [(POSITIVES, {})], (SCORED, {})),
     "validate.max_statistics_rows": (99, [(POSITIVES, {})], (SCORED, {})),
-    "model.bias": (False, [(POSITIVES, {"model.objective": "ials"})], (SCORED, {"train.optimizer": "als"})),
+    "model.bias": (
+        False,
+        [(POSITIVES, {"model.objective": "ials"}), (POSITIVES, {"model.objective": "cosine"})],
+        (SCORED, {"train.optimizer": "als"}),
+    ),
+    "model.normalize": (
+        True, [(POSITIVES, {"model.objective": "cosine"})], (POSITIVES, {"model.objective": "softmax"})
+    ),
     "model.regularization": (0.5, [(SCORED, {"train.optimizer": "als"})], (POSITIVES, {"model.objective": "ials"})),
     "model.initial_scale": (
         2.0,
@@ -50,12 +57,18 @@ CASES: dict[str, tuple[Any, list[tuple[dict[str, Any], dict[str, Any]]], tuple[d
     ),
     "model.temperature": (
         0.5,
-        [(SCORED, {}), (POSITIVES, {"model.objective": "ials"})],
+        [(SCORED, {}), (POSITIVES, {"model.objective": "ials"}), (POSITIVES, {"model.objective": "cosine"})],
         (SCORED, {"model.objective": "logistic"}),
+    ),
+    "model.margin": (
+        0.5, [(SCORED, {}), (POSITIVES, {"model.objective": "softmax"})], (POSITIVES, {"model.objective": "cosine"})
+    ),
+    "model.negative_weight": (
+        9.0, [(POSITIVES, {}), (POSITIVES, {"model.objective": "pairwise"})], (POSITIVES, {"model.objective": "cosine"})
     ),
     "model.unobserved_weight": (
         0.5,
-        [(SCORED, {}), *((POSITIVES, {"model.objective": name}) for name in ("logistic", "softmax", "pairwise"))],
+        [(SCORED, {}), *((POSITIVES, {"model.objective": name}) for name in ("logistic", "softmax", "pairwise", "cosine"))],
         (POSITIVES, {}),
     ),
     "model.negatives.count": (
@@ -66,7 +79,7 @@ CASES: dict[str, tuple[Any, list[tuple[dict[str, Any], dict[str, Any]]], tuple[d
     "model.negatives.sampling": (
         "popularity",
         [(SCORED, {}), (SCORED, {"model.objective": "logistic"}), (POSITIVES, {})],
-        (POSITIVES, {"model.objective": "softmax"}),
+        (POSITIVES, {"model.objective": "cosine"}),
     ),
     "train.batch_size": (64, [(SCORED, {"train.optimizer": "als"}), (POSITIVES, {})], (SCORED, {})),
     "train.learning_rate": (0.5, [(SCORED, {"train.optimizer": "als"}), (POSITIVES, {})], (SCORED, {})),
@@ -97,7 +110,7 @@ ALWAYS = {
     "validate.min_eval_rows", "validate.min_entities", "validate.max_entity_share", "validate.max_unseen_share",
     "validate.max_entity_distance", "encode.min_count", "encode.max_vocabulary", "encode.oov_buckets",
     "encode.oov_hashes", "encode.shared", "score.center", "score.scale", "model.dimension", "model.objective",
-    "model.normalize", "train.epochs", "train.optimizer", "train.early_stopping.validation_fraction",
+    "train.epochs", "train.optimizer", "train.early_stopping.validation_fraction",
     "train.early_stopping.patience", "train.early_stopping.min_delta", "train.seed", "train.data_memory_mb",
     "train.devices", "train.warm_start", "tune", "evaluate.metrics", "evaluate.bless", "publish.to", "publish.keep",
     "publish.canary.rows", "publish.canary.max_p99_ms", "publish.canary.start_seconds",
@@ -160,7 +173,7 @@ def test_all_keys_without_effect_are_reported(tmp_path: Path) -> None:
 
 OTHER = {
     "model.dimension": 3, "model.bias": False, "model.regularization": 0.5, "model.temperature": 0.5,
-    "model.unobserved_weight": 0.5, "model.negatives.count": 9, "model.negatives.sampling": "popularity",
+    "model.margin": 0.1, "model.negative_weight": 9.0, "model.unobserved_weight": 0.5, "model.negatives.count": 9, "model.negatives.sampling": "popularity",
     "model.initial_scale": 2.0, "train.epochs": 3, "train.batch_size": 16, "train.learning_rate": 0.5,
     "train.seed": 7, "train.als.copies": 2, "train.als.ridge": 2.0, "train.als.frequency_exponent": 0.0,
 }  # fmt: skip
@@ -172,6 +185,7 @@ ENGINES = {
     "sampled logistic": (POSITIVES, {"model.objective": "logistic"}),
     "softmax": (POSITIVES, {"model.objective": "softmax"}),
     "pairwise": (POSITIVES, {"model.objective": "pairwise"}),
+    "cosine": (POSITIVES, {"model.objective": "cosine"}),
 }
 SMALL = {"model.dimension": 2, "train.epochs": 2, "train.early_stopping": None}
 

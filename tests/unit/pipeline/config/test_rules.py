@@ -11,7 +11,7 @@ from pipeline.config import load_config
 from tests.unit.pipeline.config.pipeline_files import positives, refusal, write
 
 
-@pytest.mark.parametrize("objective", ["ials", "softmax", "pairwise", "logistic"])
+@pytest.mark.parametrize("objective", ["ials", "cosine", "softmax", "pairwise", "logistic"])
 def test_positives_accept_their_objectives(tmp_path: Path, objective: str) -> None:
     assert load_config(write(tmp_path, positives(model={"objective": objective}))).model.objective == objective
 
@@ -30,7 +30,7 @@ def test_keys_that_need_scores_are_refused(tmp_path: Path, sections: dict[str, A
     assert refusal(tmp_path, positives(**sections)).startswith(f"{tmp_path / 'pipeline.yaml'}: {words}")
 
 
-@pytest.mark.parametrize("objective", ["ials", "softmax", "pairwise"])
+@pytest.mark.parametrize("objective", ["ials", "cosine", "softmax", "pairwise"])
 def test_objectives_of_positives_refuse_scores(tmp_path: Path, objective: str) -> None:
     tree = {"name": "films", "data": {"path": "/d.csv"}, "model": {"objective": objective}}
     assert f"model.objective: {objective} takes every pair for a positive" in refusal(tmp_path, tree)
@@ -57,6 +57,6 @@ def test_invalid_hashes_are_refused(tmp_path: Path, sections: dict[str, Any], wo
 def test_refused_hashes_name_possible_objectives(tmp_path: Path) -> None:
     encode = {"oov_hashes": 2, "oov_buckets": 9}
     said = refusal(tmp_path, positives(encode=encode, model={"objective": "ials"}))
-    assert said.endswith("use adagrad, adam or sgd with model.objective softmax, pairwise or logistic")
+    assert said.endswith("use adagrad, adam or sgd with model.objective cosine, softmax, pairwise or logistic")
     config = load_config(write(tmp_path, positives(encode=encode, model={"objective": "softmax"})))
     assert config.encode.oov_hashes == 2

@@ -38,7 +38,7 @@ def _assert_same(first: list[dict[str, np.ndarray]], second: list[dict[str, np.n
             np.testing.assert_array_equal(one[name], other[name])
 
 
-@pytest.mark.parametrize("objective", ["regression", "pairwise", "softmax"])
+@pytest.mark.parametrize("objective", ["regression", "pairwise", "softmax", "cosine"])
 def test_epoch_is_independent_of_earlier_epochs(objective: str) -> None:
     maker = BatchMaker(16, 7, RIGHT_ROWS, False, _sampler(objective))
     of_all = _batches(maker, 0, 3)
@@ -50,7 +50,7 @@ def test_epoch_is_independent_of_earlier_epochs(objective: str) -> None:
     assert not np.array_equal(_batches(other, 0, 1)[0]["left"], of_all[0]["left"])
 
 
-@pytest.mark.parametrize("objective", ["regression", "logistic", "softmax"])
+@pytest.mark.parametrize("objective", ["regression", "logistic", "softmax", "cosine"])
 def test_replicas_split_each_batch(objective: str) -> None:
     maker = BatchMaker(16, 7, RIGHT_ROWS, False, _sampler(objective))
     alone = _batches(maker, 0, 1)
@@ -61,7 +61,7 @@ def test_replicas_split_each_batch(objective: str) -> None:
     for batch, *parts in zip(alone, *shares, strict=True):
         assert sorted(np.concatenate([part["left"] for part in parts])) == sorted(batch["left"])
         assert {int(part["rows"]) for part in parts} == {int(batch["rows"])}
-        if objective == "softmax":
+        if objective in ("softmax", "cosine"):
             np.testing.assert_array_equal(parts[1]["negatives"], batch["negatives"])
         if objective == "logistic":
             np.testing.assert_array_equal(parts[1]["negatives"], batch["negatives"][1::2])

@@ -12,8 +12,9 @@ import tensorflow as tf
 from trainer.data.pairs import Pairs
 from trainer.gradient.batches import BatchMaker, NegativeSampler
 from trainer.gradient.learner import Learner
-from trainer.gradient.objectives import loss_of, softmax_loss
+from trainer.gradient.objectives import loss_of
 from trainer.gradient.optimizers import SparseSGD
+from trainer.gradient.shared_candidates import softmax_loss
 from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, build_model
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import ModelSettings, NegativeSettings
@@ -56,7 +57,7 @@ def _pair_loss(weights: Weights, settings: ModelSettings, batch: dict[str, np.nd
     """Returns the loss of pair `b` with the formulas of the papers."""
 
     def score(j: int) -> float:
-        return _score(weights, batch["left"][b], j, settings.normalize) / settings.temperature
+        return _score(weights, batch["left"][b], j, settings.has_unit_vectors) / settings.temperature
 
     right, label = batch["right"][b], batch["label"][b]
     if settings.objective == "regression":
@@ -67,6 +68,11 @@ def _pair_loss(weights: Weights, settings: ModelSettings, batch: dict[str, np.nd
         return _softplus(-score(right)) + sum(_softplus(score(j)) for j in batch["negatives"][b])
     if settings.objective == "pairwise":
         return sum(_softplus(score(j) - score(right)) for j in batch["negatives"][b]) / len(batch["negatives"][b])
+    if settings.objective == "cosine":
+        # The offset of a model of positives is found after training.
+        offset = float(weights[GLOBAL_BIAS])
+        excess = [max(0.0, score(j) - offset - settings.margin) for j in batch["negatives"] if j != right]
+        return 1 - (score(right) - offset) + settings.negative_weight * sum(excess) / len(batch["negatives"])
     logs = dict(zip(batch["right"], batch["log_count"], strict=True))
     logs |= dict(zip(batch["negatives"], batch["negative_log_count"], strict=True))
     rivals = [j for j in (*batch["right"], *batch["negatives"]) if j != right]
@@ -79,7 +85,7 @@ def _penalty(weights: Weights, settings: ModelSettings, batch: dict[str, np.ndar
     right_vectors = weights.get(RIGHT_VECTORS, weights[LEFT_VECTORS])
     right = np.concatenate([batch["right"], *(batch["negatives"].ravel()[None] if "negatives" in batch else ())])
     tables = [(weights[LEFT_VECTORS], batch["left"]), (right_vectors, right)]
-    if settings.bias:
+    if settings.has_biases:
         tables += [(weights[LEFT_BIAS], batch["left"]), (weights[RIGHT_BIAS], right)]
     return sum(float((table[rows] ** 2).sum()) for table, rows in tables)
 
@@ -134,6 +140,9 @@ SETTINGS = {
         dimension=3, objective="pairwise", negatives=NegativeSettings(count=3, sampling="popularity")
     ),
     "softmax": ModelSettings(dimension=3, objective="softmax", temperature=0.5, negatives=NegativeSettings(count=3)),
+    "cosine": ModelSettings(
+        dimension=3, objective="cosine", margin=-0.2, negative_weight=5, negatives=NegativeSettings(count=7)
+    ),
 }
 
 
@@ -181,17 +190,21 @@ def test_softmax_correction_estimates_whole_catalog() -> None:
     drawn = random.choice(20, 200_000, p=share)
     candidates = np.concatenate([[4], drawn])
     log_counts = np.log(len(drawn) * share[candidates])
-    (loss,) = softmax_loss(
-        tf.constant(scores[candidates][None]), tf.constant(log_counts), tf.constant((candidates == 4)[None])
-    ).numpy()
+    _, (loss,) = softmax_loss(
+        tf.ones((1, 1), tf.float64),
+        tf.constant(scores[candidates][:, None]),
+        tf.constant(candidates, tf.int32),
+        tf.constant(log_counts),
+        tf.ones(1, tf.float64),
+    )
     own = math.exp(scores[4]) / (len(drawn) * share[4])
     rivals = np.exp(np.delete(scores, 4)).sum()
-    assert loss == pytest.approx(math.log((own + rivals) / own), rel=0.01)
+    assert float(loss) == pytest.approx(math.log((own + rivals) / own), rel=0.01)
 
 
 def test_unknown_objective_is_refused() -> None:
     with pytest.raises(
-        ValueError, match=r"unknown objective 'hinge'\. Choose from regression, logistic, pairwise, softmax"
+        ValueError, match=r"unknown objective 'hinge'\. Choose from regression, logistic, pairwise, softmax, cosine"
     ):
         loss_of("hinge")
 

@@ -12,7 +12,8 @@ import tensorflow as tf
 from trainer.data.hashing import Numbering, hash_buckets, numbered
 from trainer.data.pairs import Pairs
 from trainer.gradient.batches import BatchMaker, NegativeSampler
-from trainer.gradient.objectives import Scorer, loss_of
+from trainer.gradient.objectives import loss_of
+from trainer.gradient.scorer import Scorer
 from trainer.model.layers import HashedRowEmbedding, RowEmbedding
 from trainer.model.network import LEFT_VECTORS, RIGHT_VECTORS, build_model
 from trainer.model.table_sizes import TableSizes
@@ -61,6 +62,7 @@ OBJECTIVES = {
         dimension=3, objective="pairwise", negatives=NegativeSettings(count=3, sampling="popularity")
     ),
     "softmax": ModelSettings(dimension=3, objective="softmax", negatives=NegativeSettings(count=3)),
+    "cosine": ModelSettings(dimension=3, objective="cosine", margin=-0.5, negatives=NegativeSettings(count=3)),
 }
 
 
@@ -103,8 +105,8 @@ def _loss_and_gradient(network: keras.Model, settings: ModelSettings, batch: dic
     tables = {layer.name: layer.embeddings for layer in network.layers if isinstance(layer, RowEmbedding)}
     scorer = Scorer(network, settings)
     with tf.GradientTape() as tape:
-        losses = loss_of(settings.objective)(scorer, tensors, settings.temperature)
-        total = tf.reduce_sum(losses) + 0.25 * scorer.penalty()
+        loss, _ = loss_of(settings.objective)(scorer, tensors, settings)
+        total = loss + 0.25 * scorer.penalty()
     found = tape.gradient(total, [table.value for table in tables.values()])
     return float(total), {name: tf.convert_to_tensor(g).numpy() for name, g in zip(tables, found, strict=True)}
 

@@ -85,7 +85,7 @@ def test_normalize_makes_dot_product_cosine() -> None:
     assert np.abs(scores).max() <= 1
 
 
-@pytest.mark.parametrize("objective", ["logistic", "softmax", "pairwise"])
+@pytest.mark.parametrize("objective", ["logistic", "softmax", "pairwise", "cosine"])
 @pytest.mark.parametrize("bias", [True, False])
 def test_other_objectives_have_global_bias(objective: str, bias: bool) -> None:
     model = build_model(SIZES, ModelSettings(dimension=3, bias=bias, objective=objective), seed=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import re
 import types
@@ -272,11 +273,15 @@ def _all_scores(network, shape: tuple[int, int]) -> np.ndarray:
     return network.predict_on_batch([left, right]).reshape(shape)
 
 
-@pytest.mark.parametrize("objective", ["logistic", "softmax", "pairwise"])
-@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize(
+    ("objective", "normalize"),
+    [*itertools.product(["logistic", "softmax", "pairwise"], [False, True]), ("cosine", False)],
+)
 def test_positives_recover_groups_and_sign(objective: str, normalize: bool) -> None:
     pairs, same = _positives(120, 80)
     temperature = 0.2 if normalize else 1.0
+    # For cosine, a margin and a weight of so few entities.
+    cosine = {"margin": 0.2, "negative_weight": 4.0} if objective == "cosine" else {}
     model = ModelSettings(
         dimension=4,
         bias=False,
@@ -285,7 +290,8 @@ def test_positives_recover_groups_and_sign(objective: str, normalize: bool) -> N
         initial_scale=0.3,
         normalize=normalize,
         temperature=temperature,
-        negatives=NegativeSettings(count=8),
+        negatives=NegativeSettings(count=8 if objective != "cosine" else 50),
+        **cosine,
     )
     settings = QUICK.replace(epochs=15, batch_size=64, learning_rate=0.03)
     network, _ = fitting.fit(pairs, TableSizes(121, 81), model, settings)
