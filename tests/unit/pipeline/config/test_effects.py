@@ -68,7 +68,10 @@ CASES: dict[str, tuple[Any, list[tuple[dict[str, Any], dict[str, Any]]], tuple[d
     ),
     "model.unobserved_weight": (
         0.5,
-        [(SCORED, {}), *((POSITIVES, {"model.objective": name}) for name in ("logistic", "softmax", "pairwise", "cosine"))],
+        [
+            (SCORED, {}),
+            *((POSITIVES, {"model.objective": name}) for name in ("logistic", "softmax", "pairwise", "cosine")),
+        ],
         (POSITIVES, {}),
     ),
     "model.negatives.count": (
@@ -173,9 +176,10 @@ def test_all_keys_without_effect_are_reported(tmp_path: Path) -> None:
 
 OTHER = {
     "model.dimension": 3, "model.bias": False, "model.regularization": 0.5, "model.temperature": 0.5,
-    "model.margin": 0.1, "model.negative_weight": 9.0, "model.unobserved_weight": 0.5, "model.negatives.count": 9, "model.negatives.sampling": "popularity",
-    "model.initial_scale": 2.0, "train.epochs": 3, "train.batch_size": 16, "train.learning_rate": 0.5,
-    "train.seed": 7, "train.als.copies": 2, "train.als.ridge": 2.0, "train.als.frequency_exponent": 0.0,
+    "model.margin": 0.1, "model.negative_weight": 9.0, "model.unobserved_weight": 0.5, "model.negatives.count": 9,
+    "model.negatives.sampling": "popularity", "model.initial_scale": 2.0, "train.epochs": 3, "train.batch_size": 16,
+    "train.learning_rate": 0.5, "train.seed": 7, "train.als.copies": 2, "train.als.ridge": 2.0,
+    "train.als.frequency_exponent": 0.0,
 }  # fmt: skip
 ENGINES = {
     "variational": (SCORED, {"train.optimizer": "als"}),
