@@ -1,4 +1,4 @@
-"""Apache Beam: imported without optional libraries, and with cached inspections of functions.
+"""Apache Beam: imported without optional libraries, with cached inspections of functions, and without idle waits.
 
 Versions: apache-beam 2.77. Other versions are imported without changes. If a patched function is gone, Beam uses its
 own code, which is slower and has the same results.
@@ -7,6 +7,9 @@ Reason: Beam tries to import pandas and BigQuery's client, and works without the
 DoFn whenever it builds, translates, validates or starts a stage, and builds a command-line parser whenever it reads an
 option. One Transform has tens of thousands of inspections and a thousand parsers. Their results never change.
 
+It imports IPython to ask whether it runs in a notebook. At the end of each bundle, it waits until a thread that samples
+the time of its steps wakes up. That thread sleeps up to 0.2 s.
+
 Upstream: https://github.com/apache/beam/pull/9925, "Memoize expensive introspection functions", was never merged.
 """
 
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 import types
 import weakref
 from collections.abc import Callable
@@ -23,8 +27,10 @@ from typing import Any
 from compat.imports import is_version, without
 
 # Beam's clients of Google's file stores stay.
-UNNEEDED = ("pandas", "apache_beam.io.gcp.bigquery")
+UNNEEDED = ("pandas", "pymongo", "bson", "apache_beam.io.gcp.bigquery")
 TESTED = "2.77."
+
+_SAMPLING_MS = 1
 
 _Arguments = tuple[list[str], list[Any]]
 _Specs = tuple[set[Any], set[Any]]
@@ -36,16 +42,19 @@ def import_quickly(module: ModuleType, execute: Callable[[], None]) -> None:
         return execute()
     with without(*UNNEEDED):
         execute()
-    return remember_inspections()
+    return apply_patches()
 
 
-def remember_inspections() -> None:
-    """Makes Beam inspect each function, each DoFn and each view of options once per process. Idempotent."""
+def apply_patches() -> None:
+    """Makes Beam inspect each function, each DoFn and each view of options once per process, and not wait. Idempotent.
+
+    Beam's thread of samples wakes up every millisecond. IPython is not imported.
+    """
     for place, name, remembering in _PATCHES:
         # By name, because importing this module must not import Beam.
         owner: Any = importlib.import_module(place.partition(":")[0])
         owner = getattr(owner, place.partition(":")[2]) if ":" in place else owner
-        original = getattr(owner, name, None)
+        original = vars(owner).get(name)
         if original is not None and not hasattr(original, "__wrapped__"):
             setattr(owner, name, remembering(original))
 
@@ -102,8 +111,32 @@ def _remembering_views(view_as: Callable[[Any, Any], Any]) -> Callable[[Any, Any
     return view
 
 
+def _sampling_often(init: Callable[..., None]) -> Callable[..., None]:
+    """Gives the sampler of a bundle a short period, because the end of the bundle waits for the next sample."""
+
+    @functools.wraps(init)
+    def short(sampler: Any, prefix: Any, counters: Any, sampling_period_ms: int = _SAMPLING_MS) -> None:
+        init(sampler, prefix, counters, sampling_period_ms)
+
+    return short
+
+
+def _without_import(is_in_ipython: Callable[[], bool]) -> Callable[[], bool]:
+    """Asks IPython only if something else has imported it. A process that runs in IPython has."""
+
+    @functools.wraps(is_in_ipython)
+    def answer() -> bool:
+        return "IPython" in sys.modules and is_in_ipython()
+
+    return answer
+
+
 _PATCHES: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("apache_beam.transforms.core", "get_function_args_defaults", _remembering),
     ("apache_beam.transforms.userstate", "get_dofn_specs", _remembering_specs),
     ("apache_beam.options.pipeline_options:PipelineOptions", "view_as", _remembering_views),
+    ("apache_beam.runners.worker.statesampler:StateSampler", "__init__", _sampling_often),
+    ("apache_beam.utils.interactive_utils", "is_in_ipython", _without_import),
+    ("apache_beam.pipeline", "is_in_ipython", _without_import),
+    ("apache_beam.runners.direct.direct_runner", "is_in_ipython", _without_import),
 )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from compat import apache_beam, pyarrow, tensorflow, tensorflow_data_validation, tensorflow_transform, tfx
+from compat import apache_beam, numpy, pyarrow, tensorflow, tensorflow_data_validation, tensorflow_transform, tfx
 from compat.imports import Shortcut, Shortcuts
 
 SHORTCUTS: dict[str, Shortcut] = {
     "tensorflow": tensorflow.import_quickly,
     "keras": tensorflow.import_quickly,
     "apache_beam": apache_beam.import_quickly,
+    "numpy.f2py": numpy.import_on_demand,
     "pyarrow": pyarrow.import_quickly,
     "tensorflow_transform.keras_lib": tensorflow_transform.use_installed_keras,
     "tensorflow_data_validation": tensorflow_data_validation.import_quickly,

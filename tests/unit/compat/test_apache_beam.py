@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import sys
 from typing import Any
 
 import apache_beam as beam
@@ -13,7 +14,15 @@ from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, 
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms import core, userstate
 
-from compat.apache_beam import _PATCHES, _remembering, _remembering_specs, _remembering_views, remember_inspections
+from compat.apache_beam import (
+    _PATCHES,
+    _remembering,
+    _remembering_specs,
+    _remembering_views,
+    _sampling_often,
+    _without_import,
+    apply_patches,
+)
 
 pytestmark = pytest.mark.tensorflow
 
@@ -67,8 +76,8 @@ def test_function_is_inspected_once() -> None:
 
 
 def test_bound_and_unbound_methods_differ() -> None:
-    remember_inspections()
-    remember_inspections()
+    apply_patches()
+    apply_patches()
     assert core.get_function_args_defaults(Adder().process)[0] == ["element", "amount", "window"]
     assert core.get_function_args_defaults(Adder.process)[0] == ["self", "element", "amount", "window"]
 
@@ -102,8 +111,37 @@ def test_view_is_cached_and_shares_values() -> None:
     assert made == [StandardOptions, StandardOptions, SetupOptions]
 
 
+def test_sampler_has_a_short_period_unless_a_caller_gives_one() -> None:
+    periods: list[int] = []
+
+    def init(sampler: object, prefix: str, counters: object, sampling_period_ms: int = 200) -> None:
+        periods.append(sampling_period_ms)
+
+    _sampling_often(init)(object(), "step", object())
+    _sampling_often(init)(object(), "step", object(), sampling_period_ms=50)
+    _sampling_often(init)(object(), "step", object(), 40)
+    assert periods == [1, 50, 40]
+
+
+@pytest.mark.parametrize(("imported", "asked", "answer"), [(False, 0, False), (True, 1, True)])
+def test_only_an_imported_ipython_is_asked(
+    imported: bool, asked: int, answer: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def is_in_ipython() -> bool:
+        calls.append("asked")
+        return True
+
+    monkeypatch.delitem(sys.modules, "IPython", raising=False)
+    if imported:
+        monkeypatch.setitem(sys.modules, "IPython", sys)
+    assert _without_import(is_in_ipython)() is answer
+    assert len(calls) == asked
+
+
 def test_pipeline_still_works() -> None:
-    remember_inspections()
+    apply_patches()
     with beam.Pipeline() as pipeline:
         added = pipeline | beam.Create([1, 2]) | beam.ParDo(Adder(), 5)
         assert_that(added | beam.Map(lambda x, y=1: x * y), equal_to([6, 7]))
@@ -128,7 +166,7 @@ def test_missing_function_is_skipped(place: str, name: str, monkeypatch: pytest.
         original = getattr(owner, function)
         monkeypatch.setattr(owner, function, getattr(original, "__wrapped__", original))
     monkeypatch.delattr(_owner(place), name)
-    remember_inspections()
-    assert not hasattr(_owner(place), name)
+    apply_patches()
+    assert name not in vars(_owner(place))
     others = [(patched, function) for patched, function, _ in _PATCHES if (patched, function) != (place, name)]
     assert all(hasattr(getattr(_owner(patched), function), "__wrapped__") for patched, function in others)

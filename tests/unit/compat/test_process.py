@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 UNNEEDED = ["IPython", "keras_tuner", "kubernetes", "nltk", "sklearn", "tf_keras", "tfx.components.evaluator.executor"]
+UNNEEDED += ["bson", "numpy.f2py.crackfortran", "pymongo"]
 
 ENTRY_POINTS = [
     "pipeline.cli",
@@ -26,11 +27,16 @@ import gc, json, sys
 from compat.process import prepare
 prepare()
 from pipeline.running import orchestrator
+import apache_beam as beam
+with beam.Pipeline() as pipeline:
+    pipeline | beam.Create([1])
 found = {"imported": sorted(set(sys.modules) & set(UNNEEDED))}
 found |= {"collects": gc.isenabled(), "frozen": gc.get_freeze_count()}
 import tfx.components, tensorflow_model_analysis as tfma
 from tfx.components import Evaluator
 found["component"] = Evaluator.__module__
+import numpy
+found["include"] = numpy.f2py.get_include().rpartition("/")[2]
 found["function"] = tfma.load_eval_result.__name__
 found["unknown"] = hasattr(tfma, "no_such_name")
 import IPython, pandas
@@ -78,6 +84,7 @@ def test_garbage_is_collected_again_without_the_modules(found: dict[str, Any]) -
 @pytest.mark.tensorflow
 def test_packages_are_complete_on_demand(found: dict[str, Any]) -> None:
     assert found["component"] == "tfx.components.evaluator.component"
+    assert found["include"] == "src"
     assert found["function"] == "load_eval_result"
     assert not found["unknown"]
 

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from compat import apache_beam, tensorflow, tensorflow_data_validation, tensorflow_transform, tfx
+from compat import apache_beam, numpy, tensorflow, tensorflow_data_validation, tensorflow_transform, tfx
 from compat.imports import Shortcut, is_version
 from compat.process import SHORTCUTS
 
@@ -18,6 +18,7 @@ TESTED = [
     *tensorflow.TESTED.items(),
     *tfx.TESTED.values(),
     ("apache-beam", apache_beam.TESTED),
+    ("numpy", numpy.TESTED),
     ("tensorflow-transform", tensorflow_transform.TESTED),
     ("tensorflow-data-validation", tensorflow_data_validation.TESTED),
 ]
@@ -40,6 +41,9 @@ def test_shortcut_module_exists(name: str) -> None:
         ("tensorflow_transform.output_wrapper", "from tensorflow_transform.keras_lib import tf_keras"),
         ("tfx.components", "from tfx.components.evaluator.component import Evaluator"),
         ("tensorflow_model_analysis", "import"),
+        ("scipy._lib.array_api_compat._internal", "from {mod.__name__} import *"),
+        ("apache_beam.io.mongodbio", "from pymongo import"),
+        ("apache_beam.utils.interactive_utils", "from IPython import get_ipython"),
         ("tensorflow_data_validation.utils.display_util", "IPython"),
     ],
 )
