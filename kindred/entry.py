@@ -16,9 +16,17 @@ from kindred import PACKAGES
 def main() -> None:
     """Runs the command `kindred`."""
     _require_own_packages()
+    from compat.leaving import leave_quickly
+
+    leave = leave_quickly()
     from pipeline.cli import main as run
 
-    run()
+    try:
+        run()
+    except SystemExit as end:
+        if isinstance(end.code, int):
+            leave(end.code)
+        raise
 
 
 def serve_models() -> None:
