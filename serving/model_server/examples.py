@@ -8,39 +8,41 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import input_pb2
 
+from serving.model_server.calls import Call, check_rows, hold_input
 from serving.model_server.faults import invalid
 from serving.model_server.json_requests import decode_base64, shown
 from serving.model_server.json_responses import dump
+from serving.model_server.tensor_checks import STRING_BYTES
 from serving.model_server.tensors import Array
 
 _INT64 = range(-(2**63), 2**63)
 
 
-def serialized(message: Any) -> Array:
+def serialized(call: Call, message: Any) -> Array:
     """Serializes the examples of an Input, each merged with the shared context.
 
     Args:
+      call: the request, which counts the memory.
       message: an `Input` message.
 
     Returns:
       Serialized tf.Examples, bytes of shape `[n]`.
 
     Raises:
-      Fault: the Input has no example.
+      Fault: the Input has no example, too many of them, or a context that is too large for so many.
     """
     kind = message.WhichOneof("kind")
-    if kind == "example_list":
-        serialized_examples = [example.SerializeToString() for example in message.example_list.examples]
-    elif kind == "example_list_with_context":
-        context = message.example_list_with_context.context.SerializeToString()
-        # Concatenated messages merge. The example comes after the context, so its features take precedence.
-        examples = message.example_list_with_context.examples
-        serialized_examples = [context + example.SerializeToString() for example in examples]
-    else:
-        serialized_examples = []
-    if not serialized_examples:
+    listed = getattr(message, kind) if kind else None
+    if listed is None or not listed.examples:
         raise invalid("Input is empty.")
-    return np.array(serialized_examples, dtype=object)
+    count = len(listed.examples)
+    check_rows(count, call.limits)
+    # The context is copied to every example.
+    shared = listed.context.ByteSize() if kind == "example_list_with_context" else 0
+    hold_input(call, count * (STRING_BYTES + shared) + message.ByteSize())
+    # Concatenated messages merge. The example comes after the context, so its features take precedence.
+    context = listed.context.SerializeToString() if shared else b""
+    return np.array([context + example.SerializeToString() for example in listed.examples], dtype=object)
 
 
 def input_of(document: dict[str, Any]) -> Any:

@@ -62,6 +62,19 @@ class Fault(Exception):
         self.message = message
 
 
+class HttpFault(Fault):
+    """A fault for which HTTP has a status of its own, unlike gRPC."""
+
+    def __init__(self, code: Code, message: str, status: int) -> None:
+        super().__init__(code, message)
+        self.status = status
+
+
+def http_status(fault: Fault) -> int:
+    """Returns the HTTP status of a fault."""
+    return fault.status if isinstance(fault, HttpFault) else HTTP_STATUS[fault.code]
+
+
 def invalid(message: str) -> Fault:
     """Returns an INVALID_ARGUMENT fault."""
     return Fault(Code.INVALID_ARGUMENT, message)
@@ -75,6 +88,8 @@ def fault_of(error: Exception) -> Fault:
     """
     if isinstance(error, Fault):
         return error
+    if isinstance(error, MemoryError):
+        return Fault(Code.RESOURCE_EXHAUSTED, "the server has not enough memory for this request")
     code: Any = getattr(error, "error_code", None)
     if code is not None and code in Code.__members__.values():
         return Fault(Code(code), str(getattr(error, "message", error)))

@@ -79,7 +79,11 @@ ADDED = (
     Flag("host", "127.0.0.1", "Address to listen on. 0.0.0.0 listens on all interfaces."),
     Flag("max_body_bytes", 64 << 20, "Maximum size of a request in bytes."),
     Flag("max_batch_rows", 100_000, "Maximum number of rows in a request."),
+    Flag("max_input_bytes", 256 << 20, "Maximum memory of the tensors of a request."),
+    Flag("max_output_bytes", 256 << 20, "Maximum memory of an answer: its rows times k."),
+    Flag("max_bytes_in_flight", 1 << 30, "Maximum memory that all requests in progress hold."),
     Flag("max_concurrent_requests", 256, "Maximum number of concurrent requests."),
+    Flag("body_timeout_seconds", 30.0, "Seconds to receive the body of a REST request."),
     Flag("drain_seconds", 30.0, "Seconds to finish running requests after SIGTERM."),
 )
 

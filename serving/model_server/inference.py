@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import collections
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tensorflow_serving.apis import classification_pb2, inference_pb2, regression_pb2
 
-from serving.model_server import examples
+from serving.model_server import examples, outputs, tensor_checks
+from serving.model_server.calls import Call, check_rows
 from serving.model_server.faults import Code, Fault, invalid
 from serving.model_server.metrics import ServerMetrics
-from serving.model_server.servable import DEFAULT_SIGNATURE, Servable, check_rows, tensor_name
+from serving.model_server.servable import DEFAULT_SIGNATURE, Servable, tensor_name
 from serving.model_server.tensors import Array, to_array
 
 _METHODS = "tensorflow/serving/"
@@ -21,21 +23,36 @@ CLASSIFY, REGRESS = f"{_METHODS}classify", f"{_METHODS}regress"
 class Inference:
     """The calls of PredictionService.
 
+    Every call checks the request before it allocates memory for it, and holds that memory in its `Call`.
+
     Args:
       metrics: records latencies and example counts.
-      max_rows: the maximum number of rows in a request.
       check_method_name: the flag --enable_signature_method_name_check.
     """
 
-    def __init__(self, metrics: ServerMetrics, max_rows: int, check_method_name: bool = False) -> None:
-        self._metrics, self._max_rows, self._check_method_name = metrics, max_rows, check_method_name
+    def __init__(self, metrics: ServerMetrics, check_method_name: bool = False) -> None:
+        self._metrics, self._check_method_name = metrics, check_method_name
+
+    def predict_protos(self, call: Call, servable: Servable, request: Any) -> dict[str, Array]:
+        """Runs the signature of a PredictRequest. Returns and raises what `predict` does."""
+        name = request.model_spec.signature_name
+        signature = servable.signature(name, Code.FAILED_PRECONDITION)
+        _fetches(signature, request.output_filter)
+        inputs = tensor_checks.decode(call, signature, request.inputs)
+        return self.predict(call, servable, name, inputs, request.output_filter)
 
     def predict(
-        self, servable: Servable, signature_name: str, inputs: Mapping[str, Array], wanted: Sequence[str] = ()
+        self,
+        call: Call,
+        servable: Servable,
+        signature_name: str,
+        inputs: Mapping[str, Array],
+        wanted: Sequence[str] = (),
     ) -> dict[str, Array]:
         """Runs a signature.
 
         Args:
+          call: the request.
           servable: the model.
           signature_name: the signature. An empty name selects the default signature.
           inputs: arrays by input alias.
@@ -45,44 +62,51 @@ class Inference:
           Arrays by output alias.
 
         Raises:
-          Fault: the signature, an input or an output does not match the model.
+          Fault: the signature, an input or an output does not match the model, or the answer would be too large.
           tf.errors.OpError: an operation failed.
         """
         signature = servable.signature(signature_name, Code.FAILED_PRECONDITION)
-        check_rows(inputs, self._max_rows)
-        feeds = _feeds(signature, inputs)
+        tensor_checks.check_aliases(signature, inputs)
+        check_rows(max((array.shape[0] for array in inputs.values() if array.ndim), default=1), call.limits)
         fetches = _fetches(signature, wanted)
-        return dict(zip(fetches, self._run(servable, feeds, list(fetches.values()), "Predict"), strict=True))
 
-    def classify(self, servable: Servable, signature_name: str, message: Any) -> Any:
+        def run(arrays: Mapping[str, Array]) -> list[Array]:
+            return self._run(call, servable, _feeds(signature, arrays), list(fetches.values()), "Predict")
+
+        return dict(zip(fetches, outputs.bounded(call, servable, signature, inputs, fetches, run), strict=True))
+
+    def classify(self, call: Call, servable: Servable, signature_name: str, message: Any) -> Any:
         """Returns the ClassificationResult of an Input."""
         signature = self._signature(servable, signature_name, CLASSIFY)
-        outputs = self._run_examples(servable, signature, message, ("classes", "scores"), "Classify")
-        return _classifications(outputs)
+        return _classifications(
+            self._run_examples(call, servable, signature, message, ("classes", "scores"), "Classify")
+        )
 
-    def regress(self, servable: Servable, signature_name: str, message: Any) -> Any:
+    def regress(self, call: Call, servable: Servable, signature_name: str, message: Any) -> Any:
         """Returns the RegressionResult of an Input."""
         signature = self._signature(servable, signature_name, REGRESS)
-        return _regressions(self._run_examples(servable, signature, message, ("outputs",), "Regress"))
+        return _regressions(self._run_examples(call, servable, signature, message, ("outputs",), "Regress"))
 
-    def multi_inference(self, servable: Servable, request: Any) -> Any:
+    def multi_inference(self, call: Call, servable: Servable, request: Any) -> Any:
         """Returns the MultiInferenceResponse of tasks that share a model and an Input."""
         response = inference_pb2.MultiInferenceResponse()
         names = [task.model_spec.signature_name or DEFAULT_SIGNATURE for task in request.tasks]
-        for name in names:
-            if names.count(name) > 1:
+        for name, count in collections.Counter(names).items():
+            if count > 1:
                 raise invalid(f"Duplicate evaluation of signature: {name}")
+        for task, name in zip(request.tasks, names, strict=True):
+            if task.method_name not in (CLASSIFY, REGRESS):
+                raise Fault(Code.UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}")
+            self._signature(servable, name, task.method_name)
         for task, name in zip(request.tasks, names, strict=True):
             result = response.results.add()
             result.model_spec.name = task.model_spec.name
             result.model_spec.signature_name = name
             result.model_spec.version.value = servable.version
             if task.method_name == CLASSIFY:
-                result.classification_result.CopyFrom(self.classify(servable, name, request.input))
-            elif task.method_name == REGRESS:
-                result.regression_result.CopyFrom(self.regress(servable, name, request.input))
+                result.classification_result.CopyFrom(self.classify(call, servable, name, request.input))
             else:
-                raise Fault(Code.UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}")
+                result.regression_result.CopyFrom(self.regress(call, servable, name, request.input))
         return response
 
     def _signature(self, servable: Servable, name: str, method: str) -> Any:
@@ -96,7 +120,7 @@ class Inference:
         return signature
 
     def _run_examples(
-        self, servable: Servable, signature: Any, message: Any, aliases: Sequence[str], api: str
+        self, call: Call, servable: Servable, signature: Any, message: Any, aliases: Sequence[str], api: str
     ) -> dict[str, Array]:
         """Computes the outputs `aliases` that the signature has, one row per example of an Input."""
         fetches = {
@@ -104,34 +128,35 @@ class Inference:
         }
         if not fetches or len(signature.outputs) > len(aliases):
             raise invalid(f"Expected outputs {' or '.join(aliases)}, found {sorted(signature.outputs)}")
-        batch = examples.serialized(message)
-        check_rows({"examples": batch}, self._max_rows)
+        batch = examples.serialized(call, message)
         self._metrics.example_counts.labels(servable.name).observe(len(batch))
         self._metrics.examples.add(servable.name, by=len(batch))
-        feeds = {tensor_name(signature.inputs["inputs"], "inputs"): batch}
-        outputs = dict(zip(fetches, self._run(servable, feeds, list(fetches.values()), api), strict=True))
-        for alias, output in outputs.items():
+
+        def run(arrays: Mapping[str, Array]) -> list[Array]:
+            feeds = {tensor_name(signature.inputs["inputs"], "inputs"): arrays["inputs"]}
+            return self._run(call, servable, feeds, list(fetches.values()), api)
+
+        results = dict(
+            zip(fetches, outputs.bounded(call, servable, signature, {"inputs": batch}, fetches, run), strict=True)
+        )
+        for alias, output in results.items():
             if output.ndim == 0 or output.shape[0] != len(batch):
                 raise invalid(f"Expected {alias} output batch size of {len(batch)}. Got shape: {list(output.shape)}")
-        return outputs
+        return results
 
-    def _run(self, servable: Servable, feeds: Mapping[str, Array], fetches: Sequence[str], api: str) -> list[Array]:
+    def _run(
+        self, call: Call, servable: Servable, feeds: Mapping[str, Array], fetches: Sequence[str], api: str
+    ) -> list[Array]:
+        call.check()
         started = time.perf_counter()
-        outputs = servable.execute(feeds, fetches)
+        results = servable.execute(feeds, fetches, call.timeout_ms)
         seconds = time.perf_counter() - started
         self._metrics.runtime_latency.labels(servable.name, api, "TF1").observe(seconds * 1e6)
-        return outputs
+        return results
 
 
 def _feeds(signature: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """Returns arrays by tensor name. Inputs with a default are optional."""
-    given, known = set(inputs), set(signature.inputs)
-    missing = known - given - set(signature.defaults)
-    if missing or given - known:
-        raise invalid(
-            f"input size does not match signature: {len(given)}!={len(known)}. Sent extra: {sorted(given - known)}. "
-            f"Missing but required: {sorted(missing)}."
-        )
     feeds = {}
     for alias, info in signature.inputs.items():
         array = inputs[alias] if alias in inputs else to_array(signature.defaults[alias], alias)
@@ -141,15 +166,17 @@ def _feeds(signature: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
 
 def _fetches(signature: Any, wanted: Sequence[str]) -> dict[str, str]:
     """Returns tensor names by output alias."""
-    for alias in wanted:
+    fetches: dict[str, str] = {}
+    for alias in wanted or sorted(signature.outputs):
         if alias not in signature.outputs:
             raise invalid(
                 f"output tensor alias not found in signature: {alias} "
                 f"Outputs expected to be in the set {{{','.join(sorted(signature.outputs))}}}."
             )
-        if list(wanted).count(alias) > 1:
+        if alias in fetches:
             raise invalid(f"duplicate output tensor alias: {alias}")
-    return {alias: tensor_name(signature.outputs[alias], alias) for alias in wanted or sorted(signature.outputs)}
+        fetches[alias] = tensor_name(signature.outputs[alias], alias)
+    return fetches
 
 
 def _classifications(outputs: Mapping[str, Array]) -> Any:

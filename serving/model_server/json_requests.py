@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import orjson
-import tensorflow as tf
 
+from serving.model_server import json_leniently
 from serving.model_server.faults import Code, Fault, invalid
+from serving.model_server.tensor_checks import MAX_RANK, type_of
 from serving.model_server.tensors import Array
 
 _SHOWN = 256
@@ -22,8 +23,8 @@ _INTEGERS = {"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "ui
 _FLOATS = {"float16", "bfloat16", "float32", "float64"}
 
 
-def parse(body: bytes) -> dict[str, Any]:
-    """Parses a JSON object. Accepts NaN and infinities, as TensorFlow Serving does.
+def parse(body: bytes | bytearray) -> dict[str, Any]:
+    """Parses a JSON object. Accepts a byte order mark, NaN and infinities, as TensorFlow Serving does.
 
     Raises:
       Fault: `body` is not a JSON object.
@@ -31,20 +32,24 @@ def parse(body: bytes) -> dict[str, Any]:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as strict:
-        try:
-            # Slower, but accepts NaN, Infinity and trailing content.
-            document, _ = json.JSONDecoder().raw_decode(body.decode("utf-8").lstrip())
-        except (UnicodeDecodeError, ValueError, RecursionError):
-            raise invalid(f"JSON Parse error: {strict}") from None
+        document = json_leniently.parse(body, str(strict))
     if not isinstance(document, dict):
         raise invalid(f"JSON Value: {shown(document)} Is not object")
     return document
 
 
 def shown(value: Any) -> str:
-    """Returns a value as JSON for an error message, truncated to 256 characters."""
-    text = json.dumps(value)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+    """Returns a value as JSON for an error message, truncated to 256 characters. Never fails."""
+    text = ""
+    try:
+        # Piece by piece, because a value can be as large as a request.
+        for piece in json.JSONEncoder().iterencode(value[: _SHOWN + 1] if isinstance(value, str) else value):
+            text += piece
+            if len(text) > _SHOWN:
+                return text[:_SHOWN] + "..."
+    except RecursionError:
+        return text + "..."
+    return text
 
 
 def signature_name(document: dict[str, Any]) -> str:
@@ -133,8 +138,10 @@ def to_array(value: Any, dtype: int, alias: str) -> Array:
     Raises:
       Fault: the lists are ragged, or a value does not have the type.
     """
-    kind = tf.as_dtype(dtype)
+    kind = type_of(dtype, alias)
     shape = _shape(value)
+    if len(shape) > MAX_RANK:
+        raise invalid(f"input {alias!r}: {len(shape)} nested lists, more than {MAX_RANK}")
     leaves: list[Any] = [value]
     for size in shape:
         if not all(isinstance(items, list) and len(items) == size for items in leaves):
@@ -160,7 +167,7 @@ def _strings(leaves: list[Any], alias: str) -> Array:
     array = np.empty(len(leaves), dtype=object)
     for i, leaf in enumerate(leaves):
         if isinstance(leaf, str):
-            array[i] = leaf.encode("utf-8", "surrogatepass")
+            array[i] = leaf.encode()
         elif _is_base64(leaf):
             array[i] = decode_base64(leaf["b64"], alias)
         else:
@@ -169,9 +176,10 @@ def _strings(leaves: list[Any], alias: str) -> Array:
 
 
 def decode_base64(text: str, alias: str) -> bytes:
-    """Decodes base64, with or without padding."""
+    """Decodes base64, with or without padding. Ignores white space, like absl::Base64Unescape of TensorFlow Serving."""
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        compact = text if text.isalnum() else "".join(text.split())
+        return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise invalid(f"input {alias!r}: unable to base64 decode {shown(text)}") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,8 @@ def models_of(config: Any) -> list[ServedModel]:
         raise invalid("a ModelServerConfig must have a model_config_list. Other configurations are not supported")
     models = [_model(entry) for entry in config.model_config_list.config]
     names = [model.name for model in models]
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in collections.Counter(names).items():
+        if count > 1:
             raise invalid(f"Illegal to list model {name} multiple times in config list")
     return models
 

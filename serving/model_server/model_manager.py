@@ -50,6 +50,10 @@ class ModelManager:
                     self._adopt_labels(name, model, strict=False)
             return settled
 
+    def has(self, name: str) -> bool:
+        """Whether the configuration has or had a model of this name."""
+        return name in self._models
+
     def _all_settled(self) -> bool:
         return all(model.settled() for model in self._models.values())
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import re
 import urllib.parse
 from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from tensorflow_serving.apis import model_pb2
 
 from serving.model_server import examples, json_requests, json_responses
-from serving.model_server.faults import HTTP_STATUS, Code, Fault, fault_of, invalid
+from serving.model_server.bodies import Bodies, inflated
+from serving.model_server.calls import Call
+from serving.model_server.faults import Code, Fault, fault_of, http_status, invalid
 from serving.model_server.service import Service, metadata_json, status_json
 
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
@@ -27,6 +28,9 @@ _CORS = {
     "Access-Control-Allow-Methods": "POST, GET",
     "Access-Control-Allow-Headers": "Content-Type",
 }
+# Seconds before the server starts to watch whether the client is still there, which costs short requests nothing.
+_PATIENCE = 0.1
+_LARGE_BODY = 256 << 10
 _METHODS = ["GET", "POST", "OPTIONS", "HEAD", "PUT", "DELETE", "PATCH"]
 
 
@@ -42,7 +46,12 @@ class RestApi:
 
     def __init__(self, service: Service, executor: Executor, metrics_path: str | None, cors: bool) -> None:
         self._service, self._executor = service, executor
+        self._bodies = Bodies()
         self._metrics_path, self._cors = metrics_path, cors
+
+    def refuse_bodies(self) -> None:
+        """Ends the requests whose body is not complete, because the server stops. Safe from any thread."""
+        self._bodies.refuse()
 
     def application(self) -> Starlette:
         """Returns the ASGI application."""
@@ -67,18 +76,41 @@ class RestApi:
     async def _content(self, request: Request, target: Target) -> bytes:
         if request.method in ("GET", "HEAD"):
             return json_responses.dump(self._describe(target))
-        body = await self._body(request)
-        with self._service.slot():
-            call = functools.partial(_CALLS[target.api], self._service, target.spec, body)
-            # A thread cannot be stopped. After the timeout, the client gets an error and the slot is freed.
-            running = asyncio.get_running_loop().run_in_executor(self._executor, call)
-            try:
-                return await asyncio.wait_for(running, self._service.limits.timeout_seconds)
-            except asyncio.TimeoutError:
-                raise Fault(
-                    Code.DEADLINE_EXCEEDED,
-                    f"no answer within {self._service.limits.timeout_seconds:g} s (--rest_api_timeout_in_ms)",
-                ) from None
+        call = self._service.calls.begin()
+        try:
+            body = await self._bodies.read(request, call)
+            call.timeout_ms = int(self._service.limits.timeout_seconds * 1000)
+            encoding = request.headers.get("content-encoding", "")
+            work = self._executor.submit(_work, self._service, target, body, encoding, call)
+        except BaseException:
+            call.close()
+            raise
+        # A call that nobody waits for occupies its slot until its thread has noticed that.
+        work.add_done_callback(lambda _: call.close())
+        waiting = self._awaited(asyncio.wrap_future(work), call, request)
+        del work  # it will hold the fault, whose traceback holds this frame
+        return await waiting
+
+    async def _awaited(self, running: asyncio.Future[bytes], call: Call, request: Request) -> bytes:
+        """Waits for the answer. Stops the work if it takes too long or if the client disconnects."""
+        limit = self._service.limits.timeout_seconds
+        gone = None
+        try:
+            await asyncio.wait((running,), timeout=min(limit, _PATIENCE))
+            if not running.done() and limit > _PATIENCE:
+                gone = asyncio.ensure_future(_disconnected(request))
+                await asyncio.wait((running, gone), timeout=limit - _PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                return running.result()
+            call.cancel()
+            if gone is not None and gone.done():
+                raise Fault(Code.CANCELLED, "the client disconnected")
+            raise Fault(Code.DEADLINE_EXCEEDED, f"no answer within {limit:g} s (--rest_api_timeout_in_ms)")
+        finally:
+            running.cancel()
+            if gone is not None:
+                gone.cancel()
+            del running  # as above
 
     def _describe(self, target: Target) -> dict[str, Any]:
         if not target.spec.name:
@@ -86,26 +118,6 @@ class RestApi:
         if target.api == "metadata":
             return metadata_json(self._service.metadata(target.spec))
         return status_json(self._service.status(target.spec))
-
-    async def _body(self, request: Request) -> bytes:
-        """Reads the body, and refuses it as soon as it exceeds the limit."""
-        limit = self._service.limits.max_body_bytes
-        announced = request.headers.get("content-length", "")
-        pieces: list[bytes] = []
-        size = int(announced) if announced.isdecimal() else 0
-        if size <= limit:
-            size = 0
-            try:
-                async for piece in request.stream():
-                    size += len(piece)
-                    if size > limit:
-                        break
-                    pieces.append(piece)
-            except ClientDisconnect:
-                raise Fault(Code.CANCELLED, "the client disconnected") from None
-        if size > limit:
-            raise BodyTooLarge(f"the request body exceeds {limit} bytes (--max_body_bytes)")
-        return b"".join(pieces)
 
     def _preflight(self, request: Request) -> Response:
         if re.match(r"https?://", request.headers.get("origin", "")):
@@ -115,17 +127,16 @@ class RestApi:
     def _response(self, content: bytes | Fault) -> Response:
         status = 200
         if isinstance(content, Fault):
-            status = 413 if isinstance(content, BodyTooLarge) else HTTP_STATUS[content.code]
+            status = http_status(content)
             content = json_responses.dump({"error": content.message.encode("utf-8", "replace").decode()})
         headers = dict(_CORS) if self._cors else {}
         return Response(content, status, headers, media_type="application/json")
 
 
-class BodyTooLarge(Fault):
-    """RESOURCE_EXHAUSTED, for which HTTP has the separate status 413."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(Code.RESOURCE_EXHAUSTED, message)
+async def _disconnected(request: Request) -> None:
+    """Returns when the client disconnects, after its body was read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def parse(method: str, path: str) -> Target:
@@ -149,27 +160,38 @@ def parse(method: str, path: str) -> Target:
     return Target(spec, (parts.get("api") or parts.get("resource") or "status").lower())
 
 
-def _predict(service: Service, spec: Any, body: bytes) -> bytes:
-    document = json_requests.parse(body)
+def _work(service: Service, target: Target, body: bytearray, encoding: str, call: Call) -> bytes:
+    """Computes the response body of a POST request. Runs in a thread of the executor."""
+    call.check()
+    content = inflated(body, encoding, call)
+    if len(content) > _LARGE_BODY:  # a small body is parsed first, like in TensorFlow Serving
+        with service.lease(target.spec):
+            pass
+    document = json_requests.parse(content)
+    call.check()
+    return _CALLS[target.api](service, target.spec, document, call)
+
+
+def _predict(service: Service, spec: Any, document: dict[str, Any], call: Call) -> bytes:
     name = json_requests.signature_name(document)
     with service.lease(spec) as servable:
         inputs, as_rows = json_requests.inputs_of(document, servable.signature(name))
-        return json_responses.answer(service.inference.predict(servable, name, inputs), as_rows)
+        outputs = service.inference.predict(call, servable, name, inputs)
+    call.check()
+    return json_responses.answer(outputs, as_rows)
 
 
-def _classify(service: Service, spec: Any, body: bytes) -> bytes:
-    document = json_requests.parse(body)
+def _classify(service: Service, spec: Any, document: dict[str, Any], call: Call) -> bytes:
     name, message = json_requests.signature_name(document), examples.input_of(document)
     with service.lease(spec) as servable:
-        result = service.inference.classify(servable, name, message)
+        result = service.inference.classify(call, servable, name, message)
     return examples.classifications_json(result)
 
 
-def _regress(service: Service, spec: Any, body: bytes) -> bytes:
-    document = json_requests.parse(body)
+def _regress(service: Service, spec: Any, document: dict[str, Any], call: Call) -> bytes:
     name, message = json_requests.signature_name(document), examples.input_of(document)
     with service.lease(spec) as servable:
-        result = service.inference.regress(servable, name, message)
+        result = service.inference.regress(call, servable, name, message)
     return examples.regressions_json(result)
 
 

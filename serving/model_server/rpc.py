@@ -2,96 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
 from tensorflow_serving.apis import (
     classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
     model_management_pb2,
-    model_service_pb2_grpc,
     predict_pb2,
-    prediction_service_pb2_grpc,
     regression_pb2,
 )
 
+from serving.model_server.calls import Call, closing, unlimited
 from serving.model_server.faults import Code, Fault, invalid
 from serving.model_server.model_config import models_of
 from serving.model_server.servable import DEFAULT_SIGNATURE, Servable
 from serving.model_server.service import Service
-from serving.model_server.tensors import to_array, to_proto
+from serving.model_server.tensors import to_proto
+from serving.model_server.wire import parsed
+
+Method = Callable[[Call, Any], Any]
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+_MESSAGE = 2000
 
 
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+class PredictionService:
     """Predict, Classify, Regress, MultiInference, GetModelMetadata."""
 
     def __init__(self, service: Service, as_content: bool) -> None:
         self._service, self._as_content = service, as_content
 
-    def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - the protocol defines these names
-        """Runs any signature on tensors."""
-        return self._call("Predict", request.model_spec, context, self._predict, request)
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Returns the handler of the methods. It receives bytes, to refuse what would become too large."""
+        return _handler(
+            "PredictionService",
+            self._service,
+            {
+                "Predict": (predict_pb2.PredictRequest, self._predict),
+                "Classify": (classification_pb2.ClassificationRequest, self._classify),
+                "Regress": (regression_pb2.RegressionRequest, self._regress),
+                "MultiInference": (inference_pb2.MultiInferenceRequest, self._multi_inference),
+                "GetModelMetadata": (get_model_metadata_pb2.GetModelMetadataRequest, self._metadata),
+            },
+        )
 
-    def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Returns classes and scores of examples."""
-        return self._call("Classify", request.model_spec, context, self._classify, request)
-
-    def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Returns one value per example."""
-        return self._call("Regress", request.model_spec, context, self._regress, request)
-
-    def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Runs several classify and regress signatures of a model on the same examples."""
-        spec = request.tasks[0].model_spec if request.tasks else None
-        return self._call("MultiInference", spec, context, self._multi_inference, request)
-
-    def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Returns the signatures of a model."""
-        return self._call("GetModelMetadata", request.model_spec, context, self._metadata, request)
-
-    def _call(
-        self, api: str, spec: Any, context: grpc.ServicerContext, call: Callable[[Any], Any], request: Any
-    ) -> Any:
-        try:
-            with self._service.counted(spec.name if spec else "", api, "GRPC"), self._service.slot():
-                return call(request)
-        except Fault as fault:
-            context.abort(_CODES[fault.code], fault.message)
-
-    def _predict(self, request: Any) -> Any:
+    def _predict(self, call: Call, request: Any) -> Any:
         spec = request.model_spec
-        inputs = {alias: to_array(proto, alias) for alias, proto in request.inputs.items()}
         with self._service.lease(spec) as servable:
-            outputs = self._service.inference.predict(
-                servable, spec.signature_name, inputs, list(request.output_filter)
-            )
+            outputs = self._service.inference.predict_protos(call, servable, request)
         response = predict_pb2.PredictResponse()
         for alias, array in outputs.items():
+            call.check()
             response.outputs[alias].CopyFrom(to_proto(array, self._as_content))
         return _with_model_spec(servable, spec, response)
 
-    def _classify(self, request: Any) -> Any:
+    def _classify(self, call: Call, request: Any) -> Any:
         with self._service.lease(request.model_spec) as servable:
-            result = self._service.inference.classify(servable, request.model_spec.signature_name, request.input)
+            result = self._service.inference.classify(call, servable, request.model_spec.signature_name, request.input)
         return _with_model_spec(servable, request.model_spec, classification_pb2.ClassificationResponse(result=result))
 
-    def _regress(self, request: Any) -> Any:
+    def _regress(self, call: Call, request: Any) -> Any:
         with self._service.lease(request.model_spec) as servable:
-            result = self._service.inference.regress(servable, request.model_spec.signature_name, request.input)
+            result = self._service.inference.regress(call, servable, request.model_spec.signature_name, request.input)
         return _with_model_spec(servable, request.model_spec, regression_pb2.RegressionResponse(result=result))
 
-    def _multi_inference(self, request: Any) -> Any:
+    def _multi_inference(self, call: Call, request: Any) -> Any:
         if not request.tasks:
             raise invalid("Inputs have no tasks")
         if len({task.model_spec.name for task in request.tasks}) > 1:
             raise invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
         with self._service.lease(request.tasks[0].model_spec) as servable:
-            return self._service.inference.multi_inference(servable, request)
+            return self._service.inference.multi_inference(call, servable, request)
 
-    def _metadata(self, request: Any) -> Any:
+    def _metadata(self, call: Call, request: Any) -> Any:
         if not request.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
         if not request.metadata_field:
@@ -102,6 +90,11 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         return self._service.metadata(request.model_spec)
 
 
+def _abort(context: grpc.ServicerContext, fault: Fault) -> None:
+    """Ends a call with a fault. Clients refuse trailers above 8 KiB, and a message can quote a request."""
+    context.abort(_CODES[fault.code], fault.message[:_MESSAGE])
+
+
 def _with_model_spec(servable: Servable, spec: Any, response: Any) -> Any:
     """Fills in the model, signature and version that computed `response`."""
     response.model_spec.name = spec.name
@@ -110,33 +103,79 @@ def _with_model_spec(servable: Servable, spec: Any, response: Any) -> Any:
     return response
 
 
-class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+class ModelService:
     """GetModelStatus, HandleReloadConfigRequest."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Returns the state of the versions of a model."""
-        try:
-            if not request.HasField("model_spec"):
-                raise invalid("Missing ModelSpec")
-            return self._service.status(request.model_spec)
-        except Fault as fault:
-            context.abort(_CODES[fault.code], fault.message)
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Returns the handler of the methods."""
+        return _handler(
+            "ModelService",
+            self._service,
+            {
+                "GetModelStatus": (get_model_status_pb2.GetModelStatusRequest, self._status),
+                "HandleReloadConfigRequest": (model_management_pb2.ReloadConfigRequest, self._reload),
+            },
+            counted=False,
+        )
 
-    def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def _status(self, call: Call, request: Any) -> Any:
+        if not request.HasField("model_spec"):
+            raise invalid("Missing ModelSpec")
+        return self._service.status(request.model_spec)
+
+    def _reload(self, call: Call, request: Any) -> Any:
         """Serves exactly the models of the given configuration. Returns the increase of the given metrics."""
         before = {name: self._service.metrics.value(name) for name in request.metric_names}
         response = model_management_pb2.ReloadConfigResponse()
-        try:
-            self._service.models.reload(models_of(request.config))
-        except Fault as fault:
-            context.abort(_CODES[fault.code], fault.message)
+        self._service.models.reload(models_of(request.config))
         response.status.error_code = int(Code.OK)
         for name, value in before.items():
             response.metric.add(name=name, int64_value_increase=self._service.metrics.value(name) - value)
         return response
+
+
+def _handler(
+    name: str, service: Service, methods: Mapping[str, tuple[Any, Method]], counted: bool = True
+) -> grpc.GenericRpcHandler:
+    """Returns the handler of a service of package `tensorflow.serving`.
+
+    Args:
+      name: the name of the service.
+      service: the shared part of the server.
+      methods: the class of the request and the implementation, by method.
+      counted: whether requests appear in the metrics and occupy a slot.
+    """
+
+    def unary(api: str, kind: Any, method: Method) -> grpc.RpcMethodHandler:
+        def behavior(body: bytes, context: grpc.ServicerContext) -> Any:
+            try:
+                with closing(service.calls.begin() if counted else unlimited(service.limits)) as call:
+                    call.watch(context.is_active)
+                    request = parsed(kind, body, call)
+                    if not counted:
+                        return method(call, request)
+                    with service.counted(_model_of(request), api, "GRPC"):
+                        return method(call, request)
+            except Fault as fault:
+                _abort(context, fault)
+
+        return grpc.unary_unary_rpc_method_handler(behavior, response_serializer=_serialized)
+
+    handlers = {api: unary(api, kind, method) for api, (kind, method) in methods.items()}
+    return grpc.method_handlers_generic_handler(f"tensorflow.serving.{name}", handlers)
+
+
+def _serialized(response: Any) -> bytes:
+    return bytes(response.SerializeToString())
+
+
+def _model_of(request: Any) -> str:
+    """Returns the name of the model that a request names, or an empty string."""
+    named = request.tasks[:1] if hasattr(request, "tasks") else [request]
+    return str(named[0].model_spec.name) if named else ""
 
 
 def build_server(service: Service, threads: int, as_content: bool, options: list[tuple[str, Any]]) -> grpc.Server:
@@ -152,6 +191,5 @@ def build_server(service: Service, threads: int, as_content: bool, options: list
             *options,
         ],
     )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(service, as_content), server)
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(service), server)
+    server.add_generic_rpc_handlers((PredictionService(service, as_content).handler(), ModelService(service).handler()))
     return server

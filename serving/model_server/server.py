@@ -15,6 +15,7 @@ import grpc
 import uvicorn
 
 from serving.model_server import batching, metrics, model_config, rpc, text_protos
+from serving.model_server.calls import Limits
 from serving.model_server.faults import Fault, invalid
 from serving.model_server.inference import Inference
 from serving.model_server.loading import Loader
@@ -24,7 +25,7 @@ from serving.model_server.model_manager import ModelManager
 from serving.model_server.polling import PollSettings
 from serving.model_server.rest import RestApi
 from serving.model_server.servable import SessionSettings
-from serving.model_server.service import Limits, Service
+from serving.model_server.service import Service
 
 log = logging.getLogger("kindred.model_server")
 _PROCESSORS = os.cpu_count() or 1
@@ -54,7 +55,7 @@ class ModelServer:
         """
         self._flags = flags
         self._metrics = ServerMetrics()
-        inference = Inference(self._metrics, flags.max_batch_rows, flags.enable_signature_method_name_check)
+        inference = Inference(self._metrics, flags.enable_signature_method_name_check)
         manager = ModelManager(self._models(), self._loader(inference), _poll_settings(flags))
         self.service = Service(manager, inference, self._metrics, _limits(flags))
         self._metrics_path = _metrics_path(flags)
@@ -64,6 +65,7 @@ class ModelServer:
         self._rest_pool = ThreadPoolExecutor(
             flags.rest_api_num_threads or max(4 * _PROCESSORS, 16), thread_name_prefix="rest"
         )
+        self._api = RestApi(self.service, self._rest_pool, self._metrics_path, flags.rest_api_enable_cors_support)
         self._stopping = threading.Event()
 
     def start(self) -> None:
@@ -88,9 +90,8 @@ class ModelServer:
         log.info("Ready")
 
     def _start_rest(self, listening: socket.socket) -> None:
-        api = RestApi(self.service, self._rest_pool, self._metrics_path, self._flags.rest_api_enable_cors_support)
         config = uvicorn.Config(
-            api.application(),
+            self._api.application(),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -128,6 +129,7 @@ class ModelServer:
         grpc_ended = self._grpc.stop(grace) if self._grpc is not None else None
         if self._rest is not None and self._rest_thread is not None:
             self._rest.should_exit = True
+            self._api.refuse_bodies()
             self._rest_thread.join(grace + 1)
         if grpc_ended is not None:
             grpc_ended.wait(grace + 1)
@@ -181,8 +183,12 @@ def _limits(flags: argparse.Namespace) -> Limits:
     return Limits(
         flags.max_body_bytes,
         flags.max_batch_rows,
+        flags.max_input_bytes,
+        flags.max_output_bytes,
+        flags.max_bytes_in_flight,
         flags.max_concurrent_requests,
         flags.rest_api_timeout_in_ms / 1000,
+        flags.body_timeout_seconds,
     )
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,21 +10,14 @@ from typing import Any
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
-from serving.model_server.faults import Code, Fault, fault_of
+from serving.model_server.calls import Calls, Limits
+from serving.model_server.faults import Fault, fault_of
 from serving.model_server.hosted_models import ModelVersion
 from serving.model_server.inference import Inference
 from serving.model_server.metrics import ServerMetrics
 from serving.model_server.model_manager import ModelManager
 
-
-@dataclasses.dataclass(frozen=True)
-class Limits:
-    """The limits beyond which a request is refused, so that it cannot exhaust the server."""
-
-    max_body_bytes: int = 64 << 20
-    max_batch_rows: int = 100_000
-    max_concurrency: int = 256
-    timeout_seconds: float = 30.0
+UNKNOWN_MODEL = "(unknown)"
 
 
 class Service:
@@ -34,8 +25,7 @@ class Service:
 
     def __init__(self, models: ModelManager, inference: Inference, metrics: ServerMetrics, limits: Limits) -> None:
         self.models, self.inference, self.metrics, self.limits = models, inference, metrics, limits
-        self._running = 0
-        self._lock = threading.Lock()
+        self.calls = Calls(limits)
 
     @contextlib.contextmanager
     def counted(self, model: str, api: str, entrypoint: str) -> Iterator[None]:
@@ -48,33 +38,18 @@ class Service:
         try:
             yield
         except Exception as error:  # count every request, and give every client an answer
-            fault = fault_of(error)
-            self.metrics.requests.add(model, fault.code.name)
-            raise fault from error
+            # No variable may hold the fault, and it may not be its own cause. Either would be a reference cycle, which
+            # keeps the request in memory until a full garbage collection.
+            raise self._failed(model, error) from None
         self.metrics.requests.add(model, "OK")
         microseconds = (time.perf_counter() - started) * 1e6
         self.metrics.request_latency.labels(model, api, entrypoint).observe(microseconds)
 
-    @contextlib.contextmanager
-    def slot(self) -> Iterator[None]:
-        """Occupies one of the `max_concurrency` slots inside the block.
-
-        Raises:
-          Fault: RESOURCE_EXHAUSTED, because all slots are taken.
-        """
-        with self._lock:
-            if self._running >= self.limits.max_concurrency:
-                raise Fault(
-                    Code.RESOURCE_EXHAUSTED,
-                    f"the limit of {self._running} concurrent requests (--max_concurrent_requests) is reached. "
-                    "Try again later",
-                )
-            self._running += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._running -= 1
+    def _failed(self, model: str, error: Exception) -> Fault:
+        fault = fault_of(error)
+        # Names of models that do not exist come from clients. Each would be a line of the metrics page.
+        self.metrics.requests.add(model if self.models.has(model) else UNKNOWN_MODEL, fault.code.name)
+        return fault
 
     def lease(self, spec: Any) -> contextlib.AbstractContextManager[Any]:
         """Leases the servable of a ModelSpec."""

@@ -36,7 +36,7 @@ _FIELDS = {
 
 
 def to_array(proto: Any, name: str) -> Array:
-    """Converts a TensorProto to an array.
+    """Converts a TensorProto to an array. Bound its size first (`serving.model_server.tensor_checks`).
 
     Args:
       proto: the TensorProto.
@@ -47,7 +47,7 @@ def to_array(proto: Any, name: str) -> Array:
     """
     try:
         return np.asarray(tf.make_ndarray(proto))
-    except (TypeError, ValueError, IndexError) as error:
+    except (TypeError, ValueError, IndexError, OverflowError) as error:
         raise invalid(f"input {name!r} is not a valid TensorProto: {error}") from None
 
 

@@ -10,11 +10,11 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
+from serving.model_server.calls import unlimited
 from serving.model_server.faults import Code, Fault, fault_of, invalid
 from serving.model_server.inference import Inference
 from serving.model_server.metrics import ServerMetrics
 from serving.model_server.servable import Servable
-from serving.model_server.tensors import to_array
 
 REQUESTS = os.path.join("assets.extra", "tf_serving_warmup_requests")
 _MAX_RECORDS = 1000
@@ -71,14 +71,14 @@ def _read(path: str) -> list[Any]:
 def _replay(servable: Servable, inference: Inference, log: Any) -> None:
     kind = log.WhichOneof("log_type")
     request: Any = getattr(log, kind).request if kind else None
+    call = unlimited()
     if kind == "predict_log":
-        inputs = {alias: to_array(proto, alias) for alias, proto in request.inputs.items()}
-        inference.predict(servable, request.model_spec.signature_name, inputs, list(request.output_filter))
+        inference.predict_protos(call, servable, request)
     elif kind == "classify_log":
-        inference.classify(servable, request.model_spec.signature_name, request.input)
+        inference.classify(call, servable, request.model_spec.signature_name, request.input)
     elif kind == "regress_log":
-        inference.regress(servable, request.model_spec.signature_name, request.input)
+        inference.regress(call, servable, request.model_spec.signature_name, request.input)
     elif kind == "multi_inference_log":
-        inference.multi_inference(servable, request)
+        inference.multi_inference(call, servable, request)
     elif kind:
         raise Fault(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")

@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,12 +87,14 @@ def process(binary: str, *flags: str) -> Iterator[tuple[Client, subprocess.Popen
     """Starts a server in a separate process, and waits until its REST port is open."""
     rest_port, grpc_port = free_port(), free_port()
     command = [binary, f"--port={grpc_port}", f"--rest_api_port={rest_port}", *flags]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # A pipe that nobody reads would block the server.
+    log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the server
+    server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True)
     client = Client(rest_port, grpc_port)
     try:
         deadline = time.monotonic() + 60
         while not _listens(rest_port):
-            assert server.poll() is None, server.stdout.read()
+            assert server.poll() is None, log.seek(0) or log.read()
             assert time.monotonic() < deadline
             time.sleep(0.02)
         yield client, server
@@ -99,7 +102,7 @@ def process(binary: str, *flags: str) -> Iterator[tuple[Client, subprocess.Popen
         client.close()
         server.kill()
         server.wait()
-        server.stdout.close()
+        log.close()
 
 
 def _listens(port: int) -> bool:

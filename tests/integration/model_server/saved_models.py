@@ -84,3 +84,24 @@ def write_examples(path: Path) -> Path:
     signatures = {name: tf.function(function, input_signature=spec) for name, function in functions.items()}
     tf.saved_model.save(module, str(path), signatures=signatures)
     return path
+
+
+def write_ranking(path: Path, entities: int) -> Path:
+    """Writes a signature `similar_right` like that of a published model: numbers near the number that is asked for.
+
+    The id of entity `i` is `i` as text, and the score of `a` and `b` is `-|a - b|`.
+    """
+    module = tf.Module()
+    module.ids = tf.Variable([str(i).encode() for i in range(entities)], trainable=False)
+
+    def similar_right(left_id, k):
+        numbers = tf.strings.to_number(left_id)
+        scores = -tf.abs(numbers[:, None] - tf.range(entities, dtype=tf.float32)[None, :])
+        best = tf.math.top_k(scores, k=tf.clip_by_value(k, 0, entities))
+        return {"right_id": tf.gather(module.ids.read_value(), best.indices), "score": best.values}
+
+    specs = [tf.TensorSpec([None], tf.string, name="left_id"), tf.TensorSpec([], tf.int32, name="k")]
+    function = tf.function(similar_right, input_signature=specs, autograph=False)
+    signatures = {"similar_right": function.get_concrete_function()}
+    tf.saved_model.save(module, str(path), signatures=signatures)
+    return path

@@ -15,6 +15,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
 from serving.model_server.batching import Batcher, BatchingSettings
+from serving.model_server.calls import Limits
 from serving.model_server.faults import Code, Fault, fault_of, invalid
 from serving.model_server.hosted_models import VersionState
 from serving.model_server.inference import Inference
@@ -23,7 +24,7 @@ from serving.model_server.model_config import ServedModel
 from serving.model_server.model_manager import ModelManager
 from serving.model_server.polling import Poller, PollSettings
 from serving.model_server.rest import RestApi
-from serving.model_server.service import Limits, Service
+from serving.model_server.service import Service
 from tests.integration.model_server import running
 from tests.integration.model_server.saved_models import write_half
 
@@ -76,6 +77,7 @@ def test_request_with_internal_error_is_answered(
     with running.here(f"--model_base_path={half}", "--model_name=half", *QUICK) as client:
         with monkeypatch.context() as patched:
             patched.setattr(Inference, "predict", _fail)
+            patched.setattr(Inference, "predict_protos", _fail)
             status, answer = client.post("half:predict", {"instances": [8]})
             assert status == 500 and "a bug" in answer["error"]
             with pytest.raises(grpc.RpcError) as error:
@@ -154,7 +156,7 @@ def _until(holds: Callable[[], object]) -> None:
 
 def test_disconnect_is_not_internal_error(caplog: pytest.LogCaptureFixture) -> None:
     """Calls the ASGI application with half a body, then disconnects."""
-    service = Service(SimpleNamespace(), SimpleNamespace(), ServerMetrics(), Limits())
+    service = Service(SimpleNamespace(has=lambda name: True), SimpleNamespace(), ServerMetrics(), Limits())
     application = RestApi(service, SimpleNamespace(), None, False).application()
     received = iter([{"type": "http.request", "body": b'{"inst', "more_body": True}, {"type": "http.disconnect"}])
     sent: list[dict] = []

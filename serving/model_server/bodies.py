@@ -1,0 +1,113 @@
+"""Reads the bodies of REST requests: bounded in size, in time and in their sum, and inflated if they are compressed."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+
+from starlette.requests import ClientDisconnect, Request
+
+from serving.model_server.calls import Call
+from serving.model_server.faults import Code, Fault, HttpFault, invalid
+
+_GZIP = zlib.MAX_WBITS | 16
+_INFLATED_AT_A_TIME = 1 << 20
+
+
+class Bodies:
+    """Reads bodies on the event loop. `refuse` ends those that are not complete."""
+
+    def __init__(self) -> None:
+        self._reading: set[asyncio.Task[bytearray]] = set()
+        self._refused = False
+
+    async def read(self, request: Request, call: Call) -> bytearray:
+        """Returns the body as it arrives, still compressed.
+
+        Args:
+          request: the request.
+          call: counts the bytes.
+
+        Raises:
+          Fault: the body is too large or too slow, the client disconnected, or the server stops.
+        """
+        seconds = call.limits.body_timeout_seconds
+        reading = asyncio.ensure_future(_pieces(request, call))
+        self._reading.add(reading)
+        try:
+            # Most bodies arrive with their head. `wait` returns at once for them.
+            await asyncio.wait((reading,), timeout=seconds)
+            if reading.done() and not reading.cancelled():
+                return reading.result()
+            if self._refused:
+                raise Fault(Code.UNAVAILABLE, "the server is stopping")
+            raise HttpFault(
+                Code.DEADLINE_EXCEEDED, f"the body was not complete within {seconds:g} s (--body_timeout_seconds)", 408
+            )
+        finally:
+            reading.cancel()
+            self._reading.discard(reading)
+            del reading  # it holds the fault, whose traceback holds this frame
+
+    def refuse(self) -> None:
+        """Ends the requests whose body is not complete, because the server stops. Safe from any thread."""
+        self._refused = True
+        for reading in list(self._reading):
+            reading.get_loop().call_soon_threadsafe(reading.cancel)
+
+
+async def _pieces(request: Request, call: Call) -> bytearray:
+    """Joins the pieces of a body. Refuses it as soon as it exceeds the limit."""
+    limit = call.limits.max_body_bytes
+    announced = request.headers.get("content-length", "")
+    body = bytearray()
+    if announced.isdecimal() and int(announced[:20]) > limit:
+        raise _too_large(limit)
+    try:
+        async for piece in request.stream():
+            if len(body) + len(piece) > limit:
+                raise _too_large(limit)
+            call.hold(len(piece))
+            body += piece
+    except ClientDisconnect:
+        raise Fault(Code.CANCELLED, "the client disconnected") from None
+    return body
+
+
+def inflated(body: bytearray, encoding: str, call: Call) -> bytes | bytearray:
+    """Returns the body without its Content-Encoding. TensorFlow Serving inflates what names gzip (evhttp_request.cc).
+
+    Args:
+      body: the body as it arrived.
+      encoding: the header Content-Encoding, or an empty string.
+      call: counts the bytes.
+
+    Raises:
+      Fault: the encoding is not supported, the data are damaged, or the inflated body is too large.
+    """
+    if encoding.strip().lower() in ("", "identity"):
+        return body
+    if "gzip" not in encoding.lower():
+        raise invalid(f"Content-Encoding {encoding!r} is not supported. Send gzip or no encoding")
+    whole = bytearray()
+    rest: bytes | bytearray = body
+    try:
+        while rest:  # a gzip file can have several members
+            member = zlib.decompressobj(_GZIP)
+            while not member.eof:
+                piece = member.decompress(rest, _INFLATED_AT_A_TIME)
+                if not piece and not member.unconsumed_tail and not member.eof:
+                    raise invalid("the gzip body ends too early")
+                if len(whole) + len(piece) > call.limits.max_body_bytes:
+                    raise _too_large(call.limits.max_body_bytes)
+                call.hold(len(piece))
+                whole += piece
+                rest = member.unconsumed_tail
+            rest = member.unused_data
+    except zlib.error as error:
+        raise invalid(f"the body is not gzip, as its Content-Encoding says: {error}") from None
+    return whole
+
+
+def _too_large(limit: int) -> HttpFault:
+    return HttpFault(Code.RESOURCE_EXHAUSTED, f"the request body exceeds {limit} bytes (--max_body_bytes)", 413)

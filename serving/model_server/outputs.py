@@ -1,0 +1,133 @@
+"""Bounds the answer of a request before it is computed, and computes large rankings piece by piece.
+
+A ranking of `n` rows returns `n * k` ids and scores, and compares every row with the whole catalogue. Neither depends
+on the size of the request, so both must be bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from serving.model_server.calls import Call
+from serving.model_server.faults import Fault, invalid
+from serving.model_server.servable import Servable, tensor_name
+from serving.model_server.tensors import Array
+
+Run = Callable[[Mapping[str, Array]], list[Array]]
+
+# The names of Kindred's contract: the number of answers, and the ids that are ranked for.
+_K, _QUERIES = "k", ("left_id", "right_id")
+_ALL = 2**31 - 1
+# A string of an answer: in TensorFlow, as bytes and as text of Python, and in the response.
+_STRING_BYTES = 128
+# A ranking holds a score of each row for each entity. 64 MiB of float32 at a time keep all cores busy.
+_SCORES_AT_A_TIME = 1 << 24
+
+
+def bounded(
+    call: Call, servable: Servable, signature: Any, inputs: Mapping[str, Array], aliases: Mapping[str, str], run: Run
+) -> list[Array]:
+    """Runs a signature unless its answer would be too large.
+
+    Args:
+      call: the request. It is asked between the pieces of a large ranking whether to go on.
+      servable: the model.
+      signature: the SignatureDef that the request calls.
+      inputs: arrays by input alias.
+      aliases: tensor names by the alias of each output to compute.
+      run: computes the outputs of such inputs.
+
+    Returns:
+      One array per alias.
+
+    Raises:
+      Fault: the answer needs more than `max_output_bytes`. Nothing was computed.
+    """
+    rows = max((array.shape[0] for array in inputs.values() if array.ndim), default=1)
+    k = _number_of_answers(inputs)
+    catalogue = _ALL if k is None else _catalogue(servable, signature, inputs, aliases)
+    _hold_output(call, signature, aliases, rows, None if k is None else max(min(k, catalogue), 0))
+    step = max(_SCORES_AT_A_TIME // max(catalogue, 1), 1)
+    if rows <= step or not _is_ranking(inputs):
+        return run(inputs)
+    pieces = []
+    for start in range(0, rows, step):
+        call.check()
+        pieces.append(run(_rows_of(inputs, rows, slice(start, start + step))))
+    return [_joined(parts) for parts in zip(*pieces, strict=True)]
+
+
+def _number_of_answers(inputs: Mapping[str, Array]) -> int | None:
+    """Returns the input `k`, or None if the request has no such scalar."""
+    k = inputs.get(_K)
+    return int(k) if k is not None and k.ndim == 0 and k.dtype.kind in "iu" else None
+
+
+def _is_ranking(inputs: Mapping[str, Array]) -> bool:
+    """Whether each row of the only query is ranked for on its own, so that rows can be computed in pieces."""
+    queries = [inputs[name] for name in _QUERIES if name in inputs]
+    return _K in inputs and len(queries) == 1 and queries[0].ndim == 1
+
+
+def _catalogue(servable: Servable, signature: Any, inputs: Mapping[str, Array], aliases: Mapping[str, str]) -> int:
+    """Returns the number of entities that a ranking chooses from, by asking for all answers to no rows."""
+    scalars = {alias: array for alias, array in inputs.items() if not array.ndim and alias != _K}
+    key = (*aliases.values(), *(f"{alias}={value}" for alias, value in scalars.items()))
+    known = servable.catalogues.get(key)
+    if known is None:
+        feeds = {
+            tensor_name(info, alias): scalars.get(alias, _empty(alias, info))
+            for alias, info in signature.inputs.items()
+        }
+        try:
+            shapes = [output.shape for output in servable.run(feeds, list(aliases.values()))]
+        except (tf.errors.OpError, Fault):  # the signature needs rows
+            shapes = []
+        known = max((shape[1] for shape in shapes if len(shape) > 1), default=_ALL)
+        servable.remember_catalogue(key, known)
+    return known
+
+
+def _empty(alias: str, info: Any) -> Array:
+    shape = [max(dimension.size, 0) for dimension in info.tensor_shape.dim]
+    kind = tf.as_dtype(info.dtype).as_numpy_dtype
+    return np.array(_ALL, kind) if alias == _K else np.zeros(shape, kind)
+
+
+def _hold_output(call: Call, signature: Any, aliases: Mapping[str, str], rows: int, k: int | None) -> None:
+    """Counts the bytes of the answer, as far as the signature and the request determine them."""
+    size = 0
+    for alias in aliases:
+        info = signature.outputs[alias]
+        kind = tf.as_dtype(info.dtype).base_dtype if info.dtype else tf.float32
+        values = rows
+        for dimension in info.tensor_shape.dim[1:]:
+            values *= dimension.size if dimension.size >= 0 else 1 if k is None else k
+        size += values * (_STRING_BYTES if kind == tf.string else max(kind.size, 1))
+    if size > call.limits.max_output_bytes:
+        given, advice = ("", "") if k is None else (f" with k={k}", " or a smaller k")
+        raise invalid(
+            f"the answer to {rows} rows{given} needs about {size:,} bytes, more than "
+            f"--max_output_bytes={call.limits.max_output_bytes}. Send fewer rows{advice}"
+        )
+    call.hold(size)
+
+
+def _rows_of(inputs: Mapping[str, Array], rows: int, part: slice) -> dict[str, Array]:
+    """Returns the inputs for some rows. Only queries and inputs with a list per row have rows."""
+    return {
+        alias: array[part] if alias in _QUERIES or (array.ndim > 1 and array.shape[0] == rows) else array
+        for alias, array in inputs.items()
+    }
+
+
+def _joined(parts: tuple[Array, ...]) -> Array:
+    """Joins the rows of pieces. If both sides share a table, a piece of unknown queries has one answer more."""
+    if parts[0].ndim < 2:
+        return np.concatenate(parts)
+    width = min(part.shape[1] for part in parts)
+    return np.concatenate([part[:, :width] for part in parts])
