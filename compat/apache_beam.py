@@ -138,5 +138,4 @@ _PATCHES: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("apache_beam.runners.worker.statesampler:StateSampler", "__init__", _sampling_often),
     ("apache_beam.utils.interactive_utils", "is_in_ipython", _without_import),
     ("apache_beam.pipeline", "is_in_ipython", _without_import),
-    ("apache_beam.runners.direct.direct_runner", "is_in_ipython", _without_import),
 )

@@ -16,7 +16,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 # The options of a runner that has one worker, in this process.
-_IN_PROCESS = {"--runner=DirectRunner", "--direct_running_mode=in_memory"}
+_IN_PROCESS = {"--runner=FnApiRunner", "--direct_running_mode=in_memory"}
 
 
 def in_process(beam_pipeline_args: list[str] | None) -> bool:

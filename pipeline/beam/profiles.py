@@ -30,10 +30,14 @@ def options(settings: Beam, shared: str = "") -> list[str]:
 
 
 def _local(settings: Beam) -> list[str]:
-    """Uses one process, or the configured number. Each additional process imports TFX again for every job."""
+    """Uses one process, or the configured number. Each additional process imports TFX again for every job.
+
+    Names the runner that Beam's DirectRunner falls back to. DirectRunner first downloads another engine, Prism, from
+    GitHub, and runs the pipeline there if it can.
+    """
     workers = settings.direct_workers
     mode = "in_memory" if workers == 1 else "multi_processing"
-    return ["--runner=DirectRunner", f"--direct_running_mode={mode}", f"--direct_num_workers={workers}", _HAVE_TFX]
+    return ["--runner=FnApiRunner", f"--direct_running_mode={mode}", f"--direct_num_workers={workers}", _HAVE_TFX]
 
 
 def _engine(settings: Beam, shared: str) -> list[str]:

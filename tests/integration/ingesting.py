@@ -58,7 +58,7 @@ class Ingested:
 
 
 def _beam() -> beam.Pipeline:
-    return beam.Pipeline(argv=["--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"])
+    return beam.Pipeline(argv=["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"])
 
 
 class Inline:

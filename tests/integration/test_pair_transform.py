@@ -77,7 +77,7 @@ def _run(kind: type, folder: Path, rows: str, output: Path, config: dict[str, ob
         "disable_statistics": 1,
         "force_tf_compat_v1": compat_v1,
     }
-    arguments = ["--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
+    arguments = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
     executor = kind(kind.Context(beam_pipeline_args=arguments, tmp_dir=str(folder / "temporary"), unique_id="1"))
     executor.Do({"examples": [examples], "schema": [schema]}, {"transform_graph": [graph]}, properties)
 

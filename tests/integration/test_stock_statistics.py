@@ -23,7 +23,7 @@ from tests import written_examples
 pytestmark = pytest.mark.tensorflow
 
 SCHEMA = text_format.Parse((Path(__file__).parents[2] / "schemas" / "pairs.pbtxt").read_text(), schema_pb2.Schema())
-ARGUMENTS = ["--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
+ARGUMENTS = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
 
 
 def test_stock_statistics_are_the_same(tmp_path: Path) -> None:

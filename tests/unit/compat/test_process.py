@@ -28,7 +28,7 @@ from compat.process import prepare
 prepare()
 from pipeline.running import orchestrator
 import apache_beam as beam
-with beam.Pipeline() as pipeline:
+with beam.Pipeline("FnApiRunner") as pipeline:
     pipeline | beam.Create([1])
 found = {"imported": sorted(set(sys.modules) & set(UNNEEDED))}
 found |= {"collects": gc.isenabled(), "frozen": gc.get_freeze_count()}

@@ -15,7 +15,7 @@ from components.threads import Threaded, in_process, threads_of
 from pipeline.beam import profiles
 from pipeline.config.sections.beam import Beam
 
-IN_MEMORY = ["--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
+IN_MEMORY = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
 
 
 def _bundle(threaded: Threaded, elements: list[int]) -> list[int]:
@@ -99,7 +99,7 @@ def test_beam_completes_the_side_input_first(tmp_path: Path) -> None:
     ("arguments", "alone"),
     [
         (IN_MEMORY, True),
-        (["--runner=DirectRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=2"], False),
+        (["--runner=FnApiRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=2"], False),
         (["--runner=FlinkRunner"], False),
         (None, False),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -21,11 +22,23 @@ def flags(settings: Beam, shared: str = "") -> dict[str, str | bool]:
 def test_default_profile_is_local() -> None:
     assert Beam().profile == "local"
     assert flags(Beam()) == {
-        "runner": "DirectRunner",
+        "runner": "FnApiRunner",
         "direct_running_mode": "in_memory",
         "direct_num_workers": "1",
         "sdk_container_image": "none",
     }
+
+
+def test_local_pipeline_runs_in_this_process_and_downloads_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    import apache_beam as beam
+    from apache_beam.runners.portability.prism_runner import PrismRunner
+    from apache_beam.testing.util import assert_that, equal_to
+
+    started: list[str] = []
+    monkeypatch.setattr(PrismRunner, "run_pipeline", lambda *_: started.append("prism"))
+    with beam.Pipeline(argv=options(Beam())) as pipeline:
+        assert_that(pipeline | beam.Create([1]) | beam.Map(lambda _: os.getpid()), equal_to([os.getpid()]))
+    assert not started
 
 
 def test_flink_defaults_to_local_cluster() -> None:
