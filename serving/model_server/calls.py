@@ -74,14 +74,12 @@ class Call:
 
     Attributes:
       limits: the limits of the server.
-      timeout_ms: the time after which TensorFlow stops, or 0 for no limit.
     """
 
     def __init__(self, limits: Limits, take: Callable[[int], None], end: Callable[[int], None]) -> None:
         self.limits = limits
         self._take, self._end = take, end
         self._held = 0
-        self.timeout_ms = 0
         self._closed = False
         self._is_active: Callable[[], bool] = lambda: True
         self._cancelled = threading.Event()

@@ -25,7 +25,7 @@ SERVED = (
     Flag("grpc_socket_path", "", "UNIX socket for gRPC."),
     Flag("rest_api_port", 0, "TCP port for REST. 0 disables it."),
     Flag("rest_api_num_threads", 0, "Threads for REST requests. 0: derived from the number of processors."),
-    Flag("rest_api_timeout_in_ms", 30_000, "Timeout of a REST call."),
+    Flag("rest_api_timeout_in_ms", 30_000, "Timeout of a REST call, and of the model's work in any call."),
     Flag("rest_api_enable_cors_support", False, "Send CORS headers."),
     Flag("enable_batching", False, "Merge requests into batches."),
     Flag("batching_parameters_file", "", "BatchingParameters file in text format."),

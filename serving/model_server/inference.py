@@ -149,7 +149,7 @@ class Inference:
     ) -> list[Array]:
         call.check()
         started = time.perf_counter()
-        results = servable.execute(feeds, fetches, call.timeout_ms)
+        results = servable.execute(feeds, fetches)
         seconds = time.perf_counter() - started
         self._metrics.runtime_latency.labels(servable.name, api, "TF1").observe(seconds * 1e6)
         return results

@@ -79,7 +79,6 @@ class RestApi:
         call = self._service.calls.begin()
         try:
             body = await self._bodies.read(request, call)
-            call.timeout_ms = int(self._service.limits.timeout_seconds * 1000)
             encoding = request.headers.get("content-encoding", "")
             work = self._executor.submit(_work, self._service, target, body, encoding, call)
         except BaseException:

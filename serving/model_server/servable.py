@@ -22,11 +22,15 @@ _CATALOGUES = 1000
 
 @dataclasses.dataclass(frozen=True)
 class SessionSettings:
-    """How to load and run models. With a parallelism of 0, TensorFlow decides."""
+    """How to load and run models. With a parallelism of 0, TensorFlow decides.
+
+    After `timeout_ms`, a call starts no further operation. With 0, it has no limit.
+    """
 
     tags: tuple[str, ...] = ("serve",)
     intra_op: int = 0
     inter_op: int = 0
+    timeout_ms: int = 0
 
 
 class Batches(Protocol):
@@ -58,6 +62,7 @@ class Servable:
           Exception: TensorFlow cannot load the model. The type depends on the problem.
         """
         self.name, self.version, self.path = name, version, path
+        self._timeout_ms = settings.timeout_ms
         config = tf.compat.v1.ConfigProto(
             intra_op_parallelism_threads=settings.intra_op, inter_op_parallelism_threads=settings.inter_op
         )
@@ -72,7 +77,7 @@ class Servable:
             self._session.close()
             raise
         self.signatures: dict[str, Any] = dict(meta_graph.signature_def)
-        self._callables: dict[tuple[tuple[str, ...], tuple[str, ...], int], Any] = {}
+        self._callables: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}
         self.catalogues: dict[tuple[str, ...], int] = {}
         self._lock = threading.Lock()
         self._batcher: Batches | None = None
@@ -98,17 +103,16 @@ class Servable:
         """Makes `execute` merge requests through `batcher`."""
         self._batcher = batcher
 
-    def execute(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_ms: int = 0) -> list[Array]:
+    def execute(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> list[Array]:
         """Runs like `run`, in one batch with other requests if batching is on."""
-        return self.run(feeds, fetches, timeout_ms) if self._batcher is None else self._batcher.run(feeds, fetches)
+        return self.run(feeds, fetches) if self._batcher is None else self._batcher.run(feeds, fetches)
 
-    def run(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_ms: int = 0) -> list[Array]:
+    def run(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> list[Array]:
         """Computes tensors.
 
         Args:
           feeds: arrays by tensor name.
           fetches: the names of the tensors to compute.
-          timeout_ms: the time after which no further operation starts, or 0 for no limit.
 
         Returns:
           One array per name in `fetches`.
@@ -116,17 +120,21 @@ class Servable:
         Raises:
           tf.errors.OpError: TensorFlow refused the feeds, an operation failed, or the time is over.
         """
-        key = (tuple(feeds), tuple(fetches), timeout_ms)
+        key = (tuple(feeds), tuple(fetches))
         call = self._callables.get(key) or self._make_callable(*key)
         return [output if isinstance(output, np.ndarray) else _scalar(output) for output in call(*feeds.values())]
 
-    def _make_callable(self, names: tuple[str, ...], fetches: tuple[str, ...], timeout_ms: int) -> Any:
-        """Compiles a call. `Session.run` would refuse feeds that do not fit the static shape of a placeholder."""
+    def _make_callable(self, names: tuple[str, ...], fetches: tuple[str, ...]) -> Any:
+        """Compiles a call. `Session.run` would refuse feeds that do not fit the static shape of a placeholder.
+
+        TensorFlow prepares each compiled call at its first use, which takes a tenth of a second. Warm-up and all
+        transports therefore share one, with the same time limit.
+        """
         with self._lock:
             options = config_pb2.CallableOptions(feed=names, fetch=fetches)
-            options.run_options.timeout_in_ms = timeout_ms
+            options.run_options.timeout_in_ms = self._timeout_ms
             made = self._session._make_callable_from_options(options)
-            return self._callables.setdefault((names, fetches, timeout_ms), made)
+            return self._callables.setdefault((names, fetches), made)
 
     def close(self) -> None:
         """Frees the memory of the model. All calls must have ended."""

@@ -156,6 +156,7 @@ class ModelServer:
             tuple(tag for tag in flags.saved_model_tags.split(",") if tag),
             flags.tensorflow_intra_op_parallelism or flags.tensorflow_session_parallelism,
             flags.tensorflow_inter_op_parallelism or flags.tensorflow_session_parallelism,
+            flags.rest_api_timeout_in_ms,
         )
         warmup, iterations = flags.enable_model_warmup, flags.num_request_iterations_for_warmup or 1
         return Loader(session, inference, self._metrics, settings, warmup, iterations)

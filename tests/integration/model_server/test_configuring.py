@@ -18,6 +18,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import model_management_pb2, predict_pb2, prediction_log_pb2
 
+from serving.model_server.servable import Servable
 from tests.integration.model_server import running
 from tests.integration.model_server.running import Client
 from tests.integration.model_server.saved_models import write_half
@@ -200,6 +201,22 @@ def test_warmup_precedes_serving(tmp_path: Path) -> None:
         assert f':tensorflow:serving:model_warmup_records_read{{model_path="{base}/1",status="OK"}} 2.0' in page
     with running.here(f"--model_config_file={config}", "--enable_model_warmup=false", *QUICK) as client:
         client.wait("half", 3, "AVAILABLE")
+
+
+def test_requests_of_any_transport_find_what_warmup_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[object] = []
+    make = Servable._make_callable
+    monkeypatch.setattr(Servable, "_make_callable", lambda *args: prepared.append(args) or make(*args))
+    _warmup(write_half(tmp_path / "half" / "1"), _predict_log())
+    with running.here(f"--model_base_path={tmp_path / 'half'}", "--model_name=half", *QUICK) as client:
+        client.wait("half", 1, "AVAILABLE")
+        assert len(prepared) == 1
+        assert ask(client)[0] == 200
+        request = predict_pb2.PredictRequest()
+        request.CopyFrom(_predict_log().predict_log.request)
+        request.model_spec.name = "half"
+        client.prediction.Predict(request)
+        assert len(prepared) == 1
 
 
 def test_requests_over_limits_are_refused(model_folder: Path) -> None:
