@@ -6,6 +6,7 @@ staged and renamed last. It always names complete folders, even if training is k
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -19,6 +20,15 @@ from absl import logging
 from trainer.settings import EarlyStoppingSettings
 
 History = dict[str, list[float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Monitor:
+    """The metric that chooses the epoch: a key of `History`, and whether larger values are better."""
+
+    name: str
+    rising: bool = False
+
 
 _STATE = "state.json"
 _SCALAR = tf.compat.v1.SummaryMetadata(
@@ -43,12 +53,12 @@ class Epochs:
       variables: the complete state of the training, in the same order in every run.
       directory: where epochs are saved. An unfinished training in this directory is resumed. None saves nothing.
       stopping: when to stop early. None never stops early.
-      monitor: the metric to minimize, a key of `history`.
+      monitor: the metric that chooses the best epoch.
       curves: the directory of TensorBoard event files. None writes none.
       writes: whether this process writes. With several workers, only one does.
 
     Example:
-        epochs = Epochs(network.weights, "/tmp/epochs", None, "val_loss")
+        epochs = Epochs(network.weights, "/tmp/epochs", None, Monitor("val_loss"))
         while epochs.done < 10 and not epochs.over:
             epochs.finish({"loss": 0.5, "val_loss": 0.6})
         epochs.restore_best()
@@ -59,7 +69,7 @@ class Epochs:
         variables: Sequence[Variable],
         directory: str | None,
         stopping: EarlyStoppingSettings | None,
-        monitor: str,
+        monitor: Monitor,
         curves: str | None = None,
         writes: bool = True,
     ) -> None:
@@ -79,10 +89,15 @@ class Epochs:
 
     @property
     def best(self) -> int:
-        """The number of the best epoch, starting at 1, or 0 without early stopping."""
+        """The number of the best epoch, starting at 1, or 0 without early stopping.
+
+        For a rising metric, the last of equally good epochs is the best. A ranking can be perfect before the scores are
+        well apart.
+        """
         best, least = 0, math.inf
         for epoch, value in enumerate(self._monitored(), start=1):
-            if value < least - self._min_delta:
+            bound = least - self._min_delta
+            if value < bound or (self._monitor.rising and value == bound):
                 best, least = epoch, value
         return best
 
@@ -109,7 +124,9 @@ class Epochs:
             self._restore(self._directory, self.best)
 
     def _monitored(self) -> list[float]:
-        return self.history.get(self._monitor, []) if self._stopping else []
+        """Returns the values to minimize."""
+        values = self.history.get(self._monitor.name, []) if self._stopping else []
+        return [-value for value in values] if self._monitor.rising else values
 
     @property
     def _min_delta(self) -> float:

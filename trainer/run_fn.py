@@ -14,10 +14,12 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from trainer.data import dataset, hashing
 from trainer.data.examples import Examples, of_split
+from trainer.data.pairs import Pairs
 from trainer.data.transform_graph import TransformGraph
 from trainer.export import projector, saved_model
-from trainer.model.table_sizes import table_sizes
-from trainer.settings import training_settings, with_values
+from trainer.model.table_sizes import TableSizes, table_sizes
+from trainer.search.choice import CHOICE_FILE, Choice, choose
+from trainer.settings import TrainSettings, training_settings, with_values
 from trainer.training import fitting, warm_start
 
 HISTORY_FILE = "history.json"
@@ -51,7 +53,15 @@ def run_fn(fn_args: FnArgs) -> None:
         (pattern,) = fn_args.train_files
         examples = Examples(of_split(pattern))
         pairs = dataset.load(examples, encoder, train.data_memory_mb << 20, directory, encode.shared)
-        network, history = fitting.fit(pairs, sizes, model, train, folders, start)
+        choice = None
+        if train.search.active and isinstance(pairs, Pairs):
+            choice = _chosen(fn_args, pairs, sizes, train)
+            _, model, train = training_settings(with_values(fn_args.custom_config, choice.values))
+            _write_json(fn_args.model_run_dir, CHOICE_FILE, choice.to_json())
+        zero_point = choice.best.zero_point if choice else None
+        network, history = fitting.fit(
+            pairs, sizes, model, train, folders, start, fn_args.custom_config["metric"], zero_point
+        )
     saved_model.export(network, transform, encode.shared, fn_args.serving_model_dir, encode.oov_hashes)
     _write_json(fn_args.model_run_dir, HISTORY_FILE, history)
     projector.write(network, transform, encode.shared, fn_args.model_run_dir)
@@ -59,9 +69,20 @@ def run_fn(fn_args: FnArgs) -> None:
         tf.io.gfile.rmtree(unfinished)
 
 
+def _chosen(fn_args: FnArgs, pairs: Pairs, sizes: TableSizes, train: TrainSettings) -> Choice:
+    """Chooses settings. The choice is kept next to the folders of all runs of this node."""
+    sections = {name: fn_args.custom_config[name] for name in ("model", "train")}
+    folder = os.path.join(_of_node(fn_args), "search")
+    return choose(pairs, sizes, sections, fn_args.custom_config["metric"], train.search, folder)
+
+
 def _unfinished(fn_args: FnArgs) -> str:
     """Returns the directory for epochs of unfinished trainings. It is next to the folders of all runs of this node."""
-    return os.path.join(os.path.dirname(os.path.dirname(fn_args.model_run_dir.rstrip("/"))), "unfinished")
+    return os.path.join(_of_node(fn_args), "unfinished")
+
+
+def _of_node(fn_args: FnArgs) -> str:
+    return os.path.dirname(os.path.dirname(fn_args.model_run_dir.rstrip("/")))
 
 
 def _digest(fn_args: FnArgs) -> str:

@@ -9,9 +9,15 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import Field, StrictBool, StrictInt
+from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr
 
-from sections import Number, PositiveInt, Section
+from sections import NonNegativeInt, Number, PositiveInt, Section
+
+# The metric that chooses settings and epochs if pairs have scores. Otherwise it is a ranking metric.
+RMSE = "rmse"
+
+# Objectives over every pair of entities, seen or not, which least squares solves for.
+WHOLE_DATA = ("ials", "spectral")
 
 # Default counts of negatives. One matrix product scores a batch with shared negatives, so many cost little.
 _NEGATIVES, _COSINE_NEGATIVES = 4, 1000
@@ -68,7 +74,7 @@ class ModelSettings(Section):
 
     dimension: PositiveInt = 64
     bias: StrictBool = True
-    objective: Literal["regression", "logistic", "softmax", "pairwise", "cosine", "ials"] = "regression"
+    objective: Literal["regression", "logistic", "softmax", "pairwise", "cosine", "ials", "spectral"] = "regression"
     regularization: Annotated[Number, Field(ge=0)] = 0.02
     initial_scale: Annotated[Number, Field(gt=0)] = 0.1
     normalize: StrictBool = False
@@ -77,6 +83,7 @@ class ModelSettings(Section):
     margin: Annotated[Number, Field(ge=-1, lt=1)] = 0.6
     negative_weight: Annotated[Number, Field(gt=0)] = 250.0
     unobserved_weight: Annotated[Number, Field(gt=0)] = 0.1
+    popularity_exponent: Annotated[Number, Field(ge=0, le=1)] = 0.4
 
     @property
     def negative_count(self) -> int:
@@ -97,14 +104,14 @@ class ModelSettings(Section):
     def has_biases(self) -> bool:
         """Whether entities have biases.
 
-        A cosine has none. Implicit ALS sums over all pairs, seen or not, so biases would also have to fit the unseen
+        A cosine has none. With an objective over all pairs, seen or not, biases would also have to fit the unseen
         pairs.
         """
-        return self.bias and self.objective not in ("ials", "cosine")
+        return self.bias and self.objective not in ("cosine", *WHOLE_DATA)
 
 
 class EarlyStoppingSettings(Section):
-    """Section `train.early_stopping`: stops after `patience` epochs without a better loss on held-out rows of train."""
+    """Section `train.early_stopping`: stops after `patience` epochs that are not better on held-out rows of train."""
 
     validation_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.05
     patience: PositiveInt = 2
@@ -122,6 +129,42 @@ class AlsSettings(Section):
     frequency_exponent: Annotated[Number, Field(ge=0, le=2)] = 1.0
 
 
+# What `train.search` can choose, for pairs with scores and for positives.
+SEARCHABLE = {
+    True: ("train.optimizer", "model.dimension", "train.als.copies", "train.als.ridge", "train.epochs"),
+    False: (
+        "model.objective", "model.dimension", "model.regularization", "model.unobserved_weight",
+        "model.popularity_exponent", "train.epochs",
+    ),
+}  # fmt: skip
+
+
+def _searchable(key: str) -> str:
+    known = sorted({*SEARCHABLE[True], *SEARCHABLE[False]})
+    if key not in known:
+        raise ValueError(f"cannot be searched (got {key!r}). Choose from {', '.join(known)}")
+    return key
+
+
+class SearchSettings(Section):
+    """Section `train.search`: settings that the Trainer chooses by itself on held-out rows of train.
+
+    Attributes:
+      budget: the maximum number of settings to try. 0 tries none and uses the settings of the file.
+      settings: the dotted keys to choose. A pipeline file without this key searches what it does not set.
+      renew: whether to search again although the data are like those of the last search.
+    """
+
+    budget: NonNegativeInt = 16
+    settings: tuple[Annotated[StrictStr, AfterValidator(_searchable)], ...] = ()
+    renew: StrictBool = False
+
+    @property
+    def active(self) -> bool:
+        """Whether there is anything to try."""
+        return self.budget > 0 and bool(self.settings)
+
+
 class TrainSettings(Section):
     """Section `train`: how the model is fitted."""
 
@@ -136,6 +179,7 @@ class TrainSettings(Section):
     devices: Literal["one", "all", "workers"] = "one"
     als: AlsSettings = AlsSettings()
     warm_start: StrictBool = False
+    search: SearchSettings = SearchSettings()
 
 
 def transform_settings(custom_config: Mapping[str, Any]) -> tuple[EncodeSettings, ScoreSettings]:

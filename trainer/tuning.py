@@ -22,6 +22,7 @@ from trainer.data import dataset, hashing
 from trainer.data.examples import Examples, of_split
 from trainer.data.pairs import TrainingPairs
 from trainer.data.transform_graph import TransformGraph
+from trainer.epochs import Monitor
 from trainer.model.table_sizes import TableSizes, table_sizes
 from trainer.settings import training_settings, with_values
 from trainer.training import fitting
@@ -52,7 +53,7 @@ class SettingsTuner(base_tuner.BaseTuner):
         _, model, train = training_settings(with_values(self._custom_config, values))
         measure = self.oracle.objective.name
         try:
-            _, history = fitting.fit(pairs, sizes, model, train)
+            _, history = fitting.fit(pairs, sizes, model, train, metric=self._custom_config["metric"])
         except TrainingError as error:
             logging.warning("trial %s, %s: %s", trial.trial_id, values, error)
             raise keras_tuner.errors.FailedTrialError(str(error)) from error
@@ -61,7 +62,7 @@ class SettingsTuner(base_tuner.BaseTuner):
         finally:
             # A Keras model is part of a reference cycle, and Python does not know how large its tables are.
             gc.collect()
-        best = min(history[measure])
+        best = (max if self.oracle.objective.direction == "max" else min)(history[measure])
         logging.info("trial %s, %s: %s %g", trial.trial_id, values, measure, best)
         return {measure: best}
 
@@ -102,16 +103,17 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
         examples = Examples(of_split(pattern))
         return dataset.load(examples, encoder, train.data_memory_mb << 20, directory, encode.shared)
 
-    tuner = build_tuner(fn_args.custom_config, fitting.monitored(model), _directory(fn_args))
+    measure = fitting.monitored(encode, model, fn_args.custom_config["metric"])
+    tuner = build_tuner(fn_args.custom_config, measure, _directory(fn_args))
     return TunerFnResult(tuner=tuner, fit_kwargs={"load": load, "sizes": sizes})
 
 
-def build_tuner(custom_config: dict[str, Any], measure: str, directory: str) -> SettingsTuner:
+def build_tuner(custom_config: dict[str, Any], measure: Monitor, directory: str) -> SettingsTuner:
     """Builds a tuner that resumes an interrupted search in `directory`.
 
     Args:
       custom_config: the `custom_config` of the Tuner node.
-      measure: the metric to minimize.
+      measure: the metric that compares trials.
       directory: where trials are saved.
     """
     try:
@@ -122,15 +124,15 @@ def build_tuner(custom_config: dict[str, Any], measure: str, directory: str) -> 
         return SettingsTuner(build_oracle(custom_config["tune"], measure), custom_config, directory)
 
 
-def build_oracle(tune: dict[str, Any], measure: str) -> keras_tuner.Oracle:
+def build_oracle(tune: dict[str, Any], measure: Monitor) -> keras_tuner.Oracle:
     """Builds the oracle, which chooses the settings of the next trial.
 
     Args:
       tune: section `tune` with the search space.
-      measure: the metric to minimize.
+      measure: the metric that compares trials.
     """
     oracle = _ORACLES[tune["search"]](
-        objective=keras_tuner.Objective(measure, "min"),
+        objective=keras_tuner.Objective(measure.name, "max" if measure.rising else "min"),
         max_trials=tune["trials"],
         hyperparameters=search_space(tune["space"]),
         allow_new_entries=False,

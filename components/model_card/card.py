@@ -12,6 +12,7 @@ from components.evaluator.evaluation import Evaluation
 from components.evaluator.figures import Figure
 from components.evaluator.names import ERRORS
 from components.model_card.settings import CardSettings
+from trainer.search.choice import Choice
 
 CARD_FILE = "model_card.md"
 # Slices with fewer rows are too noisy to show.
@@ -29,6 +30,7 @@ class Facts:
       entities: number of distinct training entities of each side.
       span: span of the data, if any.
       files: (path, digest) of each input file.
+      choice: the settings that the Trainer tried and chose, if any.
       history: value of each training measure after each epoch.
       warm_start: the Trainer's notes about the warm start, if any.
       evaluation: results of the Evaluator.
@@ -41,6 +43,7 @@ class Facts:
     entities: Mapping[str, int]
     span: int | None
     files: Sequence[tuple[str, str]]
+    choice: Choice | None
     history: Mapping[str, Sequence[float]]
     warm_start: Mapping[str, Any] | None
     evaluation: Evaluation

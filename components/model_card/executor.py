@@ -20,6 +20,7 @@ from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROP
 from components.pair_statistics.executor import read_split
 from trainer.data.examples import SPLITS
 from trainer.run_fn import HISTORY_FILE
+from trainer.search.choice import read_choice
 from trainer.training.warm_start import WARM_START_FILE
 
 _PACKAGES = ("kindred", "tensorflow", "keras", "tensorflow-transform", "tfx")
@@ -30,8 +31,10 @@ class Executor(ExecutorBase):
 
     def execute(self, execution: ExecutionArguments) -> None:
         """Writes `model_card.md`."""
-        settings = execution.settings(CardSettings).with_values(_tuned(execution.optional_input("hyperparameters")))
         examples, model_run = execution.input("examples"), execution.input("model_run").uri
+        choice = read_choice(model_run)
+        found = _tuned(execution.optional_input("hyperparameters")) | (choice.values if choice else {})
+        settings = execution.settings(CardSettings).with_values(found)
         train = read_split(execution.input("statistics").uri, "train")
         facts = Facts(
             settings=settings,
@@ -41,6 +44,7 @@ class Executor(ExecutorBase):
             # The driver stores the span as a custom property. The property of that name stays 0.
             span=int(examples.get_custom_property(SPAN_PROPERTY_NAME)) if "{" in settings.data["path"] else None,
             files=[(file.path, file.digest) for file in inputs.read(examples.uri)],
+            choice=choice,
             history=_read(os.path.join(model_run, HISTORY_FILE)) or {},
             warm_start=_read(os.path.join(model_run, WARM_START_FILE)),
             evaluation=read_evaluation(execution.input("evaluation").uri),

@@ -7,6 +7,7 @@ from typing import Any
 
 import schemas
 from components.evaluator.settings import default_rules
+from trainer.settings import SEARCHABLE, WHOLE_DATA
 
 # The curated schemas, for pairs with scores and for positives.
 SCHEMA, SCHEMA_OF_POSITIVES = (Path(schemas.__file__).with_name(name) for name in ("pairs.pbtxt", "positives.pbtxt"))
@@ -30,19 +31,93 @@ def by_labels(tree: Any) -> Any:
     Returns:
       The tree with the defaults.
     """
-    columns = _get(_get(tree, "data"), "columns")
     defaults: dict[str, Any] = {}
-    if columns is not None and _get(columns, "score") is None:
-        objective = "ials" if _fits_least_squares(tree) else "softmax"
+    if not _scored(tree):
+        objective = "softmax"
+        if _fits_least_squares(tree):
+            objective = "spectral" if _value(tree, "model.popularity_exponent") is not None else "ials"
         defaults = _POSITIVES | {"model": {"objective": objective}}
         tree = {"schema": str(SCHEMA_OF_POSITIVES)} | tree
     elif _get(_get(tree, "model"), "objective") == "logistic":
         defaults = _LOGISTIC
     objective = _get(_get(tree, "model"), "objective") or defaults.get("model", {}).get("objective")
-    if objective == "ials":
+    if objective in WHOLE_DATA:
         defaults = defaults | {"train": {"optimizer": "als"}}
     held = {key: tree.get(key, {}) for key in defaults}
-    return tree | {key: defaults[key] | value for key, value in held.items() if isinstance(value, dict)}
+    keys = open_keys(tree)
+    tree = tree | {key: defaults[key] | value for key, value in held.items() if isinstance(value, dict)}
+    return _with_search(tree, keys)
+
+
+def _with_search(tree: Any, keys: tuple[str, ...]) -> Any:
+    """Returns `tree` with `train.search.settings`, unless it has them or is not valid."""
+    train = tree.get("train", {})
+    search = train.get("search", {}) if isinstance(train, dict) else None
+    if not isinstance(search, dict):
+        return tree
+    return tree | {"train": train | {"search": {"settings": list(keys)} | search}}
+
+
+def open_keys(tree: Any) -> tuple[str, ...]:
+    """Returns the settings that a pipeline file leaves to `train.search`.
+
+    These are the searchable settings without a value in the file. There are none if the file fixes the number of epochs
+    only, sets anything that least squares cannot do or does not use, starts from an earlier model, or has a section
+    `tune`.
+
+    Args:
+      tree: a pipeline file before defaults.
+    """
+    if _get(tree, "tune") is not None or not _fits_least_squares(tree) or _uses_gradients(tree):
+        return ()
+    scored = _scored(tree)
+    given = {key for key in SEARCHABLE[scored] if _value(tree, key) is not None}
+    objective = _get(_get(tree, "model"), "objective")
+    if objective is None and not scored:
+        objective = next((name for name, keys in _KEYS_OF.items() if any(_value(tree, key) for key in keys)), None)
+        given |= {"model.objective"} if objective else set()
+    parameters = _value(tree, "kubeflow.parameters")
+    if isinstance(parameters, list | tuple):
+        # A parameter of a run has the value that the run gives it.
+        given |= {key for key in SEARCHABLE[scored] if any(f"{key}.".startswith(f"{name}.") for name in parameters)}
+    others = {key for name, keys in _KEYS_OF.items() if objective not in (None, name) for key in keys}
+    keys = tuple(key for key in SEARCHABLE[scored] if key not in given | others)
+    return () if set(keys) <= {"train.epochs", "train.optimizer"} else keys
+
+
+# The settings that only one of the searched objectives uses.
+_KEYS_OF = {
+    "spectral": ("model.popularity_exponent",),
+    "ials": ("model.regularization", "model.unobserved_weight", "train.als.frequency_exponent"),
+}
+# Settings that only gradient descent uses, or whose use the search would ignore.
+_OF_GRADIENTS = (
+    "model.initial_scale", "model.margin", "model.negative_weight", "model.negatives", "train.batch_size",
+    "train.learning_rate",
+)  # fmt: skip
+
+
+def _uses_gradients(tree: Any) -> bool:
+    """Whether a file asks for gradient descent, or starts from an earlier model."""
+    objective = _get(_get(tree, "model"), "objective")
+    least_squares = (None, "regression") if _scored(tree) else (None, *WHOLE_DATA)
+    penalty = _scored(tree) and _value(tree, "model.regularization") is not None
+    warm = _value(tree, "train.warm_start") not in (None, False)
+    return (
+        objective not in least_squares or penalty or warm or any(_value(tree, key) is not None for key in _OF_GRADIENTS)
+    )
+
+
+def _scored(tree: Any) -> bool:
+    columns = _get(_get(tree, "data"), "columns")
+    return columns is None or _get(columns, "score") is not None
+
+
+def _value(tree: Any, key: str) -> Any:
+    """Returns the value at a dotted key, or None."""
+    for name in key.split("."):
+        tree = _get(tree, name)
+    return tree
 
 
 def _fits_least_squares(tree: Any) -> bool:

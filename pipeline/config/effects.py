@@ -73,14 +73,32 @@ _SLICES_OF_RANKINGS = Condition(
 )
 _DELIMITED = _one_of("data.format", "csv", "tsv")
 _TEXT = _one_of("data.format", "csv", "tsv", "jsonl", "adjacency")
-_ALS = _one_of("train.optimizer", "als")
+_ALS = _any(
+    _one_of("train.optimizer", "als"),
+    Condition(
+        lambda sections: (
+            "train.optimizer" in value_of("train.search.settings", sections)
+            and value_of("train.search.budget", sections) > 0
+        ),
+        str,
+        "",
+    ),
+)
 _GRADIENT = _one_of("train.optimizer", "adagrad", "adam", "sgd")
 _REGRESSION = _one_of("model.objective", "regression")
 _IALS = _one_of("model.objective", "ials")
 _COSINE = _one_of("model.objective", "cosine")
-_NOT_COSINE = _one_of("model.objective", "regression", "logistic", "softmax", "pairwise", "ials")
+_NOT_COSINE = _one_of("model.objective", "regression", "logistic", "softmax", "pairwise", "ials", "spectral")
 _LOGITS = _one_of("model.objective", "softmax", "pairwise", "logistic")
 _SAMPLING = _one_of("model.objective", "cosine", "softmax", "pairwise", "logistic")
+_SPECTRAL = _one_of("model.objective", "spectral")
+_SEARCHED = Condition(
+    lambda sections: (
+        bool(value_of("train.search.settings", sections)) or value_of("train.search.budget", sections) == 0
+    ),
+    lambda _: "without train.search.settings",
+    "leave settings of models and training to the search",
+)
 _BIASED = _one_of("model.objective", "regression", "logistic", "softmax", "pairwise")
 _SCORED = _present("data.columns.score")
 _FIELDS = "it describes the fields of delimited text"
@@ -123,6 +141,7 @@ EFFECTS: tuple[tuple[str, Condition, str], ...] = (
     ("model.margin", _COSINE, "only cosine has a margin"),
     ("model.negative_weight", _COSINE, "other objectives do not weight negatives"),
     ("model.unobserved_weight", _IALS, "only ials sums over the unobserved pairs"),
+    ("model.popularity_exponent", _SPECTRAL, "only spectral divides by popularity"),
     ("model.negatives.count", _SAMPLING, "it samples no negatives"),
     ("model.negatives.count", _absent("data.columns.score"), _LABELS),
     ("model.negatives.sampling", _SAMPLING, "it samples no negatives"),
@@ -135,6 +154,8 @@ EFFECTS: tuple[tuple[str, Condition, str], ...] = (
     ("train.als.ridge", _REGRESSION, "it regularizes vectors of scored pairs. Use model.regularization"),
     ("train.als.frequency_exponent", _ALS, "it is an option of least squares"),
     ("train.als.frequency_exponent", _IALS, "the strength is learned from the data, or is train.als.ridge"),
+    ("train.search.budget", _SEARCHED, "the file sets everything that a search could choose, or rules it out"),
+    ("train.search.renew", _SEARCHED, "the file sets everything that a search could choose, or rules it out"),
     ("evaluate.candidates", _SAMPLED_METRICS, "no metric ranks them"),
     ("evaluate.slices", _SLICES_OF_RANKINGS, f"rankings are measured on {', '.join(LEFT)}"),
     ("beam.job_server_jar", _absent("beam.job_endpoint"), _STARTS_AGAIN),

@@ -8,6 +8,7 @@ import pydantic
 from pydantic import Field, StrictStr
 
 from components.data_gate.settings import GateSettings
+from components.evaluator.names import SAMPLED, is_ranking
 from components.evaluator.settings import EvaluateSettings
 from components.pair_example_gen.settings import DataSettings
 from pipeline.config import defaults, effects, rules
@@ -16,7 +17,7 @@ from pipeline.config.sections.kubeflow import Kubeflow
 from pipeline.config.sections.publish import Publish
 from pipeline.config.sections.tune import Tune
 from sections import Section
-from trainer.settings import EncodeSettings, ModelSettings, ScoreSettings, TrainSettings
+from trainer.settings import RMSE, EncodeSettings, ModelSettings, ScoreSettings, TrainSettings
 
 
 class PipelineConfig(Section):
@@ -55,6 +56,14 @@ class PipelineConfig(Section):
         names = (field.alias or name for name, field in type(self).model_fields.items())
         effects.refuse_without_effect(dict(zip(names, sections, strict=True)))
         return self
+
+    @property
+    def choosing_metric(self) -> str:
+        """The metric that chooses settings and epochs on held-out rows of train: `rmse`, or that of the first rule."""
+        if self.data.columns.score is not None:
+            return RMSE
+        first = self.evaluate.bless[0].metric.removeprefix(SAMPLED)
+        return first if is_ranking(first) else "ndcg@10"
 
     def to_json(self) -> dict[str, Any]:
         """Returns the configuration as a JSON-compatible tree with all defaults."""

@@ -5,24 +5,25 @@ from __future__ import annotations
 from components.evaluator.names import is_ranking
 from components.evaluator.settings import EvaluateSettings
 from components.pair_example_gen.settings import ColumnSettings
-from trainer.settings import EncodeSettings, ModelSettings, ScoreSettings, TrainSettings
+from trainer.settings import WHOLE_DATA, EncodeSettings, ModelSettings, ScoreSettings, TrainSettings
 
 
 def what_least_squares_can(encode: EncodeSettings, model: ModelSettings, train: TrainSettings) -> None:
     """Checks that alternating least squares supports the objective and the other settings."""
     objective, als = model.objective, train.optimizer == "als"
-    if objective == "ials" and not als:
-        raise ValueError(f"train.optimizer: model.objective ials is solved by als (got {train.optimizer!r})")
+    if objective in WHOLE_DATA and not als:
+        raise ValueError(f"train.optimizer: model.objective {objective} is solved by als (got {train.optimizer!r})")
     if not als:
         return
-    if objective not in ("regression", "ials"):
-        raise ValueError(f"train.optimizer: als solves regression and ials, not {objective}. Use adagrad or adam")
+    if objective not in ("regression", *WHOLE_DATA):
+        solved = "regression, ials and spectral"
+        raise ValueError(f"train.optimizer: als solves {solved}, not {objective}. Use adagrad or adam")
     copies = train.als.copies
     if objective == "regression" and copies > model.dimension:
         raise ValueError(f"train.als.copies: at most model.dimension, which they share (got {copies})")
     hashes = encode.oov_hashes
     if hashes > 1:
-        instead = " with model.objective cosine, softmax, pairwise or logistic" if objective == "ials" else ""
+        instead = " with model.objective cosine, softmax, pairwise or logistic" if objective in WHOLE_DATA else ""
         raise ValueError(
             f"encode.oov_hashes: 1 with train.optimizer als, which solves for single rows and not for means of "
             f"rows (got {hashes}). Omit the key, or use adagrad, adam or sgd{instead}"
@@ -42,9 +43,10 @@ def objective_of_labels(columns: ColumnSettings, score: ScoreSettings, model: Mo
     if not scored and objective == "regression":
         raise ValueError(
             "model.objective: regression needs data.columns.score, numbers to come close to: name the column, or "
-            "use ials, cosine, softmax, pairwise or logistic, which tell the pairs there are from those there are not"
+            "use ials, spectral, cosine, softmax, pairwise or logistic, which tell the pairs there are from those "
+            "there are not"
         )
-    if scored and objective in ("cosine", "softmax", "pairwise", "ials"):
+    if scored and objective in ("cosine", "softmax", "pairwise", *WHOLE_DATA):
         raise ValueError(
             f"model.objective: {objective} takes every pair for a positive, whatever its score: leave "
             "data.columns.score out (confidences go to data.columns.weight), or use regression or logistic"

@@ -37,6 +37,7 @@ class RunRecord:
       data: counts of rows and entities.
       metrics: value of each metric on all held-out rows.
       tuning: results of the Tuner.
+      search: the settings that the Trainer tried and chose.
       warm_start: the Trainer's notes about the warm start.
       blessed: whether the model is blessed.
       blessing: result of each blessing rule.
@@ -57,6 +58,7 @@ class RunRecord:
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)
     tuning: dict[str, Any] | None = None
+    search: dict[str, Any] | None = None
     warm_start: dict[str, Any] | None = None
     blessed: bool = False
     blessing: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -76,7 +78,7 @@ class RunRecord:
         self.seconds = round(time.monotonic() - since, 3)
         content = dataclasses.asdict(self)
         del content["frequent_pair"]
-        for name in ("error", "evaluation", "tuning", "warm_start"):
+        for name in ("error", "evaluation", "search", "tuning", "warm_start"):
             if content[name] is None:
                 del content[name]
         # Tasks of a run write concurrently, in containers with overlapping process ids.

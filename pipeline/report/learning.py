@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from markupsafe import Markup
 from pipeline.records import node_ids
 from pipeline.report import charts, words
 from pipeline.report.charts import Axis, Series
+from pipeline.report.searched import setting
 from pipeline.report.sources import Absent, Run
 
 _HISTORY = "history.json"  # trainer.run_fn.HISTORY_FILE
@@ -35,14 +36,17 @@ def learning(run: Run) -> Learning:
     names = [name for name in history if not name.startswith(_HELD_OUT) and history[name]]
     if not names:
         raise Absent("Training recorded no values per epoch.")
+    ranked = next((name for name in history if name.startswith(_HELD_OUT) and _of(name) not in _TITLES), None)
     monitored = next((name for name in ("rmse", "loss") if name in names), names[0])
-    best = _best(history.get(_HELD_OUT + monitored, []))
+    best = _best(history[ranked], max) if ranked else _best(history.get(_HELD_OUT + monitored, []), min)
     drawn = [_curve(name, history, best if name == monitored else None) for name in dict.fromkeys([monitored, *names])]
+    if ranked:
+        drawn.insert(0, _curve(_of(ranked), {ranked: history[ranked]}, best))
     return Learning(drawn, list(_sentences(run, history, monitored, best)))
 
 
 def _curve(name: str, history: dict[str, list[float]], best: int | None) -> tuple[str, Markup, Markup]:
-    series = [Series("training pairs", _points(history[name]), "train")]
+    series = [Series("training pairs", _points(history[name]), "train")] if name in history else []
     held_out = history.get(_HELD_OUT + name)
     if held_out:
         series.append(Series("held-out pairs", _points(held_out), "held-out"))
@@ -61,12 +65,17 @@ def _points(values: Sequence[float]) -> list[tuple[float, float]]:
     return [(float(epoch), value) for epoch, value in enumerate(values, start=1)]
 
 
-def _best(held_out: Sequence[float]) -> int | None:
-    return held_out.index(min(held_out)) + 1 if held_out else None
+def _of(measure: str) -> str:
+    """Returns the metric of a measure of held-out pairs."""
+    return measure.removeprefix(_HELD_OUT)
+
+
+def _best(held_out: Sequence[float], of: Callable[[Sequence[float]], float]) -> int | None:
+    return held_out.index(of(held_out)) + 1 if held_out else None
 
 
 def _sentences(run: Run, history: dict[str, list[float]], monitored: str, best: int | None) -> Sequence[str]:
-    model, train = run.config["model"], run.config["train"]
+    model, train = (_with_choice(run, section) for section in ("model", "train"))
     done, stopping = len(history[monitored]), train["early_stopping"]
     sentences = [
         f"{done} of at most {train['epochs']} epochs with {train['optimizer']}, objective {model['objective']}, "
@@ -82,6 +91,13 @@ def _sentences(run: Run, history: dict[str, list[float]], monitored: str, best: 
     if warm:
         sentences.append(_warm_start(warm))
     return sentences
+
+
+def _with_choice(run: Run, section: str) -> dict[str, Any]:
+    """Returns a section of the pipeline file with the settings that the Trainer chose."""
+    chosen = (run.summary.get("search") or {}).get("values", {})
+    mine = {key.partition(".")[2]: value for key, value in chosen.items() if key.startswith(f"{section}.")}
+    return {**run.config[section], **mine}
 
 
 def _warm_start(warm_start: dict[str, Any]) -> str:
@@ -117,11 +133,7 @@ def trials(run: Run) -> Trials:
     results = tuning["trials"]
     keys = list(results[0]["settings"]) if results else []
     rows = [
-        (trial["trial"], words.figure(trial["score"]), [_setting(trial["settings"][key]) for key in keys])
+        (trial["trial"], words.figure(trial["score"]), [setting(trial["settings"][key]) for key in keys])
         for trial in results
     ]
     return Trials(tuning["measure"], tuning["asked"], keys, rows)
-
-
-def _setting(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

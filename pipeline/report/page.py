@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from pipeline.records import node_ids
-from pipeline.report import data, learning, provenance, quality, space, words, worst_pairs
+from pipeline.report import data, learning, provenance, quality, searched, space, words, worst_pairs
 from pipeline.report.sources import Absent, Run
 from pipeline.report.verdict import verdict
 
@@ -46,6 +46,10 @@ SECTIONS = (
         "charts.html",
     ),
     ReportSection("tuning", "Trials", "Tested settings, best first.", learning.trials, "trials.html"),
+    ReportSection(
+        "settings", "Choice of settings", "What the Trainer tried and chose on held-out training rows.",
+        searched.searched, "searched.html",
+    ),
     ReportSection(
         "learning", "Training", "Training losses by epoch.", learning.learning, "learning.html"
     ),
@@ -84,9 +88,6 @@ SECTIONS = (
     ),
 )  # fmt: skip
 
-# Runs can omit these sections.
-_ON_DEMAND = ("tuning",)
-
 
 @dataclasses.dataclass(frozen=True)
 class Part:
@@ -106,7 +107,8 @@ def _checks(run: Run) -> Any:
 
 def parts(run: Run) -> list[Part]:
     """Builds every section of the report of `run`. An error affects only its own section."""
-    return [_part(section, run) for section in SECTIONS if section.id not in _ON_DEMAND or run.config.get("tune")]
+    asked = {"tuning": run.config.get("tune"), "settings": run.summary.get("search")}
+    return [_part(section, run) for section in SECTIONS if asked.get(section.id, True)]
 
 
 def _part(section: ReportSection, run: Run) -> Part:

@@ -30,6 +30,7 @@ from trainer import features
 from trainer.data.examples import SPLITS
 from trainer.data.transform_graph import TransformGraph
 from trainer.run_fn import HISTORY_FILE
+from trainer.search.choice import read_choice
 from trainer.training.fitting import monitored
 from trainer.training.warm_start import WARM_START_FILE
 
@@ -113,6 +114,10 @@ def _training(record: RunRecord, config: PipelineConfig, root: Root, result: Nod
     trained = record.data["splits"]["train"]
     name = "rmse" if "rmse" in history else "loss"
     line = f"{len(history['loss'])} epochs of {trained:,} rows, {name} {history[name][-1]:.4f} on them"
+    choice = read_choice(result.uri("model_run"))
+    if choice:
+        record.search = choice.to_json()
+        line += f"; {choice.describe()}"
     return result.state, f"{line}; {_warm_start(record, result)}" if config.train.warm_start else line
 
 
@@ -136,7 +141,7 @@ def _tuning(record: RunRecord, config: PipelineConfig, root: Root, result: NodeR
         {"trial": int(trial["trial_id"]), "score": trial["score"], "settings": {key: trial[key] for key in keys}}
         for trial in json.loads(results.read_text(encoding="utf-8"))
     ]
-    measure = monitored(config.model)
+    measure = monitored(config.encode, config.model, config.choosing_metric).name
     record.tuning = {"measure": measure, "asked": config.tune.trials, "trials": trials}
     best = ", ".join(f"{key} {_figure(value)}" for key, value in trials[0]["settings"].items())
     failed = "" if len(trials) == config.tune.trials else f" of {config.tune.trials}"

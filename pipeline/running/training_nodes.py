@@ -82,6 +82,7 @@ def _training_config(config: PipelineConfig, function: str) -> dict[str, Any]:
         "encode": config.encode.model_dump(),
         "model": config.model.model_dump(),
         "train": config.train.model_dump(),
+        "metric": config.choosing_metric,
         # An interrupted training or search resumes only with the code that it started with.
         "code": this_program().digest([function]),
     }

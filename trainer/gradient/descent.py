@@ -15,6 +15,8 @@ from trainer.epochs import Epochs
 from trainer.gradient.batches import ALONE, BatchMaker, NegativeSampler
 from trainer.gradient.learner import Learner
 from trainer.gradient.optimizers import build_optimizer
+from trainer.judge import Judge
+from trainer.model.network import ranking_tables
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import ModelSettings, TrainSettings
 
@@ -22,13 +24,14 @@ from trainer.settings import ModelSettings, TrainSettings
 class _AfterEpoch(keras.callbacks.Callback):
     """Records each epoch, stops training according to `epochs`, and refuses a loss that is not finite."""
 
-    def __init__(self, epochs: Epochs, learning_rate: float) -> None:
+    def __init__(self, epochs: Epochs, learning_rate: float, measure: Callable[[], dict[str, float]]) -> None:
         super().__init__()
+        self._measure = measure
         self._epochs = epochs
         self._learning_rate = learning_rate
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        measured = {name: float(value) for name, value in (logs or {}).items()}
+        measured = {name: float(value) for name, value in (logs or {}).items()} | self._measure()
         logging.info("epoch %d: %s", epoch + 1, measured)
         if not math.isfinite(measured["loss"]):
             raise diverged(f"the loss became {measured['loss']}", epoch + 1, self._learning_rate)
@@ -65,6 +68,7 @@ class Descent:
         strategy: tf.distribute.Strategy,
     ) -> None:
         self._network, self._pairs, self._settings, self._strategy = network, pairs, settings, strategy
+        self._normalize = model.has_unit_vectors
         self._steps = -(-len(pairs) // settings.batch_size)
         self._maker = _batch_maker(pairs, sizes, model, settings)
         with strategy.scope():
@@ -79,11 +83,12 @@ class Descent:
     def start_from_network(self) -> None:
         """Does nothing, because the tables of the network are trained directly."""
 
-    def run(self, validation: Pairs | None, epochs: Epochs) -> None:
+    def run(self, validation: Pairs | None, judge: Judge | None, epochs: Epochs) -> None:
         """Trains until all epochs are finished or training stops early.
 
         Args:
           validation: held-out pairs, measured after each epoch.
+          judge: ranks held-out pairs after each epoch, or None.
           epochs: saves each epoch.
 
         Raises:
@@ -91,6 +96,12 @@ class Descent:
         """
         if epochs.over or epochs.done >= self._settings.epochs:
             return
+
+        def ranked() -> dict[str, float]:
+            if judge is None:
+                return {}
+            return {judge.name: judge.mean(*ranking_tables(self._network, self._normalize))}
+
         ahead = range(epochs.done, self._settings.epochs)
         self._learner.fit(
             _distributed(self._strategy, lambda replicas, of: self._maker.training(self._pairs, ahead, replicas, of)),
@@ -100,7 +111,7 @@ class Descent:
             initial_epoch=epochs.done,
             epochs=self._settings.epochs,
             steps_per_epoch=self._steps,
-            callbacks=[_AfterEpoch(epochs, self._settings.learning_rate)],
+            callbacks=[_AfterEpoch(epochs, self._settings.learning_rate, ranked)],
             shuffle=False,  # batches are already shuffled
             verbose=0,
         )

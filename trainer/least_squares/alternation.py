@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
 import keras
 import numpy as np
 from absl import logging
@@ -9,12 +12,14 @@ from absl import logging
 from errors import PairsTooMany
 from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.epochs import Epochs
+from trainer.judge import Judge
 from trainer.least_squares.averaged_als import AveragedAls
 from trainer.least_squares.implicit_als import ImplicitAls
+from trainer.least_squares.spectral import Spectral
 from trainer.least_squares.variational_als import VariationalAls
 from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
 from trainer.model.table_sizes import TableSizes
-from trainer.settings import ModelSettings, TrainSettings
+from trainer.settings import AlsSettings, ModelSettings, TrainSettings
 
 
 class _Held:
@@ -30,10 +35,55 @@ class _Held:
         self._array[...] = values
 
 
+class Solver(Protocol):
+    """A factorization that improves with each sweep over both sides."""
+
+    @property
+    def offset(self) -> float:
+        """The mean label, or 0."""
+
+    @property
+    def state(self) -> list[np.ndarray]:
+        """Everything that determines the next sweep, and the tables."""
+
+    @property
+    def tables(self) -> list[np.ndarray]:
+        """Left and right vectors, float32 `[rows, d]`."""
+
+    @property
+    def biases(self) -> list[np.ndarray] | None:
+        """Left and right biases, float32 `[rows]`, or None."""
+
+    def start_from(self, tables: list[np.ndarray]) -> None:
+        """Starts from left and right vectors `[rows, d]`."""
+
+    def sweep(self) -> dict[str, float]:
+        """Improves both tables. Returns measures of the training pairs."""
+
+    def measure(self, pairs: Pairs) -> dict[str, float]:
+        """Measures some pairs."""
+
+
+def solver_of(pairs: Pairs, sizes: TableSizes, model: ModelSettings, als: AlsSettings, seed: int) -> Solver:
+    """Returns the solver for the objective. For labels, several copies are averaged.
+
+    Args:
+      pairs: the training pairs.
+      sizes: the sizes of the embedding tables.
+      model: section `model` of the pipeline file.
+      als: section `train.als` of the pipeline file.
+      seed: of the initial values.
+    """
+    kind: Callable[..., Solver] = AveragedAls if als.copies > 1 else VariationalAls
+    if model.objective == "ials":
+        kind = ImplicitAls
+    elif model.objective == "spectral":
+        kind = Spectral
+    return kind(pairs, sizes, model, als, seed)
+
+
 class Alternation:
     """Solves for the tables of a network by least squares.
-
-    Uses `VariationalAls` for labels, or `AveragedAls` for several copies. Uses `ImplicitAls` for positives.
 
     Args:
       network: the network whose tables are replaced.
@@ -60,9 +110,7 @@ class Alternation:
                 f"{settings.data_memory_mb:,} allows. Raise it, or choose adagrad, which streams them"
             )
         self._network, self._settings = network, settings
-        labelled = AveragedAls if settings.als.copies > 1 else VariationalAls
-        kind = ImplicitAls if model.objective == "ials" else labelled
-        self._solver = kind(pairs, sizes, model, settings.als, settings.seed)
+        self._solver = solver_of(pairs, sizes, model, settings.als, settings.seed)
         self.variables = [_Held(array) for array in self._solver.state]
 
     def start_from_network(self) -> None:
@@ -71,12 +119,14 @@ class Alternation:
             [self._network.get_layer(name).get_weights()[0] for name in (LEFT_VECTORS, RIGHT_VECTORS)]
         )
 
-    def run(self, validation: Pairs | None, epochs: Epochs) -> None:
+    def run(self, validation: Pairs | None, judge: Judge | None, epochs: Epochs) -> None:
         """Sweeps until all epochs are finished or training stops early."""
         while epochs.done < self._settings.epochs and not epochs.over:
             measured = self._solver.sweep()
             if validation is not None:
                 measured |= {f"val_{name}": value for name, value in self._solver.measure(validation).items()}
+            if judge is not None:
+                measured[judge.name] = judge.mean(*self._solver.tables)
             logging.info("epoch %d: %s", epochs.done + 1, measured)
             epochs.finish(measured)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 
 from trainer.data.hashing import Numbering
 from trainer.model.layers import Direction, HashedRowEmbedding, LongerBuckets, Offset, RowEmbedding
@@ -69,3 +70,19 @@ def _rows(name: str, rows: int, width: int, initializer: Any, numbering: Numberi
     if numbering and len(numbering) > numbering.known:
         return HashedRowEmbedding(rows, width, numbering, embeddings_initializer=initializer, name=name)
     return RowEmbedding(rows, width, embeddings_initializer=initializer, name=name)
+
+
+def ranking_tables(network: keras.Model, normalize: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Returns what a ranking by a network needs: left vectors, right vectors, and right biases or None.
+
+    Args:
+      network: of `build_model`, without numberings.
+      normalize: setting `model.normalize`.
+    """
+    layers = {layer.name: layer for layer in network.layers}
+    of_left = layers[LEFT_VECTORS]
+    tables = [layer.embeddings.value.numpy() for layer in (of_left, layers.get(RIGHT_VECTORS, of_left))]
+    if normalize:
+        tables = [table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12) for table in tables]
+    bias = layers.get(RIGHT_BIAS)
+    return tables[0], tables[1], None if bias is None else bias.embeddings.value.numpy()[:, 0]

@@ -13,12 +13,13 @@ import tensorflow as tf
 
 from compat.glibc import keep_freed_memory
 from trainer.data.pairs import Pairs, TrainingPairs
-from trainer.epochs import Epochs, History
+from trainer.epochs import Epochs, History, Monitor
 from trainer.gradient.descent import Descent, diverged
+from trainer.judge import Judge
 from trainer.least_squares.alternation import Alternation
 from trainer.model.network import GLOBAL_BIAS, LEFT_VECTORS, RIGHT_VECTORS, build_model
 from trainer.model.table_sizes import TableSizes
-from trainer.settings import ModelSettings, TrainSettings
+from trainer.settings import RMSE, EncodeSettings, ModelSettings, TrainSettings
 from trainer.training import calibration, devices, memory
 from trainer.training.warm_start import WarmStart
 
@@ -38,9 +39,21 @@ class TrainingFolders:
     curves: str | None = None
 
 
-def monitored(model: ModelSettings) -> str:
-    """Returns the metric to minimize, measured on held-out rows."""
-    return "val_rmse" if model.objective == "regression" else "val_loss"
+def monitored(encode: EncodeSettings, model: ModelSettings, metric: str) -> Monitor:
+    """Returns the measure of held-out rows that chooses the epoch.
+
+    Args:
+      encode: section `encode` of the pipeline file. With several hashes, rows are no vectors of entities to rank.
+      model: section `model` of the pipeline file.
+      metric: `rmse` for pairs with scores, otherwise a ranking metric.
+    """
+    if metric != RMSE and encode.oov_hashes == 1:
+        return Monitor(f"val_{metric}", rising=True)
+    return _of_labels(model)
+
+
+def _of_labels(model: ModelSettings) -> Monitor:
+    return Monitor("val_rmse" if model.objective == "regression" else "val_loss")
 
 
 def fit(
@@ -50,8 +63,10 @@ def fit(
     settings: TrainSettings,
     folders: TrainingFolders = TrainingFolders(),
     start: WarmStart | None = None,
+    metric: str = "ndcg@10",
+    zero_point: float | None = None,
 ) -> tuple[keras.Model, History]:
-    """Trains a model, and keeps the epoch with the best `monitored` metric.
+    """Trains a model, and keeps the epoch that is best on held-out rows. Positives are ranked, labels predicted.
 
     Args:
       train: the training pairs.
@@ -60,6 +75,8 @@ def fit(
       settings: section `train` of the pipeline file.
       folders: where epochs are saved.
       start: a base model to start from, or None.
+      metric: the ranking metric that chooses the epoch of a model of positives.
+      zero_point: the score that separates positives from random pairs, or None to estimate it.
 
     Returns:
       The model, and a value per epoch of each metric.
@@ -73,6 +90,10 @@ def fit(
         keep_freed_memory()
     keras.utils.set_random_seed(settings.seed)
     kept, validation = _with_validation(train, settings, sizes.shared)
+    positives = _learned_from_positives(kept, model)
+    judge = None
+    if validation is not None and positives and sizes.numberings is None:
+        judge = Judge(metric, kept, validation, sizes.entities, sizes.shared, settings.seed)
     strategy = devices.strategy_of(settings.devices)
     with strategy.scope():
         network = build_model(sizes, model, settings.seed)
@@ -89,20 +110,22 @@ def fit(
             engine.variables,
             directory,
             settings.early_stopping if validation is not None else None,
-            monitor=monitored(model),
+            monitor=Monitor(judge.name, rising=True) if judge else _of_labels(model),
             curves=folders.curves,
             # The chief writes to a shared directory. Each worker writes to its own temporary directory.
             writes=devices.is_chief(strategy) or folders.epochs is None,
         )
-        engine.run(validation, epochs)
+        engine.run(validation, judge, epochs)
         # The loss of an epoch is measured before its last step, so it does not show the effect of that step.
         if not engine.finite:
             raise diverged("a weight became infinite or NaN", epochs.done, settings.learning_rate)
         epochs.restore_best()
     engine.settle()
     _clear_untouched_rows(network, kept, sizes, start)
-    if _learned_from_positives(kept, model):
-        _calibrate(network, kept if validation is None else validation, settings)
+    if positives:
+        if zero_point is None:
+            zero_point = _zero_point(network, kept if validation is None else validation, settings)
+        _shift(network, zero_point)
     return network, epochs.history
 
 
@@ -147,13 +170,18 @@ def _clear_untouched_rows(
         table.scatter_update(tf.IndexedSlices(tf.zeros((len(others), table.shape[1])), tf.constant(others)))
 
 
-def _calibrate(network: keras.Model, pairs: TrainingPairs, settings: TrainSettings) -> None:
-    """Shifts all scores so that 0 separates pairs of the data from random pairs."""
+def _zero_point(network: keras.Model, pairs: TrainingPairs, settings: TrainSettings) -> float:
+    """Returns the score that separates pairs of the data from random pairs."""
     some = next(pairs.shuffled(np.random.default_rng(settings.seed), calibration.PAIRS))
     observed, random = calibration.random_pairs(some.left, some.right, settings.seed)
     of_observed, of_random = (
         np.asarray(network([left[:, None], right[:, None]]))[:, 0] for left, right in (observed, random)
     )
+    return calibration.zero_point(of_observed, of_random, some.weight)
+
+
+def _shift(network: keras.Model, zero_point: float) -> None:
+    """Shifts all scores so that `zero_point` becomes 0."""
     layer = network.get_layer(GLOBAL_BIAS)
     (offset,) = layer.get_weights()
-    layer.set_weights([offset - np.float32(calibration.zero_point(of_observed, of_random, some.weight))])
+    layer.set_weights([offset - np.float32(zero_point)])

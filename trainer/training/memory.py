@@ -10,7 +10,7 @@ from errors import TrainingTooLarge
 from trainer.data.hashing import Numbering
 from trainer.gradient.shared_candidates import BLOCK
 from trainer.model.table_sizes import TableSizes
-from trainer.settings import ModelSettings, TrainSettings
+from trainer.settings import WHOLE_DATA, ModelSettings, TrainSettings
 
 _FLOAT = 4
 # The overhead of an entry in a dictionary with bytes keys: object headers, the number, and both slots.
@@ -35,7 +35,7 @@ def needed(sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> 
     entities = sizes.left if sizes.shared else sizes.left + sizes.right
     tables = entities * (model.dimension + model.bias) * _FLOAT
     slots = _SLOTS.get(settings.optimizer, 1 / model.dimension)
-    negatives = 0 if model.objective in ("regression", "ials") else model.negative_count
+    negatives = 0 if model.objective in ("regression", *WHOLE_DATA) else model.negative_count
     of_batch = 2 * settings.batch_size + negatives * (1 if model.shares_negatives else settings.batch_size)
     batch = 6 * of_batch * sizes.hashes * model.dimension * _FLOAT
     if model.shares_negatives:
@@ -56,9 +56,12 @@ def _least_squares(sizes: TableSizes, model: ModelSettings, copies: int) -> tupl
     """Returns the bytes of the state of least squares, and of its temporary arrays.
 
     For labels, these are a covariance for each entity in each copy, and the second moments of the larger side. For
-    positives, these are some hundreds of normal equations, and a copy of the larger table.
+    `ials`, these are some hundreds of normal equations and a copy of the larger table. For `spectral`, they are a basis
+    and its images.
     """
     width = -(-model.dimension // copies) + model.bias
+    if model.objective == "spectral":
+        return 0, 3 * (sizes.left + sizes.right) * model.dimension * _FLOAT
     if model.objective == "ials":
         return 0, (1024 * width + max(sizes.left, sizes.right)) * width * _FLOAT
     covariances = copies * (sizes.left + sizes.right) * width * width * _FLOAT

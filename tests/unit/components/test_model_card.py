@@ -38,7 +38,7 @@ def card(rules: list[RuleResult] | None = None, told: CardSettings | None = None
     known: dict[str, Any] = {
         "settings": told or settings(), "rows": {"train": 900_000, "eval": 100_000}, "quarantined": 1234,
         "entities": {"left": 6040, "right": 3706}, "span": None, "files": [("/data/a|b`c.csv", "sha256:ab")],
-        "history": {"loss": [3.0, 2.0, 1.0]}, "warm_start": None,
+        "history": {"loss": [3.0, 2.0, 1.0]}, "choice": None, "warm_start": None,
         "evaluation": Evaluation(FIGURES, [HOLDS] if rules is None else rules), "versions": {"kindred": "0.1.0"},
     }  # fmt: skip
     return render(Facts(**(known | facts)))

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from trainer import epochs as epochs_module
-from trainer.epochs import Epochs
+from trainer.epochs import Epochs, Monitor
 from trainer.settings import EarlyStoppingSettings
 
 pytestmark = pytest.mark.tensorflow
@@ -27,7 +27,7 @@ def _epochs(variables: list[tf.Variable], folder: Path | None, stopping=STOPPING
         variables,
         None if folder is None else str(folder),
         stopping,
-        "val_loss",
+        Monitor("val_loss"),
         None if curves is None else str(curves),
     )
 
@@ -51,6 +51,16 @@ def test_best_epoch_is_restored(tmp_path: Path) -> None:
     assert (epochs.best, epochs.done, epochs.over) == (2, 4, True)  # 0.45 is not better by 0.1
     epochs.restore_best()
     assert _value(variables) == {2}
+
+
+def test_last_of_equal_rankings_is_the_best(tmp_path: Path) -> None:
+    variables = _variables()
+    epochs = Epochs(variables, str(tmp_path), EarlyStoppingSettings(patience=2), Monitor("val_ndcg@10", rising=True))
+    for value in (0.5, 1.0, 1.0, 0.9):
+        epochs.finish({"val_ndcg@10": value})
+    assert (epochs.best, epochs.over) == (3, False)
+    epochs.finish({"val_ndcg@10": 0.9})
+    assert (epochs.best, epochs.over) == (3, True)
 
 
 def test_last_epoch_stays_without_early_stopping(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from errors import TrainingDiverged, TrainingTooLarge
 from trainer import tuning
 from trainer.data.pairs import Pairs
+from trainer.epochs import Monitor
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import EncodeSettings, ModelSettings, TrainSettings, training_settings, with_values
 from trainer.training import fitting
@@ -29,6 +30,7 @@ def _config(**tune: Any) -> dict[str, Any]:
         "encode": EncodeSettings().model_dump(),
         "model": ModelSettings(dimension=2, regularization=0.0, initial_scale=0.3).model_dump(),
         "train": TrainSettings(epochs=6, batch_size=64, optimizer="adam", learning_rate=0.05).model_dump(),
+        "metric": "rmse",
         "tune": {"trials": 4, "search": "random", "seed": 1, **tune},
     }
 
@@ -41,7 +43,7 @@ def _pairs() -> Pairs:
 
 
 def _tuner(folder: Path, config: dict[str, Any]) -> tuning.SettingsTuner:
-    return tuning.build_tuner(config, MEASURE, str(folder / "unfinished" / "digest"))
+    return tuning.build_tuner(config, Monitor(MEASURE), str(folder / "unfinished" / "digest"))
 
 
 def _search(tuner: tuning.SettingsTuner, pairs: Pairs | None = None) -> list[tuple[float, dict[str, Any]]]:
@@ -55,7 +57,9 @@ def _fitting(monkeypatch: pytest.MonkeyPatch, fit: Any) -> list[float]:
     """Replaces training with `fit(learning_rate)`, which returns a metric. Returns the requested rates."""
     asked: list[float] = []
 
-    def stand_in(pairs: Pairs, sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> tuple[None, dict]:
+    def stand_in(
+        pairs: Pairs, sizes: TableSizes, model: ModelSettings, settings: TrainSettings, metric: str
+    ) -> tuple[None, dict]:
         asked.append(settings.learning_rate)
         return None, {MEASURE: [9.0, fit(settings.learning_rate), 8.0]}
 

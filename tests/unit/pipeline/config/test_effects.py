@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from pathlib import Path
 from typing import Any
@@ -86,11 +87,18 @@ CASES: dict[str, tuple[Any, list[tuple[dict[str, Any], dict[str, Any]]], tuple[d
     ),
     "train.batch_size": (64, [(SCORED, {"train.optimizer": "als"}), (POSITIVES, {})], (SCORED, {})),
     "train.learning_rate": (0.5, [(SCORED, {"train.optimizer": "als"}), (POSITIVES, {})], (SCORED, {})),
-    "train.als.copies": (2, [(SCORED, {}), (POSITIVES, {})], (SCORED, {"train.optimizer": "als"})),
-    "train.als.ridge": (2.0, [(SCORED, {}), (POSITIVES, {})], (SCORED, {"train.optimizer": "als"})),
+    "train.als.copies": (2, [(SCORED, {"train.optimizer": "adam"}), (POSITIVES, {})], (SCORED, {})),
+    "train.als.ridge": (2.0, [(SCORED, {"train.search.budget": 0}), (POSITIVES, {})], (SCORED, {})),
     "train.als.frequency_exponent": (
         0.5, [(SCORED, {"train.optimizer": "als"}), (POSITIVES, {"model.objective": "softmax"})], (POSITIVES, {})
     ),
+    "model.popularity_exponent": (
+        0.3, [(SCORED, {}), (POSITIVES, {"model.objective": "ials"})], (POSITIVES, {"model.objective": "spectral"})
+    ),
+    "train.search.budget": (
+        3, [(SCORED, {"train.optimizer": "adam"}), (POSITIVES, {"train.search.settings": []})], (SCORED, {})
+    ),
+    "train.search.renew": (True, [(SCORED, {"encode.shared": True})], (POSITIVES, {"model.dimension": 8})),
     "evaluate.candidates": (
         "/c.csv", [(SCORED, {}), (POSITIVES, {})], (POSITIVES, {"evaluate.metrics": ["sampled_ndcg@10"]})
     ),
@@ -116,14 +124,14 @@ ALWAYS = {
     "train.epochs", "train.optimizer", "train.early_stopping.validation_fraction",
     "train.early_stopping.patience", "train.early_stopping.min_delta", "train.seed", "train.data_memory_mb",
     "train.devices", "train.warm_start", "tune", "evaluate.metrics", "evaluate.bless", "publish.to", "publish.keep",
-    "publish.canary.rows", "publish.canary.max_p99_ms", "publish.canary.start_seconds",
+    "publish.canary.rows", "publish.canary.max_p99_ms", "publish.canary.start_seconds", "train.search.settings",
 }  # fmt: skip
 
 
 def _tree(base: dict[str, Any], *keys: dict[str, Any]) -> dict[str, Any]:
     """Returns `base` with other values at dotted keys."""
-    tree: dict[str, Any] = {name: dict(value) if isinstance(value, dict) else value for name, value in base.items()}
-    for key, value in functools.reduce(dict.__or__, keys, {}).items():
+    tree = copy.deepcopy(base)
+    for key, value in copy.deepcopy(functools.reduce(dict.__or__, keys, {})).items():
         *path, name = key.split(".")
         functools.reduce(lambda section, part: section.setdefault(part, {}), path, tree)[name] = value
     return tree
@@ -163,7 +171,7 @@ def test_default_value_is_accepted(tmp_path: Path, key: str) -> None:
 
 def test_message_has_reason_and_remedy(tmp_path: Path) -> None:
     path = tmp_path / "pipeline.yaml"
-    assert refusal(tmp_path, _tree(SCORED, {"train.als.ridge": 2})) == (
+    assert refusal(tmp_path, _tree(SCORED, {"train.als.ridge": 2, "train.optimizer": "adagrad"})) == (
         f"{path}: train.als.ridge: has no effect with train.optimizer adagrad: it is an option of least squares (got "
         "2.0). Omit the key, or set train.optimizer to als"
     )
@@ -179,12 +187,13 @@ OTHER = {
     "model.margin": 0.1, "model.negative_weight": 9.0, "model.unobserved_weight": 0.5, "model.negatives.count": 9,
     "model.negatives.sampling": "popularity", "model.initial_scale": 2.0, "train.epochs": 3, "train.batch_size": 16,
     "train.learning_rate": 0.5, "train.seed": 7, "train.als.copies": 2, "train.als.ridge": 2.0,
-    "train.als.frequency_exponent": 0.0,
+    "train.als.frequency_exponent": 0.0, "model.popularity_exponent": 0.1,
 }  # fmt: skip
 ENGINES = {
     "variational": (SCORED, {"train.optimizer": "als"}),
     "ials": (POSITIVES, {"model.objective": "ials"}),
-    "regression": (SCORED, {}),
+    "spectral": (POSITIVES, {"model.objective": "spectral"}),
+    "regression": (SCORED, {"train.optimizer": "adagrad"}),
     "logistic": (SCORED, {"model.objective": "logistic"}),
     "sampled logistic": (POSITIVES, {"model.objective": "logistic"}),
     "softmax": (POSITIVES, {"model.objective": "softmax"}),

@@ -21,7 +21,7 @@ from tests.unit.pipeline.report.planted_report import HOSTILE, empty_run, run_wi
 
 pytestmark = pytest.mark.tensorflow
 
-ALWAYS = [section.id for section in SECTIONS if section.id != "tuning"]
+ALWAYS = [section.id for section in SECTIONS if section.id not in ("tuning", "settings")]
 _VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 

@@ -1,0 +1,67 @@
+"""The settings that the Trainer tried and chose."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.report import words
+from pipeline.report.sources import Absent, Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Searched:
+    """The trials of a search, best first: number, measure, settings in the order of `keys`, epochs and seconds."""
+
+    sentences: Sequence[str]
+    metric: str
+    keys: Sequence[str]
+    rows: Sequence[tuple[str, str, Sequence[str], str, str]]
+
+
+def searched(run: Run) -> Searched:
+    """Returns the trials of the Trainer."""
+    search: dict[str, Any] | None = run.summary.get("search")
+    if not search:
+        raise Absent("The pipeline file sets the model and its training, so that the Trainer had nothing to choose.")
+    trials = list(enumerate(search["trials"]))
+    rising = search["metric"] != "rmse"
+    trials.sort(key=lambda pair: (pair[1]["value"] is None, (-1 if rising else 1) * (pair[1]["value"] or 0)))
+    keys = list(dict.fromkeys(key for _, trial in trials for key in trial["settings"]))
+    rows = [
+        (
+            f"{number + 1}{' (chosen)' if number == search['chosen'] else ''}",
+            words.figure(trial["value"]) if trial["value"] is not None else "does not fit in memory",
+            [setting(trial["settings"].get(key, "")) for key in keys],
+            str(trial["epochs"]),
+            f"{trial['seconds']:.1f} s",
+        )
+        for number, trial in trials
+    ]
+    return Searched(list(_sentences(search, rising)), search["metric"], keys, rows)
+
+
+def _sentences(search: dict[str, Any], rising: bool) -> Sequence[str]:
+    chosen = search["trials"][search["chosen"]]
+    best = (max if rising else min)(trial["value"] for trial in search["trials"] if trial["value"] is not None)
+    sentences = [
+        f"The pipeline file leaves these settings open. The Trainer measured each trial by {search['metric']} on "
+        f"{words.count(search['held_out'])} training rows that the trial did not see. "
+        f"{'Higher' if rising else 'Lower'} is better."
+    ]
+    if chosen["value"] == best:
+        sentences.append("It chose the best trial.")
+    else:
+        sentences.append("It chose the smallest model that is about as good as the best trial.")
+    sentences.append(f"Then it trained on all training rows for {chosen['epochs']} epochs.")
+    if search["reused"]:
+        sentences.append(
+            "This search is of an earlier run with data of about the same size. Set train.search.renew to search again."
+        )
+    return sentences
+
+
+def setting(value: object) -> str:
+    """Returns the value of a setting as text."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

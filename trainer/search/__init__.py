@@ -1,0 +1,1 @@
+"""The automatic choice of settings on held-out rows of the train split."""

@@ -1,0 +1,175 @@
+"""Chooses settings for a training, or reuses the last choice for data of about the same size."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from errors import TrainingTooLarge
+from trainer.data.pairs import Pairs
+from trainer.model.table_sizes import TableSizes
+from trainer.search import plans
+from trainer.search.trials import Trial, Trials
+from trainer.settings import RMSE, SearchSettings
+
+CHOICE_FILE = "search.json"
+# The held-out share of the rows.
+_HELD_OUT = 0.1
+# More rows than this do not change which settings are best, but their trials would take longer.
+_ROWS = 1_000_000
+# Choices of data whose sizes differ by at most this share are reused.
+_ALIKE = 0.2
+# A trial with a smaller dimension wins if it is worse by at most this share.
+_ABOUT_EQUAL = {True: 0.002, False: 0.01}
+# Raise it if the same trials would no longer be made.
+_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """The chosen settings.
+
+    Attributes:
+      metric: the measure of the trials.
+      sizes: training rows, and left and right entities, of the data of the search.
+      trials: every trial, in order.
+      chosen: the number of the chosen trial, from 0.
+      held_out: the number of rows that measured the trials.
+      reused: whether the choice is of an earlier run.
+    """
+
+    metric: str
+    sizes: Mapping[str, int]
+    trials: tuple[Trial, ...]
+    chosen: int
+    held_out: int
+    reused: bool = False
+
+    @property
+    def best(self) -> Trial:
+        """The chosen trial."""
+        return self.trials[self.chosen]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The chosen settings by dotted key. The training uses all rows and stops after the chosen number of epochs."""
+        return {**self.best.settings, "train.epochs": self.best.epochs, "train.early_stopping": None} | (
+            {"train.optimizer": "als"}
+        )
+
+    def describe(self) -> str:
+        """Returns the choice in a line."""
+        chosen = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in self.best.settings.items())
+        when = "settings of an earlier search" if self.reused else f"{len(self.trials)} settings tried"
+        return f"{when}: {chosen} ({self.metric} {self.best.value:.4f} on held-out rows)"
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the content of `CHOICE_FILE`."""
+        return dataclasses.asdict(self) | {"values": self.values}
+
+    @classmethod
+    def of_json(cls, tree: Mapping[str, Any]) -> Choice:
+        """Reads the result of `to_json`."""
+        fields = {field.name: tree[field.name] for field in dataclasses.fields(cls)}
+        return cls(**fields | {"trials": tuple(Trial(**trial) for trial in tree["trials"])})
+
+
+def choose(
+    pairs: Pairs, sizes: TableSizes, sections: Mapping[str, Any], metric: str, search: SearchSettings, folder: str
+) -> Choice:
+    """Returns the last choice in `folder` for such settings and data, or searches.
+
+    Args:
+      pairs: the training pairs.
+      sizes: the sizes of the embedding tables.
+      sections: `model` and `train` of the pipeline file, as JSON.
+      metric: the metric of the first blessing rule.
+      search: section `train.search`.
+      folder: where choices are kept from run to run.
+
+    Raises:
+      TrainingTooLarge: no trial fits in memory.
+    """
+    of = [sections, metric, _VERSION]
+    path = f"{folder}/{hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]}.json"
+    known = {"rows": len(pairs)} | dict(zip(("left", "right"), map(_count, (pairs.left, pairs.right)), strict=True))
+    last = None if search.renew else _read(path)
+    if last and all(abs(last.sizes[name] - size) <= _ALIKE * size for name, size in known.items()):
+        logging.info("the settings of the last search are used again: %s", last.values)
+        return dataclasses.replace(last, reused=True)
+    choice = _searched(pairs, sizes, sections, metric, search, known)
+    _write(path, choice)
+    return choice
+
+
+def _searched(
+    pairs: Pairs,
+    sizes: TableSizes,
+    sections: Mapping[str, Any],
+    metric: str,
+    search: SearchSettings,
+    known: Mapping[str, int],
+) -> Choice:
+    seed = int(sections["train"]["seed"])
+    kept, held = _some_left(pairs, seed).hold_out(_HELD_OUT, seed, sizes.shared)
+    sweeps = None if "train.epochs" in search.settings else int(sections["train"]["epochs"])
+    trials = Trials(kept, held, sizes, sections, metric, search.budget, sweeps)
+    plan = plans.Plan(search.settings, sections)
+    (plans.ratings if metric == RMSE else plans.positives)(trials, plan)
+    return Choice(metric, known, tuple(trials.done), _choose(trials), len(held))
+
+
+def _choose(trials: Trials) -> int:
+    """Returns the number of the smallest model that is about as good as the best one.
+
+    Raises:
+      TrainingTooLarge: no trial fits in memory.
+    """
+    best = trials.gain(trials.best())
+    if trials.best().fault:
+        raise TrainingTooLarge(str(trials.best().fault))
+    least = best - abs(best) * _ABOUT_EQUAL[trials.metric == RMSE]
+    good = [number for number, trial in enumerate(trials.done) if trials.gain(trial) >= least]
+    return min(good, key=lambda n: (trials.done[n].settings.get("model.dimension", 0), -trials.gain(trials.done[n])))
+
+
+def _some_left(pairs: Pairs, seed: int) -> Pairs:
+    """Returns all rows of random left entities, about `_ROWS`. The share of observed pairs stays the same."""
+    if len(pairs) <= _ROWS:
+        return pairs
+    counts = np.bincount(pairs.left)
+    order = np.random.default_rng(seed).permutation(len(counts))
+    chosen = np.zeros(len(counts), bool)
+    chosen[order[: int(np.searchsorted(np.cumsum(counts[order]), _ROWS)) + 1]] = True
+    return pairs.take(np.flatnonzero(chosen[pairs.left]))
+
+
+def _count(entities: np.ndarray) -> int:
+    return int((np.bincount(entities) > 0).sum())
+
+
+def read_choice(model_run: str) -> Choice | None:
+    """Reads the choice of a training from its folder of records, if there was one."""
+    return _read(f"{model_run}/{CHOICE_FILE}")
+
+
+def _read(path: str) -> Choice | None:
+    if not tf.io.gfile.exists(path):
+        return None
+    with tf.io.gfile.GFile(path) as file:
+        return Choice.of_json(json.load(file))
+
+
+def _write(path: str, choice: Choice) -> None:
+    tf.io.gfile.makedirs(path.rpartition("/")[0])
+    staged = path + ".staged"
+    with tf.io.gfile.GFile(staged, "w") as file:
+        json.dump(choice.to_json(), file)
+    tf.io.gfile.rename(staged, path, overwrite=True)
