@@ -61,9 +61,8 @@ def _with_search(tree: Any, keys: tuple[str, ...]) -> Any:
 def open_keys(tree: Any) -> tuple[str, ...]:
     """Returns the settings that a pipeline file leaves to `train.search`.
 
-    These are the searchable settings without a value in the file. There are none if the file fixes the number of epochs
-    only, sets anything that least squares cannot do or does not use, starts from an earlier model, or has a section
-    `tune`.
+    These are the searchable settings without a value in the file. There are none if the file has all but minor ones,
+    sets anything that least squares cannot do or does not use, starts from an earlier model, or has a section `tune`.
 
     Args:
       tree: a pipeline file before defaults.
@@ -82,8 +81,11 @@ def open_keys(tree: Any) -> tuple[str, ...]:
         given |= {key for key in SEARCHABLE[scored] if any(f"{key}.".startswith(f"{name}.") for name in parameters)}
     others = {key for name, keys in _KEYS_OF.items() if objective not in (None, name) for key in keys}
     keys = tuple(key for key in SEARCHABLE[scored] if key not in given | others)
-    return () if set(keys) <= {"train.epochs", "train.optimizer"} else keys
+    return () if set(keys) <= _MINOR else keys
 
+
+# Settings that are no reason for a search if the file has all others.
+_MINOR = {"train.als.copies", "train.epochs", "train.optimizer"}
 
 # The settings that only one of the searched objectives uses.
 _KEYS_OF = {
