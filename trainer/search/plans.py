@@ -21,6 +21,8 @@ _RIDGES = (None, 1.0, 3.0, 10.0)
 _COPIES = 4
 # Sweeps that rank settings, and sweeps of settings that may win.
 _FEW, _MANY = 3, 16
+# Sweeps after which the directions of `spectral` hardly change.
+_EXACT = 5
 # A larger dimension must be better by this share.
 _WORTHWHILE = 0.01
 
@@ -81,7 +83,7 @@ def _affordable(widths: Sequence[int], trials: Trials) -> Sequence[int]:
 def _spectral(trials: Trials, plan: Plan, widths: Sequence[int]) -> None:
     settings = {"model.objective": "spectral", "model.dimension": widths[-1]}
     axes = {"model.popularity_exponent": plan.values("model.popularity_exponent", _EXPONENTS)}
-    _climb(trials, settings, axes, {"model.popularity_exponent": 0.4}, _MANY // 2, tuple(widths[:-1]))
+    _climb(trials, settings, axes, {"model.popularity_exponent": 0.4}, _EXACT, tuple(widths[:-1]))
 
 
 def _ials(trials: Trials, plan: Plan, widths: Sequence[int]) -> None:

@@ -111,6 +111,8 @@ class Trials:
     def run(self, settings: Mapping[str, Any], sweeps: int = _SWEEPS, widths: tuple[int, ...] = ()) -> Trial | None:
         """Trains with `settings` until `_PATIENCE` sweeps in a row are not better.
 
+        Sweeps of `spectral` approach one solution, so that the last is the best. It is the only one that is measured.
+
         Args:
           settings: values by dotted key. Repeated settings are not trained again.
           sweeps: the maximum number of sweeps.
@@ -137,8 +139,12 @@ class Trials:
         every = (*widths, model.dimension)
         values: dict[int, list[float]] = {width: [] for width in every}
         zeros: dict[int, list[float | None]] = {width: [] for width in every}
-        while len(values[every[0]]) < sweeps and not all(map(self._over, values.values())):
+        done = 0
+        while done < sweeps and not all(map(self._over, values.values())):
             solver.sweep()
+            done += 1
+            if model.objective == "spectral" and done < sweeps:
+                continue
             for width in every:
                 value, zero = self._measure(solver, width)
                 values[width].append(value)
@@ -148,10 +154,9 @@ class Trials:
         for width in every:
             at = self._best_sweep(values[width])
             wide = {**settings, "model.dimension": width} if widths else settings
-            found.append(
-                Trial(wide, values[width][at], at + 1, round(seconds, 2), len(values[width]), zeros[width][at])
-            )
-            logging.info("trial %s: %s %.5f after %d sweeps", wide, self.metric, values[width][at], at + 1)
+            epochs = done - len(values[width]) + at + 1
+            found.append(Trial(wide, values[width][at], epochs, round(seconds, 2), done, zeros[width][at]))
+            logging.info("trial %s: %s %.5f after %d sweeps", wide, self.metric, values[width][at], epochs)
         self.done += found
         return max(found, key=self.gain)
 
