@@ -16,7 +16,7 @@ _PENALTIES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 # The weight of unobserved pairs, divided by the share of observed pairs: how much all of them count, relative to the
 # observed ones.
 _UNOBSERVED = (0.25, 1.0, 4.0, 16.0)
-_WIDTHS = (8, 16, 32, 64, 128)
+_WIDTHS = (8, 16, 32, 64)
 _RIDGES = (None, 1.0, 3.0, 10.0)
 _COPIES = 4
 # Sweeps that rank settings, and sweeps of settings that may win.
