@@ -11,6 +11,7 @@ imports.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -68,7 +69,7 @@ def _run(kind: str, data: Path) -> dict[str, float]:
     from benchmarks import stock
     from pipeline.config import PipelineConfig
     from pipeline.records.root import Root
-    from pipeline.running import graph, node_runner
+    from pipeline.running import graph, node_runner, run_metadata
 
     config = PipelineConfig.model_validate({"name": "bench", "data": {"path": str(data)}})
     with tempfile.TemporaryDirectory() as folder:
@@ -77,16 +78,19 @@ def _run(kind: str, data: Path) -> dict[str, float]:
         if kind == _THEIRS:
             pipeline.components = stock.prepare_nodes(config, data)
         compiled = graph.compile_graph(pipeline, "run")
-        runner = node_runner.NodeRunner(compiled, metadata.sqlite_metadata_connection_config(str(root.metadata)))
+        theirs = metadata.Metadata(metadata.sqlite_metadata_connection_config(str(root.metadata)))
+        ours = kind == _OURS
         seconds: dict[str, float] = {}
         outputs: dict[str, node_runner.NodeResult] = {}
-        for entry in compiled.nodes:
-            node_id = entry.pipeline_node.node_info.id
-            started = time.monotonic()
-            outputs[node_id] = runner.run(entry.pipeline_node)
-            seconds[node_id] = round(time.monotonic() - started, 2)
-            if kind == _OURS and node_id == _LAST:
-                break
+        with run_metadata.opened(root.metadata) if ours else contextlib.nullcontext(theirs) as handle:
+            runner = node_runner.NodeRunner(compiled, handle)
+            for entry in compiled.nodes:
+                node_id = entry.pipeline_node.node_info.id
+                started = time.monotonic()
+                outputs[node_id] = runner.run(entry.pipeline_node)
+                seconds[node_id] = round(time.monotonic() - started, 2)
+                if ours and node_id == _LAST:
+                    break
         if kind == _OURS:
             seconds["encoding"] = _encode(outputs)
     return seconds

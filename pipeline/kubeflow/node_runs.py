@@ -29,7 +29,7 @@ class NodeRuns:
     ) -> None:
         self._config, self._root, self._run_id = config, root, run_id
         self._nodes = {entry.pipeline_node.node_info.id: entry.pipeline_node for entry in graph.nodes}
-        self._runner = NodeRunner(graph, store, PatientMetadata)
+        self._runner = NodeRunner(graph, PatientMetadata(store))
 
     @classmethod
     def of(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import ml_metadata as mlmd
@@ -52,19 +51,13 @@ class NodeRunner:
 
     Args:
       graph: the compiled graph.
-      connection: the configuration of the metadata store.
-      handle: opens a connection.
+      handle: connects to ML Metadata.
     """
 
-    def __init__(
-        self,
-        graph: pipeline_pb2.Pipeline,
-        connection: metadata.ConnectionConfigType,
-        handle: Callable[[metadata.ConnectionConfigType], metadata.Metadata] = metadata.Metadata,
-    ) -> None:
+    def __init__(self, graph: pipeline_pb2.Pipeline, handle: metadata.Metadata) -> None:
         self._graph = graph
         self._deployment = runner_utils.extract_local_deployment_config(graph)
-        self._metadata = handle(connection)
+        self._metadata = handle
 
     def run(self, node: pipeline_pb2.PipelineNode) -> NodeResult:
         """Runs `node`.

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 
 import absl.logging
-from tfx.orchestration import metadata
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.types import standard_component_specs
 from tfx.utils import path_utils
@@ -19,6 +18,7 @@ from pipeline.config import PipelineConfig
 from pipeline.records import node_ids
 from pipeline.records.root import Root
 from pipeline.records.run_record import RunRecord
+from pipeline.running import run_metadata
 from pipeline.running.console import RunConsole
 from pipeline.running.findings import note
 from pipeline.running.graph import compile_graph, create_pipeline
@@ -55,8 +55,8 @@ def run_nodes(
     absl.logging.set_verbosity(absl.logging.INFO)
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
     graph = compile_graph(create_pipeline(config, root, options.accept_reason), record.run_id)
-    runner = NodeRunner(graph, metadata.sqlite_metadata_connection_config(str(root.metadata)))
-    with contextlib.ExitStack() as canary:
+    with run_metadata.opened(root.metadata) as handle, contextlib.ExitStack() as canary:
+        runner = NodeRunner(graph, handle)
         for entry in graph.nodes:
             node_id = entry.pipeline_node.node_info.id
             if node_id in _before_canary(config, record):

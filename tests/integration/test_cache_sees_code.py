@@ -85,7 +85,7 @@ class Program:
             shutil.copy(self._seen, self._root.metadata)
         graph = self.compile()
         connection = metadata.sqlite_metadata_connection_config(str(self._root.metadata))
-        runner = node_runner.NodeRunner(graph, connection)
+        runner = node_runner.NodeRunner(graph, metadata.Metadata(connection))
         return {e.pipeline_node.node_info.id: runner.run(e.pipeline_node).state for e in graph.nodes}
 
     def code(self) -> dict[str, str]:

@@ -31,7 +31,7 @@ class Run:
         self.connection = metadata.sqlite_metadata_connection_config(str(root.metadata))
         graph = compile_graph(create_pipeline(load_config(folder / "pipeline.yaml"), root), RUN_ID)
         self.nodes = {entry.pipeline_node.node_info.id: entry.pipeline_node for entry in graph.nodes}
-        self.runner = NodeRunner(graph, self.connection)
+        self.runner = NodeRunner(graph, metadata.Metadata(self.connection))
         for node_id in (EXAMPLE_GEN, STATISTICS_GEN):
             assert self.disagreement(node_id, is_resumed=False) is None
             assert self.runner.run(self.nodes[node_id]).state == "executed"
