@@ -111,12 +111,15 @@ def _errors(name: str, folds_of: Callable[[], tuple[Ratings, list[np.ndarray]]])
 
 def fit_positives(name: str, data: Positives) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns left vectors, right vectors and right biases. A ranking needs no left biases."""
+    from trainer.export.sides import is_normalized
     from trainer.model.network import LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
 
     network = _trained(name, data.train[:, 0], data.train[:, 1], np.ones(len(data.train)), data.sizes)
     layers = {layer.name: layer for layer in network.layers}
     left, right = (layers[side].get_weights()[0] for side in (LEFT_VECTORS, RIGHT_VECTORS))
     bias = layers[RIGHT_BIAS].get_weights()[0][:, 0] if RIGHT_BIAS in layers else np.zeros(len(right), np.float32)
+    if is_normalized(network):
+        left, right = (side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-6) for side in (left, right))
     return left, right, bias
 
 

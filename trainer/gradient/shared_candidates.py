@@ -1,7 +1,7 @@
 """Losses of pairs against candidates that all pairs of the batch share, computed in blocks of pairs.
 
 The scores of a block are one matrix product. Its losses and gradients are computed before the next block, so memory
-does not grow with the square of the batch, and a step costs little more than its three matrix products. Each loss here
+does not grow with the square of the batch, and scores are read again while they are in the cache. Each loss here
 returns its weighted sum and its values. Only the sum has a gradient.
 """
 
