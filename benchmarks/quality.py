@@ -1,20 +1,23 @@
 """Model quality on public data sets, with published protocols and the files in benchmarks/pipelines.
 
-    python -m benchmarks.quality [--data ml-100k ...] [--words build/word-pairs/serving/1]
+    python -m benchmarks.quality [--data ml-100k ...] [--settings default] [--words build/word-pairs/serving/1]
 
-Each model is trained with the settings of its pipeline file, and measured like the published figures. docs/quality.md
-has the sources of these figures and the tuning of the settings. `--words` names a published model of the words example,
-to measure its rank correlation with human judgement.
+Each model is trained with the settings of its pipeline file (`tuned`), and with those that the Trainer chooses for a
+file without `model` and `train` (`default`). It is measured like the published figures. docs/quality.md has the sources
+of these figures and the tuning of the settings. `--words` names a published model of the words example, to measure its
+rank correlation with human judgement.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import os
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +32,15 @@ if TYPE_CHECKING:
 _PIPELINES = Path(__file__).parent / "pipelines"
 
 
+# Trains a model on the numbers of left and right entities, labels, and the numbers of entities of both sides.
+Fit = Callable[[np.ndarray, np.ndarray, np.ndarray, tuple[int, int]], "keras.Model"]
+
+
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
     """A data set with its measurement, the required bounds, and published figures."""
 
-    measure: Callable[[str], dict[str, float]]
+    measure: Callable[[Fit], dict[str, float]]
     bounds: dict[str, float]
     lower_is_better: bool
     published: str
@@ -52,12 +59,16 @@ def main() -> None:
     """Measures. Prints a line for each data set."""
     arguments = _arguments()
     results: dict[str, Any] = {}
-    for name in arguments.data:
+    for name, settings in itertools.product(arguments.data, arguments.settings):
+        if settings == "tuned" and not _file(name).exists():
+            continue
         task, since = TASKS[name], time.monotonic()
-        found = task.measure(name)
+        found = task.measure(tuned(name) if settings == "tuned" else default)
+        seconds = round(time.monotonic() - since, 1)
         verdict = "reached" if task.met(found) else "NOT REACHED"
-        results[name] = {**found, "reached": task.met(found), "seconds": round(time.monotonic() - since, 1)}
-        print(f"{name:10} {_words(found)} | {task}: {verdict} | published: {task.published}", flush=True)
+        results[f"{name} {settings}"] = {**found, "reached": task.met(found), "seconds": seconds}
+        of = f"{name} {settings}"
+        print(f"{of:22} {_words(found)}, {seconds} s | {task}: {verdict} | {task.published}", flush=True)
     if arguments.words:
         results["words"] = word_correlations(arguments.words)
         print(f"words      {_words(results['words'])} (Spearman)", flush=True)
@@ -69,52 +80,85 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=str(__doc__).splitlines()[0])
     parser.add_argument("--data", nargs="*", default=list(TASKS), choices=list(TASKS))
+    parser.add_argument("--settings", nargs="*", default=["tuned", "default"], choices=["tuned", "default"])
     parser.add_argument("--words", help="a published model of the words example")
     return parser.parse_args()
 
 
-def _trained(name: str, left: np.ndarray, right: np.ndarray, label: np.ndarray, sizes: tuple[int, int]) -> keras.Model:
-    """Trains a model on numbered pairs with the pipeline file `name`."""
-    from pipeline.config import load_config
+def _file(name: str) -> Path:
+    return _PIPELINES / f"{name}.yaml"
+
+
+def tuned(name: str) -> Fit:
+    """Returns a function that trains with the settings of the pipeline file `name`."""
+
+    def fit(left: np.ndarray, right: np.ndarray, label: np.ndarray, sizes: tuple[int, int]) -> keras.Model:
+        from pipeline.config import load_config
+        from trainer.data.pairs import Pairs
+        from trainer.model.table_sizes import TableSizes
+        from trainer.settings import training_settings
+        from trainer.training import fitting
+
+        config = load_config(_file(name))
+        _, model, train = training_settings({s: getattr(config, s).model_dump() for s in ("encode", "model", "train")})
+        return fitting.fit(Pairs(left, right, label.astype(np.float32)), TableSizes(*sizes), model, train)[0]
+
+    return fit
+
+
+def default(left: np.ndarray, right: np.ndarray, label: np.ndarray, sizes: tuple[int, int]) -> keras.Model:
+    """Trains as for a file without `model` and `train`: searches settings, and trains with the best ones."""
+    from pipeline.config import PipelineConfig
     from trainer.data.pairs import Pairs
     from trainer.model.table_sizes import TableSizes
-    from trainer.settings import training_settings
+    from trainer.search.choice import choose
+    from trainer.settings import training_settings, with_values
     from trainer.training import fitting
 
-    config = load_config(_PIPELINES / f"{name}.yaml")
-    _, model, train = training_settings({s: getattr(config, s).model_dump() for s in ("encode", "model", "train")})
-    return fitting.fit(Pairs(left, right, label.astype(np.float32)), TableSizes(*sizes), model, train)[0]
+    columns = {"left": "left", "right": "right"} | ({} if (label > 0).all() else {"score": "score"})
+    config = PipelineConfig.model_validate({"name": "default", "data": {"path": "pairs.csv", "columns": columns}})
+    sections = {name: getattr(config, name).model_dump() for name in ("encode", "model", "train")}
+    pairs, metric, of = Pairs(left, right, label.astype(np.float32)), config.choosing_metric, TableSizes(*sizes)
+    with tempfile.TemporaryDirectory() as folder:
+        since = time.monotonic()
+        choice = choose(pairs, of, sections, metric, config.train.search, folder)
+        searched = time.monotonic()
+        _, model, train = training_settings(with_values(sections, choice.values))
+        network, _ = fitting.fit(pairs, of, model, train)
+    ended = time.monotonic()
+    print(f"{choice.describe()}. Search {searched - since:.1f} s, training {ended - searched:.1f} s", flush=True)
+    return network
 
 
-def fit_ratings(name: str, ratings: Ratings, test: np.ndarray) -> tuple[keras.Model, float]:
+def fit_ratings(fit: Fit, ratings: Ratings, test: np.ndarray) -> tuple[keras.Model, float]:
     """Trains a model on the rows outside `test`. Returns it with the mean on which their labels are centered."""
     train = ~test
     center = float(ratings.score[train].mean())
     columns = (ratings.left[train], ratings.right[train], ratings.score[train] - center)
-    return _trained(name, *columns, ratings.sizes), center
+    return fit(*columns, ratings.sizes), center
 
 
-def _errors(name: str, folds_of: Callable[[], tuple[Ratings, list[np.ndarray]]]) -> dict[str, float]:
+def _errors(fit: Fit, folds_of: Callable[[], tuple[Ratings, list[np.ndarray]]]) -> dict[str, float]:
     """Returns RMSE, MAE and MSE in the unit of the scores, averaged over the folds."""
     ratings, folds = folds_of()
     found: dict[str, list[float]] = {"rmse": [], "mae": [], "mse": []}
     for test in folds:
-        network, center = fit_ratings(name, ratings, test)
+        network, center = fit_ratings(fit, ratings, test)
         pairs = [ratings.left[test][:, None], ratings.right[test][:, None]]
         errors = network.predict_on_batch(pairs)[:, 0] + center - ratings.score[test]
         squared = float((errors**2).mean())
         for metric, value in (("rmse", squared**0.5), ("mae", float(np.abs(errors).mean())), ("mse", squared)):
             found[metric].append(value)
-        print(f"{name:10} fold {len(found['rmse'])}: rmse {squared**0.5:.4f}", flush=True)
+        print(f"fold {len(found['rmse'])}: rmse {squared**0.5:.4f}", flush=True)
     return {metric: round(float(np.mean(values)), 4) for metric, values in found.items()}
 
 
-def fit_positives(name: str, data: Positives) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def fit_positives(fit: Fit, data: Positives) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns left vectors, right vectors and right biases. A ranking needs no left biases."""
     from trainer.export.sides import is_normalized
     from trainer.model.network import LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
 
-    network = _trained(name, data.train[:, 0], data.train[:, 1], np.ones(len(data.train)), data.sizes)
+    network = fit(data.train[:, 0].copy(), data.train[:, 1].copy(), np.ones(len(data.train)), data.sizes)
     layers = {layer.name: layer for layer in network.layers}
     left, right = (layers[side].get_weights()[0] for side in (LEFT_VECTORS, RIGHT_VECTORS))
     bias = layers[RIGHT_BIAS].get_weights()[0][:, 0] if RIGHT_BIAS in layers else np.zeros(len(right), np.float32)
@@ -133,30 +177,31 @@ def sampled_ranks(tables: tuple[np.ndarray, np.ndarray, np.ndarray], data: Posit
     return ((others > own[:, None]) & (data.negatives != items[:, None])).sum(axis=1)
 
 
-def _leave_last_out(name: str) -> dict[str, float]:
+def _leave_last_out(fit: Fit) -> dict[str, float]:
     data = research_data.ml_1m_leave_last_out()
-    ranks = sampled_ranks(fit_positives(name, data), data)
+    ranks = sampled_ranks(fit_positives(fit, data), data)
     gains = np.where(ranks < 10, 1 / np.log2(ranks + 2), 0.0)
     return {"hr@10": round(float((ranks < 10).mean()), 4), "ndcg@10": round(float(gains.mean()), 4)}
 
 
-def _full_catalogue(name: str) -> dict[str, float]:
+def _full_catalogue(fit: Fit, data: Positives, depths: Sequence[int]) -> dict[str, float]:
+    """Returns recall and NDCG of a ranking of the whole catalog, without the known items of a user."""
     from trainer.ranking import ranking_metrics
     from trainer.ranking.lists import Lists
     from trainer.ranking.ranks import rank_catalogue
 
-    data = research_data.lastfm()
-    left, right, bias = fit_positives(name, data)
+    left, right, bias = fit_positives(fit, data)
     users, items = data.sizes
     relevant = Lists.of_pairs(data.test[:, 0], data.test[:, 1], users)
-    assert data.validation is not None
-    # The figures of iALS exclude all known items of a user. Those of LightGCN exclude only the training items.
-    known = {"": np.concatenate([data.train, data.validation]), " (validation not left out)": data.train}
+    known = {"": data.train}
+    if data.validation is not None:
+        # The figures of iALS exclude all known items of a user. Those of LightGCN exclude only the training items.
+        known = {"": np.concatenate([data.train, data.validation]), " (validation not left out)": data.train}
     measured = {}
     for suffix, pairs in known.items():
         seen = Lists.of_pairs(pairs[:, 0], pairs[:, 1], users)
-        found = rank_catalogue(left[:users], right[:items], relevant, seen, depth=40, bias=bias)
-        for metric in ("recall@10", "ndcg@10", "recall@40", "ndcg@40"):
+        found = rank_catalogue(left[:users], right[:items], relevant, seen, depth=max(depths), bias=bias)
+        for metric in (f"{name}@{depth}" for depth in depths for name in ("recall", "ndcg")):
             measured[metric + suffix] = round(float(ranking_metrics.per_query(found, metric).mean()), 4)
     return measured
 
@@ -186,23 +231,33 @@ def _words(found: dict[str, float]) -> str:
 
 TASKS = {
     "ml-100k": Benchmark(
-        lambda name: _errors(name, research_data.ml_100k),
+        lambda fit: _errors(fit, research_data.ml_100k),
         {"rmse": 0.914},
         True,
         "Surprise SVD 0.934, SVD++ 0.919, fastai dot + bias 0.943",
     ),
     "ml-1m": Benchmark(
-        lambda name: _errors(name, research_data.ml_1m), {"rmse": 0.850}, True, "Surprise SVD 0.873, SVD++ 0.862"
+        lambda fit: _errors(fit, research_data.ml_1m), {"rmse": 0.850}, True, "Surprise SVD 0.873, SVD++ 0.862"
     ),
     "ml-1m-ncf": Benchmark(
         _leave_last_out, {"hr@10": 0.731, "ndcg@10": 0.452}, False, "NeuMF 0.673 / 0.401, iALS 0.731 / 0.452"
     ),
     "lastfm": Benchmark(
-        _full_catalogue, {"recall@10": 0.192, "ndcg@10": 0.229}, False, "LightGCN .174 / .200, BPR-MF .136 / .153"
+        lambda fit: _full_catalogue(fit, research_data.lastfm(), (10, 40)),
+        {"recall@10": 0.192, "ndcg@10": 0.229},
+        False,
+        "LightGCN .174 / .200, BPR-MF .136 / .153",
     ),
-    "kiba": Benchmark(
-        lambda name: _errors(name, research_data.kiba), {"mse": 0.184}, True, "predicting the mean 0.680"
+    "gowalla": Benchmark(
+        lambda fit: _full_catalogue(fit, research_data.gowalla(), (20,)),
+        {"recall@20": 0.150, "ndcg@20": 0.128},
+        False,
+        "LightGCN 0.183 / 0.155, UltraGCN 0.186 / 0.158",
     ),
+    "amazon-beauty": Benchmark(
+        lambda fit: _full_catalogue(fit, research_data.amazon_beauty(), (20,)), {"recall@20": 0.0}, False, "none known"
+    ),
+    "kiba": Benchmark(lambda fit: _errors(fit, research_data.kiba), {"mse": 0.184}, True, "predicting the mean 0.680"),
 }
 
 if __name__ == "__main__":

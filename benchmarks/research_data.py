@@ -1,6 +1,7 @@
 """Reads public research data from the folder KINDRED_BENCH_DATA. The data are not part of this project.
 
-The folder has `ml-100k`, `ml-1m`, `ml-1m-ncf`, `lastfm`, `kiba` and `word-sim`, as listed in docs/quality.md.
+The folder has `ml-100k`, `ml-1m`, `ml-1m-ncf`, `lastfm`, `gowalla`, `amazon-beauty`, `kiba` and `word-sim`, as listed
+in docs/quality.md.
 """
 
 from __future__ import annotations
@@ -105,6 +106,20 @@ def lastfm() -> Positives:
     """Returns Last.fm, split 7:1:2."""
     train, validation, test = (_lists(folder() / "lastfm" / f"{part}.txt.gz") for part in ("train", "valid", "test"))
     return Positives(train, test, validation)
+
+
+def gowalla() -> Positives:
+    """Returns Gowalla check-ins, split as in He et al. (2020)."""
+    return Positives(*(_lists(folder() / "gowalla" / f"{part}.txt.gz") for part in ("train", "test")))
+
+
+def amazon_beauty() -> Positives:
+    """Returns Amazon Beauty, split 7:1:2."""
+    train, validation, test = (
+        np.stack(_columns(folder() / "amazon-beauty" / f"{part}.txt.gz", " ", has_header=False)[:2], axis=1)
+        for part in ("train", "valid", "test")
+    )
+    return Positives(*(part.astype(np.int32) for part in (train, test, validation)))
 
 
 def word_similarities() -> Iterator[tuple[str, list[tuple[str, str, float]]]]:
