@@ -17,7 +17,7 @@ from sections import NonNegativeInt, Number, PositiveInt, Section
 RMSE = "rmse"
 
 # Objectives over every pair of entities, seen or not, which least squares solves for.
-WHOLE_DATA = ("ials", "spectral")
+WHOLE_DATA = ("ials", "spectral", "blend")
 
 # Default counts of negatives. One matrix product scores a batch with shared negatives, so many cost little.
 _NEGATIVES, _COSINE_NEGATIVES = 4, 1000
@@ -74,7 +74,9 @@ class ModelSettings(Section):
 
     dimension: PositiveInt = 64
     bias: StrictBool = True
-    objective: Literal["regression", "logistic", "softmax", "pairwise", "cosine", "ials", "spectral"] = "regression"
+    objective: Literal["regression", "logistic", "softmax", "pairwise", "cosine", "ials", "spectral", "blend"] = (
+        "regression"
+    )
     regularization: Annotated[Number, Field(ge=0)] = 0.02
     initial_scale: Annotated[Number, Field(gt=0)] = 0.1
     normalize: StrictBool = False
@@ -155,7 +157,7 @@ class SearchSettings(Section):
       renew: whether to search again although the data are like those of the last search.
     """
 
-    budget: NonNegativeInt = 16
+    budget: NonNegativeInt = 20
     settings: tuple[Annotated[StrictStr, AfterValidator(_searchable)], ...] = ()
     renew: StrictBool = False
 

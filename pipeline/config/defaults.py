@@ -79,7 +79,7 @@ def open_keys(tree: Any) -> tuple[str, ...]:
     if isinstance(parameters, list | tuple):
         # A parameter of a run has the value that the run gives it.
         given |= {key for key in SEARCHABLE[scored] if any(f"{key}.".startswith(f"{name}.") for name in parameters)}
-    others = {key for name, keys in _KEYS_OF.items() if objective not in (None, name) for key in keys}
+    others = {key for name, keys in _KEYS_OF.items() if objective not in (None, "blend", name) for key in keys}
     keys = tuple(key for key in SEARCHABLE[scored] if key not in given | others)
     return () if set(keys) <= _MINOR else keys
 

@@ -86,12 +86,12 @@ _ALS = _any(
 )
 _GRADIENT = _one_of("train.optimizer", "adagrad", "adam", "sgd")
 _REGRESSION = _one_of("model.objective", "regression")
-_IALS = _one_of("model.objective", "ials")
+_IALS = _one_of("model.objective", "ials", "blend")
 _COSINE = _one_of("model.objective", "cosine")
-_NOT_COSINE = _one_of("model.objective", "regression", "logistic", "softmax", "pairwise", "ials", "spectral")
+_NOT_COSINE = _one_of("model.objective", "regression", "logistic", "softmax", "pairwise", "ials", "spectral", "blend")
 _LOGITS = _one_of("model.objective", "softmax", "pairwise", "logistic")
 _SAMPLING = _one_of("model.objective", "cosine", "softmax", "pairwise", "logistic")
-_SPECTRAL = _one_of("model.objective", "spectral")
+_SPECTRAL = _one_of("model.objective", "spectral", "blend")
 _SEARCHED = Condition(
     lambda sections: (
         bool(value_of("train.search.settings", sections)) or value_of("train.search.budget", sections) == 0

@@ -16,7 +16,7 @@ def what_least_squares_can(encode: EncodeSettings, model: ModelSettings, train: 
     if not als:
         return
     if objective not in ("regression", *WHOLE_DATA):
-        solved = "regression, ials and spectral"
+        solved = "regression, ials, spectral and blend"
         raise ValueError(f"train.optimizer: als solves {solved}, not {objective}. Use adagrad or adam")
     copies = train.als.copies
     if objective == "regression" and copies > model.dimension:
@@ -43,8 +43,8 @@ def objective_of_labels(columns: ColumnSettings, score: ScoreSettings, model: Mo
     if not scored and objective == "regression":
         raise ValueError(
             "model.objective: regression needs data.columns.score, numbers to come close to: name the column, or "
-            "use ials, spectral, cosine, softmax, pairwise or logistic, which tell the pairs there are from those "
-            "there are not"
+            "use ials, spectral, blend, cosine, softmax, pairwise or logistic, which tell the pairs there are from "
+            "those there are not"
         )
     if scored and objective in ("cosine", "softmax", "pairwise", *WHOLE_DATA):
         raise ValueError(

@@ -14,6 +14,7 @@ from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.epochs import Epochs
 from trainer.judge import Judge
 from trainer.least_squares.averaged_als import AveragedAls
+from trainer.least_squares.blend import Blend
 from trainer.least_squares.implicit_als import ImplicitAls
 from trainer.least_squares.spectral import Spectral
 from trainer.least_squares.variational_als import VariationalAls
@@ -79,6 +80,8 @@ def solver_of(pairs: Pairs, sizes: TableSizes, model: ModelSettings, als: AlsSet
         kind = ImplicitAls
     elif model.objective == "spectral":
         kind = Spectral
+    elif model.objective == "blend":
+        kind = Blend
     return kind(pairs, sizes, model, als, seed)
 
 

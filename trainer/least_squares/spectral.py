@@ -10,6 +10,8 @@ from trainer.least_squares.interactions import Interactions
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import AlsSettings, ModelSettings
 
+# Sweeps after which the directions hardly change.
+ENOUGH_SWEEPS = 5
 # More directions than needed, so that the last ones are also exact (Halko, Martinsson & Tropp 2011, section 1.3).
 _OVERSAMPLING = 16
 # The smallest eigenvalue of a Gramian that is more than rounding, relative to the largest.

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from trainer.least_squares.spectral import ENOUGH_SWEEPS
 from trainer.search.trials import Trial, Trials
 
 # Tables of more bytes than this are no default, because serving reads all of them for each ranking.
@@ -21,8 +22,6 @@ _RIDGES = (None, 1.0, 3.0, 10.0)
 _COPIES = 4
 # Sweeps that rank settings, and sweeps of settings that may win.
 _FEW, _MANY = 3, 16
-# Sweeps after which the directions of `spectral` hardly change.
-_EXACT = 5
 # A larger dimension must be better by this share.
 _WORTHWHILE = 0.01
 
@@ -53,11 +52,14 @@ class Plan:
 def positives(trials: Trials, plan: Plan) -> None:
     """Tries objectives of least squares for pairs without scores."""
     widths = _affordable(plan.values("model.dimension", _DIMENSIONS), trials)
-    objectives = plan.values("model.objective", ("spectral", "ials"))
-    if "spectral" in objectives:
-        _spectral(trials, plan, widths)
-    if "ials" in objectives:
-        _ials(trials, plan, widths)
+    objectives = plan.values("model.objective", ("spectral", "ials", "blend"))
+    parts = []
+    if "spectral" in objectives or "blend" in objectives:
+        parts.append(_spectral(trials, plan, widths))
+    if "ials" in objectives or "blend" in objectives:
+        parts.append(_ials(trials, plan, widths))
+    if "blend" in objectives:
+        _blend(trials, plan, [part for part in parts if part])
 
 
 def ratings(trials: Trials, plan: Plan) -> None:
@@ -80,13 +82,14 @@ def _affordable(widths: Sequence[int], trials: Trials) -> Sequence[int]:
     return [width for width in widths if width == widths[0] or rows * width * 4 <= _MOST_BYTES]
 
 
-def _spectral(trials: Trials, plan: Plan, widths: Sequence[int]) -> None:
+def _spectral(trials: Trials, plan: Plan, widths: Sequence[int]) -> Trial | None:
     settings = {"model.objective": "spectral", "model.dimension": widths[-1]}
     axes = {"model.popularity_exponent": plan.values("model.popularity_exponent", _EXPONENTS)}
-    _climb(trials, settings, axes, {"model.popularity_exponent": 0.4}, _EXACT, tuple(widths[:-1]))
+    start = {"model.popularity_exponent": 0.4}
+    return _climb(trials, settings, axes, start, ENOUGH_SWEEPS, tuple(widths[:-1]))
 
 
-def _ials(trials: Trials, plan: Plan, widths: Sequence[int]) -> None:
+def _ials(trials: Trials, plan: Plan, widths: Sequence[int]) -> Trial | None:
     weights = [_rounded(factor * trials.density) for factor in _UNOBSERVED]
     axes = {
         "model.regularization": plan.values("model.regularization", _PENALTIES),
@@ -96,11 +99,22 @@ def _ials(trials: Trials, plan: Plan, widths: Sequence[int]) -> None:
     best = _climb(trials, {"model.objective": "ials", "model.dimension": widths[0]}, axes, start, _FEW)
     for width in widths:
         if best is None:
-            return
+            break
         wider = trials.run({**best.settings, "model.dimension": width}, _MANY)
         if wider is None or (trials.gain(wider) < (1 + _WORTHWHILE) * trials.gain(best) and width > widths[0]):
-            return
+            break
         best = wider
+    return best
+
+
+def _blend(trials: Trials, plan: Plan, parts: Sequence[Trial]) -> None:
+    """Tries the sum of the best models of both kinds. Each has half of the dimensions."""
+    if len(parts) < 2:
+        return
+    settings = {key: value for part in parts for key, value in part.settings.items()} | {"model.objective": "blend"}
+    widest = max(part.settings["model.dimension"] for part in parts)
+    for width in _affordable(plan.values("model.dimension", (widest, 2 * widest)), trials):
+        trials.run({**settings, "model.dimension": width}, _MANY)
 
 
 def _climb(

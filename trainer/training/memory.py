@@ -60,10 +60,10 @@ def _least_squares(sizes: TableSizes, model: ModelSettings, copies: int) -> tupl
     and its images.
     """
     width = -(-model.dimension // copies) + model.bias
-    if model.objective == "spectral":
-        return 0, 3 * (sizes.left + sizes.right) * model.dimension * _FLOAT
-    if model.objective == "ials":
-        return 0, (1024 * width + max(sizes.left, sizes.right)) * width * _FLOAT
+    if model.objective in WHOLE_DATA:
+        factors = 3 * (sizes.left + sizes.right) * width * _FLOAT
+        equations = (1024 * width + max(sizes.left, sizes.right)) * width * _FLOAT
+        return 0, {"spectral": factors, "ials": equations}.get(model.objective, factors + equations)
     covariances = copies * (sizes.left + sizes.right) * width * width * _FLOAT
     moments = max(sizes.left, sizes.right) * width * (width + 1) // 2 * _FLOAT
     return covariances, 2 * moments + 1024 * width * width * 2 * _FLOAT

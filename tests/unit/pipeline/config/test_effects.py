@@ -193,6 +193,7 @@ ENGINES = {
     "variational": (SCORED, {"train.optimizer": "als"}),
     "ials": (POSITIVES, {"model.objective": "ials"}),
     "spectral": (POSITIVES, {"model.objective": "spectral"}),
+    "blend": (POSITIVES, {"model.objective": "blend"}),
     "regression": (SCORED, {"train.optimizer": "adagrad"}),
     "logistic": (SCORED, {"model.objective": "logistic"}),
     "sampled logistic": (POSITIVES, {"model.objective": "logistic"}),
