@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from compat.tensorflow import silenced_stderr
+from compat.tensorflow_paths import literal
 from errors import ModelNotFound
 from serving.answers import Neighbor, PairScore
 
@@ -35,7 +36,7 @@ class LocalModel:
         """
         try:
             with silenced_stderr():
-                self._model = tf.saved_model.load(str(path))
+                self._model = tf.saved_model.load(literal(str(path)))
             self._signatures = self._model.signatures
         except (OSError, tf.errors.OpError, ValueError) as error:
             raise ModelNotFound(f"--model {path}: cannot load the model: {str(error).splitlines()[0]}") from None

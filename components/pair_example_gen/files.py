@@ -36,6 +36,15 @@ def matching(path: str) -> list[str]:
     return sorted(file for file in glob.glob(path) if os.path.isfile(file))
 
 
+def named(directory: str, suffix: str) -> list[str]:
+    """Returns the sorted paths in a directory that end with `suffix`. Unlike a glob, takes the directory literally."""
+    import tensorflow as tf
+
+    if not tf.io.gfile.exists(directory):
+        return []
+    return [os.path.join(directory, name) for name in sorted(tf.io.gfile.listdir(directory)) if name.endswith(suffix)]
+
+
 def fingerprint(file: str) -> Fingerprint:
     """Returns the size and the time of the last change. If either differs, the file has changed."""
     with readable(file):

@@ -104,6 +104,6 @@ def keep_apart(directory: str) -> str:
     if tf.io.gfile.exists(kept):
         tf.io.gfile.rmtree(kept)
     fileio.makedirs(kept)
-    for path in tf.io.gfile.glob(os.path.join(directory, "*.parquet")):
+    for path in files.named(directory, ".parquet"):
         tf.io.gfile.copy(path, os.path.join(kept, os.path.basename(path)))
     return kept

@@ -93,7 +93,7 @@ class Totals:
 def read_reports(directory: str) -> list[Report]:
     """Returns the reports in `directory`, sorted by file name."""
     reports = []
-    for path in sorted(tf.io.gfile.glob(os.path.join(directory, "*.json"))):
+    for path in files.named(directory, ".json"):
         with tf.io.gfile.GFile(path) as source:
             reports.append(Report(**json.load(source)))
     return reports

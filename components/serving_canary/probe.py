@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
+from compat.tensorflow_paths import literal
 from components.serving_canary.server import Server, ServerFailed
 from trainer import features
 from trainer.export.tables import Tables
@@ -85,7 +86,7 @@ class Trained:
     """
 
     def __init__(self, model: str) -> None:
-        self._loaded = tf.saved_model.load(model)
+        self._loaded = tf.saved_model.load(literal(model))
 
     @property
     def inputs(self) -> dict[str, list[str]]:

@@ -53,6 +53,7 @@ SERVED = (
     Flag("saved_model_tags", "serve", "Comma-separated tags of the graph to load."),
     Flag("grpc_channel_arguments", "", "Comma-separated name=value pairs."),
     Flag("grpc_max_threads", 0, "Threads for gRPC requests. 0: derived from the number of processors."),
+    Flag("enable_grpc_healthcheck_service", False, "Serve grpc.health.v1.Health."),
     Flag("enable_model_warmup", True, "Replay the warm-up requests of a version before it serves."),
     Flag("num_request_iterations_for_warmup", 0, "Number of times to replay each warm-up request. 0: once."),
     Flag("monitoring_config_file", "", "MonitoringConfig file in text format. Enables Prometheus metrics."),
@@ -68,7 +69,7 @@ IGNORED = (
     "num_unload_threads", "flush_filesystem_caches", "per_process_gpu_memory_fraction", "enable_profiler",
     "remove_unused_fields_from_bundle_metagraph", "xla_cpu_compilation_enabled", "xla_gpu_compilation_enabled",
     "skip_initialize_tpu", "num_tflite_pools", "num_tflite_interpreters_per_pool", "mixed_precision",
-    "enable_per_model_batching_parameters", "enable_grpc_healthcheck_service",
+    "enable_per_model_batching_parameters",
 )  # fmt: skip
 # Refused, because ignoring them would change how a model is served.
 REFUSED = (
@@ -84,6 +85,10 @@ ADDED = (
     Flag("max_bytes_in_flight", 1 << 30, "Maximum memory that all requests in progress hold."),
     Flag("max_concurrent_requests", 256, "Maximum number of concurrent requests."),
     Flag("body_timeout_seconds", 30.0, "Seconds to receive the body of a REST request."),
+    Flag("max_connections", 1000, "Maximum number of REST connections."),
+    Flag("max_header_bytes", 64 << 10, "Maximum size of the request line and headers of a REST request."),
+    Flag("header_timeout_seconds", 10.0, "Seconds to receive the head of a REST request."),
+    Flag("idle_timeout_seconds", 75.0, "Seconds after which an idle REST connection is closed."),
     Flag("drain_seconds", 30.0, "Seconds to finish running requests after SIGTERM."),
 )
 

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import orjson
 
-from serving.model_server import json_leniently
+from serving.model_server import json_leniently, json_pieces
 from serving.model_server.faults import Code, Fault, invalid
 from serving.model_server.tensor_checks import MAX_RANK, type_of
 from serving.model_server.tensors import Array
 
 _SHOWN = 256
+_STEP = 1 << 13
 _INTEGERS = {"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"}
 _FLOATS = {"float16", "bfloat16", "float32", "float64"}
 
@@ -29,13 +30,31 @@ def parse(body: bytes | bytearray) -> dict[str, Any]:
     Raises:
       Fault: `body` is not a JSON object.
     """
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as strict:
-        document = json_leniently.parse(body, str(strict))
+    large = len(body) > json_pieces.PIECE_BYTES
+    document = json_pieces.parse(body, _parse_at_once) if large else _parse_at_once(body)
     if not isinstance(document, dict):
         raise invalid(f"JSON Value: {shown(document)} Is not object")
     return document
+
+
+def _parse_at_once(body: bytes | bytearray) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as strict:
+        return json_leniently.parse(body, str(strict))
+
+
+def discard(value: Any) -> None:
+    """Frees a document that is no longer needed, in steps between which other threads run. Empties its lists."""
+    if isinstance(value, dict):
+        for item in value.values():
+            discard(item)
+    elif isinstance(value, list):
+        if value and isinstance(value[0], list) and len(value[0]) > _STEP:
+            for item in value:
+                discard(item)
+        while value:
+            del value[-_STEP:]
 
 
 def shown(value: Any) -> str:
@@ -195,8 +214,11 @@ def _numbers(leaves: list[Any], kind: Any, alias: str) -> Array:
         for leaf in leaves:
             if not kind.min <= leaf <= kind.max:
                 raise _wrong_type(leaf, kind.name, alias)
+    array = np.empty(len(leaves), dtype=kind.as_numpy_dtype)
     with np.errstate(over="ignore"):
-        return np.array(leaves, dtype=kind.as_numpy_dtype)
+        for start in range(0, len(leaves), _STEP):  # other threads run in between
+            array[start : start + _STEP] = np.array(leaves[start : start + _STEP], dtype=array.dtype)
+    return array
 
 
 def _wrong_type(value: Any, kind: str, alias: str) -> Fault:

@@ -36,19 +36,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from serving.model_server.faults import Fault
     from serving.model_server.server import ModelServer
 
+    # A thread that works on a large request gives way to the others five times as often as by default.
+    sys.setswitchinterval(0.001)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
         server = ModelServer(options)
-        server.start()
+        server.start(stop)
     except (Fault, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     for name in flags.ignored(options):
         logging.warning("--%s has no effect on this server and is ignored", name)
     stop.wait()
-    server.stop()
+    if not server.stop():
+        # The interpreter would wait for the thread that loads. Its work is of no use any more.
+        logging.shutdown()
+        os._exit(0)
 
 
 if __name__ == "__main__":

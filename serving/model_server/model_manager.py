@@ -165,13 +165,21 @@ class ModelManager:
             log.error("%s", message)
         model.labels = adopted
 
-    def close(self) -> None:
-        """Stops polling and frees every model. All requests must have ended."""
-        self._poller.close()
+    def close(self, seconds: float = 0) -> bool:
+        """Stops polling and frees every model. All requests must have ended.
+
+        Args:
+          seconds: how long to wait for loads, which nothing can interrupt.
+
+        Returns:
+          Whether all loads have ended. Otherwise a thread still loads.
+        """
+        idle = self._poller.close(seconds)
         for model in self._models.values():
             for entry in model.available():
                 assert entry.servable is not None
                 entry.servable.close()
+        return idle
 
 
 def _why(model: HostedModel) -> str:

@@ -64,13 +64,25 @@ class Poller:
         """Starts the next poll at once."""
         self._wake.set()
 
-    def close(self) -> None:
-        """Stops polling, and waits for running loads."""
+    def close(self, seconds: float = 0) -> bool:
+        """Stops polling. Versions that wait for a thread are not loaded.
+
+        Args:
+          seconds: how long to wait for running loads, which nothing can interrupt.
+
+        Returns:
+          Whether all loads have ended.
+        """
         self._closing = True
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
-        self._pool.shutdown(wait=True)
+        self._pool.shutdown(wait=False)  # what still waits sees that the poller closes
+        with self._changed:
+            return self._changed.wait_for(self._idle, seconds)
+
+    def _idle(self) -> bool:
+        return not any(entry.busy for model in self._models.values() for entry in model.versions.values())
 
     def _poll_forever(self) -> None:
         while not self._closing:
@@ -155,6 +167,8 @@ class Poller:
         self._pool.submit(work, name, entry).add_done_callback(_log_error)
 
     def _load(self, name: str, entry: ModelVersion) -> None:
+        if self._superseded(name, entry):
+            return
         files = fingerprint(entry.path)
         try:
             servable = self._loader.load(name, entry.number, entry.path)
@@ -166,6 +180,17 @@ class Poller:
                 entry.servable, entry.fault, entry.state, entry.busy = servable, None, VersionState.AVAILABLE, False
                 self._changed.notify_all()
         self._wake.set()
+
+    def _superseded(self, name: str, entry: ModelVersion) -> bool:
+        """Whether a version is no longer wanted after it waited for a thread. The newest one must not wait for it."""
+        with self._changed:
+            if entry.wanted and not self._closing:
+                return False
+            entry.state, entry.busy = VersionState.END, False
+            self._changed.notify_all()
+        log.info("Skipped servable version {name: %s version: %d}", name, entry.number)
+        self._wake.set()
+        return True
 
     def _failed(self, name: str, entry: ModelVersion, fault: Fault, files: Any) -> None:
         log.error("Loading servable {name: %s version: %d} failed: %s", name, entry.number, fault.message)

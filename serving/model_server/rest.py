@@ -167,8 +167,11 @@ def _work(service: Service, target: Target, body: bytearray, encoding: str, call
         with service.lease(target.spec):
             pass
     document = json_requests.parse(content)
-    call.check()
-    return _CALLS[target.api](service, target.spec, document, call)
+    try:
+        call.check()
+        return _CALLS[target.api](service, target.spec, document, call)
+    finally:
+        json_requests.discard(document)
 
 
 def _predict(service: Service, spec: Any, document: dict[str, Any], call: Call) -> bytes:

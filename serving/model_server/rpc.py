@@ -19,6 +19,7 @@ from tensorflow_serving.apis import (
 
 from serving.model_server.calls import Call, closing, unlimited
 from serving.model_server.faults import Code, Fault, invalid
+from serving.model_server.health import Health, no_profiler
 from serving.model_server.model_config import models_of
 from serving.model_server.servable import DEFAULT_SIGNATURE, Servable
 from serving.model_server.service import Service
@@ -178,8 +179,10 @@ def _model_of(request: Any) -> str:
     return str(named[0].model_spec.name) if named else ""
 
 
-def build_server(service: Service, threads: int, as_content: bool, options: list[tuple[str, Any]]) -> grpc.Server:
-    """Builds a gRPC server with both services, without binding a port."""
+def build_server(
+    service: Service, threads: int, as_content: bool, options: list[tuple[str, Any]], health: Health | None = None
+) -> grpc.Server:
+    """Builds a gRPC server with all services, without binding a port."""
     limits = service.limits
     server = grpc.server(
         ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
@@ -191,5 +194,6 @@ def build_server(service: Service, threads: int, as_content: bool, options: list
             *options,
         ],
     )
-    server.add_generic_rpc_handlers((PredictionService(service, as_content).handler(), ModelService(service).handler()))
+    handlers = [PredictionService(service, as_content).handler(), ModelService(service).handler(), no_profiler()]
+    server.add_generic_rpc_handlers([*handlers, health.handler()] if health else handlers)
     return server

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
+from compat.tensorflow_paths import literal
 from serving.model_server.faults import Code, Fault
 from serving.model_server.tensors import Array
 
@@ -69,7 +70,7 @@ class Servable:
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
         try:
             with self._session.graph.as_default():
-                meta_graph = tf.compat.v1.saved_model.loader.load(self._session, list(settings.tags), path)
+                meta_graph = tf.compat.v1.saved_model.loader.load(self._session, list(settings.tags), literal(path))
         except RuntimeError as error:
             self._session.close()
             raise Fault(Code.NOT_FOUND, str(error)) from None  # the model has no graph with the tags

@@ -9,26 +9,26 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import grpc
 import uvicorn
 
-from serving.model_server import batching, metrics, model_config, rpc, text_protos
-from serving.model_server.calls import Limits
+from serving.model_server import batching, flag_values, model_config, rpc
+from serving.model_server.connections import protocol, within_descriptors
 from serving.model_server.faults import Fault, invalid
+from serving.model_server.health import Health
 from serving.model_server.inference import Inference
 from serving.model_server.loading import Loader
 from serving.model_server.metrics import ServerMetrics
 from serving.model_server.model_config import ServedModel
 from serving.model_server.model_manager import ModelManager
-from serving.model_server.polling import PollSettings
 from serving.model_server.rest import RestApi
 from serving.model_server.servable import SessionSettings
 from serving.model_server.service import Service
 
 log = logging.getLogger("kindred.model_server")
 _PROCESSORS = os.cpu_count() or 1
+_STOP_SECONDS = 0.5
 
 
 class ModelServer:
@@ -56,10 +56,11 @@ class ModelServer:
         self._flags = flags
         self._metrics = ServerMetrics()
         inference = Inference(self._metrics, flags.enable_signature_method_name_check)
-        manager = ModelManager(self._models(), self._loader(inference), _poll_settings(flags))
-        self.service = Service(manager, inference, self._metrics, _limits(flags))
-        self._metrics_path = _metrics_path(flags)
+        manager = ModelManager(self._models(), self._loader(inference), flag_values.poll_settings(flags))
+        self.service = Service(manager, inference, self._metrics, flag_values.limits(flags))
+        self._metrics_path = flag_values.metrics_path(flags)
         self._grpc: grpc.Server | None = None
+        self._health: Health | None = None
         self._rest: uvicorn.Server | None = None
         self._rest_thread: threading.Thread | None = None
         self._rest_pool = ThreadPoolExecutor(
@@ -68,22 +69,25 @@ class ModelServer:
         self._api = RestApi(self.service, self._rest_pool, self._metrics_path, flags.rest_api_enable_cors_support)
         self._stopping = threading.Event()
 
-    def start(self) -> None:
+    def start(self, stop: threading.Event | None = None) -> None:
         """Opens the ports, then loads the models.
+
+        Args:
+          stop: ends the wait for the models. `stop` must still be called.
 
         Raises:
           OSError: a port cannot be bound.
         """
         flags = self._flags
         if flags.rest_api_port:
-            self._start_rest(_bound(flags.host, flags.rest_api_port))
+            self._start_rest(flag_values.bound(flags.host, flags.rest_api_port))
             log.info("Exporting HTTP/REST API at:%s:%d ...", flags.host, flags.rest_api_port)
         if flags.port or flags.grpc_socket_path:
             self._start_grpc()
         models = self.service.models
         models.start()
-        while not models.wait_until_settled(1):
-            if self._stopping.is_set():
+        while not models.wait_until_settled(_STOP_SECONDS):
+            if self._stopping.is_set() or (stop is not None and stop.is_set()):
                 return
         if flags.model_config_file and flags.model_config_file_poll_wait_seconds:
             threading.Thread(target=self._reread_config, name="config", daemon=True).start()
@@ -95,7 +99,9 @@ class ModelServer:
             log_config=None,
             access_log=False,
             lifespan="off",
-            timeout_keep_alive=75,
+            ws="none",
+            http=protocol(within_descriptors(flag_values.connection_limits(self._flags))),
+            timeout_keep_alive=max(int(self._flags.idle_timeout_seconds), 1),
             server_header=False,
             timeout_graceful_shutdown=max(int(self._flags.drain_seconds), 1),
         )
@@ -107,9 +113,13 @@ class ModelServer:
     def _start_grpc(self) -> None:
         flags = self._flags
         threads = flags.grpc_max_threads or max(4 * _PROCESSORS, 16)
-        options = _channel_arguments(flags.grpc_channel_arguments)
-        self._grpc = rpc.build_server(self.service, threads, flags.enable_serialization_as_tensor_content, options)
-        credentials = _credentials(flags)
+        if flags.enable_grpc_healthcheck_service:
+            self._health = Health(watchers=threads // 4)
+        options = flag_values.channel_arguments(flags.grpc_channel_arguments)
+        self._grpc = rpc.build_server(
+            self.service, threads, flags.enable_serialization_as_tensor_content, options, self._health
+        )
+        credentials = flag_values.credentials(flags)
         addresses = [f"{flags.host}:{flags.port}"] if flags.port else []
         addresses += [f"unix:{flags.grpc_socket_path}"] if flags.grpc_socket_path else []
         for address in addresses:
@@ -121,10 +131,16 @@ class ModelServer:
             log.info("Running gRPC ModelServer at %s ...", address)
         self._grpc.start()
 
-    def stop(self) -> None:
-        """Refuses new requests, waits up to --drain_seconds for running requests, and frees the models."""
+    def stop(self) -> bool:
+        """Refuses new requests, waits up to --drain_seconds for running requests, and frees the models.
+
+        Returns:
+          Whether every thread has ended. A thread that loads a model cannot be interrupted.
+        """
         log.info("Draining")
         self._stopping.set()
+        if self._health is not None:
+            self._health.stop()
         grace = self._flags.drain_seconds
         grpc_ended = self._grpc.stop(grace) if self._grpc is not None else None
         if self._rest is not None and self._rest_thread is not None:
@@ -134,8 +150,9 @@ class ModelServer:
         if grpc_ended is not None:
             grpc_ended.wait(grace + 1)
         self._rest_pool.shutdown(wait=False, cancel_futures=True)
-        self.service.models.close()
-        log.info("Stopped")
+        ended = self.service.models.close(_STOP_SECONDS)
+        log.info("Stopped" if ended else "Stopped while a model loads")
+        return ended
 
     def _models(self) -> list[ServedModel]:
         flags = self._flags
@@ -178,61 +195,3 @@ class ModelServer:
             log.error("%s: %s", path, fault.message)
             return applied
         return wanted
-
-
-def _limits(flags: argparse.Namespace) -> Limits:
-    return Limits(
-        flags.max_body_bytes,
-        flags.max_batch_rows,
-        flags.max_input_bytes,
-        flags.max_output_bytes,
-        flags.max_bytes_in_flight,
-        flags.max_concurrent_requests,
-        flags.rest_api_timeout_in_ms / 1000,
-        flags.body_timeout_seconds,
-    )
-
-
-def _poll_settings(flags: argparse.Namespace) -> PollSettings:
-    return PollSettings(
-        flags.file_system_poll_wait_seconds,
-        flags.max_num_load_retries,
-        flags.load_retry_interval_micros / 1e6,
-        flags.num_load_threads,
-        flags.allow_version_labels_for_unavailable_models,
-    )
-
-
-def _metrics_path(flags: argparse.Namespace) -> str | None:
-    if not flags.monitoring_config_file:
-        return None
-    config = text_protos.read(Path(flags.monitoring_config_file), "MonitoringConfig", "monitoring_config_file")
-    prometheus = config.prometheus_config
-    return (prometheus.path or metrics.PATH) if prometheus.enable else None
-
-
-def _credentials(flags: argparse.Namespace) -> Any:
-    """Returns the TLS credentials for gRPC, or None without TLS."""
-    if not flags.ssl_config_file:
-        return None
-    config = text_protos.read(Path(flags.ssl_config_file), "SSLConfig", "ssl_config_file")
-    pair = (config.server_key.encode(), config.server_cert.encode())
-    return grpc.ssl_server_credentials([pair], config.custom_ca.encode() or None, config.client_verify)
-
-
-def _channel_arguments(text: str) -> list[tuple[str, Any]]:
-    pairs = (pair.split("=", 1) for pair in text.split(",") if pair)
-    return [(pair[0], int(pair[1]) if pair[1].isdecimal() else pair[1]) for pair in pairs if len(pair) == 2]
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    """Binds a socket. Reuses a port that another process has just released."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        raise OSError(f"cannot listen on {host}:{port} ({error.strerror}). Choose another port") from None
-    return listening

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from compat.tensorflow_paths import literal
+
 
 class TransformGraph(tft.TFTransformOutput):
     """The output of TensorFlow Transform, with a `tf.Module` that applies the graph.
@@ -61,7 +63,7 @@ class TransformModule(tf.Module):
     def __init__(self, directory: str) -> None:
         super().__init__(name="transform_graph")
         # An attribute, so that a SavedModel of this module saves the vocabularies.
-        self._loaded = tf.saved_model.load(directory)
+        self._loaded = tf.saved_model.load(literal(directory))
         (self._signature,), _ = self._loaded.transform_fn.structured_input_signature
         self._sources = _sources(self._loaded.transform_fn, self._signature)
 

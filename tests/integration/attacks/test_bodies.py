@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import http.client
 import json
 import signal
 import socket
@@ -24,11 +25,13 @@ def head(length: int, *lines: str) -> bytes:
 
 def status_of(connection: socket.socket) -> int:
     """Returns the status of the response, or 0 if the server closed the connection without one."""
+    response = http.client.HTTPResponse(connection)
     try:
-        answer = connection.recv(4096)
-    except ConnectionError:
+        response.begin()
+        response.read()
+    except (ConnectionError, http.client.HTTPException):
         return 0
-    return int(answer.split(b" ")[1]) if answer else 0
+    return response.status
 
 
 def test_unfinished_bodies_hold_bounded_memory(victim: Victim) -> None:

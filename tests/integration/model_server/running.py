@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import resource
 import shutil
 import socket
 import subprocess
@@ -83,13 +84,27 @@ class Client:
 
 
 @contextlib.contextmanager
-def process(binary: str, *flags: str) -> Iterator[tuple[Client, subprocess.Popen]]:
-    """Starts a server in a separate process, and waits until its REST port is open."""
+def process(
+    binary: str, *flags: str, limits: tuple[int, int] | None = None
+) -> Iterator[tuple[Client, subprocess.Popen]]:
+    """Starts a server in a separate process, and waits until its REST port is open.
+
+    Args:
+      binary: the command.
+      flags: its flags, without ports.
+      limits: the soft and the hard limit of open files.
+    """
     rest_port, grpc_port = free_port(), free_port()
     command = [binary, f"--port={grpc_port}", f"--rest_api_port={rest_port}", *flags]
     # A pipe that nobody reads would block the server.
     log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the server
-    server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True)
+    server = subprocess.Popen(
+        command,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limits)) if limits else None,
+    )
     client = Client(rest_port, grpc_port)
     try:
         deadline = time.monotonic() + 60

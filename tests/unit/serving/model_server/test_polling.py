@@ -1,0 +1,87 @@
+"""Which versions are loaded while loads are slow, and how the poller ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from serving.model_server.hosted_models import VersionState
+from serving.model_server.model_config import ServedModel
+from serving.model_server.model_manager import ModelManager
+from serving.model_server.polling import PollSettings
+
+
+class SlowLoader:
+    """Loads one version at a time, each when the test allows it."""
+
+    def __init__(self) -> None:
+        self.started: list[int] = []
+        self.allowed = threading.Semaphore(0)
+
+    def load(self, name: str, number: int, path: str) -> SimpleNamespace:
+        self.started.append(number)
+        assert self.allowed.acquire(timeout=30)
+        return SimpleNamespace(close=lambda: None, version=number)
+
+
+@pytest.fixture
+def loader() -> Iterator[SlowLoader]:
+    loader = SlowLoader()
+    yield loader
+    loader.allowed.release(100)
+
+
+def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def started(tmp_path: Path, loader: SlowLoader, *names: str) -> ModelManager:
+    manager = ModelManager([ServedModel(name, str(tmp_path / name)) for name in names], loader, PollSettings(0.01))
+    manager.start()
+    return manager
+
+
+def states(manager: ModelManager, name: str) -> dict[int, VersionState]:
+    return {entry.number: entry.state for entry in manager.status(name)}
+
+
+def test_superseded_version_is_not_loaded(tmp_path: Path, loader: SlowLoader) -> None:
+    """Versions 2 and 3 wait for the only thread when 4 appears: 1, then 4."""
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    manager = started(tmp_path, loader, "m")
+    until(lambda: loader.started == [1])
+    for number in (2, 3, 4):
+        (tmp_path / "m" / str(number)).mkdir()
+        until(lambda number=number: number in states(manager, "m"))
+    loader.allowed.release()
+    until(lambda: len(loader.started) > 1)
+    loader.allowed.release()
+    until(lambda: states(manager, "m")[4] is VersionState.AVAILABLE)
+    assert loader.started == [1, 4]
+    until(lambda: set(states(manager, "m").values()) == {VersionState.AVAILABLE, VersionState.END})
+    with manager.lease("m") as servable:
+        assert servable.version == 4
+    assert manager.close(10)
+
+
+def test_end_does_not_wait_for_loads(tmp_path: Path, loader: SlowLoader) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name / "1").mkdir(parents=True)
+    manager = started(tmp_path, loader, "a", "b", "c")
+    until(lambda: len(loader.started) == 1)
+    assert not manager.wait_until_settled(0.05)
+    begun = time.monotonic()
+    assert not manager.close(0.1), "one version still loads"
+    assert time.monotonic() - begun < 15
+    loader.allowed.release(100)
+    until(lambda: states(manager, "a")[1] in (VersionState.AVAILABLE, VersionState.END))
+    time.sleep(0.05)
+    assert len(loader.started) == 1, "what waited is not loaded"
