@@ -69,7 +69,7 @@ def test_half_head_and_silence_end(small: Victim) -> None:
         assert status_of(used) == 200
         used.sendall(GET)  # a half head on a connection that was used
         with contextlib.suppress(ConnectionError):
-            for byte in GET * 3:
+            for byte in GET + b"x: y\r\n" * 30:
                 dripping.sendall(bytes([byte]))
                 time.sleep(0.02)
         assert [status_of(one) for one in (half, silent, used)] == [408, 0, 408]
