@@ -123,11 +123,12 @@ class EarlyStoppingSettings(Section):
 class AlsSettings(Section):
     """Section `train.als`: options of alternating least squares.
 
-    `copies` and `ridge` apply to scored pairs, `frequency_exponent` applies to positives.
+    `copies`, `ridge` and `implicit` apply to scored pairs, `frequency_exponent` applies to positives.
     """
 
     copies: PositiveInt = 1
     ridge: Annotated[Number, Field(gt=0)] | None = None
+    implicit: Annotated[Number, Field(gt=0)] | None = 2.0
     frequency_exponent: Annotated[Number, Field(ge=0, le=2)] = 1.0
 
 

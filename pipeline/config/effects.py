@@ -152,6 +152,8 @@ EFFECTS: tuple[tuple[str, Condition, str], ...] = (
     ("train.als.copies", _REGRESSION, "only solutions of scored pairs are averaged"),
     ("train.als.ridge", _ALS, "it is an option of least squares"),
     ("train.als.ridge", _REGRESSION, "it regularizes vectors of scored pairs. Use model.regularization"),
+    ("train.als.implicit", _ALS, "it is an option of least squares"),
+    ("train.als.implicit", _REGRESSION, "for positives, the pairs themselves are fitted"),
     ("train.als.frequency_exponent", _ALS, "it is an option of least squares"),
     ("train.als.frequency_exponent", _IALS, "the strength is learned from the data, or is train.als.ridge"),
     ("train.search.budget", _SEARCHED, "the file sets everything that a search could choose, or rules it out"),

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse
 
 from trainer.data.pairs import Pairs
+from trainer.least_squares.implicit_prior import ImplicitPrior
 from trainer.least_squares.interactions import in_parallel
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import AlsSettings, ModelSettings
@@ -33,6 +34,7 @@ class _SidePosterior:
       mean: float64 `[entities, k]`, the posterior mean of each row (vector, bias).
       covariance: float32 `[entities, k, k]`, the posterior covariance of each row.
       prior: float64 `[k]`, the prior variance of rows.
+      implicit: the prior mean of rows, or None for 0.
     """
 
     weights: scipy.sparse.csr_matrix
@@ -40,6 +42,12 @@ class _SidePosterior:
     mean: np.ndarray
     covariance: np.ndarray
     prior: np.ndarray
+    implicit: ImplicitPrior | None
+
+    @property
+    def center(self) -> np.ndarray:
+        """The prior mean of each row, `[entities, k]` or `[1, k]` for all."""
+        return np.zeros((1, self.mean.shape[1])) if self.implicit is None else self.implicit.means
 
     @property
     def touched(self) -> np.ndarray:
@@ -54,22 +62,21 @@ class VariationalAls:
 
         score = offset + p.q + b + c
 
-    The noise has variance s2, the rows of a side have the prior N(0, diag(v)), and offset is the mean label. A row x =
-    (p, b) has a normal posterior. With the posterior of the other side fixed, z = (q, 1), and <> as the mean over that
-    posterior:
+    The noise has variance s2, rows have the prior N(m, diag(v)), and offset is the mean label. A row x = (p, b) has a
+    normal posterior. With the posterior of the other side fixed, z = (q, 1), and <> as the mean over that posterior:
 
         covariance = (diag(1 / v) + sum over its pairs of w <z z'> / s2)^-1
-        mean = covariance sum over its pairs of w <(label - offset - c) z> / s2
+        mean = covariance (m / v + sum over its pairs of w <(label - offset - c) z> / s2)
 
-    Then v is the mean over the side of <x^2>, and s2 the mean over the pairs of <(label - score)^2>. Rows with few
-    pairs shrink to zero because of their own uncertainty and that of their partners, so only the dimension needs
-    tuning. With `train.als.ridge`, the variance of the vectors is s2 / ridge instead of learned, as if each row had
-    `ridge` more pairs that pull it to zero. A sweep costs O(n d^2 + entities d^3) time and O(entities d^2) memory.
+    Then v is the mean over the side of <(x - m)^2>, and s2 the mean over the pairs of <(label - score)^2>. The prior
+    mean m is that of `ImplicitPrior`, or 0 without `train.als.implicit`. Rows with few pairs shrink to it because of
+    their own uncertainty and that of their partners. With `train.als.ridge`, the variance of the vectors is s2 / ridge
+    instead of learned, as if each row had `ridge` more pairs at m. A sweep costs O(n d^2 + entities d^3) time.
     """
 
     def __init__(self, pairs: Pairs, sizes: TableSizes, model: ModelSettings, als: AlsSettings, seed: int) -> None:
         random = np.random.default_rng(seed)
-        self._ridge = als.ridge
+        self._ridge, self._implicit = als.ridge, als.implicit
         weight = np.ones(len(pairs), np.float64) if pairs.weight is None else pairs.weight.astype(np.float64)
         label = pairs.label.astype(np.float64)
         self._pairs = pairs
@@ -102,8 +109,9 @@ class VariationalAls:
         mean[:, : self._d] = random.standard_normal((entities, self._d)) * _FIRST_DEVIATION * unit**0.5
         mean[np.diff(weights.indptr) == 0] = 0
         covariance = np.zeros((entities, width, width), np.float32)
+        implicit = None if self._implicit is None else ImplicitPrior(weights, width, self._implicit)
         return _SidePosterior(
-            weights.astype(np.float32), labels.astype(np.float32), mean, covariance, np.full(width, unit)
+            weights.astype(np.float32), labels.astype(np.float32), mean, covariance, np.full(width, unit), implicit
         )
 
     def start_from(self, tables: list[np.ndarray]) -> None:
@@ -115,7 +123,8 @@ class VariationalAls:
     def state(self) -> list[np.ndarray]:
         """The complete state: everything that determines the next sweep, and the tables."""
         left, right = self._sides
-        return [left.mean, right.mean, right.covariance, left.prior, right.prior, self._noise]
+        implicit = (side.implicit.vectors for side in self._sides if side.implicit is not None)
+        return [left.mean, right.mean, right.covariance, left.prior, right.prior, self._noise, *implicit]
 
     @property
     def tables(self) -> list[np.ndarray]:
@@ -151,6 +160,7 @@ class VariationalAls:
     def _solve(self, own: _SidePosterior, other: _SidePosterior) -> float:
         """Computes the posterior of `own`. Returns the sum over the pairs of w <(label - score)^2> with it."""
         moments, bias_moments = self._moments(other)
+        pull = np.broadcast_to(own.center / own.prior, own.mean.shape)
         residuals = np.zeros(len(own.mean))
         noise = float(self._noise)
 
@@ -159,18 +169,20 @@ class VariationalAls:
             second = _unpacked(weights @ moments, own.mean.shape[1])  # sum of w <z z'>, [b, k, k]
             first = (labels @ self._design(other) - weights @ bias_moments).astype(np.float64)  # sum of w <(l - c) z>
             own.covariance[rows] = covariance = np.linalg.inv(second / noise + np.diag(1 / own.prior))
-            own.mean[rows] = mean = np.einsum("bij,bj->bi", covariance, first) / noise
+            own.mean[rows] = mean = np.einsum("bij,bj->bi", covariance, first / noise + pull[rows])
             outer = mean[:, :, None] * mean[:, None, :] + covariance
             residuals[rows] = np.einsum("bij,bij->b", outer, second) - 2 * np.einsum("bi,bi->b", mean, first)
 
         in_parallel(solve, _blocks(len(own.mean)))
         touched = own.touched
-        spread = (own.mean[touched] ** 2).mean(axis=0)
+        spread = ((own.mean - own.center)[touched] ** 2).mean(axis=0)
         spread += np.einsum("bii->bi", own.covariance)[touched].mean(axis=0, dtype=np.float64)
-        if self._ridge is not None:
+        if self._ridge:
             spread[: self._d] = self._noise / self._ridge
         own.prior[...] = np.maximum(spread, _LEAST_VARIANCE)
         own.mean[~touched], own.covariance[~touched] = 0, np.diag(own.prior)
+        if own.implicit:
+            own.implicit.fit(own.mean)
         return float(residuals.sum()) + self._squares_less_bias(other)
 
     def _design(self, side: _SidePosterior) -> np.ndarray:

@@ -16,7 +16,7 @@ from sections import PositiveInt, Section
 TUNABLE = (
     "model.dimension", "model.bias", "model.regularization", "model.initial_scale", "model.normalize",
     "model.temperature", "train.learning_rate", "train.optimizer", "train.batch_size", "train.epochs",
-    "train.als.copies", "train.als.ridge", "train.als.frequency_exponent",
+    "train.als.copies", "train.als.ridge", "train.als.implicit", "train.als.frequency_exponent",
 )  # fmt: skip
 
 _LEARNING_RATES = {"adagrad": (0.02, 0.5), "adam": (0.001, 0.05), "sgd": (0.05, 5.0)}

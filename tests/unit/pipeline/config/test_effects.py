@@ -89,6 +89,7 @@ CASES: dict[str, tuple[Any, list[tuple[dict[str, Any], dict[str, Any]]], tuple[d
     "train.learning_rate": (0.5, [(SCORED, {"train.optimizer": "als"}), (POSITIVES, {})], (SCORED, {})),
     "train.als.copies": (2, [(SCORED, {"train.optimizer": "adam"}), (POSITIVES, {})], (SCORED, {})),
     "train.als.ridge": (2.0, [(SCORED, {"train.search.budget": 0}), (POSITIVES, {})], (SCORED, {})),
+    "train.als.implicit": (9.0, [(SCORED, {"train.optimizer": "adam"}), (POSITIVES, {})], (SCORED, {})),
     "train.als.frequency_exponent": (
         0.5, [(SCORED, {"train.optimizer": "als"}), (POSITIVES, {"model.objective": "softmax"})], (POSITIVES, {})
     ),

@@ -95,6 +95,7 @@ KEYS = {
     "train.als": "section",
     "train.als.copies": "whole",
     "train.als.ridge": "number?",
+    "train.als.implicit": "number?",
     "train.als.frequency_exponent": "number",
     "train.warm_start": "switch",
     "train.search": "section",

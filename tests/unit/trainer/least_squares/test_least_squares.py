@@ -128,16 +128,19 @@ REGRESSION = ModelSettings(dimension=D, bias=True)
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
-def test_posterior_solves_normal_equations(weighted: bool, bias: bool) -> None:
+@pytest.mark.parametrize("implicit", [None, 2.0])
+def test_posterior_solves_normal_equations(weighted: bool, bias: bool, implicit: float | None) -> None:
     pairs = _pairs(weighted)
-    solver = VariationalAls(pairs, SIZES, REGRESSION.replace(bias=bias), AlsSettings(), seed=2)
+    solver = VariationalAls(pairs, SIZES, REGRESSION.replace(bias=bias), AlsSettings(implicit=implicit), seed=2)
     solver.sweep()
     left, right = solver._sides
+    center = np.broadcast_to(left.center, left.mean.shape).copy()
+    assert center.any() == (implicit is not None)
     noise, prior = float(solver._noise), left.prior.copy()
     mean, covariance = right.mean.copy(), right.covariance.astype(float).copy()
     solver._solve(left, right)
     for i in range(LEFTS):
-        precision, first = np.diag(1 / prior), np.zeros(D + bias)
+        precision, first = np.diag(1 / prior), center[i] / prior
         for row, weight in zip(*_rows(pairs, pairs.left, i), strict=True):
             j = pairs.right[row]
             z, spread = np.ones(D + bias), np.zeros((D + bias, D + bias))
