@@ -134,7 +134,10 @@ class AlsSettings(Section):
 
 # What `train.search` can choose, for pairs with scores and for positives.
 SEARCHABLE = {
-    True: ("train.optimizer", "model.dimension", "train.als.copies", "train.als.ridge", "train.epochs"),
+    True: (
+        "train.optimizer", "model.dimension", "train.als.copies", "train.als.ridge", "train.als.implicit",
+        "train.epochs",
+    ),
     False: (
         "model.objective", "model.dimension", "model.regularization", "model.unobserved_weight",
         "model.popularity_exponent", "train.epochs",

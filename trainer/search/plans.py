@@ -19,6 +19,7 @@ _PENALTIES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 _UNOBSERVED = (0.25, 1.0, 4.0, 16.0)
 _WIDTHS = (8, 16, 32, 64)
 _RIDGES = (None, 1.0, 3.0, 10.0)
+_IMPLICIT = (2.0, 5.0, 15.0, None)
 _COPIES = 4
 # Sweeps that rank settings, and sweeps of settings that may win.
 _FEW, _MANY = 3, 16
@@ -65,11 +66,12 @@ def positives(trials: Trials, plan: Plan) -> None:
 def ratings(trials: Trials, plan: Plan) -> None:
     """Tries dimensions, penalties and averages of least squares for pairs with scores."""
     axes = {
-        "train.als.ridge": plan.values("train.als.ridge", _RIDGES),
+        "train.als.implicit": plan.values("train.als.implicit", _IMPLICIT),
         "model.dimension": plan.values("model.dimension", _WIDTHS),
+        "train.als.ridge": plan.values("train.als.ridge", _RIDGES),
     }
     one = {"train.optimizer": "als", "train.als.copies": plan.values("train.als.copies", (1,))[0]}
-    best = _climb(trials, one, axes, {"model.dimension": 32}, _MANY)
+    best = _climb(trials, one, axes, {"model.dimension": 16, "train.als.implicit": 5.0}, _MANY)
     if best and "train.als.copies" in plan.keys:
         width = best.settings["model.dimension"] * (_COPIES if "model.dimension" in plan.keys else 1)
         averaged = {**best.settings, "train.als.copies": min(_COPIES, width), "model.dimension": width}
