@@ -10,8 +10,10 @@ from typing import Any
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.model_server.faults import invalid
+from serving.model_server.faults import Fault, invalid
 from serving.model_server.versions import Policy
+
+_EXAMPLE = 'model_config_list { config { name: "words" base_path: "/models/words" } }'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +35,19 @@ def read_config_file(path: Path) -> list[ServedModel]:
     config = model_server_config_pb2.ModelServerConfig()
     try:
         text_format.Parse(path.read_text(encoding="utf-8"), config)
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise invalid(f"--model_config_file {path}: {error}") from None
-    return models_of(config)
+    except (OSError, UnicodeDecodeError) as error:
+        raise invalid(f"--model_config_file {path}: the file cannot be read as text: {error}") from None
+    except text_format.ParseError as error:
+        place = f"line {error.GetLine()}: " if error.GetLine() else ""
+        problem = str(error).split(" : ", 1)[-1].rstrip(".")
+        raise invalid(
+            f"--model_config_file {path}: {place}not a ModelServerConfig in text format: {problem}. Write, for "
+            f"example, {_EXAMPLE}"
+        ) from None
+    try:
+        return models_of(config)
+    except Fault as fault:
+        raise invalid(f"--model_config_file {path}: {fault.message}") from None
 
 
 def models_of(config: Any) -> list[ServedModel]:
@@ -45,7 +57,10 @@ def models_of(config: Any) -> list[ServedModel]:
       Fault: a name is missing or duplicate, a path is relative, or the platform is not TensorFlow.
     """
     if config.WhichOneof("config") != "model_config_list":
-        raise invalid("a ModelServerConfig must have a model_config_list. Other configurations are not supported")
+        raise invalid(
+            "a ModelServerConfig must have a model_config_list. Other configurations are not supported. Write, for "
+            f"example, {_EXAMPLE}"
+        )
     models = [_model(entry) for entry in config.model_config_list.config]
     names = [model.name for model in models]
     for name, count in collections.Counter(names).items():

@@ -361,7 +361,9 @@ def test_wrong_flag_exits_with_message(capsys: pytest.CaptureFixture[str], flags
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("model_config_file", "model_config_list {", "models.config"),
+        ("model_config_file", "model_config_list {", "models.config: line 1: not a ModelServerConfig in text format"),
+        ("model_config_file", "model_config_list {\n  model: 1 }", "models.config: line 2: not a ModelServerConfig"),
+        ("model_config_file", "", "models.config: a ModelServerConfig must have a model_config_list"),
         ("model_config_file", 'model_config_list { config { name: "a" base_path: "b" } }', "absolute path"),
         ("monitoring_config_file", "prometheus { }", "not a MonitoringConfig in text format"),
         ("batching_parameters_file", "max_batch_size { value: 0 }", "must be positive"),
