@@ -161,8 +161,7 @@ class VariationalAls:
         """Computes the posterior of `own`. Returns the sum over the pairs of w <(label - score)^2> with it."""
         moments, bias_moments = self._moments(other)
         pull = np.broadcast_to(own.center / own.prior, own.mean.shape)
-        residuals = np.zeros(len(own.mean))
-        noise = float(self._noise)
+        residuals, noise = np.zeros(len(own.mean)), float(self._noise)
 
         def solve(rows: slice) -> None:
             weights, labels = own.weights[rows], own.labels[rows]
@@ -197,8 +196,7 @@ class VariationalAls:
 
         <z z'> is an upper triangle `[entities, k (k + 1) / 2]`, and <c z> is `[entities, k]`.
         """
-        design = self._design(side)
-        d = self._d
+        design, d = self._design(side), self._d
         row, column = np.triu_indices(design.shape[1])
         packed = design[:, row] * design[:, column]
         of_vectors = (row < d) & (column < d)
