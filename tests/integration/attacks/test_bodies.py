@@ -35,10 +35,13 @@ def status_of(connection: socket.socket) -> int:
 
 
 def test_unfinished_bodies_hold_bounded_memory(victim: Victim) -> None:
-    """16 bodies of 30 MiB that miss their last byte: 480 MiB, twice the limit. Copies made it 960 MiB."""
+    """32 bodies of 30 MiB that miss their last byte: 960 MiB, four times the limit.
+
+    A body that grows is copied, so the peak is above the limit by as much as grows at the same time.
+    """
     piece = b" " * MIB
-    with victim.attacked(peak=400 * MIB, kept=200 * MIB), contextlib.ExitStack() as stack:
-        connections = [stack.enter_context(victim.connect()) for _ in range(16)]
+    with victim.attacked(peak=640 * MIB, kept=200 * MIB), contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(victim.connect()) for _ in range(32)]
         for connection in connections:
             connection.sendall(head(30 * MIB + 1))
         for connection in connections * 30:
@@ -46,7 +49,7 @@ def test_unfinished_bodies_hold_bounded_memory(victim: Victim) -> None:
                 connection.sendall(piece)
         statuses = [_status_so_far(connection) for connection in connections]
         assert victim.client.post("half:predict", {"instances": [8]})[0] == 200, "small requests are still answered"
-    assert statuses.count(429) >= 6 and statuses.count(None) >= 4, statuses
+    assert statuses.count(429) >= 22 and statuses.count(None) >= 4, statuses
 
 
 def _status_so_far(connection: socket.socket) -> int | None:
