@@ -95,7 +95,7 @@ _KEYS_OF = {
 # Settings that only gradient descent uses, or whose use the search would ignore.
 _OF_GRADIENTS = (
     "model.initial_scale", "model.margin", "model.negative_weight", "model.negatives", "train.batch_size",
-    "train.learning_rate",
+    "train.early_stopping", "train.learning_rate",
 )  # fmt: skip
 
 

@@ -63,7 +63,7 @@ class Fault(Exception):
 
 
 class HttpFault(Fault):
-    """A fault for which HTTP has a status of its own, unlike gRPC."""
+    """A fault for which HTTP has a separate status, unlike gRPC."""
 
     def __init__(self, code: Code, message: str, status: int) -> None:
         super().__init__(code, message)

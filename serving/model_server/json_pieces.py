@@ -21,7 +21,7 @@ _QUOTE, _BACKSLASH, _COMMA = b'"\\,'
 _IS_BRACKET = np.zeros(256, bool)
 _IS_BRACKET[list(b"[]{}")] = True
 _CLOSERS = bytes.maketrans(b"[{", b"]}")
-# The key under which a piece goes on with the value that the piece before it left open. No client can know it.
+# The key under which a piece continues the value that the piece before it left open. No client can know it.
 _OPEN = secrets.token_hex(8)
 
 Parse = Callable[[bytes], Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from trainer.data.pairs import Pairs
-from trainer.least_squares.interactions import BLOCK_NUMBERS, EntityBlock, Interactions, in_parallel
+from trainer.least_squares.interactions import BLOCK_NUMBERS, EntityBlock, Interactions, gramian, in_parallel
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import AlsSettings, ModelSettings
 
@@ -87,13 +87,13 @@ class ImplicitAls:
             scores = np.einsum("nd,nd->n", left[part.left], right[part.right])
             errors += float(weight @ (1 - scores) ** 2)
             weights += float(weight.sum())
-        everywhere = float(np.sum(_gramian(left) * _gramian(right)))
+        everywhere = float(np.sum(gramian(left) * gramian(right)))
         return {"loss": errors / weights + self._unobserved * everywhere / self._weight}
 
     def _solve(self, own: int) -> float:
         """Solves for every row of a side. Returns the sum of x.t + lambda |x|^2 over its rows."""
         side, table, others = self._sides[own], self.tables[own], self.tables[1 - own]
-        everywhere, basis = np.linalg.eigh(self._unobserved * _gramian(others))
+        everywhere, basis = np.linalg.eigh(self._unobserved * gramian(others))
         least = max(everywhere[-1] * _LEAST_EIGENVALUE, np.finfo(np.float32).tiny)
         basis = basis.astype(np.float32)
         rotated = others @ basis
@@ -174,12 +174,3 @@ def _first_rows(sides: tuple[Interactions, Interactions], model: ModelSettings, 
     found[:, : rows.shape[1]] = rows * right[:, None]
     lengths = np.sqrt(np.square(found).sum(axis=1)[sides[1].counts > 0].mean())
     return found * np.float32(_FIRST_LENGTH / max(lengths, 1e-12))
-
-
-def _gramian(table: np.ndarray) -> np.ndarray:
-    """Returns Q'Q of `[rows, d]`, float64 `[d, d]`. In float32, the sum would lose small terms."""
-    total = np.zeros((table.shape[1],) * 2)
-    for start in range(0, len(table), 1 << 16):
-        part = table[start : start + (1 << 16)]
-        total += part.T @ part
-    return total

@@ -96,6 +96,15 @@ def in_parallel(work: Callable[[_Part], None], parts: Iterator[_Part]) -> None:
             pass
 
 
+def gramian(table: np.ndarray) -> np.ndarray:
+    """Returns Q'Q of `[rows, d]`, float64 `[d, d]`. In float32, the sum would lose small terms."""
+    total = np.zeros((table.shape[1],) * 2)
+    for start in range(0, len(table), 1 << 16):
+        part = table[start : start + (1 << 16)]
+        total += part.T @ part
+    return total
+
+
 def _cores() -> int:
     """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

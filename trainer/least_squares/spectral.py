@@ -6,7 +6,7 @@ import numpy as np
 import scipy.linalg
 
 from trainer.data.pairs import Pairs
-from trainer.least_squares.interactions import Interactions
+from trainer.least_squares.interactions import Interactions, gramian
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import AlsSettings, ModelSettings
 
@@ -74,7 +74,7 @@ class Spectral:
         self._basis[...] = _orthonormal(self._transposed @ _orthonormal(self._matrix @ self._basis))
         images = self._matrix @ self._basis
         # The singular vectors of A in the subspace: the eigenvectors of its Gramian (Golub & Van Loan 2013, 8.6).
-        values, vectors = scipy.linalg.eigh(_gramian(images))
+        values, vectors = scipy.linalg.eigh(gramian(images))
         kept = np.argsort(-values)[: self._d]
         directions = vectors[:, kept].astype(np.float32)
         for table, rows, scale in zip(self.tables, (images, self._basis), self._scales, strict=True):
@@ -98,23 +98,14 @@ class Spectral:
 
 
 def _orthonormal(rows: np.ndarray) -> np.ndarray:
-    """Returns an orthonormal basis of the columns of `[n, k]`, float32. Columns without a direction of their own are 0.
+    """Returns an orthonormal basis of the columns of `[n, k]`, float32. Dependent columns become 0.
 
     By the eigenvectors of the Gramian, twice: one pass loses digits where singular values differ much (Yamamoto et al.
     2015). Products are much faster than Householder reflections of a tall matrix.
     """
     for _ in range(2):
-        values, vectors = scipy.linalg.eigh(_gramian(rows))
+        values, vectors = scipy.linalg.eigh(gramian(rows))
         real = values > _LEAST_EIGENVALUE * max(float(values[-1]), 1e-300)
         inverse = np.where(real, 1 / np.sqrt(np.where(real, values, 1)), 0)
         rows = rows @ (vectors * inverse).astype(np.float32)
     return rows
-
-
-def _gramian(rows: np.ndarray) -> np.ndarray:
-    """Returns X'X of `[n, k]`, float64 `[k, k]`, summed in float64 over blocks of rows."""
-    total = np.zeros((rows.shape[1],) * 2)
-    for start in range(0, len(rows), 1 << 14):
-        part = rows[start : start + (1 << 14)]
-        total += part.T @ part
-    return total

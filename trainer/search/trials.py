@@ -99,8 +99,8 @@ class Trials:
         return self._spent >= self._budget
 
     def gain(self, trial: Trial) -> float:
-        """Returns the value of a trial such that larger is better, -inf without a value."""
-        if trial.value is None:
+        """Returns the value of a trial such that larger is better, -inf without a finite value."""
+        if trial.value is None or not math.isfinite(trial.value):
             return -math.inf
         return trial.value if self._judge else -trial.value
 

@@ -189,7 +189,7 @@ def test_answer_is_bounded_before_it_is_computed(victim: Victim) -> None:
 
 
 def test_large_ranking_is_right(victim: Victim) -> None:
-    """More rows than fit into one piece: every row has the answers of its own request."""
+    """More rows than fit into one piece: every row has the answers to its request."""
     ids = [str(i * 7 % ENTITIES) for i in range(99_000)]
     with victim.attacked(peak=700 * MIB, kept=300 * MIB):
         status, answer = victim.rank(ids, 3)

@@ -1,0 +1,60 @@
+"""Which settings a pipeline file leaves to the search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.config import PipelineConfig
+from trainer.settings import SEARCHABLE
+
+
+def _open(scored: bool, **sections: Any) -> tuple[str, ...]:
+    columns = {"left": "l", "right": "r"} | ({"score": "s"} if scored else {})
+    config = PipelineConfig.model_validate(
+        {"name": "films", "data": {"path": "/d.csv", "columns": columns}, **sections}
+    )
+    # A configuration that was written and read again leaves the same settings open.
+    assert PipelineConfig.model_validate(config.to_json()).train.search == config.train.search
+    return config.train.search.settings
+
+
+@pytest.mark.parametrize("scored", [False, True])
+def test_file_without_model_and_train_leaves_all_open(scored: bool) -> None:
+    assert _open(scored) == SEARCHABLE[scored]
+
+
+@pytest.mark.parametrize("scored", [False, True])
+def test_key_of_the_file_is_not_searched(scored: bool) -> None:
+    assert "model.dimension" not in _open(scored, model={"dimension": 8})
+    assert set(_open(scored, model={"dimension": 8})) == set(SEARCHABLE[scored]) - {"model.dimension"}
+
+
+def test_objective_of_the_file_leaves_its_settings_open() -> None:
+    assert set(_open(False, model={"objective": "spectral"})) == {
+        "model.dimension", "model.popularity_exponent", "train.epochs"
+    }  # fmt: skip
+    assert "model.popularity_exponent" not in _open(False, model={"objective": "ials"})
+    assert "model.objective" not in _open(False, model={"regularization": 0.1})
+
+
+def test_parameter_of_a_run_is_not_searched() -> None:
+    assert "model.dimension" not in _open(True, kubeflow={"parameters": ["model.dimension"]})
+    assert not any(key.startswith("model.") for key in _open(True, kubeflow={"parameters": ["model"]}))
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"train": {"early_stopping": {"patience": 5}}},
+        {"train": {"learning_rate": 0.2}},
+        {"train": {"optimizer": "adam"}},
+        {"train": {"warm_start": True}},
+        {"encode": {"shared": True}},
+        {"model": {"objective": "logistic"}},
+        {"tune": {}},
+    ],
+)
+def test_no_search_that_would_ignore_a_setting(sections: dict[str, Any]) -> None:
+    assert _open(True, **sections) == ()
