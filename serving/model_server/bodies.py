@@ -7,21 +7,24 @@ import zlib
 
 from starlette.requests import ClientDisconnect, Request
 
+from serving.model_server.buffers import Buffer
 from serving.model_server.calls import Call
 from serving.model_server.faults import Code, Fault, HttpFault, invalid
 
 _GZIP = zlib.MAX_WBITS | 16
 _INFLATED_AT_A_TIME = 1 << 20
 
+Body = bytearray | memoryview
+
 
 class Bodies:
     """Reads bodies on the event loop. `refuse` ends those that are not complete."""
 
     def __init__(self) -> None:
-        self._reading: set[asyncio.Task[bytearray]] = set()
+        self._reading: set[asyncio.Task[Body]] = set()
         self._refused = False
 
-    async def read(self, request: Request, call: Call) -> bytearray:
+    async def read(self, request: Request, call: Call) -> Body:
         """Returns the body as it arrives, still compressed.
 
         Args:
@@ -56,25 +59,26 @@ class Bodies:
             reading.get_loop().call_soon_threadsafe(reading.cancel)
 
 
-async def _pieces(request: Request, call: Call) -> bytearray:
+async def _pieces(request: Request, call: Call) -> Body:
     """Joins the pieces of a body. Refuses it as soon as it exceeds the limit."""
     limit = call.limits.max_body_bytes
     announced = request.headers.get("content-length", "")
-    body = bytearray()
-    if announced.isdecimal() and int(announced[:20]) > limit:
+    length = int(announced[:20]) if announced.isdecimal() else limit
+    if length > limit:
         raise _too_large(limit)
+    body = Buffer(length)
     try:
         async for piece in request.stream():
             if len(body) + len(piece) > limit:
                 raise _too_large(limit)
             call.hold(len(piece))
-            body += piece
+            body.append(piece)
     except ClientDisconnect:
         raise Fault(Code.CANCELLED, "the client disconnected") from None
-    return body
+    return body.content()
 
 
-def inflated(body: bytearray, encoding: str, call: Call) -> bytes | bytearray:
+def inflated(body: Body, encoding: str, call: Call) -> Body:
     """Returns the body without its Content-Encoding. TensorFlow Serving inflates what names gzip (evhttp_request.cc).
 
     Args:
@@ -89,8 +93,8 @@ def inflated(body: bytearray, encoding: str, call: Call) -> bytes | bytearray:
         return body
     if "gzip" not in encoding.lower():
         raise invalid(f"Content-Encoding {encoding!r} is not supported. Send gzip or no encoding")
-    whole = bytearray()
-    rest: bytes | bytearray = body
+    whole = Buffer(call.limits.max_body_bytes)
+    rest: bytes | Body = body
     try:
         while rest:  # a gzip file can have several members
             member = zlib.decompressobj(_GZIP)
@@ -101,12 +105,12 @@ def inflated(body: bytearray, encoding: str, call: Call) -> bytes | bytearray:
                 if len(whole) + len(piece) > call.limits.max_body_bytes:
                     raise _too_large(call.limits.max_body_bytes)
                 call.hold(len(piece))
-                whole += piece
+                whole.append(piece)
                 rest = member.unconsumed_tail
             rest = member.unused_data
     except zlib.error as error:
         raise invalid(f"the body is not gzip, as its Content-Encoding says: {error}") from None
-    return whole
+    return whole.content()
 
 
 def _too_large(limit: int) -> HttpFault:

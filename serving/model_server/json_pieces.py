@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from serving.model_server.buffers import SMALL_BYTES
 from serving.model_server.faults import invalid
 
-PIECE_BYTES = 256 << 10
+PIECE_BYTES = SMALL_BYTES
 _DEEPEST = 200
 _QUOTE, _BACKSLASH, _COMMA = b'"\\,'
 _IS_BRACKET = np.zeros(256, bool)
@@ -27,7 +28,7 @@ _OPEN = secrets.token_hex(8)
 Parse = Callable[[bytes], Any]
 
 
-def parse(body: bytes | bytearray, parse_piece: Parse) -> Any:
+def parse(body: bytes | bytearray | memoryview, parse_piece: Parse) -> Any:
     """Parses a document.
 
     Args:

@@ -24,14 +24,16 @@ _INTEGERS = {"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "ui
 _FLOATS = {"float16", "bfloat16", "float32", "float64"}
 
 
-def parse(body: bytes | bytearray) -> dict[str, Any]:
+def parse(body: bytes | bytearray | memoryview) -> dict[str, Any]:
     """Parses a JSON object. Accepts a byte order mark, NaN and infinities, as TensorFlow Serving does.
 
     Raises:
       Fault: `body` is not a JSON object.
     """
-    large = len(body) > json_pieces.PIECE_BYTES
-    document = json_pieces.parse(body, _parse_at_once) if large else _parse_at_once(body)
+    if isinstance(body, memoryview) or len(body) > json_pieces.PIECE_BYTES:
+        document = json_pieces.parse(body, _parse_at_once)
+    else:
+        document = _parse_at_once(body)
     if not isinstance(document, dict):
         raise invalid(f"JSON Value: {shown(document)} Is not object")
     return document

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from tensorflow_serving.apis import model_pb2
 
 from serving.model_server import examples, json_requests, json_responses
-from serving.model_server.bodies import Bodies, inflated
+from serving.model_server.bodies import Bodies, Body, inflated
 from serving.model_server.calls import Call
 from serving.model_server.faults import Code, Fault, fault_of, http_status, invalid
 from serving.model_server.service import Service, metadata_json, status_json
@@ -159,7 +159,7 @@ def parse(method: str, path: str) -> Target:
     return Target(spec, (parts.get("api") or parts.get("resource") or "status").lower())
 
 
-def _work(service: Service, target: Target, body: bytearray, encoding: str, call: Call) -> bytes:
+def _work(service: Service, target: Target, body: Body, encoding: str, call: Call) -> bytes:
     """Computes the response body of a POST request. Runs in a thread of the executor."""
     call.check()
     content = inflated(body, encoding, call)
