@@ -19,6 +19,7 @@ from tfx.types import standard_component_specs
 from tfx.utils import io_utils, json_utils
 from tfx_bsl.tfxio import tf_example_record
 
+from compat.tensorflow_paths import literal
 from components.execution import ExecutionArguments, ExecutorBase
 from components.pair_transform import vocabulary
 from trainer import features
@@ -62,7 +63,7 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         columns = tft.get_analyze_input_columns(function, rows.TensorAdapter().OriginalTypeSpecs())
         analyzed = rows.Project(columns)
         source = _Numbers(examples, analyzed.ArrowSchema())
-        metadata, temporary = tft.DatasetMetadata(schema), os.path.join(output, ".temp_path")
+        metadata, temporary = tft.DatasetMetadata(schema), os.path.join(literal(output), ".temp_path")
         with (
             self._make_beam_pipeline() as pipeline,
             tft_beam.Context(temp_dir=temporary, use_deep_copy_optimization=True),

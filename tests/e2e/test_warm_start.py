@@ -11,6 +11,8 @@ import yaml
 from tests.e2e import planted
 from tests.e2e.command import kindred, last_summary, states
 
+# TensorFlow would read this name as a pattern that the folder does not match.
+ROOT = "root[1]"
 TUNE = {"trials": 2, "search": "random", "parameters": {"train.learning_rate": [0.02, 1e-6]}}
 
 
@@ -38,12 +40,12 @@ def add_span(place: Path, number: int, renamed: dict[str, str]) -> None:
 
 
 def call(place: Path, command: str, *arguments: object) -> tuple[int, str, str]:
-    done = kindred(command, "--config", place / "pipeline.yaml", "--root", place / "root", *arguments)
+    done = kindred(command, "--config", place / "pipeline.yaml", "--root", place / ROOT, *arguments)
     return done.returncode, done.stderr, done.stdout
 
 
 def epochs(place: Path) -> int:
-    newest = max((place / "root" / "pipeline" / "Trainer" / "model_run").iterdir(), key=lambda path: int(path.name))
+    newest = max((place / ROOT / "pipeline" / "Trainer" / "model_run").iterdir(), key=lambda path: int(path.name))
     return len(json.loads((newest / "history.json").read_text(encoding="utf-8"))["loss"])
 
 
@@ -51,8 +53,8 @@ def test_first_span_starts_cold(place: Path) -> None:
     code, output, _ = call(place, "run")
     assert code == 0, output
     assert "cold start: no model of other examples has been blessed" in output
-    assert last_summary(place / "root")["warm_start"]["cold"] == "no model of other examples has been blessed"
-    assert "tuning" not in last_summary(place / "root")
+    assert last_summary(place / ROOT)["warm_start"]["cold"] == "no model of other examples has been blessed"
+    assert "tuning" not in last_summary(place / ROOT)
 
 
 def test_second_span_starts_warm_with_tuned_setting(place: Path) -> None:
@@ -65,11 +67,11 @@ def test_second_span_starts_warm_with_tuned_setting(place: Path) -> None:
     assert code == 0, output
     assert "2 trials, best val_rmse" in output and ": train.learning_rate 0.02" in output
     assert "warm start: left ids 59 kept, 1 new, 1 vanished; right ids 38 kept, 2 new, 2 vanished" in output
-    summary = last_summary(place / "root")
+    summary = last_summary(place / ROOT)
     found = summary["warm_start"]
     assert found["left"] == {"kept": 59, "new": 1, "vanished": 1}
     assert found["right"] == {"kept": 38, "new": 2, "vanished": 2}
-    assert found["base_model"].startswith(str(place / "root" / "pipeline" / "Trainer" / "model"))
+    assert found["base_model"].startswith(str(place / ROOT / "pipeline" / "Trainer" / "model"))
     tried = summary["tuning"]
     assert tried["measure"] == "val_rmse" and tried["asked"] == len(tried["trials"]) == 2
     assert [trial["settings"]["train.learning_rate"] for trial in tried["trials"]] == [0.02, 1e-6]
@@ -78,8 +80,8 @@ def test_second_span_starts_warm_with_tuned_setting(place: Path) -> None:
 
 
 def test_lineage_and_card_include_first_span(place: Path) -> None:
-    first, second = sorted(path.name for path in (place / "root" / "runs").iterdir())
-    found = json.loads(kindred("lineage", "latest", "--root", place / "root", "--json").stdout)
+    first, second = sorted(path.name for path in (place / ROOT / "runs").iterdir())
+    found = json.loads(kindred("lineage", "latest", "--root", place / ROOT, "--json").stdout)
     assert (found["run"], found["data"]["span"], found["published"]) == (second, 2, ["serving/2"])
     assert found["tuned"] == {"train.learning_rate": 0.02}
     parent = found["parent"]
@@ -91,18 +93,18 @@ def test_lineage_and_card_include_first_span(place: Path) -> None:
     )
     assert [file["path"] for file in parent["data"]["files"]] == [str(place / "data" / "span-1" / "pairs.csv")]
     assert parent["data"]["files"][0]["digest"] != found["data"]["files"][0]["digest"]
-    card = (place / "root" / "serving" / "2" / "assets.extra" / "model_card.md").read_text(encoding="utf-8")
+    card = (place / ROOT / "serving" / "2" / "assets.extra" / "model_card.md").read_text(encoding="utf-8")
     assert "learning rate 0.02," in card and "warm, from the last blessed model" in card and ", span 2 |" in card
-    report = (place / "root" / "runs" / second / "report.html").read_text(encoding="utf-8")
+    report = (place / ROOT / "runs" / second / "report.html").read_text(encoding="utf-8")
     assert f"Parent: the model of run <code>{first}</code>" in report and "Warm start: 59 left entities" in report
     assert "2 of 2 trials finished" in report and "last accepted" in report
 
 
 def test_unchanged_span_uses_cache(place: Path) -> None:
-    first = last_summary(place / "root")
+    first = last_summary(place / ROOT)
     code, output, _ = call(place, "run")
     assert code == 0, output
-    summary = last_summary(place / "root")
+    summary = last_summary(place / ROOT)
     assert {states(summary)[node] for node in ("Tuner", "Trainer", "Evaluator", "Pusher")} == {"cached"}
     assert (summary["warm_start"], summary["tuning"]) == (first["warm_start"], first["tuning"])
 
@@ -110,7 +112,7 @@ def test_unchanged_span_uses_cache(place: Path) -> None:
 def test_tune_prints_best_settings(place: Path) -> None:
     code, output, printed = call(place, "tune")
     assert code == 0, output
-    summary = last_summary(place / "root")
+    summary = last_summary(place / ROOT)
     assert summary["status"] == "tuned" and list(states(summary).items())[-1] == ("Tuner", "cached")
     assert "Trainer" not in states(summary)
     table, _, pasted = printed.partition("The best settings, for the pipeline file:\n")

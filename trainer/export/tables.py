@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
+from compat.tensorflow_paths import literal
 from errors import InputError
 from trainer.data import hashing
 
@@ -151,7 +152,7 @@ def read_tables(directory: str) -> Tables:
     Raises:
       InputError: an older version wrote the model, without center and scale.
     """
-    variables = tf.train.load_checkpoint(os.path.join(directory, "variables", "variables"))
+    variables = tf.train.load_checkpoint(os.path.join(literal(directory), "variables", "variables"))
 
     def key(name: str) -> str:
         return f"{name}/.ATTRIBUTES/VARIABLE_VALUE"

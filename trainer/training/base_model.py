@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
+from compat.tensorflow_paths import literal
 from trainer.export.unit import Unit
 
 
@@ -48,7 +49,7 @@ def read_model(directory: str) -> BaseModel:
     Raises:
       ColdStart: the variables are missing, or have the format of another version.
     """
-    variables = os.path.join(directory, "variables", "variables")
+    variables = os.path.join(literal(directory), "variables", "variables")
     if not tf.io.gfile.exists(variables + ".index"):
         raise ColdStart("the files of the base model are missing")
     reader = tf.train.load_checkpoint(variables)
