@@ -120,6 +120,7 @@ def tune(
 
 app.command()(model_cli.score)
 app.command()(model_cli.similar)
+app.command()(model_cli.neighbors)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(model_cli.serve)
 
 

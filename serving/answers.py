@@ -1,9 +1,8 @@
-"""Predictions of a published model, and the interface of its clients. Imports neither TensorFlow nor NumPy."""
+"""Predictions of a published model. Imports neither TensorFlow nor NumPy."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Protocol
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,32 +35,3 @@ class Neighbor:
 
     id: bytes
     score: float
-
-
-class ModelClient(Protocol):
-    """A client of a published model, in this process or behind an endpoint."""
-
-    def score(self, left_id: bytes, right_id: bytes) -> PairScore:
-        """Scores one pair.
-
-        Args:
-          left_id: the id of the left entity.
-          right_id: the id of the right entity.
-
-        Returns:
-          The score. Unknown ids are scored too, and flagged.
-        """
-        ...
-
-    def similar(self, side: str, query_id: bytes, k: int) -> tuple[list[Neighbor], bool]:
-        """Finds the entities of one side that score highest with an entity of the other side.
-
-        Args:
-          side: the side to search, `left` or `right`.
-          query_id: the id of an entity on the other side.
-          k: the maximum number of entities to return.
-
-        Returns:
-          The entities, best first, and whether the query is known.
-        """
-        ...

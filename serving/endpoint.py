@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from errors import EndpointError
-from serving.answers import Neighbor, PairScore
+from serving.client import ModelClient
 
 _TIMEOUT = 30.0
 _DEFAULT_NAME = "default"
@@ -23,7 +23,7 @@ _FORMS = "http://HOST:PORT[/v1/models/NAME], https://... or grpc://HOST:PORT[/NA
 Predict = Callable[[str, dict[str, Any]], dict[str, list[Any]]]
 
 
-class Endpoint:
+class Endpoint(ModelClient):
     """A client of a model behind a TensorFlow Serving endpoint, over REST or gRPC.
 
     Each call times out after 30 seconds.
@@ -48,42 +48,13 @@ class Endpoint:
         """
         self._predict = _transport(url)
 
-    def score(self, left_id: bytes, right_id: bytes) -> PairScore:
-        """Scores one pair.
-
-        Args:
-          left_id: the id of the left entity.
-          right_id: the id of the right entity.
-
-        Returns:
-          The score. Unknown ids are scored too, and flagged.
+    def predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, list[Any]]:
+        """Calls a signature, as described in `ModelClient`.
 
         Raises:
           EndpointError: the server does not answer, or reports an error.
         """
-        answer = self._predict("score", {"left_id": [left_id], "right_id": [right_id]})
-        names = ("score", "strength", "value", "left_known", "right_known")
-        return PairScore(**{name: answer[name][0] for name in names})
-
-    def similar(self, side: str, query_id: bytes, k: int) -> tuple[list[Neighbor], bool]:
-        """Finds the entities of one side that score highest with an entity of the other side.
-
-        Args:
-          side: the side to search, `left` or `right`.
-          query_id: the id of an entity on the other side.
-          k: the maximum number of entities to return.
-
-        Returns:
-          The entities, best first, and whether the query is known.
-
-        Raises:
-          EndpointError: the server does not answer, or reports an error.
-        """
-        other = "left" if side == "right" else "right"
-        answer = self._predict(f"similar_{side}", {f"{other}_id": [query_id], "k": k})
-        known = self._predict(f"embed_{other}", {f"{other}_id": [query_id]})["known"][0]
-        pairs = zip(answer[f"{side}_id"][0], answer["score"][0], strict=True)
-        return [Neighbor(name, score) for name, score in pairs], bool(known)
+        return self._predict(signature, inputs)
 
 
 def _transport(url: str) -> Predict:

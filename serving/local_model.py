@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from compat.tensorflow import silenced_stderr
 from compat.tensorflow_paths import literal
 from errors import ModelNotFound
-from serving.answers import Neighbor, PairScore
+from serving.client import ModelClient
 
 
-class LocalModel:
+class LocalModel(ModelClient):
     """A client of a SavedModel in this process.
 
     Example:
@@ -37,42 +36,24 @@ class LocalModel:
         try:
             with silenced_stderr():
                 self._model = tf.saved_model.load(literal(str(path)))
-            self._signatures = self._model.signatures
+            self._signatures, self._path = self._model.signatures, path
         except (OSError, tf.errors.OpError, ValueError) as error:
             raise ModelNotFound(f"--model {path}: cannot load the model: {str(error).splitlines()[0]}") from None
         if "score" not in self._signatures:
             raise ModelNotFound(f"--model {path}: not a Kindred model, because it has no signature `score`")
 
-    def score(self, left_id: bytes, right_id: bytes) -> PairScore:
-        """Scores one pair.
+    def predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, list[Any]]:
+        """Calls a signature, as described in `ModelClient`.
 
-        Args:
-          left_id: the id of the left entity.
-          right_id: the id of the right entity.
-
-        Returns:
-          The score. Unknown ids are scored too, and flagged.
+        Raises:
+          ModelNotFound: the model has no such signature.
         """
-        answer = self._call("score", left_id=tf.constant([left_id]), right_id=tf.constant([right_id]))
-        return PairScore(**{name: column[0].item() for name, column in answer.items()})
-
-    def similar(self, side: str, query_id: bytes, k: int) -> tuple[list[Neighbor], bool]:
-        """Finds the entities of one side that score highest with an entity of the other side.
-
-        Args:
-          side: the side to search, `left` or `right`.
-          query_id: the id of an entity on the other side.
-          k: the maximum number of entities to return.
-
-        Returns:
-          The entities, best first, and whether the query is known.
-        """
-        other = "left" if side == "right" else "right"
-        query = {f"{other}_id": tf.constant([query_id])}
-        answer = self._call(f"similar_{side}", **query, k=tf.constant(k, tf.int32))
-        known = bool(self._call(f"embed_{other}", **query)["known"][0])
-        pairs = zip(answer[f"{side}_id"][0], answer["score"][0], strict=True)
-        return [Neighbor(bytes(name), float(score)) for name, score in pairs], known
-
-    def _call(self, signature: str, **inputs: Any) -> dict[str, np.ndarray[Any, Any]]:
-        return {name: tensor.numpy() for name, tensor in self._signatures[signature](**inputs).items()}
+        if signature not in self._signatures:
+            raise ModelNotFound(
+                f"--model {self._path}: has no signature `{signature}`, because an earlier version of Kindred "
+                "published it. Train and publish it again"
+            )
+        function = self._signatures[signature]
+        specs = function.structured_input_signature[1]
+        tensors = {name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()}
+        return {name: tensor.numpy().tolist() for name, tensor in function(**tensors).items()}

@@ -193,7 +193,8 @@ def _inputs(defined: Iterable[str], pairs: ProbePairs) -> tuple[dict[str, Any], 
         features.RIGHT_ID: pairs.right,
         "examples": [_example(left, right) for left, right in zip(pairs.left, pairs.right, strict=True)],
         "k": _K,
-        "exclude": pairs.left[:1],
+        # A list for each row. The names of the inputs do not reveal which side is ranked, so it has ids of both.
+        "exclude": [[left, right, b""] for left, right in zip(pairs.left, pairs.right, strict=True)],
         "candidates": [],
     }
     return {name: known[name] for name in defined if name in known}, sorted(set(defined) - set(known))

@@ -1,4 +1,4 @@
-"""The commands that use a published model: `score`, `similar` and `serve`."""
+"""The commands that use a published model: `score`, `similar`, `neighbors` and `serve`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import typer
 from errors import ModelNotFound
 
 if TYPE_CHECKING:
-    from serving.answers import ModelClient
-
-_KNOWN = {True: "known", False: "unknown: not in training"}
+    from serving.answers import Neighbor
+    from serving.client import ModelClient
 
 ModelOption = Annotated[Path | None, typer.Option("--model", help="A published model, or a directory of versions.")]
 EndpointOption = Annotated[
@@ -22,19 +21,22 @@ EndpointOption = Annotated[
         "--endpoint", metavar="URL", help="A served model: http://HOST:PORT/v1/models/NAME, grpc://HOST:PORT/NAME."
     ),
 ]
+SideOption = Annotated[str, typer.Option(help="The side of the answers: left or right.")]
+CountOption = Annotated[int, typer.Option("-k", min=0, help="How many.")]
 RootOption = Annotated[Path, typer.Option(help="The root of a pipeline's runs, such as build/NAME.")]
 
 
 def score(left: str, right: str, model: ModelOption = None, endpoint: EndpointOption = None) -> None:
     """Score one pair: signed score, strength, the value in the unit of the label, and whether the ids are known."""
-    answer = _model(model, endpoint).score(os.fsencode(left), os.fsencode(right))
+    client = _model(model, endpoint)
+    answer = client.score(os.fsencode(left), os.fsencode(right))
     meaning = "similar" if answer.score > 0 else "dissimilar" if answer.score < 0 else "neither"
     _echo_columns(
         ("score", f"{answer.score:+.4f}", meaning),
         ("strength", f"{answer.strength:.4f}", "the score without its sign"),
         ("value", f"{answer.value:.4f}", "in the unit of the training scores"),
-        ("left", left, _KNOWN[answer.left_known]),
-        ("right", right, _KNOWN[answer.right_known]),
+        ("left", left, "known" if answer.left_known else f"unknown: {_why_unknown(client, 'left', left)}"),
+        ("right", right, "known" if answer.right_known else f"unknown: {_why_unknown(client, 'right', right)}"),
     )
 
 
@@ -42,16 +44,48 @@ def similar(
     id_: Annotated[str, typer.Argument(metavar="ID")],
     model: ModelOption = None,
     endpoint: EndpointOption = None,
-    side: Annotated[str, typer.Option(help="The side of the answers: left or right.")] = "right",
-    k: Annotated[int, typer.Option("-k", min=0, help="How many.")] = 10,
+    side: SideOption = "right",
+    k: CountOption = 10,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="An id to leave out of the answers. Repeat it for several.")
+    ] = None,
+    exclude_seen: Annotated[
+        Path | None, typer.Option(metavar="PAIRS", help="A file of pairs. The partners of ID in it are left out.")
+    ] = None,
+    columns: Annotated[
+        str, typer.Option(metavar="LEFT,RIGHT", help="The columns of PAIRS: names, or numbers from 0 without a header.")
+    ] = "left_id,right_id",
 ) -> None:
     """List the entities of one side with the highest scores for an entity of the other side."""
-    if side not in ("left", "right"):
-        raise typer.BadParameter(f"must be left or right (got {side!r})", param_hint="--side")
-    neighbors, known = _model(model, endpoint).similar(side, os.fsencode(id_), k)
+    query = os.fsencode(id_)
+    _check_side(side)
+    left_out = [os.fsencode(name) for name in exclude or ()]
+    if exclude_seen is not None:
+        from pipeline.commands.seen import partners
+
+        left_out += partners(exclude_seen, columns, side, query)
+    client = _model(model, endpoint)
+    neighbors, known = client.similar(side, query, k, left_out)
     if not known:
-        typer.echo(f"{id_} does not occur in training. This is the ranking for an average entity.", err=True)
-    _echo_columns(*((os.fsdecode(neighbor.id), f"{neighbor.score:+.4f}") for neighbor in neighbors))
+        asked = "left" if side == "right" else "right"
+        _warn_unknown(client, asked, id_, f"use --side {asked} to list {asked} entities for it")
+    _echo_ranking(neighbors)
+
+
+def neighbors(
+    id_: Annotated[str, typer.Argument(metavar="ID")],
+    model: ModelOption = None,
+    endpoint: EndpointOption = None,
+    side: Annotated[str, typer.Option(help="The side of ID and of the answers: left or right.")] = "left",
+    k: CountOption = 10,
+) -> None:
+    """List the entities of the same side as an entity that are most like it, by the cosine of their vectors."""
+    _check_side(side)
+    client = _model(model, endpoint)
+    found, known = client.neighbors(side, os.fsencode(id_), k)
+    if not known:
+        _warn_unknown(client, side, id_, f"use --side {'left' if side == 'right' else 'right'}")
+    _echo_ranking(found)
 
 
 def serve(
@@ -94,6 +128,30 @@ def _load(model: Path) -> ModelClient:
     from serving.local_model import LocalModel
 
     return LocalModel(found)
+
+
+def _check_side(side: str) -> None:
+    if side not in ("left", "right"):
+        raise typer.BadParameter(f"must be left or right (got {side!r})", param_hint="--side")
+
+
+def _why_unknown(client: ModelClient, side: str, id_: str) -> str:
+    """Returns why an id is not known on a side. An id of the other side is the most frequent mistake."""
+    other = "left" if side == "right" else "right"
+    return f"known as a {other} id" if client.knows(other, os.fsencode(id_)) else "not in training"
+
+
+def _warn_unknown(client: ModelClient, side: str, id_: str, advice: str) -> None:
+    reason = _why_unknown(client, side, id_)
+    if reason == "not in training":
+        text = f"{id_} does not occur in training."
+    else:
+        text = f"{id_} is not a known {side} id. It is {reason}: {advice}."
+    typer.echo(os.fsencode(f"{text} This is the ranking for an average entity."), err=True)
+
+
+def _echo_ranking(ranking: list[Neighbor]) -> None:
+    _echo_columns(*((os.fsdecode(neighbor.id), f"{neighbor.score:+.4f}") for neighbor in ranking))
 
 
 def _echo_columns(*rows: tuple[str, ...]) -> None:

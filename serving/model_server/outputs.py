@@ -47,12 +47,13 @@ def bounded(
     Raises:
       Fault: the answer needs more than `max_output_bytes`. Nothing was computed.
     """
-    rows = max((array.shape[0] for array in inputs.values() if array.ndim), default=1)
+    ranked_for = [name for name in _QUERIES if name in inputs and _is_ranking(inputs)]
+    rows = max((inputs[name].shape[0] for name in ranked_for or inputs if inputs[name].ndim), default=1)
     k = _number_of_answers(inputs)
     catalogue = _ALL if k is None else _catalogue(servable, signature, inputs, aliases)
     _hold_output(call, signature, aliases, rows, None if k is None else max(min(k, catalogue), 0))
     step = max(_SCORES_AT_A_TIME // max(catalogue, 1), 1)
-    if rows <= step or not _is_ranking(inputs):
+    if rows <= step or not ranked_for:
         return run(inputs)
     pieces = []
     for start in range(0, rows, step):
@@ -93,7 +94,7 @@ def _catalogue(servable: Servable, signature: Any, inputs: Mapping[str, Array], 
 
 
 def _empty(alias: str, info: Any) -> Array:
-    shape = [max(dimension.size, 0) for dimension in info.tensor_shape.dim]
+    shape = [0] if info.tensor_shape.unknown_rank else [max(size.size, 0) for size in info.tensor_shape.dim]
     kind = tf.as_dtype(info.dtype).as_numpy_dtype
     return np.array(_ALL, kind) if alias == _K else np.zeros(shape, kind)
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from trainer import features
 from trainer.data.transform_graph import TransformGraph
+from trainer.export import filters
 from trainer.export.sides import SideVariables, bias_of, has_layer, is_normalized, table_of
 from trainer.export.unit import unit_of
 from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
@@ -71,7 +72,11 @@ class PublishedModel(tf.Module):
           `score`, the signed score. `strength`, its absolute value. `value`, the score in the unit of the label.
             `left_known` and `right_known`, whether each id is in the vocabulary. All are `[n]`.
         """
-        left, right = self.left_rows(left_id), self.right_rows(right_id)
+        sizes = tf.shape(left_id), tf.shape(right_id)
+        rule = "left_id and right_id must have the same number of ids. Shapes:"
+        # Otherwise one id of one side would be scored with all ids of the other side.
+        with tf.control_dependencies([filters.check(tf.reduce_all(tf.equal(*sizes)), [rule, *sizes])]):
+            left, right = self.left_rows(tf.identity(left_id)), self.right_rows(tf.identity(right_id))
         score = self.pair_scores(left, right)
         return {
             "score": score,
@@ -98,48 +103,46 @@ class PublishedModel(tf.Module):
     def similar_right(self, left_id: tf.Tensor, k: tf.Tensor) -> Outputs:
         """Returns the `k` right entities with the highest score for each left id, best first, `[n, k]`.
 
-        If both sides share a table, without the id itself.
+        Also returns whether each left id is `known`, `[n]`. If both sides share a table, without the id itself.
         """
-        ids, scores = self._similar(self.left, self.left_rows(left_id), self.right, k)
-        return {"right_id": ids, "score": scores}
+        return self._similar(self.left, self.left_rows(left_id), self.right, k)
 
     def similar_left(self, right_id: tf.Tensor, k: tf.Tensor) -> Outputs:
         """Returns the `k` left entities with the highest score for each right id, best first, `[n, k]`.
 
-        If both sides share a table, without the id itself.
+        Also returns whether each right id is `known`, `[n]`. If both sides share a table, without the id itself.
         """
-        ids, scores = self._similar(self.right, self.right_rows(right_id), self.left, k)
-        return {"left_id": ids, "score": scores}
+        return self._similar(self.right, self.right_rows(right_id), self.left, k)
 
     def similar_right_filtered(
         self, left_id: tf.Tensor, k: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
     ) -> Outputs:
-        """Like `similar_right`, without the ids `exclude` `[e]`.
+        """Like `similar_right`, without the ids `exclude`.
 
         Args:
           left_id: string `[n]`.
           k: the number of entities.
-          exclude: string `[e]`, right ids to leave out.
+          exclude: string `[e]`, right ids to leave out, or `[n, e]`, those of each row, padded with empty strings. Then
+            rows with fewer answers than others are padded with the empty id and the smallest score.
           candidates: string `[c]`. If not empty, only these right ids are returned.
         """
-        allowed = _allowed(self.right, self.right_rows(exclude), self.right_rows(candidates))
-        ids, scores = self._similar(self.left, self.left_rows(left_id), self.right, k, allowed)
-        return {"right_id": ids, "score": scores}
+        allowed = filters.filter_of(self.right, self.right_rows, exclude, candidates, left_id)
+        return self._similar(self.left, self.left_rows(left_id), self.right, k, allowed)
 
     def similar_left_filtered(
         self, right_id: tf.Tensor, k: tf.Tensor, exclude: tf.Tensor, candidates: tf.Tensor
     ) -> Outputs:
-        """Like `similar_left`, without the ids `exclude` `[e]`.
+        """Like `similar_left`, without the ids `exclude`.
 
         Args:
           right_id: string `[n]`.
           k: the number of entities.
-          exclude: string `[e]`, left ids to leave out.
+          exclude: string `[e]`, left ids to leave out, or `[n, e]`, those of each row, padded with empty strings. Then
+            rows with fewer answers than others are padded with the empty id and the smallest score.
           candidates: string `[c]`. If not empty, only these left ids are returned.
         """
-        allowed = _allowed(self.left, self.left_rows(exclude), self.left_rows(candidates))
-        ids, scores = self._similar(self.right, self.right_rows(right_id), self.left, k, allowed)
-        return {"left_id": ids, "score": scores}
+        allowed = filters.filter_of(self.left, self.left_rows, exclude, candidates, right_id)
+        return self._similar(self.right, self.right_rows(right_id), self.left, k, allowed)
 
     def _similar(
         self,
@@ -147,35 +150,37 @@ class PublishedModel(tf.Module):
         rows: tf.Tensor,
         candidates: SideVariables,
         k: tf.Tensor,
-        allowed: tf.Tensor | None = None,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the best candidates, from all or from the mask `allowed` `[count]`.
+        allowed: filters.Filter | None = None,
+    ) -> Outputs:
+        """Returns the best candidates, from all or from the allowed ones, and whether each query is known.
 
         If both sides share a table, a known query is no candidate. All queries of a request then get one answer less.
         """
         scores = candidates.products(query.vectors_of(rows)) + candidates.bias.read_value()[: candidates.count]
-        limit = candidates.count
+        limit: tf.Tensor | int = candidates.count
+        itself = _itself(candidates, rows) if self._shared else None
         if allowed is not None:
-            scores = tf.where(allowed, scores, -float("inf"))
-            limit = tf.math.count_nonzero(allowed, dtype=tf.int32)
-        if self._shared:
-            scores = tf.where(_itself(candidates, rows), -float("inf"), scores)
-            known = tf.boolean_mask(rows[:, 0], candidates.known(rows))
-            left_out = tf.size(known) > 0 if allowed is None else tf.reduce_any(tf.gather(allowed, known))
+            scores, limit = tf.where(allowed.allowed, scores, -float("inf")), allowed.limit
+        if itself is not None:
+            scores = tf.where(itself, -float("inf"), scores)
+            left_out = tf.reduce_any(itself)
+            if allowed is not None:
+                left_out = tf.reduce_any(itself & allowed.allowed) & ~allowed.per_row
             limit -= tf.cast(left_out, tf.int32)
         best, values = candidates.nearest(scores, k, limit)
         # Equal for all candidates of a query, so it does not change their order.
-        return candidates.ids_of(best), values + (query.biases_of(rows) + self.offset)[:, None]
+        ids, values = candidates.ids_of(best), values + (query.biases_of(rows) + self.offset)[:, None]
+        if allowed is not None:
+            ids, values = filters.padded(ids, values)
+        return {f"{candidates.side}_id": ids, "score": values, "known": query.known(rows)}
 
     def neighbors_left(self, left_id: tf.Tensor, k: tf.Tensor) -> Outputs:
-        """Returns the `k` other left entities with the highest cosine for each left id, `[n, k]`."""
-        ids, scores = _neighbors(self.left, self.left_rows(left_id), k)
-        return {"left_id": ids, "score": scores}
+        """Returns the `k` other left entities with the highest cosine for each left id, `[n, k]`, and `known`."""
+        return _neighbors(self.left, self.left_rows(left_id), k)
 
     def neighbors_right(self, right_id: tf.Tensor, k: tf.Tensor) -> Outputs:
-        """Returns the `k` other right entities with the highest cosine for each right id, `[n, k]`."""
-        ids, scores = _neighbors(self.right, self.right_rows(right_id), k)
-        return {"right_id": ids, "score": scores}
+        """Returns the `k` other right entities with the highest cosine for each right id, `[n, k]`, and `known`."""
+        return _neighbors(self.right, self.right_rows(right_id), k)
 
     def embed_left(self, left_id: tf.Tensor) -> Outputs:
         """Returns `embedding` `[n, d]` and `known` `[n]` of left ids `[n]`."""
@@ -188,23 +193,11 @@ class PublishedModel(tf.Module):
         return {"embedding": self.right.vectors_of(rows), "known": self.right.known(rows)}
 
 
-def _allowed(side: SideVariables, exclude: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
-    """Returns which known rows can be answers, bool `[count]`. Without candidates, all except the excluded ones."""
-
-    def mask(rows: tf.Tensor) -> tf.Tensor:
-        known = tf.boolean_mask(rows[:, 0], side.known(rows))
-        hits = tf.math.unsorted_segment_sum(tf.ones_like(known), known, side.count)
-        return hits > 0
-
-    every = tf.equal(tf.size(candidates), 0)
-    return tf.logical_and(tf.logical_or(every, mask(candidates)), tf.logical_not(mask(exclude)))
-
-
-def _neighbors(side: SideVariables, rows: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _neighbors(side: SideVariables, rows: tf.Tensor, k: tf.Tensor) -> Outputs:
     """Returns the rows with the highest cosine, without the query. A zero vector has cosine 0 with all rows."""
     cosines = side.products(side.directions_of(rows)) * side.inverse_lengths.read_value()[: side.count]
     best, values = side.nearest(tf.where(_itself(side, rows), -float("inf"), cosines), k, side.count - 1)
-    return side.ids_of(best), values
+    return {f"{side.side}_id": side.ids_of(best), "score": values, "known": side.known(rows)}
 
 
 def _itself(side: SideVariables, rows: tf.Tensor) -> tf.Tensor:

@@ -26,7 +26,8 @@ def signatures(model: PublishedModel) -> dict[str, Any]:
 
     ids = tf.TensorSpec([None], tf.string)
     k = tf.TensorSpec([], tf.int32)
-    filters = {"exclude": ids, "candidates": ids}
+    # Of one or two dimensions.
+    filters = {"exclude": tf.TensorSpec(None, tf.string), "candidates": ids}
     return {
         "serving_default": traced(model.score_examples, examples=ids),
         "evaluate": traced(model.evaluate_examples, examples=ids),

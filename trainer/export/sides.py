@@ -34,7 +34,7 @@ class SideVariables(tf.Module):
 
     def __init__(self, name: str, table: TableVariables, bias: np.ndarray, normalized: bool) -> None:
         super().__init__(name=name)
-        self._normalized = normalized
+        self.side, self._normalized = name, normalized
         # Direct attributes, so that a warm start finds them in the checkpoint as `left/vectors` and so on.
         self.ids, self.vectors = table.ids, table.vectors
         self.inverse_lengths = table.inverse_lengths

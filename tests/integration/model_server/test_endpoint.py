@@ -17,8 +17,10 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from errors import EndpointError
 from pipeline import cli
+from serving.answers import Neighbor
 from serving.endpoint import Endpoint
 from serving.local_model import LocalModel
+from serving.model_server import outputs
 from tests.integration.model_server import running
 from tests.integration.model_server.running import Client
 from tests.unit.trainer.planted_model import LEFT, RIGHT, Planted
@@ -48,13 +50,48 @@ def test_endpoint_matches_local_model(planted: Planted, url: str) -> None:
         assert actual.value == pytest.approx(expected.value, abs=1e-4)
     for side, query in (("right", LEFT[2]), ("left", RIGHT[3]), ("right", b"\xff never seen")):
         for k in (0, 3, 99):
-            (actual, actual_known), (expected, expected_known) = (
-                there.similar(side, query, k),
-                here.similar(side, query, k),
-            )
-            assert [neighbor.id for neighbor in actual] == [neighbor.id for neighbor in expected]
-            assert [neighbor.score for neighbor in actual] == pytest.approx([n.score for n in expected], abs=1e-6)
-            assert actual_known is expected_known
+            _assert_same(there.similar(side, query, k), here.similar(side, query, k))
+        exclude = [RIGHT[1], LEFT[1], b"\xff"]
+        _assert_same(there.similar(side, query, 3, exclude), here.similar(side, query, 3, exclude))
+        _assert_same(there.neighbors(side, query, 3), here.neighbors(side, query, 3))
+
+
+def _assert_same(actual: tuple[list[Neighbor], bool], expected: tuple[list[Neighbor], bool]) -> None:
+    assert [neighbor.id for neighbor in actual[0]] == [neighbor.id for neighbor in expected[0]]
+    assert [neighbor.score for neighbor in actual[0]] == pytest.approx([n.score for n in expected[0]], abs=1e-6)
+    assert actual[1] is expected[1]
+
+
+def test_one_call_serves_many_users(planted: Planted, url: str) -> None:
+    """Each row has its own list of exclusions, in one request over either transport."""
+    endpoint, single = Endpoint(url), LocalModel(planted.model)
+    lists = [[RIGHT[0], RIGHT[1]], [RIGHT[3], b""], [b"", b""]]
+    inputs = {"left_id": LEFT[:3], "k": 4, "exclude": lists, "candidates": []}
+    answer = endpoint.predict("similar_right_filtered", inputs)
+    for i, exclude in enumerate(lists):
+        expected, _ = single.similar("right", LEFT[i], 4, exclude)
+        assert answer["right_id"][i] == [neighbor.id for neighbor in expected]
+    with pytest.raises(EndpointError, match=r"(?s)exclude must be one list of ids.*(status 400|INVALID_ARGUMENT)"):
+        endpoint.predict("similar_right_filtered", inputs | {"left_id": LEFT[:2]})
+
+
+def test_large_request_with_lists_is_computed_in_pieces(
+    planted: Planted, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = {"left_id": LEFT * 3, "k": 4, "exclude": [[name] for name in RIGHT[:3] * len(LEFT)], "candidates": []}
+    whole = Endpoint(url).predict("similar_right_filtered", inputs)
+    monkeypatch.setattr(outputs, "_SCORES_AT_A_TIME", 3 * len(RIGHT))
+    parts = Endpoint(url).predict("similar_right_filtered", inputs)
+    assert parts["right_id"] == whole["right_id"] and parts["known"] == whole["known"]
+    assert parts["score"] == [pytest.approx(row, abs=1e-6) for row in whole["score"]]
+    # More exclusions than rows are no rows.
+    few = {"left_id": LEFT[:1], "k": 4, "exclude": RIGHT[:3], "candidates": []}
+    assert len(Endpoint(url).predict("similar_right_filtered", few)["right_id"][0]) == 4
+
+
+def test_unequal_numbers_of_ids_are_refused(url: str) -> None:
+    with pytest.raises(EndpointError, match=r"(?s)must have the same number of ids.*(status 400|INVALID_ARGUMENT)"):
+        Endpoint(url).predict("score", {"left_id": LEFT[:2], "right_id": RIGHT[:1]})
 
 
 def test_binary_ids_round_trip(served: Client) -> None:

@@ -81,15 +81,22 @@ def model(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
         calls.append((left, right))
         value = {b"up": 1.5, b"down": -1.5}.get(right, 0.0)
         return SimpleNamespace(
-            score=value, strength=abs(value), value=value + 3, left_known=True, right_known=right != b"new"
+            score=value, strength=abs(value), value=value + 3, left_known=left != b"film", right_known=right != b"new"
         )
 
-    def similar(side: str, query: bytes, k: int) -> tuple[list[SimpleNamespace], bool]:
-        calls.append((side, query, k))
+    def similar(side: str, query: bytes, k: int, exclude: tuple[bytes, ...] = ()) -> tuple[list[SimpleNamespace], bool]:
+        calls.append((side, query, k, *exclude))
         ids = [b"\xff"] if query == b"raw" else [b"caf\xc3\xa9", b"two words"]
-        return [SimpleNamespace(id=name, score=2.0 - i) for i, name in enumerate(ids[:k])], query != b"new"
+        return [SimpleNamespace(id=name, score=2.0 - i) for i, name in enumerate(ids[:k])], query not in (
+            b"new",
+            b"film",
+        )
 
-    monkeypatch.setattr(model_cli, "_load", lambda path: SimpleNamespace(score=score, similar=similar))
+    def knows(side: str, name: bytes) -> bool:
+        return (side, name) == ("right", b"film")
+
+    client = SimpleNamespace(score=score, similar=similar, neighbors=similar, knows=knows)
+    monkeypatch.setattr(model_cli, "_load", lambda path: client)
     return calls
 
 
@@ -113,6 +120,58 @@ def test_unknown_id_is_reported(run_kindred, model: list) -> None:
     assert "new      unknown: not in training" in run_kindred("score", "--model", "m", "a", "new")[1]
     code, out, err = run_kindred("similar", "--model", "m", "new", "-k", "1")
     assert code == 0 and "new does not occur in training" in err and out
+
+
+def test_id_of_the_other_side_is_reported(run_kindred, model: list) -> None:
+    code, out, err = run_kindred("similar", "--model", "m", "film", "-k", "1")
+    assert code == 0 and out
+    assert err == (
+        "film is not a known left id. It is known as a right id: use --side left to list left entities for it. "
+        "This is the ranking for an average entity.\n"
+    )
+    assert "use --side right" in run_kindred("neighbors", "--model", "m", "film")[2]
+    assert "film     unknown: known as a right id" in run_kindred("score", "--model", "m", "film", "up")[1]
+
+
+def test_neighbors_are_of_the_same_side(run_kindred, model: list) -> None:
+    assert run_kindred("neighbors", "--model", "m", "a", "-k", "1") == (0, "café  +2.0000\n", "")
+    run_kindred("neighbors", "--model", "m", "a", "--side", "right")
+    assert model == [("left", b"a", 1), ("right", b"a", 10)]
+
+
+def test_seen_partners_are_excluded(run_kindred, model: list, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("user,film\na,x\nb,y\na,z\na,x\n")
+    seen = ["--exclude-seen", str(pairs), "--columns", "user,film"]
+    assert run_kindred("similar", "--model", "m", "a", "--exclude", "q", "--exclude", "caf\udce9", *seen)[0] == 0
+    run_kindred("similar", "--model", "m", "x", "--side", "left", *seen)
+    run_kindred("similar", "--model", "m", "nobody", *seen)
+    assert model == [
+        ("right", b"a", 10, b"q", b"caf\xe9", b"x", b"z"),
+        ("left", b"x", 10, b"a"),
+        ("right", b"nobody", 10),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "words"),
+    [
+        ("none.csv", "user,film", "none.csv: no such file"),
+        ("pairs.csv", "user,movie", "has no column 'movie'. Its columns are 'user', 'film'"),
+        ("pairs.csv", "user", "must be two columns"),
+        ("pairs.csv", "user,1", "must be two columns"),
+        ("pairs.csv", "0,0", "must be two columns"),
+    ],
+)
+def test_wrong_file_of_pairs_is_one_sentence(
+    run_kindred, model: list, tmp_path: Path, name: str, columns: str, words: str
+) -> None:
+    (tmp_path / "pairs.csv").write_text("user,film\na,x\n")
+    code, out, err = run_kindred(
+        "similar", "--model", "m", "a", "--exclude-seen", str(tmp_path / name), "--columns", columns
+    )
+    assert (code, out, model) == (2, "", []) and "Traceback" not in err
+    assert words in " ".join(err.replace("│", " ").split())
 
 
 def test_ids_are_bytes(run_kindred, model: list) -> None:

@@ -126,6 +126,28 @@ def test_similar_left_takes_right_id(planted: Planted, model: LocalModel) -> Non
     assert model.similar("left", RIGHT[3], 0) == ([], True)
 
 
+def test_excluded_ids_are_left_out(planted: Planted, model: LocalModel) -> None:
+    scores = planted.scores()[0][: len(RIGHT)]
+    best = [RIGHT[i] for i in np.argsort(-scores, kind="stable")]
+    neighbors, _ = model.similar("right", LEFT[0], 99, [best[0], b"never seen", best[2]])
+    assert {n.id for n in neighbors} == {*best} - {best[0], best[2]}
+
+
+def test_neighbors_are_of_the_same_side(model: LocalModel) -> None:
+    found, known = model.neighbors("left", LEFT[1], 2)
+    assert known and len(found) == 2 and {n.id for n in found} <= {*LEFT} - {LEFT[1]}
+    assert model.neighbors("right", LEFT[1], 2)[1] is False
+    assert [model.knows(side, LEFT[1]) for side in ("left", "right")] == [True, False]
+
+
+def test_model_of_an_earlier_version_is_explained(planted: Planted, tmp_path: Path) -> None:
+    model = tf.saved_model.load(str(planted.model))
+    kept = {name: model.signatures[name] for name in ("score", "embed_left")}
+    tf.saved_model.save(model, str(tmp_path), signatures=kept)
+    with pytest.raises(ModelNotFound, match="has no signature `similar_right`, because an earlier version"):
+        LocalModel(tmp_path).similar("right", LEFT[0], 3)
+
+
 def test_stderr_is_silenced_only_inside_block() -> None:
     program = (
         "import os, sys\n"

@@ -156,7 +156,8 @@ def test_similar_ranks_whole_catalog(planted: Planted, served, side: str, k: int
     queries = (LEFT if other == "left" else RIGHT) + UNKNOWN
     table = planted.scores() if side == "right" else planted.scores().T
     answer = served(f"similar_{side}", k=wanted, **{f"{other}_id": queries})
-    assert set(answer) == {f"{side}_id", "score"}
+    assert set(answer) == {f"{side}_id", "score", "known"}
+    assert answer["known"].tolist() == [query not in UNKNOWN for query in queries]
     for i, query in enumerate(queries):
         scores = table[getattr(planted, other).row(query)][: len(candidates)].astype(np.float32)
         if side == "right":
@@ -206,6 +207,8 @@ def test_unknown_id_has_neighbors(planted: Planted, served) -> None:
     answer = served("neighbors_right", right_id=[b"never seen"], k=2)
     cosines = _cosines(planted.right, len(RIGHT))[: len(RIGHT)].round(6)
     assert answer["right_id"][0].tolist() == _best(cosines, RIGHT, 2)
+    assert answer["known"].tolist() == [False]
+    assert served("neighbors_right", right_id=[RIGHT[1], LEFT[1]], k=2)["known"].tolist() == [True, False]
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -283,6 +286,47 @@ def test_filter_excludes_and_restricts(
         best = _best([scores[catalogue.index(name)] for name in remaining], remaining, k)
         assert answer[f"{side}_id"][i].tolist() == best
         np.testing.assert_allclose(answer["score"][i], [scores[catalogue.index(name)] for name in best], atol=1e-5)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("k", [0, 2, 99])
+@pytest.mark.parametrize("candidates", [[], [1, 2, 3, 4, 4]], ids=str)
+def test_each_row_has_its_own_exclusions(planted: Planted, served, side: str, k: int, candidates: list[int]) -> None:
+    catalogue = planted.right.ids if side == "right" else planted.left.ids
+    other = "left" if side == "right" else "right"
+    queries = [*(LEFT if other == "left" else RIGHT), b"never seen"]
+    random = np.random.default_rng(3)
+    lists = [random.choice(catalogue, random.integers(0, len(catalogue) + 1), replace=False) for _ in queries]
+    lists[0], lists[1] = [], catalogue  # nothing and everything
+    width = len(catalogue) + 2
+    padded = [[*names, *[b""] * (width - len(names))] for names in lists]
+    ranked = [catalogue[i] for i in candidates]
+    answer = served(f"similar_{side}_filtered", k=k, exclude=padded, candidates=ranked, **{f"{other}_id": queries})
+    table = planted.scores() if side == "right" else planted.scores().T
+    for i, query in enumerate(queries):
+        scores = table[getattr(planted, other).row(query)][: len(catalogue)].astype(np.float32)
+        if side == "right":
+            scores[6] = scores[2]
+        remaining = [name for name in catalogue if name not in list(lists[i]) and (not ranked or name in ranked)]
+        best = _best([scores[catalogue.index(name)] for name in remaining], remaining, k)
+        missing = min(k, len(set(candidates)) or len(catalogue)) - len(best)
+        assert answer[f"{side}_id"][i].tolist() == best + [b""] * missing
+        expected = [scores[catalogue.index(name)] for name in best] + [np.finfo(np.float32).min] * missing
+        np.testing.assert_allclose(answer["score"][i], np.float32(expected), rtol=1e-5, atol=1e-5)
+    assert (answer[f"{side}_id"] == b"").any() == (k > 0)
+
+
+@pytest.mark.parametrize("shape", [(), (2, 1), (1, 3), (3, 1, 1)])
+def test_exclusions_of_other_rows_are_refused(served, shape: tuple[int, ...]) -> None:
+    exclude = np.full(shape, b"lock", dtype=object)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="exclude must be one list of ids, or one list"):
+        served("similar_right_filtered", left_id=LEFT[:3], k=3, exclude=exclude.tolist(), candidates=[])
+
+
+@pytest.mark.parametrize("counts", [(2, 1), (1, 2), (0, 1), (3, 2)])
+def test_unequal_numbers_of_ids_are_not_scored(served, counts: tuple[int, int]) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError, match="must have the same number of ids"):
+        served("score", left_id=LEFT[: counts[0]], right_id=RIGHT[: counts[1]])
 
 
 def test_table_is_stored_once(planted: Planted, served) -> None:

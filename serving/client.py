@@ -1,0 +1,84 @@
+"""The client of a published model, in this process or behind an endpoint. Imports neither TensorFlow nor NumPy."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import Any
+
+from serving.answers import Neighbor, PairScore
+
+OTHER = {"left": "right", "right": "left"}
+
+
+class ModelClient(abc.ABC):
+    """Calls the signatures of a published model. `LocalModel` and `Endpoint` are its implementations."""
+
+    @abc.abstractmethod
+    def predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, list[Any]]:
+        """Calls a signature.
+
+        Args:
+          signature: its name.
+          inputs: nested lists, or a scalar, by the name of the input. Ids are bytes.
+
+        Returns:
+          Nested lists by the name of the output.
+        """
+
+    def score(self, left_id: bytes, right_id: bytes) -> PairScore:
+        """Scores one pair.
+
+        Args:
+          left_id: the id of the left entity.
+          right_id: the id of the right entity.
+
+        Returns:
+          The score. Unknown ids are scored too, and flagged.
+        """
+        answer = self.predict("score", {"left_id": [left_id], "right_id": [right_id]})
+        names = ("score", "strength", "value", "left_known", "right_known")
+        return PairScore(**{name: answer[name][0] for name in names})
+
+    def similar(self, side: str, query_id: bytes, k: int, exclude: Sequence[bytes] = ()) -> tuple[list[Neighbor], bool]:
+        """Finds the entities of one side that score highest with an entity of the other side.
+
+        Args:
+          side: the side to search, `left` or `right`.
+          query_id: the id of an entity on the other side.
+          k: the maximum number of entities to return.
+          exclude: ids of `side` to leave out.
+
+        Returns:
+          The entities, best first, and whether the query is known.
+        """
+        signature, inputs = f"similar_{side}", {f"{OTHER[side]}_id": [query_id], "k": k}
+        if exclude:
+            signature, inputs = f"{signature}_filtered", inputs | {"exclude": list(exclude), "candidates": []}
+        return self._ranking(side, self.predict(signature, inputs), OTHER[side], query_id)
+
+    def neighbors(self, side: str, query_id: bytes, k: int) -> tuple[list[Neighbor], bool]:
+        """Finds the entities of one side whose vectors have the highest cosine with that of an entity of this side.
+
+        Args:
+          side: `left` or `right`.
+          query_id: the id of an entity of this side.
+          k: the maximum number of entities to return.
+
+        Returns:
+          The other entities, nearest first, and whether the query is known.
+        """
+        answer = self.predict(f"neighbors_{side}", {f"{side}_id": [query_id], "k": k})
+        return self._ranking(side, answer, side, query_id)
+
+    def knows(self, side: str, id_: bytes) -> bool:
+        """Returns whether an id is in the vocabulary of a side."""
+        return bool(self.predict(f"embed_{side}", {f"{side}_id": [id_]})["known"][0])
+
+    def _ranking(
+        self, side: str, answer: dict[str, list[Any]], queried: str, query_id: bytes
+    ) -> tuple[list[Neighbor], bool]:
+        pairs = zip(answer[f"{side}_id"][0], answer["score"][0], strict=True)
+        # Models of earlier versions do not return `known`.
+        known = answer["known"][0] if "known" in answer else self.knows(queried, query_id)
+        return [Neighbor(name, score) for name, score in pairs], bool(known)
