@@ -38,8 +38,8 @@ def run_fn(fn_args: FnArgs) -> None:
       TrainingTooLarge: the model would not fit in memory.
       TrainingDiverged: the loss became infinite or NaN.
     """
-    tuned = (fn_args.hyperparameters or {}).get("values", {})
-    encode, model, train = training_settings(with_values(fn_args.custom_config, tuned))
+    tuned = fn_args.hyperparameters or {}
+    encode, model, train = training_settings(with_values(fn_args.custom_config, tuned.get("values", {})))
     transform = TransformGraph(fn_args.transform_output)
     sizes = table_sizes(transform, encode)
     start = None
@@ -53,12 +53,12 @@ def run_fn(fn_args: FnArgs) -> None:
         (pattern,) = fn_args.train_files
         examples = Examples(of_split(pattern))
         pairs = dataset.load(examples, encoder, train.data_memory_mb << 20, directory, encode.shared)
-        choice = None
-        if train.search.active and isinstance(pairs, Pairs):
+        choice, zero_point = None, tuned.get("zero_point")
+        if train.search.active and isinstance(pairs, Pairs) and not tuned:
             choice = _chosen(fn_args, pairs, sizes, train)
             _, model, train = training_settings(with_values(fn_args.custom_config, choice.values))
             _write_json(fn_args.model_run_dir, CHOICE_FILE, choice.to_json())
-        zero_point = choice.best.zero_point if choice else None
+            zero_point = choice.best.zero_point
         network, history = fitting.fit(
             pairs, sizes, model, train, folders, start, fn_args.custom_config["metric"], zero_point
         )

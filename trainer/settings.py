@@ -15,6 +15,7 @@ from sections import NonNegativeInt, Number, PositiveInt, Section
 
 # The metric that chooses settings and epochs if pairs have scores. Otherwise it is a ranking metric.
 RMSE = "rmse"
+MAE = "mae"
 
 # Objectives over every pair of entities, seen or not, which least squares solves for.
 WHOLE_DATA = ("ials", "spectral", "blend")

@@ -28,22 +28,36 @@ def load_config_to_tune(
 
 
 def describe(tuning: dict[str, Any]) -> str:
-    """Returns a table of trials, the best first, and the best settings as lines of a pipeline file."""
+    """Returns a table of trials, the best first, and the recommended settings as lines of a pipeline file."""
     trials, measure = tuning["trials"], tuning["measure"]
-    keys = list(trials[0]["settings"])
-    rows = [["trial", measure, *keys]]
-    rows += [
-        [str(trial["trial"]), f"{trial['score']:.5f}", *(_cell(trial["settings"][key]) for key in keys)]
-        for trial in trials
-    ]
+    keys = list(dict.fromkeys(key for trial in trials for key in trial["settings"]))
+    rows = [["trial", measure, "difference", "95 % interval", "seconds", *keys]]
+    rows += [_row(trial, keys, tuning["current"]) for trial in trials]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    if len(trials) < tuning["asked"]:
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += [f"trial {trial['trial']} has no result: {trial['fault']}" for trial in trials if "fault" in trial]
+    others = len(trials) - 1
+    if others < tuning["asked"]:
         lines.append(
-            f"{len(trials)} of {tuning['asked']} trials finished. The others diverged, did not fit in memory, or "
-            "would have repeated another one. See run.log for the reasons"
+            f"{others} settings besides the current ones, of at most {tuning['asked']}: there was nothing else to try"
         )
-    return "\n".join([*lines, "", "The best settings, for the pipeline file:", _as_yaml(trials[0]["settings"])])
+    if tuning["chosen"] == tuning["current"]:
+        lines.append("No settings are better than the current ones beyond noise. Keep them.")
+    if not tuning["values"]:
+        return "\n".join(lines)
+    return "\n".join([*lines, "", "The best settings, for the pipeline file:", _as_yaml(tuning["values"])])
+
+
+def _row(trial: dict[str, Any], keys: Sequence[str], current: int) -> list[str]:
+    difference, interval = "", ""
+    if trial["trial"] == current:
+        difference = "current"
+    elif "interval" in trial:
+        difference = f"{trial['difference']:+.5f}"
+        interval = "{:+.5f} to {:+.5f}".format(*trial["interval"])
+    score = "-" if trial["score"] is None else f"{trial['score']:.5f}"
+    settings = [_cell(trial["settings"].get(key, "")) for key in keys]
+    return [str(trial["trial"]), score, difference, interval, f"{trial['seconds']:.1f}", *settings]
 
 
 def _cell(value: object) -> str:

@@ -62,12 +62,13 @@ def open_keys(tree: Any) -> tuple[str, ...]:
     """Returns the settings that a pipeline file leaves to `train.search`.
 
     These are the searchable settings without a value in the file. There are none if the file has all but minor ones,
-    sets anything that least squares cannot do or does not use, starts from an earlier model, or has a section `tune`.
+    sets anything that least squares cannot do or does not use, starts from an earlier model, or lists parameters to
+    tune.
 
     Args:
       tree: a pipeline file before defaults.
     """
-    if _get(tree, "tune") is not None or not _fits_least_squares(tree) or _uses_gradients(tree):
+    if _value(tree, "tune.parameters") is not None or not _fits_least_squares(tree) or _uses_gradients(tree):
         return ()
     scored = _scored(tree)
     given = {key for key in SEARCHABLE[scored] if _value(tree, key) is not None}

@@ -11,12 +11,13 @@ from components.data_gate.settings import GateSettings
 from components.evaluator.names import SAMPLED, is_ranking
 from components.evaluator.settings import EvaluateSettings
 from components.pair_example_gen.settings import DataSettings
-from pipeline.config import defaults, effects, rules
+from pipeline.config import candidates, defaults, effects, rules
 from pipeline.config.sections.beam import Beam
 from pipeline.config.sections.kubeflow import Kubeflow
 from pipeline.config.sections.publish import Publish
 from pipeline.config.sections.tune import Tune
 from sections import Section
+from trainer.search.space import LABEL_METRICS, TuneSettings
 from trainer.settings import RMSE, EncodeSettings, ModelSettings, ScoreSettings, TrainSettings
 
 
@@ -48,14 +49,35 @@ class PipelineConfig(Section):
     @pydantic.model_validator(mode="after")
     def _rules(self) -> PipelineConfig:
         rules.what_least_squares_can(self.encode, self.model, self.train)
-        if self.tune:
-            self.tune.check(self.model, self.train)
         rules.objective_of_labels(self.data.columns, self.score, self.model)
         rules.metrics_of_labels(self.data.columns, self.evaluate)
         sections = (getattr(self, name) for name in type(self).model_fields)
         names = (field.alias or name for name, field in type(self).model_fields.items())
         effects.refuse_without_effect(dict(zip(names, sections, strict=True)))
+        if self.tune:
+            self.tuned(self.tune)
         return self
+
+    def tuned(self, tune: Tune) -> TuneSettings:
+        """Returns what a section `tune` tries.
+
+        Raises:
+          ValueError: a parameter cannot be tried.
+        """
+        file = candidates.TunedFile(
+            self.data.columns, self.score, self.encode, self.model, self.train, self.comparing_metric
+        )
+        return file.tuned(tune)
+
+    @property
+    def comparing_metric(self) -> str:
+        """The metric that compares trials of `tune`: that of the first rule, if it can be measured on rows of train."""
+        if self.data.columns.score is None:
+            return self.choosing_metric
+        first = self.evaluate.bless[0].metric
+        if first in LABEL_METRICS:
+            return first
+        return "auc" if self.model.objective == "logistic" else RMSE
 
     @property
     def choosing_metric(self) -> str:

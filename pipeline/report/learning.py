@@ -1,4 +1,4 @@
-"""The training of the model: loss by epoch, warm start, and trials."""
+"""The training of the model: loss by epoch, and warm start."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from markupsafe import Markup
 from pipeline.records import node_ids
 from pipeline.report import charts, words
 from pipeline.report.charts import Axis, Series
-from pipeline.report.searched import setting
 from pipeline.report.sources import Absent, Run
 
 _HISTORY = "history.json"  # trainer.run_fn.HISTORY_FILE
@@ -109,31 +108,3 @@ def _warm_start(warm_start: dict[str, Any]) -> str:
         for side in ("left", "right")
     )
     return f"Warm start: {'. '.join(sides)}."
-
-
-@dataclasses.dataclass(frozen=True)
-class Trials:
-    """The trials of the Tuner, best first: score and settings of each, in the order of `keys`."""
-
-    measure: str
-    asked: int
-    keys: Sequence[str]
-    rows: Sequence[tuple[int, str, Sequence[str]]]
-
-
-def trials(run: Run) -> Trials:
-    """Returns the trials of the Tuner."""
-    tuning = run.summary.get("tuning")
-    if not tuning:
-        raise Absent(
-            "The pipeline file requests no trials (section tune)."
-            if not run.config.get("tune")
-            else run.why_not(node_ids.TUNER)
-        )
-    results = tuning["trials"]
-    keys = list(results[0]["settings"]) if results else []
-    rows = [
-        (trial["trial"], words.figure(trial["score"]), [setting(trial["settings"][key]) for key in keys])
-        for trial in results
-    ]
-    return Trials(tuning["measure"], tuning["asked"], keys, rows)

@@ -45,7 +45,7 @@ SECTIONS = (
         "Compare train with eval, and see how unevenly pairs are distributed over entities.", data.distributions,
         "charts.html",
     ),
-    ReportSection("tuning", "Trials", "Tested settings, best first.", learning.trials, "trials.html"),
+    ReportSection("tuning", "Trials", "Tested settings, best first.", searched.tuned, "trials.html"),
     ReportSection(
         "settings", "Choice of settings", "What the Trainer tried and chose on held-out training rows.",
         searched.searched, "searched.html",

@@ -1,4 +1,4 @@
-"""The settings that the Trainer tried and chose."""
+"""The settings that the Trainer tried and chose, and the trials of the Tuner."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.records import node_ids
 from pipeline.report import words
 from pipeline.report.sources import Absent, Run
 
@@ -59,6 +60,68 @@ def _sentences(search: dict[str, Any], rising: bool) -> Sequence[str]:
         sentences.append(
             "This search is of an earlier run with data of about the same size. Set train.search.renew to search again."
         )
+    return sentences
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuned:
+    """The trials of the Tuner, best first: number, measure, difference with interval, settings, epochs and seconds."""
+
+    sentences: Sequence[str]
+    metric: str
+    keys: Sequence[str]
+    rows: Sequence[tuple[str, str, str, Sequence[str], str, str]]
+
+
+def tuned(run: Run) -> Tuned:
+    """Returns the trials of the Tuner."""
+    tuning = run.summary.get("tuning")
+    if not tuning:
+        raise Absent(
+            "The pipeline file requests no trials (section tune)."
+            if not run.config.get("tune")
+            else run.why_not(node_ids.TUNER)
+        )
+    trials = tuning["trials"]
+    keys = list(dict.fromkeys(key for trial in trials for key in trial["settings"]))
+    rows = [
+        (
+            f"{trial['trial']}{_role(trial['trial'], tuning)}",
+            words.figure(trial["score"]) if trial["score"] is not None else trial["fault"],
+            _difference(trial),
+            [setting(trial["settings"].get(key, "")) for key in keys],
+            str(trial["epochs"]),
+            f"{trial['seconds']:.1f} s",
+        )
+        for trial in trials
+    ]
+    return Tuned(list(_of_tuning(tuning)), tuning["measure"], keys, rows)
+
+
+def _role(number: int, tuning: dict[str, Any]) -> str:
+    roles = [name for name, of in (("current", "current"), ("recommended", "chosen")) if tuning[of] == number]
+    return f" ({', '.join(roles)})" if roles else ""
+
+
+def _difference(trial: dict[str, Any]) -> str:
+    if "interval" not in trial:
+        return ""
+    low, high = trial["interval"]
+    return f"{trial['difference']:+.4f} ({low:+.4f} to {high:+.4f})"
+
+
+def _of_tuning(tuning: dict[str, Any]) -> Sequence[str]:
+    failed = sum(trial["score"] is None for trial in tuning["trials"])
+    sentences = [
+        f"{len(tuning['trials'])} trials on the same training rows, measured by {tuning['measure']} on the same "
+        f"{words.count(tuning['held_out'])} rows that no trial saw. {'Higher' if tuning['rising'] else 'Lower'} is "
+        "better.",
+        "The intervals of the differences from the current settings hold for all trials together (95 %).",
+    ]
+    if failed:
+        sentences.append(f"{failed} trials have no result. The table shows the reasons.")
+    if tuning["chosen"] == tuning["current"]:
+        sentences.append("No settings are better than the current ones beyond noise, so these are kept.")
     return sentences
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -13,7 +14,21 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from kindred import progress
+
 _STYLES = {"executed": "green", "succeeded": "green", "cached": "cyan", "skipped": "yellow", "failed": "red"}
+
+
+class _Lines(logging.Handler):
+    """Prints the lines of `kindred.progress`."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        super().__init__()
+        self._show = show
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints a line."""
+        self._show(f"    {record.getMessage()}")
 
 
 class RunConsole:
@@ -28,10 +43,18 @@ class RunConsole:
 
     @contextlib.contextmanager
     def component(self, node_id: str) -> Iterator[None]:
-        """Shows a spinner with the seconds of `node_id` inside the block, if the output is a terminal."""
-        with self.running() as show:
-            show([node_id])
-            yield
+        """Shows a spinner with the seconds of `node_id` inside the block, if the output is a terminal.
+
+        The lines that the node shows are printed in any case.
+        """
+        lines = _Lines(self.say)
+        progress.LOGGER.addHandler(lines)
+        try:
+            with self.running() as show:
+                show([node_id])
+                yield
+        finally:
+            progress.LOGGER.removeHandler(lines)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Callable[[Collection[str]], None]]:

@@ -25,13 +25,13 @@ from pipeline.config import PipelineConfig
 from pipeline.records import node_ids
 from pipeline.records.root import Root
 from pipeline.records.run_record import EndState, RunRecord
+from pipeline.running import tuning_finding
 from pipeline.running.node_runner import NodeResult
 from trainer import features
 from trainer.data.examples import SPLITS
 from trainer.data.transform_graph import TransformGraph
 from trainer.run_fn import HISTORY_FILE
 from trainer.search.choice import read_choice
-from trainer.training.fitting import monitored
 from trainer.training.warm_start import WARM_START_FILE
 
 Finding = tuple[EndState, str]
@@ -134,22 +134,8 @@ def _warm_start(record: RunRecord, result: NodeResult) -> str:
 
 
 def _tuning(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
-    assert config.tune
-    (results,) = Path(result.uri("tuner_results")).iterdir()
-    keys = config.tune.space(config.model, config.train)
-    trials = [
-        {"trial": int(trial["trial_id"]), "score": trial["score"], "settings": {key: trial[key] for key in keys}}
-        for trial in json.loads(results.read_text(encoding="utf-8"))
-    ]
-    measure = monitored(config.encode, config.model, config.choosing_metric).name
-    record.tuning = {"measure": measure, "asked": config.tune.trials, "trials": trials}
-    best = ", ".join(f"{key} {_figure(value)}" for key, value in trials[0]["settings"].items())
-    failed = "" if len(trials) == config.tune.trials else f" of {config.tune.trials}"
-    return result.state, f"{len(trials)}{failed} trials, best {measure} {trials[0]['score']:.4f}: {best}"
-
-
-def _figure(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    record.tuning, line = tuning_finding.read(result.uri("tuner_results"), config)
+    return result.state, line
 
 
 def _evaluation(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:

@@ -28,7 +28,7 @@ from pipeline.records import node_ids
 from pipeline.records.root import Root
 
 if TYPE_CHECKING:
-    from tfx.components.tuner.component import Tuner
+    from components.tuner.component import Tuner
 
 
 def build_last_blessed(model_trainer: Trainer) -> Resolver:

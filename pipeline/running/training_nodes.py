@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tfx import types
 from tfx.components.trainer.component import Trainer
@@ -14,15 +14,14 @@ from components.base_model.strategy import EXAMPLES, LatestBlessedOfEarlierExamp
 from components.latest_blessed.strategy import BLESSING, MODEL
 from components.pair_example_gen.component import PairExampleGen
 from components.pair_transform.component import PairTransform
+from components.tuner.component import Tuner
+from components.tuner.settings import TunerSettings
 from pipeline.config import PipelineConfig
 from pipeline.records import node_ids
 from pipeline.running.code_digest import this_program
 
-if TYPE_CHECKING:
-    from tfx.components.tuner.component import Tuner
-
-# The functions that TFX calls in the trainer.
-_RUN_FN, _TUNER_FN = "trainer.run_fn.run_fn", "trainer.tuning.tuner_fn"
+# The function that TFX calls in the trainer.
+_RUN_FN = "trainer.run_fn.run_fn"
 
 
 def build_base_model(example_gen: PairExampleGen) -> Resolver:
@@ -40,14 +39,16 @@ def build_base_model(example_gen: PairExampleGen) -> Resolver:
 def build_tuner(config: PipelineConfig, example_gen: PairExampleGen, transform: PairTransform) -> Tuner:
     """Tries settings. The Trainer uses the best ones."""
     assert config.tune
-    # A local import, because it imports Keras Tuner, which few runs need.
-    from tfx.components.tuner.component import Tuner
-
-    tune = config.tune.model_dump(exclude={"parameters"}) | {"space": config.tune.space(config.model, config.train)}
     return Tuner(
-        tuner_fn=_TUNER_FN,
-        custom_config={**_training_config(config, _TUNER_FN), "tune": tune},
-        **_training_inputs(example_gen, transform),
+        examples=example_gen.outputs["examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        settings=TunerSettings(
+            encode=config.encode,
+            model=config.model,
+            train=config.train,
+            metric=config.comparing_metric,
+            tune=config.tuned(config.tune),
+        ),
     )
 
 
@@ -61,28 +62,22 @@ def build_trainer(
     """Trains the model, from the base model and with the best trial if there are any."""
     return Trainer(
         run_fn=_RUN_FN,
-        custom_config=_training_config(config, _RUN_FN),
+        custom_config=_training_config(config),
         base_model=base_model.outputs[MODEL] if base_model else None,
         hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
-        **_training_inputs(example_gen, transform),
+        examples=example_gen.outputs["examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        train_args=trainer_pb2.TrainArgs(splits=["train"]),
+        eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
     )
 
 
-def _training_inputs(example_gen: PairExampleGen, transform: PairTransform) -> dict[str, Any]:
-    return {
-        "examples": example_gen.outputs["examples"],
-        "transform_graph": transform.outputs["transform_graph"],
-        "train_args": trainer_pb2.TrainArgs(splits=["train"]),
-        "eval_args": trainer_pb2.EvalArgs(splits=["eval"]),
-    }
-
-
-def _training_config(config: PipelineConfig, function: str) -> dict[str, Any]:
+def _training_config(config: PipelineConfig) -> dict[str, Any]:
     return {
         "encode": config.encode.model_dump(),
         "model": config.model.model_dump(),
         "train": config.train.model_dump(),
         "metric": config.choosing_metric,
-        # An interrupted training or search resumes only with the code that it started with.
-        "code": this_program().digest([function]),
+        # An interrupted training resumes only with the code that it started with.
+        "code": this_program().digest([_RUN_FN]),
     }

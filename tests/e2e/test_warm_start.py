@@ -65,7 +65,8 @@ def test_second_span_starts_warm_with_tuned_setting(place: Path) -> None:
     (place / "pipeline.yaml").write_text(yaml.safe_dump({**tree, "tune": TUNE}), encoding="utf-8")
     code, output, _ = call(place, "run")
     assert code == 0, output
-    assert "2 trials, best val_rmse" in output and ": train.learning_rate 0.02" in output
+    assert "trial 2 of at most 3: rmse" in output and "2 trials, best rmse" in output
+    assert ": train.learning_rate 0.02. Current settings: rmse" in output and ", 95 % interval -" in output
     assert "warm start: left ids 59 kept, 1 new, 1 vanished; right ids 38 kept, 2 new, 2 vanished" in output
     summary = last_summary(place / ROOT)
     found = summary["warm_start"]
@@ -73,7 +74,9 @@ def test_second_span_starts_warm_with_tuned_setting(place: Path) -> None:
     assert found["right"] == {"kept": 38, "new": 2, "vanished": 2}
     assert found["base_model"].startswith(str(place / ROOT / "pipeline" / "Trainer" / "model"))
     tried = summary["tuning"]
-    assert tried["measure"] == "val_rmse" and tried["asked"] == len(tried["trials"]) == 2
+    # The file has one of the two choices.
+    assert tried["measure"] == "rmse" and tried["asked"] == len(tried["trials"]) == 2
+    assert (tried["current"], tried["chosen"], tried["trials"][0]["better"]) == (0, 1, True)
     assert [trial["settings"]["train.learning_rate"] for trial in tried["trials"]] == [0.02, 1e-6]
     assert 1 < epochs(place) < cold
     assert summary["metrics"]["rmse"] < 0.3
@@ -97,7 +100,7 @@ def test_lineage_and_card_include_first_span(place: Path) -> None:
     assert "learning rate 0.02," in card and "warm, from the last blessed model" in card and ", span 2 |" in card
     report = (place / ROOT / "runs" / second / "report.html").read_text(encoding="utf-8")
     assert f"Parent: the model of run <code>{first}</code>" in report and "Warm start: 59 left entities" in report
-    assert "2 of 2 trials finished" in report and "last accepted" in report
+    assert "2 trials on the same training rows, measured by rmse" in report and "last accepted" in report
 
 
 def test_unchanged_span_uses_cache(place: Path) -> None:
@@ -116,5 +119,5 @@ def test_tune_prints_best_settings(place: Path) -> None:
     assert summary["status"] == "tuned" and list(states(summary).items())[-1] == ("Tuner", "cached")
     assert "Trainer" not in states(summary)
     table, _, pasted = printed.partition("The best settings, for the pipeline file:\n")
-    assert [line.split()[-1] for line in table.splitlines() if line] == ["train.learning_rate", "0.02", "1e-06"]
+    assert [line.split()[-1] for line in table.splitlines()[:3]] == ["train.learning_rate", "0.02", "1e-06"]
     assert yaml.safe_load(pasted) == {"train": {"learning_rate": 0.02}}

@@ -20,7 +20,7 @@ def test_broken_modules_are_reported_with_a_fix(tmp_path: Path) -> None:
     with metrics.open("a", encoding="utf-8") as file:
         file.write("\ndef broken(:\n")
     lines = metrics.read_text(encoding="utf-8").count("\n")
-    with (source / "trainer" / "tuning.py").open("a", encoding="utf-8") as file:
+    with (source / "trainer" / "preprocessing.py").open("a", encoding="utf-8") as file:
         file.write("\nimport a_missing_library\n")
     command = [sys.executable, "-m", "pipeline.commands.doctor"]
     environment = {**os.environ, "PYTHONPATH": str(source)}
@@ -30,7 +30,7 @@ def test_broken_modules_are_reported_with_a_fix(tmp_path: Path) -> None:
     cause = f"SyntaxError: invalid syntax (components/evaluator/metrics.py, line {lines})"
     for check in ("components", "graph"):
         assert printed[check].startswith("FAILED") and printed[check].endswith(cause), check
-    assert "No module named 'a_missing_library' (trainer/tuning.py" in printed["trainer"]
+    assert "No module named 'a_missing_library' (trainer/preprocessing.py" in printed["trainer"]
     assert "metrics.py" not in printed["trainer"]
     assert printed["import tensorflow"].startswith("ok")
     (fix,) = (line for line in done.stdout.splitlines() if line.startswith("components, "))
@@ -40,7 +40,7 @@ def test_broken_modules_are_reported_with_a_fix(tmp_path: Path) -> None:
 
 def test_missing_function_named_by_string_is_reported(tmp_path: Path) -> None:
     source = source_files.copy_of_the_program(tmp_path)
-    (source / "trainer" / "tuning.py").unlink()
+    (source / "trainer" / "preprocessing.py").unlink()
     code = (
         "from pipeline.commands.doctor import probes\n"
         "checks = [probes.tried(n, p) for n, p in probes.probes() if n not in probes.PACKAGES]\n"
@@ -50,4 +50,4 @@ def test_missing_function_named_by_string_is_reported(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False, cwd=source
     )
-    assert done.stdout.splitlines() == ["Tuner: ModuleNotFoundError: No module named 'trainer.tuning'"]
+    assert done.stdout.splitlines() == ["Transform: ModuleNotFoundError: No module named 'trainer.preprocessing'"]

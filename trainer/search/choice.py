@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,13 @@ from errors import TrainingTooLarge
 from trainer.data.pairs import Pairs
 from trainer.model.table_sizes import TableSizes
 from trainer.search import plans
-from trainer.search.trials import Trial, Trials
-from trainer.settings import RMSE, SearchSettings
+from trainer.search.records import Trial
+from trainer.search.trials import Trials
+from trainer.settings import SearchSettings
 
 CHOICE_FILE = "search.json"
 # The held-out share of the rows.
-_HELD_OUT = 0.1
+HELD_OUT = 0.1
 # More rows than this do not change which settings are best, but their trials would take longer.
 _ROWS = 1_000_000
 # Choices of data whose sizes differ by at most this share are reused.
@@ -118,26 +120,22 @@ def _searched(
     known: Mapping[str, int],
 ) -> Choice:
     seed = int(sections["train"]["seed"])
-    kept, held = _some_left(pairs, seed).hold_out(_HELD_OUT, seed, sizes.shared)
+    kept, held = _some_left(pairs, seed).hold_out(HELD_OUT, seed, sizes.shared)
     sweeps = None if "train.epochs" in search.settings else int(sections["train"]["epochs"])
     trials = Trials(kept, held, sizes, sections, metric, search.budget, sweeps)
-    plan = plans.Plan(search.settings, sections)
-    (plans.ratings if metric == RMSE else plans.positives)(trials, plan)
-    return Choice(metric, known, tuple(trials.done), _choose(trials), len(held))
-
-
-def _choose(trials: Trials) -> int:
-    """Returns the number of the smallest model that is about as good as the best one.
-
-    Raises:
-      TrainingTooLarge: no trial fits in memory.
-    """
-    best = trials.gain(trials.best())
+    plans.follow(trials, plans.Plan(search.settings, sections))
     if trials.best().fault:
         raise TrainingTooLarge(str(trials.best().fault))
-    least = best - abs(best) * _ABOUT_EQUAL[trials.metric == RMSE]
-    good = [number for number, trial in enumerate(trials.done) if trials.gain(trial) >= least]
-    return min(good, key=lambda n: (trials.done[n].settings.get("model.dimension", 0), -trials.gain(trials.done[n])))
+    return Choice(metric, known, tuple(trials.done), about_as_good(trials, range(len(trials.done))), len(held))
+
+
+def about_as_good(trials: Trials, numbers: Iterable[int]) -> int:
+    """Returns the number of the smallest model that is about as good as the best one, of some trials."""
+    gains = {number: trials.gain(trials.done[number]) for number in numbers}
+    best = max(gains.values())
+    least = best - abs(best) * _ABOUT_EQUAL[trials.rising is False] if math.isfinite(best) else best
+    good = [number for number, gain in gains.items() if gain >= least]
+    return min(good, key=lambda number: (trials.dimension(number), -gains[number]))
 
 
 def _some_left(pairs: Pairs, seed: int) -> Pairs:

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainer.least_squares.spectral import ENOUGH_SWEEPS
-from trainer.search.trials import Trial, Trials
+from trainer.search.records import Trial
+from trainer.search.space import LABEL_METRICS
+from trainer.search.trials import Trials
 
 # Tables of more bytes than this are no default, because serving reads all of them for each ranking.
 _MOST_BYTES = 512 << 20
@@ -34,10 +36,12 @@ class Plan:
     Attributes:
       keys: the dotted keys to choose.
       file: the values of the file by section, for the keys that are fixed.
+      others: further values of every trial, by dotted key.
     """
 
     keys: Sequence[str]
     file: Mapping[str, Any]
+    others: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def values(self, key: str, choices: Sequence[Any]) -> Sequence[Any]:
         """Returns `choices` of a searched key, or the value of the file."""
@@ -48,6 +52,11 @@ class Plan:
         for name in path:
             value = value[name]
         return (value,)
+
+
+def follow(trials: Trials, plan: Plan) -> None:
+    """Tries the plan for the kind of pairs."""
+    (ratings if trials.metric in LABEL_METRICS else positives)(trials, plan)
 
 
 def positives(trials: Trials, plan: Plan) -> None:
@@ -70,7 +79,7 @@ def ratings(trials: Trials, plan: Plan) -> None:
         "model.dimension": plan.values("model.dimension", _WIDTHS),
         "train.als.ridge": plan.values("train.als.ridge", _RIDGES),
     }
-    one = {"train.optimizer": "als", "train.als.copies": plan.values("train.als.copies", (1,))[0]}
+    one = {**plan.others, "train.optimizer": "als", "train.als.copies": plan.values("train.als.copies", (1,))[0]}
     best = _climb(trials, one, axes, {"model.dimension": 16, "train.als.implicit": 5.0}, _MANY)
     if best and "train.als.copies" in plan.keys:
         width = best.settings["model.dimension"] * (_COPIES if "model.dimension" in plan.keys else 1)
@@ -85,7 +94,7 @@ def _affordable(widths: Sequence[int], trials: Trials) -> Sequence[int]:
 
 
 def _spectral(trials: Trials, plan: Plan, widths: Sequence[int]) -> Trial | None:
-    settings = {"model.objective": "spectral", "model.dimension": widths[-1]}
+    settings = {**plan.others, "model.objective": "spectral", "model.dimension": widths[-1]}
     axes = {"model.popularity_exponent": plan.values("model.popularity_exponent", _EXPONENTS)}
     start = {"model.popularity_exponent": 0.4}
     return _climb(trials, settings, axes, start, ENOUGH_SWEEPS, tuple(widths[:-1]))
@@ -98,7 +107,8 @@ def _ials(trials: Trials, plan: Plan, widths: Sequence[int]) -> Trial | None:
         "model.unobserved_weight": plan.values("model.unobserved_weight", weights),
     }
     start = {"model.regularization": 0.01, "model.unobserved_weight": weights[2]}
-    best = _climb(trials, {"model.objective": "ials", "model.dimension": widths[0]}, axes, start, _FEW)
+    settings = {**plan.others, "model.objective": "ials", "model.dimension": widths[0]}
+    best = _climb(trials, settings, axes, start, _FEW)
     for width in widths:
         if best is None:
             break

@@ -2,90 +2,80 @@
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
+import gc
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from absl import logging
 
-from errors import TrainingTooLarge
-from trainer.data.pairs import Pairs
+from errors import TrainingError, TrainingTooLarge
+from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.judge import Judge
 from trainer.least_squares.alternation import Solver, solver_of
 from trainer.model.table_sizes import TableSizes
-from trainer.settings import RMSE, ModelSettings, TrainSettings, with_values
+from trainer.search import descent
+from trainer.search.measures import Figure, LabelMeasure, is_rising, of_mean
+from trainer.search.records import Measured, Trial, TrialRecords
+from trainer.search.space import LABEL_METRICS
+from trainer.settings import ModelSettings, TrainSettings, with_values
 from trainer.training import calibration, memory
 
 _SWEEPS = 16
 _PATIENCE = 2
 
 
-@dataclasses.dataclass(frozen=True)
-class Trial:
-    """One setting and its measure.
-
-    Attributes:
-      settings: the values of the searched keys, by dotted key.
-      value: the metric of the best sweep on the held-out rows, or None if the settings could not be tried.
-      epochs: the number of the best sweep.
-      seconds: the duration of the trial.
-      sweeps: how many sweeps were measured.
-      zero_point: the score that separates held-out positives from random pairs. None for labels.
-      fault: why the settings could not be tried.
-    """
-
-    settings: Mapping[str, Any]
-    value: float | None
-    epochs: int
-    seconds: float
-    sweeps: int
-    zero_point: float | None = None
-    fault: str | None = None
-
-    @property
-    def settled(self) -> bool:
-        """Whether more sweeps would be of no use, because the last ones were not better."""
-        return self.sweeps - self.epochs >= _PATIENCE or self.value is None
-
-
 class Trials:
     """Trains with settings on some rows and measures them on others.
 
     Args:
-      kept: the rows to train on.
+      kept: the rows to train on. Least squares needs them in memory.
       held: the rows to measure on.
       sizes: the sizes of the embedding tables.
       sections: `model` and `train` of the pipeline file, as JSON. Trials replace the searched keys.
-      metric: the metric of the first blessing rule: `rmse`, or a ranking metric.
+      metric: the metric of the first blessing rule: a metric of labels, or a ranking metric.
       budget: the maximum number of trials.
       sweeps: the number of sweeps of every trial, or None to find the best number.
+      say: gets a line for each trial.
+      records: finished trials of an interrupted search.
     """
 
     def __init__(
         self,
-        kept: Pairs,
+        kept: TrainingPairs,
         held: Pairs,
         sizes: TableSizes,
         sections: Mapping[str, Any],
         metric: str,
         budget: int,
         sweeps: int | None = None,
+        say: Callable[[str], object] = logging.info,
+        records: TrialRecords | None = None,
     ) -> None:
         self._kept, self._held, self.sizes = kept, held, sizes
-        self._sections, self._budget, self._sweeps = sections, budget, sweeps
+        self.sections, self.budget, self._sweeps = sections, budget, sweeps
         self._seed = TrainSettings.model_validate(sections["train"]).seed
-        self._judge = None if metric == RMSE else Judge(metric, kept, held, sizes.entities, sizes.shared, self._seed)
-        self.metric = metric
+        self._labels = LabelMeasure(metric, kept, held) if metric in LABEL_METRICS else None
+        self._judge = None if self._labels else Judge(metric, kept, held, sizes.entities, sizes.shared, self._seed)
+        self.metric, self.rising = metric, is_rising(metric)
         self.done: list[Trial] = []
-        self._spent = 0
+        self.figures: list[Figure | None] = []
+        self._say, self._records = say, records or TrialRecords(None)
+        self.spent = 0
 
-    @property
-    def rows(self) -> tuple[int, int]:
-        """The numbers of rows to train on and to measure on."""
-        return len(self._kept), len(self._held)
+    @contextlib.contextmanager
+    def at_most(self, count: int) -> Iterator[None]:
+        """Limits the trials inside the block to `count`."""
+        whole, self.budget = self.budget, min(self.budget, self.spent + count)
+        yield
+        self.budget = whole
+
+    def dimension(self, number: int) -> int:
+        """Returns the dimension of a finished trial."""
+        return int(self.done[number].settings.get("model.dimension", self.sections["model"]["dimension"]))
 
     @property
     def density(self) -> float:
@@ -94,28 +84,35 @@ class Trials:
         return len(self._kept) / (left * right)
 
     @property
+    def in_memory(self) -> bool:
+        """Whether least squares can be tried."""
+        return isinstance(self._kept, Pairs)
+
+    @property
     def exhausted(self) -> bool:
         """Whether the budget is spent."""
-        return self._spent >= self._budget
+        return self.spent >= self.budget
 
     def gain(self, trial: Trial) -> float:
         """Returns the value of a trial such that larger is better, -inf without a finite value."""
         if trial.value is None or not math.isfinite(trial.value):
             return -math.inf
-        return trial.value if self._judge else -trial.value
+        return trial.value if self.rising else -trial.value
 
     def best(self) -> Trial:
         """Returns the best trial. An earlier one wins a tie."""
         return max(self.done, key=self.gain)
 
-    def run(self, settings: Mapping[str, Any], sweeps: int = _SWEEPS, widths: tuple[int, ...] = ()) -> Trial | None:
+    def run(
+        self, settings: Mapping[str, Any], sweeps: int | None = _SWEEPS, widths: tuple[int, ...] = ()
+    ) -> Trial | None:
         """Trains with `settings` until `_PATIENCE` sweeps in a row are not better.
 
         Sweeps of `spectral` approach one solution, so that the last is the best. It is the only one that is measured.
 
         Args:
           settings: values by dotted key. Repeated settings are not trained again.
-          sweeps: the maximum number of sweeps.
+          sweeps: the maximum number of sweeps. None trains as a pipeline file with these settings.
           widths: smaller dimensions to measure too, where the first columns of a wider solution are the narrower one.
 
         Returns:
@@ -123,54 +120,105 @@ class Trials:
         """
         sweeps = self._sweeps or sweeps
         for trial in self.done:
-            if trial.settings == settings and (trial.settled or trial.sweeps >= sweeps):
+            if trial.settings == settings and (_settled(trial) or sweeps is None or trial.sweeps >= sweeps):
                 return trial
         if self.exhausted:
             return None
-        self._spent += 1
-        model, train = self._settings(settings)
+        self.spent += 1
+        key = [dict(settings), sweeps, list(widths)]
+        measured = self._records.read(key)
+        if measured is None:
+            measured = self._made(settings, sweeps, widths)
+            self._records.write(key, measured)
+        for trial, figure in measured:
+            self.done.append(trial)
+            self.figures.append(figure)
+            self._say(f"trial {self.spent} of at most {self.budget}: {self._line(trial)}")
+        return max((trial for trial, _ in measured), key=self.gain)
+
+    def _line(self, trial: Trial) -> str:
+        chosen = ", ".join(f"{key} {value}" for key, value in trial.settings.items()) or "the settings of the file"
+        if trial.value is None:
+            return f"{chosen}: {trial.fault}"
+        best = ", the best so far" if trial is self.best() and len(self.done) > 1 else ""
+        return f"{self.metric} {trial.value:.5g} after {trial.epochs} epochs in {trial.seconds:.1f} s{best}: {chosen}"
+
+    def _made(self, settings: Mapping[str, Any], sweeps: int | None, widths: tuple[int, ...]) -> list[Measured]:
+        sections = with_values(self.sections, settings)
+        model, train = ModelSettings.model_validate(sections["model"]), TrainSettings.model_validate(sections["train"])
+        since = time.monotonic()
         try:
             memory.check(self.sizes, model, train)
-        except TrainingTooLarge as error:
-            self.done.append(Trial(settings, None, 0, 0.0, 0, fault=str(error)))
-            return self.done[-1]
+            if train.optimizer != "als":
+                return [self._descended(settings, model, train)]
+            if not isinstance(self._kept, Pairs):
+                raise TrainingTooLarge("train.data_memory_mb: least squares holds all pairs in memory. Raise it")
+            return self._swept(self._kept, settings, model, train, sweeps, widths)
+        except TrainingError as error:
+            return [(Trial(settings, None, 0, round(time.monotonic() - since, 2), 0, fault=str(error)), None)]
+
+    def _descended(self, settings: Mapping[str, Any], model: ModelSettings, train: TrainSettings) -> Measured:
+        """Trains as the Trainer does, with the held-out rows in place of those of `train.early_stopping`."""
         since = time.monotonic()
-        solver = solver_of(self._kept, self.sizes, model, train.als, self._seed)
+        network, history, epochs = descent.fit(self._kept, self._held, self.sizes, model, train, self.metric)
+        if self._labels:
+            figure = self._labels.figure(descent.scores(network, self._held))
+        else:
+            assert self._judge
+            figure = of_mean(self._judge.per_query(*descent.tables(network, model, self.sizes)))
+        del network
+        # A Keras model is part of a reference cycle, and Python does not know how large its tables are.
+        gc.collect()
+        seconds = round(time.monotonic() - since, 2)
+        return Trial(settings, figure.value, epochs, seconds, len(next(iter(history.values())))), figure
+
+    def _swept(
+        self,
+        kept: Pairs,
+        settings: Mapping[str, Any],
+        model: ModelSettings,
+        train: TrainSettings,
+        sweeps: int | None,
+        widths: tuple[int, ...],
+    ) -> list[Measured]:
+        since, fixed = time.monotonic(), bool(self._sweeps) or (sweeps is None and train.early_stopping is None)
+        most = sweeps or train.epochs
+        solver = solver_of(kept, self.sizes, model, train.als, self._seed)
         every = (*widths, model.dimension)
-        values: dict[int, list[float]] = {width: [] for width in every}
+        figures: dict[int, list[Figure]] = {width: [] for width in every}
         zeros: dict[int, list[float | None]] = {width: [] for width in every}
         done = 0
-        while done < sweeps and not all(map(self._over, values.values())):
+        while done < most and (fixed or not all(map(self._over, figures.values()))):
             solver.sweep()
             done += 1
-            if model.objective == "spectral" and done < sweeps:
+            if done < most and (fixed or model.objective == "spectral"):
                 continue
             for width in every:
-                value, zero = self._measure(solver, width)
-                values[width].append(value)
-                zeros[width].append(zero)
-        seconds = (time.monotonic() - since) / len(every)
-        found = []
+                figures[width].append(self._measure(solver, width))
+                zeros[width].append(self._zero_point(*(table[:, :width] for table in solver.tables)))
+        seconds = round((time.monotonic() - since) / len(every), 2)
+        found: list[Measured] = []
         for width in every:
-            at = self._best_sweep(values[width])
+            at = self._best_sweep(figures[width])
             wide = {**settings, "model.dimension": width} if widths else settings
-            epochs = done - len(values[width]) + at + 1
-            found.append(Trial(wide, values[width][at], epochs, round(seconds, 2), done, zeros[width][at]))
-            logging.info("trial %s: %s %.5f after %d sweeps", wide, self.metric, values[width][at], epochs)
-        self.done += found
-        return max(found, key=self.gain)
+            epochs = done - len(figures[width]) + at + 1
+            figure = figures[width][at]
+            found.append((Trial(wide, figure.value, epochs, seconds, done, zeros[width][at]), figure))
+        return found
 
-    def _settings(self, settings: Mapping[str, Any]) -> tuple[ModelSettings, TrainSettings]:
-        sections = with_values(self._sections, settings)
-        return ModelSettings.model_validate(sections["model"]), TrainSettings.model_validate(sections["train"])
-
-    def _measure(self, solver: Solver, width: int) -> tuple[float, float | None]:
-        if self._judge is None:
-            return solver.measure(self._held)[RMSE], None
+    def _measure(self, solver: Solver, width: int) -> Figure:
         left, right = (table[:, :width] for table in solver.tables)
-        return self._judge.mean(left, right), self._zero_point(left, right)
+        if self._judge:
+            return of_mean(self._judge.per_query(left, right))
+        assert self._labels
+        scores = np.einsum("nd,nd->n", left[self._held.left], right[self._held.right]) + solver.offset
+        if solver.biases:
+            scores += solver.biases[0][self._held.left] + solver.biases[1][self._held.right]
+        return self._labels.figure(scores)
 
-    def _zero_point(self, left: np.ndarray, right: np.ndarray) -> float:
+    def _zero_point(self, left: np.ndarray, right: np.ndarray) -> float | None:
+        if self._labels:
+            return None
         some = next(self._held.shuffled(np.random.default_rng(self._seed), calibration.PAIRS))
         observed, random = calibration.random_pairs(some.left, some.right, self._seed)
         of_observed, of_random = (
@@ -178,10 +226,14 @@ class Trials:
         )
         return calibration.zero_point(of_observed, of_random, some.weight)
 
-    def _over(self, values: list[float]) -> bool:
-        return self._sweeps is None and bool(values) and len(values) - 1 - self._best_sweep(values) >= _PATIENCE
+    def _over(self, figures: list[Figure]) -> bool:
+        return bool(figures) and len(figures) - 1 - self._best_sweep(figures) >= _PATIENCE
 
-    def _best_sweep(self, values: list[float]) -> int:
-        if self._sweeps:
-            return len(values) - 1
-        return int(np.argmax(values) if self._judge else np.argmin(values))
+    def _best_sweep(self, figures: list[Figure]) -> int:
+        values = [figure.value if self.rising else -figure.value for figure in figures]
+        return int(np.argmax(values))
+
+
+def _settled(trial: Trial) -> bool:
+    """Whether more sweeps would be of no use, because the last ones were not better."""
+    return trial.sweeps - trial.epochs >= _PATIENCE or trial.value is None

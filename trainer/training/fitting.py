@@ -65,6 +65,7 @@ def fit(
     start: WarmStart | None = None,
     metric: str = "ndcg@10",
     zero_point: float | None = None,
+    held: Pairs | None = None,
 ) -> tuple[keras.Model, History]:
     """Trains a model, and keeps the epoch that is best on held-out rows. Positives are ranked, labels predicted.
 
@@ -77,6 +78,7 @@ def fit(
       start: a base model to start from, or None.
       metric: the ranking metric that chooses the epoch of a model of positives.
       zero_point: the score that separates positives from random pairs, or None to estimate it.
+      held: the rows that choose the epoch. None holds out some of `train`.
 
     Returns:
       The model, and a value per epoch of each metric.
@@ -89,7 +91,7 @@ def fit(
     if settings.optimizer != "als":
         keep_freed_memory()
     keras.utils.set_random_seed(settings.seed)
-    kept, validation = _with_validation(train, settings, sizes.shared)
+    kept, validation = _with_validation(train, settings, sizes.shared, held)
     positives = _learned_from_positives(kept, model)
     judge = None
     if validation is not None and positives and sizes.numberings is None:
@@ -130,10 +132,10 @@ def fit(
 
 
 def _with_validation(
-    train: TrainingPairs, settings: TrainSettings, unordered: bool
+    train: TrainingPairs, settings: TrainSettings, unordered: bool, held: Pairs | None
 ) -> tuple[TrainingPairs, Pairs | None]:
-    if settings.early_stopping is None or len(train) < 2:
-        return train, None
+    if settings.early_stopping is None or held is not None or len(train) < 2:
+        return train, held if settings.early_stopping else None
     return train.hold_out(settings.early_stopping.validation_fraction, settings.seed, unordered)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -21,23 +22,42 @@ def test_tune_section_is_optional(tmp_path: Path) -> None:
     assert [(tune.trials, tune.search, tune.seed) for tune in loaded if tune] == [(3, "random", 5), (7, "random", 5)]
 
 
+def _trial(number: int, score: float | None, settings: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"trial": number, "score": score, "settings": settings, "epochs": 3, "seconds": 1.5, **more}
+
+
+def _tuning(trials: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    return {"measure": "rmse", "asked": 2, "current": 0, "chosen": 4, "values": {}, "trials": trials, **more}
+
+
 def test_trials_are_listed_best_first() -> None:
-    settings = [
-        {"model.dimension": 32, "train.learning_rate": 0.1 / 3},
-        {"model.dimension": 8, "train.learning_rate": 1.0},
+    better = {"model.dimension": 32, "train.learning_rate": 0.1 / 3}
+    trials = [
+        _trial(4, 0.5, better, difference=-0.25, interval=[-0.3, -0.2], better=True),
+        _trial(0, 0.75, {"model.dimension": 8, "train.learning_rate": 1.0}),
+        _trial(1, None, {"train.learning_rate": 9.0}, fault="the loss became nan"),
     ]
-    trials = [{"trial": n, "score": s, "settings": given} for n, s, given in zip((4, 0), (0.5, 0.75), settings)]  # noqa: B905
-    text = describe({"measure": "val_rmse", "asked": 5, "trials": trials})
+    text = describe(_tuning(trials, values=better))
     table, _, pasted = text.partition("The best settings, for the pipeline file:\n")
-    rows = [line.split() for line in table.splitlines()]
-    assert rows[:3] == [
-        ["trial", "val_rmse", "model.dimension", "train.learning_rate"],
-        ["4", "0.50000", "32", "0.03333"],
-        ["0", "0.75000", "8", "1"],
+    rows = [line.split("  ") for line in table.splitlines()]
+    cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    assert cells[:4] == [
+        ["trial", "rmse", "difference", "95 % interval", "seconds", "model.dimension", "train.learning_rate"],
+        ["4", "0.50000", "-0.25000", "-0.30000 to -0.20000", "1.5", "32", "0.03333"],
+        ["0", "0.75000", "current", "1.5", "8", "1"],
+        ["1", "-", "1.5", "9"],
     ]
-    assert "2 of 5 trials finished" in table
+    assert "trial 1 has no result: the loss became nan" in table and "nothing else to try" not in table
     assert yaml.safe_load(pasted) == {"model": {"dimension": 32}, "train": {"learning_rate": 0.1 / 3}}
-    nested = describe({"measure": "m", "asked": 1, "trials": [trials[0] | {"settings": {"train.als.ridge": 2}}]})
-    assert yaml.safe_load(nested.rpartition("pipeline file:\n")[2]) == {"train": {"als": {"ridge": 2}}}
-    everyone = describe({"measure": "val_rmse", "asked": 2, "trials": trials})
-    assert "trials finished" not in everyone
+
+
+def test_nothing_is_recommended_without_a_better_trial() -> None:
+    text = describe(_tuning([_trial(0, 0.5, {}), _trial(1, 0.6, {"train.als.ridge": 2.0})], chosen=0))
+    assert "No settings are better than the current ones beyond noise. Keep them." in text
+    assert "for the pipeline file" not in text and "there was nothing else to try" in text
+
+
+def test_nested_settings_are_nested_in_the_file() -> None:
+    values = {"train.als.ridge": 2, "train.early_stopping": None}
+    pasted = describe(_tuning([_trial(4, 0.5, {}), _trial(0, 0.6, {})], values=values)).rpartition("file:\n")[2]
+    assert yaml.safe_load(pasted) == {"train": {"als": {"ridge": 2}, "early_stopping": None}}

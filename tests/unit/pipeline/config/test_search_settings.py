@@ -53,7 +53,7 @@ def test_parameter_of_a_run_is_not_searched() -> None:
         {"train": {"warm_start": True}},
         {"encode": {"shared": True}},
         {"model": {"objective": "logistic"}},
-        {"tune": {}},
+        {"tune": {"parameters": {"model.dimension": [8]}}},
     ],
 )
 def test_no_search_that_would_ignore_a_setting(sections: dict[str, Any]) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import types
 from pathlib import Path
-from typing import Any
 
 import farmhash
 import numpy as np
@@ -18,7 +16,7 @@ from hypothesis import strategies as st
 from tests import written_examples
 from tests.unit.trainer.siphash import siphash
 from tests.unit.trainer.transforms import Row, analyze
-from trainer import run_fn, tuning
+from trainer import run_fn
 from trainer.data import dataset, hashing
 from trainer.data.examples import Examples
 from trainer.data.hashing import Numbering, hash_buckets
@@ -27,6 +25,8 @@ from trainer.export import saved_model
 from trainer.export.tables import read_tables
 from trainer.model.network import LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, build_model
 from trainer.model.table_sizes import TableSizes, table_sizes
+from trainer.search.space import Family, TuneSettings
+from trainer.search.tuning import tune
 from trainer.settings import EarlyStoppingSettings, EncodeSettings, ModelSettings, TrainSettings
 from trainer.training import fitting
 from trainer.training.base_model import read_model, read_vocabulary
@@ -300,32 +300,21 @@ def _rows_of(numbering: Numbering, number: int) -> list[int]:
     return [number] if number < numbering.known else numbering.rows[number - numbering.known].tolist()
 
 
-def test_trial_matches_trainer(learned, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trial_of_sharded_pairs_matches_training(learned, examples: Examples, tmp_path: Path) -> None:
     """Trials share the pairs in shards and the numbers of the ids. Each must be independent of the others."""
-    for module, name in ((run_fn.saved_model, "export"), (run_fn.projector, "write")):
-        monkeypatch.setattr(module, name, lambda *_: None)
-    space = {"train.learning_rate": {"choices": [0.01, 0.3]}}
-    load, in_shards = dataset.load, []
-
-    def load_with_no_memory(examples: Examples, encode: Any, memory: int, *rest: Any) -> Any:
-        in_shards.append(load(examples, encode, 0, *rest))
-        return in_shards[-1]
-
-    monkeypatch.setattr(dataset, "load", load_with_no_memory)
-    config = _config() | {"tune": {"trials": 2, "search": "random", "seed": 1, "space": space}}
-    found = tuning.tuner_fn(
-        types.SimpleNamespace(
-            custom_config=config,
-            transform_graph_path=learned._transform_output_dir,
-            train_files=[f"{examples.uri}/Split-train/*"],
-            working_dir=str(tmp_path / "Tuner" / ".system" / "1"),
-        )
-    )
-    found.tuner.search(**found.fit_kwargs)
-    trials = found.tuner.oracle.trials
-    assert len(trials) == 2 and len({trial.score for trial in trials.values()}) == 2
-    assert all(isinstance(pairs, ShardedPairs) for pairs in in_shards)
-    for name, trial in trials.items():
-        _train(learned, examples, tmp_path / name, config, trial.hyperparameters.values)
-        history = json.loads((tmp_path / name / "run" / "1" / run_fn.HISTORY_FILE).read_text())
-        assert trial.score == pytest.approx(min(history["val_rmse"]), rel=1e-6)
+    sharded, sizes = _loaded(learned, examples, 0, tmp_path / "shards")
+    assert isinstance(sharded, ShardedPairs)
+    model, train = ModelSettings(dimension=4), TrainSettings(epochs=1, batch_size=64)
+    sections = {"model": model.model_dump(mode="json"), "train": train.model_dump(mode="json")}
+    families = (Family(parameters={"train.learning_rate": {"choices": [0.01]}}),)
+    settings = TuneSettings(trials=1, search="random", seed=1, families=families)
+    found = tune(sharded, sizes, sections, "rmse", settings, None, lambda line: None)
+    assert len({trial.value for trial in found.trials}) == 2
+    kept, held = sharded.hold_out(0.1, 1)
+    for trial in found.trials:
+        own = train.replace(learning_rate=trial.settings.get("train.learning_rate", 0.1))
+        network, _ = fitting.fit(kept, sizes, model, own, held=held)
+        scores = np.asarray(network([held.left[:, None], held.right[:, None]]))[:, 0]
+        label = np.concatenate([part.label for part in kept.shuffled(np.random.default_rng(0), 100)])
+        errors = np.clip(scores, label.min(), label.max()) - held.label
+        assert trial.value == pytest.approx(float((errors**2).mean() ** 0.5), rel=1e-5)

@@ -13,20 +13,28 @@ from hypothesis import strategies as st
 from errors import ConfigError
 from pipeline.config import PipelineConfig, load_config
 from pipeline.config.sections.tune import TUNABLE
+from trainer.search.space import TuneSettings
 from trainer.settings import with_values
 
 
 def _tree(tune: Any, **sections: Any) -> dict[str, Any]:
     data: dict[str, Any] = {"path": "/d.csv"}
-    if sections.get("model", {}).get("objective") in ("softmax", "pairwise", "ials"):
+    if sections.get("model", {}).get("objective") in ("softmax", "pairwise", "ials", "cosine"):
         data["columns"] = {"left": "who", "right": "what"}
     return {"name": "films", "data": data, "tune": tune, **sections}
 
 
-def _space(tune: Any, **sections: Any) -> dict[str, dict[str, Any]]:
+def _tuned(tune: Any, **sections: Any) -> TuneSettings:
     config = PipelineConfig.model_validate(_tree(tune, **sections))
     assert config.tune
-    return config.tune.space(config.model, config.train)
+    return config.tuned(config.tune)
+
+
+def _space(tune: Any, **sections: Any) -> dict[str, dict[str, Any]]:
+    """Returns the parameters of the only family."""
+    (family,) = _tuned(tune, **sections).families
+    assert not family.settings
+    return family.parameters
 
 
 def _refusal(folder: Path, tune: Any, **sections: Any) -> str:
@@ -46,12 +54,11 @@ def _refusal(folder: Path, tune: Any, **sections: Any) -> str:
         ("model.regularization", {"min": -1, "max": 1, "scale": "linear"}, "must be greater than or equal to 0 (got "),
         ("train.learning_rate", ["fast"], "must be a number (got 'fast')"),
         ("train.optimizer", ["adam", "adamw"], "must be 'adagrad', 'adam', 'sgd' or 'als' (got 'adamw')"),
-        ("train.optimizer", ["adam", "als"], "als has its own settings, so it cannot be one of several choices"),
         ("train.optimizer", {"min": 1, "max": 2}, "takes a list of choices, not a range"),
         ("model.bias", {"min": 0, "max": 1, "scale": "linear"}, "takes a list of choices, not a range"),
         ("train.epochs", [3, 3], "duplicate choice"),
-        ("train.seed", [1, 2], "cannot be tuned. Choose from model.dimension, "),
-        ("model.objective", ["regression", "softmax"], "cannot be tuned"),
+        ("train.seed", [1, 2], "cannot be tuned. Choose from model.objective, "),
+        ("model.objective", ["regression", "softmax"], "softmax cannot be tried with the other settings of the file"),
         ("encode.min_count", [1, 2], "cannot be tuned"),
         ("learning_rate", [1, 2], "cannot be tuned"),
         ("model.temperature", [0.5], "has no effect with model.objective regression: its scores are not logits"),
@@ -95,27 +102,76 @@ def test_keys_of_section_are_checked(tmp_path: Path, tune: Any, said: str) -> No
     assert _refusal(tmp_path, tune).startswith(said)
 
 
-def test_tuning_needs_early_stopping(tmp_path: Path) -> None:
-    said = _refusal(tmp_path, {}, train={"early_stopping": None})
-    assert said == "tune: needs train.early_stopping, whose held-out rows compare the trials"
-
-
-def test_softmax_batch_size_cannot_be_tuned(tmp_path: Path) -> None:
+def test_batch_size_of_softmax_can_be_tuned() -> None:
+    """The ranking of the same rows compares trials, whatever their loss."""
     tune = {"parameters": {"train.batch_size": [256, 512]}}
-    assert _space(tune) == {"train.batch_size": {"choices": [256, 512]}}
-    assert "with model.objective softmax the metric depends on it" in _refusal(
-        tmp_path, tune, model={"objective": "softmax"}
-    )
+    assert _space(tune) == _space(tune, model={"objective": "softmax"}) == {"train.batch_size": {"choices": [256, 512]}}
 
 
-@pytest.mark.parametrize("objective", ["regression", "logistic", "softmax", "pairwise"])
+@pytest.mark.parametrize("objective", ["regression", "logistic", "softmax", "pairwise", "cosine"])
 @pytest.mark.parametrize("optimizer", ["adagrad", "adam", "sgd"])
 def test_default_ranges_are_valid_for_all_objectives(objective: str, optimizer: str) -> None:
     sections = {"model": {"objective": objective}, "train": {"optimizer": optimizer}}
-    space = _space({}, **sections)
-    assert set(space) == {"model.dimension", "model.regularization", "train.learning_rate"}
-    given = {key: value if "min" in value else value["choices"] for key, value in space.items()}
-    assert _space({"parameters": given}, **sections) == space  # they are valid parameters
+    mine = _tuned({}, **sections).families[0]
+    assert not mine.settings
+    assert set(mine.parameters) == {"model.dimension", "model.regularization", "train.learning_rate"}
+    given = {key: value if "min" in value else value["choices"] for key, value in mine.parameters.items()}
+    assert _space({"parameters": given}, **sections) == mine.parameters  # they are valid parameters
+
+
+def _trials_of(tuned: TuneSettings) -> list[dict[str, Any]]:
+    """Returns the first settings of each family, and those at both ends of its ranges."""
+    found = [{**family.settings, **(family.first or {})} for family in tuned.families]
+    for family in tuned.families:
+        for end in (0, -1):
+            ends = {
+                k: [*p["choices"]] if "choices" in p else [p["min"], p["max"]] for k, p in family.parameters.items()
+            }
+            found.append({**family.settings, **{key: values[end] for key, values in ends.items()}})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("columns", "sections", "objectives"),
+    [
+        ({}, {}, {"softmax", "cosine", "pairwise", "logistic"}),
+        ({}, {"encode": {"shared": True}}, {"softmax", "cosine", "pairwise", "logistic", None}),
+        ({"score": "s"}, {}, {"regression"}),
+        ({"score": "s"}, {"evaluate": {"bless": [{"metric": "auc", "better_than": "baseline"}]}},
+         {"regression", "logistic"}),
+    ],
+)  # fmt: skip
+def test_all_candidates_are_valid_settings(columns: Any, sections: Any, objectives: set[str | None]) -> None:
+    """Without parameters, objectives of gradient descent are candidates. Each gives a valid pipeline file."""
+    data = {"path": "/d.csv", "columns": {"left": "l", "right": "r"} | columns}
+    config = PipelineConfig.model_validate({"name": "films", "data": data, "tune": {}, **sections})
+    assert config.tune
+    tuned = config.tuned(config.tune)
+    assert {family.settings.get("model.objective") for family in tuned.families} == objectives
+    assert (tuned.least_squares is None) == ("encode" in sections)
+    for values in _trials_of(tuned):
+        PipelineConfig.model_validate(with_values(config.to_json(), values))
+
+
+def test_objectives_and_optimizers_are_choices() -> None:
+    """Each objective has a family with the parameters that it uses."""
+    parameters = {
+        "model.objective": ["ials", "softmax"], "model.unobserved_weight": [0.01, 0.1],
+        "train.learning_rate": [0.1, 0.2], "model.dimension": [8, 16],
+    }  # fmt: skip
+    families = _tuned({"parameters": parameters}, model={"objective": "softmax"}).families
+    assert [(family.settings, set(family.parameters)) for family in families] == [
+        ({"model.objective": "ials", "train.optimizer": "als"}, {"model.unobserved_weight", "model.dimension"}),
+        ({"model.objective": "softmax"}, {"train.learning_rate", "model.dimension"}),
+    ]
+    solvers = _tuned({"parameters": {"train.optimizer": ["adam", "als"], "train.als.ridge": [1.0, 2.0]}}).families
+    assert [(family.settings["train.optimizer"], set(family.parameters)) for family in solvers] == [
+        ("adam", set()), ("als", {"train.als.ridge"})
+    ]  # fmt: skip
+
+
+def test_warm_start_keeps_the_form_of_the_model() -> None:
+    assert set(_space({}, train={"warm_start": True})) == {"model.regularization", "train.learning_rate"}
 
 
 @pytest.mark.parametrize(
@@ -126,9 +182,9 @@ def test_default_ranges_are_valid_for_all_objectives(objective: str, optimizer: 
     ],
 )
 def test_als_search_has_only_used_settings(tmp_path: Path, objective: str, searched: set[str]) -> None:
-    sections = {"model": {"objective": objective}, "train": {"optimizer": "als"}}
-    assert set(_space({}, **sections)) == searched
-    for key, value in (("train.learning_rate", 0.1), ("train.batch_size", 64), ("train.optimizer", "adam")):
+    sections = {"model": {"objective": objective}, "train": {"optimizer": "als", "search": {"budget": 0}}}
+    assert set(_tuned({}, **sections).families[0].parameters) == searched
+    for key, value in (("train.learning_rate", 0.1), ("train.batch_size", 64)):
         said = _refusal(tmp_path, {"parameters": {key: [value]}}, **sections)
         assert said.startswith(f"tune.parameters.{key}: ") and "with train.optimizer als" in said
 

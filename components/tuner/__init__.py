@@ -1,0 +1,1 @@
+"""Searches settings of the model and of training for a section `tune`."""
