@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 
 import numpy as np
@@ -81,22 +82,27 @@ def score_divergence(current: np.ndarray, reference: np.ndarray) -> Measured:
 
 
 def _mixture_quantiles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Returns the distinct inner quantiles of the mixture in which `a` and `b` have the same weight."""
-    values = np.concatenate([a, b]).astype(np.float64)
-    weights = np.repeat([0.5 / len(a), 0.5 / len(b)], [len(a), len(b)])
-    # Sorting by runs takes linear time, because both samples are sorted.
-    order = np.argsort(values, kind="stable")
+    """Returns the distinct inner quantiles of the mixture in which `a` and `b` have the same weight.
+
+    A quantile is the least value below or at which the mixture has the share of its level. Both samples are sorted, so
+    a binary search finds it.
+    """
+
+    def share(value: float) -> float:
+        # A share that is less than its level only by rounding has reached it.
+        return sum(0.5 / len(sample) * int(sample.searchsorted(value, "right")) for sample in (a, b)) + 1e-12
+
+    def least(sample: np.ndarray, level: float) -> list[float]:
+        at = bisect.bisect_left(range(len(sample)), level, key=lambda place: share(sample[place]))
+        return [sample[at]] if at < len(sample) else []
+
     bins = int(np.clip(min(len(a), len(b)) // _ROWS_OF_BIN, 2, _BINS))
-    levels = np.arange(1, bins) / bins
-    # A sum that is less than its level only by rounding has reached it.
-    found = np.searchsorted(np.cumsum(weights[order]) + 1e-12, levels).clip(max=len(values) - 1)
-    return np.unique(values[order][found])
+    return np.unique([min(least(a, level) + least(b, level)) for level in np.arange(1, bins) / bins])
 
 
 def _binned(sample: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Returns the share of `sample` in each bin. A bin includes its lower edge."""
-    counts = np.bincount(np.searchsorted(edges, sample.astype(np.float64), "right"), minlength=len(edges) + 1)
-    return counts / len(sample)
+    """Returns the share of a sorted `sample` in each bin. A bin includes its lower edge."""
+    return np.diff([0, *sample.searchsorted(edges), len(sample)]) / len(sample)
 
 
 def _relative_entropy(p: np.ndarray, q: np.ndarray) -> float:

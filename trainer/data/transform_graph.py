@@ -75,8 +75,7 @@ class TransformModule(tf.Module):
         """
         if unexpected := raw.keys() - self._signature.keys():
             raise ValueError(f"Unexpected inputs to the transform graph: {', '.join(sorted(unexpected))}")
-        rows = tf.shape(next(iter(raw.values())))[0]
-        missing = {name: _blank(spec, rows) for name, spec in self._signature.items() if name not in raw}
+        missing = {name: _nothing(spec) for name, spec in self._signature.items() if name not in raw}
         transformed = self._loaded.transform_fn({**raw, **missing})
         return {name: values for name, values in transformed.items() if self._sources[name] <= raw.keys()}
 
@@ -100,10 +99,10 @@ def _sources(
     return found
 
 
-def _blank(spec: tf.TypeSpec, rows: tf.Tensor) -> tf.Tensor | tf.SparseTensor:
-    """Returns zeros or empty strings `[rows, ...]` for a dense `spec`, or no values for a sparse one."""
+def _nothing(spec: tf.TypeSpec) -> tf.Tensor | tf.SparseTensor:
+    """Returns a feature `[0, ...]` without rows. The graph encodes each feature by itself, and does no work for it."""
     if isinstance(spec, tf.SparseTensorSpec):
-        width = tf.zeros([spec.shape.rank - 1], tf.int64)
-        shape = tf.concat([tf.cast(rows, tf.int64)[None], width], axis=0)
-        return tf.SparseTensor(tf.zeros([0, spec.shape.rank], tf.int64), tf.zeros([0], spec.dtype), shape)
-    return tf.zeros([rows, *spec.shape[1:]], spec.dtype)
+        return tf.SparseTensor(
+            tf.zeros([0, spec.shape.rank], tf.int64), tf.zeros([0], spec.dtype), [0] * spec.shape.rank
+        )
+    return tf.zeros([0, *spec.shape[1:]], spec.dtype)

@@ -57,6 +57,5 @@ def _exact(transform: TransformGraph, estimate: float) -> float:
 
 def _labels(transform: TransformGraph, scores: np.ndarray) -> np.ndarray:
     raw = tf.constant(scores[:, None], tf.float32)
-    no_ids = tf.fill(tf.shape(raw), b"")
-    probes = {features.LEFT_ID: no_ids, features.RIGHT_ID: no_ids, features.SCORE: raw}
-    return np.asarray(transform.transform_features_layer()(probes)[features.LABEL].numpy().astype(np.float64)[:, 0])
+    label = transform.transform_features_layer()({features.SCORE: raw})[features.LABEL]
+    return np.asarray(label.numpy().astype(np.float64)[:, 0])

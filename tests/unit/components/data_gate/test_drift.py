@@ -55,7 +55,24 @@ def test_score_divergence_of_two_values_is_the_textbook_formula() -> None:
 
 @given(st.lists(st.floats(-9, 9, width=32), min_size=1), st.lists(st.floats(-9, 9, width=32), min_size=1))
 def test_score_divergence_is_symmetric_and_bounded(a: list[float], b: list[float]) -> None:
-    left, right = np.float32(a), np.float32(b)
+    left, right = np.sort(np.float32(a)), np.sort(np.float32(b))
     value = drift.score_divergence(left, right).value
     assert 0 <= value <= 1 + 1e-9
     assert value == pytest.approx(drift.score_divergence(right, left).value, abs=1e-9)
+
+
+@given(
+    st.lists(st.sampled_from(np.float32([-1, 0, 0.1, 0.5, 3])), min_size=5, max_size=200),
+    st.lists(st.floats(-2, 4, width=32), min_size=5, max_size=60),
+)
+def test_score_divergence_of_bins_of_equal_shares(a: list[float], b: list[float]) -> None:
+    """The bins of a plain cumulative sum over both samples."""
+    left, right = np.sort(np.float32(a)), np.sort(np.float32(b))
+    weighted = sorted([*((value, 0.5 / len(a)) for value in left), *((value, 0.5 / len(b)) for value in right)])
+    reached = np.cumsum([weight for _, weight in weighted]) + 1e-12
+    bins = min(max(min(len(a), len(b)) // 5, 2), 20)
+    edges = sorted({weighted[int(np.argmax(reached >= level / bins))][0] for level in range(1, bins)})
+    p, q = ([sum(value >= edge for edge in edges) for value in sample] for sample in (left, right))
+    shares = [np.bincount(found, minlength=len(edges) + 1) / len(found) for found in (p, q)]
+    expected = jensenshannon(*shares, base=2) ** 2
+    assert drift.score_divergence(left, right).value == pytest.approx(np.nan_to_num(expected), abs=1e-9)
