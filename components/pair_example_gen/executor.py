@@ -94,10 +94,10 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         sizes = [(files.fingerprint(file), _is_packed(file)) for file in input_files]
         parts = spill.count_parts([(size, packed) for (size, _), packed in sizes]) if settings.sees_pairs_whole else 0
         paths = IngestPaths(examples, set_aside, os.path.join(set_aside, "work"), parts)
-        with _directories(paths):
+        with _directories(paths), inputs.described_aside(input_files) as described:
             with _unchanged(dict(zip(input_files, (fingerprint for fingerprint, _ in sizes), strict=True))):
                 totals = self._read(input_files, ages, settings, paths)
-                inputs.write(input_files, examples)
+                inputs.write(described.result(), examples)
             read = totals.good
             size = sum(files.fingerprint(path)[0] for path in {archives.on_disk(file) for file in input_files})
             rows = read + totals.bad + totals.weightless.total()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
 
 from components.pair_example_gen import files
@@ -29,11 +33,22 @@ class InputFile:
     digest: str
 
 
-def write(paths: list[str], examples_uri: str) -> None:
-    """Writes `inputs.json` about the files `paths` next to the splits of an examples artifact."""
-    described = [dataclasses.asdict(_describe(path)) for path in dict.fromkeys(map(archives.on_disk, paths))]
+@contextlib.contextmanager
+def described_aside(paths: list[str]) -> Iterator[Future[list[InputFile]]]:
+    """Describes the files `paths` on another thread, while this one reads them. Stops at the end of the block."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            distinct = dict.fromkeys(map(archives.on_disk, paths))
+            yield thread.submit(lambda: [_describe(path, stop) for path in distinct])
+        finally:
+            stop.set()
+
+
+def write(described: list[InputFile], examples_uri: str) -> None:
+    """Writes `inputs.json` next to the splits of an examples artifact."""
     with open(os.path.join(examples_uri, INPUTS_FILE), "w", encoding="utf-8") as out:
-        json.dump(described, out, indent=1)
+        json.dump([dataclasses.asdict(file) for file in described], out, indent=1)
 
 
 def read(examples_uri: str) -> list[InputFile]:
@@ -45,18 +60,18 @@ def read(examples_uri: str) -> list[InputFile]:
         return [InputFile(**file) for file in json.load(source)]
 
 
-def _describe(path: str) -> InputFile:
+def _describe(path: str, stop: threading.Event) -> InputFile:
     size, _ = files.fingerprint(path)
     if files.is_remote(path):
         from apache_beam.io.filesystems import FileSystems
 
         return InputFile(path, size, f"checksum:{FileSystems.checksum(path)}")
     with files.readable(path), open(path, "rb") as source:
-        return InputFile(path, size, f"sha256:{_sha256(source)}")
+        return InputFile(path, size, f"sha256:{_sha256(source, stop)}")
 
 
-def _sha256(source: BinaryIO) -> str:
+def _sha256(source: BinaryIO, stop: threading.Event) -> str:
     digest = hashlib.sha256()
-    while block := source.read(1 << 20):
+    while not stop.is_set() and (block := source.read(1 << 20)):
         digest.update(block)
     return digest.hexdigest()
