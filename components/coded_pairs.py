@@ -31,8 +31,8 @@ class CodedPairs:
         codes = self.train.left if side == "left" else self.train.right
         return np.bincount(codes, self.train.weight, len(self.counts(side)))
 
-    def drawn_entities(self, shared: bool) -> np.ndarray:
-        """The entity of each eval row that the bootstrap draws, int64 `[n]`.
+    def observed_entities(self, shared: bool) -> np.ndarray:
+        """The entity of each eval row, whose rows are one observation, int64 `[n]`.
 
         It is the left entity. If both sides are one table, it is the entity that comes first among the ids, so that
         (a, b) and (b, a) are drawn together.

@@ -88,11 +88,11 @@ def _mixture_quantiles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     a binary search finds it.
     """
 
-    def share(value: float) -> float:
+    def share(value: np.ndarray) -> float:
         # A share that is less than its level only by rounding has reached it.
         return sum(0.5 / len(sample) * int(sample.searchsorted(value, "right")) for sample in (a, b)) + 1e-12
 
-    def least(sample: np.ndarray, level: float) -> list[float]:
+    def least(sample: np.ndarray, level: float) -> list[np.ndarray]:
         at = bisect.bisect_left(range(len(sample)), level, key=lambda place: share(sample[place]))
         return [sample[at]] if at < len(sample) else []
 

@@ -68,7 +68,7 @@ def _scores(
     label = np.asarray(pairs.eval.score, np.float64)
     weight = None if pairs.eval.weight is None else pairs.eval.weight.astype(np.float64)
     labels = Labels(label, label > unit.center, weight)
-    rows = Measured(labels, candidate.answers, others, pairs.drawn_entities(unit.shared))
+    rows = Measured(labels, candidate.answers, others, pairs.observed_entities(unit.shared))
     cuts = {side: slices.Cuts.of(pairs.weights(side)) for side in ("left", "right")}
     masks = _masks(pairs, candidate, rows.labels, cuts)
     # Nothing below needs the rows of the train split, which are most of the memory.

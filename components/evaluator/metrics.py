@@ -1,6 +1,9 @@
 """Score metrics in NumPy on whole columns, with a weight for each row.
 
 `value` is in the unit of the raw scores, and `score` is signed. A label is positive if it is above the center.
+
+Each metric has a value and an influence: how much the value changes with the weight of each row, times that weight. The
+influence adds up to 0, and its sums over groups of rows give the standard error of the value (the delta method).
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from components.evaluator.levels import Levels, Ranks
 from components.sorted_values import quantiles
 
 _BINS = 10
@@ -29,19 +33,14 @@ class Answers:
     score: np.ndarray
 
     @functools.cached_property
-    def by_score(self) -> Order:
-        """The order of the scores."""
-        return Order.of(self.score)
-
-    @functools.cached_property
-    def by_value(self) -> Order:
-        """The order of the values: that of the scores, with ties where a value is too coarse to tell them apart."""
-        return self.by_score.with_ties_of(self.value)
+    def levels(self) -> Levels:
+        """The levels of the scores, with their values. Levels tie where a value is too coarse to tell them apart."""
+        return Levels.of(self.score, self.value)
 
     def take(self, rows: np.ndarray) -> Answers:
-        """Returns the rows of a mask, bool `[n]`, in their known order."""
+        """Returns the given rows."""
         taken = Answers(self.value[rows], self.score[rows])
-        taken.__dict__.update(by_score=self.by_score.take(rows).with_ties_of(taken.score))
+        taken.__dict__.update(levels=self.levels.take(rows))
         return taken
 
 
@@ -65,200 +64,184 @@ class Labels:
         return np.ones(len(self.value)) if self.weight is None else self.weight
 
     @functools.cached_property
-    def by_value(self) -> Order:
-        """The order of the labels."""
-        return Order.of(self.value)
+    def total(self) -> float:
+        """The weight of all rows."""
+        return float(self.weights.sum())
+
+    @functools.cached_property
+    def levels(self) -> Levels:
+        """The levels of the labels."""
+        return Levels.of(self.value, self.value)
+
+    @functools.cached_property
+    def ranks(self) -> Ranks:
+        """The ranks of the labels."""
+        return Ranks.of(self.levels, self.levels.sums(self.weight))
 
     def take(self, rows: np.ndarray) -> Labels:
-        """Returns the rows of a mask, bool `[n]`, in their known order."""
-        weight = None if self.weight is None else self.weight[rows]
-        taken = Labels(self.value[rows], self.positive[rows], weight)
-        taken.__dict__.update(by_value=self.by_value.take(rows).with_ties_of(taken.value))
+        """Returns the given rows."""
+        taken = Labels(self.value[rows], self.positive[rows], None if self.weight is None else self.weight[rows])
+        taken.__dict__.update(levels=self.levels.take(rows))
         return taken
 
 
 @dataclasses.dataclass(frozen=True)
-class Parts:
-    """What each row adds to a metric: `weight` times `value` `[n]`, to the sum number `column` of `width` sums."""
+class Outcome:
+    """Labels, and the predictions of one model on the same rows."""
 
-    value: np.ndarray
-    weight: np.ndarray | None = None
-    column: np.ndarray | None = None
-    width: int = 1
-
-    def sums(self, group: np.ndarray, groups: int) -> np.ndarray:
-        """Returns the sums of each group of rows, float64 `[groups, width]`; `group` is int64 `[n]`."""
-        places = group if self.column is None else group * self.width + self.column
-        return np.bincount(places, self._weighted, groups * self.width).reshape(groups, self.width)
-
-    def means(self) -> np.ndarray:
-        """Returns the sums of all rows divided by their weight, float64 `[width]`."""
-        column = np.zeros(len(self.value), np.int64) if self.column is None else self.column
-        total = len(self.value) if self.weight is None else self.weight.sum()
-        return np.bincount(column, self._weighted, self.width) / total
-
-    @property
-    def _weighted(self) -> np.ndarray:
-        return self.value if self.weight is None else self.value * self.weight
-
-
-@dataclasses.dataclass(frozen=True)
-class Additive:
-    """A metric that is a function of sums over rows.
-
-    Attributes:
-      parts: what each row adds to the sums.
-      of_means: the metric of means of the parts, `[..., p]` to `[...]`.
-      gradient: the derivative of `of_means`, `[..., p]` to `[..., p]`.
-    """
-
-    parts: Callable[[Labels, Answers], Parts]
-    of_means: Callable[[np.ndarray], np.ndarray]
-    gradient: Callable[[np.ndarray], np.ndarray]
-
-
-def _squares(labels: Labels, answers: Answers) -> Parts:
-    return Parts(np.square(answers.value - labels.value), labels.weight)
-
-
-def _distances(labels: Labels, answers: Answers) -> Parts:
-    return Parts(np.abs(answers.value - labels.value), labels.weight)
-
-
-def _right_signs(labels: Labels, answers: Answers) -> Parts:
-    return Parts(((answers.score > 0) == labels.positive).astype(np.float64), labels.weight)
-
-
-def _errors_by_bin(labels: Labels, answers: Answers) -> Parts:
-    """Returns each row's error in the column of its bin: tenths of the rows by value, equal values together."""
-    order = answers.by_value.rows
-    weights = None if labels.weight is None else labels.weight[order]
-    levels = np.arange(1, _BINS) / _BINS
-    edges = np.unique(quantiles(answers.value[order], levels, weights)) if len(order) else np.zeros(0)
-    bins = np.searchsorted(edges, answers.value, "right")
-    return Parts(answers.value - labels.value, labels.weight, bins, _BINS)
-
-
-def _of_root(means: np.ndarray) -> np.ndarray:
-    """Returns the derivative of a square root, and 0 at 0, where every error is 0."""
-    return np.divide(0.5, np.sqrt(means), out=np.zeros_like(means), where=means > 0)
-
-
-# rmse: root mean squared error. mae: mean absolute error. sign_accuracy: share of rows whose score and label have the
-# same sign. calibration: mean distance between mean value and mean label in ten bins by value (the expected calibration
-# error of Naeini et al. 2015, for numbers instead of probabilities).
-ADDITIVE = {
-    "rmse": Additive(_squares, lambda means: np.sqrt(means[..., 0]), _of_root),
-    "mae": Additive(_distances, lambda means: means[..., 0], np.ones_like),
-    "sign_accuracy": Additive(_right_signs, lambda means: means[..., 0], np.ones_like),
-    "calibration": Additive(_errors_by_bin, lambda means: np.abs(means).sum(axis=-1), np.sign),
-}
-
-
-# The least and the largest value of each metric.
-RANGES = {
-    "rmse": (0.0, np.inf), "mae": (0.0, np.inf), "calibration": (0.0, np.inf), "sign_accuracy": (0.0, 1.0),
-    "auc": (0.0, 1.0), "spearman": (-1.0, 1.0),
-}  # fmt: skip
-
-
-class Order:
-    """The order of values with their ties, computed once for any number of weightings.
-
-    Args:
-      rows: the rows in ascending order of their values, int `[n]`.
-      first: whether each of these has another value than the row before, bool `[n]`.
-    """
-
-    def __init__(self, rows: np.ndarray, first: np.ndarray) -> None:
-        self.rows = rows
-        self._first = first
-        self._starts = np.flatnonzero(first)
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> Order:
-        """Sorts values `[n]`."""
-        rows = np.argsort(values, kind="stable").astype(np.int32 if len(values) < 2**31 else np.int64)
-        return cls(rows, _changes(values[rows]))
-
-    def with_ties_of(self, values: np.ndarray) -> Order:
-        """Returns the same order with the ties of other `values` `[n]`, which do not fall in this order."""
-        return Order(self.rows, _changes(values[self.rows]))
-
-    def take(self, rows: np.ndarray) -> Order:
-        """Returns the order of the rows of a mask, bool `[n]`, without sorting and without ties."""
-        kept = self.rows[rows[self.rows]]
-        number = np.cumsum(rows, dtype=self.rows.dtype) - 1
-        return Order(number[kept], np.ones(len(kept), bool))
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether all values are equal."""
-        return len(self._starts) <= 1
+    labels: Labels
+    answers: Answers
 
     @functools.cached_property
-    def group(self) -> np.ndarray:
-        """Index of each row's value among the distinct values in ascending order, int64 `[n]`."""
-        group = np.empty(len(self.rows), np.int64)
-        group[self.rows] = np.cumsum(self._first) - 1
-        return group
+    def error(self) -> np.ndarray:
+        """Value minus label, float64 `[n]`."""
+        return self.answers.value - self.labels.value
 
-    def sums(self, ordered: np.ndarray) -> np.ndarray:
-        """Returns the sum of weights `[n]`, in the order of the values, over each group of equal values."""
-        return ordered if len(self._starts) == len(ordered) else np.add.reduceat(ordered, self._starts)
+    @functools.cached_property
+    def right_signs(self) -> np.ndarray:
+        """Whether score and label have the same sign, bool `[n]`."""
+        return (self.answers.score > 0) == self.labels.positive
 
-    def ranks(self, weights: np.ndarray) -> np.ndarray:
-        """Returns the mid-rank of each row: the weight below it plus half of the weight equal to it."""
-        sums = self.sums(weights[self.rows])
-        return np.asarray((np.cumsum(sums) - sums / 2)[self.group])
+    @functools.cached_property
+    def by_class(self) -> np.ndarray:
+        """The weight of the negative and of the positive rows of each level of the scores, `[2, levels]`."""
+        levels = self.answers.levels
+        count = len(levels.values)
+        places = levels.of_row + self.labels.positive * np.intp(count)
+        return np.bincount(places, self.labels.weight, 2 * count).reshape(2, count)
+
+    @functools.cached_property
+    def by_level(self) -> np.ndarray:
+        """The weight of the rows of each level of the scores, `[levels]`."""
+        below, above = self.by_class
+        return np.asarray(below + above)
+
+    @functools.cached_property
+    def ranks(self) -> Ranks:
+        """The ranks of the values."""
+        return Ranks.of(self.answers.levels, self.by_level)
+
+    @functools.cached_property
+    def bins(self) -> np.ndarray:
+        """The first level of each bin and the end of the last, `[bins + 1]`: tenths by value, equal values together."""
+        values, weight = self.answers.levels.values, self.by_level
+        held = weight > 0
+        shares = np.arange(1, _BINS) / _BINS
+        edges = np.unique(quantiles(values[held], shares, weight[held], len(self.error)))
+        return np.array([0, *np.searchsorted(values, edges), len(values)])
+
+    @functools.cached_property
+    def errors_of_bins(self) -> np.ndarray:
+        """The weighted sum of the errors of each bin, `[bins]`."""
+        weight = self.labels.weight
+        of_levels = self.answers.levels.sums(self.error if weight is None else self.error * weight)
+        return np.array([of_levels[start:end].sum() for start, end in zip(self.bins[:-1], self.bins[1:], strict=True)])
 
 
-def _changes(ordered: np.ndarray) -> np.ndarray:
-    """Returns whether each of some values `[n]` differs from the one before, bool `[n]`."""
-    return np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)]
+def _mean(amounts: np.ndarray, labels: Labels) -> float:
+    return float((amounts.sum() if labels.weight is None else amounts @ labels.weight) / labels.total)
 
 
-def auc(order: Order, positive: np.ndarray, weights: np.ndarray) -> float:
-    """Returns the probability that a positive row scores above a negative one (Hanley & McNeil 1982).
+def _deviations(amounts: np.ndarray, labels: Labels) -> np.ndarray:
+    """Returns the influence of a mean of `amounts`."""
+    return (amounts - _mean(amounts, labels)) * labels.weights / labels.total
 
-    A tie counts half. The result is NaN without both kinds of rows.
 
-    Args:
-      order: order of the scores.
-      positive: 1 or 0 for each row, `[n]`, in that order.
-      weights: weight of each row, `[n]`, in that order.
+def _rmse(of: Outcome) -> float:
+    return float(np.sqrt(_mean(np.square(of.error), of.labels)))
+
+
+def _rmse_influence(of: Outcome) -> np.ndarray:
+    value = _rmse(of)
+    # At 0, every error is 0.
+    return _deviations(np.square(of.error), of.labels) / (2 * value if value else 1.0)
+
+
+def _calibration(of: Outcome) -> float:
+    """The mean distance between mean value and mean label in ten bins by value.
+
+    This is the expected calibration error of Naeini et al. 2015, for numbers instead of probabilities.
     """
-    of_positive = weights * positive
-    above, below = order.sums(of_positive), order.sums(weights - of_positive)
-    total = above.sum() * below.sum()
+    return float(np.abs(of.errors_of_bins).sum() / of.labels.total)
+
+
+def _calibration_influence(of: Outcome) -> np.ndarray:
+    signs = np.repeat(np.sign(of.errors_of_bins), np.diff(of.bins))
+    return _deviations(signs[of.answers.levels.of_row] * of.error, of.labels)
+
+
+def _auc(of: Outcome) -> float:
+    """The probability that a positive row scores above a negative one, where a tie counts half.
+
+    Source: Hanley & McNeil 1982. NaN without both kinds of rows.
+    """
+    below, above = of.by_class
+    total = float(above.sum()) * float(below.sum())
     return float(above @ (np.cumsum(below) - below / 2) / total) if total else float("nan")
 
 
-def spearman(values: Order, labels: Order, weights: np.ndarray) -> float:
-    """Returns the correlation of mid-ranks (Spearman 1904): 0 for constant values, NaN for constant labels."""
-    total = weights.sum()
-    if not total or labels.is_constant:
-        return float("nan")
-    if values.is_constant:
-        return 0.0
-    a, b = values.ranks(weights), labels.ranks(weights)
-    counted = weights > 0
-    if not counted.all():
-        # Ranks are compared before their mean is subtracted: the rest of equal ranks is rounding noise.
-        if np.ptp(b[counted]) == 0:
-            return float("nan")
-        if np.ptp(a[counted]) == 0:
-            return 0.0
-    a, b = a - a @ weights / total, b - b @ weights / total
-    return float((a * b) @ weights / np.sqrt((np.square(a) @ weights) * (np.square(b) @ weights)))
+def _auc_influence(of: Outcome) -> np.ndarray:
+    """The placement of each row among the rows of the other class (DeLong et al. 1988, Obuchowski 1997)."""
+    value, positive, levels = _auc(of), of.labels.positive, of.answers.levels.of_row
+    below, above = of.by_class.astype(np.float64)
+    negatives, positives = below.sum(), above.sum()
+    under = (np.cumsum(below) - below / 2) / negatives
+    over = 1 - (np.cumsum(above) - above / 2) / positives
+    placement = np.where(positive, under[levels], over[levels])
+    return (placement - value) * of.labels.weights / np.where(positive, positives, negatives)
 
 
-def ranked(metric: str, labels: Labels, answers: Answers) -> Callable[[np.ndarray], float]:
-    """Returns `auc` or `spearman` as a function of weights `[n]`."""
-    if not len(labels.value):
-        return lambda weights: float("nan")
-    if metric == "auc":
-        scores = answers.by_score
-        positive = labels.positive[scores.rows].astype(np.float64)
-        return lambda weights: auc(scores, positive, weights[scores.rows])
-    return lambda weights: spearman(answers.by_value, labels.by_value, weights)
+def _spearman(of: Outcome) -> float:
+    """The correlation of mid-ranks (Spearman 1904): 0 for constant values, NaN for constant labels."""
+    a, b = of.ranks, of.labels.ranks
+    if not b.squares or not a.squares:
+        return 0.0 if b.squares else float("nan")
+    product = a.of_row @ b.of_row if of.labels.weight is None else (a.of_row * of.labels.weight) @ b.of_row
+    return float(product / np.sqrt(a.squares * b.squares))
+
+
+def _spearman_influence(of: Outcome) -> np.ndarray:
+    """The derivative by the weights of rows, which are part of the sums and move the ranks of the rows above."""
+    a, b, value, weights = of.ranks, of.labels.ranks, _spearman(of), of.labels.weights
+    if not a.squares:
+        return np.zeros(len(weights))
+    scale = np.sqrt(a.squares * b.squares)
+    found = a.of_row * b.of_row / scale - value / 2 * (
+        np.square(a.of_row) / a.squares + np.square(b.of_row) / b.squares
+    )
+    for own, other in ((a, b), (b, a)):
+        slope = weights * (other.of_row / scale - value * own.of_row / own.squares)
+        # The slopes add up to 0, so the sum above a row is minus the sum below it.
+        found -= own.below(slope)
+    return np.asarray(found * weights)
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A score metric.
+
+    Attributes:
+      value: of at least one row.
+      influence: of each row, float64 `[n]`, where the value is finite.
+      least: the least possible value.
+      most: the largest possible value.
+    """
+
+    value: Callable[[Outcome], float]
+    influence: Callable[[Outcome], np.ndarray]
+    least: float = 0.0
+    most: float = 1.0
+
+
+METRICS = {
+    "rmse": Metric(_rmse, _rmse_influence, most=np.inf),
+    "mae": Metric(
+        lambda of: _mean(np.abs(of.error), of.labels), lambda of: _deviations(np.abs(of.error), of.labels), most=np.inf
+    ),
+    "auc": Metric(_auc, _auc_influence),
+    "sign_accuracy": Metric(
+        lambda of: _mean(of.right_signs, of.labels), lambda of: _deviations(of.right_signs, of.labels)
+    ),
+    "spearman": Metric(_spearman, _spearman_influence, least=-1.0),
+    "calibration": Metric(_calibration, _calibration_influence, most=np.inf),
+}

@@ -20,7 +20,6 @@ def test_without_two_groups_there_is_no_interval() -> None:
     assert np.isnan(intervals.of_means(np.zeros(1))).all()
     assert intervals.of_means(np.zeros((0, 3))).shape == (2, 3)
     assert np.isnan(intervals.of_sums(np.ones(1), np.zeros((3, 1)), np.array([0, 5, 0]))).all()
-    assert np.isnan(intervals.of_resampling(lambda counts: counts[:, :1] * 1.0, np.array([5.0]), 1)).all()
 
 
 def grouped(draw: np.random.Generator, groups: int) -> tuple[np.ndarray, np.ndarray]:
@@ -43,24 +42,3 @@ def test_intervals_of_grouped_rows_have_their_confidence(groups: int) -> None:
     low, high = scipy.stats.binom.interval(0.999, times, 0.05)
     # Few groups of different sizes get an interval that is a little too wide.
     assert missed <= high and (groups < 60 or missed >= low)
-
-
-def test_resampling_agrees_with_the_linear_approximation() -> None:
-    sums, sizes = grouped(np.random.default_rng(8), 80)
-
-    def ratio(counts: np.ndarray) -> np.ndarray:
-        return (counts @ sums / (counts @ sizes))[:, None]
-
-    resampled = intervals.of_resampling(ratio, sizes, 1)[:, 0]
-    expected = of_ratio(sums, sizes)
-    assert resampled == pytest.approx(expected, abs=0.1 * np.ptp(expected))
-    assert intervals.of_resampling(ratio, sizes, 1)[:, 0].tolist() == resampled.tolist()
-
-
-def test_a_resample_without_a_figure_is_left_out() -> None:
-    def sometimes(counts: np.ndarray) -> np.ndarray:
-        return np.where(counts[:, :1] > 0, counts[:, 1:2], np.nan)
-
-    assert np.isfinite(intervals.of_resampling(sometimes, np.ones(4), 1)).all()
-    never = intervals.of_resampling(lambda counts: np.full((len(counts), 1), np.nan), np.ones(4), 1)
-    assert np.isnan(never).all()

@@ -18,7 +18,7 @@ from components.coded_pairs import CodedPairs
 from components.evaluator import baselines, slices
 from components.evaluator.figures import Figure, find
 from components.evaluator.measure import Measured, measure
-from components.evaluator.metrics import ADDITIVE, Answers, Labels, Order, ranked, spearman
+from components.evaluator.metrics import METRICS, Answers, Labels, Outcome
 from components.evaluator.names import SCORE_METRICS
 from components.evaluator.slices import LEFT, SLICES, Cuts
 from trainer.data.examples import Rows
@@ -33,19 +33,23 @@ def columns(rows: list[tuple[float, float, int]]) -> tuple[Labels, Answers, np.n
     return Labels(label, label > 0), Answers(value, value - 0.5), weight
 
 
-def additive(metric: str, labels: Labels, answers: Answers) -> float:
-    return float(ADDITIVE[metric].of_means(ADDITIVE[metric].parts(labels, answers).means()))
+def value_of(metric: str, labels: Labels, answers: Answers) -> float:
+    return METRICS[metric].value(Outcome(labels, answers))
+
+
+def weighted(labels: Labels, weight: np.ndarray) -> Labels:
+    return dataclasses.replace(labels, weight=weight)
 
 
 @given(ROWS)
-def test_additive_metrics_match_scikit_learn(rows: list) -> None:
+def test_means_match_scikit_learn(rows: list) -> None:
     labels, answers, _ = columns(rows)
     mean_squared = sklearn.metrics.mean_squared_error(labels.value, answers.value)
-    assert additive("rmse", labels, answers) == pytest.approx(math.sqrt(mean_squared))
+    assert value_of("rmse", labels, answers) == pytest.approx(math.sqrt(mean_squared))
     absolute = sklearn.metrics.mean_absolute_error(labels.value, answers.value)
-    assert additive("mae", labels, answers) == pytest.approx(absolute)
+    assert value_of("mae", labels, answers) == pytest.approx(absolute)
     accuracy = sklearn.metrics.accuracy_score(labels.positive, answers.score > 0)
-    assert additive("sign_accuracy", labels, answers) == pytest.approx(accuracy)
+    assert value_of("sign_accuracy", labels, answers) == pytest.approx(accuracy)
 
 
 @given(ROWS)
@@ -53,7 +57,7 @@ def test_weighted_auc_matches_repeated_rows(rows: list) -> None:
     labels, answers, weight = columns(rows)
     repeated = np.repeat(np.arange(len(rows)), weight.astype(int))
     assume(len(set(labels.positive[repeated].tolist())) == 2)
-    found = ranked("auc", labels, answers)(weight)
+    found = value_of("auc", weighted(labels, weight), answers)
     theirs = sklearn.metrics.roc_auc_score(labels.positive, answers.score, sample_weight=weight)
     assert found == pytest.approx(theirs)
     assert found == pytest.approx(sklearn.metrics.roc_auc_score(labels.positive[repeated], answers.score[repeated]))
@@ -64,28 +68,57 @@ def test_weighted_spearman_matches_scipy(rows: list) -> None:
     labels, answers, weight = columns(rows)
     repeated = np.repeat(np.arange(len(rows)), weight.astype(int))
     assume(len(set(labels.value[repeated])) > 1 and len(set(answers.value[repeated])) > 1)
-    found = spearman(Order.of(answers.value), Order.of(labels.value), weight)
+    found = value_of("spearman", weighted(labels, weight), answers)
     assert found == pytest.approx(scipy.stats.spearmanr(answers.value[repeated], labels.value[repeated])[0], abs=1e-9)
 
 
 @given(ROWS, st.randoms(use_true_random=False))
 def test_slice_is_ranked_as_its_own_rows(rows: list, draw: Any) -> None:
     labels, answers, weight = columns(rows)
-    mask = np.array([draw.random() < 0.5 for _ in rows], bool)
+    taken_rows = np.array([row for row in range(len(rows)) if draw.random() < 0.5], int)
+    assume(len(taken_rows))
+    of_slice = weighted(labels, weight).take(taken_rows), answers.take(taken_rows)
+    label, positive = labels.value[taken_rows], labels.positive[taken_rows]
+    value, score = answers.value[taken_rows], answers.score[taken_rows]
+    own = Labels(label, positive, weight[taken_rows]), Answers(value, score)
     for metric in ("auc", "spearman"):
-        taken = ranked(metric, labels.take(mask), answers.take(mask))(weight[mask])
-        own = ranked(
-            metric, Labels(labels.value[mask], labels.positive[mask]), Answers(answers.value[mask], answers.score[mask])
-        )
-        assert taken == pytest.approx(own(weight[mask]), nan_ok=True)
+        assert value_of(metric, *of_slice) == pytest.approx(value_of(metric, *own), nan_ok=True)
+
+
+def test_small_slice_is_ranked_as_its_own_rows() -> None:
+    """Of many distinct values, only those of the slice are kept."""
+    label, value = np.random.default_rng(5).normal(0, 1, (2, 500))
+    rows = np.array([3, 77, 400, 401])
+    labels, answers = Labels(label, label > 0), Answers(value, value)
+    taken = labels.take(rows), answers.take(rows)
+    assert [len(column.levels.values) for column in taken] == [4, 4]
+    expected = scipy.stats.spearmanr(label[rows], value[rows])[0]
+    assert value_of("spearman", *taken) == pytest.approx(expected)
+
+
+@given(st.lists(st.tuples(NUMBERS, NUMBERS, st.integers(1, 3)), min_size=2, max_size=30), st.data())
+@pytest.mark.parametrize("metric", ["rmse", "mae", "sign_accuracy", "auc", "spearman"])
+def test_influence_is_derivative_by_weight(metric: str, rows: list, data: st.DataObject) -> None:
+    labels, answers, weight = columns(rows)
+    before = value_of(metric, weighted(labels, weight), answers)
+    assume(math.isfinite(before) and (metric != "rmse" or before > 0))
+    influence = METRICS[metric].influence(Outcome(weighted(labels, weight), answers))
+    assert influence.sum() == pytest.approx(0, abs=1e-12)
+    row, small = data.draw(st.integers(0, len(rows) - 1)), 1e-6
+    # The difference quotient in both directions has an error of the order of its square.
+    after, other = (
+        value_of(metric, weighted(labels, weight * (1 + sign * small * (np.arange(len(rows)) == row))), answers)
+        for sign in (1, -1)
+    )
+    assert influence[row] == pytest.approx((after - other) / (2 * small), abs=1e-6)
 
 
 def test_constant_values_have_no_signal() -> None:
     labels = Labels(np.array([1.0, 2.0]), np.array([True, True]))
     constant = Answers(np.ones(2), np.ones(2))
-    assert math.isnan(ranked("auc", labels, constant)(np.ones(2)))
-    assert ranked("spearman", labels, constant)(np.ones(2)) == 0
-    assert math.isnan(ranked("spearman", Labels(np.ones(2), labels.positive), labels)(np.ones(2)))
+    assert math.isnan(value_of("auc", labels, constant))
+    assert value_of("spearman", labels, constant) == 0
+    assert math.isnan(value_of("spearman", Labels(np.ones(2), labels.positive), constant))
 
 
 def test_calibration_of_planted_bins() -> None:
@@ -95,7 +128,7 @@ def test_calibration_of_planted_bins() -> None:
     # Within a bin, opposite errors cancel.
     label[::2] += 1
     label[1::2] -= 1
-    found = additive("calibration", Labels(label, label > 0), Answers(value, value))
+    found = value_of("calibration", Labels(label, label > 0), Answers(value, value))
     assert found == pytest.approx((0.5 + 1.5) / 10)
 
 
@@ -171,9 +204,9 @@ def test_metrics_do_not_depend_on_unit_of_weights(rows: list, unit: float) -> No
     label, value, weight, _ = (np.array(column, np.float64) for column in zip(*rows, strict=True))
     shares = weight / 7
     answers = Answers(value, value)
-    for metric in ADDITIVE:
-        found = additive(metric, Labels(label, label > 0, shares), answers)
-        assert additive(metric, Labels(label, label > 0, shares * unit), answers) == pytest.approx(found, rel=0.05)
+    for metric in ("rmse", "mae", "sign_accuracy", "calibration"):
+        found = value_of(metric, Labels(label, label > 0, shares), answers)
+        assert value_of(metric, Labels(label, label > 0, shares * unit), answers) == pytest.approx(found, rel=0.05)
 
 
 def test_weighted_baselines_are_those_of_repeated_rows() -> None:
@@ -203,7 +236,7 @@ def test_constant_has_the_sign_of_most_labels(scores: list[float], is_mean: bool
     labels = Labels(label, label > center)
     constant = baselines.mean(pairs, center, 1.0)
     share = labels.positive.mean()
-    assert additive("sign_accuracy", labels, constant) == pytest.approx(max(share, 1 - share))
+    assert value_of("sign_accuracy", labels, constant) == pytest.approx(max(share, 1 - share))
     assert len(set(constant.value.tolist())) == 1
     if is_mean:
         # A model that predicts its center is no better than the mean: not even by a rounding error.
@@ -211,7 +244,7 @@ def test_constant_has_the_sign_of_most_labels(scores: list[float], is_mean: bool
             np.full(len(label), np.float32(0) + np.float32(center)).astype(np.float64), np.zeros(len(label))
         )
         for metric in ("rmse", "mae", "calibration"):
-            assert additive(metric, labels, model) == additive(metric, labels, constant)
+            assert value_of(metric, labels, model) == value_of(metric, labels, constant)
         # An entity without training pairs has no bias, and the center has no sign.
         assert baselines.biases(pairs, center, 1.0).score.tolist() == [0.0] * len(label)
 
@@ -219,12 +252,14 @@ def test_constant_has_the_sign_of_most_labels(scores: list[float], is_mean: bool
 @given(ROWS, st.floats(0.5, 3))
 def test_equal_ranks_have_no_correlation(rows: list, weight: float) -> None:
     """Also where rows of other values have no weight, as in a draw without their entity."""
-    _, answers, _ = columns(rows)
+    labels, answers, _ = columns(rows)
     weights = np.where(answers.value == answers.value[0], weight, 0)
-    different = Order.of(np.arange(len(rows)))
-    found = spearman(answers.by_value, different, weights)
+    different = np.arange(float(len(rows)))
+    found = value_of("spearman", Labels(different, labels.positive, weights), answers)
     assert found == 0 or (math.isnan(found) and (weights > 0).sum() == 1)
-    assert math.isnan(spearman(different, answers.by_value, weights))
+    assert math.isnan(
+        value_of("spearman", Labels(answers.value, labels.positive, weights), Answers(different, different))
+    )
 
 
 @pytest.mark.parametrize(
@@ -260,7 +295,9 @@ def test_figures_and_wanted_intervals() -> None:
     figures = measure(rows, masks, wanted)
     assert {(f.metric, f.slice) for f in figures} == {(m, s) for m in SCORE_METRICS for s in ("", *SLICES)}
     for figure in figures:
-        needed = (figure.metric, figure.slice) in wanted or (figure.slice == "" and figure.metric in ADDITIVE)
+        needed = (figure.metric, figure.slice) in wanted or (
+            figure.slice == "" and figure.metric not in ("auc", "spearman")
+        )
         assert (figure.low is not None) == needed, figure
         if needed:
             assert figure.low <= figure.value <= figure.high
@@ -287,7 +324,9 @@ def plain_bootstrap(figure: Figure, rows: Measured, draws: int = 400) -> tuple[f
     found = []
     for _ in range(draws):
         chosen = np.concatenate([of[entity] for entity in draw.integers(0, len(of), len(of))])
-        if figure.metric == "rmse":
+        if figure.metric == "spearman":
+            found.append(scipy.stats.spearmanr(rows.labels.value[chosen], rows.candidate.value[chosen])[0])
+        elif figure.metric == "rmse":
             found.append(np.sqrt(np.mean((rows.candidate.value[chosen] - rows.labels.value[chosen]) ** 2)))
         else:
             found.append(sklearn.metrics.roc_auc_score(rows.labels.positive[chosen], rows.candidate.score[chosen]))
@@ -295,7 +334,7 @@ def plain_bootstrap(figure: Figure, rows: Measured, draws: int = 400) -> tuple[f
     return float(low), float(high)
 
 
-@pytest.mark.parametrize("metric", ["rmse", "auc"])
+@pytest.mark.parametrize("metric", ["rmse", "auc", "spearman"])
 def test_intervals_match_plain_bootstrap(metric: str) -> None:
     rows = rows_of(400, 25)
     figure = find(measure(rows, {}, {(metric, ""): frozenset()}), metric)
@@ -322,5 +361,5 @@ def test_both_directions_are_drawn_together_in_one_table() -> None:
     right = np.array([right_ids.to_pylist().index(b.encode()) for _, b in held], np.int32)
     pairs = CodedPairs(left_ids, right_ids, Rows(left, right), Rows(left, right))
     a, b, c = range(3)
-    assert pairs.drawn_entities(shared=True).tolist() == [a, a, c, a, a, b]
-    assert pairs.drawn_entities(shared=False).tolist() == [a, b, c, c, a, b]
+    assert pairs.observed_entities(shared=True).tolist() == [a, a, c, a, a, b]
+    assert pairs.observed_entities(shared=False).tolist() == [a, b, c, c, a, b]
