@@ -145,7 +145,10 @@ def _errors(fit: Fit, folds_of: Callable[[], tuple[Ratings, list[np.ndarray]]]) 
     for test in folds:
         network, center = fit_ratings(fit, ratings, test)
         pairs = [ratings.left[test][:, None], ratings.right[test][:, None]]
-        errors = network.predict_on_batch(pairs)[:, 0] + center - ratings.score[test]
+        known = ratings.score[~test]
+        # The published value is clipped to the labels of training.
+        values = np.clip(network.predict_on_batch(pairs)[:, 0] + center, known.min(), known.max())
+        errors = values - ratings.score[test]
         squared = float((errors**2).mean())
         for metric, value in (("rmse", squared**0.5), ("mae", float(np.abs(errors).mean())), ("mse", squared)):
             found[metric].append(value)

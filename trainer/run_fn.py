@@ -17,6 +17,7 @@ from trainer.data.examples import Examples, of_split
 from trainer.data.pairs import Pairs
 from trainer.data.transform_graph import TransformGraph
 from trainer.export import projector, saved_model
+from trainer.export.published_model import NO_LIMITS
 from trainer.model.table_sizes import TableSizes, table_sizes
 from trainer.search.choice import CHOICE_FILE, Choice, choose
 from trainer.settings import TrainSettings, training_settings, with_values
@@ -62,7 +63,8 @@ def run_fn(fn_args: FnArgs) -> None:
         network, history = fitting.fit(
             pairs, sizes, model, train, folders, start, fn_args.custom_config["metric"], zero_point
         )
-    saved_model.export(network, transform, encode.shared, fn_args.serving_model_dir, encode.oov_hashes)
+    limits = dataset.score_range(examples) or NO_LIMITS
+    saved_model.export(network, transform, encode.shared, fn_args.serving_model_dir, encode.oov_hashes, limits)
     _write_json(fn_args.model_run_dir, HISTORY_FILE, history)
     projector.write(network, transform, encode.shared, fn_args.model_run_dir)
     if tf.io.gfile.exists(unfinished):

@@ -145,6 +145,12 @@ SEARCHABLE = {
     ),
 }  # fmt: skip
 
+# The settings that only one of the searched objectives uses.
+KEYS_OF = {
+    "spectral": ("model.popularity_exponent",),
+    "ials": ("model.regularization", "model.unobserved_weight", "train.als.frequency_exponent"),
+}
+
 
 def _searchable(key: str) -> str:
     known = sorted({*SEARCHABLE[True], *SEARCHABLE[False]})

@@ -25,5 +25,4 @@ def predict(tables: Tables, pairs: CodedPairs) -> Predictions:
     They come from its tables. ServingCanary compares these with the answers of its signatures.
     """
     scores, known = tables.scores(pairs.left_ids, pairs.right_ids, pairs.eval.left, pairs.eval.right)
-    values = scores * np.float32(tables.scale) + np.float32(tables.center)
-    return Predictions(Answers(values.astype(np.float64), scores.astype(np.float64)), known)
+    return Predictions(Answers(tables.values(scores).astype(np.float64), scores.astype(np.float64)), known)

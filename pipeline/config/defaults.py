@@ -7,7 +7,7 @@ from typing import Any
 
 import schemas
 from components.evaluator.settings import default_rules
-from trainer.settings import SEARCHABLE, WHOLE_DATA
+from trainer.settings import KEYS_OF, SEARCHABLE, WHOLE_DATA
 
 # The curated schemas, for pairs with scores and for positives.
 SCHEMA, SCHEMA_OF_POSITIVES = (Path(schemas.__file__).with_name(name) for name in ("pairs.pbtxt", "positives.pbtxt"))
@@ -63,7 +63,7 @@ def open_keys(tree: Any) -> tuple[str, ...]:
 
     These are the searchable settings without a value in the file. There are none if the file has all but minor ones,
     sets anything that least squares cannot do or does not use, starts from an earlier model, or lists parameters to
-    tune.
+    tune. Nor if a parameter of a run decides about least squares.
 
     Args:
       tree: a pipeline file before defaults.
@@ -74,13 +74,16 @@ def open_keys(tree: Any) -> tuple[str, ...]:
     given = {key for key in SEARCHABLE[scored] if _value(tree, key) is not None}
     objective = _get(_get(tree, "model"), "objective")
     if objective is None and not scored:
-        objective = next((name for name, keys in _KEYS_OF.items() if any(_value(tree, key) for key in keys)), None)
+        objective = next((name for name, keys in KEYS_OF.items() if any(_value(tree, key) for key in keys)), None)
         given |= {"model.objective"} if objective else set()
     parameters = _value(tree, "kubeflow.parameters")
     if isinstance(parameters, list | tuple):
         # A parameter of a run has the value that the run gives it.
-        given |= {key for key in SEARCHABLE[scored] if any(f"{key}.".startswith(f"{name}.") for name in parameters)}
-    others = {key for name, keys in _KEYS_OF.items() if objective not in (None, "blend", name) for key in keys}
+        set_by_run = {key for key in SEARCHABLE[scored] if any(f"{key}.".startswith(f"{name}.") for name in parameters)}
+        if set_by_run & {"model.objective", "train.optimizer"}:
+            return ()
+        given |= set_by_run
+    others = {key for name, keys in KEYS_OF.items() if objective not in (None, "blend", name) for key in keys}
     keys = tuple(key for key in SEARCHABLE[scored] if key not in given | others)
     return () if set(keys) <= _MINOR else keys
 
@@ -88,11 +91,6 @@ def open_keys(tree: Any) -> tuple[str, ...]:
 # Settings that are no reason for a search if the file has all others.
 _MINOR = {"train.als.copies", "train.epochs", "train.optimizer"}
 
-# The settings that only one of the searched objectives uses.
-_KEYS_OF = {
-    "spectral": ("model.popularity_exponent",),
-    "ials": ("model.regularization", "model.unobserved_weight", "train.als.frequency_exponent"),
-}
 # Settings that only gradient descent uses, or whose use the search would ignore.
 _OF_GRADIENTS = (
     "model.initial_scale", "model.margin", "model.negative_weight", "model.negatives", "train.batch_size",

@@ -51,6 +51,7 @@ class PipelineConfig(Section):
         rules.what_least_squares_can(self.encode, self.model, self.train)
         rules.objective_of_labels(self.data.columns, self.score, self.model)
         rules.metrics_of_labels(self.data.columns, self.evaluate)
+        rules.searched_settings(self.data.columns, self.encode, self.model, self.train)
         sections = (getattr(self, name) for name in type(self).model_fields)
         names = (field.alias or name for name, field in type(self).model_fields.items())
         effects.refuse_without_effect(dict(zip(names, sections, strict=True)))

@@ -5,7 +5,15 @@ from __future__ import annotations
 from components.evaluator.names import is_ranking
 from components.evaluator.settings import EvaluateSettings
 from components.pair_example_gen.settings import ColumnSettings
-from trainer.settings import WHOLE_DATA, EncodeSettings, ModelSettings, ScoreSettings, TrainSettings
+from trainer.settings import (
+    KEYS_OF,
+    SEARCHABLE,
+    WHOLE_DATA,
+    EncodeSettings,
+    ModelSettings,
+    ScoreSettings,
+    TrainSettings,
+)
 
 
 def what_least_squares_can(encode: EncodeSettings, model: ModelSettings, train: TrainSettings) -> None:
@@ -53,6 +61,45 @@ def objective_of_labels(columns: ColumnSettings, score: ScoreSettings, model: Mo
         )
     if not scored and score != ScoreSettings(center="none", scale="none"):
         raise ValueError("score: has no effect without data.columns.score. Omit the section")
+
+
+def searched_settings(
+    columns: ColumnSettings, encode: EncodeSettings, model: ModelSettings, train: TrainSettings
+) -> None:
+    """Checks that the search can choose each of `train.search.settings`."""
+    search, scored = train.search, columns.score is not None
+    if not search.active:
+        return
+    kinds = ("without data.columns.score", "with data.columns.score")
+    fixed = "model.objective" not in search.settings
+    for key in search.settings:
+        if key not in SEARCHABLE[scored]:
+            known = ", ".join(SEARCHABLE[scored])
+            raise ValueError(
+                f"train.search.settings: {key} is not searched {kinds[scored]}. Omit it. Choose from {known}"
+            )
+        owner = next((name for name, keys in KEYS_OF.items() if key in keys), model.objective)
+        if fixed and not scored and model.objective not in (owner, "blend"):
+            raise ValueError(
+                f"train.search.settings: {key} has no effect with model.objective {model.objective}. Omit it, or "
+                "search model.objective too"
+            )
+    solved = ("regression",) if scored else WHOLE_DATA
+    free = scored and "train.optimizer" in search.settings
+    for key, wrong, value in (
+        ("encode.shared", encode.shared, encode.shared),
+        ("encode.oov_hashes", encode.oov_hashes > 1, encode.oov_hashes),
+        ("model.objective", model.objective not in solved, model.objective),
+        ("train.optimizer", train.optimizer != "als" and not free, train.optimizer),
+        ("train.warm_start", train.warm_start, train.warm_start),
+        ("model.normalize", model.normalize, model.normalize),
+        ("train.devices", train.devices != "one", train.devices),
+    ):
+        if wrong:
+            raise ValueError(
+                f"train.search.settings: the search tries least squares, which {key} {value} rules out. Omit "
+                "train.search.settings, or change that key"
+            )
 
 
 def metrics_of_labels(columns: ColumnSettings, evaluate: EvaluateSettings) -> None:

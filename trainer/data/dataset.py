@@ -40,6 +40,12 @@ def load(
         raise ValueError(f"the train split of {examples.uri} has no rows") from None
 
 
+def score_range(examples: Examples) -> tuple[float, float] | None:
+    """Returns the lowest and the highest raw score of the train split, or None if pairs have no score."""
+    scores = [rows.score for rows in examples.blocks(TRAIN) if rows.score is not None and len(rows)]
+    return (float(min(map(np.min, scores))), float(max(map(np.max, scores)))) if scores else None
+
+
 def _encoded(examples: Examples, encode: Encoder) -> Iterator[Pairs]:
     left = _rows_of(examples.left, encode, features.LEFT_ID, features.LEFT)
     right = _rows_of(examples.right, encode, features.RIGHT_ID, features.RIGHT)

@@ -15,6 +15,9 @@ from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BI
 
 Outputs = dict[str, tf.Tensor]
 
+# Pairs without scores have no labels whose range could limit a value.
+NO_LIMITS = (-np.inf, np.inf)
+
 # Every signature looks up ids. Tracing the transform graph once makes it a shared function of all signatures.
 _traced_once = tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 
@@ -27,9 +30,17 @@ class PublishedModel(tf.Module):
       transform: the transform graph, which encodes ids.
       shared: whether both sides use one table.
       hashes: the number of rows of each unknown id.
+      scores: the lowest and the highest raw score of training.
     """
 
-    def __init__(self, network: keras.Model, transform: TransformGraph, shared: bool, hashes: int = 1) -> None:
+    def __init__(
+        self,
+        network: keras.Model,
+        transform: TransformGraph,
+        shared: bool,
+        hashes: int = 1,
+        scores: tuple[float, float] = NO_LIMITS,
+    ) -> None:
         super().__init__(name="published_model")
         self._encode = transform.transform_features_layer()
         self._shared = shared
@@ -46,6 +57,10 @@ class PublishedModel(tf.Module):
         # Variables, so that a warm start can read them like the tables.
         self.center = tf.Variable(unit.center, trainable=False, dtype=tf.float32, name="center")
         self.scale = tf.Variable(unit.scale, trainable=False, dtype=tf.float32, name="scale")
+        self.lowest, self.highest = (
+            tf.Variable(limit, trainable=False, dtype=tf.float32, name=name)
+            for name, limit in zip(("lowest", "highest"), scores, strict=True)
+        )
         # Programs that read only the variables need these for unknown ids.
         self.hashes = tf.Variable(hashes, trainable=False, dtype=tf.int32, name="hashes")
         self.normalized = tf.Variable(normalized, trainable=False, dtype=tf.bool, name="normalized")
@@ -69,8 +84,9 @@ class PublishedModel(tf.Module):
         """Scores pairs of ids, string `[n]` each.
 
         Returns:
-          `score`, the signed score. `strength`, its absolute value. `value`, the score in the unit of the label.
-            `left_known` and `right_known`, whether each id is in the vocabulary. All are `[n]`.
+          `score`, the signed score. `strength`, its absolute value. `value`, the score in the unit of the label,
+            clipped to the labels of training. `left_known` and `right_known`, whether each id is in the vocabulary. All
+            are `[n]`.
         """
         sizes = tf.shape(left_id), tf.shape(right_id)
         rule = "left_id and right_id must have the same number of ids. Shapes:"
@@ -81,7 +97,7 @@ class PublishedModel(tf.Module):
         return {
             "score": score,
             "strength": tf.abs(score),
-            "value": score * self.scale + self.center,
+            "value": tf.clip_by_value(score * self.scale + self.center, self.lowest, self.highest),
             "left_known": self.left.known(left),
             "right_known": self.right.known(right),
         }

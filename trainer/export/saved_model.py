@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from trainer.data.transform_graph import TransformGraph
 from trainer.export import warmup
-from trainer.export.published_model import Outputs, PublishedModel
+from trainer.export.published_model import NO_LIMITS, Outputs, PublishedModel
 
 
 def signatures(model: PublishedModel) -> dict[str, Any]:
@@ -48,7 +48,14 @@ def _named(name: str, spec: tf.TensorSpec) -> tf.TensorSpec:
     return tf.TensorSpec(spec.shape, spec.dtype, name=name)
 
 
-def export(network: keras.Model, transform: TransformGraph, shared: bool, directory: str, hashes: int = 1) -> None:
+def export(
+    network: keras.Model,
+    transform: TransformGraph,
+    shared: bool,
+    directory: str,
+    hashes: int = 1,
+    scores: tuple[float, float] = NO_LIMITS,
+) -> None:
     """Exports a SavedModel with every signature and with warm-up requests.
 
     Args:
@@ -57,8 +64,9 @@ def export(network: keras.Model, transform: TransformGraph, shared: bool, direct
       shared: whether both sides use one table.
       directory: where the SavedModel is written.
       hashes: the number of rows of each unknown id.
+      scores: the lowest and the highest raw score of training.
     """
-    model = PublishedModel(network, transform, shared, hashes)
+    model = PublishedModel(network, transform, shared, hashes, scores)
     concrete = {name: function.get_concrete_function() for name, function in signatures(model).items()}
     tf.saved_model.save(model, directory, signatures=concrete)
     some_id = [side.ids[:1].numpy().tolist() for side in (model.left, model.right)]

@@ -98,8 +98,9 @@ _BLOCK = 1 << 16
 class Tables:
     """Both sides of a published model.
 
-    score = dot(left vector, right vector) + left bias + right bias + offset, and value = score * scale + center.
-    `shared` is whether both sides have one vocabulary and one table of vectors.
+    score = dot(left vector, right vector) + left bias + right bias + offset, and value = score * scale + center,
+    clipped to `limits`, the lowest and the highest raw score of training. `shared` is whether both sides have one
+    vocabulary and one table of vectors.
     """
 
     left: Side
@@ -108,6 +109,13 @@ class Tables:
     center: float = 0.0
     scale: float = 1.0
     shared: bool = False
+    limits: tuple[float, float] = (-np.inf, np.inf)
+
+    def values(self, scores: np.ndarray) -> np.ndarray:
+        """Returns the value of each of `scores` `[n]`, float32."""
+        values = scores * np.float32(self.scale) + np.float32(self.center)
+        lowest, highest = self.limits
+        return np.asarray(np.clip(values, np.float32(lowest), np.float32(highest)))
 
     def scores(
         self, left_ids: pa.Array, right_ids: pa.Array, left: np.ndarray, right: np.ndarray
@@ -165,7 +173,7 @@ def read_tables(directory: str) -> Tables:
             f"{directory}: an older version wrote this model, without the center of its scores. Runs cannot compare "
             "with it. Use another root: --root DIR"
         )
-    # Older models have neither.
+    # Older models do not have these, nor limits of values.
     hashes = int(value("hashes")) if variables.has_tensor(key("hashes")) else 1
     normalized = bool(value("normalized")) if variables.has_tensor(key("normalized")) else False
 
@@ -177,4 +185,7 @@ def read_tables(directory: str) -> Tables:
 
     shared = not variables.has_tensor(key("right/vectors"))
     offset, center, scale = (float(value(name)) for name in ("offset", "center", "scale"))
-    return Tables(side("left"), side("right"), offset, center, scale, shared)
+    limits = -np.inf, np.inf
+    if variables.has_tensor(key("lowest")):
+        limits = float(value("lowest")), float(value("highest"))
+    return Tables(side("left"), side("right"), offset, center, scale, shared, limits)

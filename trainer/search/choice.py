@@ -45,6 +45,7 @@ class Choice:
       chosen: the number of the chosen trial, from 0.
       held_out: the number of rows that measured the trials.
       reused: whether the choice is of an earlier run.
+      finding: what was wrong with the choice of the earlier run, or None.
     """
 
     metric: str
@@ -53,6 +54,7 @@ class Choice:
     chosen: int
     held_out: int
     reused: bool = False
+    finding: str | None = None
 
     @property
     def best(self) -> Trial:
@@ -70,7 +72,8 @@ class Choice:
         """Returns the choice in a line."""
         chosen = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in self.best.settings.items())
         when = "settings of an earlier search" if self.reused else f"{len(self.trials)} settings tried"
-        return f"{when}: {chosen} ({self.metric} {self.best.value:.4f} on held-out rows)"
+        line = f"{when}: {chosen} ({self.metric} {self.best.value:.4f} on held-out rows)"
+        return f"{line}. {self.finding}" if self.finding else line
 
     def to_json(self) -> dict[str, Any]:
         """Returns the content of `CHOICE_FILE`."""
@@ -79,7 +82,7 @@ class Choice:
     @classmethod
     def of_json(cls, tree: Mapping[str, Any]) -> Choice:
         """Reads the result of `to_json`."""
-        fields = {field.name: tree[field.name] for field in dataclasses.fields(cls)}
+        fields = {field.name: tree[field.name] for field in dataclasses.fields(cls) if field.name in tree}
         return cls(**fields | {"trials": tuple(Trial(**trial) for trial in tree["trials"])})
 
 
@@ -102,12 +105,12 @@ def choose(
     of = [sections, metric, _VERSION]
     path = f"{folder}/{hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]}.json"
     known = {"rows": len(pairs)} | dict(zip(("left", "right"), map(_count, (pairs.left, pairs.right)), strict=True))
-    last = None if search.renew else _read(path)
+    last, finding = (None, None) if search.renew else _last(path)
     if last and all(abs(last.sizes[name] - size) <= _ALIKE * size for name, size in known.items()):
         logging.info("the settings of the last search are used again: %s", last.values)
         return dataclasses.replace(last, reused=True)
-    choice = _searched(pairs, sizes, sections, metric, search, known)
-    _write(path, choice)
+    choice = dataclasses.replace(_searched(pairs, sizes, sections, metric, search, known), finding=finding)
+    _write(path, dataclasses.replace(choice, finding=None))
     return choice
 
 
@@ -151,6 +154,23 @@ def _some_left(pairs: Pairs, seed: int) -> Pairs:
 
 def _count(entities: np.ndarray) -> int:
     return int((np.bincount(entities) > 0).sum())
+
+
+def _last(path: str) -> tuple[Choice | None, str | None]:
+    """Returns the earlier choice, and why it cannot be used. A damaged file is no reason to fail: the search makes it.
+
+    The file must have a metric, a trial that was chosen, and its settings.
+    """
+    try:
+        choice = _read(path)
+        if choice is not None and choice.best.value is not None:
+            # Raises if a value has another type.
+            choice.describe()
+            sum(abs(choice.sizes[name]) for name in ("rows", "left", "right"))
+        return choice, None
+    except (tf.errors.OpError, OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        logging.warning("%s cannot be read: %s", path, error)
+        return None, f"The choice of an earlier run could not be read ({path}), so settings were searched again"
 
 
 def read_choice(model_run: str) -> Choice | None:

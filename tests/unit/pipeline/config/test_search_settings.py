@@ -58,3 +58,38 @@ def test_parameter_of_a_run_is_not_searched() -> None:
 )
 def test_no_search_that_would_ignore_a_setting(sections: dict[str, Any]) -> None:
     assert _open(True, **sections) == ()
+
+
+@pytest.mark.parametrize(
+    ("scored", "settings", "sections", "said"),
+    [
+        (True, ["model.unobserved_weight"], {}, "model.unobserved_weight is not searched with data.columns.score"),
+        (False, ["model.dimension", "train.als.ridge"], {}, "train.als.ridge is not searched without data.columns"),
+        (False, ["model.popularity_exponent"], {"model": {"objective": "ials"}}, "no effect with model.objective"),
+        (
+            False,
+            ["model.regularization"],
+            {"model": {"objective": "spectral"}},
+            "no effect with model.objective",
+        ),
+        (False, ["model.dimension"], {"model": {"objective": "softmax"}}, "which model.objective softmax rules out"),
+        (True, ["model.dimension"], {"train": {"optimizer": "adam"}}, "which train.optimizer adam rules out"),
+        (True, ["train.optimizer"], {"encode": {"shared": True}}, "which encode.shared True rules out"),
+        (True, ["train.optimizer"], {"train": {"warm_start": True}}, "which train.warm_start True rules out"),
+    ],
+)
+def test_settings_that_cannot_be_searched_are_refused(
+    scored: bool, settings: list[str], sections: dict[str, Any], said: str
+) -> None:
+    train = {**sections.get("train", {}), "search": {"settings": settings}}
+    with pytest.raises(ValueError, match=r"train\.search\.settings: ") as refused:
+        _open(scored, **{**sections, "train": train})
+    assert said in str(refused.value)
+    # Without a budget there is no search.
+    train["search"] = {"settings": settings, "budget": 0}
+    assert _open(scored, **{**sections, "train": train}) == tuple(settings)
+
+
+@pytest.mark.parametrize("key", ["model.objective", "train.optimizer"])
+def test_parameter_that_decides_about_least_squares_rules_out_a_search(key: str) -> None:
+    assert _open(key == "train.optimizer", kubeflow={"parameters": [key]}) == ()

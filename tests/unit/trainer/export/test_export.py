@@ -14,8 +14,9 @@ import tensorflow as tf
 
 from tests.unit.trainer.planted_model import DIMENSION, LEFT, RIGHT, Planted, Side
 from trainer.data.transform_graph import TransformGraph
-from trainer.export import warmup
+from trainer.export import saved_model, warmup
 from trainer.export.published_model import PublishedModel
+from trainer.export.tables import read_tables
 from trainer.model.network import build_model
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import ModelSettings
@@ -374,3 +375,21 @@ def test_normalized_network_is_published_normalized(planted: Planted) -> None:
     expected = network.predict([rows[:, None], rows[:, None]], verbose=0)[:, 0]
     answer = model.score(tf.constant(LEFT[: len(RIGHT)]), tf.constant(RIGHT))["score"].numpy()
     np.testing.assert_allclose(answer, expected, atol=1e-6)
+
+
+def test_value_is_clipped_to_the_labels_of_training(planted: Planted, tmp_path: Path) -> None:
+    """The score is not clipped, and the tables on disk give the same values as the signatures."""
+    learned = TransformGraph(str(planted.model.parent.parent / "transform"))
+    network = build_model(TableSizes(len(LEFT) + 1, len(RIGHT) + 1), ModelSettings(dimension=DIMENSION), seed=1)
+    saved_model.export(network, learned, False, str(tmp_path), scores=(99.95, 100.01))
+    tables, loaded = read_tables(str(tmp_path)), tf.saved_model.load(str(tmp_path))
+    left, right = _every_pair()
+    answer = loaded.signatures["score"](left_id=tf.constant(left), right_id=tf.constant(right))
+    value, score = answer["value"].numpy(), answer["score"].numpy()
+    unclipped = score * 5.0 + 100.0
+    assert unclipped.min() < 99.95 and unclipped.max() > 100.01
+    np.testing.assert_allclose(value, np.clip(unclipped, 99.95, 100.01), atol=1e-4)
+    assert value.min() == np.float32(99.95) and value.max() == np.float32(100.01)
+    np.testing.assert_array_equal(tables.values(score), value)
+    examples = tf.constant([_example(one, other) for one, other in zip(left, right, strict=True)])
+    np.testing.assert_array_equal(loaded.signatures["evaluate"](examples=examples)["value"], value)

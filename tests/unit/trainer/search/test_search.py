@@ -197,3 +197,25 @@ def test_unobserved_weight_follows_the_density() -> None:
     plans.positives(Recorded(), plans.Plan(SEARCHABLE[False], _sections()))  # type: ignore[arg-type]
     first = next(settings for settings in seen if settings["model.objective"] == "ials")
     assert first["model.unobserved_weight"] == pytest.approx(0.08)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "", lambda text: text[:99], lambda text: "[]", lambda text: "{}", lambda text: "\0\xff",
+        lambda text: text.replace('"chosen": ', '"chosen": 9'), lambda text: text.replace('"sizes"', '"size"'),
+        lambda text: text.replace('"rows": ', '"rows": "many", "x": '),
+        lambda text: text.replace('"value": ', '"v": '),
+    ],
+)  # fmt: skip
+def test_damaged_choice_is_made_again(tmp_path: Path, damage: Any) -> None:
+    search = POSITIVES.replace(budget=1)
+    pairs = _positives(rows=60)
+    first = choose(pairs, SIZES, _sections(), "ndcg@10", search, str(tmp_path))
+    (file,) = tmp_path.iterdir()
+    file.write_text(damage(file.read_text()), encoding="latin-1")
+    again = choose(pairs, SIZES, _sections(), "ndcg@10", search, str(tmp_path))
+    assert not again.reused and again.values == first.values
+    assert again.finding and str(file) in again.describe()
+    third = choose(pairs, SIZES, _sections(), "ndcg@10", search, str(tmp_path))
+    assert third.reused and third.finding is None

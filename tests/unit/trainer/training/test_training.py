@@ -224,6 +224,7 @@ def test_run_fn_connects_its_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         run_fn.dataset, "load", lambda *arguments: {("columns", "encoder", 2048 << 20): known}[arguments[:3]]
     )
     monkeypatch.setattr(run_fn.saved_model, "export", lambda *arguments: exported.append(arguments))
+    monkeypatch.setattr(run_fn.dataset, "score_range", lambda examples: (1.0, 5.0))
     monkeypatch.setattr(run_fn.projector, "write", lambda *arguments: projected.append(arguments))
     monkeypatch.setattr(
         run_fn.warm_start,
@@ -248,8 +249,8 @@ def test_run_fn_connects_its_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             model_run_dir=str(run_dir),
         )
     )
-    ((network, transform, shared, directory, hashes),) = exported
-    assert (transform, shared, directory, hashes) == (graph, False, "model", 1)
+    ((network, transform, shared, directory, hashes, limits),) = exported
+    assert (transform, shared, directory, hashes, limits) == (graph, False, "model", 1, (1.0, 5.0))
     assert _tables(network)[LEFT_VECTORS].shape == (LEFTS + 2, 5)
     assert _tables(network)[RIGHT_VECTORS].shape == (RIGHTS + 2, 5)
     assert len(json.loads((run_dir / run_fn.HISTORY_FILE).read_text())["loss"]) == 3

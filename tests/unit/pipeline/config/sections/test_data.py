@@ -46,6 +46,7 @@ def test_given_split_needs_column_and_folds(
 
 def test_one_table_makes_pairs_unordered(folder: Path) -> None:
     tree = full_tree()
+    tree["train"]["search"]["settings"] = []  # it is not searched with one table
     for shared in (False, True):
         tree["encode"]["shared"] = shared
         assert ingest_settings(load_config(write(folder, tree))).unordered == shared
