@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-
-from starlette.requests import ClientDisconnect, Request
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from serving.model_server.buffers import Buffer
 from serving.model_server.calls import Call
@@ -14,7 +14,8 @@ from serving.model_server.faults import Code, Fault, HttpFault, invalid
 _GZIP = zlib.MAX_WBITS | 16
 _INFLATED_AT_A_TIME = 1 << 20
 
-Body = bytearray | memoryview
+Body = bytes | bytearray | memoryview
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
 class Bodies:
@@ -24,21 +25,24 @@ class Bodies:
         self._reading: set[asyncio.Task[Body]] = set()
         self._refused = False
 
-    async def read(self, request: Request, call: Call) -> Body:
+    async def read(self, receive: Receive, length: int | None, arrived: bool, call: Call) -> Body:
         """Returns the body as it arrives, still compressed.
 
         Args:
-          request: the request.
+          receive: returns the next ASGI message of the request.
+          length: the Content-Length, or None if the request has none.
+          arrived: whether all of the body is here, so that reading it does not wait.
           call: counts the bytes.
 
         Raises:
           Fault: the body is too large or too slow, the client disconnected, or the server stops.
         """
+        if arrived:
+            return await _pieces(receive, length, call)
         seconds = call.limits.body_timeout_seconds
-        reading = asyncio.ensure_future(_pieces(request, call))
+        reading = asyncio.ensure_future(_pieces(receive, length, call))
         self._reading.add(reading)
         try:
-            # Most bodies arrive with their head. `wait` returns at once for them.
             await asyncio.wait((reading,), timeout=seconds)
             if reading.done() and not reading.cancelled():
                 return reading.result()
@@ -59,22 +63,22 @@ class Bodies:
             reading.get_loop().call_soon_threadsafe(reading.cancel)
 
 
-async def _pieces(request: Request, call: Call) -> Body:
+async def _pieces(receive: Receive, length: int | None, call: Call) -> Body:
     """Joins the pieces of a body. Refuses it as soon as it exceeds the limit."""
     limit = call.limits.max_body_bytes
-    announced = request.headers.get("content-length", "")
-    length = int(announced[:20]) if announced.isdecimal() else limit
-    if length > limit:
+    if length is not None and length > limit:
         raise _too_large(limit)
-    body = Buffer(length)
-    try:
-        async for piece in request.stream():
-            if len(body) + len(piece) > limit:
-                raise _too_large(limit)
-            call.hold(len(piece))
-            body.append(piece)
-    except ClientDisconnect:
-        raise Fault(Code.CANCELLED, "the client disconnected") from None
+    body = Buffer(limit if length is None else length)
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Fault(Code.CANCELLED, "the client disconnected")
+        piece, more = message["body"], message["more_body"]
+        if len(body) + len(piece) > limit:
+            raise _too_large(limit)
+        call.hold(len(piece))
+        body.append(piece)
     return body.content()
 
 

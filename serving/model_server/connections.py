@@ -15,6 +15,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 log = logging.getLogger("kindred.model_server")
 
+# The extension in a request's ASGI scope that says that all of its body is here.
+ARRIVED = "kindred.arrived"
 # Descriptors for models, gRPC, logs and the accepted connection that is refused.
 _RESERVED_DESCRIPTORS = 200
 
@@ -125,6 +127,7 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Ends a body."""
         self._unread = False
+        self.scope.setdefault("extensions", {})[ARRIVED] = {}
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

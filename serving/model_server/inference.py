@@ -37,7 +37,7 @@ class Inference:
         """Runs the signature of a PredictRequest. Returns and raises what `predict` does."""
         name = request.model_spec.signature_name
         signature = servable.signature(name, Code.FAILED_PRECONDITION)
-        _fetches(signature, request.output_filter)
+        _fetches(servable, name, request.output_filter)
         inputs = tensor_checks.decode(call, signature, request.inputs)
         return self.predict(call, servable, name, inputs, request.output_filter)
 
@@ -68,7 +68,7 @@ class Inference:
         signature = servable.signature(signature_name, Code.FAILED_PRECONDITION)
         tensor_checks.check_aliases(signature, inputs)
         check_rows(max((array.shape[0] for array in inputs.values() if array.ndim), default=1), call.limits)
-        fetches = _fetches(signature, wanted)
+        fetches = _fetches(servable, signature_name, wanted)
 
         def run(arrays: Mapping[str, Array]) -> list[Array]:
             return self._run(call, servable, _feeds(signature, arrays), list(fetches.values()), "Predict")
@@ -164,19 +164,18 @@ def _feeds(signature: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
     return feeds
 
 
-def _fetches(signature: Any, wanted: Sequence[str]) -> dict[str, str]:
-    """Returns tensor names by output alias."""
-    fetches: dict[str, str] = {}
-    for alias in wanted or sorted(signature.outputs):
-        if alias not in signature.outputs:
+def _fetches(servable: Servable, name: str, wanted: Sequence[str]) -> Mapping[str, str]:
+    """Returns tensor names by the alias of each wanted output. Empty selects all outputs."""
+    outputs = servable.outputs_of(name)
+    for number, alias in enumerate(wanted):
+        if alias not in outputs:
             raise invalid(
                 f"output tensor alias not found in signature: {alias} "
-                f"Outputs expected to be in the set {{{','.join(sorted(signature.outputs))}}}."
+                f"Outputs expected to be in the set {{{','.join(outputs)}}}."
             )
-        if alias in fetches:
+        if alias in wanted[:number]:
             raise invalid(f"duplicate output tensor alias: {alias}")
-        fetches[alias] = tensor_name(signature.outputs[alias], alias)
-    return fetches
+    return {alias: outputs[alias] for alias in wanted} if wanted else outputs
 
 
 def _classifications(outputs: Mapping[str, Array]) -> Any:

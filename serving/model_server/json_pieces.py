@@ -61,6 +61,8 @@ def parse(body: bytes | bytearray | memoryview, parse_piece: Parse) -> Any:
             raise invalid("JSON Parse error: unexpected end of data")
         if start and (text.lstrip()[:1] in (b"", b"]", b"}", b",")):
             raise invalid("JSON Parse error: a comma is not followed by a value")
+        if not last and text.rstrip()[-1:] in (b"", b"[", b"{", b",", b":"):
+            raise invalid("JSON Parse error: a comma does not follow a value")
         parsed = parse_piece(_opened(open_before) + text + open_after[::-1].translate(_CLOSERS))
         document = parsed if not start else _joined(document, parsed, open_before)
         if last or not open_after:  # what follows the document is ignored

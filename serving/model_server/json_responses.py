@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 import orjson
+import tensorflow as tf
 
 from serving.model_server.faults import Code, Fault, invalid
 from serving.model_server.tensors import Array
 
 _BINARY_SUFFIX = "_bytes"
+_HALVES = (np.dtype(np.float16), np.dtype(tf.bfloat16.as_numpy_dtype))
 
 
 def answer(outputs: Mapping[str, Array], as_rows: bool) -> bytes:
@@ -31,26 +33,25 @@ def answer(outputs: Mapping[str, Array], as_rows: bool) -> bytes:
     Raises:
       Fault: the row format is requested, but the outputs have different numbers of rows.
     """
-    finite = all(array.dtype.kind != "f" or bool(np.isfinite(array).all()) for array in outputs.values())
-    columns = {name: _json_ready(name, array) for name, array in outputs.items()}
+    outputs = {name: array.astype(np.float32) if array.dtype in _HALVES else array for name, array in outputs.items()}
+    finite = {name: array.dtype.kind != "f" or bool(np.isfinite(array).all()) for name, array in outputs.items()}
+    columns = {name: _json_ready(name, array, finite[name]) for name, array in outputs.items()}
     if not as_rows:
-        return dump({"outputs": columns if len(columns) > 1 else next(iter(columns.values()))}, finite)
+        return dump({"outputs": columns if len(columns) > 1 else next(iter(columns.values()))}, all(finite.values()))
     sizes = {name: array.shape[0] if array.ndim else None for name, array in outputs.items()}
     if None in sizes.values() or len(set(sizes.values())) != 1:
         raise invalid(f"outputs have inconsistent batch sizes {sizes}. Use the columnar format with 'inputs'")
     if len(columns) == 1:
-        return dump({"predictions": next(iter(columns.values()))}, finite)
+        return dump({"predictions": next(iter(columns.values()))}, all(finite.values()))
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return dump({"predictions": rows}, finite)
+    return dump({"predictions": rows}, all(finite.values()))
 
 
-def _json_ready(name: str, array: Array) -> Any:
+def _json_ready(name: str, array: Array, finite: bool) -> Any:
     """Converts an output to a numeric array or nested lists that orjson can write."""
     if array.dtype == object:
         return _text(array.tolist(), name.endswith(_BINARY_SUFFIX))
-    if array.dtype.name in ("float16", "bfloat16"):
-        array = array.astype(np.float32)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if not finite:
         # Convert through the shortest text, so that a float32 of 0.1 is written as 0.1 and not as 0.10000000149.
         flat = np.array([float(str(value)) for value in array.reshape(-1)], dtype=object)
         return flat.reshape(array.shape).tolist()

@@ -6,21 +6,21 @@ on the size of the request, so both must be bounded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from serving.model_server.calls import Call
+from serving.model_server.contract import QUERIES, K, number_of_answers
 from serving.model_server.faults import Fault, invalid
 from serving.model_server.servable import Servable, tensor_name
 from serving.model_server.tensors import Array
 
 Run = Callable[[Mapping[str, Array]], list[Array]]
 
-# The names of Kindred's contract: the number of answers, and the ids that are ranked for.
-_K, _QUERIES = "k", ("left_id", "right_id")
 _ALL = 2**31 - 1
 # A string of an answer: in TensorFlow, as bytes and as text of Python, and in the response.
 _STRING_BYTES = 128
@@ -47,11 +47,11 @@ def bounded(
     Raises:
       Fault: the answer needs more than `max_output_bytes`. Nothing was computed.
     """
-    ranked_for = [name for name in _QUERIES if name in inputs and _is_ranking(inputs)]
+    ranked_for = [name for name in QUERIES if name in inputs and _is_ranking(inputs)]
     rows = max((inputs[name].shape[0] for name in ranked_for or inputs if inputs[name].ndim), default=1)
-    k = _number_of_answers(inputs)
-    catalogue = _ALL if k is None else _catalogue(servable, signature, inputs, aliases)
-    _hold_output(call, signature, aliases, rows, None if k is None else max(min(k, catalogue), 0))
+    k = number_of_answers(inputs)
+    catalogue = _ALL if k is None else catalogue_of(servable, signature, inputs, aliases)
+    hold(call, signature, aliases, rows, None if k is None else max(min(k, catalogue), 0))
     step = max(_SCORES_AT_A_TIME // max(catalogue, 1), 1)
     if rows <= step or not ranked_for:
         return run(inputs)
@@ -62,21 +62,15 @@ def bounded(
     return [_joined(parts) for parts in zip(*pieces, strict=True)]
 
 
-def _number_of_answers(inputs: Mapping[str, Array]) -> int | None:
-    """Returns the input `k`, or None if the request has no such scalar."""
-    k = inputs.get(_K)
-    return int(k) if k is not None and k.ndim == 0 and k.dtype.kind in "iu" else None
-
-
 def _is_ranking(inputs: Mapping[str, Array]) -> bool:
     """Whether each row of the only query is ranked for on its own, so that rows can be computed in pieces."""
-    queries = [inputs[name] for name in _QUERIES if name in inputs]
-    return _K in inputs and len(queries) == 1 and queries[0].ndim == 1
+    queries = [inputs[name] for name in QUERIES if name in inputs]
+    return K in inputs and len(queries) == 1 and queries[0].ndim == 1
 
 
-def _catalogue(servable: Servable, signature: Any, inputs: Mapping[str, Array], aliases: Mapping[str, str]) -> int:
+def catalogue_of(servable: Servable, signature: Any, inputs: Mapping[str, Array], aliases: Mapping[str, str]) -> int:
     """Returns the number of entities that a ranking chooses from, by asking for all answers to no rows."""
-    scalars = {alias: array for alias, array in inputs.items() if not array.ndim and alias != _K}
+    scalars = {alias: array for alias, array in inputs.items() if not array.ndim and alias != K}
     key = (*aliases.values(), *(f"{alias}={value}" for alias, value in scalars.items()))
     known = servable.catalogues.get(key)
     if known is None:
@@ -96,19 +90,29 @@ def _catalogue(servable: Servable, signature: Any, inputs: Mapping[str, Array], 
 def _empty(alias: str, info: Any) -> Array:
     shape = [0] if info.tensor_shape.unknown_rank else [max(size.size, 0) for size in info.tensor_shape.dim]
     kind = tf.as_dtype(info.dtype).as_numpy_dtype
-    return np.array(_ALL, kind) if alias == _K else np.zeros(shape, kind)
+    return np.array(_ALL, kind) if alias == K else np.zeros(shape, kind)
 
 
-def _hold_output(call: Call, signature: Any, aliases: Mapping[str, str], rows: int, k: int | None) -> None:
-    """Counts the bytes of the answer, as far as the signature and the request determine them."""
+def hold(call: Call, signature: Any, aliases: Iterable[str], rows: int, k: int | None) -> None:
+    """Counts the bytes of the answer, as far as the signature and the request determine them.
+
+    Args:
+      call: the request.
+      signature: the SignatureDef that the request calls.
+      aliases: the outputs to compute.
+      rows: rows of the request.
+      k: the number of answers per row, at most the catalogue, or None if the signature is no ranking.
+
+    Raises:
+      Fault: the answer needs more than `max_output_bytes`.
+    """
     size = 0
     for alias in aliases:
         info = signature.outputs[alias]
-        kind = tf.as_dtype(info.dtype).base_dtype if info.dtype else tf.float32
         values = rows
         for dimension in info.tensor_shape.dim[1:]:
             values *= dimension.size if dimension.size >= 0 else 1 if k is None else k
-        size += values * (_STRING_BYTES if kind == tf.string else max(kind.size, 1))
+        size += values * _bytes_of_value(info.dtype)
     if size > call.limits.max_output_bytes:
         given, advice = ("", "") if k is None else (f" with k={k}", " or a smaller k")
         raise invalid(
@@ -118,10 +122,17 @@ def _hold_output(call: Call, signature: Any, aliases: Mapping[str, str], rows: i
     call.hold(size)
 
 
+@functools.cache
+def _bytes_of_value(number: int) -> int:
+    """Returns the bytes of a value of a number of the enumeration `DataType`. A SignatureDef can leave it out."""
+    kind = tf.as_dtype(number).base_dtype if number else tf.float32
+    return _STRING_BYTES if kind == tf.string else max(kind.size, 1)
+
+
 def _rows_of(inputs: Mapping[str, Array], rows: int, part: slice) -> dict[str, Array]:
     """Returns the inputs for some rows. Only queries and inputs with a list per row have rows."""
     return {
-        alias: array[part] if alias in _QUERIES or (array.ndim > 1 and array.shape[0] == rows) else array
+        alias: array[part] if alias in QUERIES or (array.ndim > 1 and array.shape[0] == rows) else array
         for alias, array in inputs.items()
     }
 

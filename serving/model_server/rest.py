@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 import urllib.parse
-from concurrent.futures import Executor
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Executor, Future
 from typing import Any, NamedTuple
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 from tensorflow_serving.apis import model_pb2
 
 from serving.model_server import examples, json_requests, json_responses
-from serving.model_server.bodies import Bodies, Body, inflated
+from serving.model_server.bodies import Bodies, Body, Receive, inflated
 from serving.model_server.calls import Call
+from serving.model_server.connections import ARRIVED
 from serving.model_server.faults import Code, Fault, fault_of, http_status, invalid
 from serving.model_server.service import Service, metadata_json, status_json
+from serving.model_server.small_requests import MOST_BYTES, SmallRequests
 
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _CALL = re.compile(rf"(?i)/v1/models/(?P<model>[^/:]+){_VERSION}:(?P<api>classify|regress|predict)")
 _QUERY = re.compile(rf"(?i)/v1/models(?:/(?P<model>[^/:]+))?{_VERSION}(?:/(?P<resource>metadata))?")
-_CORS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "POST, GET",
-    "Access-Control-Allow-Headers": "Content-Type",
-}
+_CORS = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"POST, GET"),
+    (b"access-control-allow-headers", b"Content-Type"),
+]
 # Seconds before the server starts to watch whether the client is still there, which costs short requests nothing.
 _PATIENCE = 0.1
 _LARGE_BODY = 256 << 10
-_METHODS = ["GET", "POST", "OPTIONS", "HEAD", "PUT", "DELETE", "PATCH"]
+_PATHS = 1024
+
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+Headers = Mapping[bytes, bytes]
 
 
 class Target(NamedTuple):
@@ -41,63 +44,89 @@ class Target(NamedTuple):
     api: str
 
 
+class Answer(NamedTuple):
+    """A response."""
+
+    content: bytes
+    status: int = 200
+    media_type: bytes = b"application/json"
+
+
 class RestApi:
-    """Answers requests. Models run in `executor`, and the event loop only reads and writes."""
+    """Answers requests. Models run in threads, and the event loop only reads and writes."""
 
     def __init__(self, service: Service, executor: Executor, metrics_path: str | None, cors: bool) -> None:
         self._service, self._executor = service, executor
         self._bodies = Bodies()
-        self._metrics_path, self._cors = metrics_path, cors
+        self._small = SmallRequests(service)
+        self._metrics_path = metrics_path
+        self._headers = _CORS if cors else []
 
     def refuse_bodies(self) -> None:
         """Ends the requests whose body is not complete, because the server stops. Safe from any thread."""
         self._bodies.refuse()
 
-    def application(self) -> Starlette:
-        """Returns the ASGI application."""
-        return Starlette(routes=[Route("/{path:path}", self._answer, methods=_METHODS)])
+    def close(self) -> None:
+        """Ends the threads of small requests."""
+        self._small.close()
 
-    async def _answer(self, request: Request) -> Response:
-        path = request.scope.get("raw_path", b"").split(b"?")[0].decode("ascii", "replace") or request.url.path
-        if self._metrics_path is not None and path == self._metrics_path:
-            return Response(self._service.metrics.page(), media_type="text/plain")
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answers one request, as ASGI defines it."""
+        answer = await self._answer(scope, receive)
+        headers = [(b"content-length", b"%d" % len(answer.content)), (b"content-type", answer.media_type)]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers + self._headers})
+        await send({"type": "http.response.body", "body": answer.content})
+
+    async def _answer(self, scope: Mapping[str, Any], receive: Receive) -> Answer:
+        method, path = scope["method"], scope["raw_path"].split(b"?")[0].decode("ascii", "replace")
+        if path == self._metrics_path:
+            return Answer(self._service.metrics.page(), media_type=b"text/plain; charset=utf-8")
         if not path.lower().startswith("/v1/"):
-            return self._response(Fault(Code.NOT_FOUND, f"Not match: {path}. API paths start with /v1/models"))
-        if request.method == "OPTIONS":
-            return self._preflight(request)
+            return _refused(Fault(Code.NOT_FOUND, f"Not match: {path}. API paths start with /v1/models"))
+        if method == "OPTIONS":
+            return _preflight(dict(scope["headers"]))
         try:
-            target = parse(request.method, path)
+            target = parse(method, path)
             with self._service.counted(target.spec.name, target.api, "REST"):
-                body = await self._content(request, target)
+                return Answer(await self._content(method, target, scope, receive))
         except Exception as error:  # every request gets a response, in JSON
-            return self._response(fault_of(error))
-        return self._response(body)
+            return _refused(fault_of(error))
 
-    async def _content(self, request: Request, target: Target) -> bytes:
-        if request.method in ("GET", "HEAD"):
+    async def _content(self, method: str, target: Target, scope: Mapping[str, Any], receive: Receive) -> bytes:
+        if method != "POST":
             return json_responses.dump(self._describe(target))
         call = self._service.calls.begin()
         try:
-            body = await self._bodies.read(request, call)
-            encoding = request.headers.get("content-encoding", "")
-            work = self._executor.submit(_work, self._service, target, body, encoding, call)
+            headers = dict(scope["headers"])
+            body = await self._bodies.read(receive, _length(headers), ARRIVED in scope.get("extensions", ()), call)
+            running = self._start(target, body, headers.get(b"content-encoding", b"").decode("latin-1"), call)
         except BaseException:
             call.close()
             raise
-        # A call that nobody waits for occupies its slot until its thread has noticed that.
-        work.add_done_callback(lambda _: call.close())
-        waiting = self._awaited(asyncio.wrap_future(work), call, request)
-        del work  # it will hold the fault, whose traceback holds this frame
+        waiting = self._awaited(running, call, receive)
+        del running  # it will hold the fault, whose traceback holds this frame
         return await waiting
 
-    async def _awaited(self, running: asyncio.Future[bytes], call: Call, request: Request) -> bytes:
+    def _start(self, target: Target, body: Body, encoding: str, call: Call) -> asyncio.Future[bytes]:
+        """Starts to compute the response. The call ends with the work, even if nobody waits for it."""
+        work = functools.partial(_work, self._service, target, body, encoding, call)
+        if target.api == "predict" and not encoding and len(body) <= MOST_BYTES:
+            return self._small.start(target.spec, body, call, otherwise=functools.partial(self._in_thread, work, call))
+        return asyncio.wrap_future(self._in_thread(work, call))
+
+    def _in_thread(self, work: Callable[[], bytes], call: Call) -> Future[bytes]:
+        running = self._executor.submit(work)
+        running.add_done_callback(lambda _: call.close())
+        return running
+
+    async def _awaited(self, running: asyncio.Future[bytes], call: Call, receive: Receive) -> bytes:
         """Waits for the answer. Stops the work if it takes too long or if the client disconnects."""
         limit = self._service.limits.timeout_seconds
         gone = None
         try:
-            await asyncio.wait((running,), timeout=min(limit, _PATIENCE))
+            await _settled(running, min(limit, _PATIENCE))
             if not running.done() and limit > _PATIENCE:
-                gone = asyncio.ensure_future(_disconnected(request))
+                gone = asyncio.ensure_future(_disconnected(receive))
                 await asyncio.wait((running, gone), timeout=limit - _PATIENCE, return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 return running.result()
@@ -118,28 +147,50 @@ class RestApi:
             return metadata_json(self._service.metadata(target.spec))
         return status_json(self._service.status(target.spec))
 
-    def _preflight(self, request: Request) -> Response:
-        if re.match(r"https?://", request.headers.get("origin", "")):
-            return self._response(b"")
-        return self._response(Fault(Code.FAILED_PRECONDITION, "Origin header is missing in CORS preflight"))
 
-    def _response(self, content: bytes | Fault) -> Response:
-        status = 200
-        if isinstance(content, Fault):
-            status = http_status(content)
-            content = json_responses.dump({"error": content.message.encode("utf-8", "replace").decode()})
-        headers = dict(_CORS) if self._cors else {}
-        return Response(content, status, headers, media_type="application/json")
+def _length(headers: Headers) -> int | None:
+    text = headers.get(b"content-length", b"")
+    return int(text[:20]) if text.isdigit() else None
 
 
-async def _disconnected(request: Request) -> None:
+def _preflight(headers: Headers) -> Answer:
+    if re.match(rb"https?://", headers.get(b"origin", b"")):
+        return Answer(b"")
+    return _refused(Fault(Code.FAILED_PRECONDITION, "Origin header is missing in CORS preflight"))
+
+
+def _refused(fault: Fault) -> Answer:
+    message = fault.message.encode("utf-8", "replace").decode()
+    return Answer(json_responses.dump({"error": message}), http_status(fault))
+
+
+async def _settled(running: asyncio.Future[bytes], seconds: float) -> None:
+    """Waits until a future has a result, at most some seconds. `asyncio.wait` takes three times as long."""
+    loop = running.get_loop()
+    waiter = loop.create_future()
+
+    def wake(_: object = None) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    timer = loop.call_later(seconds, wake)
+    running.add_done_callback(wake)
+    try:
+        await waiter
+    finally:
+        timer.cancel()
+        running.remove_done_callback(wake)
+
+
+async def _disconnected(receive: Receive) -> None:
     """Returns when the client disconnects, after its body was read."""
-    while (await request.receive())["type"] != "http.disconnect":
+    while (await receive())["type"] != "http.disconnect":
         pass
 
 
+@functools.lru_cache(_PATHS)
 def parse(method: str, path: str) -> Target:
-    """Parses a percent-encoded path.
+    """Parses a percent-encoded path. Do not change the result, which is the same for the same path.
 
     Raises:
       Fault: the API has no such path, or does not allow the method for it.

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
 from compat.tensorflow_paths import literal
+from serving.model_server.contract import INPUTS
 from serving.model_server.faults import Code, Fault
 from serving.model_server.tensors import Array
 
@@ -19,6 +20,7 @@ tf.get_logger().setLevel("ERROR")  # the loader is deprecated, but TensorFlow Se
 
 DEFAULT_SIGNATURE = "serving_default"
 _CATALOGUES = 1000
+_CALLING_THREAD = -1  # RunOptions.inter_op_thread_pool, config.proto
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +80,14 @@ class Servable:
             self._session.close()
             raise
         self.signatures: dict[str, Any] = dict(meta_graph.signature_def)
+        self._of_contract = {
+            info.name
+            for signature in self.signatures.values()
+            if INPUTS.issuperset(signature.inputs)
+            for info in signature.inputs.values()
+        }
         self._callables: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}
+        self._outputs: dict[str, Mapping[str, str]] = {}
         self.catalogues: dict[tuple[str, ...], int] = {}
         self._lock = threading.Lock()
         self._batcher: Batches | None = None
@@ -94,11 +103,29 @@ class Servable:
             raise Fault(code, f"Serving signature name: {name or DEFAULT_SIGNATURE!r} not found in signature def")
         return signature
 
+    def outputs_of(self, name: str) -> Mapping[str, str]:
+        """Returns the tensor names of all outputs of a signature by alias, in order of the aliases.
+
+        Raises:
+          Fault: an output is not a dense tensor.
+        """
+        outputs = self._outputs.get(name)
+        if outputs is None:
+            signature = self.signature(name)
+            outputs = {alias: tensor_name(signature.outputs[alias], alias) for alias in sorted(signature.outputs)}
+            self._outputs[name] = outputs
+        return outputs
+
     def remember_catalogue(self, key: tuple[str, ...], entities: int) -> None:
         """Stores how many entities a ranking chooses from (`serving.model_server.outputs`)."""
         if len(self.catalogues) >= _CATALOGUES:  # a key can contain values of requests
             self.catalogues.clear()
         self.catalogues[key] = entities
+
+    @property
+    def batches(self) -> bool:
+        """Whether `execute` merges requests, as --enable_batching asks for."""
+        return self._batcher is not None
 
     def batch_with(self, batcher: Batches) -> None:
         """Makes `execute` merge requests through `batcher`."""
@@ -129,11 +156,15 @@ class Servable:
         """Compiles a call. `Session.run` would refuse feeds that do not fit the static shape of a placeholder.
 
         TensorFlow prepares each compiled call at its first use, which takes a tenth of a second. Warm-up and all
-        transports therefore share one, with the same time limit.
+        transports therefore share one, with the same time limit. Signatures of the contract run in the calling thread,
+        which saves 50 of 80 microseconds. They need no time limit, which would not end operations there.
         """
         with self._lock:
             options = config_pb2.CallableOptions(feed=names, fetch=fetches)
-            options.run_options.timeout_in_ms = self._timeout_ms
+            if self._of_contract.issuperset(names):
+                options.run_options.inter_op_thread_pool = _CALLING_THREAD
+            else:
+                options.run_options.timeout_in_ms = self._timeout_ms
             made = self._session._make_callable_from_options(options)
             return self._callables.setdefault((names, fetches), made)
 

@@ -95,7 +95,7 @@ class ModelServer:
 
     def _start_rest(self, listening: socket.socket) -> None:
         config = uvicorn.Config(
-            self._api.application(),
+            self._api,
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -149,6 +149,7 @@ class ModelServer:
             self._rest_thread.join(grace + 1)
         if grpc_ended is not None:
             grpc_ended.wait(grace + 1)
+        self._api.close()
         self._rest_pool.shutdown(wait=False, cancel_futures=True)
         ended = self.service.models.close(_STOP_SECONDS)
         log.info("Stopped" if ended else "Stopped while a model loads")

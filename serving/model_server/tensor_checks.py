@@ -6,6 +6,7 @@ to the size of the message, and must be bounded before the tensor is built.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +20,7 @@ from serving.model_server.tensors import Array, to_array
 # A string costs the pointer in NumPy, the bytes object and TensorFlow's own string, plus its content.
 STRING_BYTES = 64
 MAX_RANK = 64  # of NumPy
+_TYPES = 256  # more than TensorFlow has
 _NO_VALUES = (tf.variant, tf.resource)
 
 
@@ -60,13 +62,20 @@ def type_of(number: int, alias: str) -> tf.DType:
     Raises:
       Fault: there is no such type, or its values cannot be sent.
     """
-    try:
-        kind = tf.as_dtype(number)
-    except TypeError:
-        raise invalid(f"input {alias!r} has the type {number}, which TensorFlow does not have") from None
-    if kind.base_dtype in _NO_VALUES:
+    kind = _base_type(number)
+    if kind is None:
+        raise invalid(f"input {alias!r} has the type {number}, which TensorFlow does not have")
+    if kind in _NO_VALUES:
         raise invalid(f"input {alias!r} has the type {kind.name}. A request cannot carry values of this type")
-    return kind.base_dtype
+    return kind
+
+
+@functools.lru_cache(_TYPES)
+def _base_type(number: int) -> tf.DType | None:
+    try:
+        return tf.as_dtype(number).base_dtype
+    except TypeError:
+        return None
 
 
 def _size(proto: Any, alias: str, expected: int) -> int:

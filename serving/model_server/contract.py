@@ -1,0 +1,33 @@
+"""The inputs of Kindred's signatures. The server knows what they cost, and that each row is computed on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from serving.model_server.tensors import Array
+
+K = "k"  # the number of answers of a ranking, a scalar
+QUERIES = ("left_id", "right_id")  # ids, one per row
+_FILTERS = ("exclude", "candidates")  # ids of the answers
+# What a signature with only these inputs computes is bounded by its rows and its catalogue.
+INPUTS = frozenset((*QUERIES, K, *_FILTERS))
+
+
+def number_of_answers(inputs: Mapping[str, Array]) -> int | None:
+    """Returns the input `k`, or None if the request has no such scalar."""
+    k = inputs.get(K)
+    return int(k) if k is not None and k.ndim == 0 and k.dtype.kind in "iu" else None
+
+
+def rows_of(inputs: Mapping[str, Array]) -> int | None:
+    """Returns the number of rows of a request that has ids and at most `k` besides. None for any other request."""
+    ids = [array for alias, array in inputs.items() if alias in QUERIES]
+    others = inputs.keys() - {*QUERIES, K}
+    if not ids or others or any(array.ndim != 1 or array.dtype != np.object_ for array in ids):
+        return None
+    if K in inputs and number_of_answers(inputs) is None:
+        return None
+    sizes = {len(array) for array in ids}
+    return sizes.pop() if len(sizes) == 1 else None
