@@ -12,24 +12,19 @@ score.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import http.client
 import json
 import os
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.model_server import NAME, Rest, served, tensorflow_time
 from benchmarks.random_model import publish
 
-_NAME = "bench"
 _BATCHES = (1, 100)
 _K = 10
 Call = Callable[[], object]
@@ -43,7 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder, "models", "1")
         publish(arguments.entities, arguments.dimension, model)
-        with _served(Path(folder)) as (rest_port, grpc_port):
+        with served(Path(folder)) as (rest_port, grpc_port, _):
             cases = _measure(model, rest_port, grpc_port, arguments)
     for case in cases:
         print(json.dumps(case), flush=True)
@@ -62,58 +57,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=300, help="requests of each kind (a tenth for 100 rows)")
     parser.add_argument("--clients", type=int, default=8, help="concurrent clients for requests per second")
     return parser.parse_args()
-
-
-@contextlib.contextmanager
-def _served(folder: Path) -> Iterator[tuple[int, int]]:
-    """Starts a server of `folder`/models. Yields its ports once it serves the version."""
-    (folder / "monitoring.config").write_text("prometheus_config { enable: true }", encoding="utf-8")
-    rest_port, grpc_port = _free_port(), _free_port()
-    command = [str(Path(sys.executable).with_name("kindred-model-server")), f"--model_name={_NAME}"]
-    command += [f"--model_base_path={folder}/models", f"--monitoring_config_file={folder}/monitoring.config"]
-    command += [f"--port={grpc_port}", f"--rest_api_port={rest_port}"]
-    with open(folder / "log", "wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
-        try:
-            while not _ready(rest_port):
-                if server.poll() is not None:
-                    sys.exit((folder / "log").read_text(encoding="utf-8")[-4000:])
-                time.sleep(0.1)
-            yield rest_port, grpc_port
-        finally:
-            server.terminate()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _ready(port: int) -> bool:
-    try:
-        return _Rest(port).get(f"/v1/models/{_NAME}/metadata")[0] == 200
-    except OSError:
-        return False
-
-
-class _Rest:
-    """A client with one connection."""
-
-    def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-
-    def get(self, path: str) -> tuple[int, bytes]:
-        self._connection.request("GET", path)
-        answer = self._connection.getresponse()
-        return answer.status, answer.read()
-
-    def post(self, body: bytes) -> bytes:
-        self._connection.request("POST", f"/v1/models/{_NAME}:predict", body)
-        answer = self._connection.getresponse()
-        content = answer.read()
-        if answer.status != 200:
-            sys.exit(content.decode())
-        return content
 
 
 def _measure(model: Path, rest_port: int, grpc_port: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -136,10 +79,10 @@ def _measure(model: Path, rest_port: int, grpc_port: int, arguments: argparse.Na
         text = {k: [i.decode() for i in v] if isinstance(v, list) else v for k, v in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": text}).encode()
         request = predict_pb2.PredictRequest()
-        request.model_spec.name, request.model_spec.signature_name = _NAME, signature
+        request.model_spec.name, request.model_spec.signature_name = NAME, signature
         for name, value in inputs.items():
             request.inputs[name].CopyFrom(tf.make_tensor_proto(value, tf.int32 if name == "k" else tf.string))
-        rest, function = _Rest(rest_port), loaded.signatures[signature]
+        rest, function = Rest(rest_port), loaded.signatures[signature]
         queries = tf.random.normal([batch, arguments.dimension])
         return {
             "rest": lambda: rest.post(body),
@@ -164,14 +107,14 @@ def _case(
         del ways["matmul"]
     rounds = max(arguments.requests // (1 if batch == 1 else 10), 10)
     times: dict[str, list[float]] = {way: [] for way in ways}
-    before = _runtime(rest_port)
+    before = tensorflow_time(rest_port)
     for number in range(rounds + 3):
         for way, call in ways.items():
             started = time.perf_counter()
             call()
             if number >= 3:
                 times[way].append((time.perf_counter() - started) * 1000)
-    after = _runtime(rest_port)
+    after = tensorflow_time(rest_port)
     case: dict[str, Any] = {"ask": ask, "batch": batch}
     case["tensorflow_mean"] = round((after[0] - before[0]) / (after[1] - before[1]) / 1000, 3)
     for way, found in times.items():
@@ -180,17 +123,6 @@ def _case(
     for way in ("rest", "grpc"):
         case[f"{way}_per_second"] = _per_second([calls(ask, batch)[way] for _ in range(arguments.clients)])
     return case
-
-
-def _runtime(port: int) -> tuple[float, float]:
-    """Returns the total microseconds in TensorFlow and the number of runs."""
-    page = _Rest(port).get("/monitoring/prometheus/metrics")[1].decode()
-    lines = [line for line in page.splitlines() if line.startswith(":tensorflow:serving:runtime_latency")]
-
-    def total(what: str) -> float:
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if f"_{what}{{" in line)
-
-    return total("sum"), total("count")
 
 
 def _per_second(clients: list[Call], seconds: float = 2.0) -> float:
