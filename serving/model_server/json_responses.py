@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from serving.model_server.faults import Code, Fault, invalid
 from serving.model_server.tensors import Array
 
 _BINARY_SUFFIX = "_bytes"
+_VALUES = 1 << 14  # that are written at a time
 _HALVES = (np.dtype(np.float16), np.dtype(tf.bfloat16.as_numpy_dtype))
 
 
@@ -34,17 +35,50 @@ def answer(outputs: Mapping[str, Array], as_rows: bool) -> bytes:
       Fault: the row format is requested, but the outputs have different numbers of rows.
     """
     outputs = {name: array.astype(np.float32) if array.dtype in _HALVES else array for name, array in outputs.items()}
-    finite = {name: array.dtype.kind != "f" or bool(np.isfinite(array).all()) for name, array in outputs.items()}
-    columns = {name: _json_ready(name, array, finite[name]) for name, array in outputs.items()}
-    if not as_rows:
-        return dump({"outputs": columns if len(columns) > 1 else next(iter(columns.values()))}, all(finite.values()))
+    if as_rows:
+        return b'{"predictions":%b}' % _rows(outputs)
+    columns = {name: _column(name, array) for name, array in outputs.items()}
+    if len(columns) == 1:
+        return b'{"outputs":%b}' % next(iter(columns.values()))
+    return b'{"outputs":{%b}}' % b",".join(b"%b:%b" % (dump(name), column) for name, column in columns.items())
+
+
+def _rows(outputs: Mapping[str, Array]) -> bytes:
     sizes = {name: array.shape[0] if array.ndim else None for name, array in outputs.items()}
     if None in sizes.values() or len(set(sizes.values())) != 1:
         raise invalid(f"outputs have inconsistent batch sizes {sizes}. Use the columnar format with 'inputs'")
-    if len(columns) == 1:
-        return dump({"predictions": next(iter(columns.values()))}, all(finite.values()))
-    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return dump({"predictions": rows}, all(finite.values()))
+    if len(outputs) == 1:
+        ((name, array),) = outputs.items()
+        return _column(name, array)
+    (size,) = set(sizes.values())
+    assert size is not None
+
+    def write(part: slice) -> bytes:
+        finite = all(_is_finite(array[part]) for array in outputs.values())
+        columns = [_json_ready(name, array[part], _is_finite(array[part])) for name, array in outputs.items()]
+        return dump([dict(zip(outputs, row, strict=True)) for row in zip(*columns, strict=True)], finite)
+
+    return _list(size, sum(array.size for array in outputs.values()), write)
+
+
+def _column(name: str, array: Array) -> bytes:
+    def write(part: Any) -> bytes:
+        finite = _is_finite(array[part])
+        return dump(_json_ready(name, array[part], finite), finite)
+
+    return _list(array.shape[0], array.size, write) if array.ndim else write(())
+
+
+def _list(rows: int, values: int, write: Callable[[slice], bytes]) -> bytes:
+    """Writes a list. A long one is written some rows at a time, so that other threads run in between."""
+    if values <= _VALUES:
+        return write(slice(None))
+    step = max(rows * _VALUES // values, 1)
+    return b"[%b]" % b",".join(write(slice(start, start + step))[1:-1] for start in range(0, rows, step))
+
+
+def _is_finite(array: Array) -> bool:
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
 def _json_ready(name: str, array: Array, finite: bool) -> Any:
