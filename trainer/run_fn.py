@@ -21,7 +21,7 @@ from trainer.export.published_model import NO_LIMITS
 from trainer.model.table_sizes import TableSizes, table_sizes
 from trainer.search.choice import CHOICE_FILE, Choice, choose
 from trainer.settings import TrainSettings, training_settings, with_values
-from trainer.training import fitting, warm_start
+from trainer.training import described, fitting, warm_start
 
 HISTORY_FILE = "history.json"
 
@@ -64,7 +64,11 @@ def run_fn(fn_args: FnArgs) -> None:
             pairs, sizes, model, train, folders, start, fn_args.custom_config["metric"], zero_point
         )
     limits = dataset.score_range(examples) or NO_LIMITS
-    saved_model.export(network, transform, encode.shared, fn_args.serving_model_dir, encode.oov_hashes, limits)
+    sides = fn_args.custom_config.get("features", {})
+    known = described.describe(network, transform, fn_args.transform_output, examples, sides, train.seed)
+    if known:
+        _write_json(fn_args.model_run_dir, described.FEATURES_FILE, described.record(known))
+    saved_model.export(network, transform, encode.shared, fn_args.serving_model_dir, encode.oov_hashes, limits, known)
     _write_json(fn_args.model_run_dir, HISTORY_FILE, history)
     projector.write(network, transform, encode.shared, fn_args.model_run_dir)
     if tf.io.gfile.exists(unfinished):

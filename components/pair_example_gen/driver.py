@@ -14,7 +14,7 @@ from tfx.utils import proto_utils
 
 from components.pair_example_gen import files, spans
 from components.pair_example_gen.settings import IngestSettings
-from components.pair_example_gen.source import find_files, has_span
+from components.pair_example_gen.source import find_files, has_span, split_path
 from components.pair_example_gen.spans import Span
 
 _NAME = "span-"
@@ -47,7 +47,8 @@ class Driver(driver.FileBasedDriver):
             standard_component_specs.INPUT_CONFIG_KEY: proto_utils.proto_to_json(to_input(chosen)),
             utils.SPAN_PROPERTY_NAME: chosen[-1].number,
             utils.VERSION_PROPERTY_NAME: chosen[-1].version,
-            utils.FINGERPRINT_PROPERTY_NAME: fingerprint(base, *patterns, span_filled_in=has_span(split.pattern)),
+            utils.FINGERPRINT_PROPERTY_NAME: fingerprint(base, *patterns, span_filled_in=has_span(split.pattern))
+            + _of_features(settings),
         }
 
 
@@ -60,6 +61,12 @@ def to_input(spans: list[Span]) -> example_gen_pb2.Input:
 def of_input(config: example_gen_pb2.Input) -> list[Span]:
     """Returns the spans that `to_input` stored."""
     return [Span(int(split.name.removeprefix(_NAME)), None, split.pattern) for split in config.splits]
+
+
+def _of_features(settings: IngestSettings) -> str:
+    """Returns a text that changes with the files of features, empty without any."""
+    given = (split_path(files_of_side.path) for files_of_side in settings.features.values())
+    return "".join(f",features:({fingerprint(*path)})" for path in given)
 
 
 def fingerprint(base: str, *patterns: str, span_filled_in: bool = False) -> str:

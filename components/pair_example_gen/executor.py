@@ -26,6 +26,8 @@ from components.pair_example_gen import arrival, files, inputs, quarantine, refu
 from components.pair_example_gen.arrival import Arrival
 from components.pair_example_gen.cutoff import find_cutoff
 from components.pair_example_gen.driver import of_input
+from components.pair_example_gen.entity_features import layout as feature_layout
+from components.pair_example_gen.entity_features import read as entity_features
 from components.pair_example_gen.reading import archives
 from components.pair_example_gen.reports import Report, Totals, read_reports
 from components.pair_example_gen.rules import TIME, encode_ids, pairs_schema
@@ -91,10 +93,13 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         self, found: Found, ages: list[int], settings: IngestSettings, examples: str, set_aside: str
     ) -> Totals:
         input_files = found.files
+        feature_files = [
+            file for side, given in settings.features.items() for file in feature_layout.input_files(side, given)
+        ]
         sizes = [(files.fingerprint(file), _is_packed(file)) for file in input_files]
         parts = spill.count_parts([(size, packed) for (size, _), packed in sizes]) if settings.sees_pairs_whole else 0
         paths = IngestPaths(examples, set_aside, os.path.join(set_aside, "work"), parts)
-        with _directories(paths), inputs.described_aside(input_files) as described:
+        with _directories(paths), inputs.described_aside([*input_files, *feature_files]) as described:
             with _unchanged(dict(zip(input_files, (fingerprint for fingerprint, _ in sizes), strict=True))):
                 totals = self._read(input_files, ages, settings, paths)
                 inputs.write(described.result(), examples)
@@ -113,6 +118,8 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
                     # Readers of the split expect at least one file.
                     nothing = encode_ids(pairs_schema(settings.columns, settings.weighted).empty_table())
                     shards.write_parquet(nothing, examples, split, "none", paths.work)
+            with _unchanged({file: files.fingerprint(file) for file in feature_files}):
+                entity_features.write(settings, examples, set_aside)
         return totals
 
     def _read(self, input_files: list[str], ages: list[int], settings: IngestSettings, paths: IngestPaths) -> Totals:

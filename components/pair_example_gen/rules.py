@@ -73,7 +73,7 @@ class RowRules:
 
     def check(self, file: str, rows: RawRows) -> Checked:
         """Separates good rows from bad ones. The reason of a bad row is the first rule that it breaks."""
-        faults = _Faults(len(rows))
+        faults = Faults(len(rows))
         for side in ("left", "right"):
             self._check_id(faults, side, rows.columns[side])
         columns = [_without_nulls(rows.columns["left"]), _without_nulls(rows.columns["right"])]
@@ -98,19 +98,10 @@ class RowRules:
         table = pa.concat_tables([set_aside, rows.broken])
         return Checked(pairs.take(pa.array(good)), rows.positions.take(good), table, **kinds)
 
-    def _check_id(self, faults: _Faults, side: str, ids: pa.Array) -> None:
-        length = pc.fill_null(pc.binary_length(ids), 0).to_numpy(zero_copy_only=False)
-        faults.mark(length == 0, f"{side} id is empty")
-        limit = self._settings.max_id_bytes
-        faults.mark(length > limit, f"{side} id is longer than {limit:,} bytes")
-        faults.mark(~is_utf8(ids), f"{side} id is not UTF-8")
-        if self._settings.null_words:
-            words = pa.array([word.encode() for word in self._settings.null_words], ids.type)
-            faults.mark(pc.is_in(ids, words).to_numpy(zero_copy_only=False), f"{side} id is one of data.null_words")
-        # The vocabulary of a published model is a text file with one id per line.
-        faults.mark(_holds_line_end(ids), f"{side} id holds a line feed or a carriage return")
+    def _check_id(self, faults: Faults, side: str, ids: pa.Array) -> None:
+        check_id(faults, f"{side} id", ids, self._settings.max_id_bytes, self._settings.null_words)
 
-    def _in_eval(self, faults: _Faults, column: pa.Array) -> pa.Array:
+    def _in_eval(self, faults: Faults, column: pa.Array) -> pa.Array:
         folds = fold_names(column)
         if self._settings.split.by == "column":
             faults.mark(pc.equal(pc.binary_length(folds), 0).to_numpy(zero_copy_only=False), "fold is empty")
@@ -119,7 +110,7 @@ class RowRules:
         ]
         return pc.is_in(folds, value_set=pa.array([fold.encode() for fold in wanted], pa.binary()))
 
-    def _score(self, faults: _Faults, column: pa.Array) -> pa.Array:
+    def _score(self, faults: Faults, column: pa.Array) -> pa.Array:
         values, valid = parse_numbers(column, with_booleans=True)
         score = _as_float32(values)
         faults.mark(~valid, "score is not a number")
@@ -132,11 +123,32 @@ class RowRules:
         return pa.array(score)
 
 
-class _Faults:
+def check_id(faults: Faults, what: str, ids: pa.Array, limit: int, null_words: tuple[str, ...]) -> None:
+    """Marks the rows whose id breaks a rule.
+
+    Args:
+      faults: gets the broken rules.
+      what: the subject of the reasons, such as `left id`.
+      ids: binary `[n]`.
+      limit: the maximum length in bytes.
+      null_words: texts that stand for a missing id.
+    """
+    length = pc.fill_null(pc.binary_length(ids), 0).to_numpy(zero_copy_only=False)
+    faults.mark(length == 0, f"{what} is empty")
+    faults.mark(length > limit, f"{what} is longer than {limit:,} bytes")
+    faults.mark(~is_utf8(ids), f"{what} is not UTF-8")
+    if null_words:
+        words = pa.array([word.encode() for word in null_words], ids.type)
+        faults.mark(pc.is_in(ids, words).to_numpy(zero_copy_only=False), f"{what} is one of data.null_words")
+    # The vocabulary of a published model is a text file with one id per line.
+    faults.mark(_holds_line_end(ids), f"{what} holds a line feed or a carriage return")
+
+
+class Faults:
     """The first broken rule of each row."""
 
     def __init__(self, count: int) -> None:
-        self.codes = np.zeros(count, np.uint8)
+        self.codes = np.zeros(count, np.uint16)
         self._reasons = [""]
 
     def mark(self, broken: np.ndarray, reason: str) -> None:
@@ -172,7 +184,7 @@ def _fold_name(value: object) -> bytes:
     return str(value).encode()
 
 
-def _weight(faults: _Faults, column: pa.Array) -> pa.Array:
+def _weight(faults: Faults, column: pa.Array) -> pa.Array:
     values, valid = parse_numbers(column)
     weight = _as_float32(values)
     faults.mark(~valid, "weight is not a number")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import codecs
 import datetime
 import re
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StrictStr
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 
-from sections import LocalPath, NonNegativeInt, Number, PositiveInt, Section, Share, Text
-
-Column = StrictStr | NonNegativeInt
-Quoting = Literal["auto", "double", "none"]
+from components.pair_example_gen.feature_settings import FeatureFiles
+from components.pair_example_gen.text_files import Column, TextFiles
+from sections import LocalPath, Number, PositiveInt, Section, Share
 
 
 class ColumnSettings(Section):
@@ -67,50 +65,6 @@ class SplitSettings(Section):
             raise ValueError("split.by: column needs split.eval_folds, the values of columns.fold that mark eval rows")
         if self.by != "column" and self.eval_folds:
             raise ValueError(f"split.eval_folds has no effect with by: {self.by}. Use by: column, or omit it")
-        return self
-
-
-def _delimiter(text: str) -> str:
-    if set(text) & set('\r\n"'):
-        raise ValueError("must not contain a quotation mark or a line end")
-    return text
-
-
-def _encoding(name: str) -> str:
-    if name == "auto":
-        return name
-    try:
-        codecs.getincrementaldecoder(name)
-        found = codecs.lookup(name)
-    except LookupError:
-        raise ValueError("is not an encoding of Python. Use utf-8, cp1252, latin-1, utf-16, or auto") from None
-    return "utf-8" if found.name in ("utf-8", "utf-8-sig", "ascii") else name
-
-
-class TextFiles(Section):
-    """How text files are written. `auto` recognizes it in each file.
-
-    `quoting` allows quoted fields. `auto` allows them except with tabs and blanks, because a quotation mark can be part
-    of a word there, unless quotation marks wrap all fields of a column. `null_words` are ids that stand for a missing
-    value, in all formats.
-    """
-
-    quoting: Quoting = "auto"
-    delimiter: Annotated[StrictStr, Field(min_length=1, max_length=10), AfterValidator(_delimiter)] = "auto"
-    encoding: Annotated[Text, AfterValidator(_encoding)] = "auto"
-    decimal: Literal["auto", ".", ","] = "auto"
-    comment: Text | None = None
-    header: Literal["auto"] | StrictBool = "auto"
-    null_words: tuple[Text, ...] = ()
-
-    @pydantic.model_validator(mode="after")
-    def _quoting_of_the_delimiter(self) -> TextFiles:
-        if (
-            self.quoting == "double"
-            and self.delimiter not in ("auto", "tab")
-            and (len(self.delimiter.encode()) > 1 or self.delimiter == "whitespace")
-        ):
-            raise ValueError(f"quoting: double needs a delimiter of one byte, but it is {self.delimiter!r}")
         return self
 
 
@@ -187,6 +141,8 @@ class DataSettings(PairFiles):
     age_weight: AgeWeightSettings | None = None
     max_id_bytes: PositiveInt = 1024
     max_quarantined_fraction: Share = 0.01
+    left_features: FeatureFiles | None = None
+    right_features: FeatureFiles | None = None
 
     @pydantic.model_validator(mode="after")
     def _columns_that_are_needed(self) -> DataSettings:
@@ -209,6 +165,12 @@ class DataSettings(PairFiles):
     def weighted(self) -> bool:
         """Whether rows have weights: those of a column, or those of their age."""
         return self.columns.weight is not None or self.age_weight is not None
+
+    @property
+    def features(self) -> dict[str, FeatureFiles]:
+        """The files of features by side, for the sides that have one."""
+        sides = {"left": self.left_features, "right": self.right_features}
+        return {side: files for side, files in sides.items() if files is not None}
 
     @property
     def _is_weighted_by_time(self) -> bool:

@@ -19,6 +19,16 @@ def is_id(role: str) -> bool:
     return role in ("left", "right")
 
 
+# The beginning of the role of a feature of an entity, and what joins the values of a list in such a column.
+FEATURE = "feature "
+UNIT_SEPARATOR = "\x1f"
+
+
+def is_feature(role: str) -> bool:
+    """Returns whether a column of this role holds features, which may be lists."""
+    return role.startswith(FEATURE)
+
+
 def is_text(type_: pa.DataType) -> bool:
     """Returns whether a column holds text, as strings or bytes."""
     kinds = pa.types
@@ -44,7 +54,7 @@ def is_uuid(type_: pa.DataType) -> bool:
 def can_be(role: str, type_: pa.DataType) -> bool:
     """Returns whether a column of this type can have this role."""
     kinds = pa.types
-    value = type_.value_type if kinds.is_dictionary(type_) else type_
+    value = type_.value_type if kinds.is_dictionary(type_) or (is_feature(role) and is_list(type_)) else type_
     if is_text(value) or kinds.is_integer(value) or kinds.is_floating(value) or kinds.is_decimal(value):
         return True
     if kinds.is_boolean(value):
@@ -52,9 +62,16 @@ def can_be(role: str, type_: pa.DataType) -> bool:
     return is_uuid(value) if is_id(role) else role == "time" and (kinds.is_timestamp(value) or kinds.is_date(value))
 
 
+def is_list(type_: pa.DataType) -> bool:
+    """Returns whether a column holds lists."""
+    return bool(pa.types.is_list(type_) or pa.types.is_large_list(type_))
+
+
 def as_plain(column: pa.Array) -> pa.Array:
-    """Converts text to binary. Other values stay unchanged."""
+    """Converts text to binary, and lists to text with `UNIT_SEPARATOR`. Other values stay unchanged."""
     column = _decoded(column)
+    if is_list(column.type):
+        column = pc.binary_join(column.cast(pa.list_(pa.string())), UNIT_SEPARATOR)
     return column.cast(pa.binary()) if is_text(column.type) else column
 
 

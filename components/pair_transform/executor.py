@@ -21,9 +21,10 @@ from tfx_bsl.tfxio import tf_example_record
 
 from compat.tensorflow_paths import literal
 from components.execution import ExecutionArguments, ExecutorBase
-from components.pair_transform import vocabulary
+from components.pair_transform import entity_features, vocabulary
 from trainer import features
 from trainer.data.examples import TRAIN, Examples
+from trainer.entity_features.settings import columns_of
 
 # Rows of a batch. Beam encodes a share of the batches to estimate their size, but nearly all of few large ones.
 _ROWS = 1 << 16
@@ -43,12 +44,10 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         described = io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(schema))
         if config.get("weighted"):
             _add_weight(described)
-        self.analyze(
-            examples,
-            described,
-            functools.partial(function, custom_config=config),
-            execution.output(standard_component_specs.TRANSFORM_GRAPH_KEY).uri,
-        )
+        output = execution.output(standard_component_specs.TRANSFORM_GRAPH_KEY).uri
+        self.analyze(examples, described, functools.partial(function, custom_config=config), output)
+        for side, columns in config.get("features", {}).items():
+            entity_features.analyze(examples, side, columns_of(columns), output, self._make_beam_pipeline)
 
     def analyze(self, examples: str, schema: schema_pb2.Schema, function: PreprocessingFn, output: str) -> None:
         """Writes the transform graph of examples.

@@ -23,6 +23,7 @@ from tensorflow_transform.beam import common
 from compat.tensorflow_transform import own_step
 from trainer import features
 from trainer.data.examples import TRAIN, Entities, Examples, vocabulary_order
+from trainer.entity_features.table import ID, read_table
 
 _WRITE_ROWS = 1 << 20
 _SIDES = {
@@ -49,10 +50,21 @@ class Vocabulary:
     most: int | None = None
 
     def tokens(self) -> pa.Array:
-        """Reads the ids in the order of the vocabulary."""
+        """Reads the ids in the order of the vocabulary. Entities that only have features come last."""
         examples = Examples(self.examples)
         ids, counts = _added([examples.entities(side) for side in self.sides])
-        return ids.slice(0, np.count_nonzero(counts >= self.min_count)).slice(0, self.most)
+        frequent = ids.slice(0, np.count_nonzero(counts >= self.min_count)).slice(0, self.most)
+        unseen = [unseen_ids(examples, side).cast(frequent.type) for side in self.sides]
+        return pa.concat_arrays([frequent, *unseen]) if any(map(len, unseen)) else frequent
+
+
+def unseen_ids(examples: Examples, side: str) -> pa.Array:
+    """Returns the ids of a side that have features but no row in the train split, in the order of their file."""
+    table = read_table(examples.uri, side)
+    if table is None:
+        return pa.array([], pa.large_binary())
+    entities, ids = examples.entities(side), table[ID].combine_chunks()
+    return ids.filter(pc.invert(pc.is_in(ids, value_set=entities.ids.slice(0, entities.trained))))
 
 
 def _added(tables: list[Entities]) -> tuple[pa.Array, np.ndarray]:

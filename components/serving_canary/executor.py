@@ -19,7 +19,9 @@ from components.serving_canary.probe import Finding, Latency, ProbePairs
 from components.serving_canary.server import ServerFailed, serving, serving_binary
 from components.serving_canary.settings import CanarySettings
 from errors import ModelRefused
+from trainer import features
 from trainer.data.examples import EVAL, Examples
+from trainer.entity_features.table import inputs_of
 from trainer.export.tables import read_tables
 
 REPORT_FILE = "canary.json"
@@ -62,7 +64,8 @@ def eval_pairs(examples: str, count: int) -> ProbePairs:
     if rows is None or not len(rows):
         raise ModelRefused(f"the serving canary has no pairs to send: the split eval of {examples} has no rows")
     left, right = columns.left.ids.take(pa.array(rows.left)), columns.right.ids.take(pa.array(rows.right))
-    return ProbePairs(left.to_pylist(), right.to_pylist())
+    described = inputs_of(examples, features.LEFT, left) | inputs_of(examples, features.RIGHT, right)
+    return ProbePairs(left.to_pylist(), right.to_pylist(), described)
 
 
 def _test(path: str, pairs: ProbePairs, settings: CanarySettings) -> tuple[list[Finding], Latency | None]:

@@ -34,20 +34,23 @@ class ProbePairs:
     Attributes:
       left: left id of each pair.
       right: right id of each pair.
+      features: values of the features of each pair by name of the input, such as `right_genres`.
     """
 
     left: list[bytes]
     right: list[bytes]
+    features: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
 
     def first(self, count: int) -> ProbePairs:
         """Returns the first `count` pairs."""
-        return ProbePairs(self.left[:count], self.right[:count])
+        features = {name: values[:count] for name, values in self.features.items()}
+        return ProbePairs(self.left[:count], self.right[:count], features)
 
     @property
     def unknown(self) -> ProbePairs:
         """The same number of pairs with ids that are in no training data: invalid UTF-8 with a zero byte."""
         ids = [b"\xff\x00 never seen %d" % i for i in range(len(self.left))]
-        return ProbePairs(ids, ids)
+        return ProbePairs(ids, ids, self.features)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,12 +100,10 @@ class Trained:
 
     def predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
         """Returns the outputs of a signature by name. `inputs` has its columns by name, and ids as bytes."""
-        tensors = {name: tf.constant(value, _type(name)) for name, value in inputs.items()}
-        return {name: value.numpy() for name, value in self._loaded.signatures[signature](**tensors).items()}
-
-
-def _type(name: str) -> tf.DType:
-    return tf.int32 if name == "k" else tf.string
+        function = self._loaded.signatures[signature]
+        specs = function.structured_input_signature[1]
+        tensors = {name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()}
+        return {name: value.numpy() for name, value in function(**tensors).items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,6 +197,7 @@ def _inputs(defined: Iterable[str], pairs: ProbePairs) -> tuple[dict[str, Any], 
         # A list for each row. The names of the inputs do not reveal which side is ranked, so it has ids of both.
         "exclude": [[left, right, b""] for left, right in zip(pairs.left, pairs.right, strict=True)],
         "candidates": [],
+        **pairs.features,
     }
     return {name: known[name] for name in defined if name in known}, sorted(set(defined) - set(known))
 

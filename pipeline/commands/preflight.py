@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from components.pair_example_gen.entity_features.layout import check_heads
 from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.reading.chunks import check_head
 from components.pair_example_gen.source import check_span, has_span, split_path
@@ -24,6 +25,8 @@ def check_inputs(config: PipelineConfig) -> None:
     candidates = config.evaluate.candidates
     if candidates is not None:
         check_head(candidates, candidate_files(config, candidates))
+    for side, features in config.data.features.items():
+        check_heads(side, features)
     base, pattern = split_path(config.data.path)
     if has_span(pattern):
         # The executor checks the files of the spans.

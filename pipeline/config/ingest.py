@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from components.pair_example_gen.settings import ColumnSettings, IngestSettings, PairFiles, TextFiles
+from components.pair_example_gen.settings import ColumnSettings, IngestSettings, PairFiles
+from components.pair_example_gen.text_files import TextFiles
 from pipeline.config.pipeline_file import PipelineConfig
 
 

@@ -89,7 +89,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
 
 
 def _resolve_paths(tree: dict[str, Any], base: Path, data_path: str | None) -> None:
-    """Makes `data.path`, `schema` and `evaluate.candidates` absolute."""
+    """Makes `schema`, `evaluate.candidates`, and the paths of pairs and features absolute."""
     if isinstance(tree.get("schema"), str):
         tree["schema"] = _absolute(base, tree["schema"])
     evaluate = tree.get("evaluate")
@@ -103,6 +103,9 @@ def _resolve_paths(tree: dict[str, Any], base: Path, data_path: str | None) -> N
             data["path"] = _absolute(Path.cwd(), data_path)
         elif isinstance(data.get("path"), str) and data["path"]:
             data["path"] = _absolute(base, data["path"])
+        for features in (data.get("left_features"), data.get("right_features")):
+            if isinstance(features, dict) and isinstance(features.get("path"), str) and features["path"]:
+                features["path"] = _absolute(base, features["path"])
 
 
 def _absolute(base: Path, path: str) -> str:

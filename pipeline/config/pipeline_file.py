@@ -49,6 +49,7 @@ class PipelineConfig(Section):
     @pydantic.model_validator(mode="after")
     def _rules(self) -> PipelineConfig:
         rules.what_least_squares_can(self.encode, self.model, self.train)
+        rules.features_of_two_tables(self.data, self.encode)
         rules.objective_of_labels(self.data.columns, self.score, self.model)
         rules.metrics_of_labels(self.data.columns, self.evaluate)
         rules.searched_settings(self.data.columns, self.encode, self.model, self.train)
@@ -87,6 +88,12 @@ class PipelineConfig(Section):
             return RMSE
         first = self.evaluate.bless[0].metric.removeprefix(SAMPLED)
         return first if is_ranking(first) else "ndcg@10"
+
+    @property
+    def feature_columns(self) -> dict[str, Any]:
+        """The columns of features of each side as the key `features`, and nothing without features."""
+        sides = {side: given.model_dump(include={"columns"})["columns"] for side, given in self.data.features.items()}
+        return {"features": sides} if sides else {}
 
     def to_json(self) -> dict[str, Any]:
         """Returns the configuration as a JSON-compatible tree with all defaults."""

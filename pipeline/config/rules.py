@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from components.evaluator.names import is_ranking
 from components.evaluator.settings import EvaluateSettings
-from components.pair_example_gen.settings import ColumnSettings
+from components.pair_example_gen.settings import ColumnSettings, DataSettings
 from trainer.settings import (
     KEYS_OF,
     SEARCHABLE,
@@ -43,6 +43,15 @@ def what_least_squares_can(encode: EncodeSettings, model: ModelSettings, train: 
     ):
         if wrong:
             raise ValueError(f"{key}: not with train.optimizer als: {why}")
+
+
+def features_of_two_tables(data: DataSettings, encode: EncodeSettings) -> None:
+    """Checks that the sides with features have tables of their own."""
+    if encode.shared and data.features:
+        raise ValueError(
+            f"data.{next(iter(data.features))}_features: not with encode.shared, because an entity of a shared table "
+            "has no side. Omit one of them"
+        )
 
 
 def objective_of_labels(columns: ColumnSettings, score: ScoreSettings, model: ModelSettings) -> None:

@@ -143,13 +143,17 @@ def checked_root(config: PipelineConfig) -> str:
 
 
 def _check_data(config: PipelineConfig) -> None:
-    path = config.data.path
-    if not config.kubeflow.is_mounted(path):
-        mounts = ", ".join(volume.mount for volume in config.kubeflow.volumes)
-        raise ConfigError(
-            f"data.path: {path} does not exist for tasks, because kubeflow.volumes are mounted at {mounts}; "
-            "give the path as tasks see it with --data PATH"
-        )
+    mounts = ", ".join(volume.mount for volume in config.kubeflow.volumes)
+    paths = {"data.path": (config.data.path, "--data PATH")}
+    for side, features in config.data.features.items():
+        key = f"data.{side}_features.path"
+        paths[key] = (features.path, f"--set {key}=PATH")
+    for key, (path, option) in paths.items():
+        if not config.kubeflow.is_mounted(path):
+            raise ConfigError(
+                f"{key}: {path} does not exist for tasks, because kubeflow.volumes are mounted at {mounts}; "
+                f"give the path as tasks see it with {option}"
+            )
 
 
 def _check_components(config: PipelineConfig, node_ids: Sequence[str]) -> None:

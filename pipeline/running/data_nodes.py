@@ -68,6 +68,7 @@ def build_transform(
             "encode": config.encode.model_dump(),
             "score": config.score.model_dump(),
             "weighted": config.data.weighted,
+            **config.feature_columns,
         },
     )
     transform.add_upstream_node(gate)

@@ -67,8 +67,8 @@ class TransformModule(tf.Module):
         (self._signature,), _ = self._loaded.transform_fn.structured_input_signature
         self._sources = _sources(self._loaded.transform_fn, self._signature)
 
-    def __call__(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Applies the graph to `raw`, each `[n, 1]`.
+    def __call__(self, raw: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tensor]:
+        """Applies the graph to `raw`, each `[n, 1]`, or `[n, ...]` if sparse.
 
         Raises:
           ValueError: a feature name is unknown.
@@ -87,10 +87,11 @@ def _sources(
     # A sparse input consists of several tensors. The captured inputs that follow are constants and tables.
     named = [name for name in sorted(signature) for _ in tf.nest.flatten(signature[name], expand_composites=True)]
     names = {placeholder.op.name: name for placeholder, name in zip(function.inputs, named, strict=False)}
-    outputs = tf.nest.pack_sequence_as(function.structured_outputs, function.outputs)
+    outputs = tf.nest.pack_sequence_as(function.structured_outputs, function.outputs, expand_composites=True)
     found = {}
-    for output, tensor in outputs.items():
-        seen, ahead = {tensor.op.name}, [tensor.op]
+    for output, value in outputs.items():
+        ahead = [tensor.op for tensor in tf.nest.flatten(value, expand_composites=True)]
+        seen = {operation.name for operation in ahead}
         while ahead:
             before = {source.op.name: source.op for source in ahead.pop().inputs if source.op.name not in seen}
             seen |= before.keys()

@@ -64,6 +64,8 @@ class PublishedModel(tf.Module):
         # Programs that read only the variables need these for unknown ids.
         self.hashes = tf.Variable(hashes, trainable=False, dtype=tf.int32, name="hashes")
         self.normalized = tf.Variable(normalized, trainable=False, dtype=tf.bool, name="normalized")
+        # By side, filled in by the export if there are features.
+        self.described: dict[str, tf.Module] = {}
 
     @_traced_once
     def left_rows(self, ids: tf.Tensor) -> tf.Tensor:

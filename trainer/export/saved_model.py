@@ -5,15 +5,18 @@ It contains the vocabularies of the transform graph, the embedding tables and th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from trainer.data.transform_graph import TransformGraph
+from trainer.entity_features.described import Described
 from trainer.export import warmup
+from trainer.export.feature_signatures import FeatureSide, FeatureSignatures
 from trainer.export.published_model import NO_LIMITS, Outputs, PublishedModel
+from trainer.export.sides import is_normalized
 
 
 def signatures(model: PublishedModel) -> dict[str, Any]:
@@ -26,6 +29,7 @@ def signatures(model: PublishedModel) -> dict[str, Any]:
 
     ids = tf.TensorSpec([None], tf.string)
     k = tf.TensorSpec([], tf.int32)
+    of_features = FeatureSignatures(model).all() if model.described else {}
     # Of one or two dimensions.
     filters = {"exclude": tf.TensorSpec(None, tf.string), "candidates": ids}
     return {
@@ -40,6 +44,7 @@ def signatures(model: PublishedModel) -> dict[str, Any]:
         "neighbors_right": traced(model.neighbors_right, right_id=ids, k=k),
         "embed_left": traced(model.embed_left, left_id=ids),
         "embed_right": traced(model.embed_right, right_id=ids),
+        **{name: traced(function, **inputs) for name, (function, inputs) in of_features.items()},
     }
 
 
@@ -55,6 +60,7 @@ def export(
     directory: str,
     hashes: int = 1,
     scores: tuple[float, float] = NO_LIMITS,
+    described: Mapping[str, Described] | None = None,
 ) -> None:
     """Exports a SavedModel with every signature and with warm-up requests.
 
@@ -65,9 +71,13 @@ def export(
       directory: where the SavedModel is written.
       hashes: the number of rows of each unknown id.
       scores: the lowest and the highest raw score of training.
+      described: what the model knows about features, by side.
     """
     model = PublishedModel(network, transform, shared, hashes, scores)
+    normalized = is_normalized(network)
+    model.described = {side: FeatureSide(side, known, normalized) for side, known in (described or {}).items()}
     concrete = {name: function.get_concrete_function() for name, function in signatures(model).items()}
     tf.saved_model.save(model, directory, signatures=concrete)
-    some_id = [side.ids[:1].numpy().tolist() for side in (model.left, model.right)]
-    warmup.write_requests(directory, *(ids[0] if ids else b"" for ids in some_id))
+    left, right = ((side.ids[:1].numpy().tolist() or [b""])[0] for side in (model.left, model.right))
+    of_features = FeatureSignatures(model).examples() if described else {}
+    warmup.write_requests(directory, left, right, of_features)

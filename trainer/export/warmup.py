@@ -7,8 +7,10 @@ The first request of a signature is slower, because TensorFlow optimizes the gra
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
@@ -18,18 +20,21 @@ REQUESTS = os.path.join("assets.extra", "tf_serving_warmup_requests")
 _K = 10
 
 
-def write_requests(model: str, left: bytes, right: bytes) -> None:
+def write_requests(
+    model: str, left: bytes, right: bytes, others: Mapping[str, Mapping[str, np.ndarray]] | None = None
+) -> None:
     """Writes one request per signature into a SavedModel.
 
     Args:
       model: the directory of the SavedModel.
       left: a left id.
       right: a right id.
+      others: inputs of further signatures, as arrays.
     """
     path = os.path.join(model, REQUESTS)
     tf.io.gfile.makedirs(os.path.dirname(path))
     with tf.io.TFRecordWriter(path) as out:
-        for signature, inputs in requests(left, right).items():
+        for signature, inputs in {**requests(left, right), **(others or {})}.items():
             out.write(_log(signature, inputs).SerializeToString())
 
 
@@ -52,13 +57,19 @@ def requests(left: bytes, right: bytes) -> dict[str, dict[str, Any]]:
     }
 
 
-def _log(signature: str, inputs: dict[str, Any]) -> prediction_log_pb2.PredictionLog:
+def _log(signature: str, inputs: Mapping[str, Any]) -> prediction_log_pb2.PredictionLog:
     log = prediction_log_pb2.PredictionLog()
     request = log.predict_log.request
     request.model_spec.signature_name = signature
     for name, value in inputs.items():
-        request.inputs[name].CopyFrom(tf.make_tensor_proto(value, tf.int32 if name == "k" else tf.string))
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(value, _type(name, value)))
     return log
+
+
+def _type(name: str, value: Any) -> tf.DType:
+    if isinstance(value, np.ndarray):
+        return tf.as_dtype(value.dtype)
+    return tf.int32 if name == "k" else tf.string
 
 
 def _example(left: bytes, right: bytes) -> bytes:

@@ -14,7 +14,8 @@ from components.pair_example_gen.reading.formats import Format, format_of
 from components.pair_example_gen.reading.head import Head, read_head
 from components.pair_example_gen.reading.records import Block
 from components.pair_example_gen.rows import RawRows
-from components.pair_example_gen.settings import Column, PairFiles
+from components.pair_example_gen.settings import PairFiles
+from components.pair_example_gen.text_files import Column
 from errors import InputError
 
 CHUNK_BYTES = 32 << 20

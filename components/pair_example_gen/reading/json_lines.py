@@ -12,7 +12,7 @@ import pyarrow as pa
 from components.pair_example_gen.reading.compression import Readable
 from components.pair_example_gen.reading.records import BLOCK_BYTES, FAULTS, Block, read_blocks
 from components.pair_example_gen.rows import RAW_BYTES, RawRows, RowPositions, separate
-from components.pair_example_gen.values import as_ids, is_id
+from components.pair_example_gen.values import UNIT_SEPARATOR, as_ids, is_feature, is_id
 from errors import InputError
 
 _LF = 10
@@ -86,6 +86,8 @@ def _parse(line: bytes) -> tuple[dict[str, Any] | None, str]:
 def _column(values: list[Any], role: str, reasons: np.ndarray) -> pa.Array:
     """Returns values as binary text, null where missing. Sets the reason of each value that has no text."""
     subject = f"{role} id" if is_id(role) else role
+    if is_feature(role):
+        values = [UNIT_SEPARATOR.join(map(str, value)) if isinstance(value, list) else value for value in values]
     texts = list[bytes | None]()
     for row, value in enumerate(values):
         text, reason = _text(value)

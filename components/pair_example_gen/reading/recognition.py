@@ -158,7 +158,9 @@ def has_header(file: str, fields: Fields, width: int, columns: dict[str, int]) -
         return False
     if any(_all(column, _NUMBER) for column in values.values()):
         return True
-    return all(re.sub(rb"[^a-z0-9]", b"", names[side].lower()) in _COLUMN_NAMES for side in ("left", "right"))
+    return all(
+        re.sub(rb"[^a-z0-9]", b"", names[side].lower()) in _COLUMN_NAMES for side in ("left", "right") if side in names
+    )
 
 
 def _refuse_numbered(file: str, next_left: bytes) -> None:

@@ -12,7 +12,7 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.pair_example_gen import files
 from components.pair_example_gen.rows import RAW_BYTES, RawRows, RowPositions, quarantined, separate
-from components.pair_example_gen.values import as_ids, as_plain, is_id
+from components.pair_example_gen.values import as_ids, as_plain, is_feature, is_id, is_text
 from errors import InputError
 
 _BATCH_RECORDS = 8192
@@ -110,6 +110,8 @@ def _single_values(role: str, name: str, decoded: pa.RecordBatch, reasons: np.nd
     if is_id(role) and pa.types.is_floating(column.type.value_type):
         reasons[reasons == ""] = f"{subject} is a float, but needs bytes or an integer"
         return pa.nulls(decoded.num_rows, pa.binary())
+    if is_feature(role) and is_text(column.type.value_type):
+        return as_plain(column)
     lengths = np.diff(column.offsets.to_numpy())
     for row in np.flatnonzero(lengths > 1).tolist():
         reasons[row] = reasons[row] or f"{subject} has {lengths[row]} values"

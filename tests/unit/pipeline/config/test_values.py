@@ -45,6 +45,8 @@ KEYS = {
     "data.duplicates": "choice",
     "data.max_id_bytes": "whole",
     "data.max_quarantined_fraction": "number",
+    "data.left_features": "absent section",
+    "data.right_features": "absent section",
     "schema": "text",
     "validate": "section",
     "validate.min_rows": "whole",
