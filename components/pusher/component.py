@@ -19,6 +19,7 @@ class VersionPusher(Component, executor=Executor):
       infra_blessing: `InfraBlessing` of the serving canary.
       card: `CardDocument` to publish with the model. The channel can be empty.
       push_destination: serving directory or URL, from `push_destination`. Each version is a numbered folder in it.
+      pipeline: name of the pipeline. Only its own versions are retired, and others are not published next to.
       keep: number of versions to keep.
 
     Outputs:
@@ -32,6 +33,7 @@ class VersionPusher(Component, executor=Executor):
     infra_blessing: Input[standard_artifacts.InfraBlessing]
     card: Input[CardDocument] | None
     push_destination: pusher_pb2.PushDestination
+    pipeline: str
     keep: int
 
 

@@ -12,7 +12,7 @@ from tfx.utils import proto_utils
 from components.execution import ExecutionArguments, ExecutorBase
 from components.model_card.card import CARD_FILE
 from components.pair_example_gen.files import is_remote
-from components.pusher.destination import open_versions
+from components.pusher.destination import open_versions, refuse_foreign
 from errors import ModelRefused
 from kindred.invocation import command
 
@@ -33,6 +33,7 @@ class Executor(ExecutorBase, executor.Executor):
 
         Raises:
           ModelRefused: the same model was rolled back.
+          ConfigError: the destination has versions of others.
           OSError: the copy failed.
         """
         pushed_model = execution.output("pushed_model")
@@ -42,7 +43,9 @@ class Executor(ExecutorBase, executor.Executor):
         destination = pusher_pb2.PushDestination()
         proto_utils.json_to_proto(execution.parameters["push_destination"], destination)
         directory = destination.filesystem.base_directory
-        versions = open_versions(directory)
+        pipeline = str(execution.parameters["pipeline"])
+        versions = open_versions(directory, pipeline)
+        refuse_foreign(versions, pipeline)
         model = self.GetModelPath(execution.inputs)
         version = versions.newest_if_same(model)
         pushed_model.set_int_custom_property(REUSED_PROPERTY, int(version is not None))

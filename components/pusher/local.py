@@ -8,7 +8,7 @@ import shutil
 import time
 import uuid
 
-from components.pusher.manifest import CARD, check_copy, file_digests, read_manifest, write_manifest
+from components.pusher.manifest import CARD, Manifest, check_copy, file_digests, read_manifest, write_manifest
 from components.pusher.versions import Versions
 
 _STAGING_PREFIX = ".staging-"
@@ -32,7 +32,7 @@ class LocalVersions(Versions):
             digests = file_digests(model)
             _copy_files(model, staging)
             check_copy(staging, digests)
-            write_manifest(staging, digests)
+            write_manifest(staging, Manifest(digests, self._pipeline))
             if card:
                 shutil.copyfile(card, os.path.join(staging, CARD))
             return self._rename_to_next_version(staging)
@@ -72,7 +72,7 @@ class LocalVersions(Versions):
     def _is_whole(self, name: str) -> bool:
         return True
 
-    def _manifest(self, name: str) -> dict[str, str] | None:
+    def _manifest(self, name: str) -> Manifest | None:
         return read_manifest(self._path(name))
 
     def _move(self, name: str, target: str) -> None:

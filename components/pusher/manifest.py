@@ -1,4 +1,4 @@
-"""The manifest of a version: the digest of each file, to verify copies and to recognize a model.
+"""The manifest of a version: the digest of each file, to verify copies and to recognize a model, and who published it.
 
 The manifest does not cover the model card. The card describes the model, and the model stays the same when the card
 changes.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from typing import NamedTuple
 
 # TensorFlow Serving ignores unknown files in assets.extra.
 MANIFEST = os.path.join("assets.extra", "manifest.json")
@@ -49,19 +50,46 @@ def check_copy(copy: str, digests: dict[str, str]) -> None:
         )
 
 
-def write_manifest(model: str, digests: dict[str, str]) -> None:
-    """Writes `digests` into the version `model`."""
+class Manifest(NamedTuple):
+    """The manifest of a version.
+
+    Attributes:
+      files: SHA-256 of every file by relative path.
+      pipeline: name of the pipeline that published the version, or None if an older release of Kindred wrote it.
+    """
+
+    files: dict[str, str]
+    pipeline: str | None = None
+
+    def to_json(self) -> str:
+        """Returns the content of the file."""
+        return json.dumps({"pipeline": self.pipeline, "files": self.files}, indent=1)
+
+
+def parse_manifest(text: str) -> Manifest | None:
+    """Returns the manifest with the content `text`, or None if it is no manifest."""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(content, dict):
+        return None
+    files = content.get("files")
+    return Manifest(files, content.get("pipeline")) if isinstance(files, dict) else Manifest(content)
+
+
+def write_manifest(model: str, manifest: Manifest) -> None:
+    """Writes `manifest` into the version `model`."""
     path = os.path.join(model, MANIFEST)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as out:
-        json.dump(digests, out, indent=1)
+        out.write(manifest.to_json())
 
 
-def read_manifest(model: str) -> dict[str, str] | None:
-    """Reads the digests of the version `model`, or None if they are unreadable."""
+def read_manifest(model: str) -> Manifest | None:
+    """Reads the manifest of the version `model`, or None if it is unreadable."""
     try:
         with open(os.path.join(model, MANIFEST), encoding="utf-8") as source:
-            digests: dict[str, str] = json.load(source)
+            return parse_manifest(source.read())
     except (OSError, ValueError):
         return None
-    return digests

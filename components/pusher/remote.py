@@ -8,14 +8,13 @@ that TensorFlow Serving does not load an incomplete version. It copies the manif
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 import uuid
 
 import tensorflow as tf
 
-from components.pusher.manifest import CARD, MANIFEST, file_digests
+from components.pusher.manifest import CARD, MANIFEST, Manifest, file_digests, parse_manifest
 from components.pusher.versions import Versions
 
 _GRAPH = "saved_model.pb"
@@ -39,7 +38,7 @@ class RemoteVersions(Versions):
             digests = file_digests(model)
             for name in sorted(set(digests) - {_GRAPH}):
                 _copy(os.path.join(model, name), tf.io.gfile.join(target, name))
-            _write(tf.io.gfile.join(target, MANIFEST), json.dumps(digests, indent=1))
+            _write(tf.io.gfile.join(target, MANIFEST), Manifest(digests, self._pipeline).to_json())
             if card:
                 _copy(card, tf.io.gfile.join(target, CARD))
             _copy(os.path.join(model, _GRAPH), tf.io.gfile.join(target, _GRAPH))
@@ -75,13 +74,12 @@ class RemoteVersions(Versions):
     def _is_whole(self, name: str) -> bool:
         return bool(tf.io.gfile.exists(tf.io.gfile.join(self.directory, name, _GRAPH)))
 
-    def _manifest(self, name: str) -> dict[str, str] | None:
+    def _manifest(self, name: str) -> Manifest | None:
         try:
             with tf.io.gfile.GFile(tf.io.gfile.join(self.directory, name, MANIFEST)) as source:
-                digests: dict[str, str] = json.loads(source.read())
+                return parse_manifest(source.read())
         except (tf.errors.OpError, ValueError):
             return None
-        return digests
 
     def _move(self, name: str, target: str) -> None:
         """Copies all files, the graph last, then removes the source, the graph first."""

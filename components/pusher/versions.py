@@ -9,16 +9,22 @@ from __future__ import annotations
 import abc
 import re
 
-from components.pusher.manifest import file_digests
+from components.pusher.manifest import Manifest, file_digests
 
 _WITHDRAWN = re.compile(r"\.withdrawn-([0-9]+)")
 
 
 class Versions(abc.ABC):
-    """The versions in `directory`."""
+    """The versions in `directory`.
 
-    def __init__(self, directory: str) -> None:
+    Args:
+      directory: a path or a URL.
+      pipeline: name of the pipeline that publishes. Without it, every version with a manifest counts as its own.
+    """
+
+    def __init__(self, directory: str, pipeline: str | None = None) -> None:
         self.directory = directory
+        self._pipeline = pipeline
 
     @abc.abstractmethod
     def publish(self, model: str, card: str | None = None) -> int:
@@ -45,17 +51,30 @@ class Versions(abc.ABC):
         """Returns the withdrawn versions, oldest first."""
         return sorted(int(match.group(1)) for name in self._names() if (match := _WITHDRAWN.fullmatch(name)))
 
+    def foreign(self) -> list[str]:
+        """Returns the names of folders with a number that this pipeline did not publish, in order of the numbers."""
+        numbers = [name for name in self._names() if name.isdecimal()]
+        return sorted((name for name in numbers if not self._is_own(name)), key=int)
+
+    def _is_own(self, name: str) -> bool:
+        manifest = self._manifest(name)
+        return manifest is not None and (self._pipeline is None or manifest.pipeline in (None, self._pipeline))
+
     def newest_if_same(self, model: str) -> int | None:
         """Returns the newest version if its files are identical to `model`, else None."""
         newest = max(self.published(), default=None)
-        if newest is None or self._manifest(str(newest)) != file_digests(model):
+        if newest is None or not self._has_files(str(newest), file_digests(model)):
             return None
         return newest
+
+    def _has_files(self, name: str, digests: dict[str, str]) -> bool:
+        manifest = self._manifest(name)
+        return manifest is not None and manifest.files == digests
 
     def withdrawn_if_same(self, model: str) -> int | None:
         """Returns the withdrawn version with files identical to `model`, else None."""
         digests = file_digests(model)
-        return next((n for n in self.withdrawn() if self._manifest(_withdrawn_name(n)) == digests), None)
+        return next((n for n in self.withdrawn() if self._has_files(_withdrawn_name(n), digests)), None)
 
     def withdraw(self) -> tuple[int, int]:
         """Withdraws the newest version, so that the previous one is served. Keeps it under a hidden name.
@@ -94,14 +113,14 @@ class Versions(abc.ABC):
         return version, published[-1] if published else None
 
     def retire(self, keep: int) -> None:
-        """Removes all but the `keep` newest versions, and older withdrawn versions."""
+        """Removes all but the `keep` newest versions, and older withdrawn versions. Removes only what it published."""
         published = self.published()
         kept = published[-keep:]
-        for version in published[:-keep]:
-            self._remove(str(version))
-        for version in self.withdrawn():
-            if kept and version < kept[0]:
-                self._remove(_withdrawn_name(version))
+        old = [str(version) for version in published[:-keep]]
+        old += [_withdrawn_name(version) for version in self.withdrawn() if kept and version < kept[0]]
+        for name in old:
+            if self._is_own(name):
+                self._remove(name)
 
     @abc.abstractmethod
     def _names(self) -> list[str]:
@@ -112,8 +131,8 @@ class Versions(abc.ABC):
         """Returns whether all files of a version are present."""
 
     @abc.abstractmethod
-    def _manifest(self, name: str) -> dict[str, str] | None:
-        """Returns the digests of a version, or None if they are unreadable."""
+    def _manifest(self, name: str) -> Manifest | None:
+        """Returns the manifest of a version, or None if it is unreadable."""
 
     @abc.abstractmethod
     def _move(self, name: str, target: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import filelock
 
 from components.pair_example_gen.files import is_remote
-from errors import RootError
+from errors import ConfigError, RootError
 from pipeline.config import PipelineConfig
 
 
@@ -63,8 +63,22 @@ class Root:
         return self.path / "runs"
 
     def serving(self, config: PipelineConfig) -> str:
-        """Returns the directory of published versions, or the URL of `publish.to`."""
-        return config.publish.to if is_remote(config.publish.to) else str(self.path / config.publish.to)
+        """Returns the directory of published versions, or the URL of `publish.to`.
+
+        Raises:
+          ConfigError: the directory is not below the root, and `publish.outside_root` does not allow it.
+        """
+        to = config.publish.to
+        if is_remote(to):
+            return to
+        directory = os.path.normpath(self.path / to)
+        root = os.path.normpath(self.path)
+        if not config.publish.outside_root and os.path.commonpath([root, directory]) != root:
+            raise ConfigError(
+                f"publish.to: {to} is outside the root {self.path}. Versions there beyond publish.keep are removed. "
+                "Set publish.to to a directory below the root, or publish.outside_root to true"
+            )
+        return str(self.path / to)
 
     def new_run(self) -> str:
         """Creates the folder of a new run, and returns its id. Ids sort by time.

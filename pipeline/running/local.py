@@ -8,6 +8,8 @@ import time
 import traceback
 from collections.abc import Callable
 
+from components.pair_example_gen.files import is_remote
+from components.pusher.destination import open_versions, refuse_foreign
 from errors import DataRefused, KindredError, ModelRefused
 from pipeline.config import PipelineConfig
 from pipeline.records.progress import marked_alive
@@ -75,6 +77,7 @@ def _execute(
     """
     try:
         console.say(f"{config.name}: {config.data.path} -> {root.path}")
+        _check_destination(config, root)
         # Importing TFX takes seconds and prints a lot. The log is open and the terminal shows the reason by now.
         with console.component("starting TFX"):
             from pipeline.running import orchestrator
@@ -86,6 +89,13 @@ def _execute(
         traceback.print_exc()
         return judge(error, record)
     return EXIT_CODES[record.status]
+
+
+def _check_destination(config: PipelineConfig, root: Root) -> None:
+    """Refuses a local destination that the Pusher would refuse, before the work. The Pusher checks again."""
+    directory = root.serving(config)
+    if not is_remote(directory):
+        refuse_foreign(open_versions(directory, config.name), config.name)
 
 
 def _report(folder: RunFolder, console: RunConsole, write_report: Callable[[RunFolder], object]) -> None:

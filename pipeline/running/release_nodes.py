@@ -141,5 +141,6 @@ def build_pusher(
         infra_blessing=canary.outputs["blessing"],
         card=card.outputs["card"],
         push_destination=push_destination(root.serving(config)),
+        pipeline=config.name,
         keep=config.publish.keep,
     ).with_id(node_ids.PUSHER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -14,8 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.pusher.destination import refuse_foreign
 from components.pusher.local import LocalVersions
-from components.pusher.manifest import CARD, MANIFEST, file_digests, read_manifest
+from components.pusher.manifest import CARD, MANIFEST, Manifest, file_digests, read_manifest, write_manifest
+from errors import ConfigError
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ def test_card_is_outside_model_identity(model: Path, versions: LocalVersions, se
     assert versions.publish(str(model), str(card)) == 1
     published = serving / "1" / CARD
     assert published.read_text() == "# a model"
-    assert CARD not in read_manifest(str(serving / "1"))
+    assert CARD not in read_manifest(str(serving / "1")).files
     published.write_text("# the same model, of which more is known")
     assert versions.newest_if_same(str(model)) == 1
 
@@ -191,7 +194,7 @@ def test_retention_keeps_newest_versions(
     serving = tmp_path_factory.mktemp("serving")
     for number in numbers:
         (serving / str(number)).mkdir()
-        (serving / str(number) / "saved_model.pb").touch()
+        write_manifest(str(serving / str(number)), Manifest({}))
     (serving / "notes").mkdir()
     LocalVersions(str(serving)).retire(keep)
     assert set(os.listdir(serving)) == {"notes", *(str(number) for number in sorted(numbers)[-keep:])}
@@ -324,3 +327,33 @@ def test_old_withdrawn_versions_are_retired(model: Path, versions: LocalVersions
     assert sorted(os.listdir(serving)) == [".withdrawn-3", "2", "4", "5", "6"]
     versions.retire(3)
     assert sorted(os.listdir(serving)) == ["4", "5", "6"]
+
+
+def test_only_own_versions_are_retired(model: Path, serving: Path) -> None:
+    """Photos by year, a version of another pipeline, one of an older release, and a file named like a version."""
+    for year in ("2015", "2016"):
+        (serving / year).mkdir(parents=True)
+        (serving / year / "a.jpg").write_bytes(b"photo")
+    (serving / "2017").write_text("a file")
+    LocalVersions(str(serving), "others").publish(str(model))
+    versions = LocalVersions(str(serving), "films")
+    assert versions.publish(str(model)) == 2019
+    (serving / "2019" / MANIFEST).write_text(json.dumps(file_digests(str(model))))  # as older releases wrote it
+    assert versions.newest_if_same(str(model)) == 2019
+    assert [versions.publish(str(model)) for _ in range(2)] == [2020, 2021]
+    assert versions.foreign() == ["2015", "2016", "2017", "2018"]
+    versions.retire(1)
+    assert sorted(os.listdir(serving)) == ["2015", "2016", "2017", "2018", "2021"]
+    assert (serving / "2015" / "a.jpg").read_bytes() == b"photo"
+
+
+def test_destination_of_others_is_refused(model: Path, serving: Path) -> None:
+    versions = LocalVersions(str(serving), "films")
+    versions.publish(str(model))
+    refuse_foreign(versions, "films")
+    with pytest.raises(ConfigError, match="has the folder 1, without a manifest of the pipeline words"):
+        refuse_foreign(LocalVersions(str(serving), "words"), "words")
+    (serving / "2015").mkdir()
+    (serving / "2016").mkdir()
+    with pytest.raises(ConfigError, match="2015 and 1 more, without a manifest of the pipeline films"):
+        refuse_foreign(versions, "films")

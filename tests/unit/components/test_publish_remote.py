@@ -144,3 +144,12 @@ def test_retention_keeps_newest_versions(model: Path, versions: RemoteVersions, 
     versions.retire(2)
     assert versions.published() == [3, 4]
     assert sorted(name.rstrip("/") for name in tf.io.gfile.listdir(directory)) == ["3", "4"]
+
+
+def test_only_own_versions_are_retired(model: Path, directory: str) -> None:
+    RemoteVersions(directory, "others").publish(str(model))
+    versions = RemoteVersions(directory, "films")
+    assert [versions.publish(str(model)) for _ in range(2)] == [2, 3]
+    assert versions.foreign() == ["1"]
+    versions.retire(1)
+    assert versions.published() == [1, 3]

@@ -116,6 +116,7 @@ KEYS = {
     "evaluate.bless.0.margin": "number?",
     "publish": "section",
     "publish.to": "text",
+    "publish.outside_root": "switch",
     "publish.keep": "whole",
     "publish.canary": "section",
     "publish.canary.rows": "whole",
