@@ -17,8 +17,11 @@ from sections import NonNegativeInt, Number, PositiveInt, Section
 RMSE = "rmse"
 MAE = "mae"
 
-# Objectives over every pair of entities, seen or not, which least squares solves for.
-WHOLE_DATA = ("ials", "spectral", "blend")
+# The optimizers of objectives over every pair of entities, seen or not. They have their own solvers.
+SOLVED_BY = {"ials": "als", "spectral": "als", "blend": "als", "lightgcn": "adam"}
+WHOLE_DATA = tuple(SOLVED_BY)
+# The first guess of what `lightgcn` needs.
+LIGHTGCN = {"model.temperature": 0.15, "train.optimizer": "adam", "train.learning_rate": 0.01}
 
 # Default counts of negatives. One matrix product scores a batch with shared negatives, so many cost little.
 _NEGATIVES, _COSINE_NEGATIVES = 4, 1000
@@ -75,9 +78,9 @@ class ModelSettings(Section):
 
     dimension: PositiveInt = 64
     bias: StrictBool = True
-    objective: Literal["regression", "logistic", "softmax", "pairwise", "cosine", "ials", "spectral", "blend"] = (
-        "regression"
-    )
+    objective: Literal[
+        "regression", "logistic", "softmax", "pairwise", "cosine", "ials", "spectral", "blend", "lightgcn"
+    ] = "regression"
     regularization: Annotated[Number, Field(ge=0)] = 0.02
     initial_scale: Annotated[Number, Field(gt=0)] = 0.1
     normalize: StrictBool = False
@@ -101,7 +104,7 @@ class ModelSettings(Section):
     @property
     def has_unit_vectors(self) -> bool:
         """Whether vectors are divided by their length."""
-        return self.normalize or self.objective == "cosine"
+        return self.normalize or self.objective in ("cosine", "lightgcn")
 
     @property
     def has_biases(self) -> bool:
@@ -193,6 +196,11 @@ class TrainSettings(Section):
     als: AlsSettings = AlsSettings()
     warm_start: StrictBool = False
     search: SearchSettings = SearchSettings()
+
+
+def has_solver(objective: str, optimizer: str) -> bool:
+    """Whether a solver with its own loop trains, instead of gradient descent by Keras."""
+    return objective in SOLVED_BY or optimizer == "als"
 
 
 def transform_settings(custom_config: Mapping[str, Any]) -> tuple[EncodeSettings, ScoreSettings]:

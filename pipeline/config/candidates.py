@@ -14,7 +14,15 @@ from components.pair_example_gen.settings import ColumnSettings
 from pipeline.config import effects, faults, rules
 from pipeline.config.sections.tune import TUNABLE, Range, Tune
 from trainer.search.space import Family, TuneSettings
-from trainer.settings import WHOLE_DATA, EncodeSettings, ModelSettings, ScoreSettings, TrainSettings, with_values
+from trainer.settings import (
+    LIGHTGCN,
+    SOLVED_BY,
+    EncodeSettings,
+    ModelSettings,
+    ScoreSettings,
+    TrainSettings,
+    with_values,
+)
 
 _LEARNING_RATES = {"adagrad": (0.02, 0.5), "adam": (0.001, 0.05), "sgd": (0.05, 5.0)}
 _PENALTIES = {"regression": (0.001, 0.2), "ials": (0.0005, 0.1), "blend": (0.0005, 0.1)}
@@ -39,6 +47,14 @@ _POSITIVES = (
         },
         first={"model.temperature": 0.1, "train.learning_rate": 0.005, "model.dimension": 64},
         parameters={"model.temperature": _log(0.05, 0.3), "train.learning_rate": _log(0.001, 0.02), **_WIDTHS},
+    ),
+    Family(
+        settings={
+            "model.objective": "lightgcn", "train.optimizer": "adam", "train.batch_size": 8192,
+            "model.initial_scale": 0.1, "model.normalize": False, "model.bias": True,
+        },
+        first={**LIGHTGCN, "model.dimension": 64},
+        parameters={"model.temperature": _log(0.07, 0.3), "train.learning_rate": _log(0.003, 0.03), **_WIDTHS},
     ),
     Family(
         settings={
@@ -135,7 +151,7 @@ class TunedFile:
                 model=ModelSettings.model_validate(tree["model"]),
                 train=TrainSettings.model_validate(tree["train"]),
             )
-            rules.what_least_squares_can(changed.encode, changed.model, changed.train)
+            rules.what_solvers_can(changed.encode, changed.model, changed.train)
             rules.objective_of_labels(changed.columns, changed.score, changed.model)
         except ValueError:
             return None
@@ -188,6 +204,8 @@ class TunedFile:
                 settings = {"model.objective": objective} if "model.objective" in given else {}
                 if optimizers or optimizer != self.train.optimizer:
                     settings["train.optimizer"] = optimizer
+                if objective == "lightgcn" and objective != self.model.objective:
+                    settings = {**LIGHTGCN, **settings}
                 changed = self._with(settings)
                 if changed is None:
                     continue
@@ -196,8 +214,8 @@ class TunedFile:
         return families
 
     def _optimizer(self, objective: str) -> str:
-        if objective in WHOLE_DATA:
-            return "als"
+        if objective in SOLVED_BY:
+            return SOLVED_BY[objective]
         solved = self.train.optimizer == "als" and objective != "regression"
         return "adagrad" if solved else self.train.optimizer
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import schemas
 from components.evaluator.settings import default_rules
-from trainer.settings import KEYS_OF, SEARCHABLE, WHOLE_DATA
+from trainer.settings import KEYS_OF, LIGHTGCN, SEARCHABLE, SOLVED_BY
 
 # The curated schemas, for pairs with scores and for positives.
 SCHEMA, SCHEMA_OF_POSITIVES = (Path(schemas.__file__).with_name(name) for name in ("pairs.pbtxt", "positives.pbtxt"))
@@ -19,6 +19,10 @@ _POSITIVES = {
         "bless": [rule.model_dump() for rule in default_rules("ndcg@10")],
     },
 }
+# Defaults of objectives with their own solver.
+_OF_OBJECTIVES: dict[str, dict[str, Any]] = {
+    name: {"train.optimizer": optimizer} for name, optimizer in SOLVED_BY.items()
+} | {"lightgcn": LIGHTGCN}
 _LOGISTIC = {"evaluate": {"bless": [rule.model_dump() for rule in default_rules("auc")]}}
 
 
@@ -41,8 +45,9 @@ def by_labels(tree: Any) -> Any:
     elif _get(_get(tree, "model"), "objective") == "logistic":
         defaults = _LOGISTIC
     objective = _get(_get(tree, "model"), "objective") or defaults.get("model", {}).get("objective")
-    if objective in WHOLE_DATA:
-        defaults = defaults | {"train": {"optimizer": "als"}}
+    for key, value in (_OF_OBJECTIVES.get(objective, {}) if isinstance(objective, str) else {}).items():
+        section, name = key.split(".")
+        defaults = defaults | {section: defaults.get(section, {}) | {name: value}}
     held = {key: tree.get(key, {}) for key in defaults}
     keys = open_keys(tree)
     tree = tree | {key: defaults[key] | value for key, value in held.items() if isinstance(value, dict)}
@@ -91,6 +96,8 @@ def open_keys(tree: Any) -> tuple[str, ...]:
 # Settings that are no reason for a search if the file has all others.
 _MINOR = {"train.als.copies", "train.epochs", "train.optimizer"}
 
+# The objectives of positives that a search compares.
+_SEARCHED = ("ials", "spectral", "blend")
 # Settings that only gradient descent uses, or whose use the search would ignore.
 _OF_GRADIENTS = (
     "model.initial_scale", "model.margin", "model.negative_weight", "model.negatives", "train.batch_size",
@@ -101,7 +108,7 @@ _OF_GRADIENTS = (
 def _uses_gradients(tree: Any) -> bool:
     """Whether a file asks for gradient descent, or starts from an earlier model."""
     objective = _get(_get(tree, "model"), "objective")
-    least_squares = (None, "regression") if _scored(tree) else (None, *WHOLE_DATA)
+    least_squares = (None, "regression") if _scored(tree) else (None, *_SEARCHED)
     penalty = _scored(tree) and _value(tree, "model.regularization") is not None
     warm = _value(tree, "train.warm_start") not in (None, False)
     return (

@@ -48,7 +48,7 @@ class PipelineConfig(Section):
 
     @pydantic.model_validator(mode="after")
     def _rules(self) -> PipelineConfig:
-        rules.what_least_squares_can(self.encode, self.model, self.train)
+        rules.what_solvers_can(self.encode, self.model, self.train)
         rules.features_of_two_tables(self.data, self.encode)
         rules.objective_of_labels(self.data.columns, self.score, self.model)
         rules.metrics_of_labels(self.data.columns, self.evaluate)

@@ -8,6 +8,7 @@ from components.pair_example_gen.settings import ColumnSettings, DataSettings
 from trainer.settings import (
     KEYS_OF,
     SEARCHABLE,
+    SOLVED_BY,
     WHOLE_DATA,
     EncodeSettings,
     ModelSettings,
@@ -16,33 +17,42 @@ from trainer.settings import (
 )
 
 
-def what_least_squares_can(encode: EncodeSettings, model: ModelSettings, train: TrainSettings) -> None:
-    """Checks that alternating least squares supports the objective and the other settings."""
+def what_solvers_can(encode: EncodeSettings, model: ModelSettings, train: TrainSettings) -> None:
+    """Checks that the solver of the objective supports the optimizer and the other settings."""
     objective, als = model.objective, train.optimizer == "als"
-    if objective in WHOLE_DATA and not als:
-        raise ValueError(f"train.optimizer: model.objective {objective} is solved by als (got {train.optimizer!r})")
-    if not als:
-        return
-    if objective not in ("regression", *WHOLE_DATA):
-        solved = "regression, ials, spectral and blend"
-        raise ValueError(f"train.optimizer: als solves {solved}, not {objective}. Use adagrad or adam")
+    solver = SOLVED_BY.get(objective)
+    if solver and train.optimizer != solver:
+        raise ValueError(
+            f"train.optimizer: {solver} with model.objective {objective}, which has its own solver (got "
+            f"{train.optimizer!r})"
+        )
+    if als and not solver and objective != "regression":
+        solved = ", ".join(name for name, optimizer in SOLVED_BY.items() if optimizer == "als")
+        raise ValueError(f"train.optimizer: als solves regression, {solved}, not {objective}. Use adagrad or adam")
+    if als or solver:
+        _single_rows(encode, model, train)
+
+
+def _single_rows(encode: EncodeSettings, model: ModelSettings, train: TrainSettings) -> None:
+    objective, of_positives = model.objective, model.objective in SOLVED_BY
     copies = train.als.copies
     if objective == "regression" and copies > model.dimension:
         raise ValueError(f"train.als.copies: at most model.dimension, which they share (got {copies})")
+    solver = f"model.objective {objective}" if objective == "lightgcn" else "train.optimizer als"
     hashes = encode.oov_hashes
     if hashes > 1:
-        instead = " with model.objective cosine, softmax, pairwise or logistic" if objective in WHOLE_DATA else ""
+        instead = " with model.objective cosine, softmax, pairwise or logistic" if of_positives else ""
         raise ValueError(
-            f"encode.oov_hashes: 1 with train.optimizer als, which solves for single rows and not for means of "
-            f"rows (got {hashes}). Omit the key, or use adagrad, adam or sgd{instead}"
+            f"encode.oov_hashes: 1 with {solver}, which solves for single rows and not for means of rows (got "
+            f"{hashes}). Omit the key, or use adagrad, adam or sgd{instead}"
         )
     for key, wrong, why in (
-        ("encode.shared", encode.shared, "it holds one side's table fixed to solve for the other's"),
-        ("model.normalize", model.normalize, "its rows have the length that the least squares give them"),
+        ("encode.shared", encode.shared, "it needs two sides with different tables"),
+        ("model.normalize", model.normalize and objective != "lightgcn", "its solution determines the lengths of rows"),
         ("train.devices", train.devices != "one", "it runs on one machine's cores"),
     ):
         if wrong:
-            raise ValueError(f"{key}: not with train.optimizer als: {why}")
+            raise ValueError(f"{key}: not with {solver}: {why}")
 
 
 def features_of_two_tables(data: DataSettings, encode: EncodeSettings) -> None:
@@ -60,8 +70,8 @@ def objective_of_labels(columns: ColumnSettings, score: ScoreSettings, model: Mo
     if not scored and objective == "regression":
         raise ValueError(
             "model.objective: regression needs data.columns.score, numbers to come close to: name the column, or "
-            "use ials, spectral, blend, cosine, softmax, pairwise or logistic, which tell the pairs there are from "
-            "those there are not"
+            "use ials, spectral, blend, lightgcn, cosine, softmax, pairwise or logistic, which tell the pairs there "
+            "are from those there are not"
         )
     if scored and objective in ("cosine", "softmax", "pairwise", *WHOLE_DATA):
         raise ValueError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -11,6 +10,8 @@ from typing import TypeVar
 import numpy as np
 import scipy.sparse
 import threadpoolctl
+
+from trainer.ranking.blocks import cores
 
 # The size of the rows and the normal equations of a block, in numbers. They fit into the cache of a core.
 BLOCK_NUMBERS = 1 << 20
@@ -91,7 +92,7 @@ def in_parallel(work: Callable[[_Part], None], parts: Iterator[_Part]) -> None:
 
     Parts must be independent, so that their order does not affect the results.
     """
-    with threadpoolctl.threadpool_limits(1), ThreadPoolExecutor(_cores()) as pool:
+    with threadpoolctl.threadpool_limits(1), ThreadPoolExecutor(cores()) as pool:
         for _ in pool.map(work, parts):
             pass
 
@@ -103,8 +104,3 @@ def gramian(table: np.ndarray) -> np.ndarray:
         part = table[start : start + (1 << 16)]
         total += part.T @ part
     return total
-
-
-def _cores() -> int:
-    """Returns the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -16,6 +16,11 @@ from trainer.ranking.lists import Lists
 BLOCK_BYTES = 2 << 20
 
 
+def cores() -> int:
+    """Returns the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def for_each_block(
     work: Callable[[int, np.ndarray], None],
     queries: np.ndarray,
@@ -52,5 +57,5 @@ def for_each_block(
         work(start, scores)
 
     # One block per core. Passes over the scores take as long as the products, and only products are multithreaded.
-    with threadpoolctl.threadpool_limits(1, "blas"), concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with threadpoolctl.threadpool_limits(1, "blas"), concurrent.futures.ThreadPoolExecutor(cores()) as pool:
         list(pool.map(block, range(0, len(queries), count)))

@@ -65,7 +65,7 @@ class Choice:
     def values(self) -> dict[str, Any]:
         """The chosen settings by dotted key. The training uses all rows and stops after the chosen number of epochs."""
         return {**self.best.settings, "train.epochs": self.best.epochs, "train.early_stopping": None} | (
-            {"train.optimizer": "als"}
+            {"train.optimizer": SOLVED_BY.get(self.best.settings.get("model.objective", ""), "als")}
         )
 
     def describe(self) -> str:

@@ -15,14 +15,14 @@ from absl import logging
 from errors import TrainingError, TrainingTooLarge
 from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.judge import Judge
-from trainer.least_squares.alternation import Solver, solver_of
 from trainer.model.table_sizes import TableSizes
 from trainer.search import descent
 from trainer.search.measures import Figure, LabelMeasure, is_rising, of_mean
 from trainer.search.records import Measured, Trial, TrialRecords
 from trainer.search.space import LABEL_METRICS
-from trainer.settings import ModelSettings, TrainSettings, with_values
+from trainer.settings import ModelSettings, TrainSettings, has_solver, with_values
 from trainer.training import calibration, memory
+from trainer.training.alternation import Solver, solver_of
 
 _SWEEPS = 16
 _PATIENCE = 2
@@ -149,10 +149,10 @@ class Trials:
         since = time.monotonic()
         try:
             memory.check(self.sizes, model, train)
-            if train.optimizer != "als":
+            if not has_solver(model.objective, train.optimizer):
                 return [self._descended(settings, model, train)]
             if not isinstance(self._kept, Pairs):
-                raise TrainingTooLarge("train.data_memory_mb: least squares holds all pairs in memory. Raise it")
+                raise TrainingTooLarge("train.data_memory_mb: the solver holds all pairs in memory. Raise it")
             return self._swept(self._kept, settings, model, train, sweeps, widths)
         except TrainingError as error:
             return [(Trial(settings, None, 0, round(time.monotonic() - since, 2), 0, fault=str(error)), None)]
@@ -183,7 +183,7 @@ class Trials:
     ) -> list[Measured]:
         since, fixed = time.monotonic(), bool(self._sweeps) or (sweeps is None and train.early_stopping is None)
         most = sweeps or train.epochs
-        solver = solver_of(kept, self.sizes, model, train.als, self._seed)
+        solver = solver_of(kept, self.sizes, model, train)
         every = (*widths, model.dimension)
         figures: dict[int, list[Figure]] = {width: [] for width in every}
         zeros: dict[int, list[float | None]] = {width: [] for width in every}

@@ -180,13 +180,14 @@ def _compared(trials: Trials, current: int, seed: int) -> dict[int, Difference]:
 
 
 def _values(trials: Trials, chosen: int) -> dict[str, Any]:
-    """Returns the settings of a trial. Least squares trains on all rows, for the number of epochs of the trial."""
+    """Returns the settings of a trial. A solver trains on all rows, for the number of epochs of the trial."""
     trial = trials.done[chosen]
     if not trial.settings:
         return {}
     whole = with_values(trials.sections, trial.settings)
-    if whole["train"]["optimizer"] != "als":
+    objective, optimizer = whole["model"]["objective"], whole["train"]["optimizer"]
+    if not has_solver(objective, optimizer):
         return dict(trial.settings)
     return {
-        **trial.settings, "train.optimizer": "als", "train.epochs": trial.epochs, "train.early_stopping": None
+        **trial.settings, "train.optimizer": optimizer, "train.epochs": trial.epochs, "train.early_stopping": None
     }  # fmt: skip

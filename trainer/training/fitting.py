@@ -16,11 +16,11 @@ from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.epochs import Epochs, History, Monitor
 from trainer.gradient.descent import Descent, diverged
 from trainer.judge import Judge
-from trainer.least_squares.alternation import Alternation
 from trainer.model.network import GLOBAL_BIAS, LEFT_VECTORS, RIGHT_VECTORS, build_model
 from trainer.model.table_sizes import TableSizes
-from trainer.settings import RMSE, EncodeSettings, ModelSettings, TrainSettings
+from trainer.settings import RMSE, EncodeSettings, ModelSettings, TrainSettings, has_solver
 from trainer.training import calibration, devices, memory
+from trainer.training.alternation import Alternation
 from trainer.training.warm_start import WarmStart
 
 __all__ = ["History", "TrainingFolders", "fit", "monitored"]
@@ -88,7 +88,7 @@ def fit(
       TrainingDiverged: the loss or a weight became infinite or NaN.
     """
     memory.check(sizes, model, settings)
-    if settings.optimizer != "als":
+    if not has_solver(model.objective, settings.optimizer):
         keep_freed_memory()
     keras.utils.set_random_seed(settings.seed)
     kept, validation = _with_validation(train, settings, sizes.shared, held)
@@ -101,7 +101,7 @@ def fit(
         network = build_model(sizes, model, settings.seed)
     engine = (
         Alternation(network, kept, sizes, model, settings)
-        if settings.optimizer == "als"
+        if has_solver(model.objective, settings.optimizer)
         else Descent(network, kept, sizes, model, settings, strategy)
     )
     if start:

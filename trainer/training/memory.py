@@ -10,7 +10,7 @@ from errors import TrainingTooLarge
 from trainer.data.hashing import Numbering
 from trainer.gradient.shared_candidates import BLOCK
 from trainer.model.table_sizes import TableSizes
-from trainer.settings import WHOLE_DATA, ModelSettings, TrainSettings
+from trainer.settings import WHOLE_DATA, ModelSettings, TrainSettings, has_solver
 
 _FLOAT = 4
 # The overhead of an entry in a dictionary with bytes keys: object headers, the number, and both slots.
@@ -42,7 +42,7 @@ def needed(sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> 
         batch += 3 * BLOCK * _FLOAT
     numbers = {} if sizes.numberings is None else {"hashes": sum(map(_numbering, set(sizes.numberings)))}
     optimizer = int(tables * slots)
-    if settings.optimizer == "als":
+    if has_solver(model.objective, settings.optimizer):
         optimizer, batch = _least_squares(sizes, model, settings.als.copies)
     return {"tables": tables, "optimizer": optimizer, "batch": batch, "publishing": 2 * tables} | numbers
 
@@ -57,13 +57,16 @@ def _least_squares(sizes: TableSizes, model: ModelSettings, copies: int) -> tupl
 
     For labels, these are a covariance for each entity in each copy, and the second moments of the larger side. For
     `ials`, these are some hundreds of normal equations and a copy of the larger table. For `spectral`, they are a basis
-    and its images.
+    and its images. For `lightgcn`, they are the moments of Adam, averages and gradients of all rows, and blocks of
+    scores.
     """
     width = -(-model.dimension // copies) + model.bias
     if model.objective in WHOLE_DATA:
         factors = 3 * (sizes.left + sizes.right) * width * _FLOAT
         equations = (1024 * width + max(sizes.left, sizes.right)) * width * _FLOAT
-        return 0, {"spectral": factors, "ials": equations}.get(model.objective, factors + equations)
+        graph = 4 * factors + 4 * BLOCK * _FLOAT
+        temporary = {"spectral": factors, "ials": equations, "lightgcn": graph}
+        return 0, temporary.get(model.objective, factors + equations)
     covariances = copies * (sizes.left + sizes.right) * width * width * _FLOAT
     moments = max(sizes.left, sizes.right) * width * (width + 1) // 2 * _FLOAT
     return covariances, 2 * moments + 1024 * width * width * 2 * _FLOAT

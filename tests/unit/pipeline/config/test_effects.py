@@ -48,9 +48,15 @@ CASES: dict[str, tuple[Any, list[tuple[dict[str, Any], dict[str, Any]]], tuple[d
         (SCORED, {"train.optimizer": "als"}),
     ),
     "model.normalize": (
-        True, [(POSITIVES, {"model.objective": "cosine"})], (POSITIVES, {"model.objective": "softmax"})
+        True,
+        [(POSITIVES, {"model.objective": "cosine"}), (POSITIVES, {"model.objective": "lightgcn"})],
+        (POSITIVES, {"model.objective": "softmax"}),
     ),
-    "model.regularization": (0.5, [(SCORED, {"train.optimizer": "als"})], (POSITIVES, {"model.objective": "ials"})),
+    "model.regularization": (
+        0.5,
+        [(SCORED, {"train.optimizer": "als"}), (POSITIVES, {"model.objective": "lightgcn"})],
+        (POSITIVES, {"model.objective": "ials"}),
+    ),
     "model.initial_scale": (
         2.0,
         [(SCORED, {"train.optimizer": "als"}), (POSITIVES, {"model.objective": "ials"})],
@@ -197,6 +203,7 @@ ENGINES = {
     "ials": (POSITIVES, {"model.objective": "ials"}),
     "spectral": (POSITIVES, {"model.objective": "spectral"}),
     "blend": (POSITIVES, {"model.objective": "blend"}),
+    "lightgcn": (POSITIVES, {"model.objective": "lightgcn"}),
     "regression": (SCORED, {"train.optimizer": "adagrad"}),
     "logistic": (SCORED, {"model.objective": "logistic"}),
     "sampled logistic": (POSITIVES, {"model.objective": "logistic"}),

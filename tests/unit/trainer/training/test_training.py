@@ -277,11 +277,11 @@ def _all_scores(network, shape: tuple[int, int]) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("objective", "normalize"),
-    [*itertools.product(["logistic", "softmax", "pairwise"], [False, True]), ("cosine", False)],
+    [*itertools.product(["logistic", "softmax", "pairwise"], [False, True]), ("cosine", False), ("lightgcn", False)],
 )
 def test_positives_recover_groups_and_sign(objective: str, normalize: bool) -> None:
     pairs, same = _positives(120, 80)
-    temperature = 0.2 if normalize else 1.0
+    temperature = 0.2 if normalize or objective == "lightgcn" else 1.0
     # For cosine, a margin and a weight of so few entities.
     cosine = {"margin": 0.2, "negative_weight": 4.0} if objective == "cosine" else {}
     model = ModelSettings(
@@ -299,6 +299,8 @@ def test_positives_recover_groups_and_sign(objective: str, normalize: bool) -> N
     epochs = 40 if cosine else 15
     patient = EarlyStoppingSettings(patience=epochs)
     settings = QUICK.replace(epochs=epochs, batch_size=64, learning_rate=0.03, early_stopping=patient)
+    if objective == "lightgcn":
+        settings = settings.replace(optimizer="adam")
     network, _ = fitting.fit(pairs, TableSizes(121, 81), model, settings)
     scores = _all_scores(network, same.shape)
     unseen = same.copy()

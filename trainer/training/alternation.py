@@ -1,4 +1,4 @@
-"""Training by alternating least squares. An epoch is a sweep over both sides."""
+"""Training by a solver with its own loop: least squares, or light graph convolution. An epoch is a sweep."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from absl import logging
 from errors import PairsTooMany
 from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.epochs import Epochs
+from trainer.gradient.light_gcn import LightGcn
 from trainer.judge import Judge
 from trainer.least_squares.averaged_als import AveragedAls
 from trainer.least_squares.blend import Blend
@@ -20,7 +21,7 @@ from trainer.least_squares.spectral import Spectral
 from trainer.least_squares.variational_als import VariationalAls
 from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
 from trainer.model.table_sizes import TableSizes
-from trainer.settings import AlsSettings, ModelSettings, TrainSettings
+from trainer.settings import WHOLE_DATA, ModelSettings, TrainSettings
 
 
 class _Held:
@@ -65,16 +66,18 @@ class Solver(Protocol):
         """Measures some pairs."""
 
 
-def solver_of(pairs: Pairs, sizes: TableSizes, model: ModelSettings, als: AlsSettings, seed: int) -> Solver:
+def solver_of(pairs: Pairs, sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> Solver:
     """Returns the solver for the objective. For labels, several copies are averaged.
 
     Args:
       pairs: the training pairs.
       sizes: the sizes of the embedding tables.
       model: section `model` of the pipeline file.
-      als: section `train.als` of the pipeline file.
-      seed: of the initial values.
+      settings: section `train` of the pipeline file.
     """
+    als = settings.als
+    if model.objective == "lightgcn":
+        return LightGcn(pairs, sizes, model, settings)
     kind: Callable[..., Solver] = AveragedAls if als.copies > 1 else VariationalAls
     if model.objective == "ials":
         kind = ImplicitAls
@@ -82,11 +85,11 @@ def solver_of(pairs: Pairs, sizes: TableSizes, model: ModelSettings, als: AlsSet
         kind = Spectral
     elif model.objective == "blend":
         kind = Blend
-    return kind(pairs, sizes, model, als, seed)
+    return kind(pairs, sizes, model, als, settings.seed)
 
 
 class Alternation:
-    """Solves for the tables of a network by least squares.
+    """Trains the tables of a network by the solver of its objective.
 
     Args:
       network: the network whose tables are replaced.
@@ -109,11 +112,12 @@ class Alternation:
     ) -> None:
         if not isinstance(pairs, Pairs):
             raise PairsTooMany(
-                f"train.optimizer: als holds all {len(pairs):,} pairs in memory, more than train.data_memory_mb "
-                f"{settings.data_memory_mb:,} allows. Raise it, or choose adagrad, which streams them"
+                f"train.optimizer: {settings.optimizer} with model.objective {model.objective} holds all "
+                f"{len(pairs):,} pairs in memory, more than train.data_memory_mb {settings.data_memory_mb:,} allows. "
+                f"Raise it, or choose {_streaming(model)}, which streams them"
             )
         self._network, self._settings = network, settings
-        self._solver = solver_of(pairs, sizes, model, settings.als, settings.seed)
+        self._solver = solver_of(pairs, sizes, model, settings)
         self.variables = [_Held(array) for array in self._solver.state]
 
     def start_from_network(self) -> None:
@@ -147,3 +151,7 @@ class Alternation:
             tables[GLOBAL_BIAS] = np.array(self._solver.offset, np.float32)
         for name, table in tables.items():
             self._network.get_layer(name).set_weights([table])
+
+
+def _streaming(model: ModelSettings) -> str:
+    return "model.objective softmax" if model.objective in WHOLE_DATA else "adagrad"
