@@ -21,7 +21,7 @@ MAE = "mae"
 SOLVED_BY = {"ials": "als", "spectral": "als", "blend": "als", "lightgcn": "adam"}
 WHOLE_DATA = tuple(SOLVED_BY)
 # The first guess of what `lightgcn` needs.
-LIGHTGCN = {"model.temperature": 0.15, "train.optimizer": "adam", "train.learning_rate": 0.01}
+LIGHTGCN = {"model.temperature": 0.12, "train.optimizer": "adam", "train.learning_rate": 0.01}
 
 # Default counts of negatives. One matrix product scores a batch with shared negatives, so many cost little.
 _NEGATIVES, _COSINE_NEGATIVES = 4, 1000
@@ -104,7 +104,7 @@ class ModelSettings(Section):
     @property
     def has_unit_vectors(self) -> bool:
         """Whether vectors are divided by their length."""
-        return self.normalize or self.objective in ("cosine", "lightgcn")
+        return self.normalize or self.objective == "cosine"
 
     @property
     def has_biases(self) -> bool:

@@ -88,7 +88,12 @@ _GRADIENT = _one_of("train.optimizer", "adagrad", "adam", "sgd")
 _REGRESSION = _one_of("model.objective", "regression")
 _IALS = _one_of("model.objective", "ials", "blend")
 _COSINE = _one_of("model.objective", "cosine")
-_FREE_LENGTHS = _one_of("model.objective", "regression", "logistic", "softmax", "pairwise", "ials", "spectral", "blend")
+_NOT_COSINE = _one_of(
+    "model.objective", "regression", "logistic", "softmax", "pairwise", "ials", "spectral", "blend", "lightgcn"
+)
+_NOT_GRAPH = _one_of(
+    "model.objective", "regression", "logistic", "softmax", "pairwise", "cosine", "ials", "spectral", "blend"
+)
 _PENALIZED = _one_of("model.objective", "regression", "logistic", "softmax", "pairwise", "cosine", "ials", "blend")
 _LOGITS = _one_of("model.objective", "softmax", "pairwise", "logistic", "lightgcn")
 _SAMPLING = _one_of("model.objective", "cosine", "softmax", "pairwise", "logistic")
@@ -125,20 +130,21 @@ EFFECTS: tuple[tuple[str, Condition, str], ...] = (
     ("validate.max_score_skew", _SCORED, "it limits a difference of scores"),
     ("validate.max_score_divergence", _SCORED, "it limits a difference of scores"),
     ("validate.max_statistics_rows", _SCORED, "it limits a sample of scores"),
-    ("model.bias", _FREE_LENGTHS, "a cosine has no biases"),
+    ("model.bias", _NOT_COSINE, "a cosine has no biases"),
+    ("model.normalize", _NOT_GRAPH, "the averages determine the lengths"),
     ("model.bias", _BIASED, "it sums over all pairs, seen or not, which no bias can fit"),
     (
         "model.regularization",
         _any(_GRADIENT, _IALS),
         "the strength is learned from the data, or is train.als.ridge",
     ),
-    ("model.regularization", _PENALIZED, "its vectors have unit length, or are singular vectors"),
+    ("model.regularization", _PENALIZED, "it has no penalty"),
     (
         "model.initial_scale",
         _any(_GRADIENT, Condition(lambda sections: value_of("train.warm_start", sections) is True, str, "")),
         "least squares chooses its own initial vectors",
     ),
-    ("model.normalize", _FREE_LENGTHS, "a cosine always divides vectors by their length"),
+    ("model.normalize", _NOT_COSINE, "a cosine always divides vectors by their length"),
     ("model.temperature", _LOGITS, "its scores are not logits"),
     ("model.margin", _COSINE, "only cosine has a margin"),
     ("model.negative_weight", _COSINE, "other objectives do not weight negatives"),

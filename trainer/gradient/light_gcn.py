@@ -22,6 +22,9 @@ _CANDIDATES = 1 << 16
 # Of Adam (Kingma & Ba 2015, algorithm 1).
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 _LEAST_LENGTH = 1e-12
+# The power of the length of an average that stays in the model. Of 0 to 1, it was best on validation rows of two public
+# sets, by 2 and by 5 % of NDCG.
+_LENGTH_POWER = 0.2
 
 
 class LightGcn:
@@ -31,8 +34,10 @@ class LightGcn:
 
     Here p and q are the averages of `Neighborhoods`, and T is `model.temperature`. This is LightGCN (He et al. 2020)
     with a softmax loss (Wu et al. 2024, "On the effectiveness of sampled softmax loss for item recommendation"). The
-    softmax has all right entities with a pair. Above `_CANDIDATES` of them, each step samples so many. The averages
-    are the model: one unit vector for each entity.
+    softmax has all right entities with a pair. Above `_CANDIDATES` of them, each step samples so many.
+
+    The model is the averages, one vector for each entity. Its length is that of the average to the power of 0.2: the
+    averages of entities with many and similar partners are longer, and rank higher than their cosine alone.
 
     A step has all pairs of some left entities, about `train.batch_size` pairs, so that one sum over the catalog serves
     all pairs of an entity. It updates all rows, because each row is in the average of many entities. A sweep is a pass
@@ -72,9 +77,9 @@ class LightGcn:
 
     @property
     def tables(self) -> list[np.ndarray]:
-        """Left and right unit vectors, float32 `[rows, d]`."""
-        left, right = self._rows
-        return [directions(rows)[0] for rows in self._graph.averages(left, right, np.arange(len(left)))]
+        """Left and right vectors, float32 `[rows, d]`."""
+        both = (directions(rows) for rows in self._averages())
+        return [units * lengths ** np.float32(_LENGTH_POWER) for units, lengths in both]
 
     def sweep(self) -> dict[str, float]:
         """Takes a step for each batch of left entities.
@@ -99,12 +104,16 @@ class LightGcn:
         """
         weight = np.ones(len(pairs), np.float32) if pairs.weight is None else pairs.weight
         some, place = np.unique(pairs.left, return_inverse=True)
-        left, right = self.tables
+        left, right = (directions(rows)[0] for rows in self._averages())
         observed = scipy.sparse.csr_matrix((weight, (place, pairs.right)), shape=(len(some), len(right)))
         candidates = self._candidates(np.random.default_rng(self._seed))
         with threadpoolctl.threadpool_limits(1, "blas"):
             total, _, _ = softmax_loss(left[some], right, observed, candidates, len(self._known), self._temperature)
         return {"loss": total / float(weight.sum())}
+
+    def _averages(self) -> tuple[np.ndarray, np.ndarray]:
+        left, right = self._rows
+        return self._graph.averages(left, right, np.arange(len(left)))
 
     def _batches(self, random: np.random.Generator) -> Iterator[np.ndarray]:
         """Yields shuffled left entities with about `batch_size` pairs at a time."""

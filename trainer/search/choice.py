@@ -19,7 +19,7 @@ from trainer.model.table_sizes import TableSizes
 from trainer.search import plans
 from trainer.search.records import Trial
 from trainer.search.trials import Trials
-from trainer.settings import SearchSettings
+from trainer.settings import SOLVED_BY, SearchSettings
 
 CHOICE_FILE = "search.json"
 # The held-out share of the rows.

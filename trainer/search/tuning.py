@@ -17,7 +17,7 @@ from trainer.search.proposals import Proposer
 from trainer.search.records import Trial, TrialRecords
 from trainer.search.space import LABEL_METRICS, Family, TuneSettings
 from trainer.search.trials import Trials
-from trainer.settings import SEARCHABLE, SearchSettings, with_values
+from trainer.settings import SEARCHABLE, SearchSettings, has_solver, with_values
 
 # Trials of each family before the search continues with the best one.
 _LEAST = 2

@@ -150,12 +150,10 @@ def test_batches_have_every_left_entity_with_pairs_once() -> None:
     assert len(batches) > 3 and all(counts[some].sum() < 40 + counts.max() for some in batches)
 
 
-def test_loss_falls_and_vectors_have_unit_length() -> None:
+def test_loss_falls() -> None:
     solver = _solver(_pairs(), batch_size=100)
     losses = [solver.sweep()["loss"] for _ in range(20)]
     assert losses[-1] < losses[0] - 0.2
-    for table in solver.tables:
-        np.testing.assert_allclose(np.linalg.norm(table, axis=1), 1, atol=1e-5)
 
 
 def test_measure_is_the_mean_loss_of_pairs() -> None:
@@ -163,7 +161,7 @@ def test_measure_is_the_mean_loss_of_pairs() -> None:
     assert pairs.weight is not None
     solver = _solver(pairs)
     solver.sweep()
-    left, right = solver.tables
+    left, right = (table / np.linalg.norm(table, axis=1, keepdims=True) for table in solver.tables)
     logits = (left @ right[:19].T / 0.3).astype(np.float64)
     some = pairs.take(np.arange(0, len(pairs), 3))
     assert some.weight is not None
@@ -180,12 +178,13 @@ def test_state_determines_the_next_sweep() -> None:
     np.testing.assert_array_equal(one.tables[0], other.tables[0])
 
 
-def test_start_is_the_given_model() -> None:
+def test_start_averages_the_given_model() -> None:
     solver, (left, right) = _solver(_pairs()), _rows(9)
     solver.start_from([left, right])
     averages = Neighborhoods(_pairs(), SIZES).averages(left, right, EVERYONE)
     for table, rows in zip(solver.tables, averages, strict=True):
-        np.testing.assert_allclose(table, rows / np.linalg.norm(rows, axis=1, keepdims=True), atol=1e-5)
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        np.testing.assert_allclose(table, rows / lengths * lengths**0.2, atol=1e-5)
 
 
 def test_large_catalogs_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:

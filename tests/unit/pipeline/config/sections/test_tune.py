@@ -134,7 +134,7 @@ def _trials_of(tuned: TuneSettings) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("columns", "sections", "objectives"),
     [
-        ({}, {}, {"softmax", "cosine", "pairwise", "logistic"}),
+        ({}, {}, {"softmax", "lightgcn", "cosine", "pairwise", "logistic"}),
         ({}, {"encode": {"shared": True}}, {"softmax", "cosine", "pairwise", "logistic", None}),
         ({"score": "s"}, {}, {"regression"}),
         ({"score": "s"}, {"evaluate": {"bless": [{"metric": "auc", "better_than": "baseline"}]}},
