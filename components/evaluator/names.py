@@ -9,11 +9,18 @@ from trainer.ranking import ranking_metrics
 ERRORS = ("rmse", "mae", "calibration")
 SCORE_METRICS = ("rmse", "mae", "auc", "sign_accuracy", "spearman", "calibration")
 SAMPLED = "sampled_"
+# Rankings of right entities without a pair in the train split, among themselves.
+COLD = "cold_"
 
 
 def is_ranking(metric: str) -> bool:
     """Returns whether RankingEvaluator measures the metric."""
     return metric not in SCORE_METRICS
+
+
+def plain(metric: str) -> str:
+    """Returns the name of a ranking metric without a prefix for its candidates."""
+    return metric.removeprefix(SAMPLED).removeprefix(COLD)
 
 
 def check_metric(metric: str) -> str:
@@ -24,13 +31,13 @@ def check_metric(metric: str) -> str:
     """
     if is_ranking(metric):
         try:
-            name, _ = ranking_metrics.parse(metric.removeprefix(SAMPLED))
+            name, _ = ranking_metrics.parse(metric.removeprefix(COLD if metric.startswith(COLD) else SAMPLED))
         except ValueError:
             name = None
-        if name is None or (name == ranking_metrics.COVERAGE and metric.startswith(SAMPLED)):
+        if name is None or (name == ranking_metrics.COVERAGE and metric.startswith((SAMPLED, COLD))):
             raise ValueError(
                 f"unknown metric. Choose {', '.join(SCORE_METRICS)}, recall@K, ndcg@K, hit_rate@K, mrr@K, "
-                "map@K, mrr, map, one of these with the prefix sampled_, or coverage@K"
+                "map@K, mrr, map, one of these with the prefix sampled_ or cold_, or coverage@K"
             )
     return metric
 
@@ -41,6 +48,8 @@ def check_slice(metric: str, slice_: str) -> None:
     Raises:
       ValueError: it is not. The message lists the slices of `metric`.
     """
+    if metric.startswith(COLD):
+        raise ValueError(f"slice: {metric} has none (got {slice_!r}). Omit the key")
     known = LEFT if is_ranking(metric) else SLICES
     if slice_ not in known:
         raise ValueError(f"slice: {metric} is measured on {', '.join(known)} (got {slice_!r})")

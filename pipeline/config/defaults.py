@@ -12,7 +12,7 @@ from trainer.settings import KEYS_OF, LIGHTGCN, SEARCHABLE, SOLVED_BY
 # The curated schemas, for pairs with scores and for positives.
 SCHEMA, SCHEMA_OF_POSITIVES = (Path(schemas.__file__).with_name(name) for name in ("pairs.pbtxt", "positives.pbtxt"))
 
-_POSITIVES = {
+_POSITIVES: dict[str, dict[str, Any]] = {
     "score": {"center": "none", "scale": "none"},
     "evaluate": {
         "metrics": ["recall@10", "ndcg@10", "hit_rate@10", "mrr@10", "map@10", "coverage@10"],
@@ -41,6 +41,10 @@ def by_labels(tree: Any) -> Any:
         if _fits_least_squares(tree):
             objective = "spectral" if _value(tree, "model.popularity_exponent") is not None else "ials"
         defaults = _POSITIVES | {"model": {"objective": objective}}
+        if _value(tree, "data.right_features") is not None:
+            evaluate = _POSITIVES["evaluate"]
+            evaluate = evaluate | {"metrics": [*evaluate["metrics"], "cold_recall@10", "cold_ndcg@10"]}
+            defaults = defaults | {"evaluate": evaluate}
         tree = {"schema": str(SCHEMA_OF_POSITIVES)} | tree
     elif _get(_get(tree, "model"), "objective") == "logistic":
         defaults = _LOGISTIC

@@ -8,7 +8,7 @@ import pydantic
 from pydantic import Field, StrictStr
 
 from components.data_gate.settings import GateSettings
-from components.evaluator.names import SAMPLED, is_ranking
+from components.evaluator.names import is_ranking, plain
 from components.evaluator.settings import EvaluateSettings
 from components.pair_example_gen.settings import DataSettings
 from pipeline.config import candidates, defaults, effects, rules
@@ -50,6 +50,7 @@ class PipelineConfig(Section):
     def _rules(self) -> PipelineConfig:
         rules.what_solvers_can(self.encode, self.model, self.train)
         rules.features_of_two_tables(self.data, self.encode)
+        rules.cold_metrics(self.data, self.evaluate)
         rules.objective_of_labels(self.data.columns, self.score, self.model)
         rules.metrics_of_labels(self.data.columns, self.evaluate)
         rules.searched_settings(self.data.columns, self.encode, self.model, self.train)
@@ -86,7 +87,7 @@ class PipelineConfig(Section):
         """The metric that chooses settings and epochs on held-out rows of train: `rmse`, or that of the first rule."""
         if self.data.columns.score is not None:
             return RMSE
-        first = self.evaluate.bless[0].metric.removeprefix(SAMPLED)
+        first = plain(self.evaluate.bless[0].metric)
         return first if is_ranking(first) else "ndcg@10"
 
     @property

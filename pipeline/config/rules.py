@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.evaluator.names import is_ranking
+from components.evaluator.names import COLD, is_ranking
 from components.evaluator.settings import EvaluateSettings
 from components.pair_example_gen.settings import ColumnSettings, DataSettings
 from trainer.settings import (
@@ -61,6 +61,16 @@ def features_of_two_tables(data: DataSettings, encode: EncodeSettings) -> None:
         raise ValueError(
             f"data.{next(iter(data.features))}_features: not with encode.shared, because an entity of a shared table "
             "has no side. Omit one of them"
+        )
+
+
+def cold_metrics(data: DataSettings, evaluate: EvaluateSettings) -> None:
+    """Checks that something is known about entities without pairs if a metric ranks them."""
+    cold = [metric for metric in evaluate.all_metrics if metric.startswith(COLD)]
+    if cold and data.right_features is None:
+        raise ValueError(
+            f"evaluate: {cold[0]} ranks right entities without pairs, which only features can describe. Add "
+            f"data.right_features, or use {cold[0].removeprefix(COLD)}"
         )
 
 

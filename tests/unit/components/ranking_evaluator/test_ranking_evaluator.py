@@ -11,9 +11,10 @@ import pyarrow as pa
 import pytest
 
 from components.coded_pairs import CodedPairs
-from components.evaluator.figures import find
+from components.evaluator.figures import POPULARITY, find
 from components.evaluator.slices import Cuts, popularity
 from components.pair_example_gen.settings import ColumnSettings
+from components.ranking_evaluator.cold import measure_cold
 from components.ranking_evaluator.measure import measure
 from components.ranking_evaluator.settings import Candidates, RankingSettings
 from components.ranking_evaluator.task import Task, of_popularity, of_tables
@@ -207,3 +208,35 @@ def test_query_is_no_candidate_of_its_own_ranking(tmp_path: Path, depth: int | N
         assert sampled.rank[sampled.entity == place].tolist() == ranks
     # A pair of an entity with itself is nothing to find.
     assert set(task.left.tolist()) == {a for a, b in zip(*held.tolist(), strict=True) if (a, b) not in seen}
+
+
+def test_cold_metrics_rank_entities_without_training_pairs_among_themselves(pairs: CodedPairs) -> None:
+    model = tables(list(range(LEFT)), list(range(RIGHT)), seed=3)
+    task = Task.of(pairs, 0.5, None)
+    others = {POPULARITY: of_popularity(pairs, task)}
+    figures = measure_cold(["recall@1", "mrr"], of_tables(model, pairs, task), others, task, pairs)
+    cold = sorted(set(range(RIGHT)) - set(pairs.train.right.tolist()))
+    scores = model.left.vectors[:LEFT] @ model.right.vectors[:RIGHT].T + model.right.bias[:RIGHT]
+    wanted: dict[int, set[int]] = {}
+    for left, right, score in zip(pairs.eval.left, pairs.eval.right, pairs.eval.score, strict=True):
+        if score > 0.5 and right in cold:
+            wanted.setdefault(int(left), set()).add(int(right))
+    assert wanted, "the planted pairs have cold positives"
+    recalls, reciprocals = [], []
+    for left, relevant in wanted.items():
+        order = sorted(cold, key=lambda right: -scores[left, right])
+        recalls.append(float(order[0] in relevant) / min(len(relevant), 1))
+        reciprocals.append(1 / (1 + min(order.index(right) for right in relevant)))
+    recall, mrr = (find(figures, metric) for metric in ("cold_recall@1", "cold_mrr"))
+    assert recall.count == len(wanted)
+    assert recall.value == pytest.approx(np.mean(recalls))
+    assert mrr.value == pytest.approx(np.mean(reciprocals))
+
+
+def test_without_cold_positives_cold_metrics_have_a_reason(pairs: CodedPairs) -> None:
+    model = tables(list(range(LEFT)), list(range(RIGHT)), seed=3)
+    seen = dataclasses.replace(pairs, eval=Rows(pairs.train.left[:5], pairs.train.right[5:10], np.ones(5, np.float32)))
+    task = Task.of(seen, 0.5, None)
+    (figure,) = measure_cold(["mrr"], of_tables(model, seen, task), {}, task, seen)
+    assert figure.value is None
+    assert figure.missing
