@@ -27,7 +27,7 @@ class Blend:
         half = model.dimension // 2
         self._ials = ImplicitAls(pairs, sizes, model.replace(dimension=model.dimension - half), als, seed)
         self._spectral = Spectral(pairs, sizes, model.replace(dimension=half), als, seed) if half else None
-        self._some = pairs.take(np.random.default_rng(seed).permutation(len(pairs))[:_PAIRS])
+        self._some = sample_of(pairs, seed)
         self._split = model.dimension - half
         self._started = np.zeros(1)
 
@@ -50,10 +50,7 @@ class Blend:
         """Left and right vectors, float32 `[rows, d]`: those of `ImplicitAls`, then those of `Spectral`."""
         if not self._spectral:
             return self._ials.tables
-        of_ials, of_spectral = (self._mean_score(solver.tables) for solver in (self._ials, self._spectral))
-        scale = np.float32(max(_SHARE * of_ials / max(of_spectral, 1e-12), 0) ** 0.5)
-        both = zip(self._ials.tables, self._spectral.tables, strict=True)
-        return [np.concatenate([one, scale * other], axis=1) for one, other in both]
+        return blended(self._ials.tables, self._spectral.tables, self._some)
 
     def sweep(self) -> dict[str, float]:
         """Runs a sweep of `ImplicitAls`, the first time after those of `Spectral`. Returns its `loss`."""
@@ -67,6 +64,25 @@ class Blend:
         """Returns the `loss` of `ImplicitAls`."""
         return self._ials.measure(pairs)
 
-    def _mean_score(self, tables: list[np.ndarray]) -> float:
-        left, right = tables
-        return float(np.einsum("nd,nd->n", left[self._some.left], right[self._some.right]).mean(dtype=np.float64))
+
+def sample_of(pairs: Pairs, seed: int) -> Pairs:
+    """Returns random pairs, enough to compare the scales of two models."""
+    return pairs.take(np.random.default_rng(seed).permutation(len(pairs))[:_PAIRS])
+
+
+def blended(ials: list[np.ndarray], spectral: list[np.ndarray], some: Pairs) -> list[np.ndarray]:
+    """Returns left and right vectors `[rows, d]` of the sum of both models.
+
+    Args:
+      ials: left and right vectors of `ImplicitAls`.
+      spectral: left and right vectors of `Spectral`.
+      some: a sample of the pairs.
+    """
+    of_ials, of_spectral = (_mean_score(tables, some) for tables in (ials, spectral))
+    scale = np.float32(max(_SHARE * of_ials / max(of_spectral, 1e-12), 0) ** 0.5)
+    return [np.concatenate([one, scale * other], axis=1) for one, other in zip(ials, spectral, strict=True)]
+
+
+def _mean_score(tables: list[np.ndarray], some: Pairs) -> float:
+    left, right = tables
+    return float(np.einsum("nd,nd->n", left[some.left], right[some.right]).mean(dtype=np.float64))

@@ -20,11 +20,14 @@ _PENALTIES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 # observed ones.
 _UNOBSERVED = (0.25, 1.0, 4.0, 16.0)
 _WIDTHS = (8, 16, 32, 64)
-_RIDGES = (None, 1.0, 3.0, 10.0)
+_RIDGES = (None, 3.0, 10.0)
 _IMPLICIT = (2.0, 5.0, 15.0, None)
 _COPIES = 4
-# Sweeps that rank settings, and sweeps of settings that may win.
-_FEW, _MANY = 3, 16
+# Sweeps that rank settings of positives and of scores, and sweeps of settings that may win.
+_FEW, _SOME, _MANY = 3, 6, 16
+_FIRST_WIDTH = 16
+# The largest dimension of an average of several solutions.
+_MOST_AVERAGED = 128
 # A larger dimension must be better by this share.
 _WORTHWHILE = 0.01
 
@@ -63,28 +66,61 @@ def positives(trials: Trials, plan: Plan) -> None:
     """Tries objectives of least squares for pairs without scores."""
     widths = _affordable(plan.values("model.dimension", _DIMENSIONS), trials)
     objectives = plan.values("model.objective", ("spectral", "ials", "blend"))
-    parts = []
-    if "spectral" in objectives or "blend" in objectives:
-        parts.append(_spectral(trials, plan, widths))
-    if "ials" in objectives or "blend" in objectives:
-        parts.append(_ials(trials, plan, widths))
-    if "blend" in objectives:
-        _blend(trials, plan, [part for part in parts if part])
+    spectral = _spectral(trials, plan, widths) if {"spectral", "blend"} & {*objectives} else None
+    ials = _ials(trials, plan, widths) if {"ials", "blend"} & {*objectives} else None
+    if "blend" in objectives and spectral and ials:
+        _blend(trials, plan, ials, spectral)
 
 
 def ratings(trials: Trials, plan: Plan) -> None:
     """Tries dimensions, penalties and averages of least squares for pairs with scores."""
-    axes = {
-        "train.als.implicit": plan.values("train.als.implicit", _IMPLICIT),
-        "model.dimension": plan.values("model.dimension", _WIDTHS),
-        "train.als.ridge": plan.values("train.als.ridge", _RIDGES),
-    }
+    widths = plan.values("model.dimension", _WIDTHS)
     one = {**plan.others, "train.optimizer": "als", "train.als.copies": plan.values("train.als.copies", (1,))[0]}
-    best = _climb(trials, one, axes, {"model.dimension": 16, "train.als.implicit": 5.0}, _MANY)
+    ridges = plan.values("train.als.ridge", _RIDGES)
+    one |= {"model.dimension": _nearest(_FIRST_WIDTH, widths), "train.als.ridge": ridges[0]}
+    axes = {"train.als.implicit": plan.values("train.als.implicit", _IMPLICIT)}
+    best = _climb(trials, one, axes, {"train.als.implicit": 5.0}, _SOME)
+    best = best and trials.run(best.settings, _MANY)
+    best = best and _dimensioned(trials, best, widths)
+    best = best and _ridged(trials, best, ridges)
     if best and "train.als.copies" in plan.keys:
         width = best.settings["model.dimension"] * (_COPIES if "model.dimension" in plan.keys else 1)
         averaged = {**best.settings, "train.als.copies": min(_COPIES, width), "model.dimension": width}
-        trials.run(averaged, _MANY)
+        # Averages help small models most. Those of large ones would take most of the time of the search.
+        if width <= _MOST_AVERAGED or "model.dimension" not in plan.keys:
+            trials.run(averaged, _MANY)
+
+
+def _dimensioned(trials: Trials, best: Trial, widths: Sequence[int]) -> Trial:
+    """Moves to larger dimensions while they are better, otherwise to smaller ones.
+
+    Each gets all sweeps, because a large dimension needs fewer of them to be good.
+    """
+    at = list(widths).index(best.settings["model.dimension"])
+    for others in (widths[at + 1 :], widths[:at][::-1]):
+        before = best
+        for width in others:
+            other = trials.run({**best.settings, "model.dimension": width}, _MANY)
+            if other is None or trials.gain(other) <= trials.gain(best):
+                break
+            best = other
+        if best is not before:
+            break
+    return best
+
+
+def _ridged(trials: Trials, best: Trial, ridges: Sequence[Any]) -> Trial:
+    """Tries larger ridges while they are better. Each gets all sweeps, because a large ridge needs more of them."""
+    for ridge in ridges[1:]:
+        other = trials.run({**best.settings, "train.als.ridge": ridge}, _MANY)
+        if other is None or trials.gain(other) <= trials.gain(best):
+            break
+        best = other
+    return best
+
+
+def _nearest(width: int, widths: Sequence[int]) -> int:
+    return width if width in widths else widths[0]
 
 
 def _affordable(widths: Sequence[int], trials: Trials) -> Sequence[int]:
@@ -94,13 +130,17 @@ def _affordable(widths: Sequence[int], trials: Trials) -> Sequence[int]:
 
 
 def _spectral(trials: Trials, plan: Plan, widths: Sequence[int]) -> Trial | None:
-    settings = {**plan.others, "model.objective": "spectral", "model.dimension": widths[-1]}
+    """Finds the exponent with the smallest dimension. One decomposition then measures all dimensions."""
+    settings = {**plan.others, "model.objective": "spectral", "model.dimension": widths[0]}
     axes = {"model.popularity_exponent": plan.values("model.popularity_exponent", _EXPONENTS)}
-    start = {"model.popularity_exponent": 0.4}
-    return _climb(trials, settings, axes, start, ENOUGH_SWEEPS, tuple(widths[:-1]))
+    best = _climb(trials, settings, axes, {"model.popularity_exponent": 0.4}, ENOUGH_SWEEPS)
+    if best is None or len(widths) == 1:
+        return best
+    return trials.run({**best.settings, "model.dimension": widths[-1]}, ENOUGH_SWEEPS, tuple(widths[:-1]))
 
 
 def _ials(trials: Trials, plan: Plan, widths: Sequence[int]) -> Trial | None:
+    """Finds penalties with the smallest dimension, then the dimension, with few sweeps. The best gets all sweeps."""
     weights = [_rounded(factor * trials.density) for factor in _UNOBSERVED]
     axes = {
         "model.regularization": plan.values("model.regularization", _PENALTIES),
@@ -109,24 +149,31 @@ def _ials(trials: Trials, plan: Plan, widths: Sequence[int]) -> Trial | None:
     start = {"model.regularization": 0.01, "model.unobserved_weight": weights[2]}
     settings = {**plan.others, "model.objective": "ials", "model.dimension": widths[0]}
     best = _climb(trials, settings, axes, start, _FEW)
-    for width in widths:
+    for width in widths[1:]:
         if best is None:
             break
-        wider = trials.run({**best.settings, "model.dimension": width}, _MANY)
-        if wider is None or (trials.gain(wider) < (1 + _WORTHWHILE) * trials.gain(best) and width > widths[0]):
+        wider = trials.run({**best.settings, "model.dimension": width}, _FEW, quick=True)
+        if wider is None or trials.gain(wider) < (1 + _WORTHWHILE) * trials.gain(best):
             break
         best = wider
-    return best
+    return best and trials.run(best.settings, _MANY)
 
 
-def _blend(trials: Trials, plan: Plan, parts: Sequence[Trial]) -> None:
-    """Tries the sum of the best models of both kinds. Each has half of the dimensions."""
-    if len(parts) < 2:
-        return
-    settings = {key: value for part in parts for key, value in part.settings.items()} | {"model.objective": "blend"}
-    widest = max(part.settings["model.dimension"] for part in parts)
-    for width in _affordable(plan.values("model.dimension", (widest, 2 * widest)), trials):
-        trials.run({**settings, "model.dimension": width}, _MANY)
+def _blend(trials: Trials, plan: Plan, ials: Trial, spectral: Trial) -> None:
+    """Tries the sum of the best models of both kinds. Each has half of the dimensions.
+
+    The sum of as many dimensions again as the best of `ials` needs no training. Half of them are tried if that is the
+    best so far.
+    """
+    settings = {**spectral.settings, **ials.settings, "model.objective": "blend"}
+    width = ials.settings["model.dimension"]
+    for total in _affordable(plan.values("model.dimension", (2 * width, width)), trials):
+        part: Trial | None = ials
+        if total - total // 2 != width:
+            part = trials.run({**ials.settings, "model.dimension": total - total // 2}, _MANY)
+        both = part and trials.blend({**settings, "model.dimension": total}, part, spectral, _MANY)
+        if both is None or both is not trials.best():
+            break
 
 
 def _climb(
@@ -135,7 +182,6 @@ def _climb(
     axes: Mapping[str, Sequence[Any]],
     start: Mapping[str, Any],
     sweeps: int,
-    widths: tuple[int, ...] = (),
 ) -> Trial | None:
     """Moves to neighboring values while they are better, one key at a time.
 
@@ -144,8 +190,7 @@ def _climb(
       settings: the values of all other keys.
       axes: the values of each key in order.
       start: the first values. A key starts with its first value otherwise.
-      sweeps: the maximum number of sweeps of a trial.
-      widths: smaller dimensions that each trial measures too.
+      sweeps: the number of sweeps of a trial.
 
     Returns:
       The best trial, or None if the budget was spent before the first.
@@ -154,7 +199,7 @@ def _climb(
 
     def run(places: Mapping[str, int]) -> Trial | None:
         chosen = {key: axes[key][place] for key, place in places.items()}
-        return trials.run({**settings, **chosen}, sweeps, widths)
+        return trials.run({**settings, **chosen}, sweeps, quick=True)
 
     best = run(at)
     for key, values in axes.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,17 +16,18 @@ from absl import logging
 from errors import TrainingError, TrainingTooLarge
 from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.judge import Judge
+from trainer.least_squares.alternation import Solver, solver_of
+from trainer.least_squares.blend import blended, sample_of
 from trainer.model.table_sizes import TableSizes
 from trainer.search import descent
 from trainer.search.measures import Figure, LabelMeasure, is_rising, of_mean
 from trainer.search.records import Measured, Trial, TrialRecords
 from trainer.search.space import LABEL_METRICS
-from trainer.settings import ModelSettings, TrainSettings, has_solver, with_values
+from trainer.search.sweeps import PATIENCE, SweepRun
+from trainer.settings import ModelSettings, TrainSettings, with_values
 from trainer.training import calibration, memory
-from trainer.training.alternation import Solver, solver_of
 
 _SWEEPS = 16
-_PATIENCE = 2
 
 
 class Trials:
@@ -65,6 +67,9 @@ class Trials:
         self.figures: list[Figure | None] = []
         self._say, self._records = say, records or TrialRecords(None)
         self.spent = 0
+        # The best run of each objective and dimension, by its settings.
+        self._runs: dict[str, SweepRun] = {}
+        self._best_runs: dict[tuple[str, int], tuple[str, float]] = {}
 
     @contextlib.contextmanager
     def at_most(self, count: int) -> Iterator[None]:
@@ -75,7 +80,7 @@ class Trials:
 
     def dimension(self, number: int) -> int:
         """Returns the dimension of a finished trial."""
-        return int(self.done[number].settings.get("model.dimension", self.sections["model"]["dimension"]))
+        return self._dimension(self.done[number].settings)
 
     @property
     def density(self) -> float:
@@ -104,9 +109,13 @@ class Trials:
         return max(self.done, key=self.gain)
 
     def run(
-        self, settings: Mapping[str, Any], sweeps: int | None = _SWEEPS, widths: tuple[int, ...] = ()
+        self,
+        settings: Mapping[str, Any],
+        sweeps: int | None = _SWEEPS,
+        widths: tuple[int, ...] = (),
+        quick: bool = False,
     ) -> Trial | None:
-        """Trains with `settings` until `_PATIENCE` sweeps in a row are not better.
+        """Trains with `settings` until `PATIENCE` sweeps in a row are not better.
 
         Sweeps of `spectral` approach one solution, so that the last is the best. It is the only one that is measured.
 
@@ -114,6 +123,7 @@ class Trials:
           settings: values by dotted key. Repeated settings are not trained again.
           sweeps: the maximum number of sweeps. None trains as a pipeline file with these settings.
           widths: smaller dimensions to measure too, where the first columns of a wider solution are the narrower one.
+          quick: measures only the last sweep. A later run of the same settings continues from it.
 
         Returns:
           The best trial of these, or None if the budget is spent.
@@ -125,16 +135,19 @@ class Trials:
         if self.exhausted:
             return None
         self.spent += 1
-        key = [dict(settings), sweeps, list(widths)]
+        key = [dict(settings), sweeps, list(widths), quick]
         measured = self._records.read(key)
         if measured is None:
-            measured = self._made(settings, sweeps, widths)
+            measured = self._made(settings, sweeps, widths, quick)
             self._records.write(key, measured)
         for trial, figure in measured:
-            self.done.append(trial)
-            self.figures.append(figure)
-            self._say(f"trial {self.spent} of at most {self.budget}: {self._line(trial)}")
+            self._add(trial, figure)
         return max((trial for trial, _ in measured), key=self.gain)
+
+    def _add(self, trial: Trial, figure: Figure | None) -> None:
+        self.done.append(trial)
+        self.figures.append(figure)
+        self._say(f"trial {self.spent} of at most {self.budget}: {self._line(trial)}")
 
     def _line(self, trial: Trial) -> str:
         chosen = ", ".join(f"{key} {value}" for key, value in trial.settings.items()) or "the settings of the file"
@@ -143,17 +156,19 @@ class Trials:
         best = ", the best so far" if trial is self.best() and len(self.done) > 1 else ""
         return f"{self.metric} {trial.value:.5g} after {trial.epochs} epochs in {trial.seconds:.1f} s{best}: {chosen}"
 
-    def _made(self, settings: Mapping[str, Any], sweeps: int | None, widths: tuple[int, ...]) -> list[Measured]:
+    def _made(
+        self, settings: Mapping[str, Any], sweeps: int | None, widths: tuple[int, ...], quick: bool
+    ) -> list[Measured]:
         sections = with_values(self.sections, settings)
         model, train = ModelSettings.model_validate(sections["model"]), TrainSettings.model_validate(sections["train"])
         since = time.monotonic()
         try:
             memory.check(self.sizes, model, train)
-            if not has_solver(model.objective, train.optimizer):
+            if train.optimizer != "als":
                 return [self._descended(settings, model, train)]
             if not isinstance(self._kept, Pairs):
-                raise TrainingTooLarge("train.data_memory_mb: the solver holds all pairs in memory. Raise it")
-            return self._swept(self._kept, settings, model, train, sweeps, widths)
+                raise TrainingTooLarge("train.data_memory_mb: least squares holds all pairs in memory. Raise it")
+            return self._swept(self._kept, settings, model, train, sweeps, widths, quick)
         except TrainingError as error:
             return [(Trial(settings, None, 0, round(time.monotonic() - since, 2), 0, fault=str(error)), None)]
 
@@ -180,45 +195,82 @@ class Trials:
         train: TrainSettings,
         sweeps: int | None,
         widths: tuple[int, ...],
+        quick: bool,
     ) -> list[Measured]:
-        since, fixed = time.monotonic(), bool(self._sweeps) or (sweeps is None and train.early_stopping is None)
-        most = sweeps or train.epochs
-        solver = solver_of(kept, self.sizes, model, train)
-        every = (*widths, model.dimension)
-        figures: dict[int, list[Figure]] = {width: [] for width in every}
-        zeros: dict[int, list[float | None]] = {width: [] for width in every}
-        done = 0
-        while done < most and (fixed or not all(map(self._over, figures.values()))):
-            solver.sweep()
-            done += 1
-            if done < most and (fixed or model.objective == "spectral"):
-                continue
-            for width in every:
-                figures[width].append(self._measure(solver, width))
-                zeros[width].append(self._zero_point(*(table[:, :width] for table in solver.tables)))
-        seconds = round((time.monotonic() - since) / len(every), 2)
-        found: list[Measured] = []
-        for width in every:
-            at = self._best_sweep(figures[width])
-            wide = {**settings, "model.dimension": width} if widths else settings
-            epochs = done - len(figures[width]) + at + 1
-            figure = figures[width][at]
-            found.append((Trial(wide, figure.value, epochs, seconds, done, zeros[width][at]), figure))
-        return found
+        fixed = quick or bool(self._sweeps) or (sweeps is None and train.early_stopping is None)
+        key = json.dumps([dict(settings), widths], sort_keys=True)
+        run = self._runs.get(key)
+        if run is None:
+            solver = solver_of(kept, self.sizes, model, train.als, self._seed)
+            ranks = self._judge is not None
+            run = SweepRun(solver, settings, (*widths, model.dimension), self.rising, self._measured, ranks)
+        measured = run.sweep(sweeps or train.epochs, fixed or model.objective == "spectral")
+        self._remember(key, run, model, max(self.gain(trial) for trial, _ in measured))
+        return measured
 
-    def _measure(self, solver: Solver, width: int) -> Figure:
+    def _remember(self, key: str, run: SweepRun, model: ModelSettings, gain: float) -> None:
+        """Keeps the best run of each objective and dimension, to continue it or to use its tables."""
+        place = (model.objective, model.dimension)
+        best = self._best_runs.get(place)
+        if best is None or gain > best[1] or best[0] == key:
+            if best is not None:
+                self._runs.pop(best[0], None)
+            self._best_runs[place], self._runs[key] = (key, gain), run
+
+    def blend(self, settings: Mapping[str, Any], ials: Trial, spectral: Trial, sweeps: int) -> Trial | None:
+        """Tries the sum of two finished trials. Trains it if their tables are not there.
+
+        Args:
+          settings: of the sum.
+          ials: of the first part.
+          spectral: of the second part, or one with more dimensions.
+          sweeps: the maximum number of sweeps of a training.
+        """
+        half = self._dimension(settings) // 2
+        parts = [self._tables(ials, self._dimension(settings) - half), self._tables(spectral, half)]
+        if not all(parts) or self.exhausted:
+            return self.run(settings, sweeps)
+        self.spent += 1
+        since = time.monotonic()
+        assert isinstance(self._kept, Pairs)
+        left, right = blended(parts[0], parts[1], sample_of(self._kept, self._seed))
+        figure, zero = self._figure(left, right), self._zero_point(left, right)
+        seconds = round(time.monotonic() - since, 2)
+        self._add(Trial(settings, figure.value, ials.epochs, seconds, ials.sweeps, zero), figure)
+        return self.done[-1]
+
+    def _tables(self, trial: Trial, width: int) -> list[np.ndarray]:
+        """Returns tables of `width` columns with the settings of a trial, if a run has them, or nothing.
+
+        The first columns of a wider `spectral` are those of a narrower one.
+        """
+        of = {**trial.settings, "model.dimension": 0}
+        for run in self._runs.values():
+            wide = self._dimension(run.settings)
+            if {**run.settings, "model.dimension": 0} == of and (
+                wide == width or (wide > width and of.get("model.objective") == "spectral")
+            ):
+                return [table[:, :width] for table in run.tables]
+        return []
+
+    def _dimension(self, settings: Mapping[str, Any]) -> int:
+        return int(settings.get("model.dimension", self.sections["model"]["dimension"]))
+
+    def _measured(self, solver: Solver, width: int) -> tuple[Figure, float | None]:
         left, right = (table[:, :width] for table in solver.tables)
         if self._judge:
-            return of_mean(self._judge.per_query(left, right))
+            return self._figure(left, right), self._zero_point(left, right)
         assert self._labels
         scores = np.einsum("nd,nd->n", left[self._held.left], right[self._held.right]) + solver.offset
         if solver.biases:
             scores += solver.biases[0][self._held.left] + solver.biases[1][self._held.right]
-        return self._labels.figure(scores)
+        return self._labels.figure(scores), None
 
-    def _zero_point(self, left: np.ndarray, right: np.ndarray) -> float | None:
-        if self._labels:
-            return None
+    def _figure(self, left: np.ndarray, right: np.ndarray) -> Figure:
+        assert self._judge
+        return of_mean(self._judge.per_query(left, right))
+
+    def _zero_point(self, left: np.ndarray, right: np.ndarray) -> float:
         some = next(self._held.shuffled(np.random.default_rng(self._seed), calibration.PAIRS))
         observed, random = calibration.random_pairs(some.left, some.right, self._seed)
         of_observed, of_random = (
@@ -226,14 +278,7 @@ class Trials:
         )
         return calibration.zero_point(of_observed, of_random, some.weight)
 
-    def _over(self, figures: list[Figure]) -> bool:
-        return bool(figures) and len(figures) - 1 - self._best_sweep(figures) >= _PATIENCE
-
-    def _best_sweep(self, figures: list[Figure]) -> int:
-        values = [figure.value if self.rising else -figure.value for figure in figures]
-        return int(np.argmax(values))
-
 
 def _settled(trial: Trial) -> bool:
     """Whether more sweeps would be of no use, because the last ones were not better."""
-    return trial.sweeps - trial.epochs >= _PATIENCE or trial.value is None
+    return trial.sweeps - trial.epochs >= PATIENCE or trial.value is None

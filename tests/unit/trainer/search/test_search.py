@@ -191,7 +191,7 @@ def test_unobserved_weight_follows_the_density() -> None:
         density = 0.02
         gain = staticmethod(lambda trial: 0.0)
 
-        def run(self, settings: dict[str, Any], *_: Any) -> None:
+        def run(self, settings: dict[str, Any], *_: Any, **__: Any) -> None:
             seen.append(settings)
 
     plans.positives(Recorded(), plans.Plan(SEARCHABLE[False], _sections()))  # type: ignore[arg-type]
@@ -219,3 +219,30 @@ def test_damaged_choice_is_made_again(tmp_path: Path, damage: Any) -> None:
     assert again.finding and str(file) in again.describe()
     third = choose(pairs, SIZES, _sections(), "ndcg@10", search, str(tmp_path))
     assert third.reused and third.finding is None
+
+
+def test_sum_of_finished_trials_needs_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its measure is that of the solver of the sum after as many sweeps."""
+    pairs = _positives()
+    found = choose(pairs, SIZES, _sections(), "ndcg@10", POSITIVES, str(tmp_path))
+    sums = [trial for trial in found.trials if trial.settings["model.objective"] == "blend"]
+    assert sums
+    kept, held = pairs.hold_out(0.1, 1)
+    for trial in sums:
+        alone = Trials(kept, held, SIZES, _sections(), "ndcg@10", 1, sweeps=trial.epochs).run(trial.settings)
+        assert alone is not None and alone.value == pytest.approx(trial.value, abs=0.01)
+        assert alone.zero_point == pytest.approx(trial.zero_point, rel=0.1)
+
+
+def test_quick_trial_continues(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial that ranked settings after three sweeps goes on with them, and ends like one without a break."""
+    kept, held = _positives().hold_out(0.1, 1)
+    settings = {"model.objective": "ials", "model.dimension": 8, "model.regularization": 0.1}
+    broken = Trials(kept, held, SIZES, _sections(), "ndcg@10", 2)
+    quick = broken.run(settings, 3, quick=True)
+    assert quick is not None and (quick.epochs, quick.sweeps) == (3, 3)
+    whole = Trials(kept, held, SIZES, _sections(), "ndcg@10", 1).run(settings, 8)
+    after = broken.run(settings, 8)
+    assert after is not None and whole is not None and after.sweeps >= 5
+    if whole.epochs >= 3:
+        assert (after.value, after.epochs) == (whole.value, whole.epochs)
