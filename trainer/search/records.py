@@ -16,6 +16,9 @@ from absl import logging
 
 from trainer.search.measures import Figure
 
+# Sweeps in a row that are not better, after which a trial ends.
+PATIENCE = 2
+
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
@@ -38,6 +41,11 @@ class Trial:
     sweeps: int
     zero_point: float | None = None
     fault: str | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether more sweeps would be of no use, because the last ones were not better."""
+        return self.sweeps - self.epochs >= PATIENCE or self.value is None
 
 
 Measured = tuple[Trial, Figure | None]

@@ -11,9 +11,7 @@ import numpy as np
 
 from trainer.least_squares.alternation import Solver
 from trainer.search.measures import Figure
-from trainer.search.records import Measured, Trial
-
-PATIENCE = 2
+from trainer.search.records import PATIENCE, Measured, Trial
 
 # Returns the figure and the zero point of tables, biases and offset of a solver, cut to a dimension.
 Measure = Callable[[Solver, int], tuple[Figure, "float | None"]]

@@ -15,17 +15,16 @@ from absl import logging
 
 from errors import TrainingError, TrainingTooLarge
 from trainer.data.pairs import Pairs, TrainingPairs
-from trainer.judge import Judge
-from trainer.least_squares.alternation import Solver, solver_of
+from trainer.least_squares.alternation import solver_of
 from trainer.least_squares.blend import blended, sample_of
 from trainer.model.table_sizes import TableSizes
 from trainer.search import descent
-from trainer.search.measures import Figure, LabelMeasure, is_rising, of_mean
+from trainer.search.gauge import Gauge
+from trainer.search.measures import Figure, is_rising
 from trainer.search.records import Measured, Trial, TrialRecords
-from trainer.search.space import LABEL_METRICS
-from trainer.search.sweeps import PATIENCE, SweepRun
+from trainer.search.sweeps import SweepRun
 from trainer.settings import ModelSettings, TrainSettings, with_values
-from trainer.training import calibration, memory
+from trainer.training import memory
 
 _SWEEPS = 16
 
@@ -60,8 +59,7 @@ class Trials:
         self._kept, self._held, self.sizes = kept, held, sizes
         self.sections, self.budget, self._sweeps = sections, budget, sweeps
         self._seed = TrainSettings.model_validate(sections["train"]).seed
-        self._labels = LabelMeasure(metric, kept, held) if metric in LABEL_METRICS else None
-        self._judge = None if self._labels else Judge(metric, kept, held, sizes.entities, sizes.shared, self._seed)
+        self._gauge = Gauge(metric, kept, held, sizes, self._seed)
         self.metric, self.rising = metric, is_rising(metric)
         self.done: list[Trial] = []
         self.figures: list[Figure | None] = []
@@ -115,7 +113,7 @@ class Trials:
         widths: tuple[int, ...] = (),
         quick: bool = False,
     ) -> Trial | None:
-        """Trains with `settings` until `PATIENCE` sweeps in a row are not better.
+        """Trains with `settings` until two sweeps in a row are not better.
 
         Sweeps of `spectral` approach one solution, so that the last is the best. It is the only one that is measured.
 
@@ -130,7 +128,7 @@ class Trials:
         """
         sweeps = self._sweeps or sweeps
         for trial in self.done:
-            if trial.settings == settings and (_settled(trial) or sweeps is None or trial.sweeps >= sweeps):
+            if trial.settings == settings and (trial.settled or sweeps is None or trial.sweeps >= sweeps):
                 return trial
         if self.exhausted:
             return None
@@ -176,11 +174,7 @@ class Trials:
         """Trains as the Trainer does, with the held-out rows in place of those of `train.early_stopping`."""
         since = time.monotonic()
         network, history, epochs = descent.fit(self._kept, self._held, self.sizes, model, train, self.metric)
-        if self._labels:
-            figure = self._labels.figure(descent.scores(network, self._held))
-        else:
-            assert self._judge
-            figure = of_mean(self._judge.per_query(*descent.tables(network, model, self.sizes)))
+        figure = self._gauge.of_network(network, model)
         del network
         # A Keras model is part of a reference cycle, and Python does not know how large its tables are.
         gc.collect()
@@ -202,8 +196,8 @@ class Trials:
         run = self._runs.get(key)
         if run is None:
             solver = solver_of(kept, self.sizes, model, train.als, self._seed)
-            ranks = self._judge is not None
-            run = SweepRun(solver, settings, (*widths, model.dimension), self.rising, self._measured, ranks)
+            every = (*widths, model.dimension)
+            run = SweepRun(solver, settings, every, self.rising, self._gauge.of_solver, self._gauge.ranks)
         measured = run.sweep(sweeps or train.epochs, fixed or model.objective == "spectral")
         self._remember(key, run, model, max(self.gain(trial) for trial, _ in measured))
         return measured
@@ -234,7 +228,7 @@ class Trials:
         since = time.monotonic()
         assert isinstance(self._kept, Pairs)
         left, right = blended(parts[0], parts[1], sample_of(self._kept, self._seed))
-        figure, zero = self._figure(left, right), self._zero_point(left, right)
+        figure, zero = self._gauge.of_tables(left, right)
         seconds = round(time.monotonic() - since, 2)
         self._add(Trial(settings, figure.value, ials.epochs, seconds, ials.sweeps, zero), figure)
         return self.done[-1]
@@ -255,30 +249,3 @@ class Trials:
 
     def _dimension(self, settings: Mapping[str, Any]) -> int:
         return int(settings.get("model.dimension", self.sections["model"]["dimension"]))
-
-    def _measured(self, solver: Solver, width: int) -> tuple[Figure, float | None]:
-        left, right = (table[:, :width] for table in solver.tables)
-        if self._judge:
-            return self._figure(left, right), self._zero_point(left, right)
-        assert self._labels
-        scores = np.einsum("nd,nd->n", left[self._held.left], right[self._held.right]) + solver.offset
-        if solver.biases:
-            scores += solver.biases[0][self._held.left] + solver.biases[1][self._held.right]
-        return self._labels.figure(scores), None
-
-    def _figure(self, left: np.ndarray, right: np.ndarray) -> Figure:
-        assert self._judge
-        return of_mean(self._judge.per_query(left, right))
-
-    def _zero_point(self, left: np.ndarray, right: np.ndarray) -> float:
-        some = next(self._held.shuffled(np.random.default_rng(self._seed), calibration.PAIRS))
-        observed, random = calibration.random_pairs(some.left, some.right, self._seed)
-        of_observed, of_random = (
-            np.einsum("nd,nd->n", left[rows], right[columns]) for rows, columns in (observed, random)
-        )
-        return calibration.zero_point(of_observed, of_random, some.weight)
-
-
-def _settled(trial: Trial) -> bool:
-    """Whether more sweeps would be of no use, because the last ones were not better."""
-    return trial.sweeps - trial.epochs >= PATIENCE or trial.value is None
