@@ -7,13 +7,13 @@ import numpy as np
 
 from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.judge import Judge
-from trainer.least_squares.alternation import Solver
 from trainer.model.table_sizes import TableSizes
 from trainer.search import descent
 from trainer.search.measures import Figure, LabelMeasure, of_mean
 from trainer.search.space import LABEL_METRICS
 from trainer.settings import ModelSettings
 from trainer.training import calibration
+from trainer.training.alternation import Solver
 
 
 class Gauge:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from trainer.least_squares.alternation import Solver
 from trainer.search.measures import Figure
 from trainer.search.records import PATIENCE, Measured, Trial
+from trainer.training.alternation import Solver
 
 # Returns the figure and the zero point of tables, biases and offset of a solver, cut to a dimension.
 Measure = Callable[[Solver, int], tuple[Figure, "float | None"]]

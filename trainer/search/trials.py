@@ -15,7 +15,6 @@ from absl import logging
 
 from errors import TrainingError, TrainingTooLarge
 from trainer.data.pairs import Pairs, TrainingPairs
-from trainer.least_squares.alternation import solver_of
 from trainer.least_squares.blend import blended, sample_of
 from trainer.model.table_sizes import TableSizes
 from trainer.search import descent
@@ -23,8 +22,9 @@ from trainer.search.gauge import Gauge
 from trainer.search.measures import Figure, is_rising
 from trainer.search.records import Measured, Trial, TrialRecords
 from trainer.search.sweeps import SweepRun
-from trainer.settings import ModelSettings, TrainSettings, with_values
+from trainer.settings import ModelSettings, TrainSettings, has_solver, with_values
 from trainer.training import memory
+from trainer.training.alternation import solver_of
 
 _SWEEPS = 16
 
@@ -162,10 +162,10 @@ class Trials:
         since = time.monotonic()
         try:
             memory.check(self.sizes, model, train)
-            if train.optimizer != "als":
+            if not has_solver(model.objective, train.optimizer):
                 return [self._descended(settings, model, train)]
             if not isinstance(self._kept, Pairs):
-                raise TrainingTooLarge("train.data_memory_mb: least squares holds all pairs in memory. Raise it")
+                raise TrainingTooLarge("train.data_memory_mb: the solver holds all pairs in memory. Raise it")
             return self._swept(self._kept, settings, model, train, sweeps, widths, quick)
         except TrainingError as error:
             return [(Trial(settings, None, 0, round(time.monotonic() - since, 2), 0, fault=str(error)), None)]
@@ -195,7 +195,7 @@ class Trials:
         key = json.dumps([dict(settings), widths], sort_keys=True)
         run = self._runs.get(key)
         if run is None:
-            solver = solver_of(kept, self.sizes, model, train.als, self._seed)
+            solver = solver_of(kept, self.sizes, model, train)
             every = (*widths, model.dimension)
             run = SweepRun(solver, settings, every, self.rising, self._gauge.of_solver, self._gauge.ranks)
         measured = run.sweep(sweeps or train.epochs, fixed or model.objective == "spectral")
