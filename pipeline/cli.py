@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from compat.process import prepare
-from errors import KindredError
+from errors import DataRefused, KindredError
 from pipeline.commands import model_cli
 from pipeline.kubeflow import cli as kubeflow
 from pipeline.kubeflow.options import Set
@@ -172,6 +172,24 @@ def report(
     typer.echo(os.fsencode(path))
     if open_:
         typer.launch(path.absolute().as_uri())
+
+
+@app.command()
+def monitor(
+    log: Annotated[Path, typer.Option(metavar="PREFIX", help="How the paths of the log files begin.")],
+    root: model_cli.RootOption,
+    json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Compare logged requests of a served model with its training data. Exit code 3 beyond the bounds of the gate."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before the import of TensorFlow
+    from pipeline.commands.monitor.command import monitor as compare_log
+    from pipeline.records.root import Root
+
+    text, broken = compare_log(log, Root(root.absolute()), json_)
+    typer.echo(os.fsencode(text))
+    for words in broken:
+        typer.echo(os.fsencode(words), err=True)
+    raise typer.Exit(DataRefused.exit_code if broken else 0)
 
 
 @app.command()

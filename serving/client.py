@@ -71,9 +71,33 @@ class ModelClient(abc.ABC):
         answer = self.predict(f"neighbors_{side}", {f"{side}_id": [query_id], "k": k})
         return self._ranking(side, answer, side, query_id)
 
+    def recommend(
+        self, side: str, liked: Sequence[bytes], k: int, exclude: Sequence[bytes] = ()
+    ) -> tuple[list[Neighbor], bool]:
+        """Finds the entities of one side that score highest with an entity that the model has never seen.
+
+        Args:
+          side: the side to search, `left` or `right`.
+          liked: ids of this side in pairs with the unseen entity. They are not among the answers.
+          k: the maximum number of entities to return.
+          exclude: more ids to leave out.
+
+        Returns:
+          The entities, best first, and whether the model knows any of the liked ones.
+        """
+        inputs = {"given_id": [list(liked)], "given_score": [], "k": k + len(exclude)}
+        answer = self.predict(f"recommend_{side}", inputs)
+        ranking, known = self._ranking(side, answer, side, b"")
+        # Where fewer entities remain than were asked for, the answer is padded with the empty id.
+        return [one for one in ranking if one.id and one.id not in set(exclude)][:k], known
+
+    def known(self, side: str, ids: Sequence[bytes]) -> list[bool]:
+        """Returns which ids are in the vocabulary of a side."""
+        return [bool(known) for known in self.predict(f"embed_{side}", {f"{side}_id": list(ids)})["known"]]
+
     def knows(self, side: str, id_: bytes) -> bool:
         """Returns whether an id is in the vocabulary of a side."""
-        return bool(self.predict(f"embed_{side}", {f"{side}_id": [id_]})["known"][0])
+        return self.known(side, [id_])[0]
 
     def _ranking(
         self, side: str, answer: dict[str, list[Any]], queried: str, query_id: bytes

@@ -22,6 +22,7 @@ from trainer.model.table_sizes import TableSizes, table_sizes
 from trainer.search.choice import CHOICE_FILE, Choice, choose
 from trainer.settings import TrainSettings, training_settings, with_values
 from trainer.training import described, fitting, warm_start
+from trainer.training.fold_in import learn_fold_in
 
 HISTORY_FILE = "history.json"
 
@@ -63,12 +64,16 @@ def run_fn(fn_args: FnArgs) -> None:
         network, history = fitting.fit(
             pairs, sizes, model, train, folders, start, fn_args.custom_config["metric"], zero_point
         )
+        known_ids = (sizes.left - encode.oov_buckets, sizes.right - encode.oov_buckets)
+        fold_in = learn_fold_in(network, pairs, known_ids, model, train.als)
     limits = dataset.score_range(examples) or NO_LIMITS
     sides = fn_args.custom_config.get("features", {})
     known = described.describe(network, transform, fn_args.transform_output, examples, sides, train.seed)
     if known:
         _write_json(fn_args.model_run_dir, described.FEATURES_FILE, described.record(known))
-    saved_model.export(network, transform, encode.shared, fn_args.serving_model_dir, encode.oov_hashes, limits, known)
+    saved_model.export(
+        network, transform, encode.shared, fn_args.serving_model_dir, encode.oov_hashes, limits, known, fold_in
+    )
     _write_json(fn_args.model_run_dir, HISTORY_FILE, history)
     projector.write(network, transform, encode.shared, fn_args.model_run_dir)
     if tf.io.gfile.exists(unfinished):

@@ -158,16 +158,42 @@ def check_drift(
         yield _beyond_chance("validate.max_score_divergence", found, bound, words, RowFilter("train"))
 
 
-def _entity_drift(side: str, current: pa.Table, accepted: pa.Table, settings: GateSettings) -> Iterator[Check]:
+def check_traffic(requests: Distribution, train: Distribution, settings: GateSettings) -> Iterator[Check]:
+    """Yields checks of the distance of requests to a served model from its training data.
+
+    Args:
+      requests: requested ids, and the scores of requested pairs.
+      train: ids of the training pairs, and the scores that the model gives them.
+      settings: bounds.
+    """
+    for side in ("left", "right"):
+        asked, trained = requests.entities(side), train.entities(side)
+        if asked.num_rows:
+            checks = _entity_drift(side, asked, trained, settings, "requested ids are", "the training data")
+            yield from _about(side, checks)
+    if settings.max_score_divergence is not None and requests.has_scores and train.has_scores:
+        found = drift.score_divergence(requests.scores, train.scores)
+        words = f"score: the distribution differs from the training pairs: Jensen-Shannon divergence {found.value:.3f}"
+        yield _beyond_chance("validate.max_score_divergence", found, settings.max_score_divergence, words)
+
+
+def _entity_drift(
+    side: str,
+    current: pa.Table,
+    accepted: pa.Table,
+    settings: GateSettings,
+    what: str = "pairs have entities that are",
+    than: str = "the last accepted data",
+) -> Iterator[Check]:
     column = f"{side}_id"
     if settings.max_unseen_share is not None:
         found = drift.unseen_share(current, accepted)
-        words = f"{column}: {found.value:.1%} of the pairs have entities that are not in the last accepted data"
+        words = f"{column}: {found.value:.1%} of the {what} not in {than}"
         rows = RowFilter("train", side, accepted["id"].combine_chunks(), unseen=True)
         yield _beyond_chance("validate.max_unseen_share", found, settings.max_unseen_share, words, rows)
     if settings.max_entity_distance is not None:
         found = drift.entity_distance(current, accepted, settings.max_entity_distance)
-        words = f"{column}: the share of one entity differs by {found.value:.1%} from the last accepted data"
+        words = f"{column}: the share of one entity differs by {found.value:.1%} from {than}"
         yield _beyond_chance("validate.max_entity_distance", found, settings.max_entity_distance, words)
 
 

@@ -198,6 +198,8 @@ def _inputs(defined: Iterable[str], pairs: ProbePairs) -> tuple[dict[str, Any], 
         "exclude": [[left, right, b""] for left, right in zip(pairs.left, pairs.right, strict=True)],
         "candidates": [],
         **pairs.features,
+        "given_id": [[left, right, b""] for left, right in zip(pairs.left, pairs.right, strict=True)],
+        "given_score": [[1.0, 2.0, 0.0]] * len(pairs.left),
     }
     return {name: known[name] for name in defined if name in known}, sorted(set(defined) - set(known))
 

@@ -41,7 +41,7 @@ def score(left: str, right: str, model: ModelOption = None, endpoint: EndpointOp
 
 
 def similar(
-    id_: Annotated[str, typer.Argument(metavar="ID")],
+    id_: Annotated[str | None, typer.Argument(metavar="[ID]")] = None,
     model: ModelOption = None,
     endpoint: EndpointOption = None,
     side: SideOption = "right",
@@ -55,10 +55,25 @@ def similar(
     columns: Annotated[
         str, typer.Option(metavar="LEFT,RIGHT", help="The columns of PAIRS: names, or numbers from 0 without a header.")
     ] = "left_id,right_id",
+    liked: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID",
+            help="Instead of ID: an entity of the answers' side in a pair with an entity that is not in the model. "
+            "Repeat it for several.",
+        ),
+    ] = None,
 ) -> None:
-    """List the entities of one side with the highest scores for an entity of the other side."""
-    query = os.fsencode(id_)
+    """List the entities of one side with the highest scores for an entity of the other side, known or new (--liked)."""
     _check_side(side)
+    if (id_ is None) == (not liked):
+        raise typer.BadParameter("give either an id or --liked", param_hint="ID / --liked")
+    if id_ is None:
+        if exclude_seen is not None:
+            raise typer.BadParameter("needs ID, whose partners are left out", param_hint="--exclude-seen")
+        _recommend(_model(model, endpoint), side, liked or [], k, [os.fsencode(name) for name in exclude or ()])
+        return
+    query = os.fsencode(id_)
     left_out = [os.fsencode(name) for name in exclude or ()]
     if exclude_seen is not None:
         from pipeline.commands.seen import partners
@@ -70,6 +85,19 @@ def similar(
         asked = "left" if side == "right" else "right"
         _warn_unknown(client, asked, id_, f"use --side {asked} to list {asked} entities for it")
     _echo_ranking(neighbors)
+
+
+def _recommend(client: ModelClient, side: str, liked: list[str], k: int, exclude: list[bytes]) -> None:
+    """Prints the ranking for an entity that the model has never seen."""
+    ids = [os.fsencode(name) for name in liked]
+    for name, known in zip(liked, client.known(side, ids), strict=True):
+        if not known:
+            reason = _why_unknown(client, side, name)
+            typer.echo(os.fsencode(f"{name} is not a known {side} id, so it has no effect: {reason}."), err=True)
+    ranking, known = client.recommend(side, ids, k, exclude)
+    if not known:
+        typer.echo("No liked id is known. This is the ranking for an average entity.", err=True)
+    _echo_ranking(ranking)
 
 
 def neighbors(

@@ -159,22 +159,31 @@ def distributions(run: Run) -> Distributions:
     splits = {name: split for name, split in run.splits.items() if split.rows}
     if not splits:
         raise Absent("There are no pairs to count.")
-    drawn = [_scores(run, splits)] if all(split.has_scores for split in splits.values()) else []
+    scored = all(split.has_scores for split in splits.values())
+    drawn = [score_chart({name: split.scores for name, split in splits.items()})] if scored else []
     return Distributions([*drawn, _popularity(next(iter(splits.values())))])
 
 
-def _scores(run: Run, splits: dict[str, Distribution]) -> tuple[str, Markup, Markup, str]:
-    """Draws each split's share of pairs per bin, without the outermost thousandth at either end."""
-    edges = _edges([split.scores for split in splits.values()])
+def score_chart(samples: dict[str, np.ndarray]) -> tuple[str, Markup, Markup, str]:
+    """Draws the share of scores per bin, without the outermost thousandth at either end.
+
+    Args:
+      samples: sorted scores by name: `train` and one other.
+
+    Returns:
+      Title, chart, legend and description.
+    """
+    edges = _edges(list(samples.values()))
+    styles = {name: "split-train" if name == "train" else "split-eval" for name in samples}
     series = []
-    for name, split in splits.items():
-        heights = np.diff(np.searchsorted(split.scores, edges)) / len(split.scores)
-        series.append(Series(name, list(zip(edges[:-1].tolist(), heights.tolist(), strict=True)), f"split-{name}"))
-    description = ". ".join(f"{name}: {_spread(split.scores)}" for name, split in splits.items())
+    for name, scores in samples.items():
+        heights = np.diff(np.searchsorted(scores, edges)) / len(scores)
+        series.append(Series(name, list(zip(edges[:-1].tolist(), heights.tolist(), strict=True)), styles[name]))
+    description = ". ".join(f"{name}: {_spread(scores)}" for name, scores in samples.items())
     chart = charts.histogram(
         "Scores", description, edges.tolist(), series, Axis("score in the unit of the data"), Axis("share of pairs")
     )
-    key = charts.legend([(f"split-{name}", name) for name in splits])
+    key = charts.legend([(styles[name], name) for name in samples])
     return "Scores", chart, key, f"{description}. The chart omits the outermost thousandth at either end."
 
 

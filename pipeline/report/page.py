@@ -134,23 +134,24 @@ def render(run: Run) -> str:
     Returns:
       A complete HTML document, without external files.
     """
-    return _environment().get_template("report.html").render(run=run, verdict=verdict(run), parts=parts(run))
+    return environment().get_template("report.html").render(run=run, verdict=verdict(run), parts=parts(run))
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """Returns the environment of the templates."""
+    made = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    made.filters |= {
         "count": words.count, "figure": words.figure, "seconds": words.seconds, "size": words.size,
         "moment": words.moment, "short": words.short, "share": words.share, "data": as_data, "csp_hash": _csp_hash,
     }  # fmt: skip
-    environment.globals["asset"] = lambda name: Markup(_source(environment, name))
-    return environment
+    made.globals["asset"] = lambda name: Markup(_source(made, name))
+    return made
 
 
 def _source(environment: jinja2.Environment, name: str) -> str:

@@ -74,7 +74,10 @@ class Call:
 
     Attributes:
       limits: the limits of the server.
+      of_client: whether a client waits for the answer. Warm-up has none.
     """
+
+    of_client = True
 
     def __init__(self, limits: Limits, take: Callable[[int], None], end: Callable[[int], None]) -> None:
         self.limits = limits
@@ -123,7 +126,9 @@ class Call:
 
 def unlimited(limits: Limits | None = None) -> Call:
     """Returns a call that nothing counts, for the server's own requests, such as warm-up."""
-    return Call(limits or Limits(), lambda size: None, lambda size: None)
+    call = Call(limits or Limits(), lambda size: None, lambda size: None)
+    call.of_client = False
+    return call
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from serving.model_server.tensors import Array
 
 K = "k"  # the number of answers of a ranking, a scalar
 QUERIES = ("left_id", "right_id")  # ids, one per row
+GIVEN = "given_id"  # ids that describe unseen entities, a list per row
 _FILTERS = ("exclude", "candidates")  # ids of the answers
 # What a signature with only these inputs computes is bounded by its rows and its catalogue.
 INPUTS = frozenset((*QUERIES, K, *_FILTERS))
@@ -19,6 +20,14 @@ def number_of_answers(inputs: Mapping[str, Array]) -> int | None:
     """Returns the input `k`, or None if the request has no such scalar."""
     k = inputs.get(K)
     return int(k) if k is not None and k.ndim == 0 and k.dtype.kind in "iu" else None
+
+
+def independent_rows(inputs: Mapping[str, Array]) -> list[str]:
+    """Returns the name of the only query whose rows are answered on their own, so in pieces, or an empty list."""
+    if GIVEN in inputs:
+        return [GIVEN] if inputs[GIVEN].ndim == 2 else []
+    queries = [name for name in QUERIES if name in inputs]
+    return queries if K in inputs and len(queries) == 1 and inputs[queries[0]].ndim == 1 else []
 
 
 def rows_of(inputs: Mapping[str, Array]) -> int | None:

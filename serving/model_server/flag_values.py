@@ -13,6 +13,7 @@ from serving.model_server import metrics, text_protos
 from serving.model_server.calls import Limits
 from serving.model_server.connections import ConnectionLimits
 from serving.model_server.polling import PollSettings
+from serving.model_server.request_logs import LogLimits
 
 
 def limits(flags: argparse.Namespace) -> Limits:
@@ -26,6 +27,13 @@ def limits(flags: argparse.Namespace) -> Limits:
         flags.max_concurrent_requests,
         flags.rest_api_timeout_in_ms / 1000,
         flags.body_timeout_seconds,
+    )
+
+
+def log_limits(flags: argparse.Namespace) -> LogLimits:
+    """Returns the bounds of request logs."""
+    return LogLimits(
+        flags.request_log_max_file_bytes, flags.request_log_max_total_bytes, flags.request_log_max_queue_bytes
     )
 
 

@@ -89,6 +89,9 @@ ADDED = (
     Flag("max_header_bytes", 64 << 10, "Maximum size of the request line and headers of a REST request."),
     Flag("header_timeout_seconds", 10.0, "Seconds to receive the head of a REST request."),
     Flag("idle_timeout_seconds", 75.0, "Seconds after which an idle REST connection is closed."),
+    Flag("request_log_max_file_bytes", 64 << 20, "Size at which the next file of a request log is begun."),
+    Flag("request_log_max_total_bytes", 1 << 30, "Maximum size of all files of a request log."),
+    Flag("request_log_max_queue_bytes", 32 << 20, "Maximum memory of requests that wait to be logged."),
     Flag("drain_seconds", 30.0, "Seconds to finish running requests after SIGTERM."),
 )
 

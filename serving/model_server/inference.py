@@ -13,6 +13,7 @@ from serving.model_server import examples, outputs, tensor_checks
 from serving.model_server.calls import Call, check_rows
 from serving.model_server.faults import Code, Fault, invalid
 from serving.model_server.metrics import ServerMetrics
+from serving.model_server.request_logs import RequestLogs
 from serving.model_server.servable import DEFAULT_SIGNATURE, Servable, tensor_name
 from serving.model_server.tensors import Array, to_array
 
@@ -28,10 +29,13 @@ class Inference:
     Args:
       metrics: records latencies and example counts.
       check_method_name: the flag --enable_signature_method_name_check.
+      logs: receives the answered Predict requests of clients.
     """
 
-    def __init__(self, metrics: ServerMetrics, check_method_name: bool = False) -> None:
-        self._metrics, self._check_method_name = metrics, check_method_name
+    def __init__(
+        self, metrics: ServerMetrics, check_method_name: bool = False, logs: RequestLogs | None = None
+    ) -> None:
+        self._metrics, self._check_method_name, self._logs = metrics, check_method_name, logs
 
     def predict_protos(self, call: Call, servable: Servable, request: Any) -> dict[str, Array]:
         """Runs the signature of a PredictRequest. Returns and raises what `predict` does."""
@@ -73,7 +77,10 @@ class Inference:
         def run(arrays: Mapping[str, Array]) -> list[Array]:
             return self._run(call, servable, _feeds(signature, arrays), list(fetches.values()), "Predict")
 
-        return dict(zip(fetches, outputs.bounded(call, servable, signature, inputs, fetches, run), strict=True))
+        answer = dict(zip(fetches, outputs.bounded(call, servable, signature, inputs, fetches, run), strict=True))
+        if self._logs is not None and call.of_client:
+            self._logs.offer(servable.name, servable.version, signature_name or DEFAULT_SIGNATURE, inputs, answer)
+        return answer
 
     def classify(self, call: Call, servable: Servable, signature_name: str, message: Any) -> Any:
         """Returns the ClassificationResult of an Input."""

@@ -63,6 +63,10 @@ class ServerMetrics:
         self.load_latency = self._counter(
             ":tensorflow:cc:saved_model:load_latency", "Microseconds spent loading.", "model_path"
         )
+        self.logged = self._counter(
+            ":kindred:request_log_count", "Requests for the request log: written, dropped or failed.", "model_name",
+            "status",
+        )  # fmt: skip
         self.request_latency = self._histogram(
             f"{prefix}request_latency", "Wall time of a request.", _MICROSECONDS, "model_name", "API", "entrypoint"
         )

@@ -16,14 +16,27 @@ from serving.model_server.versions import Policy
 _EXAMPLE = 'model_config_list { config { name: "words" base_path: "/models/words" } }'
 
 
+# The kinds of log_collector_config.type. TensorFlow Serving looks it up among the collectors of its build.
+_COLLECTORS = ("", "file")
+
+
+@dataclasses.dataclass(frozen=True)
+class LoggingSettings:
+    """Which requests of a model are logged: the beginning of the path of the files, and the share of requests."""
+
+    prefix: str
+    rate: float
+
+
 @dataclasses.dataclass(frozen=True)
 class ServedModel:
-    """One model: its directory of versions, the versions to serve, and their labels."""
+    """One model: its directory of versions, the versions to serve, their labels, and the log of its requests."""
 
     name: str
     base_path: str
     policy: Policy = dataclasses.field(default_factory=Policy)
     labels: tuple[tuple[str, int], ...] = ()
+    logging: LoggingSettings | None = None
 
 
 def read_config_file(path: Path) -> list[ServedModel]:
@@ -79,7 +92,25 @@ def _model(entry: Any) -> ServedModel:
     if entry.model_platform not in ("", "tensorflow"):
         raise invalid(f"Model {entry.name} requests unsupported platform {entry.model_platform}")
     labels = tuple(sorted((label, int(version)) for label, version in entry.version_labels.items()))
-    return ServedModel(entry.name, entry.base_path, _policy(entry.model_version_policy), labels)
+    logged = _logging(entry.name, entry.logging_config) if entry.HasField("logging_config") else None
+    return ServedModel(entry.name, entry.base_path, _policy(entry.model_version_policy), labels, logged)
+
+
+def _logging(name: str, message: Any) -> LoggingSettings | None:
+    """Converts a LoggingConfig. Returns None if it logs nothing."""
+    rate, collector = message.sampling_config.sampling_rate, message.log_collector_config
+    if not 0 <= rate <= 1:
+        raise invalid(f"model {name}: logging_config: sampling_rate must be between 0 and 1 (got {rate:g})")
+    if collector.type not in _COLLECTORS:
+        raise invalid(
+            f'model {name}: logging_config: log_collector_config.type {collector.type!r} is unknown. Use "file"'
+        )
+    if rate and not collector.filename_prefix.startswith("/"):
+        raise invalid(
+            f"model {name}: logging_config: log_collector_config.filename_prefix must be an absolute path, such as "
+            f"/var/log/{name}/requests (got {collector.filename_prefix!r})"
+        )
+    return LoggingSettings(collector.filename_prefix, rate) if rate else None
 
 
 def _policy(message: Any) -> Policy:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from serving.model_server.calls import Call
-from serving.model_server.contract import QUERIES, K, number_of_answers
+from serving.model_server.calls import Call, check_rows
+from serving.model_server.contract import GIVEN, QUERIES, K, independent_rows, number_of_answers
 from serving.model_server.faults import Fault, invalid
 from serving.model_server.servable import Servable, tensor_name
 from serving.model_server.tensors import Array
@@ -24,6 +24,8 @@ Run = Callable[[Mapping[str, Array]], list[Array]]
 _ALL = 2**31 - 1
 # A string of an answer: in TensorFlow, as bytes and as text of Python, and in the response.
 _STRING_BYTES = 128
+# A row for an unseen entity needs a matrix, and a vector for each id of its list.
+_UNSEEN_AT_A_TIME, _GIVEN_AT_A_TIME = 64, 1 << 17
 # A ranking holds a score of each row for each entity. 64 MiB of float32 at a time keep all cores busy.
 _SCORES_AT_A_TIME = 1 << 24
 
@@ -47,12 +49,16 @@ def bounded(
     Raises:
       Fault: the answer needs more than `max_output_bytes`. Nothing was computed.
     """
-    ranked_for = [name for name in QUERIES if name in inputs and _is_ranking(inputs)]
+    ranked_for = independent_rows(inputs)
     rows = max((inputs[name].shape[0] for name in ranked_for or inputs if inputs[name].ndim), default=1)
     k = number_of_answers(inputs)
     catalogue = _ALL if k is None else catalogue_of(servable, signature, inputs, aliases)
     hold(call, signature, aliases, rows, None if k is None else max(min(k, catalogue), 0))
-    step = max(_SCORES_AT_A_TIME // max(catalogue, 1), 1)
+    step = max(_SCORES_AT_A_TIME // max(catalogue if k is not None else 1, 1), 1)
+    if ranked_for == [GIVEN]:
+        width = inputs[GIVEN].shape[1]
+        check_rows(width, call.limits)
+        step = max(min(step, _UNSEEN_AT_A_TIME, _GIVEN_AT_A_TIME // max(width, 1)), 1)
     if rows <= step or not ranked_for:
         return run(inputs)
     pieces = []
@@ -60,12 +66,6 @@ def bounded(
         call.check()
         pieces.append(run(_rows_of(inputs, rows, slice(start, start + step))))
     return [_joined(parts) for parts in zip(*pieces, strict=True)]
-
-
-def _is_ranking(inputs: Mapping[str, Array]) -> bool:
-    """Whether each row of the only query is ranked for on its own, so that rows can be computed in pieces."""
-    queries = [inputs[name] for name in QUERIES if name in inputs]
-    return K in inputs and len(queries) == 1 and queries[0].ndim == 1
 
 
 def catalogue_of(servable: Servable, signature: Any, inputs: Mapping[str, Array], aliases: Mapping[str, str]) -> int:

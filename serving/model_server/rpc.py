@@ -131,7 +131,7 @@ class ModelService:
         """Serves exactly the models of the given configuration. Returns the increase of the given metrics."""
         before = {name: self._service.metrics.value(name) for name in request.metric_names}
         response = model_management_pb2.ReloadConfigResponse()
-        self._service.models.reload(models_of(request.config))
+        self._service.reload(models_of(request.config))
         response.status.error_code = int(Code.OK)
         for name, value in before.items():
             response.metric.add(name=name, int64_value_increase=self._service.metrics.value(name) - value)

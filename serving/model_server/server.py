@@ -22,6 +22,7 @@ from serving.model_server.loading import Loader
 from serving.model_server.metrics import ServerMetrics
 from serving.model_server.model_config import ServedModel
 from serving.model_server.model_manager import ModelManager
+from serving.model_server.request_logs import RequestLogs
 from serving.model_server.rest import RestApi
 from serving.model_server.servable import SessionSettings
 from serving.model_server.service import Service
@@ -55,9 +56,12 @@ class ModelServer:
         """
         self._flags = flags
         self._metrics = ServerMetrics()
-        inference = Inference(self._metrics, flags.enable_signature_method_name_check)
-        manager = ModelManager(self._models(), self._loader(inference), flag_values.poll_settings(flags))
-        self.service = Service(manager, inference, self._metrics, flag_values.limits(flags))
+        self._logs = RequestLogs(self._metrics, flag_values.log_limits(flags))
+        inference = Inference(self._metrics, flags.enable_signature_method_name_check, self._logs)
+        models = self._models()
+        manager = ModelManager(models, self._loader(inference), flag_values.poll_settings(flags))
+        self.service = Service(manager, inference, self._metrics, flag_values.limits(flags), self._logs)
+        self._logs.configure(models)
         self._metrics_path = flag_values.metrics_path(flags)
         self._grpc: grpc.Server | None = None
         self._health: Health | None = None
@@ -151,6 +155,7 @@ class ModelServer:
             grpc_ended.wait(grace + 1)
         self._api.close()
         self._rest_pool.shutdown(wait=False, cancel_futures=True)
+        self._logs.close()
         ended = self.service.models.close(_STOP_SECONDS)
         log.info("Stopped" if ended else "Stopped while a model loads")
         return ended
@@ -191,7 +196,7 @@ class ModelServer:
         try:
             wanted = model_config.read_config_file(path)
             if wanted != applied:
-                self.service.models.reload(wanted)
+                self.service.reload(wanted)
         except Fault as fault:
             log.error("%s: %s", path, fault.message)
             return applied

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from google.protobuf import json_format
@@ -15,7 +15,11 @@ from serving.model_server.faults import Fault, fault_of
 from serving.model_server.hosted_models import ModelVersion
 from serving.model_server.inference import Inference
 from serving.model_server.metrics import ServerMetrics
+from serving.model_server.model_config import ServedModel
 from serving.model_server.model_manager import ModelManager
+from serving.model_server.request_logs import RequestLogs
+from serving.model_server.servable import DEFAULT_SIGNATURE, Servable
+from serving.model_server.tensors import Array
 
 UNKNOWN_MODEL = "(unknown)"
 
@@ -23,8 +27,11 @@ UNKNOWN_MODEL = "(unknown)"
 class Service:
     """The models of a server, and the operations that both transports offer."""
 
-    def __init__(self, models: ModelManager, inference: Inference, metrics: ServerMetrics, limits: Limits) -> None:
+    def __init__(
+        self, models: ModelManager, inference: Inference, metrics: ServerMetrics, limits: Limits, logs: RequestLogs
+    ) -> None:
         self.models, self.inference, self.metrics, self.limits = models, inference, metrics, limits
+        self._logs = logs
         self.calls = Calls(limits)
 
     @contextlib.contextmanager
@@ -50,6 +57,21 @@ class Service:
         # Names of models that do not exist come from clients. Each would be a line of the metrics page.
         self.metrics.requests.add(model if self.models.has(model) else UNKNOWN_MODEL, fault.code.name)
         return fault
+
+    def reload(self, models: Sequence[ServedModel]) -> None:
+        """Serves exactly these models, and logs their requests as their configuration says.
+
+        Raises:
+          Fault: as in `ModelManager.reload`.
+        """
+        self.models.reload(models)
+        self._logs.configure(models)
+
+    def log(
+        self, servable: Servable, signature: str, inputs: Mapping[str, Array], outputs: Mapping[str, Array]
+    ) -> None:
+        """Logs an answered Predict request of a client, if its model is logged and the sample contains it."""
+        self._logs.offer(servable.name, servable.version, signature or DEFAULT_SIGNATURE, inputs, outputs)
 
     def lease(self, spec: Any) -> contextlib.AbstractContextManager[Any]:
         """Leases the servable of a ModelSpec."""

@@ -174,7 +174,9 @@ class SmallRequests:
         done, start = [], 0
         for parsed in group:
             end = start + parsed.rows
-            done.append(_answered(parsed, {name: array[start:end] for name, array in results.items()}))
+            own = {name: array[start:end] for name, array in results.items()}
+            done.append(_answered(parsed, own))
+            self._service.log(parsed.servable, parsed.signature, parsed.inputs, own)
             start = end
         return done
 

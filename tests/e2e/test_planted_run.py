@@ -12,6 +12,7 @@ from tensorflow_model_analysis.api.model_eval_lib import load_eval_result, load_
 
 from tests.e2e import planted
 from tests.e2e.command import kindred, last_summary, states
+from tests.integration.model_server import running
 
 NODES = [
     "ImportSchemaGen",
@@ -149,6 +150,37 @@ def test_published_model_knows_the_planted_neighbours(place: Path) -> None:
     apart = kindred("score", "--model", serving, planted.left_id(0), planted.right_id(5)).stdout
     assert float(alike.split()[1]) > 0.5
     assert float(apart.split()[1]) < -0.3
+
+
+def test_monitor_tells_requests_like_the_training_data_from_others(place: Path) -> None:
+    """The server writes the log, from which the command finds the run and its training data."""
+    for name, left in (("alike", planted.left_id), ("other", lambda i: f"new {i}")):
+        config = place / f"{name}.config"
+        config.write_text(
+            f'model_config_list {{ config {{ name: "films" base_path: "{place}/root/serving" logging_config {{ '
+            f'log_collector_config {{ filename_prefix: "{place}/logs/{name}" }} '
+            "sampling_config { sampling_rate: 1 } } } }"
+        )
+        with running.here(f"--model_config_file={config}") as client:
+            for i in range(planted.LEFT):
+                inputs = {
+                    "left_id": [left(i)] * planted.RIGHT,
+                    "right_id": [planted.right_id(j) for j in range(planted.RIGHT)],
+                }
+                assert client.post("films:predict", {"signature_name": "score", "inputs": inputs})[0] == 200
+        done = kindred("monitor", "--log", place / "logs" / name, "--root", place / "root", "--json")
+        found = json.loads(done.stdout)
+        (version,) = found["versions"]
+        assert (version["version"], version["run"]) == (1, last_summary(place / "root")["run_id"])
+        assert found["records"] == planted.LEFT and version["scores"] == planted.LEFT * planted.RIGHT
+        broken = {(check["rule"], check.get("about")) for check in version["checks"] if not check["ok"]}
+        if name == "alike":
+            assert (done.returncode, broken, done.stderr) == (0, set(), "")
+        else:
+            assert done.returncode == 3 and version["unknown_share"] == {"left": 1, "right": 0}
+            assert ("validate.max_unseen_share", "left_id") in broken
+            assert "left_id: 100.0% of the requested ids are not in the training data (at most 0.5)" in done.stderr
+    assert "The requests differ" in (place / "root" / "monitor.html").read_text(encoding="utf-8")
 
 
 def test_unchanged_run_uses_cache(place: Path) -> None:

@@ -67,6 +67,7 @@ def test_a_model_that_serves_what_it_learned_is_blessed(run) -> None:
     assert signatures == {
         "serving_default", "evaluate", "score", "similar_left", "similar_right", "similar_left_filtered",
         "similar_right_filtered", "neighbors_left", "neighbors_right", "embed_left", "embed_right",
+        "recommend_left", "recommend_right", "embed_left_from", "embed_right_from",
     }  # fmt: skip
     assert len(report["tested"]) == 2 * len(signatures) + 1
     assert {line.split(", ")[1] for line in report["tested"]} == {"6 eval rows", "unknown ids"}

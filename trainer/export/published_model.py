@@ -9,8 +9,10 @@ import tensorflow as tf
 from trainer import features
 from trainer.data.transform_graph import TransformGraph
 from trainer.export import filters
+from trainer.export.fold_in import FoldInSide
 from trainer.export.sides import SideVariables, bias_of, has_layer, is_normalized, table_of
 from trainer.export.unit import unit_of
+from trainer.model.fold_in import FoldIn
 from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
 
 Outputs = dict[str, tf.Tensor]
@@ -31,6 +33,7 @@ class PublishedModel(tf.Module):
       shared: whether both sides use one table.
       hashes: the number of rows of each unknown id.
       scores: the lowest and the highest raw score of training.
+      fold_in: how vectors of unseen entities are found, or None if the model has no signatures for them.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class PublishedModel(tf.Module):
         shared: bool,
         hashes: int = 1,
         scores: tuple[float, float] = NO_LIMITS,
+        fold_in: FoldIn | None = None,
     ) -> None:
         super().__init__(name="published_model")
         self._encode = transform.transform_features_layer()
@@ -48,7 +52,7 @@ class PublishedModel(tf.Module):
         left_name, right_name = features.vocabulary_names(shared)
         left = table_of(network, LEFT_VECTORS, _ids(transform, left_name), hashes)
         right = left if shared else table_of(network, RIGHT_VECTORS, _ids(transform, right_name), hashes)
-        normalized = is_normalized(network)
+        self.is_normalized = normalized = is_normalized(network)
         self.left = SideVariables("left", left, bias_of(network, LEFT_BIAS, left), normalized)
         self.right = SideVariables("right", right, bias_of(network, RIGHT_BIAS, right), normalized)
         offset = network.get_layer(GLOBAL_BIAS).get_weights()[0] if has_layer(network, GLOBAL_BIAS) else np.float32(0)
@@ -66,6 +70,8 @@ class PublishedModel(tf.Module):
         self.normalized = tf.Variable(normalized, trainable=False, dtype=tf.bool, name="normalized")
         # By side, filled in by the export if there are features.
         self.described: dict[str, tf.Module] = {}
+        self.fold_in_left = FoldInSide("left", fold_in.left, fold_in) if fold_in else None
+        self.fold_in_right = FoldInSide("right", fold_in.right, fold_in) if fold_in else None
 
     @_traced_once
     def left_rows(self, ids: tf.Tensor) -> tf.Tensor:

@@ -17,6 +17,8 @@ from trainer.export import warmup
 from trainer.export.feature_signatures import FeatureSide, FeatureSignatures
 from trainer.export.published_model import NO_LIMITS, Outputs, PublishedModel
 from trainer.export.sides import is_normalized
+from trainer.export.unseen import Unseen
+from trainer.model.fold_in import FoldIn
 
 
 def signatures(model: PublishedModel) -> dict[str, Any]:
@@ -32,7 +34,7 @@ def signatures(model: PublishedModel) -> dict[str, Any]:
     of_features = FeatureSignatures(model).all() if model.described else {}
     # Of one or two dimensions.
     filters = {"exclude": tf.TensorSpec(None, tf.string), "candidates": ids}
-    return {
+    found = {
         "serving_default": traced(model.score_examples, examples=ids),
         "evaluate": traced(model.evaluate_examples, examples=ids),
         "score": traced(model.score, left_id=ids, right_id=ids),
@@ -46,6 +48,14 @@ def signatures(model: PublishedModel) -> dict[str, Any]:
         "embed_right": traced(model.embed_right, right_id=ids),
         **{name: traced(function, **inputs) for name, (function, inputs) in of_features.items()},
     }
+    if model.fold_in_left is None:
+        return found
+    given = {"given_id": tf.TensorSpec([None, None], tf.string), "given_score": tf.TensorSpec(None, tf.float32)}
+    for side, other in (("left", "right"), ("right", "left")):
+        unseen = Unseen(model, side)
+        found[f"embed_{side}_from"] = traced(unseen.embed, **given)
+        found[f"recommend_{other}"] = traced(unseen.recommend, **given, k=k)
+    return found
 
 
 def _named(name: str, spec: tf.TensorSpec) -> tf.TensorSpec:
@@ -61,6 +71,7 @@ def export(
     hashes: int = 1,
     scores: tuple[float, float] = NO_LIMITS,
     described: Mapping[str, Described] | None = None,
+    fold_in: FoldIn | None = None,
 ) -> None:
     """Exports a SavedModel with every signature and with warm-up requests.
 
@@ -72,12 +83,15 @@ def export(
       hashes: the number of rows of each unknown id.
       scores: the lowest and the highest raw score of training.
       described: what the model knows about features, by side.
+      fold_in: how vectors of unseen entities are found, or None for a model without signatures for them.
     """
-    model = PublishedModel(network, transform, shared, hashes, scores)
+    model = PublishedModel(network, transform, shared, hashes, scores, fold_in)
     normalized = is_normalized(network)
     model.described = {side: FeatureSide(side, known, normalized) for side, known in (described or {}).items()}
     concrete = {name: function.get_concrete_function() for name, function in signatures(model).items()}
     tf.saved_model.save(model, directory, signatures=concrete)
     left, right = ((side.ids[:1].numpy().tolist() or [b""])[0] for side in (model.left, model.right))
-    of_features = FeatureSignatures(model).examples() if described else {}
-    warmup.write_requests(directory, left, right, of_features)
+    others = FeatureSignatures(model).examples() if described else {}
+    if fold_in is not None:
+        others |= warmup.unseen_requests(left, right)
+    warmup.write_requests(directory, left, right, others)

@@ -57,6 +57,18 @@ def requests(left: bytes, right: bytes) -> dict[str, dict[str, Any]]:
     }
 
 
+def unseen_requests(left: bytes, right: bytes) -> dict[str, dict[str, np.ndarray]]:
+    """Returns the inputs of each signature for unseen entities by name."""
+    k, none = {"k": np.array(_K, np.int32)}, np.zeros(0, np.float32)
+    given_left, given_right = ({"given_id": np.array([[name]], object), "given_score": none} for name in (left, right))
+    return {
+        "embed_left_from": given_right,
+        "embed_right_from": given_left,
+        "recommend_right": given_right | k,
+        "recommend_left": given_left | k,
+    }
+
+
 def _log(signature: str, inputs: Mapping[str, Any]) -> prediction_log_pb2.PredictionLog:
     log = prediction_log_pb2.PredictionLog()
     request = log.predict_log.request

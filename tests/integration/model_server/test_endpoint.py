@@ -89,6 +89,20 @@ def test_large_request_with_lists_is_computed_in_pieces(
     assert len(Endpoint(url).predict("similar_right_filtered", few)["right_id"][0]) == 4
 
 
+def test_unseen_entities_are_the_same_everywhere(planted: Planted, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = LocalModel(planted.model), Endpoint(url)
+    _assert_same(there.recommend("right", RIGHT[:2], 3), here.recommend("right", RIGHT[:2], 3))
+    inputs = {"given_id": [[name, b""] for name in LEFT], "given_score": [[105.0, 0.0]] * len(LEFT)}
+    expected = here.predict("embed_right_from", inputs)
+    for pieces in (64, 2):
+        monkeypatch.setattr(outputs, "_UNSEEN_AT_A_TIME", pieces)
+        actual = there.predict("embed_right_from", inputs)
+        assert actual["known"] == expected["known"] and actual["bias"] == pytest.approx(expected["bias"], abs=1e-5)
+        assert actual["embedding"] == [pytest.approx(row, abs=1e-5) for row in expected["embedding"]]
+    with pytest.raises(EndpointError, match=r"(?s)a score for each given_id.*(status 400|INVALID_ARGUMENT)"):
+        there.predict("embed_right_from", inputs | {"given_score": [[1.0]]})
+
+
 def test_unequal_numbers_of_ids_are_refused(url: str) -> None:
     with pytest.raises(EndpointError, match=r"(?s)must have the same number of ids.*(status 400|INVALID_ARGUMENT)"):
         Endpoint(url).predict("score", {"left_id": LEFT[:2], "right_id": RIGHT[:1]})

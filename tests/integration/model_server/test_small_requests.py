@@ -50,6 +50,10 @@ class _Service:
         self.inference = _Counting()
         self.entered, self.open = threading.Event(), threading.Event()
         self._servable = servable
+        self.logged: list[tuple[str, dict, dict]] = []
+
+    def log(self, servable: Servable, signature: str, inputs: dict, outputs: dict) -> None:
+        self.logged.append((signature, inputs, outputs))
 
     @contextlib.contextmanager
     def lease(self, spec: Any) -> Iterator[Servable]:
@@ -213,3 +217,10 @@ def test_threads_end(servable: Servable) -> None:
         if thread.name.startswith("small-"):
             thread.join(10)
     assert threading.active_count() == before
+
+
+def test_each_request_is_logged_on_its_own(service: _Service) -> None:
+    together(service, [score(text(*LEFT[:2]), text(*RIGHT[:2])), score(text(LEFT[2]), text(RIGHT[2]))])
+    asked = [inputs["left_id"].tolist() for _, inputs, _ in service.logged]
+    assert sorted(asked[1:]) == sorted([LEFT[:2], LEFT[2:3]])  # the first one keeps the thread
+    assert all(len(outputs["score"]) == len(inputs["left_id"]) for _, inputs, outputs in service.logged)

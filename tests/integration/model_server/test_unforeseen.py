@@ -156,7 +156,9 @@ def _until(holds: Callable[[], object]) -> None:
 
 def test_disconnect_is_not_internal_error(caplog: pytest.LogCaptureFixture) -> None:
     """Calls the ASGI application with half a body, then disconnects."""
-    service = Service(SimpleNamespace(has=lambda name: True), SimpleNamespace(), ServerMetrics(), Limits())
+    service = Service(
+        SimpleNamespace(has=lambda name: True), SimpleNamespace(), ServerMetrics(), Limits(), SimpleNamespace()
+    )
     application = RestApi(service, SimpleNamespace(), None, False)
     received = iter([{"type": "http.request", "body": b'{"inst', "more_body": True}, {"type": "http.disconnect"}])
     sent: list[dict] = []

@@ -95,7 +95,14 @@ def model(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     def knows(side: str, name: bytes) -> bool:
         return (side, name) == ("right", b"film")
 
-    client = SimpleNamespace(score=score, similar=similar, neighbors=similar, knows=knows)
+    client = SimpleNamespace(
+        score=score,
+        similar=similar,
+        neighbors=similar,
+        knows=knows,
+        known=lambda side, ids: [name != b"new" for name in ids],
+        recommend=lambda side, liked, k, exclude: similar(side, b" ".join(liked), k, exclude),
+    )
     monkeypatch.setattr(model_cli, "_load", lambda path: client)
     return calls
 
@@ -172,6 +179,29 @@ def test_wrong_file_of_pairs_is_one_sentence(
     )
     assert (code, out, model) == (2, "", []) and "Traceback" not in err
     assert words in " ".join(err.replace("│", " ").split())
+
+
+def test_liked_entities_stand_for_a_new_entity(run_kindred, model: list) -> None:
+    code, out, err = run_kindred(
+        "similar", "--model", "m", "--liked", "x", "--liked", "new", "--exclude", "z", "-k", "1"
+    )
+    assert (code, out) == (0, "café  +2.0000\n")
+    assert err == "new is not a known right id, so it has no effect: not in training.\n"
+    assert model == [("right", b"x new", 1, b"z")]
+    assert "This is the ranking for an average entity" in run_kindred("similar", "--model", "m", "--liked", "new")[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "either an id or --liked"),
+        (("a", "--liked", "b"), "either an id or --liked"),
+        (("--liked", "b", "--exclude-seen", "pairs.csv"), "needs ID"),
+    ],
+)
+def test_liked_entities_replace_the_id(run_kindred, model: list, arguments: tuple, words: str) -> None:
+    code, out, err = run_kindred("similar", "--model", "m", *arguments)
+    assert (code, out, model) == (2, "", []) and words in " ".join(err.replace("│", " ").split())
 
 
 def test_ids_are_bytes(run_kindred, model: list) -> None:

@@ -140,6 +140,17 @@ def test_neighbors_are_of_the_same_side(model: LocalModel) -> None:
     assert [model.knows(side, LEFT[1]) for side in ("left", "right")] == [True, False]
 
 
+def test_liked_entities_are_left_out(model: LocalModel) -> None:
+    liked = [RIGHT[0], b"never seen"]
+    whole, known = model.recommend("right", liked, 99)
+    assert known and {n.id for n in whole} == {*RIGHT} - {RIGHT[0]}
+    assert [n.score for n in whole] == sorted((n.score for n in whole), reverse=True)
+    best = whole[0].id
+    assert model.recommend("right", liked, 2, exclude=[best])[0] == whole[1:3]
+    assert model.recommend("left", [b"never seen"], 2)[1] is False
+    assert model.known("left", [LEFT[0], b"?", LEFT[1]]) == [True, False, True]
+
+
 def test_model_of_an_earlier_version_is_explained(planted: Planted, tmp_path: Path) -> None:
     model = tf.saved_model.load(str(planted.model))
     kept = {name: model.signatures[name] for name in ("score", "embed_left")}

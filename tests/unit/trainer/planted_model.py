@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from tests.unit.trainer.transforms import Row, analyze
+from trainer.data.pairs import Pairs
 from trainer.export import saved_model
+from trainer.model.fold_in import FoldIn
 from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, build_model
 from trainer.model.table_sizes import TableSizes
-from trainer.settings import EncodeSettings, ModelSettings
+from trainer.settings import AlsSettings, EncodeSettings, ModelSettings
+from trainer.training.fold_in import learn_fold_in
 
 # Most frequent first, like the rows of the tables.
 LEFT = [b"plain", b"two words", "🎬 film".encode(), b"007", b"7", b" before", b"after ", "naïve".encode(), b'a,"b"\tc']
@@ -84,5 +88,16 @@ def publish(folder: Path) -> Planted:
     ):
         network.get_layer(layer).set_weights([weights])
     model = folder / "serving" / "1"
-    saved_model.export(network, learned, shared=False, directory=str(model))
+    saved_model.export(network, learned, shared=False, directory=str(model), fold_in=_fold_in(network))
     return Planted(left, right, 0.75, LABELS["center"], LABELS["scale"], model)
+
+
+def _fold_in(network: keras.Model) -> FoldIn:
+    columns = list(zip(*rows(), strict=True))
+    left, right = (
+        np.array([ids.index(name) for name in names], np.int32)
+        for ids, names in zip((LEFT, RIGHT), columns[:2], strict=True)
+    )
+    label = (np.array(columns[2], np.float32) - LABELS["center"]) / LABELS["scale"]
+    pairs = Pairs(left, right, label.astype(np.float32))
+    return learn_fold_in(network, pairs, (len(LEFT), len(RIGHT)), ModelSettings(dimension=DIMENSION), AlsSettings())

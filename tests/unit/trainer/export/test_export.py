@@ -27,6 +27,7 @@ UNKNOWN = [b"never seen", b"", b" ", b"Plain", b"07", "🎬".encode()]
 SIGNATURES = {
     "serving_default", "evaluate", "score", "similar_left", "similar_right", "neighbors_left", "neighbors_right",
     "embed_left", "embed_right", "similar_left_filtered", "similar_right_filtered",
+    "recommend_left", "recommend_right", "embed_left_from", "embed_right_from",
 }  # fmt: skip
 # A client without our code: it imports TensorFlow, loads the model, and calls every signature.
 CLIENT = """
@@ -48,6 +49,11 @@ asked = {
     "neighbors_left": dict(left_id=ids, k=k),
     "neighbors_right": dict(right_id=right, k=k), "embed_left": dict(left_id=ids), "embed_right": dict(right_id=right),
 }
+for side, given in (("left", right), ("right", ids)):
+    given, none = given[None], tf.constant([], tf.float32)
+    asked[f"embed_{side}_from"] = dict(given_id=given, given_score=none)
+    other = {"left": "right", "right": "left"}[side]
+    asked[f"recommend_{other}"] = dict(given_id=given, given_score=none, k=k)
 answers = {}
 for name, inputs in asked.items():
     found = {key: value.numpy().tolist() for key, value in served[name](**inputs).items()}
@@ -63,7 +69,8 @@ def served(planted: Planted):
     loaded = tf.saved_model.load(str(planted.model))
 
     def ask(signature: str, **inputs: object) -> dict[str, np.ndarray]:
-        tensors = {name: tf.constant(value, tf.int32 if name == "k" else tf.string) for name, value in inputs.items()}
+        kinds = {"k": tf.int32, "given_score": tf.float32}
+        tensors = {name: tf.constant(value, kinds.get(name, tf.string)) for name, value in inputs.items()}
         return {name: value.numpy() for name, value in loaded.signatures[signature](**tensors).items()}
 
     ask.names = set(loaded.signatures)

@@ -1,0 +1,62 @@
+"""The distribution of the rows of a trained model, as the prior of the rows of unseen entities."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Entities whose pairs choose how far rows may be from the prior mean, and their pairs at most.
+_ENTITIES, _PAIRS = 300, 200
+# The candidates for the variance of the noise, relative to the variance of what is explained.
+_NOISES = 2.0 ** np.arange(-8, 5)
+
+
+def prior_of(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns mean `[w]` and covariance `[w, w]` of rows `[n, w]`, float64.
+
+    The covariance is shrunk to a multiple of the identity, the more the fewer rows there are (Ledoit & Wolf 2004, "A
+    well-conditioned estimator for large-dimensional covariance matrices", equation 14, with the share w / (w + n)).
+    """
+    rows = rows.astype(np.float64)
+    n, width = rows.shape
+    if not n:
+        return np.zeros(width), np.eye(width)
+    mean = rows.mean(axis=0)
+    covariance = (rows - mean).T @ (rows - mean) / n
+    share = width / (width + n)
+    level = max(float(np.trace(covariance)) / width, 1e-8)
+    # The floor keeps the inverse exact where columns are dependent.
+    return mean, (1 - share) * covariance + max(share, 1e-6) * level * np.eye(width)
+
+
+def noise_of(
+    mean: np.ndarray, covariance: np.ndarray, design: np.ndarray, own: np.ndarray, other: np.ndarray, target: np.ndarray
+) -> float:
+    """Returns the variance of the noise of scores for which rows predict the pairs that they were not computed from.
+
+    For each of some entities, every pair is predicted from its others in closed form (leave-one-out residuals of a
+    Gaussian process: Rasmussen & Williams 2006, equation 5.12).
+
+    Args:
+      mean: prior mean of a row, `[w]`.
+      covariance: prior covariance, `[w, w]`.
+      design: rows of the other side, `[others, w]`.
+      own: the entity of each pair, int `[n]`.
+      other: its partner, int `[n]`.
+      target: the score of each pair without the bias of the partner and without offset, `[n]`.
+    """
+    spread = float(np.var(target)) or 1.0
+    order = np.argsort(own, kind="stable")
+    _, starts, counts = np.unique(own[order], return_index=True, return_counts=True)
+    several = np.flatnonzero(counts > 1)
+    chosen = several[np.linspace(0, len(several) - 1, min(_ENTITIES, len(several))).astype(int)] if len(several) else []
+    errors = np.zeros(len(_NOISES))
+    for entity in chosen:
+        pairs = order[starts[entity] : starts[entity] + min(counts[entity], _PAIRS)]
+        rows = design[other[pairs]].astype(np.float64)
+        values, vectors = np.linalg.eigh(rows @ covariance @ rows.T)
+        residuals = vectors.T @ (target[pairs] - rows @ mean)
+        for i, noise in enumerate(_NOISES * spread):
+            inverse = 1 / (np.maximum(values, 0) + noise)
+            left_out = (vectors @ (inverse * residuals)) / (np.square(vectors) @ inverse)
+            errors[i] += float(np.square(left_out).sum())
+    return float(_NOISES[int(np.argmin(errors))] * spread) if len(chosen) else spread
