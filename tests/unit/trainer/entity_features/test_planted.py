@@ -8,9 +8,9 @@ import scipy.sparse
 
 from trainer.data.pairs import Pairs
 from trainer.entity_features import ridge
-from trainer.least_squares.alternation import solver_of
 from trainer.model.table_sizes import TableSizes
-from trainer.settings import AlsSettings, ModelSettings
+from trainer.settings import ModelSettings, TrainSettings
+from trainer.training.alternation import solver_of
 
 LEFT, RIGHT, EACH, SWEEPS = 400, 300, 30, 6
 
@@ -30,7 +30,7 @@ def planted() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _tables(left: np.ndarray, right: np.ndarray, objective: str) -> list[np.ndarray]:
     pairs = Pairs(left.astype(np.int32), right.astype(np.int32), np.ones(len(left), np.float32))
     model = ModelSettings(objective=objective, dimension=16, regularization=0.01)
-    solver = solver_of(pairs, TableSizes(LEFT, RIGHT), model, AlsSettings(), seed=1)
+    solver = solver_of(pairs, TableSizes(LEFT, RIGHT), model, TrainSettings(seed=1))
     for _ in range(SWEEPS):
         solver.sweep()
     return solver.tables
