@@ -106,16 +106,18 @@ class Epochs:
         """Whether more than `patience` epochs have passed since the best one."""
         return self._stopping is not None and self.best > 0 and self.done - self.best >= self._stopping.patience
 
-    def finish(self, measured: Mapping[str, float]) -> None:
+    def finish(self, measured: Mapping[str, float], last: bool = False) -> None:
         """Records the metrics of a finished epoch, and saves the variables.
 
         Args:
           measured: values by name of metric.
+          last: whether the training ends with this epoch. Then nothing is saved: until the model is exported, an
+            interruption repeats one epoch, as in every epoch.
         """
         for name, value in measured.items():
             self.history.setdefault(name, []).append(float(value))
         self._draw(self.done, measured)
-        if self._directory and self._writes:
+        if self._directory and self._writes and not last:
             self._save(self._directory)
 
     def restore_best(self) -> None:

@@ -117,8 +117,11 @@ def _frequent_rows(run: Run, most: int) -> dict[str, tuple[np.ndarray, np.ndarra
             summed = counted.group_by("id").aggregate([("count", "sum")])
             counted = pa.table({"id": summed["id"], "count": summed["count_sum"]})
             counted = counted.sort_by([("count", "descending"), ("id", "ascending")])
-        known = counted.filter(pc.is_in(counted["id"], value_set=side.ids)).slice(0, most)
-        by_side[name] = side.rows_of(known["id"].combine_chunks()), known["count"].to_numpy()
+        # A vocabulary has the most frequent ids, so there are enough of them in twice as many.
+        head = counted.slice(0, 2 * most)
+        rows = side.rows_of(head["id"].combine_chunks())
+        known = np.flatnonzero(rows >= 0)[:most]
+        by_side[name] = rows[known], head["count"].to_numpy()[known]
     if not all(len(rows) for rows, _ in by_side.values()):
         raise Absent("The model contains no ids, so its vectors have no names.")
     return by_side

@@ -19,7 +19,7 @@ class TableVariables:
     def __init__(self, ids: list[bytes], vectors: np.ndarray) -> None:
         self.ids = tf.Variable(np.array(ids, dtype=object), dtype=tf.string, trainable=False, name="ids")
         self.vectors = tf.Variable(vectors, trainable=False, name="vectors")
-        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
         inverse = np.divide(1.0, lengths, out=np.zeros(len(vectors)), where=lengths > 0)
         self.inverse_lengths = tf.Variable(inverse.astype(np.float32), trainable=False, name="inverse_lengths")
         self.count = len(ids)

@@ -35,7 +35,7 @@ class _AfterEpoch(keras.callbacks.Callback):
         logging.info("epoch %d: %s", epoch + 1, measured)
         if not math.isfinite(measured["loss"]):
             raise diverged(f"the loss became {measured['loss']}", epoch + 1, self._learning_rate)
-        self._epochs.finish(measured)
+        self._epochs.finish(measured, last=epoch + 1 == self.params["epochs"])
         self.model.stop_training = self._epochs.over
 
 
@@ -127,9 +127,10 @@ class Descent:
 
 def _batch_maker(pairs: TrainingPairs, sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> BatchMaker:
     """Returns the batch maker for the objective. If pairs have a score, `logistic` learns from labels."""
-    _, right = pairs.occurrences(sizes.entities)
-    sampler = NegativeSampler.of(right, model) if pairs.positives_only or model.objective != "logistic" else None
-    return BatchMaker(settings.batch_size, settings.seed, len(right), pairs.weighted, sampler)
+    sampler = None
+    if model.objective != "regression" and (pairs.positives_only or model.objective != "logistic"):
+        sampler = NegativeSampler.of(pairs.occurrences(sizes.entities)[1], model)
+    return BatchMaker(settings.batch_size, settings.seed, sizes.entities[1], pairs.weighted, sampler)
 
 
 def _distributed(

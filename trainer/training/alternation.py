@@ -135,7 +135,7 @@ class Alternation:
             if judge is not None:
                 measured[judge.name] = judge.mean(*self._solver.tables)
             logging.info("epoch %d: %s", epochs.done + 1, measured)
-            epochs.finish(measured)
+            epochs.finish(measured, last=epochs.done + 1 == self._settings.epochs)
 
     @property
     def finite(self) -> bool:

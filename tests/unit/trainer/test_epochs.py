@@ -85,6 +85,19 @@ def test_unfinished_training_resumes(tmp_path: Path) -> None:
     assert _value(again) == {2}
 
 
+def test_last_epoch_is_not_saved(tmp_path: Path) -> None:
+    variables = _variables()
+    epochs = _epochs(variables, tmp_path)
+    _train(epochs, variables, [1.0, 0.5])
+    variables[0].assign(variables[0] + 1)
+    epochs.finish({"val_loss": 0.45}, last=True)
+    assert epochs.done == 3
+    epochs.restore_best()
+    assert _value(variables) == {2}
+    again = _epochs(_variables(), tmp_path)
+    assert (again.done, again.history) == (2, {"val_loss": [1.0, 0.5]})
+
+
 def test_only_last_and_best_epoch_are_kept(tmp_path: Path) -> None:
     variables = _variables()
     _train(_epochs(variables, tmp_path), variables, [1.0, 0.5, 0.7])

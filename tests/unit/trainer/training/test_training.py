@@ -341,10 +341,10 @@ def test_resumed_training_gives_same_result(
     whole, history = fit(tmp_path / "whole")
     finish = epochs.Epochs.finish
 
-    def die_in_epoch_4(self: epochs.Epochs, measured: dict[str, float]) -> None:
+    def die_in_epoch_4(self: epochs.Epochs, measured: dict[str, float], last: bool) -> None:
         if self.done == 3:
             raise _Killed
-        finish(self, measured)
+        finish(self, measured, last)
 
     with monkeypatch.context() as patched:
         patched.setattr(epochs.Epochs, "finish", die_in_epoch_4)
