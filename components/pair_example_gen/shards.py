@@ -147,7 +147,7 @@ def write_parquet(table: pa.Table, examples: str, split: str, shard: str, work: 
     with files.writable(path, work) as file:
         encoded = [f"{name}.list.element" for name in (features.LEFT_ID, features.RIGHT_ID)]
         # The default readers must not see Arrow's dictionary type.
-        pa.parquet.write_table(lists, file, use_dictionary=encoded, store_schema=False)
+        pa.parquet.write_table(lists, file, use_dictionary=encoded, write_statistics=False, store_schema=False)
 
 
 def write_codes(examples: str, work: str, shard: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from components.pair_example_gen import files
 from components.pair_example_gen.reading import adjacency, delimited, json_lines, parquet
 from components.pair_example_gen.reading.beginning import UTF_8, read_beginning, text_stream
+from components.pair_example_gen.reading.boundaries import record_ends
 from components.pair_example_gen.reading.compression import Readable
 from components.pair_example_gen.reading.dialect import Dialect
 from components.pair_example_gen.reading.formats import Format, format_of
@@ -18,7 +19,9 @@ from components.pair_example_gen.settings import PairFiles
 from components.pair_example_gen.text_files import Column
 from errors import InputError
 
-CHUNK_BYTES = 32 << 20
+# Several threads share a file of a few megabytes. Chunks of larger files hold more, because each has its own ids.
+_LEAST_BYTES, CHUNK_BYTES = 4 << 20, 32 << 20
+_CHUNKS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,12 +104,11 @@ def cut(
 
     Reads the head of a text file, unless `head` is what `describe` has read.
     """
-    chunk_bytes = chunk_bytes or CHUNK_BYTES
     format_ = format_of(file, layout)
     if format_ == "tfrecord":
         yield Chunk(f"{number:05d}-00000", file, format_, _check_named(file, layout))
     elif format_ == "parquet":
-        yield from _cut_parquet(number, file, layout, chunk_bytes)
+        yield from _cut_parquet(number, file, layout, chunk_bytes or CHUNK_BYTES)
     else:
         with files.readable(file):
             yield from _cut_text(number, file, format_, layout, chunk_bytes, head or _read_head(file, format_, layout))
@@ -172,12 +174,11 @@ def _cut_parquet(number: int, file: str, layout: PairFiles, chunk_bytes: int) ->
 
 
 def _cut_text(
-    number: int, file: str, format_: Format, layout: PairFiles, chunk_bytes: int, head: Head
+    number: int, file: str, format_: Format, layout: PairFiles, chunk_bytes: int | None, head: Head
 ) -> Iterator[Chunk]:
     """Cuts plain text between records.
 
-    Reads all preceding text to find the record ends, because only this distinguishes a line end inside quotation marks
-    from a record end. The scan takes a small fraction of the ingestion time.
+    Reads all preceding text, because only this distinguishes a line end inside quotation marks from a record end.
     """
     columns: dict[str, Column] = (
         layout.columns.roles if format_ == "jsonl" else dict(_find_columns(file, layout, head.names))
@@ -185,17 +186,17 @@ def _cut_text(
     name, width = f"{number:05d}-00000", len(head.names)
     whole = Chunk(name, file, format_, columns, head.start, None, head.line, width, head.dialect, head.encoding)
     size, _ = files.fingerprint(file)
+    chunk_bytes = chunk_bytes or min(max(size // _CHUNKS, _LEAST_BYTES), CHUNK_BYTES)
     if size - head.start <= chunk_bytes or head.encoding != UTF_8 or files.compression_of(file):
         yield whole
         return
     start, line, piece = head.start, head.line, 0
-    with files.byte_stream(file, head.start) as stream:
-        for block in _blocks(format_, head.dialect)(stream, head.line, min(chunk_bytes, 8 << 20)):
-            end = head.start + block.used
-            if end - start >= chunk_bytes or end == size:
-                name = f"{number:05d}-{piece:05d}"
-                yield dataclasses.replace(whole, name=name, start=start, end=end, line=line)
-                start, line, piece = end, block.next_line, piece + 1
+    blocks, quoted = _blocks(format_, head.dialect), bool(head.dialect and head.dialect.quoted)
+    for end, next_line in record_ends(file, start, line, blocks, quoted, min(chunk_bytes, 8 << 20)):
+        if end - start >= chunk_bytes or end == size:
+            name = f"{number:05d}-{piece:05d}"
+            yield dataclasses.replace(whole, name=name, start=start, end=end, line=line)
+            start, line, piece = end, next_line, piece + 1
 
 
 def _read_head(file: str, format_: Format, layout: PairFiles) -> Head:

@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.pair_example_gen.reading import chunks
+from components.pair_example_gen.reading.boundaries import record_ends
+from components.pair_example_gen.reading.dialect import Dialect
 from components.pair_example_gen.reading.recognition import is_adjacency
 from components.pair_example_gen.settings import ColumnSettings, PairFiles
 
@@ -93,3 +95,26 @@ def test_recognized_adjacency_lists(lines: list[bytes], recognized: bool) -> Non
 def test_adjacency_lists_have_no_other_columns() -> None:
     with pytest.raises(pydantic.ValidationError, match=re.escape("needs columns: {left: 0, right: 1}")):
         PairFiles(path="-", format="adjacency", columns=ColumnSettings(left=0, right=1, score=2))
+
+
+@given(
+    st.lists(st.sampled_from([b"a,b\n", b"\n", b"a,b", b"\r\n", b'"a\nb",c\n', b'a"\n', b'"']), max_size=20),
+    st.booleans(),
+    st.integers(1, 30),
+)
+@settings(max_examples=200, deadline=None)
+def test_cuts_are_record_ends(pieces: list[bytes], quoted: bool, block_bytes: int) -> None:
+    """A cut is the end of a record and has the number of the next line, as one pass over the whole text finds them."""
+    content, dialect = b"".join(pieces), Dialect(b",", quoted)
+    with tempfile.NamedTemporaryFile() as file:
+        Path(file.name).write_bytes(content)
+        cuts = list(record_ends(file.name, 0, 1, dialect.blocks, quoted, block_bytes))
+        with open(file.name, "rb") as stream:
+            whole = next(dialect.blocks(stream), None)
+    assert ([end for end, _ in cuts] or [0])[-1] == len(content)
+    if whole is None:
+        assert not cuts
+        return
+    for end, line in cuts:
+        assert line - 1 == content.count(b"\n", 0, end)
+        assert not ((whole.starts < end) & (end < whole.ends)).any()
