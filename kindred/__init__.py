@@ -1,4 +1,4 @@
-"""The program: its packages, its entry points, and the command line that started it."""
+"""The program: its packages, its entry points, the command line that started it, and what every part needs."""
 
 PACKAGES = (
     "bootstrap",

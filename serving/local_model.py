@@ -10,6 +10,7 @@ import tensorflow as tf
 from compat.tensorflow import silenced_stderr
 from compat.tensorflow_paths import literal
 from errors import ModelNotFound
+from kindred.manifest import damage
 from serving.client import ModelClient
 
 
@@ -31,8 +32,13 @@ class LocalModel(ModelClient):
           path: the directory of the SavedModel. `serving.store.find_model` returns that of the newest version.
 
         Raises:
-          ModelNotFound: the directory is not a readable SavedModel with Kindred's signatures.
+          ModelNotFound: the directory is no readable SavedModel with Kindred's signatures, or a file of it is damaged.
         """
+        if wrong := damage(str(path)):
+            raise ModelNotFound(
+                f"--model {path}: the file {wrong} is missing or changed since the version was published. "
+                "Run the pipeline again, which publishes a whole version, or name another version"
+            )
         try:
             with silenced_stderr():
                 self._model = tf.saved_model.load(literal(str(path)))

@@ -19,6 +19,7 @@ from kindred.invocation import command
 PUSHED_PROPERTY = "pushed"
 DESTINATION_PROPERTY = "pushed_destination"
 REUSED_PROPERTY = "reused"
+DAMAGED_PROPERTY = "damaged"
 
 
 class Executor(ExecutorBase, executor.Executor):
@@ -50,6 +51,9 @@ class Executor(ExecutorBase, executor.Executor):
         version = versions.newest_if_same(model)
         pushed_model.set_int_custom_property(REUSED_PROPERTY, int(version is not None))
         if version is None:
+            newest = max(versions.published(), default=0)
+            if newest and (wrong := versions.damage(newest)):
+                pushed_model.set_string_custom_property(DAMAGED_PROPERTY, f"{newest}/{wrong}")
             _refuse_withdrawn(versions.withdrawn_if_same(model), directory, _root(pushed_model))
             card = execution.optional_input("card")
             version = versions.publish(model, os.path.join(card.uri, CARD_FILE) if card else None)

@@ -8,8 +8,8 @@ import shutil
 import time
 import uuid
 
-from components.pusher.manifest import CARD, Manifest, check_copy, file_digests, read_manifest, write_manifest
 from components.pusher.versions import Versions
+from kindred.manifest import CARD, Manifest, check_copy, damage, model_digests, read_manifest, write_manifest
 
 _STAGING_PREFIX = ".staging-"
 # A staging folder without writes for this long belongs to a publisher that was killed.
@@ -29,7 +29,7 @@ class LocalVersions(Versions):
         self._sweep()
         staging = self._new_folder()
         try:
-            digests = file_digests(model)
+            digests = model_digests(model)
             _copy_files(model, staging)
             check_copy(staging, digests)
             write_manifest(staging, Manifest(digests, self._pipeline))
@@ -74,6 +74,10 @@ class LocalVersions(Versions):
 
     def _manifest(self, name: str) -> Manifest | None:
         return read_manifest(self._path(name))
+
+    def damage(self, version: int) -> str | None:
+        """Returns what `Versions.damage` does. Reads all files."""
+        return damage(self._path(str(version)))
 
     def _move(self, name: str, target: str) -> None:
         os.rename(self._path(name), self._path(target))

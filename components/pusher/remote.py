@@ -14,8 +14,8 @@ import uuid
 
 import tensorflow as tf
 
-from components.pusher.manifest import CARD, MANIFEST, Manifest, file_digests, parse_manifest
 from components.pusher.versions import Versions
+from kindred.manifest import CARD, MANIFEST, Manifest, model_digests, parse_manifest
 
 _GRAPH = "saved_model.pb"
 _CLAIM = ".claim-{}-"
@@ -35,7 +35,7 @@ class RemoteVersions(Versions):
         version, claim = self._claim_number()
         try:
             target = self._path(str(version))
-            digests = file_digests(model)
+            digests = model_digests(model)
             for name in sorted(set(digests) - {_GRAPH}):
                 _copy(os.path.join(model, name), tf.io.gfile.join(target, name))
             _write(tf.io.gfile.join(target, MANIFEST), Manifest(digests, self._pipeline).to_json())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import re
 
-from components.pusher.manifest import Manifest, file_digests
+from kindred.manifest import Manifest, model_digests
 
 _WITHDRAWN = re.compile(r"\.withdrawn-([0-9]+)")
 
@@ -61,11 +61,15 @@ class Versions(abc.ABC):
         return manifest is not None and (self._pipeline is None or manifest.pipeline in (None, self._pipeline))
 
     def newest_if_same(self, model: str) -> int | None:
-        """Returns the newest version if its files are identical to `model`, else None."""
+        """Returns the newest version if it was copied from files identical to `model` and is whole, else None."""
         newest = max(self.published(), default=None)
-        if newest is None or not self._has_files(str(newest), file_digests(model)):
+        if newest is None or not self._has_files(str(newest), model_digests(model)) or self.damage(newest):
             return None
         return newest
+
+    def damage(self, version: int) -> str | None:
+        """Returns the first file of a version that differs from its manifest, or None. Does not read URLs."""
+        return None
 
     def _has_files(self, name: str, digests: dict[str, str]) -> bool:
         manifest = self._manifest(name)
@@ -73,7 +77,7 @@ class Versions(abc.ABC):
 
     def withdrawn_if_same(self, model: str) -> int | None:
         """Returns the withdrawn version with files identical to `model`, else None."""
-        digests = file_digests(model)
+        digests = model_digests(model)
         return next((n for n in self.withdrawn() if self._has_files(_withdrawn_name(n), digests)), None)
 
     def withdraw(self) -> tuple[int, int]:

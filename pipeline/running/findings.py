@@ -18,7 +18,7 @@ from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.stages import READ_ROWS
 from components.pair_example_gen.suspicious import warning
 from components.pair_statistics.executor import SAMPLED_PROPERTY
-from components.pusher.executor import DESTINATION_PROPERTY, PUSHED_PROPERTY, REUSED_PROPERTY
+from components.pusher.executor import DAMAGED_PROPERTY, DESTINATION_PROPERTY, PUSHED_PROPERTY, REUSED_PROPERTY
 from components.serving_canary.executor import BLESSED_PROPERTY, REPORT_FILE
 from kindred.invocation import command, typed_path
 from pipeline.config import PipelineConfig
@@ -185,7 +185,9 @@ def _publication(record: RunRecord, config: PipelineConfig, root: Root, result: 
     record.published = destination if is_remote(destination) else os.path.relpath(destination, root.path)
     record.status = "published"
     reused = bool(result.property("pushed_model", REUSED_PROPERTY))
-    return ("cached" if reused else "executed"), record.published
+    damaged = result.property("pushed_model", DAMAGED_PROPERTY)
+    detail = f"{record.published}, because {damaged} was missing or changed" if damaged else record.published
+    return ("cached" if reused else "executed"), detail
 
 
 _FINDERS: dict[str, Callable[[RunRecord, PipelineConfig, Root, NodeResult], Finding]] = {

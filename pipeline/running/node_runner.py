@@ -16,8 +16,10 @@ from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
 from pipeline.records.run_record import EndState
+from pipeline.running.artifact_digests import add_digests, damage
 
 _Execution = metadata_store_pb2.Execution
+_LATEST = 3  # executions to look for a successful one
 _SUCCESSFUL: dict[int, EndState] = {_Execution.COMPLETE: "executed", _Execution.CACHED: "cached"}
 
 
@@ -27,10 +29,19 @@ class NodeFailed(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class NodeResult:
-    """The result of a node: its state, and its output artifacts by key."""
+    """The result of a node: its state, and its output artifacts by key.
+
+    Attributes:
+      state: how the node ended.
+      outputs: its artifacts.
+      execution: its id in ML Metadata, or None if the node was skipped.
+      damaged: files of earlier outputs that were missing or changed, which is why the node ran again.
+    """
 
     state: EndState
     outputs: dict[str, list[metadata_store_pb2.Artifact]]
+    execution: int | None = None
+    damaged: tuple[str, ...] = ()
 
     def uri(self, key: str) -> str:
         """Returns the URI of the only artifact of output `key`."""
@@ -58,6 +69,7 @@ class NodeRunner:
         self._graph = graph
         self._deployment = runner_utils.extract_local_deployment_config(graph)
         self._metadata = handle
+        self._whole: set[int] = set()
 
     def run(self, node: pipeline_pb2.PipelineNode) -> NodeResult:
         """Runs `node`.
@@ -66,13 +78,31 @@ class NodeRunner:
           NodeFailed: TFX marked the execution as failed but did not raise an exception.
           Exception: raised by the executor of the node.
         """
+        damaged = self._discard_damaged(*self._latest(node))
+        while found := self._discard_damaged(result := self._launch(node)):
+            damaged += found
+        return dataclasses.replace(result, damaged=tuple(damaged))
+
+    def _latest(self, node: pipeline_pb2.PipelineNode) -> list[NodeResult]:
+        """Returns the outputs that the cache most likely has: those of the latest successful execution of any run."""
+        name = next(c.name.field_value.string_value for c in node.contexts.contexts if c.type.name == "node")
+        with self._metadata as handle:
+            context = handle.store.get_context_by_type_and_name("node", name)
+            latest = mlmd.ListOptions(limit=_LATEST, order_by=mlmd.OrderByField.ID, is_asc=False)
+            executions = handle.store.get_executions_by_context(context.id, latest) if context else []
+            good = next((one for one in executions if one.last_known_state in _SUCCESSFUL), None)
+            return [] if good is None else [NodeResult("cached", _outputs(handle.store, good.id))]
+
+    def _launch(self, node: pipeline_pb2.PipelineNode) -> NodeResult:
+        """Runs the node, or finds its outputs in the cache. Adds digests to what it wrote."""
         node_id = node.node_info.id
+        executor = runner_utils.extract_executor_spec(self._deployment, node_id)
         launched = Launcher(
             pipeline_node=node,
             mlmd_connection=self._metadata,
             pipeline_info=self._graph.pipeline_info,
             pipeline_runtime_spec=self._graph.runtime_spec,
-            executor_spec=runner_utils.extract_executor_spec(self._deployment, node_id),
+            executor_spec=executor,
             custom_driver_spec=runner_utils.extract_custom_driver_spec(self._deployment, node_id),
         ).launch()
         if launched is None or launched.execution_id is None:
@@ -82,7 +112,27 @@ class NodeRunner:
             state = _SUCCESSFUL.get(execution.last_known_state)
             if state is None:
                 raise NodeFailed(_failure(node_id, execution))
-            return NodeResult(state, _outputs(handle.store, launched.execution_id))
+            outputs = _outputs(handle.store, launched.execution_id)
+            if state == "executed" and executor is not None:  # a resolver writes nothing
+                handle.store.put_artifacts(add_digests(artifact for group in outputs.values() for artifact in group))
+            return NodeResult(state, outputs, execution=launched.execution_id)
+
+    def _discard_damaged(self, *results: NodeResult) -> list[str]:
+        """Marks damaged outputs as deleted, so that a launch makes new ones. Returns the damaged files."""
+        outputs = (artifact for result in results for group in result.outputs.values() for artifact in group)
+        unknown = [artifact for artifact in outputs if artifact.id not in self._whole]
+        found = [(artifact, path) for artifact in unknown if (path := damage(artifact))]
+        self._whole |= {artifact.id for artifact in unknown}
+        if not found:
+            return []
+        with self._metadata as handle:
+            for artifact, _ in found:
+                artifact.state = metadata_store_pb2.Artifact.DELETED
+            handle.store.put_artifacts([artifact for artifact, _ in found])
+            for execution in handle.store.get_executions_by_id([r.execution for r in results if r.execution]):
+                execution.last_known_state = _Execution.FAILED  # TFX would reuse a successful one of the same run
+                handle.store.put_executions([execution])
+        return [path for _, path in found]
 
     def disagreement(self, node: pipeline_pb2.PipelineNode, is_resumed: bool) -> str | None:
         """Returns why the existing execution of `node` in this run cannot be reused, or None if it can.
@@ -142,6 +192,8 @@ def _outputs(store: mlmd.MetadataStore, execution_id: int) -> dict[str, list[met
     ]
     artifacts = {a.id: a for a in store.get_artifacts_by_id([event.artifact_id for event in events])}
     for event in events:
+        if artifacts[event.artifact_id].state == metadata_store_pb2.Artifact.DELETED:
+            continue
         outputs.setdefault(event.path.steps[0].key, []).append(artifacts[event.artifact_id])
     return outputs
 

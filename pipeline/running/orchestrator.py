@@ -99,6 +99,8 @@ def _run_node(
         _close(record, console, node_id, "failed", started, "")
         raise
     _close(record, console, node_id, state, started, detail)
+    for path in result.damaged:
+        console.say(f"    warning: {path} was missing or changed, so {node_id} ran again", "yellow")
     if node_id == node_ids.EXAMPLE_GEN:
         for found in record.data.get("warnings", []):
             console.say(f"    warning: {found['column']}: {found['text']}", "yellow")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 
 import tensorflow as tf
 
+from kindred.manifest import damage
 from serving.model_server.batching import Batcher, BatchingSettings
 from serving.model_server.faults import Code, Fault, fault_of
 from serving.model_server.inference import Inference
@@ -14,6 +16,7 @@ from serving.model_server.metrics import ServerMetrics
 from serving.model_server.servable import Servable, SessionSettings
 from serving.model_server.warmup import warm_up
 
+# The files of a remote version in which changes are looked for. Of a local one, all are.
 _VERSION_FILES = ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001")
 
 
@@ -32,7 +35,7 @@ class Loader:
         """Loads the SavedModel in the directory `path` and replays its warm-up requests.
 
         Raises:
-          Fault: the model cannot be loaded, or a warm-up request fails.
+          Fault: the model cannot be loaded, or a warm-up request fails. DATA_LOSS: a file differs from the manifest.
         """
         started, status = time.perf_counter(), Code.OK
         try:
@@ -47,6 +50,8 @@ class Loader:
         return servable
 
     def _load(self, name: str, version: int, path: str) -> Servable:
+        if "://" not in path and (wrong := damage(path)):
+            raise Fault(Code.DATA_LOSS, f"{os.path.join(path, wrong)} is missing or changed since it was published")
         servable = Servable(name, version, path, self.session)
         try:
             if self.warmup:
@@ -69,10 +74,22 @@ def _as_load_fault(error: Exception, path: str) -> Fault:
 
 def fingerprint(path: str) -> tuple[tuple[int, int] | None, ...]:
     """Returns size and modification time of the files of a version, to detect that a broken version was repaired."""
-    return tuple(_stat(tf.io.gfile.join(path, name)) for name in _VERSION_FILES)
+    if "://" in path:
+        return tuple(_stat_remote(tf.io.gfile.join(path, name)) for name in _VERSION_FILES)
+    files = sorted(os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
+    return tuple(map(_stat, files))
 
 
 def _stat(path: str) -> tuple[int, int] | None:
+    """Returns size and time in nanoseconds. TensorFlow would round the time of a local file to seconds."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _stat_remote(path: str) -> tuple[int, int] | None:
     try:
         stat = tf.io.gfile.stat(path)
     except tf.errors.OpError:

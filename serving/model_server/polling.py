@@ -17,7 +17,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from serving.model_server.faults import Fault, fault_of
+from serving.model_server.faults import Code, Fault, fault_of
 from serving.model_server.hosted_models import HostedModel, ModelVersion, VersionState
 from serving.model_server.loading import Loader, fingerprint
 from serving.model_server.versions import find_versions
@@ -130,7 +130,10 @@ class Poller:
         except tf.errors.OpError as error:
             self._note(model, f"Could not find base path {settings.base_path} for servable {name}: {error.message}")
             return None
-        chosen = settings.policy.choose(names)
+        with self._changed:
+            damaged = {number for number in names if _is_damaged(model.versions.get(number))}
+        # The newest whole version serves in place of a damaged one.
+        chosen = settings.policy.choose(set(names) - damaged)
         problem = f"No versions of servable {name} found under base path {settings.base_path}"
         self._note(model, None if chosen else problem)
         return {number: os.path.join(settings.base_path, names[number]) for number in chosen}
@@ -198,6 +201,8 @@ class Poller:
             entry.attempts += 1
             entry.fault, entry.files, entry.busy = fault, files, False
             entry.next_attempt = time.monotonic() + max(self._settings.retry_seconds, 0)
+            if _is_damaged(entry):
+                entry.wanted = self._models[name].polled = False  # the next poll chooses another one
             if entry.attempts > self._settings.max_retries or not entry.wanted:
                 entry.state = VersionState.END
             self._changed.notify_all()
@@ -221,6 +226,13 @@ class Poller:
         with self._changed:
             entry.state, entry.busy = VersionState.END, False
             self._changed.notify_all()
+
+
+def _is_damaged(entry: ModelVersion | None) -> bool:
+    """Whether files of a version differ from its manifest, and have not changed since that was found."""
+    if entry is None or entry.fault is None or entry.fault.code is not Code.DATA_LOSS:
+        return False
+    return bool(entry.files == fingerprint(entry.path))
 
 
 def _log_error(work: Future[None]) -> None:

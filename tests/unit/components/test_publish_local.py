@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from components.pusher.destination import refuse_foreign
 from components.pusher.local import LocalVersions
-from components.pusher.manifest import CARD, MANIFEST, Manifest, file_digests, read_manifest, write_manifest
 from errors import ConfigError
+from kindred.manifest import CARD, MANIFEST, Manifest, model_digests, read_manifest, write_manifest
 
 
 @pytest.fixture
@@ -255,7 +255,7 @@ def test_digests_match_sha256sum(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "abc").write_bytes(b"abc")
     (tmp_path / "empty").touch()
-    assert file_digests(str(tmp_path)) == {
+    assert model_digests(str(tmp_path)) == {
         "empty": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         "sub/abc": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
     }
@@ -338,7 +338,7 @@ def test_only_own_versions_are_retired(model: Path, serving: Path) -> None:
     LocalVersions(str(serving), "others").publish(str(model))
     versions = LocalVersions(str(serving), "films")
     assert versions.publish(str(model)) == 2019
-    (serving / "2019" / MANIFEST).write_text(json.dumps(file_digests(str(model))))  # as older releases wrote it
+    (serving / "2019" / MANIFEST).write_text(json.dumps(model_digests(str(model))))  # as older releases wrote it
     assert versions.newest_if_same(str(model)) == 2019
     assert [versions.publish(str(model)) for _ in range(2)] == [2020, 2021]
     assert versions.foreign() == ["2015", "2016", "2017", "2018"]

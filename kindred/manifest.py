@@ -6,34 +6,20 @@ changes.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from typing import NamedTuple
+
+from kindred.digests import file_digests, first_difference
 
 # TensorFlow Serving ignores unknown files in assets.extra.
 MANIFEST = os.path.join("assets.extra", "manifest.json")
 CARD = os.path.join("assets.extra", "model_card.md")
 
 
-def file_digests(model: str) -> dict[str, str]:
+def model_digests(model: str) -> dict[str, str]:
     """Returns the SHA-256 of every file below `model` by relative path, except of a manifest and a card."""
-    digests = {}
-    for folder, _, names in os.walk(model):
-        for name in names:
-            path = os.path.join(folder, name)
-            relative = os.path.relpath(path, model)
-            if relative not in (MANIFEST, CARD):
-                digests[relative] = _digest(path)
-    return dict(sorted(digests.items()))
-
-
-def _digest(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as source:
-        while block := source.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return {name: digest for name, digest in file_digests(model).items() if name not in (MANIFEST, CARD)}
 
 
 def check_copy(copy: str, digests: dict[str, str]) -> None:
@@ -42,12 +28,9 @@ def check_copy(copy: str, digests: dict[str, str]) -> None:
     Raises:
       OSError: a file is missing, different or unexpected. The message names it.
     """
-    digests_of_copy = file_digests(copy)
-    if digests_of_copy != digests:
-        wrong = sorted(name for name in {*digests_of_copy, *digests} if digests_of_copy.get(name) != digests.get(name))
-        raise OSError(
-            f"{os.path.join(copy, wrong[0])} differs from its source. Check the disk for free space and errors."
-        )
+    wrong = first_difference(model_digests(copy), digests)
+    if wrong is not None:
+        raise OSError(f"{os.path.join(copy, wrong)} differs from its source. Check the disk for free space and errors.")
 
 
 class Manifest(NamedTuple):
@@ -93,3 +76,13 @@ def read_manifest(model: str) -> Manifest | None:
             return parse_manifest(source.read())
     except (OSError, ValueError):
         return None
+
+
+def damage(model: str) -> str | None:
+    """Returns the first file of the version `model` that differs from its manifest, or None. A manifest can be absent.
+
+    Args:
+      model: a local directory.
+    """
+    manifest = read_manifest(model)
+    return None if manifest is None else first_difference(model_digests(model), manifest.files)
