@@ -16,6 +16,7 @@ from components.data_gate import rules
 from components.data_gate.rules import Check
 from components.data_gate.settings import GateSettings
 from components.execution import ExecutionArguments, ExecutorBase
+from components.pair_statistics import entity_features
 from components.pair_statistics.distribution import Distribution
 from components.pair_statistics.executor import read_split
 from errors import DataRefused
@@ -42,6 +43,9 @@ class Executor(ExecutorBase):
         reference = _last_accepted(execution.optional_input("last_decision"))
         settings = execution.settings(GateSettings)
         checks = list(_checks(splits, execution.input("anomalies"), reference, settings))
+        last = _last_statistics(execution.optional_input("last_decision"))
+        accepted = entity_features.read(last) if last else {}
+        checks += rules.check_features(entity_features.read(statistics.uri), accepted, settings)
         broken = [check for check in checks if not check.ok]
         reason = execution.parameters.get("accept_reason") or ""
         if broken and not reason:
@@ -68,13 +72,17 @@ def read_splits(statistics: types.Artifact) -> dict[str, Distribution]:
 
 def _last_accepted(decision: types.Artifact | None) -> dict[str, Distribution] | None:
     """Returns the distributions that the last decision accepted, or None if there are none or they were deleted."""
-    if decision is None:
+    uri = _last_statistics(decision)
+    if uri is None:
         return None
-    uri = decision.get_string_custom_property(STATISTICS_PROPERTY)
     folder = os.path.join(uri, "distributions")
-    if not tf.io.gfile.isdir(folder):
-        return None
     return {split.rstrip("/"): read_split(uri, split.rstrip("/")) for split in sorted(tf.io.gfile.listdir(folder))}
+
+
+def _last_statistics(decision: types.Artifact | None) -> str | None:
+    """Returns the URI of the statistics that the last decision accepted, or None if there are none any more."""
+    uri = decision.get_string_custom_property(STATISTICS_PROPERTY) if decision else ""
+    return uri if uri and tf.io.gfile.isdir(os.path.join(uri, "distributions")) else None
 
 
 def _checks(

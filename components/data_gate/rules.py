@@ -14,8 +14,11 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2
 from components.data_gate import drift
 from components.data_gate.settings import GateSettings
 from components.pair_statistics.distribution import Distribution, merge
+from components.pair_statistics.entity_features import FeatureStatistics
 from trainer import features
 from trainer.data.examples import Examples, Rows
+
+_SHOWN_VALUES = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,6 +198,36 @@ def _entity_drift(
         found = drift.entity_distance(current, accepted, settings.max_entity_distance)
         words = f"{column}: the share of one entity differs by {found.value:.1%} from {than}"
         yield _beyond_chance("validate.max_entity_distance", found, settings.max_entity_distance, words)
+
+
+def check_features(
+    current: Mapping[str, FeatureStatistics], accepted: Mapping[str, FeatureStatistics], settings: GateSettings
+) -> Iterator[Check]:
+    """Yields checks of each feature of entities: missing values, and values that are not in the last accepted data.
+
+    Args:
+      current: statistics by side and name, such as `right_genres`.
+      accepted: those of the last accepted data, or nothing.
+      settings: bounds.
+    """
+    for name, found in current.items():
+        checks = list(_feature_checks(name, found, accepted.get(name), settings))
+        yield from (dataclasses.replace(check, about=name) for check in checks)
+
+
+def _feature_checks(
+    name: str, found: FeatureStatistics, accepted: FeatureStatistics | None, settings: GateSettings
+) -> Iterator[Check]:
+    bound = settings.max_missing_features
+    if bound is not None:
+        words = f"{name}: {found.missing_share:.1%} of {found.entities:,} entities have no value"
+        yield _at_most("validate.max_missing_features", found.missing_share, bound, words)
+    bound = settings.max_new_values
+    if bound is not None and found.values and accepted and accepted.values:
+        share = drift.unseen_share(found.counts(), accepted.counts())
+        new = [value for value in found.values if value not in accepted.values][:_SHOWN_VALUES]
+        words = f"{name}: {share.value:.1%} of the values are not in the last accepted data, such as {new}"
+        yield _beyond_chance("validate.max_new_values", share, bound, words)
 
 
 def _about(side: str, checks: Iterator[Check]) -> Iterator[Check]:

@@ -10,6 +10,8 @@ class GateSettings(Section):
 
     `min_rows` is of the train split, and `min_eval_rows` of the eval split.
     `max_unseen_share`, `max_entity_distance` and `max_score_divergence` compare with the last accepted data.
+    `max_missing_features` is the share of entities without a value of one feature. `max_new_values` compares categories
+    and tags with those of the last accepted data.
     `max_statistics_rows` limits the rows that StatisticsGen reads.
     """
 
@@ -21,4 +23,6 @@ class GateSettings(Section):
     max_unseen_share: Share | None = 0.5
     max_entity_distance: Share | None = 0.2
     max_score_divergence: Share | None = 0.2
+    max_missing_features: Share | None = 0.95
+    max_new_values: Share | None = 0.5
     max_statistics_rows: PositiveInt = 20_000_000

@@ -10,7 +10,7 @@ from tfx.types import artifact_utils
 from components.execution import ExecutionArguments, ExecutorBase
 from components.pair_example_gen import files
 from components.pair_example_gen.executor import ROWS_PROPERTY
-from components.pair_statistics import distribution
+from components.pair_statistics import distribution, entity_features
 from components.pair_statistics.distribution import Distribution
 from components.pair_statistics.protos import statistics_of
 from trainer.data.examples import Examples
@@ -31,6 +31,7 @@ class Executor(ExecutorBase):
         rows = sum(examples.get_int_custom_property(ROWS_PROPERTY.format(split)) for split in splits)
         fraction = min(1.0, execution.parameters["max_rows"] / max(rows, 1))
         statistics.set_float_custom_property(SAMPLED_PROPERTY, fraction)
+        entity_features.write(entity_features.of_examples(examples.uri), statistics.uri)
         columns = Examples(examples.uri)
         for split in splits:
             write_split(distribution.of_split(columns, split, fraction), statistics.uri, split)

@@ -107,6 +107,7 @@ _SEARCHED = Condition(
 )
 _BIASED = _one_of("model.objective", "regression", "logistic", "softmax", "pairwise")
 _SCORED = _present("data.columns.score")
+_DESCRIBED = _any(_present("data.left_features"), _present("data.right_features"))
 _FIELDS = "it describes the fields of delimited text"
 _LABELS = "pairs with a score have labels, and no negatives are sampled"
 _SOLVES = "least squares solves for each row and takes no gradient steps"
@@ -127,6 +128,8 @@ EFFECTS: tuple[tuple[str, Condition, str], ...] = (
         _one_of("data.split.by", "pair", "left", "right", "time"),
         "data.split.eval_folds chooses the eval rows",
     ),
+    ("validate.max_missing_features", _DESCRIBED, "it limits missing features"),
+    ("validate.max_new_values", _DESCRIBED, "it compares values of features"),
     ("validate.max_score_skew", _SCORED, "it limits a difference of scores"),
     ("validate.max_score_divergence", _SCORED, "it limits a difference of scores"),
     ("validate.max_statistics_rows", _SCORED, "it limits a sample of scores"),

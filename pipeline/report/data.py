@@ -23,6 +23,7 @@ from pipeline.records import node_ids
 from pipeline.report import charts, words
 from pipeline.report.charts import Axis, Series
 from pipeline.report.sources import Absent, Run
+from trainer.entity_features.table import read_accounts
 
 _BINS, _RANKS, _SHOWN_ROWS, _SHOWN_REASONS, _SHOWN_FILES, _SHOWN_BYTES = 48, 160, 3, 12, 20, 160
 
@@ -56,7 +57,10 @@ def arrived(run: Run) -> Arrived:
     kept = sum(data["splits"].values())
     return Arrived(
         path=run.config["data"]["path"],
-        arrival=record.describe() if record else [],
+        arrival=[
+            *(record.describe() if record else []),
+            *(f"{side} features: {account.describe()}" for side, account in read_accounts(examples).items()),
+        ],
         files=input_files[:_SHOWN_FILES],
         more_files=max(len(input_files) - _SHOWN_FILES, 0),
         columns=columns,

@@ -30,6 +30,7 @@ from pipeline.running.node_runner import NodeResult
 from trainer import features
 from trainer.data.examples import SPLITS
 from trainer.data.transform_graph import TransformGraph
+from trainer.entity_features.table import read_accounts
 from trainer.run_fn import HISTORY_FILE
 from trainer.search.choice import read_choice
 from trainer.training.warm_start import WARM_START_FILE
@@ -78,7 +79,12 @@ def _ingest(record: RunRecord, config: PipelineConfig, root: Root, result: NodeR
     if spans > 1:
         record.data["spans"] = spans
     of_spans = f" of {spans:,} spans" if spans > 1 else ""
-    source = f"; {'; '.join(arrived.describe())}" if arrived else ""
+    sources = arrived.describe() if arrived else []
+    accounts = read_accounts(result.uri("examples"))
+    if accounts:
+        record.data["features"] = {side: dataclasses.asdict(account) for side, account in accounts.items()}
+        sources += [f"{side} features: {account.describe()}" for side, account in accounts.items()]
+    source = f"; {'; '.join(sources)}" if sources else ""
     return result.state, f"{rows:,} rows{of_spans}: {counts}, {quarantined:,} quarantined{repeated}{left_out}{source}"
 
 

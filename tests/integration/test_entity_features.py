@@ -14,6 +14,8 @@ import pyarrow.parquet
 import pytest
 
 from components.pair_example_gen.settings import ColumnSettings, IngestSettings
+from components.pair_statistics import entity_features as statistics
+from components.pair_statistics.entity_features import FeatureStatistics
 from components.pair_transform import entity_features
 from components.pair_transform.vocabulary import Vocabulary
 from errors import DataRefused, InputError
@@ -80,8 +82,28 @@ def test_every_row_of_a_file_of_features_is_accounted_for(tmp_path: Path) -> Non
     reasons = {row["reason"]: 1 for row in bad}
     missing = {"genres": 0.25, "year": 0.25, "title": 0.0, "studio": 0.0}
     # Entity w of the pairs has no row.
-    assert read_account(examples, "right") == Account(7, reasons, 4, 1, 1, missing)
+    kinds = {"genres": "tags", "year": "number", "title": "text", "studio": "category"}
+    assert read_account(examples, "right") == Account(7, reasons, 4, 1, 1, missing, kinds)
     assert read_table(examples, "left") is None
+
+
+def test_statistics_count_missing_values_and_each_category(tmp_path: Path) -> None:
+    examples, _ = read(tmp_path)
+    found = statistics.of_examples(examples)
+    assert found == {
+        "right_genres": FeatureStatistics(4, 1, {"Comedy": 1, "Drama": 3, "Horror": 1}),
+        "right_year": FeatureStatistics(4, 1, None),
+        "right_title": FeatureStatistics(4, 0, None),
+        "right_studio": FeatureStatistics(4, 0, {"A": 3, "B": 1}),
+    }
+    statistics.write(found, str(tmp_path))
+    assert statistics.read(str(tmp_path)) == found
+
+
+def test_without_features_there_are_no_statistics_of_them(tmp_path: Path) -> None:
+    statistics.write({}, str(tmp_path))
+    assert not list(tmp_path.iterdir())
+    assert statistics.read(str(tmp_path)) == {}
 
 
 def test_too_many_bad_rows_are_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from trainer.data.examples import opened
+from trainer.data.examples import SIDES, opened
 from trainer.entity_features.settings import FeatureColumn, FeatureColumns
 
 ID = "id"
@@ -84,6 +84,7 @@ class Account:
       unseen: how many of them are in no pair of the train split.
       without: the number of entities in pairs of the train split that have no row.
       missing: the share of entities without a value, by feature.
+      kinds: what each feature holds.
     """
 
     rows: int
@@ -92,6 +93,7 @@ class Account:
     unseen: int
     without: int
     missing: dict[str, float]
+    kinds: dict[str, str]
 
     @property
     def bad(self) -> int:
@@ -121,3 +123,15 @@ def read_account(examples: str, side: str) -> Account | None:
     with tf.io.gfile.GFile(path) as source:
         content: dict[str, Any] = json.load(source)
     return Account(**content)
+
+
+def read_accounts(examples: str) -> dict[str, Account]:
+    """Reads the accounts of the sides that have features, by side."""
+    found = ((side, read_account(examples, side)) for side in SIDES)
+    return {side: account for side, account in found if account is not None}
+
+
+def kinds_of(examples: str, side: str) -> dict[str, str]:
+    """Returns what each feature of a side holds, by name."""
+    account = read_account(examples, side)
+    return account.kinds if account else {}

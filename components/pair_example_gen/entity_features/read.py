@@ -52,7 +52,7 @@ def write(settings: IngestSettings, examples: str, quarantine_folder: str) -> No
             found = pa.concat_tables(
                 [feature_table.schema_of(given.columns).empty_table(), *_blocks(side, given, settings, bad)]
             )
-        account = _account(found, examples, side, bad.reasons)
+        account = _account(found, examples, side, bad.reasons, given)
         _refuse_too_many(side, account, settings, quarantine_folder)
         tf.io.gfile.makedirs(feature_table.table_file(examples, side).rpartition("/")[0])
         write_table(found, feature_table.table_file(examples, side))
@@ -102,7 +102,7 @@ def _repeated(ids: pa.Array, good: np.ndarray, seen: set[bytes]) -> np.ndarray:
     return repeated
 
 
-def _account(found: pa.Table, examples: str, side: str, reasons: Counter[str]) -> Account:
+def _account(found: pa.Table, examples: str, side: str, reasons: Counter[str], given: FeatureFiles) -> Account:
     entities = Examples(examples).entities(side)
     trained = entities.ids.slice(0, int(np.count_nonzero(entities.counts[TRAIN])))
     described = pc.is_in(trained, value_set=found[feature_table.ID].combine_chunks())
@@ -110,7 +110,8 @@ def _account(found: pa.Table, examples: str, side: str, reasons: Counter[str]) -
     count = found.num_rows
     missing = {name: found[name].null_count / max(count, 1) for name in found.schema.names if name != feature_table.ID}
     bad = sum(reasons.values())
-    return Account(count + bad, dict(reasons), count, count - in_pairs, len(trained) - in_pairs, missing)
+    kinds = {name: str(column.kind) for name, column in given.columns.items()}
+    return Account(count + bad, dict(reasons), count, count - in_pairs, len(trained) - in_pairs, missing, kinds)
 
 
 def _refuse_too_many(side: str, account: Account, settings: IngestSettings, folder: str) -> None:

@@ -14,6 +14,7 @@ from components.data_gate import rules
 from components.data_gate.settings import GateSettings
 from components.pair_statistics import distribution
 from components.pair_statistics.distribution import COUNTS, Distribution
+from components.pair_statistics.entity_features import FeatureStatistics
 from tests import written_examples
 
 
@@ -141,6 +142,34 @@ def test_rules_on_scores_are_left_out_where_there_are_none() -> None:
     for current, accepted in ((splits, splits), (splits, scored), (scored, splits)):
         drifts = list(rules.check_drift(current, accepted, GateSettings()))
         assert {check.rule for check in drifts} == {"validate.max_unseen_share", "validate.max_entity_distance"}
+
+
+def described(missing: int, **values: int) -> FeatureStatistics:
+    return FeatureStatistics(100, missing, values or None)
+
+
+def test_a_feature_that_hardly_any_entity_has_is_refused() -> None:
+    found = {"right_genres": described(96), "right_year": described(95)}
+    checks = list(rules.check_features(found, {}, GateSettings()))
+    assert [(check.rule, check.about, check.ok) for check in checks] == [
+        ("validate.max_missing_features", "right_genres", False),
+        ("validate.max_missing_features", "right_year", True),
+    ]
+    assert checks[0].words.startswith("right_genres: 96.0% of 100 entities have no value")
+
+
+def test_new_categories_are_refused_against_the_last_accepted_ones() -> None:
+    last = {"right_genres": described(0, Comedy=600, Drama=600), "right_title": described(0)}
+    renamed = {"right_genres": described(0, comedy=400, Drama=200), "right_title": described(0)}
+    (broken,) = (check for check in rules.check_features(renamed, last, GateSettings()) if not check.ok)
+    assert (broken.rule, broken.about) == ("validate.max_new_values", "right_genres")
+    assert broken.value == pytest.approx(2 / 3)
+    assert "such as ['comedy']" in broken.words
+    grown = {"right_genres": described(0, Comedy=400, Drama=200, Western=100)}
+    assert all(check.ok for check in rules.check_features(grown, last, GateSettings()))
+    assert all(check.ok for check in rules.check_features(renamed, {}, GateSettings()))
+    off = GateSettings(max_new_values=None, max_missing_features=None)
+    assert list(rules.check_features(renamed, last, off)) == []
 
 
 def test_settings_survive_json() -> None:

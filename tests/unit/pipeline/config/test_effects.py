@@ -23,6 +23,7 @@ from trainer.training import fitting
 SCORED: dict[str, Any] = {"name": "films", "data": {"path": "/d.csv"}}
 NUMBERED = {"name": "films", "data": {"path": "/d.csv", "columns": {"left": 0, "right": 1, "score": 2}}}
 POSITIVES = positives()
+FILMS = {"path": "/f.csv", "id": "film", "columns": {"genres": "tags"}}
 FOLDED = {"left": "l", "right": "r", "score": "s", "fold": "f"}
 
 # By key: a value other than the default, then settings with which the key has no effect, and settings with which it
@@ -39,6 +40,8 @@ CASES: dict[str, tuple[Any, list[tuple[dict[str, Any], dict[str, Any]]], tuple[d
         [(SCORED, {"data.split": {"by": "column", "eval_folds": [1]}, "data.columns": FOLDED})],
         (SCORED, {"data.split.by": "left"}),
     ),
+    "validate.max_missing_features": (0.5, [(SCORED, {})], (SCORED, {"data.right_features": FILMS})),
+    "validate.max_new_values": (0.4, [(SCORED, {})], (SCORED, {"data.left_features": FILMS})),
     "validate.max_score_skew": (0.5, [(POSITIVES, {})], (SCORED, {})),
     "validate.max_score_divergence": (0.5, [(POSITIVES, {})], (SCORED, {})),
     "validate.max_statistics_rows": (99, [(POSITIVES, {})], (SCORED, {})),

@@ -57,6 +57,8 @@ KEYS = {
     "validate.max_unseen_share": "number?",
     "validate.max_entity_distance": "number?",
     "validate.max_score_divergence": "number?",
+    "validate.max_missing_features": "number?",
+    "validate.max_new_values": "number?",
     "validate.max_statistics_rows": "whole",
     "encode": "section",
     "encode.min_count": "whole",
