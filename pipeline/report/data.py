@@ -168,11 +168,14 @@ def distributions(run: Run) -> Distributions:
     return Distributions([*drawn, _popularity(next(iter(splits.values())))])
 
 
-def score_chart(samples: dict[str, np.ndarray]) -> tuple[str, Markup, Markup, str]:
+def score_chart(
+    samples: dict[str, np.ndarray], unit: str = "score in the unit of the data"
+) -> tuple[str, Markup, Markup, str]:
     """Draws the share of scores per bin, without the outermost thousandth at either end.
 
     Args:
       samples: sorted scores by name: `train` and one other.
+      unit: the label of their axis.
 
     Returns:
       Title, chart, legend and description.
@@ -184,9 +187,7 @@ def score_chart(samples: dict[str, np.ndarray]) -> tuple[str, Markup, Markup, st
         heights = np.diff(np.searchsorted(scores, edges)) / len(scores)
         series.append(Series(name, list(zip(edges[:-1].tolist(), heights.tolist(), strict=True)), styles[name]))
     description = ". ".join(f"{name}: {_spread(scores)}" for name, scores in samples.items())
-    chart = charts.histogram(
-        "Scores", description, edges.tolist(), series, Axis("score in the unit of the data"), Axis("share of pairs")
-    )
+    chart = charts.histogram("Scores", description, edges.tolist(), series, Axis(unit), Axis("share of pairs"))
     key = charts.legend([(styles[name], name) for name in samples])
     return "Scores", chart, key, f"{description}. The chart omits the outermost thousandth at either end."
 

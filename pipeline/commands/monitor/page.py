@@ -25,7 +25,9 @@ def write_page(path: Path, name: str, log: Log, versions: Sequence[Compared]) ->
       versions: the compared versions.
     """
     charts = [
-        score_chart({"train": version.reference.scores, "requests": version.traffic.distribution.scores})
+        score_chart(
+            {"train": version.reference.scores, "requests": version.traffic.distribution.scores}, "score of the model"
+        )
         if version.reference is not None and version.traffic.scores and len(version.reference.scores)
         else None
         for version in versions

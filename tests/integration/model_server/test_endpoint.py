@@ -103,6 +103,29 @@ def test_unseen_entities_are_the_same_everywhere(planted: Planted, url: str, mon
         there.predict("embed_right_from", inputs | {"given_score": [[1.0]]})
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"given_id": ["lock"]},
+        {"given_id": "lock"},
+        {"given_id": [[["lock"]]]},
+        {"given_id": [[]], "given_score": [[1.0]]},
+        {"given_score": 1.0},
+        {"given_score": [[1.0, 2.0]]},
+        {"given_score": ["lock"]},
+        {"given_id": [["lock"], ["lock", "thread"]]},
+    ],
+    ids=str,
+)
+def test_wrong_lists_of_unseen_entities_are_refused(served: Client, changed: dict) -> None:
+    inputs = {"given_id": [["lock"]], "given_score": [], "k": 2}
+    for signature in ("recommend_right", "embed_left_from"):
+        names = inputs.keys() if signature == "recommend_right" else ("given_id", "given_score")
+        sent = {name: (inputs | changed)[name] for name in names}
+        status, answer = served.post("words:predict", {"signature_name": signature, "inputs": sent})
+        assert status == 400 and "Traceback" not in answer["error"], answer
+
+
 def test_unequal_numbers_of_ids_are_refused(url: str) -> None:
     with pytest.raises(EndpointError, match=r"(?s)must have the same number of ids.*(status 400|INVALID_ARGUMENT)"):
         Endpoint(url).predict("score", {"left_id": LEFT[:2], "right_id": RIGHT[:1]})
