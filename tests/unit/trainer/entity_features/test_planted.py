@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse
-from trainer.least_squares.alternation import solver_of
 
 from trainer.data.pairs import Pairs
 from trainer.entity_features import ridge
