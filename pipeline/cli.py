@@ -12,6 +12,7 @@ import typer
 
 from compat.process import prepare
 from errors import DataRefused, KindredError
+from kindred.terminal import say
 from pipeline.commands import model_cli
 from pipeline.kubeflow import cli as kubeflow
 from pipeline.kubeflow.options import Set
@@ -32,7 +33,7 @@ app.add_typer(kubeflow.schedules, name="schedule")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"kindred {importlib.metadata.version('kindred')}")
+        say(f"kindred {importlib.metadata.version('kindred')}")
         raise typer.Exit
 
 
@@ -84,7 +85,7 @@ def run(
     check_inputs(pipeline_config)
     check_engine(pipeline_config.beam, str(place.path))
     outcome = local.run(pipeline_config, place, RunOptions(accept_anomalies), _write_report)
-    typer.echo(conclusion.describe(outcome, place), err=outcome.exit_code != 0)
+    say(conclusion.describe(outcome, place), err=outcome.exit_code != 0)
     raise typer.Exit(outcome.exit_code)
 
 
@@ -112,9 +113,9 @@ def tune(
     check_inputs(pipeline_config)
     check_engine(pipeline_config.beam, str(place.path))
     outcome = local.run(pipeline_config, place, RunOptions(until=node_ids.TUNER), _write_report)
-    typer.echo(conclusion.describe(outcome, place), err=True)
+    say(conclusion.describe(outcome, place), err=True)
     if outcome.record.tuning:
-        typer.echo(tried.describe(outcome.record.tuning))
+        say(tried.describe(outcome.record.tuning))
     raise typer.Exit(outcome.exit_code)
 
 
@@ -137,7 +138,7 @@ def rollback(
     from pipeline.commands.rollback import roll_back
     from pipeline.records.root import Root
 
-    typer.echo(roll_back(Root(root.absolute()), to, undo, reason))
+    say(roll_back(Root(root.absolute()), to, undo, reason))
 
 
 @app.command()
@@ -156,12 +157,12 @@ def report(
         from pipeline.commands.why import explain
 
         for line in explain(folder):
-            typer.echo(os.fsencode(line))
+            say(line)
         return
     path = folder.report
     unfinished = may_have_changed(folder)
     if unfinished:
-        typer.echo(headline(folder), err=True)
+        say(headline(folder), err=True)
     if unfinished or not path.is_file():
         from pipeline.running.console import redirect_output
 
@@ -169,7 +170,7 @@ def report(
             from pipeline.report.write import write_report
 
             write_report(folder)
-    typer.echo(os.fsencode(path))
+    say(path)
     if open_:
         typer.launch(path.absolute().as_uri())
 
@@ -186,9 +187,9 @@ def monitor(
     from pipeline.records.root import Root
 
     text, broken = compare_log(log, Root(root.absolute()), json_)
-    typer.echo(os.fsencode(text))
+    say(text)
     for words in broken:
-        typer.echo(os.fsencode(words), err=True)
+        say(words, err=True)
     raise typer.Exit(DataRefused.exit_code if broken else 0)
 
 
@@ -225,5 +226,5 @@ def main() -> None:
     try:
         app()
     except KindredError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", err=True)
         sys.exit(error.exit_code)

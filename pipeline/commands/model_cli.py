@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from errors import ModelNotFound
+from kindred.terminal import say
 
 if TYPE_CHECKING:
     from serving.answers import Neighbor
@@ -93,10 +94,10 @@ def _recommend(client: ModelClient, side: str, liked: list[str], k: int, exclude
     for name, known in zip(liked, client.known(side, ids), strict=True):
         if not known:
             reason = _why_unknown(client, side, name)
-            typer.echo(os.fsencode(f"{name} is not a known {side} id, so it has no effect: {reason}."), err=True)
+            say(f"{name} is not a known {side} id, so it has no effect: {reason}.", err=True)
     ranking, known = client.recommend(side, ids, k, exclude)
     if not known:
-        typer.echo("No liked id is known. This is the ranking for an average entity.", err=True)
+        say("No liked id is known. This is the ranking for an average entity.", err=True)
     _echo_ranking(ranking)
 
 
@@ -175,7 +176,7 @@ def _warn_unknown(client: ModelClient, side: str, id_: str, advice: str) -> None
         text = f"{id_} does not occur in training."
     else:
         text = f"{id_} is not a known {side} id. It is {reason}: {advice}."
-    typer.echo(os.fsencode(f"{text} This is the ranking for an average entity."), err=True)
+    say(f"{text} This is the ranking for an average entity.", err=True)
 
 
 def _echo_ranking(ranking: list[Neighbor]) -> None:
@@ -187,4 +188,4 @@ def _echo_columns(*rows: tuple[str, ...]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        typer.echo(os.fsencode(line))  # an id is bytes and may not be text
+        say(line)  # an id is bytes and may not be text

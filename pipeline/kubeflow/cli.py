@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -12,6 +11,7 @@ import typer
 
 from errors import ConfigError
 from kindred.invocation import command
+from kindred.terminal import say
 from pipeline.kubeflow.options import Access, Data, RunOptions, Set, expand_options
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def list_(access: Access) -> None:
     from pipeline.kubeflow import schedule
 
     for row in schedule.rows(_connect(access)):
-        typer.echo("\t".join(row))
+        say("\t".join(row))
 
 
 def _add_change(verb: str, done: str, help_: str) -> None:
@@ -179,7 +179,7 @@ def _wait_for(cluster: KubeflowClient, run_id: str, names: Mapping[str, str] | N
             f"`{cluster.command('submit', '--follow', run_id)}` follows it again"
         )
     finally:
-        typer.echo(run_id)
+        say(run_id)
     raise typer.Exit(0 if succeeded else 1)
 
 
@@ -204,4 +204,4 @@ def _write_whole(path: Path, text: str) -> None:
 
 
 def _report(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    say(text, err=True)

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from kindred import progress
+from kindred.terminal import printable
 
 _STYLES = {"executed": "green", "succeeded": "green", "cached": "cyan", "skipped": "yellow", "failed": "red"}
 
@@ -39,7 +40,10 @@ class RunConsole:
 
     def say(self, text: str, style: str = "") -> None:
         """Prints a line."""
-        self._console.print(escape(text), style=style or None, soft_wrap=True, highlight=False)
+        self._console.print(escape(self._safe(text)), style=style or None, soft_wrap=True, highlight=False)
+
+    def _safe(self, text: str) -> str:
+        return printable(text) if self._console.is_terminal else text
 
     @contextlib.contextmanager
     def component(self, node_id: str) -> Iterator[None]:
@@ -86,7 +90,7 @@ class RunConsole:
           detail: a summary of its results.
         """
         style = _STYLES[state]
-        line = f"  {node_id:<20} [{style}]{state:<9}[/{style}] {seconds:6.1f} s  {escape(detail)}"
+        line = f"  {node_id:<20} [{style}]{state:<9}[/{style}] {seconds:6.1f} s  {escape(self._safe(detail))}"
         self._console.print(line.rstrip(), soft_wrap=True, highlight=False)
 
 
