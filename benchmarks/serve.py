@@ -1,6 +1,7 @@
 """Overhead of serving: score and top-10 over REST and gRPC, compared with the same signature in process.
 
     python -m benchmarks.serve [--entities 10000] [--dimension 64] [--requests 300] [--clients 8]
+    python -m benchmarks.serve --approximate [--entities 1000000] [--vectors clustered gaussian]
 
 Exports a model with two sides of `--entities` random rows, and serves it with kindred-model-server in a separate
 process. Each round calls once over REST, once over gRPC and once in this process, so that other load on the machine
@@ -22,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import approximate
 from benchmarks.model_server import NAME, Rest, served, tensorflow_time
 from benchmarks.random_model import publish
 
@@ -35,6 +37,9 @@ def main() -> None:
     arguments = _arguments()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    if arguments.approximate:
+        approximate.main(arguments)
+        return
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder, "models", "1")
         publish(arguments.entities, arguments.dimension, model)
@@ -56,6 +61,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--dimension", type=int, default=64)
     parser.add_argument("--requests", type=int, default=300, help="requests of each kind (a tenth for 100 rows)")
     parser.add_argument("--clients", type=int, default=8, help="concurrent clients for requests per second")
+    parser.add_argument("--approximate", action="store_true", help="measure approximate rankings instead")
+    kinds = ["clustered", "gaussian"]
+    parser.add_argument("--vectors", nargs="+", choices=kinds, default=kinds[:1], help="with --approximate: the data")
     return parser.parse_args()
 
 

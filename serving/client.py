@@ -40,7 +40,9 @@ class ModelClient(abc.ABC):
         names = ("score", "strength", "value", "left_known", "right_known")
         return PairScore(**{name: answer[name][0] for name in names})
 
-    def similar(self, side: str, query_id: bytes, k: int, exclude: Sequence[bytes] = ()) -> tuple[list[Neighbor], bool]:
+    def similar(
+        self, side: str, query_id: bytes, k: int, exclude: Sequence[bytes] = (), probes: int | None = None
+    ) -> tuple[list[Neighbor], bool]:
         """Finds the entities of one side that score highest with an entity of the other side.
 
         Args:
@@ -48,11 +50,19 @@ class ModelClient(abc.ABC):
           query_id: the id of an entity on the other side.
           k: the maximum number of entities to return.
           exclude: ids of `side` to leave out.
+          probes: asks for an approximate ranking that reads so many blocks of the index, or the number that the model
+            chooses with 0. None asks for the exact ranking.
 
         Returns:
           The entities, best first, and whether the query is known.
         """
         signature, inputs = f"similar_{side}", {f"{OTHER[side]}_id": [query_id], "k": k}
+        if probes is not None:
+            # Approximate rankings have no filter. More answers replace the excluded ones.
+            inputs |= {"k": k + len(set(exclude)), "probes": probes}
+            answer = self.predict(f"{signature}_approximate", inputs)
+            found, known = self._ranking(side, answer, OTHER[side], query_id)
+            return [neighbor for neighbor in found if neighbor.id not in exclude][:k], known
         if exclude:
             signature, inputs = f"{signature}_filtered", inputs | {"exclude": list(exclude), "candidates": []}
         return self._ranking(side, self.predict(signature, inputs), OTHER[side], query_id)

@@ -128,7 +128,7 @@ class _Grpc:
         request = predict_pb2.PredictRequest()
         request.model_spec.name, request.model_spec.signature_name = self._name, signature
         for name, value in inputs.items():
-            kind = {"k": tf.int32, "given_score": tf.float32}.get(name, tf.string)
+            kind = {"k": tf.int32, "probes": tf.int32, "given_score": tf.float32}.get(name, tf.string)
             request.inputs[name].CopyFrom(tf.make_tensor_proto(value, kind))
         with grpc.insecure_channel(self._address, [("grpc.max_receive_message_length", -1)]) as channel:
             try:

@@ -55,10 +55,10 @@ class LocalModel(ModelClient):
           ModelNotFound: the model has no such signature.
         """
         if signature not in self._signatures:
-            raise ModelNotFound(
-                f"--model {self._path}: has no signature `{signature}`, because an earlier version of Kindred "
-                "published it. Train and publish it again"
-            )
+            why = "an earlier version of Kindred published it. Train and publish it again"
+            if signature.endswith("_approximate"):
+                why = "it has no index. Set publish.approximate: true, and train and publish it again"
+            raise ModelNotFound(f"--model {self._path}: has no signature `{signature}`, because {why}")
         function = self._signatures[signature]
         specs = function.structured_input_signature[1]
         tensors = {name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()}

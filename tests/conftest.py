@@ -45,4 +45,4 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     """A small model of known numbers, published through the real preprocessing and export."""
     from tests.unit.trainer import planted_model
 
-    return planted_model.publish(tmp_path_factory.mktemp("planted"))
+    return planted_model.publish(tmp_path_factory.mktemp("planted"), approximate=True)

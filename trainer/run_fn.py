@@ -71,9 +71,13 @@ def run_fn(fn_args: FnArgs) -> None:
     known = described.describe(network, transform, fn_args.transform_output, examples, sides, train.seed)
     if known:
         _write_json(fn_args.model_run_dir, described.FEATURES_FILE, described.record(known))
-    saved_model.export(
-        network, transform, encode.shared, fn_args.serving_model_dir, encode.oov_hashes, limits, known, fold_in
-    )
+    approximate = fn_args.custom_config.get("approximate", False)
+    index = saved_model.export(
+        network, transform, encode.shared, fn_args.serving_model_dir, encode.oov_hashes, limits, known, fold_in,
+        approximate,
+    )  # fmt: skip
+    if index:
+        index.write(fn_args.model_run_dir)
     _write_json(fn_args.model_run_dir, HISTORY_FILE, history)
     projector.write(network, transform, encode.shared, fn_args.model_run_dir)
     if tf.io.gfile.exists(unfinished):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 
 from sections import NonNegativeInt, Number, PositiveInt, Section
 
@@ -22,6 +22,19 @@ SOLVED_BY = {"ials": "als", "spectral": "als", "blend": "als", "lightgcn": "adam
 WHOLE_DATA = tuple(SOLVED_BY)
 # The first guess of what `lightgcn` needs.
 LIGHTGCN = {"model.temperature": 0.12, "train.optimizer": "adam", "train.learning_rate": 0.01}
+
+
+def _word_or_switch(value: Any) -> Any:
+    """Refuses 0 and 1, which equal false and true in Python."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise ValueError("must be 'auto', true or false")
+    return value
+
+
+# Whether a model gets approximate rankings. `auto` gives them to models with so many known entities of a side. With
+# fewer, an exact ranking takes about as long as the rest of a request.
+Approximate = Annotated[Literal["auto", True, False], BeforeValidator(_word_or_switch)]
+APPROXIMATE_FROM = 100_000
 
 # Default counts of negatives. One matrix product scores a batch with shared negatives, so many cost little.
 _NEGATIVES, _COSINE_NEGATIVES = 4, 1000

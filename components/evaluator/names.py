@@ -11,6 +11,8 @@ SCORE_METRICS = ("rmse", "mae", "auc", "sign_accuracy", "spearman", "calibration
 SAMPLED = "sampled_"
 # Rankings of right entities without a pair in the train split, among themselves.
 COLD = "cold_"
+# Approximate rankings are compared with the exact ones, not with held-out pairs.
+APPROXIMATE = "approximate_"
 
 
 def is_ranking(metric: str) -> bool:
@@ -23,6 +25,11 @@ def plain(metric: str) -> str:
     return metric.removeprefix(SAMPLED).removeprefix(COLD)
 
 
+def is_approximate(metric: str) -> bool:
+    """Returns whether the metric compares the approximate rankings of a model with the exact ones."""
+    return metric.startswith(APPROXIMATE)
+
+
 def check_metric(metric: str) -> str:
     """Returns `metric` if it exists.
 
@@ -30,14 +37,19 @@ def check_metric(metric: str) -> str:
       ValueError: the metric is unknown. The message lists the known ones.
     """
     if is_ranking(metric):
+        prefix = next((prefix for prefix in (SAMPLED, COLD, APPROXIMATE) if metric.startswith(prefix)), "")
         try:
-            name, _ = ranking_metrics.parse(metric.removeprefix(COLD if metric.startswith(COLD) else SAMPLED))
+            name, _ = ranking_metrics.parse(metric.removeprefix(prefix))
         except ValueError:
             name = None
-        if name is None or (name == ranking_metrics.COVERAGE and metric.startswith((SAMPLED, COLD))):
+        possible = {
+            "": name is not None,
+            APPROXIMATE: name == ranking_metrics.RECALL,
+        }.get(prefix, name not in (None, ranking_metrics.COVERAGE))
+        if not possible:
             raise ValueError(
                 f"unknown metric. Choose {', '.join(SCORE_METRICS)}, recall@K, ndcg@K, hit_rate@K, mrr@K, "
-                "map@K, mrr, map, one of these with the prefix sampled_ or cold_, or coverage@K"
+                "map@K, mrr, map, one of these with the prefix sampled_ or cold_, coverage@K, or approximate_recall@K"
             )
     return metric
 
@@ -48,7 +60,7 @@ def check_slice(metric: str, slice_: str) -> None:
     Raises:
       ValueError: it is not. The message lists the slices of `metric`.
     """
-    if metric.startswith(COLD):
+    if metric.startswith((COLD, APPROXIMATE)):
         raise ValueError(f"slice: {metric} has none (got {slice_!r}). Omit the key")
     known = LEFT if is_ranking(metric) else SLICES
     if slice_ not in known:

@@ -10,7 +10,7 @@ import pydantic
 from pydantic import AfterValidator, StrictStr
 
 from components.evaluator.figures import BIASES, LAST_BLESSED, MEAN, POPULARITY, Comparison, Figure, find
-from components.evaluator.names import ERRORS, check_metric, check_slice, is_ranking
+from components.evaluator.names import ERRORS, check_metric, check_slice, is_approximate, is_ranking
 from components.evaluator.slices import OVERALL, SLICES
 from sections import Number, Section
 
@@ -50,6 +50,8 @@ class Rule(Section):
     def _measured(self) -> Rule:
         if self.slice is not None:
             check_slice(self.metric, self.slice)
+        if is_approximate(self.metric) and self.better_than:
+            raise ValueError(f"better_than: {self.metric} is a share of the exact ranking. Use above: NUMBER")
         if self.metric.startswith("coverage"):
             raise ValueError("coverage is reported, and no rule can use it: it has no interval")
         if self.better_than == ("biases" if is_ranking(self.metric) else "popularity"):

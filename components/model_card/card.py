@@ -12,6 +12,7 @@ from components.evaluator.evaluation import Evaluation
 from components.evaluator.figures import Figure
 from components.evaluator.names import ERRORS
 from components.model_card.settings import CardSettings
+from trainer.index.facts import IndexFacts
 from trainer.search.choice import Choice
 
 CARD_FILE = "model_card.md"
@@ -31,6 +32,7 @@ class Facts:
       span: span of the data, if any.
       files: (path, digest) of each input file.
       choice: the settings that the Trainer tried and chose, if any.
+      index: the index of approximate rankings, if any.
       history: value of each training measure after each epoch.
       warm_start: the Trainer's notes about the warm start, if any.
       evaluation: results of the Evaluator.
@@ -44,6 +46,7 @@ class Facts:
     span: int | None
     files: Sequence[tuple[str, str]]
     choice: Choice | None
+    index: IndexFacts | None
     history: Mapping[str, Sequence[float]]
     warm_start: Mapping[str, Any] | None
     evaluation: Evaluation

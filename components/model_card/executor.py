@@ -19,6 +19,7 @@ from components.pair_example_gen import inputs
 from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY
 from components.pair_statistics.executor import read_split
 from trainer.data.examples import SPLITS
+from trainer.index.facts import read_index
 from trainer.run_fn import HISTORY_FILE
 from trainer.search.choice import read_choice
 from trainer.training.warm_start import WARM_START_FILE
@@ -45,6 +46,7 @@ class Executor(ExecutorBase):
             span=int(examples.get_custom_property(SPAN_PROPERTY_NAME)) if "{" in settings.data["path"] else None,
             files=[(file.path, file.digest) for file in inputs.read(examples.uri)],
             choice=choice,
+            index=read_index(model_run),
             history=_read(os.path.join(model_run, HISTORY_FILE)) or {},
             warm_start=_read(os.path.join(model_run, WARM_START_FILE)),
             evaluation=read_evaluation(execution.input("evaluation").uri),

@@ -15,8 +15,9 @@ from components import coded_pairs
 from components.evaluator import slices
 from components.evaluator.evaluation import WORST_FILE
 from components.evaluator.figures import LAST_BLESSED, POPULARITY
-from components.evaluator.names import COLD
+from components.evaluator.names import COLD, is_approximate
 from components.execution import ExecutionArguments, ExecutorBase
+from components.ranking_evaluator.approximate import measure_approximate
 from components.ranking_evaluator.cold import measure_cold
 from components.ranking_evaluator.figures_file import write_figures
 from components.ranking_evaluator.measure import measure
@@ -46,10 +47,13 @@ class Executor(ExecutorBase):
         masks = slices.popularity(slices.LEFT, counts[task.left], cuts)
         masks = {name: mask for name, mask in masks.items() if name in settings.slices}
         of_cold = [metric.removeprefix(COLD) for metric in settings.metrics if metric.startswith(COLD)]
-        of_all = [metric for metric in settings.metrics if not metric.startswith(COLD)]
+        approximate = [metric for metric in settings.metrics if is_approximate(metric)]
+        of_all = [metric for metric in settings.metrics if not metric.startswith(COLD) and metric not in approximate]
         figures = measure(of_all, candidate, others, task, masks) if of_all else []
         if of_cold:
             figures += measure_cold(of_cold, candidate, others, task, pairs)
+        model = path_utils.serving_model_path(execution.input("model").uri)
+        figures += measure_approximate(approximate, model, pairs.left_ids.take(pa.array(task.left)))
         evaluation = execution.output("evaluation").uri
         write_figures(figures, _facts(task, candidate, cuts), evaluation)
         if pairs.eval.score is None:

@@ -16,7 +16,7 @@ from tfx.utils import path_utils
 from components.execution import ExecutionArguments, ExecutorBase
 from components.serving_canary import probe
 from components.serving_canary.probe import Finding, Latency, ProbePairs
-from components.serving_canary.server import ServerFailed, serving, serving_binary
+from components.serving_canary.server import Server, ServerFailed, serving, serving_binary
 from components.serving_canary.settings import CanarySettings
 from errors import ModelRefused
 from trainer import features
@@ -80,9 +80,13 @@ def _test(path: str, pairs: ProbePairs, settings: CanarySettings) -> tuple[list[
                 if findings:
                     findings.append(probe.check_tables(tables, trained, pairs))
                 faulty = any(finding.fault for finding in findings) or not findings
-                return findings, None if faulty else probe.time_requests(server, pairs)
+                return findings, None if faulty else _timed(server, pairs, requests)
         except (ServerFailed, OSError) as error:
             return [Finding("start", str(error))], None
+
+
+def _timed(server: Server, pairs: ProbePairs, requests: list[probe.Request]) -> Latency:
+    return probe.time_requests(server, pairs, {request.signature for request in requests})
 
 
 def _judge(findings: list[Finding], latency: Latency | None, settings: CanarySettings) -> None:

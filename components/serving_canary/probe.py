@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -15,6 +15,7 @@ import tensorflow as tf
 from compat.tensorflow_paths import literal
 from components.serving_canary.server import Server, ServerFailed
 from trainer import features
+from trainer.export.approximate import DEFAULT, PROBES, SUFFIX
 from trainer.export.tables import Tables
 
 # The same operations run on the same numbers. The tolerance is relative for values above 1, where float32 has fewer
@@ -24,6 +25,7 @@ _K = 10
 _TIMED_REQUESTS = 200
 # Scores that a request for the nearest entities computes, at most.
 _RANKED = 4 << 20
+_RANKING = "similar_right"
 _INTERNAL = "__saved_model_init_op"
 
 
@@ -194,6 +196,7 @@ def _inputs(defined: Iterable[str], pairs: ProbePairs) -> tuple[dict[str, Any], 
         features.RIGHT_ID: pairs.right,
         "examples": [_example(left, right) for left, right in zip(pairs.left, pairs.right, strict=True)],
         "k": _K,
+        PROBES: DEFAULT,
         # A list for each row. The names of the inputs do not reveal which side is ranked, so it has ids of both.
         "exclude": [[left, right, b""] for left, right in zip(pairs.left, pairs.right, strict=True)],
         "candidates": [],
@@ -246,21 +249,25 @@ def _inexact(name: str, replied: np.ndarray[Any, Any], values: np.ndarray[Any, A
     return f"{name} is {found}, but {right} in the trained model: off by more than {TOLERANCE:g}"
 
 
-def time_requests(server: Server, pairs: ProbePairs) -> Latency:
-    """Measures the latency of single requests. Alternates between scoring a pair and ranking the top 10.
+def time_requests(server: Server, pairs: ProbePairs, signatures: Collection[str]) -> Latency:
+    """Measures the latency of single requests: in turn, a score, a top 10, and an approximate top 10 if there is one.
 
     Args:
       server: server of the model.
       pairs: known ids to send.
+      signatures: those of the model.
     """
+    approximate = f"{_RANKING}{SUFFIX}"
+    timed = ["score", _RANKING, *({approximate} & set(signatures))]
     seconds = []
     for i in range(_TIMED_REQUESTS):
         left, right = pairs.left[i % len(pairs.left)], pairs.right[i % len(pairs.right)]
-        ranking = i % 2
+        signature = timed[i % len(timed)]
         inputs: dict[str, Any] = {features.LEFT_ID: [left]}
-        inputs |= {"k": _K} if ranking else {features.RIGHT_ID: [right]}
+        inputs |= {features.RIGHT_ID: [right]} if signature == "score" else {"k": _K}
+        inputs |= {PROBES: DEFAULT} if signature == approximate else {}
         started = time.perf_counter()
-        server.predict("similar_right" if ranking else "score", inputs)
+        server.predict(signature, inputs)
         seconds.append(time.perf_counter() - started)
     p50, p99 = (float(np.percentile(seconds, q)) * 1000 for q in (50, 99))
     return Latency(round(p50, 3), round(p99, 3), len(seconds))

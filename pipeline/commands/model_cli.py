@@ -64,14 +64,24 @@ def similar(
             "Repeat it for several.",
         ),
     ] = None,
+    approximate: Annotated[
+        bool,
+        typer.Option("--approximate", help="Read a part of the catalogue only. Faster, and may miss some answers."),
+    ] = False,
+    probes: Annotated[
+        int | None, typer.Option(min=1, help="With --approximate: the number of blocks to read. More find more.")
+    ] = None,
 ) -> None:
     """List the entities of one side with the highest scores for an entity of the other side, known or new (--liked)."""
     _check_side(side)
+    if probes is not None and not approximate:
+        raise typer.BadParameter("needs --approximate", param_hint="--probes")
     if (id_ is None) == (not liked):
         raise typer.BadParameter("give either an id or --liked", param_hint="ID / --liked")
     if id_ is None:
-        if exclude_seen is not None:
-            raise typer.BadParameter("needs ID, whose partners are left out", param_hint="--exclude-seen")
+        for given, option in ((exclude_seen is not None, "--exclude-seen"), (approximate, "--approximate")):
+            if given:
+                raise typer.BadParameter("needs ID", param_hint=option)
         _recommend(_model(model, endpoint), side, liked or [], k, [os.fsencode(name) for name in exclude or ()])
         return
     query = os.fsencode(id_)
@@ -81,7 +91,7 @@ def similar(
 
         left_out += partners(exclude_seen, columns, side, query)
     client = _model(model, endpoint)
-    neighbors, known = client.similar(side, query, k, left_out)
+    neighbors, known = client.similar(side, query, k, left_out, **({"probes": probes or 0} if approximate else {}))
     if not known:
         asked = "left" if side == "right" else "right"
         _warn_unknown(client, asked, id_, f"use --side {asked} to list {asked} entities for it")

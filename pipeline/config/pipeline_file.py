@@ -8,7 +8,7 @@ import pydantic
 from pydantic import Field, StrictStr
 
 from components.data_gate.settings import GateSettings
-from components.evaluator.names import is_ranking, plain
+from components.evaluator.names import is_approximate, is_ranking, plain
 from components.evaluator.settings import EvaluateSettings
 from components.pair_example_gen.settings import DataSettings
 from pipeline.config import candidates, defaults, effects, rules
@@ -54,6 +54,7 @@ class PipelineConfig(Section):
         rules.objective_of_labels(self.data.columns, self.score, self.model)
         rules.metrics_of_labels(self.data.columns, self.evaluate)
         rules.searched_settings(self.data.columns, self.encode, self.model, self.train)
+        rules.approximate_metrics(self.evaluate, self.publish.approximate)
         sections = (getattr(self, name) for name in type(self).model_fields)
         names = (field.alias or name for name, field in type(self).model_fields.items())
         effects.refuse_without_effect(dict(zip(names, sections, strict=True)))
@@ -87,8 +88,9 @@ class PipelineConfig(Section):
         """The metric that chooses settings and epochs on held-out rows of train: `rmse`, or that of the first rule."""
         if self.data.columns.score is not None:
             return RMSE
-        first = plain(self.evaluate.bless[0].metric)
-        return first if is_ranking(first) else "ndcg@10"
+        judged = (plain(rule.metric) for rule in self.evaluate.bless if not is_approximate(rule.metric))
+        first = next(judged, "")
+        return first if first and is_ranking(first) else "ndcg@10"
 
     @property
     def feature_columns(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.evaluator.names import COLD, is_ranking
+from components.evaluator.names import COLD, is_approximate, is_ranking
 from components.evaluator.settings import EvaluateSettings
 from components.pair_example_gen.settings import ColumnSettings, DataSettings
 from trainer.settings import (
@@ -10,6 +10,7 @@ from trainer.settings import (
     SEARCHABLE,
     SOLVED_BY,
     WHOLE_DATA,
+    Approximate,
     EncodeSettings,
     ModelSettings,
     ScoreSettings,
@@ -129,6 +130,16 @@ def searched_settings(
                 f"train.search.settings: the search tries least squares, which {key} {value} rules out. Omit "
                 "train.search.settings, or change that key"
             )
+
+
+def approximate_metrics(evaluate: EvaluateSettings, approximate: Approximate) -> None:
+    """Checks that a metric of approximate rankings is measured only if a model can have them."""
+    measured = [metric for metric in evaluate.all_metrics if is_approximate(metric)]
+    if measured and approximate is False:
+        raise ValueError(
+            f"evaluate: {measured[0]} needs publish.approximate auto or true. With false, no model has approximate "
+            "rankings"
+        )
 
 
 def metrics_of_labels(columns: ColumnSettings, evaluate: EvaluateSettings) -> None:

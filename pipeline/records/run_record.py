@@ -39,6 +39,7 @@ class RunRecord:
       tuning: results of the Tuner.
       search: the settings that the Trainer tried and chose.
       warm_start: the Trainer's notes about the warm start.
+      approximate: the index of approximate rankings, and the recall of each of them on a sample.
       blessed: whether the model is blessed.
       blessing: result of each blessing rule.
       evaluation: path of the Evaluator's output, relative to the root.
@@ -60,6 +61,7 @@ class RunRecord:
     tuning: dict[str, Any] | None = None
     search: dict[str, Any] | None = None
     warm_start: dict[str, Any] | None = None
+    approximate: dict[str, Any] | None = None
     blessed: bool = False
     blessing: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     evaluation: str | None = None
@@ -78,7 +80,7 @@ class RunRecord:
         self.seconds = round(time.monotonic() - since, 3)
         content = dataclasses.asdict(self)
         del content["frequent_pair"]
-        for name in ("error", "evaluation", "search", "tuning", "warm_start"):
+        for name in ("approximate", "error", "evaluation", "search", "tuning", "warm_start"):
             if content[name] is None:
                 del content[name]
         # Tasks of a run write concurrently, in containers with overlapping process ids.

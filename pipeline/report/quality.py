@@ -34,6 +34,7 @@ MEANINGS = {
     "mrr": "reciprocal rank of the first held-out partner",
     "map": "precision, averaged over the ranks of held-out partners",
     "coverage": "share of the catalog in any list of the first K",
+    "approximate_recall": "share of the exact first K that the approximate ranking finds",
 }
 SLICES = {
     "left_head": "left: head", "left_middle": "left: middle", "left_tail": "left: tail",

@@ -31,6 +31,7 @@ from trainer import features
 from trainer.data.examples import SPLITS
 from trainer.data.transform_graph import TransformGraph
 from trainer.entity_features.table import read_accounts
+from trainer.index.facts import read_index
 from trainer.run_fn import HISTORY_FILE
 from trainer.search.choice import read_choice
 from trainer.training.warm_start import WARM_START_FILE
@@ -124,6 +125,10 @@ def _training(record: RunRecord, config: PipelineConfig, root: Root, result: Nod
     if choice:
         record.search = choice.to_json()
         line += f"; {choice.describe()}"
+    index = read_index(result.uri("model_run"))
+    if index:
+        record.approximate = index.to_json()
+        line += f"; {index.describe()}"
     return result.state, f"{line}; {_warm_start(record, result)}" if config.train.warm_start else line
 
 

@@ -62,7 +62,7 @@ def build_trainer(
     """Trains the model, from the base model and with the best trial if there are any."""
     return Trainer(
         run_fn=_RUN_FN,
-        custom_config=_training_config(config),
+        custom_config=_training_config(config) | {"approximate": config.publish.approximate},
         base_model=base_model.outputs[MODEL] if base_model else None,
         hyperparameters=tuner.outputs["best_hyperparameters"] if tuner else None,
         examples=example_gen.outputs["examples"],

@@ -68,6 +68,8 @@ def test_a_model_that_serves_what_it_learned_is_blessed(run) -> None:
         "serving_default", "evaluate", "score", "similar_left", "similar_right", "similar_left_filtered",
         "similar_right_filtered", "neighbors_left", "neighbors_right", "embed_left", "embed_right",
         "recommend_left", "recommend_right", "embed_left_from", "embed_right_from",
+        "similar_left_approximate", "similar_right_approximate", "neighbors_left_approximate",
+        "neighbors_right_approximate",
     }  # fmt: skip
     assert len(report["tested"]) == 2 * len(signatures) + 1
     assert {line.split(", ")[1] for line in report["tested"]} == {"6 eval rows", "unknown ids"}
@@ -314,3 +316,20 @@ def test_a_server_with_other_signatures_is_refused() -> None:
 def test_a_model_without_signatures_is_no_pass() -> None:
     with pytest.raises(ModelRefused, match="nothing was tested"):
         module._judge([], None, CanarySettings())
+
+
+def test_approximate_ranking_is_timed() -> None:
+    asked = []
+
+    class Counting(_Server):
+        def predict(self, signature: str, inputs: dict) -> dict:
+            asked.append((signature, sorted(inputs)))
+            return {}
+
+    pairs = ProbePairs([b"a"], [b"b"])
+    probe.time_requests(Counting({}), pairs, ["score", "similar_right", "similar_right_approximate"])
+    score, exact = ("score", ["left_id", "right_id"]), ("similar_right", ["k", "left_id"])
+    assert asked[:3] == [score, exact, ("similar_right_approximate", ["k", "left_id", "probes"])]
+    asked.clear()
+    probe.time_requests(Counting({}), pairs, ["score", "similar_right"])
+    assert asked[:3] == [score, exact, score]

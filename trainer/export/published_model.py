@@ -46,6 +46,8 @@ class PublishedModel(tf.Module):
         fold_in: FoldIn | None = None,
     ) -> None:
         super().__init__(name="published_model")
+        # The export adds them (`trainer.export.approximate`).
+        self.approximate: tf.Module | None = None
         self._encode = transform.transform_features_layer()
         self._shared = shared
         self._hashes = hashes

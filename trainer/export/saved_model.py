@@ -14,11 +14,14 @@ import tensorflow as tf
 from trainer.data.transform_graph import TransformGraph
 from trainer.entity_features.described import Described
 from trainer.export import warmup
+from trainer.export.approximate import ApproximateRankings, is_wanted
 from trainer.export.feature_signatures import FeatureSide, FeatureSignatures
 from trainer.export.published_model import NO_LIMITS, Outputs, PublishedModel
 from trainer.export.sides import is_normalized
 from trainer.export.unseen import Unseen
+from trainer.index.facts import IndexFacts
 from trainer.model.fold_in import FoldIn
+from trainer.settings import Approximate
 
 
 def signatures(model: PublishedModel) -> dict[str, Any]:
@@ -72,7 +75,8 @@ def export(
     scores: tuple[float, float] = NO_LIMITS,
     described: Mapping[str, Described] | None = None,
     fold_in: FoldIn | None = None,
-) -> None:
+    approximate: Approximate = False,
+) -> IndexFacts | None:
     """Exports a SavedModel with every signature and with warm-up requests.
 
     Args:
@@ -84,14 +88,25 @@ def export(
       scores: the lowest and the highest raw score of training.
       described: what the model knows about features, by side.
       fold_in: how vectors of unseen entities are found, or None for a model without signatures for them.
+      approximate: whether it has approximate rankings.
+
+    Returns:
+      Facts about the index of approximate rankings, or None if there is none.
     """
     model = PublishedModel(network, transform, shared, hashes, scores, fold_in)
     normalized = is_normalized(network)
     model.described = {side: FeatureSide(side, known, normalized) for side, known in (described or {}).items()}
-    concrete = {name: function.get_concrete_function() for name, function in signatures(model).items()}
-    tf.saved_model.save(model, directory, signatures=concrete)
+    functions = {name: function.get_concrete_function() for name, function in signatures(model).items()}
     left, right = ((side.ids[:1].numpy().tolist() or [b""])[0] for side in (model.left, model.right))
-    others = FeatureSignatures(model).examples() if described else {}
+    requests = warmup.requests(left, right) | (FeatureSignatures(model).examples() if described else {})
     if fold_in is not None:
-        others |= warmup.unseen_requests(left, right)
-    warmup.write_requests(directory, left, right, others)
+        requests |= warmup.unseen_requests(left, right)
+    index = None
+    if is_wanted(approximate, model):
+        model.approximate = ApproximateRankings(model)
+        functions |= model.approximate.signatures()
+        requests |= model.approximate.requests(requests)
+        index = model.approximate.facts
+    tf.saved_model.save(model, directory, signatures=functions)
+    warmup.write_requests(directory, requests)
+    return index

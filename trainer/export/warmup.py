@@ -20,21 +20,17 @@ REQUESTS = os.path.join("assets.extra", "tf_serving_warmup_requests")
 _K = 10
 
 
-def write_requests(
-    model: str, left: bytes, right: bytes, others: Mapping[str, Mapping[str, np.ndarray]] | None = None
-) -> None:
+def write_requests(model: str, inputs_of: Mapping[str, Mapping[str, Any]]) -> None:
     """Writes one request per signature into a SavedModel.
 
     Args:
       model: the directory of the SavedModel.
-      left: a left id.
-      right: a right id.
-      others: inputs of further signatures, as arrays.
+      inputs_of: the inputs of each signature by name. An array keeps its type.
     """
     path = os.path.join(model, REQUESTS)
     tf.io.gfile.makedirs(os.path.dirname(path))
     with tf.io.TFRecordWriter(path) as out:
-        for signature, inputs in {**requests(left, right), **(others or {})}.items():
+        for signature, inputs in inputs_of.items():
             out.write(_log(signature, inputs).SerializeToString())
 
 
@@ -79,7 +75,7 @@ def _log(signature: str, inputs: Mapping[str, Any]) -> prediction_log_pb2.Predic
 
 
 def _type(name: str, value: Any) -> tf.DType:
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray | np.generic):
         return tf.as_dtype(value.dtype)
     return tf.int32 if name == "k" else tf.string
 

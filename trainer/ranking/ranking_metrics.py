@@ -65,7 +65,7 @@ _METRICS: dict[str, tuple[Metric, bool]] = {
     "mrr": (reciprocal_rank, True),
     "map": (average_precision, True),
 }
-COVERAGE = "coverage"
+RECALL, COVERAGE = "recall", "coverage"
 
 
 def parse(metric: str) -> tuple[str, int | None]:

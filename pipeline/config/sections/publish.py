@@ -6,15 +6,22 @@ from pydantic import StrictBool
 
 from components.serving_canary.settings import CanarySettings
 from sections import PositiveInt, Section, Text
+from trainer.settings import Approximate
 
 
 class Publish(Section):
-    """Where blessed models are published, relative to ROOT or a gs:// URL, and how many versions are kept.
+    """How models are published.
 
-    A directory outside ROOT must be allowed with `outside_root`, because old versions in it are removed.
+    Attributes:
+      to: where, relative to ROOT or a gs:// URL.
+      outside_root: whether `to` may be a directory outside ROOT. Old versions in it are removed.
+      keep: how many versions are kept.
+      approximate: whether a model has approximate rankings. `auto` means that it has many entities.
+      canary: how a model is tested first.
     """
 
     to: Text = "serving"
     outside_root: StrictBool = False
     keep: PositiveInt = 5
+    approximate: Approximate = "auto"
     canary: CanarySettings = CanarySettings()

@@ -13,6 +13,8 @@ from components.evaluator.rules import RuleResult
 from components.model_card.card import Facts, render
 from components.model_card.settings import CardSettings
 from pipeline.config import PipelineConfig
+from trainer.index.calibration import Probes
+from trainer.index.facts import IndexFacts
 
 FIGURES = [
     Figure("rmse", "", 100, 0.5, 0.4, 0.6, {"mean": Comparison(1.0), "last_blessed": Comparison(0.7)}),
@@ -38,7 +40,7 @@ def card(rules: list[RuleResult] | None = None, told: CardSettings | None = None
     known: dict[str, Any] = {
         "settings": told or settings(), "rows": {"train": 900_000, "eval": 100_000}, "quarantined": 1234,
         "entities": {"left": 6040, "right": 3706}, "span": None, "files": [("/data/a|b`c.csv", "sha256:ab")],
-        "history": {"loss": [3.0, 2.0, 1.0]}, "choice": None, "warm_start": None,
+        "history": {"loss": [3.0, 2.0, 1.0]}, "choice": None, "index": None, "warm_start": None,
         "evaluation": Evaluation(FIGURES, [HOLDS] if rules is None else rules), "versions": {"kindred": "0.1.0"},
     }  # fmt: skip
     return render(Facts(**(known | facts)))
@@ -61,6 +63,17 @@ def test_metrics_table_compares_models() -> None:
 def test_weakest_slices_skip_small_ones() -> None:
     _, _, *rows = table(card(), "Weakest slices")
     assert rows == [["left tail", "40", "0.9000"], ["left head", "60", "0.3000"]]
+
+
+def test_approximate_rankings_have_their_recall() -> None:
+    index = IndexFacts(1.5, {"left": 1, "right": 4000}, {
+        "similar_right_approximate": Probes(48, 0.9851), "similar_left_approximate": Probes(1, 1.0),
+    })  # fmt: skip
+    assert table(card(index=index), "Approximate rankings")[2:] == [
+        ["`similar_right_approximate`", "48", "4,000", "0.9851"],
+        ["`similar_left_approximate`", "1 (exact)", "1", "1.0000"],
+    ]
+    assert "Approximate rankings" not in card()
 
 
 def test_unblessed_model_warns_at_top() -> None:

@@ -84,8 +84,10 @@ def model(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
             score=value, strength=abs(value), value=value + 3, left_known=left != b"film", right_known=right != b"new"
         )
 
-    def similar(side: str, query: bytes, k: int, exclude: tuple[bytes, ...] = ()) -> tuple[list[SimpleNamespace], bool]:
-        calls.append((side, query, k, *exclude))
+    def similar(
+        side: str, query: bytes, k: int, exclude: tuple[bytes, ...] = (), **more: int
+    ) -> tuple[list[SimpleNamespace], bool]:
+        calls.append((side, query, k, *exclude, *more.items()))
         ids = [b"\xff"] if query == b"raw" else [b"caf\xc3\xa9", b"two words"]
         return [SimpleNamespace(id=name, score=2.0 - i) for i, name in enumerate(ids[:k])], query not in (
             b"new",
@@ -144,6 +146,14 @@ def test_neighbors_are_of_the_same_side(run_kindred, model: list) -> None:
     assert run_kindred("neighbors", "--model", "m", "a", "-k", "1") == (0, "café  +2.0000\n", "")
     run_kindred("neighbors", "--model", "m", "a", "--side", "right")
     assert model == [("left", b"a", 1), ("right", b"a", 10)]
+
+
+def test_approximate_ranking_is_asked_for(run_kindred, model: list) -> None:
+    for more, probes in (([], 0), (["--probes", "7"], 7)):
+        assert run_kindred("similar", "--model", "m", "a", "--approximate", *more)[0] == 0
+        assert model[-1] == ("right", b"a", 10, ("probes", probes))
+    code, _, errors = run_kindred("similar", "--model", "m", "a", "--probes", "7")
+    assert code == 2 and "--approximate" in errors
 
 
 def test_seen_partners_are_excluded(run_kindred, model: list, tmp_path: Path) -> None:

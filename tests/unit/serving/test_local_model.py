@@ -186,3 +186,18 @@ def test_import_loads_only_tensorflow() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout.splitlines()) == (0, [""]), done.stderr
     assert done.stderr == ""
+
+
+def test_approximate_ranking_leaves_out_ids(planted: Planted) -> None:
+    model = LocalModel(planted.model)
+    exact, _ = model.similar("right", LEFT[0], 5)
+    left_out = [exact[1].id, exact[1].id, b"unknown"]
+    found, known = model.similar("right", LEFT[0], 3, left_out, probes=0)
+    assert known and [neighbor.id for neighbor in found] == [exact[at].id for at in (0, 2, 3)]
+
+
+def test_model_without_index_is_refused(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = LocalModel(planted.model)
+    monkeypatch.setattr(model, "_signatures", {"score": None})
+    with pytest.raises(ModelNotFound, match=r"similar_right_approximate.*Set publish\.approximate: true"):
+        model.similar("right", LEFT[0], 3, probes=4)

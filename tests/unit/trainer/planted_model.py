@@ -66,7 +66,7 @@ def rows() -> list[Row]:
     return [(left[i], right[i], 95.0 + 10.0 * (i % 2)) for i in range(len(left))]
 
 
-def publish(folder: Path) -> Planted:
+def publish(folder: Path, approximate: bool = False) -> Planted:
     """Exports the model to `folder`/serving/1 with the real preprocessing and export."""
     learned = analyze(rows(), folder, encode=EncodeSettings().model_dump(), score={"center": "mean", "scale": "std"})
     network = build_model(TableSizes(len(LEFT) + 1, len(RIGHT) + 1), ModelSettings(dimension=DIMENSION), seed=1)
@@ -88,7 +88,9 @@ def publish(folder: Path) -> Planted:
     ):
         network.get_layer(layer).set_weights([weights])
     model = folder / "serving" / "1"
-    saved_model.export(network, learned, shared=False, directory=str(model), fold_in=_fold_in(network))
+    saved_model.export(
+        network, learned, shared=False, directory=str(model), fold_in=_fold_in(network), approximate=approximate
+    )
     return Planted(left, right, 0.75, LABELS["center"], LABELS["scale"], model)
 
 

@@ -215,6 +215,7 @@ def _config(**train: object) -> dict:
         "model": ModelSettings(dimension=4, regularization=0.01).model_dump(),
         "train": TrainSettings(epochs=3, batch_size=64).model_dump() | train,
         "metric": "rmse",
+        "approximate": "auto",
     }
 
 

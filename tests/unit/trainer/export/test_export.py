@@ -28,6 +28,8 @@ SIGNATURES = {
     "serving_default", "evaluate", "score", "similar_left", "similar_right", "neighbors_left", "neighbors_right",
     "embed_left", "embed_right", "similar_left_filtered", "similar_right_filtered",
     "recommend_left", "recommend_right", "embed_left_from", "embed_right_from",
+    "similar_left_approximate", "similar_right_approximate", "neighbors_left_approximate",
+    "neighbors_right_approximate",
 }  # fmt: skip
 # A client without our code: it imports TensorFlow, loads the model, and calls every signature.
 CLIENT = """
@@ -54,6 +56,8 @@ for side, given in (("left", right), ("right", ids)):
     asked[f"embed_{side}_from"] = dict(given_id=given, given_score=none)
     other = {"left": "right", "right": "left"}[side]
     asked[f"recommend_{other}"] = dict(given_id=given, given_score=none, k=k)
+rankings = [name for name in asked if name.startswith(("similar", "neighbors")) and "filtered" not in name]
+asked.update({f"{name}_approximate": asked[name] | {"probes": tf.constant(0)} for name in rankings})
 answers = {}
 for name, inputs in asked.items():
     found = {key: value.numpy().tolist() for key, value in served[name](**inputs).items()}
@@ -69,7 +73,7 @@ def served(planted: Planted):
     loaded = tf.saved_model.load(str(planted.model))
 
     def ask(signature: str, **inputs: object) -> dict[str, np.ndarray]:
-        kinds = {"k": tf.int32, "given_score": tf.float32}
+        kinds = {"k": tf.int32, "probes": tf.int32, "given_score": tf.float32}
         tensors = {name: tf.constant(value, kinds.get(name, tf.string)) for name, value in inputs.items()}
         return {name: value.numpy() for name, value in loaded.signatures[signature](**tensors).items()}
 

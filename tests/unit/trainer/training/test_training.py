@@ -236,6 +236,7 @@ def test_run_fn_connects_its_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         "model": MODEL.model_dump(),
         "train": QUICK.replace(warm_start=True).model_dump(),
         "metric": "rmse",
+        "approximate": "auto",
     }
     run_dir = tmp_path / "model_run" / "7"
     run_fn.run_fn(
@@ -249,8 +250,9 @@ def test_run_fn_connects_its_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             model_run_dir=str(run_dir),
         )
     )
-    ((network, transform, shared, directory, hashes, limits),) = exported
+    ((network, transform, shared, directory, hashes, limits, *more),) = exported
     assert (transform, shared, directory, hashes, limits) == (graph, False, "model", 1, (1.0, 5.0))
+    assert (more[0], more[-1]) == ({}, "auto")  # no features, and publish.approximate
     assert _tables(network)[LEFT_VECTORS].shape == (LEFTS + 2, 5)
     assert _tables(network)[RIGHT_VECTORS].shape == (RIGHTS + 2, 5)
     assert len(json.loads((run_dir / run_fn.HISTORY_FILE).read_text())["loss"]) == 3

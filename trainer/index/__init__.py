@@ -1,0 +1,1 @@
+"""The index of approximate rankings: blocks of similar rows, and how many of them a ranking reads."""
