@@ -25,7 +25,9 @@ class LocalVersions(Versions):
         Raises:
           OSError: the copy differs from `model` or cannot be written. No version appears.
         """
-        os.makedirs(self.directory, exist_ok=True)
+        if not os.path.isdir(self.directory):
+            os.makedirs(self.directory, exist_ok=True)
+            _make_readable(self.directory)
         self._sweep()
         staging = self._new_folder()
         try:
@@ -35,6 +37,7 @@ class LocalVersions(Versions):
             write_manifest(staging, Manifest(digests, self._pipeline))
             if card:
                 shutil.copyfile(card, os.path.join(staging, CARD))
+            _make_readable(staging)
             return self._rename_to_next_version(staging)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -99,6 +102,15 @@ def _copy_files(source: str, target: str) -> None:
         os.makedirs(copied, exist_ok=True)
         for name in names:
             shutil.copyfile(os.path.join(folder, name), os.path.join(copied, name))
+
+
+def _make_readable(directory: str) -> None:
+    """Lets every user read what is in a directory, whatever the umask: a server often runs as another user."""
+    for folder, _, names in os.walk(directory):
+        os.chmod(folder, os.stat(folder).st_mode | 0o555)
+        for name in names:
+            path = os.path.join(folder, name)
+            os.chmod(path, os.stat(path).st_mode | 0o444)
 
 
 def _last_written(folder: str) -> float:

@@ -82,9 +82,19 @@ def test_missing_directory_has_no_versions(tmp_path: Path) -> None:
     assert LocalVersions(str(tmp_path / "none")).published() == []
 
 
-def test_published_files_are_world_readable(model: Path, versions: LocalVersions, serving: Path) -> None:
-    versions.publish(str(model))
-    assert (serving / "1").stat().st_mode & 0o777 == 0o755
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_published_files_are_world_readable(model: Path, versions: LocalVersions, serving: Path, umask: int) -> None:
+    card = model.parent / "card.md"
+    before = os.umask(umask)
+    try:
+        card.write_text("# a model")
+        versions.publish(str(model), str(card))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(serving.stat().st_mode) == 0o755
+    for folder, _, names in os.walk(serving / "1"):
+        assert stat.S_IMODE(os.stat(folder).st_mode) == 0o755
+        assert {stat.S_IMODE(os.stat(Path(folder, name)).st_mode) for name in names} <= {0o644}
 
 
 def test_group_may_remove_published_versions(model: Path, versions: LocalVersions, serving: Path) -> None:
