@@ -18,6 +18,7 @@ from pipeline.records.run_folder import RunFolder
 from pipeline.records.run_record import EXIT_CODES, RunRecord
 from pipeline.running.console import RunConsole, redirect_output
 from pipeline.running.options import RunOptions
+from pipeline.running.stopping import stoppable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,19 +76,21 @@ def _execute(
 
     Writes the reason of a failure to `record`, and its traceback to the log.
     """
-    try:
-        console.say(f"{config.name}: {config.data.path} -> {root.path}")
-        _check_destination(config, root)
-        # Importing TFX takes seconds and prints a lot. The log is open and the terminal shows the reason by now.
-        with console.component("starting TFX"):
-            from pipeline.running import orchestrator
-        orchestrator.run_nodes(config, root, options, record, console, save)
-    except KeyboardInterrupt:
-        record.error = "interrupted. Rerun the command to resume. Finished components are reused"
-        return 1
-    except Exception as error:
-        traceback.print_exc()
-        return judge(error, record)
+    with stoppable() as stop:
+        try:
+            console.say(f"{config.name}: {config.data.path} -> {root.path}")
+            _check_destination(config, root)
+            # Importing TFX takes seconds and prints a lot. The log is open and the terminal shows the reason by now.
+            with console.component("starting TFX"):
+                from pipeline.running import orchestrator
+            orchestrator.run_nodes(config, root, options, record, console, save)
+        except (Exception, KeyboardInterrupt) as error:
+            # Some libraries raise another exception when they are interrupted.
+            if reason := stop.reason():
+                record.error = reason
+                return stop.exit_code
+            traceback.print_exc()
+            return judge(error, record)
     return EXIT_CODES[record.status]
 
 
@@ -107,7 +110,7 @@ def _report(folder: RunFolder, console: RunConsole, write_report: Callable[[RunF
         console.say(f"The report could not be written. See {folder.log}.", "yellow")
 
 
-def judge(error: Exception, record: RunRecord) -> int:
+def judge(error: BaseException, record: RunRecord) -> int:
     """Sets the status and the reason of a run that `error` ended, and returns its exit code."""
     if isinstance(error, DataRefused):
         record.status = "data_refused"

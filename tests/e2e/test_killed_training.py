@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.e2e import planted
 from tests.e2e.command import KINDRED, kindred, last_summary, states
@@ -51,6 +55,35 @@ def test_next_run_resumes_killed_training(tmp_path: Path) -> None:
     (history,) = root.glob("pipeline/Trainer/model_run/*/history.json")
     assert len(json.loads(history.read_text())["loss"]) == EPOCHS
     assert not (root / "pipeline" / "Trainer" / "unfinished").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 1)])
+def test_signal_ends_run_with_record(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """The first during the import of TensorFlow, the others when the server of the canary runs."""
+    config, root = planted.write_pipeline(tmp_path), tmp_path / "root"
+    process = subprocess.Popen(
+        [KINDRED, "run", "--config", str(config), "--root", str(root), "--set", "train.batch_size=2"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, text=True,
+    )  # fmt: skip
+    if number is signal.SIGTERM:
+        _until(lambda: (root / "runs").is_dir(), process)
+    else:
+        _until(lambda: list(root.glob("pipeline/Transform/transform_graph/*/metadata")), process)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == code, output
+    what = "interrupted" if number is signal.SIGINT else f"stopped by {number.name}"
+    assert last_summary(root)["error"] == f"{what}. Rerun the command to resume. Finished components are reused"
+    assert f"{what}. Rerun the command" in output
+    with pytest.raises(ProcessLookupError):  # nothing of its session is left
+        os.killpg(process.pid, 0)
+
+
+def _until(happened: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 240
+    while not happened() and time.monotonic() < deadline:
+        assert process.poll() is None, "the run ended before it could be stopped"
+        time.sleep(0.02)
 
 
 def _assert_told(root: Path, words: str, headline: str) -> None:
