@@ -50,13 +50,16 @@ def noise_of(
     several = np.flatnonzero(counts > 1)
     chosen = several[np.linspace(0, len(several) - 1, min(_ENTITIES, len(several))).astype(int)] if len(several) else []
     errors = np.zeros(len(_NOISES))
+    root = np.linalg.cholesky(covariance)
     for entity in chosen:
         pairs = order[starts[entity] : starts[entity] + min(counts[entity], _PAIRS)]
         rows = design[other[pairs]].astype(np.float64)
-        values, vectors = np.linalg.eigh(rows @ covariance @ rows.T)
-        residuals = vectors.T @ (target[pairs] - rows @ mean)
+        residuals = target[pairs] - rows @ mean
+        # The covariance of the pairs has at most `w` eigenvalues above 0, so its eigenvectors come from a thin matrix.
+        vectors, lengths, _ = np.linalg.svd(rows @ root, full_matrices=False)
+        turned, squares = vectors.T @ residuals, np.square(vectors)
         for i, noise in enumerate(_NOISES * spread):
-            inverse = 1 / (np.maximum(values, 0) + noise)
-            left_out = (vectors @ (inverse * residuals)) / (np.square(vectors) @ inverse)
+            beyond = 1 / (np.square(lengths) + noise) - 1 / noise
+            left_out = (vectors @ (beyond * turned) + residuals / noise) / (squares @ beyond + 1 / noise)
             errors[i] += float(np.square(left_out).sum())
     return float(_NOISES[int(np.argmin(errors))] * spread) if len(chosen) else spread
