@@ -80,11 +80,8 @@ class Versions(abc.ABC):
         digests = model_digests(model)
         return next((n for n in self.withdrawn() if self._has_files(_withdrawn_name(n), digests)), None)
 
-    def withdraw(self) -> tuple[int, int]:
-        """Withdraws the newest version, so that the previous one is served. Keeps it under a hidden name.
-
-        Returns:
-          The withdrawn version and the served version.
+    def withdrawal(self) -> tuple[int, int]:
+        """Returns the version to withdraw, which is the newest, and the one that is served instead.
 
         Raises:
           LookupError: there are fewer than two versions.
@@ -92,14 +89,14 @@ class Versions(abc.ABC):
         published = self.published()
         if len(published) < 2:
             raise LookupError(f"{self.directory} has {len(published)} version(s). There is no earlier version to serve")
-        self._move(str(published[-1]), _withdrawn_name(published[-1]))
         return published[-1], published[-2]
 
-    def restore(self) -> tuple[int, int | None]:
-        """Undoes the last `withdraw`.
+    def withdraw(self, version: int) -> None:
+        """Withdraws a version. Keeps it under a hidden name."""
+        self._move(str(version), _withdrawn_name(version))
 
-        Returns:
-          The restored version and the previously served version.
+    def restoration(self) -> tuple[int, int | None]:
+        """Returns the version to restore, which undoes the last withdrawal, and the one that is served now, if any.
 
         Raises:
           LookupError: no version was withdrawn, or a newer one was published since.
@@ -113,8 +110,11 @@ class Versions(abc.ABC):
             )
         # The last withdrawn version is the lowest one above the served version.
         version = min(number for number in taken if not published or number > published[-1])
-        self._move(_withdrawn_name(version), str(version))
         return version, published[-1] if published else None
+
+    def restore(self, version: int) -> None:
+        """Publishes a withdrawn version again."""
+        self._move(_withdrawn_name(version), str(version))
 
     def retire(self, keep: int) -> None:
         """Removes all but the `keep` newest versions, and older withdrawn versions. Removes only what it published."""

@@ -12,6 +12,7 @@ from components.pair_example_gen.files import is_remote
 from components.pusher.destination import open_versions, refuse_foreign
 from errors import DataRefused, KindredError, ModelRefused
 from pipeline.config import PipelineConfig
+from pipeline.records.metadata_backup import restore_if_damaged
 from pipeline.records.progress import marked_alive
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
@@ -80,6 +81,8 @@ def _execute(
         try:
             console.say(f"{config.name}: {config.data.path} -> {root.path}")
             _check_destination(config, root)
+            if restored := restore_if_damaged(root.metadata):
+                console.say(f"    warning: {restored}. Runs since then are not in it", "yellow")
             # Importing TFX takes seconds and prints a lot. The log is open and the terminal shows the reason by now.
             with console.component("starting TFX"):
                 from pipeline.running import orchestrator

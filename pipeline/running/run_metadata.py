@@ -14,13 +14,15 @@ from typing import Any
 
 from tfx.orchestration import metadata
 
+from pipeline.records.metadata_backup import back_up
+
 
 @contextlib.contextmanager
 def opened(file: Path) -> Iterator[metadata.Metadata]:
     """Connects to the SQLite file of ML Metadata inside the block.
 
     The file has a write-ahead log meanwhile, and after a failure or a kill until the end of the next run. Afterwards
-    it is a single file again, which can be read where nothing can be written.
+    it is a single file again, which can be read where nothing can be written, and is copied.
     """
     _set_journal(file, "WAL")
     handle = _Held(metadata.sqlite_metadata_connection_config(str(file)))
@@ -29,6 +31,7 @@ def opened(file: Path) -> Iterator[metadata.Metadata]:
     finally:
         handle.close()
     _set_journal(file, "DELETE")
+    back_up(file)
 
 
 class _Held(metadata.Metadata):

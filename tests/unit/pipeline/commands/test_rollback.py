@@ -8,8 +8,10 @@ import ml_metadata as mlmd
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
+from components.pusher.local import LocalVersions
 from errors import RollbackError, RootError
 from pipeline.commands.rollback import EXECUTION_TYPE, roll_back
+from pipeline.records.metadata_backup import back_up
 from pipeline.records.root import Root
 
 pytestmark = pytest.mark.tensorflow
@@ -90,3 +92,32 @@ def test_locked_root_is_refused(root: Root) -> None:
     with root.locked(), pytest.raises(RootError, match="another run is using it"):
         roll_back(root, "serving", undo=False, reason="")
     assert (root.path / "serving" / "3").is_dir()
+
+
+def test_copy_replaces_an_emptied_database(root: Root) -> None:
+    back_up(root.metadata)
+    root.metadata.write_bytes(b"")
+    message = roll_back(root, "serving", undo=False, reason="stars fell")
+    assert message.startswith(f"{root.metadata} was empty. The copy of ")
+    assert "version 3 of" in message
+    assert [record["version"] for record in _recorded(root)] == [3]
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 9999])
+def test_nothing_is_withdrawn_without_a_record(root: Root, content: bytes) -> None:
+    root.metadata.write_bytes(content)
+    for _ in range(2):
+        with pytest.raises((RollbackError, RootError)):
+            roll_back(root, "serving", undo=False, reason="")
+    assert sorted(path.name for path in (root.path / "serving").iterdir()) == ["1", "2", "3"]
+
+
+def test_failed_change_is_recorded_as_failed(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: LocalVersions, version: int) -> None:
+        raise PermissionError("no")
+
+    monkeypatch.setattr(LocalVersions, "withdraw", refuse)
+    with pytest.raises(PermissionError):
+        roll_back(root, "serving", undo=False, reason="")
+    (execution,) = _store(root).get_executions_by_type(EXECUTION_TYPE)
+    assert execution.last_known_state == metadata_store_pb2.Execution.FAILED
