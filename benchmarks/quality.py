@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import itertools
 import json
 import os
@@ -106,7 +107,9 @@ def tuned(name: str) -> Fit:
     return fit
 
 
-def default(left: np.ndarray, right: np.ndarray, label: np.ndarray, sizes: tuple[int, int]) -> keras.Model:
+def default(
+    left: np.ndarray, right: np.ndarray, label: np.ndarray, sizes: tuple[int, int], times: np.ndarray | None = None
+) -> keras.Model:
     """Trains as for a file without `model` and `train`: searches settings, and trains with the best ones."""
     from pipeline.config import PipelineConfig
     from trainer.data.pairs import Pairs
@@ -116,12 +119,13 @@ def default(left: np.ndarray, right: np.ndarray, label: np.ndarray, sizes: tuple
     from trainer.training import fitting
 
     columns = {"left": "left", "right": "right"} | ({} if (label > 0).all() else {"score": "score"})
+    columns |= {} if times is None else {"time": "time"}
     config = PipelineConfig.model_validate({"name": "default", "data": {"path": "pairs.csv", "columns": columns}})
     sections = {name: getattr(config, name).model_dump() for name in ("encode", "model", "train")}
     pairs, metric, of = Pairs(left, right, label.astype(np.float32)), config.choosing_metric, TableSizes(*sizes)
     with tempfile.TemporaryDirectory() as folder:
         since = time.monotonic()
-        choice = choose(pairs, of, sections, metric, config.train.search, folder)
+        choice = choose(pairs, of, sections, metric, config.train.search, folder, times, config.hold_out)
         searched = time.monotonic()
         _, model, train = training_settings(with_values(sections, choice.values))
         network, _ = fitting.fit(pairs, of, model, train)
@@ -182,6 +186,9 @@ def sampled_ranks(tables: tuple[np.ndarray, np.ndarray, np.ndarray], data: Posit
 
 def _leave_last_out(fit: Fit) -> dict[str, float]:
     data = research_data.ml_1m_leave_last_out()
+    if fit is default:
+        # The default run knows the times, and chooses settings on the last film of each user in the training pairs.
+        fit = functools.partial(default, times=data.times)
     ranks = sampled_ranks(fit_positives(fit, data), data)
     gains = np.where(ranks < 10, 1 / np.log2(ranks + 2), 0.0)
     return {"hr@10": round(float((ranks < 10).mean()), 4), "ndcg@10": round(float(gains.mean()), 4)}

@@ -37,12 +37,16 @@ class Ratings:
 
 @dataclasses.dataclass(frozen=True)
 class Positives:
-    """Numbered pairs of users and items, int32 `[n, 2]`. `negatives` `[tests, k]` are ranked with the test item."""
+    """Numbered pairs of users and items, int32 `[n, 2]`.
+
+    `negatives` `[tests, k]` are ranked with the test item. `times` `[n]` are those of the training pairs.
+    """
 
     train: np.ndarray
     test: np.ndarray
     validation: np.ndarray | None = None
     negatives: np.ndarray | None = None
+    times: np.ndarray | None = None
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -93,13 +97,11 @@ def kiba() -> tuple[Ratings, list[np.ndarray]]:
 def ml_1m_leave_last_out() -> Positives:
     """Returns MovieLens 1M, split as in He et al. (2017): the last film of a user is ranked with 99 unseen films."""
     place = folder() / "ml-1m-ncf"
-    train, test = (
-        np.stack(_columns(place / f"ml-1m.{part}.rating.gz", "\t", has_header=False)[:2], axis=1)
-        for part in ("train", "test")
-    )
+    columns = {part: _columns(place / f"ml-1m.{part}.rating.gz", "\t", has_header=False) for part in ("train", "test")}
+    train, test = (np.stack(found[:2], axis=1) for found in columns.values())
     with gzip.open(place / "ml-1m.test.negative.gz", "rt") as lines:
         negatives = np.array([[int(item) for item in line.split("\t")[1:]] for line in lines], np.int32)
-    return Positives(train.astype(np.int32), test.astype(np.int32), negatives=negatives)
+    return Positives(train.astype(np.int32), test.astype(np.int32), negatives=negatives, times=columns["train"][3])
 
 
 def lastfm() -> Positives:

@@ -14,9 +14,9 @@ from components.pair_example_gen.rules import pairs_schema
 from components.pair_example_gen.settings import ColumnSettings
 from trainer.data.examples import EVAL, SIDES, TRAIN, Examples, entities_file
 
-Row = tuple[Any, ...]  # left id, right id, and score and weight where there are any
+Row = tuple[Any, ...]  # left id, right id, and score, weight and time where there are any
 
-_ROLES = ("left", "right", "score", "weight")
+_ROLES = ("left", "right", "score", "weight", "time")
 
 
 def write(folder: Path, train: Sequence[Row], held_out: Sequence[Row] = (), per_shard: int = 1_000_000) -> Examples:

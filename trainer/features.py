@@ -6,6 +6,8 @@ RIGHT_ID = "right_id"
 SCORE = "score"
 # Only if the pipeline file names a weight column.
 WEIGHT = "weight"
+# Only if the pipeline file names a time column.
+TIME = "time"
 
 # Transformed examples: rows of the embedding tables, and the centered, scaled score.
 LEFT = "left"

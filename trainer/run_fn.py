@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
@@ -57,7 +58,7 @@ def run_fn(fn_args: FnArgs) -> None:
         pairs = dataset.load(examples, encoder, train.data_memory_mb << 20, directory, encode.shared)
         choice, zero_point = None, tuned.get("zero_point")
         if train.search.active and isinstance(pairs, Pairs) and not tuned:
-            choice = _chosen(fn_args, pairs, sizes, train)
+            choice = _chosen(fn_args, pairs, sizes, train, dataset.times(examples))
             _, model, train = training_settings(with_values(fn_args.custom_config, choice.values))
             _write_json(fn_args.model_run_dir, CHOICE_FILE, choice.to_json())
             zero_point = choice.best.zero_point
@@ -84,11 +85,12 @@ def run_fn(fn_args: FnArgs) -> None:
         tf.io.gfile.rmtree(unfinished)
 
 
-def _chosen(fn_args: FnArgs, pairs: Pairs, sizes: TableSizes, train: TrainSettings) -> Choice:
+def _chosen(fn_args: FnArgs, pairs: Pairs, sizes: TableSizes, train: TrainSettings, times: np.ndarray | None) -> Choice:
     """Chooses settings. The choice is kept next to the folders of all runs of this node."""
     sections = {name: fn_args.custom_config[name] for name in ("model", "train")}
     folder = os.path.join(_of_node(fn_args), "search")
-    return choose(pairs, sizes, sections, fn_args.custom_config["metric"], train.search, folder)
+    metric, how = fn_args.custom_config["metric"], fn_args.custom_config["hold_out"]
+    return choose(pairs, sizes, sections, metric, train.search, folder, times, how)
 
 
 def _unfinished(fn_args: FnArgs) -> str:

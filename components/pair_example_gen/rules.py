@@ -14,7 +14,7 @@ from components.pair_example_gen.rows import RawRows, RowPositions, quarantined
 from components.pair_example_gen.settings import ColumnSettings, IngestSettings
 from trainer import features
 
-TIME = "time"
+TIME = features.TIME
 # Of a given split: whether the row is an eval row.
 IN_EVAL = "in_eval"
 

@@ -128,7 +128,7 @@ def _write_shard(examples: str, work: str, shard: str, pairs: pa.Table, is_eval:
         coded = {
             features.LEFT: table[features.LEFT_ID].combine_chunks().indices,
             features.RIGHT: table[features.RIGHT_ID].combine_chunks().indices,
-            **{name: table[name] for name in (features.SCORE, features.WEIGHT) if name in columns},
+            **{name: table[name] for name in (features.SCORE, features.WEIGHT, TIME) if name in columns},
         }
         write_table(pa.table(coded), _rows_file(work, split, shard), work)
 

@@ -49,7 +49,9 @@ def _search(execution: ExecutionArguments, unfinished: str) -> Tuning:
     with tempfile.TemporaryDirectory(prefix="kindred-pairs-") as directory:
         examples = Examples(execution.input("examples").uri)
         pairs = dataset.load(examples, encoder, memory, directory, settings.encode.shared)
-        return tune(pairs, sizes, sections, settings.metric, settings.tune, unfinished, progress.show)
+        return tune(
+            pairs, sizes, sections, settings.metric, settings.tune, unfinished, progress.show, dataset.times(examples)
+        )
 
 
 def _digest(execution: ExecutionArguments) -> str:

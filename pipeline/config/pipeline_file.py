@@ -17,7 +17,7 @@ from pipeline.config.sections.kubeflow import Kubeflow
 from pipeline.config.sections.publish import Publish
 from pipeline.config.sections.tune import Tune
 from sections import Section
-from trainer.search.space import LABEL_METRICS, TuneSettings
+from trainer.search.space import LABEL_METRICS, HoldOut, TuneSettings
 from trainer.settings import RMSE, EncodeSettings, ModelSettings, ScoreSettings, TrainSettings
 
 
@@ -71,7 +71,14 @@ class PipelineConfig(Section):
         file = candidates.TunedFile(
             self.data.columns, self.score, self.encode, self.model, self.train, self.comparing_metric
         )
-        return file.tuned(tune)
+        return file.tuned(tune).replace(hold_out=self.hold_out)
+
+    @property
+    def hold_out(self) -> HoldOut:
+        """The rows of train that choose settings. Without times, and with one table for both sides, they are random."""
+        if self.data.columns.time is None or self.encode.shared:
+            return "random"
+        return "latest" if self.data.split.by == "time" else "latest_of_left"
 
     @property
     def comparing_metric(self) -> str:

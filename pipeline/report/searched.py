@@ -43,12 +43,18 @@ def searched(run: Run) -> Searched:
     return Searched(list(_sentences(search, rising)), search["metric"], keys, rows)
 
 
+_ROWS = {
+    "random": "", "latest": ", the latest ones", "latest_of_left": ", the latest of each left entity"
+}  # fmt: skip
+
+
 def _sentences(search: dict[str, Any], rising: bool) -> Sequence[str]:
     chosen = search["trials"][search["chosen"]]
     best = (max if rising else min)(trial["value"] for trial in search["trials"] if trial["value"] is not None)
+    which = _ROWS[search.get("hold_out", "random")]
     sentences = [
         f"The pipeline file leaves these settings open. The Trainer measured each trial by {search['metric']} on "
-        f"{words.count(search['held_out'])} training rows that the trial did not see. "
+        f"{words.count(search['held_out'])} training rows that the trial did not see{which}. "
         f"{'Higher' if rising else 'Lower'} is better."
     ]
     if chosen["value"] == best:

@@ -78,6 +78,7 @@ def _training_config(config: PipelineConfig) -> dict[str, Any]:
         "model": config.model.model_dump(),
         "train": config.train.model_dump(),
         "metric": config.choosing_metric,
+        "hold_out": config.hold_out,
         **config.feature_columns,
         # An interrupted training resumes only with the code that it started with.
         "code": this_program().digest([_RUN_FN]),

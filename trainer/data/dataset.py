@@ -46,6 +46,12 @@ def score_range(examples: Examples) -> tuple[float, float] | None:
     return (float(min(map(np.min, scores))), float(max(map(np.max, scores)))) if scores else None
 
 
+def times(examples: Examples) -> np.ndarray | None:
+    """Returns the time of each row of the train split in the order of `load` in memory, float64 `[n]`, or None."""
+    found = [rows.time for rows in examples.blocks(TRAIN) if rows.time is not None]
+    return np.concatenate(found) if found else None
+
+
 def _encoded(examples: Examples, encode: Encoder) -> Iterator[Pairs]:
     left = _rows_of(examples.left, encode, features.LEFT_ID, features.LEFT)
     right = _rows_of(examples.right, encode, features.RIGHT_ID, features.RIGHT)

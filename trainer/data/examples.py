@@ -108,19 +108,21 @@ class Rows:
       right: codes of the right ids, int32 `[n]`.
       score: float32 `[n]`, or None if every pair is a positive.
       weight: float32 `[n]`, or None if every row counts the same.
+      time: float64 `[n]`, or None if rows have no time.
     """
 
     left: np.ndarray
     right: np.ndarray
     score: np.ndarray | None = None
     weight: np.ndarray | None = None
+    time: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.left)
 
     def take(self, rows: np.ndarray | slice) -> Rows:
         """Returns the given rows, or those of a mask."""
-        optional = (None if column is None else column[rows] for column in (self.score, self.weight))
+        optional = (None if column is None else column[rows] for column in (self.score, self.weight, self.time))
         return Rows(self.left[rows], self.right[rows], *optional)
 
 
@@ -176,6 +178,7 @@ class Examples:
             np.concatenate([block.right for block in blocks]),
             _concatenated([block.score for block in blocks]),
             _concatenated([block.weight for block in blocks]),
+            _concatenated([block.time for block in blocks]),
         )
 
     def count(self, split: str) -> int:
@@ -194,9 +197,8 @@ def opened(file: str) -> pa.NativeFile:
 def _rows(batch: pa.RecordBatch) -> Rows:
     names = batch.schema.names
     columns = {name: batch.column(name).to_numpy() for name in names}
-    return Rows(
-        columns[features.LEFT], columns[features.RIGHT], columns.get(features.SCORE), columns.get(features.WEIGHT)
-    )
+    optional = (columns.get(name) for name in (features.SCORE, features.WEIGHT, features.TIME))
+    return Rows(columns[features.LEFT], columns[features.RIGHT], *optional)
 
 
 def _concatenated(columns: list[np.ndarray | None]) -> np.ndarray | None:

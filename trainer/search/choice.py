@@ -17,13 +17,13 @@ from errors import TrainingTooLarge
 from trainer.data.pairs import Pairs
 from trainer.model.table_sizes import TableSizes
 from trainer.search import plans
+from trainer.search.holdout import hold_out
 from trainer.search.records import Trial
+from trainer.search.space import HoldOut
 from trainer.search.trials import Trials
 from trainer.settings import SOLVED_BY, SearchSettings
 
 CHOICE_FILE = "search.json"
-# The held-out share of the rows.
-HELD_OUT = 0.1
 # More rows than this do not change which settings are best, but their trials would take longer.
 _ROWS = 1_000_000
 # Choices of data whose sizes differ by at most this share are reused.
@@ -31,7 +31,7 @@ _ALIKE = 0.2
 # A trial with a smaller dimension wins if it is worse by at most this share.
 _ABOUT_EQUAL = {True: 0.002, False: 0.01}
 # Raise it if the same trials would no longer be made.
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Choice:
       trials: every trial, in order.
       chosen: the number of the chosen trial, from 0.
       held_out: the number of rows that measured the trials.
+      hold_out: which rows these are.
       reused: whether the choice is of an earlier run.
       finding: what was wrong with the choice of the earlier run, or None.
     """
@@ -55,6 +56,7 @@ class Choice:
     held_out: int
     reused: bool = False
     finding: str | None = None
+    hold_out: HoldOut = "random"
 
     @property
     def best(self) -> Trial:
@@ -87,7 +89,14 @@ class Choice:
 
 
 def choose(
-    pairs: Pairs, sizes: TableSizes, sections: Mapping[str, Any], metric: str, search: SearchSettings, folder: str
+    pairs: Pairs,
+    sizes: TableSizes,
+    sections: Mapping[str, Any],
+    metric: str,
+    search: SearchSettings,
+    folder: str,
+    times: np.ndarray | None = None,
+    how: HoldOut = "random",
 ) -> Choice:
     """Returns the last choice in `folder` for such settings and data, or searches.
 
@@ -98,32 +107,40 @@ def choose(
       metric: the metric of the first blessing rule.
       search: section `train.search`.
       folder: where choices are kept from run to run.
+      times: the time of each pair, float64 `[n]`, or None.
+      how: which rows measure the trials.
 
     Raises:
       TrainingTooLarge: no trial fits in memory.
     """
-    of = [sections, metric, _VERSION]
+    how = "random" if times is None else how
+    of = [sections, metric, _VERSION, how]
     path = f"{folder}/{hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]}.json"
     known = {"rows": len(pairs)} | dict(zip(("left", "right"), map(_count, (pairs.left, pairs.right)), strict=True))
     last, finding = (None, None) if search.renew else _last(path)
     if last and all(abs(last.sizes[name] - size) <= _ALIKE * size for name, size in known.items()):
         logging.info("the settings of the last search are used again: %s", last.values)
         return dataclasses.replace(last, reused=True)
-    choice = dataclasses.replace(_searched(pairs, sizes, sections, metric, search, known), finding=finding)
+    seed = int(sections["train"]["seed"])
+    some = _some_left(pairs, seed)
+    if some is not None:
+        pairs, times = pairs.take(some), None if times is None else times[some]
+    kept, held = hold_out(pairs, times, how, seed, sizes.shared)
+    choice = _searched(kept, held, sizes, sections, metric, search, known)
+    choice = dataclasses.replace(choice, finding=finding, hold_out=how)
     _write(path, dataclasses.replace(choice, finding=None))
     return choice
 
 
 def _searched(
-    pairs: Pairs,
+    kept: Pairs,
+    held: Pairs,
     sizes: TableSizes,
     sections: Mapping[str, Any],
     metric: str,
     search: SearchSettings,
     known: Mapping[str, int],
 ) -> Choice:
-    seed = int(sections["train"]["seed"])
-    kept, held = _some_left(pairs, seed).hold_out(HELD_OUT, seed, sizes.shared)
     sweeps = None if "train.epochs" in search.settings else int(sections["train"]["epochs"])
     trials = Trials(kept, held, sizes, sections, metric, search.budget, sweeps)
     plans.follow(trials, plans.Plan(search.settings, sections))
@@ -141,15 +158,18 @@ def about_as_good(trials: Trials, numbers: Iterable[int]) -> int:
     return min(good, key=lambda number: (trials.dimension(number), -gains[number]))
 
 
-def _some_left(pairs: Pairs, seed: int) -> Pairs:
-    """Returns all rows of random left entities, about `_ROWS`. The share of observed pairs stays the same."""
+def _some_left(pairs: Pairs, seed: int) -> np.ndarray | None:
+    """Returns all rows of random left entities, about `_ROWS`, or None for all.
+
+    The share of observed pairs stays the same.
+    """
     if len(pairs) <= _ROWS:
-        return pairs
+        return None
     counts = np.bincount(pairs.left)
     order = np.random.default_rng(seed).permutation(len(counts))
     chosen = np.zeros(len(counts), bool)
     chosen[order[: int(np.searchsorted(np.cumsum(counts[order]), _ROWS)) + 1]] = True
-    return pairs.take(np.flatnonzero(chosen[pairs.left]))
+    return np.flatnonzero(chosen[pairs.left])
 
 
 def _count(entities: np.ndarray) -> int:

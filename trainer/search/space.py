@@ -12,6 +12,8 @@ AUC = "auc"
 LABEL_METRICS = (RMSE, MAE, AUC)
 
 Method = Literal["bayesian", "random"]
+# The rows that measure trials: random ones, the latest tenth, or the latest row of each left entity.
+HoldOut = Literal["random", "latest", "latest_of_left"]
 
 
 class Family(Section):
@@ -35,6 +37,7 @@ class TuneSettings(Section):
       trials: the maximum number of settings to try besides the current ones.
       search: how values of parameters are proposed.
       seed: of the held-out rows, the proposals and the intervals.
+      hold_out: the rows that measure.
       least_squares: settings that make least squares possible, for the plan of the default search. None leaves it out.
       families: what else is tried.
     """
@@ -42,5 +45,6 @@ class TuneSettings(Section):
     trials: PositiveInt
     search: Method
     seed: PositiveInt
+    hold_out: HoldOut = "random"
     least_squares: dict[str, Any] | None = None
     families: tuple[Family, ...]

@@ -7,12 +7,15 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from errors import TrainingDiverged
 from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.model.table_sizes import TableSizes
 from trainer.search import plans
-from trainer.search.choice import HELD_OUT, about_as_good
+from trainer.search.choice import about_as_good
 from trainer.search.comparison import Difference, differences
+from trainer.search.holdout import hold_out
 from trainer.search.proposals import Proposer
 from trainer.search.records import Trial, TrialRecords
 from trainer.search.space import LABEL_METRICS, Family, TuneSettings
@@ -69,6 +72,7 @@ def tune(
     settings: TuneSettings,
     folder: str | None,
     say: Callable[[str], object],
+    times: np.ndarray | None = None,
 ) -> Tuning:
     """Tries settings on the same training rows, and compares them on the same held-out rows.
 
@@ -83,11 +87,12 @@ def tune(
       settings: what to try.
       folder: keeps finished trials, so that an interrupted search resumes.
       say: gets a line for each trial.
+      times: the time of each pair, float64 `[n]`, or None.
 
     Raises:
       TrainingDiverged: every trial failed.
     """
-    kept, held = pairs.hold_out(HELD_OUT, settings.seed, sizes.shared)
+    kept, held = hold_out(pairs, times, settings.hold_out, settings.seed, sizes.shared)  # type: ignore[type-var]
     search = SearchSettings.model_validate(sections["train"]["search"])
     planned = search.active and isinstance(pairs, Pairs)
     before = search.budget if planned else 1

@@ -93,3 +93,18 @@ def test_settings_that_cannot_be_searched_are_refused(
 @pytest.mark.parametrize("key", ["model.objective", "train.optimizer"])
 def test_parameter_that_decides_about_least_squares_rules_out_a_search(key: str) -> None:
     assert _open(key == "train.optimizer", kubeflow={"parameters": [key]}) == ()
+
+
+@pytest.mark.parametrize(
+    ("columns", "sections", "expected"),
+    [
+        ({}, {}, "random"),
+        ({"time": "t"}, {}, "latest_of_left"),
+        ({"time": "t"}, {"split": {"by": "time"}}, "latest"),
+    ],
+)
+def test_times_decide_which_rows_choose_settings(columns: dict[str, str], sections: Any, expected: str) -> None:
+    data = {"path": "/d.csv", "columns": {"left": "l", "right": "r", **columns}, **sections}
+    config = PipelineConfig.model_validate({"name": "films", "data": data, "tune": {}})
+    assert config.hold_out == expected
+    assert config.tune and config.tuned(config.tune).hold_out == expected

@@ -216,6 +216,7 @@ def _config(**train: object) -> dict:
         "train": TrainSettings(epochs=3, batch_size=64).model_dump() | train,
         "metric": "rmse",
         "approximate": "auto",
+        "hold_out": "random",
     }
 
 

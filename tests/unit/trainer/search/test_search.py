@@ -175,7 +175,9 @@ def test_no_settings_that_fit_in_memory_are_an_error(tmp_path: Path, monkeypatch
 def test_large_data_are_searched_on_some_left_entities(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice_module, "_ROWS", 500)
     pairs = _positives()
-    some = choice_module._some_left(pairs, seed=1)
+    rows = choice_module._some_left(pairs, seed=1)
+    assert rows is not None
+    some = pairs.take(rows)
     assert 450 <= len(some) <= 550
     whole = np.bincount(pairs.left)
     part = np.bincount(some.left, minlength=len(whole))

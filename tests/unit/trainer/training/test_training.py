@@ -237,6 +237,7 @@ def test_run_fn_connects_its_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         "train": QUICK.replace(warm_start=True).model_dump(),
         "metric": "rmse",
         "approximate": "auto",
+        "hold_out": "random",
     }
     run_dir = tmp_path / "model_run" / "7"
     run_fn.run_fn(
