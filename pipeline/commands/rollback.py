@@ -39,7 +39,7 @@ def roll_back(root: Root, to: str, undo: bool, reason: str) -> str:
         raise RollbackError(f"--root {root.path}: it contains no run. Set --root to the root of a pipeline")
     directory = to if is_remote(to) else str(root.path / to)
     with root.locked():
-        restored = restore_if_damaged(root.metadata)
+        restored = restore_if_damaged(root.metadata, root.artifacts)
         if not is_sound(root.metadata):
             raise RollbackError(
                 f"--root {root.path}: its database {root.metadata.name} is empty, so it contains no run"

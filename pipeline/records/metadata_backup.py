@@ -34,11 +34,12 @@ def backup_of(file: Path) -> Path:
     return file.with_name(file.name + _SUFFIX)
 
 
-def restore_if_damaged(file: Path) -> str | None:
+def restore_if_damaged(file: Path, artifacts: Path) -> str | None:
     """Replaces a database that is missing, empty or damaged by its copy. Keeps the damaged file under another name.
 
     Args:
       file: the database. Nothing may use it.
+      artifacts: the directory of artifacts. If it has any, the database existed.
 
     Returns:
       A sentence about what happened, or None if the database is sound or never existed.
@@ -47,16 +48,16 @@ def restore_if_damaged(file: Path) -> str | None:
       RootError: the database is damaged, and there is no sound copy.
     """
     copy = backup_of(file)
-    if is_sound(file) or (not file.exists() and not copy.exists()):
+    if is_sound(file):
         return None
-    if not is_sound(copy):
-        if not file.exists() or not file.stat().st_size:
-            return None  # as new as after a first run that failed
-        raise RootError(
-            f"{file}: ML Metadata's database is damaged and {copy.name} is no sound copy. Restore it from a backup of "
-            "your own, or move it away, which forgets all earlier runs"
-        )
     state = "damaged" if file.exists() and file.stat().st_size else "empty" if file.exists() else "missing"
+    if not is_sound(copy):
+        if state != "damaged" and not copy.exists() and not (artifacts.is_dir() and any(artifacts.iterdir())):
+            return None  # a new root
+        raise RootError(
+            f"{file}: ML Metadata's database is {state}, and {copy.name} is no sound copy. Restore one of them from a "
+            f"backup of your own, or set --root to another directory. {artifacts} and the published versions are kept"
+        )
     if state == "damaged":
         os.replace(file, file.with_name(file.name + ".damaged"))
     for suffix in _SIDE_FILES:

@@ -81,7 +81,7 @@ def _execute(
         try:
             console.say(f"{config.name}: {config.data.path} -> {root.path}")
             _check_destination(config, root)
-            if restored := restore_if_damaged(root.metadata):
+            if restored := restore_if_damaged(root.metadata, root.artifacts):
                 console.say(f"    warning: {restored}. Runs since then are not in it", "yellow")
             # Importing TFX takes seconds and prints a lot. The log is open and the terminal shows the reason by now.
             with console.component("starting TFX"):

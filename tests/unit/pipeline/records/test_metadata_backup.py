@@ -47,32 +47,39 @@ def _zero_a_page(file: Path) -> None:
 )
 def test_copy_replaces_damaged_database(file: Path, harm: object, state: str) -> None:
     back_up(file)
-    assert restore_if_damaged(file) is None
+    assert restore_if_damaged(file, file.parent / "pipeline") is None
     harm(file)  # type: ignore[operator]
     assert not is_sound(file)
-    told = restore_if_damaged(file)
+    told = restore_if_damaged(file, file.parent / "pipeline")
     assert told is not None
     assert told.startswith(f"{file} was {state}. The copy of ")
     assert rows(file) == 500
-    assert restore_if_damaged(file) is None
+    assert restore_if_damaged(file, file.parent / "pipeline") is None
     damaged = file.with_name(file.name + ".damaged")
     assert damaged.exists() == (state == "damaged"), "what may still be readable is kept"
 
 
 def test_damage_without_copy_is_refused(file: Path) -> None:
     file.write_bytes(b"x" * 9999)
-    with pytest.raises(RootError, match=r"is damaged and .* is no sound copy"):
-        restore_if_damaged(file)
+    with pytest.raises(RootError, match=r"is damaged, and .* is no sound copy"):
+        restore_if_damaged(file, file.parent / "pipeline")
     backup_of(file).write_bytes(b"y" * 9999)
     with pytest.raises(RootError, match="is no sound copy"):
-        restore_if_damaged(file)
+        restore_if_damaged(file, file.parent / "pipeline")
     assert file.read_bytes() == b"x" * 9999
 
 
-def test_new_root_needs_no_copy(tmp_path: Path) -> None:
-    assert restore_if_damaged(tmp_path / "metadata.sqlite") is None
-    (tmp_path / "metadata.sqlite").touch()
-    assert restore_if_damaged(tmp_path / "metadata.sqlite") is None
+@pytest.mark.parametrize("exists", [True, False])
+def test_only_a_root_without_artifacts_is_new(tmp_path: Path, exists: bool) -> None:
+    file, artifacts = tmp_path / "metadata.sqlite", tmp_path / "pipeline"
+    if exists:
+        file.touch()
+    assert restore_if_damaged(file, artifacts) is None
+    artifacts.mkdir()
+    assert restore_if_damaged(file, artifacts) is None
+    (artifacts / "Trainer").mkdir()
+    with pytest.raises(RootError, match="database is empty" if exists else "database is missing"):
+        restore_if_damaged(file, artifacts)
 
 
 def test_changes_in_the_log_are_copied(file: Path) -> None:
