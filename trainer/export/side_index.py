@@ -24,10 +24,18 @@ class Space(tf.Module):
         super().__init__(name="cosines" if is_cosine else "scores")
         self._side = side
         self.is_cosine = is_cosine
-        centers = Centers.of(blocks, self._candidates())
+        candidates = self._candidates()
+        centers = Centers.of(blocks, candidates)
         self.means = tf.Variable(centers.means, trainable=False, name="means")
         self.bias = tf.Variable(centers.bias, trainable=False, name="bias")
         self.spread = tf.Variable(centers.spread, trainable=False, name="spread")
+        # In the order of blocks, because gathering single numbers from all over the table takes as long as the vectors.
+        of_rows = candidates.scale if is_cosine else candidates.bias
+        self.of_rows = (
+            None
+            if of_rows is None or not of_rows.any()
+            else tf.Variable(of_rows[blocks.order], trainable=False, name="of_rows")
+        )
 
     def calibrate(self, blocks: Blocks, queries: np.ndarray, own: np.ndarray | None) -> Probes:
         """Finds the number of blocks to read. For the arguments, see `trainer.index.calibration`."""
@@ -50,15 +58,19 @@ class Space(tf.Module):
         estimates += tf.norm(queries, axis=1, keepdims=True) * self.spread.read_value()
         return tf.math.top_k(estimates, k=probes, sorted=False).indices
 
-    def scores(self, query: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        """Returns the scores of candidate rows int32 `[rows]` with a query `[d]`, without what all of them share.
+    def scores(self, query: tf.Tensor, rows: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+        """Returns the scores of some candidates with a query, without what all of them share.
 
-        A cosine is for a query of length 1.
+        Args:
+          query: float32 `[d]`, of length 1 for a cosine.
+          rows: of the candidates, int32 `[rows]`.
+          places: of these rows in the order of blocks, int32 `[rows]`.
         """
         products = tf.matmul(query[None], tf.gather(self._side.vectors.read_value(), rows), transpose_b=True)[0]
-        if self.is_cosine:
-            return products * tf.gather(self._side.inverse_lengths.read_value(), rows)
-        return products + tf.gather(self._side.bias.read_value(), rows)
+        if self.of_rows is None:
+            return products
+        of_rows = tf.gather(self.of_rows.read_value(), places)
+        return products * of_rows if self.is_cosine else products + of_rows
 
 
 class SideIndex(tf.Module):
@@ -110,7 +122,7 @@ class SideIndex(tf.Module):
             starts = self.starts.read_value()
             places = tf.ragged.range(tf.gather(starts, blocks), tf.gather(starts, blocks + 1)).flat_values
             rows = tf.gather(self.order.read_value(), places)
-            scores = space.scores(query, rows)
+            scores = space.scores(query, rows, places)
             keys = tf.where(tf.equal(tf.cast(rows, tf.int64), excluded), tf.int64.min, _keys(scores, rows))
             best = tf.math.top_k(keys, k=k).indices
             return tf.gather(rows, best), tf.gather(scores, best)
