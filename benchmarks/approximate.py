@@ -88,7 +88,8 @@ def measure(kind: str, entities: int, dimension: int, requests: int) -> dict[str
         result[f"{name}_p99_ms"] = round(float(np.quantile(of_name[:, 0], 0.99)), 3)
     result["table_mb"] = round(side.vectors.numpy().nbytes / 1e6, 1)
     spaces = (index.by_score, index.by_cosine)
-    parts = [index.order, index.starts, index.at_least, *(of for space in spaces for of in space.variables)]
+    of_spaces = [of for space in spaces for of in (*space.centers, space.of_rows) if of is not None]
+    parts = [index.order, index.starts, index.at_least, *of_spaces]
     result["index_mb"] = round(sum(variable.numpy().nbytes for variable in parts) / 1e6, 1)
     return result | {"peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)}
 
