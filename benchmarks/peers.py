@@ -1,6 +1,6 @@
 """Trains other libraries for `benchmarks.time_to_quality`, on the interpreter of their environment.
 
-    PEERS/bin/python benchmarks/peers.py surprise|implicit DATA.npz EPOCHS
+    PEERS/bin/python benchmarks/peers.py surprise|implicit|bpr DATA.npz EPOCHS
 
 Prints the seconds of `fit`, without preparing its input, as JSON. Writes the scores of the test pairs to a file.
 """
@@ -56,12 +56,27 @@ def implicit_als(data: dict[str, np.ndarray], epochs: int) -> tuple[float, np.nd
     return seconds, np.einsum("nd,ncd->nc", model.user_factors[data["test_left"]], rows)
 
 
+def implicit_bpr(data: dict[str, np.ndarray], epochs: int) -> tuple[float, np.ndarray]:
+    """Trains BPR of implicit. Returns seconds, and the vectors of left and then of right entities `[n, d]`."""
+    import scipy.sparse
+    from implicit.cpu.bpr import BayesianPersonalizedRanking  # type: ignore[import-not-found]
+
+    shape = tuple(data["sizes"].tolist())
+    pairs = scipy.sparse.csr_matrix((np.ones(len(data["left"]), np.float32), (data["left"], data["right"])), shape)
+    model = BayesianPersonalizedRanking(
+        factors=int(data["factors"]) - 1, learning_rate=0.05, iterations=epochs, random_state=1
+    )
+    since = time.perf_counter()
+    model.fit(pairs, show_progress=False)
+    return time.perf_counter() - since, np.concatenate([model.user_factors, model.item_factors])
+
+
 def main() -> None:
     """Trains a model and writes the scores to `DATA.scores.npy`."""
     kind, file, epochs = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     with np.load(file) as stored:
         data = dict(stored)
-    seconds, scores = {"surprise": surprise_svd, "implicit": implicit_als}[kind](data, epochs)
+    seconds, scores = {"surprise": surprise_svd, "implicit": implicit_als, "bpr": implicit_bpr}[kind](data, epochs)
     np.save(file.with_suffix(".scores.npy"), scores)
     print(json.dumps({"seconds": seconds}))
 

@@ -1,6 +1,10 @@
-"""Time to quality on MovieLens 1M: RMSE 0.87 against Surprise SVD, HR@10 0.70 against ALS of implicit.
+"""Time to quality: MovieLens 1M against Surprise SVD and ALS of implicit, sparse data against BPR and a Keras script.
 
-    KINDRED_BENCH_DATA=FOLDER python -m benchmarks.time_to_quality [--runs 3]
+    KINDRED_BENCH_DATA=FOLDER python -m benchmarks.time_to_quality [--runs 3] [--tasks rmse hr@10 bpr keras]
+
+The figures are RMSE 0.87, HR@10 0.70 and, on Gowalla, recall@20 0.10. `bpr` compares `lightgcn` with BPR of implicit.
+`keras` compares `softmax` with `benchmarks.bare_softmax`, which has the same loss. Without KINDRED_BENCH_DATA, only
+these two tasks run, on planted sparse pairs.
 
 Each library repeats the training with more epochs until it reaches the test figure. Only the time of the last training
 counts, from arrays in memory to a model. For ours, that is all of `trainer.training.fitting.fit`. If a library never
@@ -11,12 +15,9 @@ PyPI into a separate environment under `--cache`, because they are not part of t
 from __future__ import annotations
 
 import argparse
-import glob
 import json
 import os
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,11 +27,14 @@ from typing import Any
 
 import numpy as np
 
-_PEERS = ("implicit==0.7.3", "scikit-surprise==1.1.5", "threadpoolctl")
-_SCRIPT = Path(__file__).with_name("peers.py")
+from benchmarks import libraries, research_data, sparse
+
 # Numbers of epochs to try until the figure is reached.
 _OURS = (1, 2, 3, 4, 6, 8, 12)
-_THEIRS = {"surprise": (5, 10, 15, 20, 25, 30, 40), "implicit": (1, 2, 3, 4, 6, 8, 12, 16)}
+_THEIRS = {
+    "surprise": (5, 10, 15, 20, 25, 30, 40), "implicit": (1, 2, 3, 4, 6, 8, 12, 16), "bpr": (10, 20, 40, 80, 160),
+    "keras": (1, 2, 3, 4, 6, 8),
+}  # fmt: skip
 _RMSE, _HIT_RATE = 0.87, 0.70
 _RATINGS_DIMENSION, _POSITIVES_DIMENSION = 12, 64
 
@@ -41,10 +45,11 @@ Training = Callable[[int], tuple[float, float]]
 def main() -> None:
     """Measures both tasks in interleaved runs."""
     arguments = _arguments()
-    peer = _environment(arguments.cache)
+    peer = libraries.environment(arguments.cache) if {*arguments.tasks} - {"keras"} else Path(sys.executable)
     results: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as directory:
-        for name, task in (("rmse", _ratings), ("hr@10", _positives)):
+        for name in arguments.tasks:
+            task = _TASKS[name]
             ours, theirs, library, bound = task(peer, Path(directory))
             found: dict[str, list[tuple[float, float, int]]] = {"ours": [], "theirs": []}
             for run in range(arguments.runs):
@@ -55,8 +60,8 @@ def main() -> None:
                     print(f"run {run + 1}, {'ours' if side == 'ours' else library}: {words}", flush=True)
             results[name] = _result(found, library)
     ratio = min(result["ratio"] for result in results.values())
-    record = {"benchmark": "time_to_quality", "ratio": ratio, "unit": "s", "n": 1_000_209, "runs": arguments.runs}
-    ours, theirs = (results["rmse"][side] for side in ("ours", "theirs"))
+    record = {"benchmark": "time_to_quality", "ratio": ratio, "unit": "s", "n": len(results), "runs": arguments.runs}
+    ours, theirs = (next(iter(results.values()))[side] for side in ("ours", "theirs"))
     print(json.dumps(record | {"ours": ours, "theirs": theirs, "found": results}))
 
 
@@ -65,25 +70,10 @@ def _arguments() -> argparse.Namespace:
         prog="python -m benchmarks.time_to_quality", description=str(__doc__).splitlines()[0]
     )
     parser.add_argument("--runs", type=int, default=3)
+    tasks = list(_TASKS) if os.environ.get(research_data.VARIABLE) else ["bpr", "keras"]
+    parser.add_argument("--tasks", nargs="*", default=tasks, choices=list(_TASKS))
     parser.add_argument("--cache", type=Path, default=Path("build/benchmarks"), help="directory of the libraries")
     return parser.parse_args()
-
-
-def _environment(cache: Path) -> Path:
-    """Returns the interpreter of the environment with the other libraries. Creates it unless it exists."""
-    folder = cache.absolute() / "peers"
-    python = folder / "bin" / "python"
-    if not (folder / "complete").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        uv = next(iter(sorted(glob.glob("build/uv-*/bin/uv"))), "uv")
-        for command in (
-            [uv, "venv", "--quiet", "--python", sys.executable, str(folder)],
-            [uv, "pip", "install", "--quiet", "--only-binary", ":all:", "--python", str(python), *_PEERS],
-        ):
-            if subprocess.run(command, check=False).returncode:
-                sys.exit(f"{' '.join(command)} failed. The other libraries cannot be installed")
-        (folder / "complete").touch()
-    return python
 
 
 def _until_reached(training: Training, ladder: Sequence[int], bound: float, lower: bool) -> tuple[float, float, int]:
@@ -113,8 +103,6 @@ def _result(found: dict[str, list[tuple[float, float, int]]], library: str) -> d
 
 def _ratings(peer: Path, directory: Path) -> tuple[Training, Training, str, float]:
     """Returns the trainings of both libraries on fold 1 of MovieLens 1M."""
-    from benchmarks import research_data
-
     ratings, folds = research_data.ml_1m()
     train, test = ~folds[0], folds[0]
     columns = (ratings.left[train], ratings.right[train], ratings.score[train])
@@ -132,13 +120,13 @@ def _ratings(peer: Path, directory: Path) -> tuple[Training, Training, str, floa
 
     stored = {"left": columns[0], "right": columns[1], "label": columns[2], "sizes": np.array(ratings.sizes)}
     stored |= {"test_left": ratings.left[test], "test_right": ratings.right[test]}
-    theirs = _peer(peer, "surprise", directory / "ratings.npz", stored)
+    theirs = libraries.training(peer, "surprise", directory / "ratings.npz", stored)
     return ours, lambda epochs: _scored(theirs(epochs), error), "surprise", _RMSE
 
 
 def _positives(peer: Path, directory: Path) -> tuple[Training, Training, str, float]:
     """Returns the trainings of both libraries for leave-last-out with 99 negatives."""
-    from benchmarks import quality, research_data
+    from benchmarks import quality
     from trainer.model.network import LEFT_VECTORS, RIGHT_VECTORS
 
     data = research_data.ml_1m_leave_last_out()
@@ -163,8 +151,44 @@ def _positives(peer: Path, directory: Path) -> tuple[Training, Training, str, fl
     stored: dict[str, Any] = {"left": data.train[:, 0], "right": data.train[:, 1], "sizes": np.array(data.sizes)}
     stored |= {"test_left": users}
     stored |= {"candidates": candidates, "factors": _POSITIVES_DIMENSION, "regularization": 10.0, "alpha": 3.0}
-    theirs = _peer(peer, "implicit", directory / "positives.npz", stored)
+    theirs = libraries.training(peer, "implicit", directory / "positives.npz", stored)
     return ours, lambda epochs: _scored(theirs(epochs), hit_rate), "implicit", _HIT_RATE
+
+
+def _against_bpr(peer: Path, directory: Path) -> tuple[Training, Training, str, float]:
+    """Returns the trainings of `lightgcn` and of BPR of implicit on sparse positives."""
+    data, bound = sparse.sparse_positives()
+    stored: dict[str, Any] = {"left": data.train[:, 0], "right": data.train[:, 1], "sizes": np.array(data.sizes)}
+    theirs = libraries.training(peer, "bpr", directory / "bpr.npz", stored | {"factors": sparse.DIMENSION})
+
+    def found(epochs: int) -> tuple[float, float]:
+        seconds, tables = theirs(epochs)
+        return seconds, sparse.recall(data, *np.split(tables, [data.sizes[0]]))
+
+    model = {"objective": "lightgcn", "temperature": sparse.TEMPERATURE, "dimension": sparse.DIMENSION}
+    return _sparse(data, model, {"learning_rate": 0.01}), found, "bpr", bound
+
+
+def _against_keras(peer: Path, directory: Path) -> tuple[Training, Training, str, float]:
+    """Returns the trainings of `softmax` and of the Keras script with the same loss on sparse positives."""
+    data, bound = sparse.sparse_positives()
+    model = {"objective": "softmax", "temperature": sparse.TEMPERATURE, "dimension": sparse.DIMENSION}
+    model |= {"normalize": True, "bias": False, "regularization": 0.0}
+    ours = _sparse(data, model, {"learning_rate": sparse.RATE, "batch_size": sparse.BATCH})
+    return ours, sparse.bare_keras(data, directory / "keras.npz"), "keras", bound
+
+
+def _sparse(data: research_data.Positives, model: dict[str, Any], train: dict[str, Any]) -> Training:
+    def ours(epochs: int) -> tuple[float, float]:
+        from trainer.model.network import ranking_tables
+
+        label = np.ones(len(data.train))
+        settings = {"optimizer": "adam", **train}
+        seconds, network = _fit(data.train[:, 0], data.train[:, 1], label, data.sizes, model, epochs, settings)
+        left, right, _ = ranking_tables(network, bool(model.get("normalize")))
+        return seconds, sparse.recall(data, left, right)
+
+    return ours
 
 
 def _scored(run: tuple[float, np.ndarray], measure: Callable[[np.ndarray], float]) -> tuple[float, float]:
@@ -172,7 +196,13 @@ def _scored(run: tuple[float, np.ndarray], measure: Callable[[np.ndarray], float
 
 
 def _fit(
-    left: np.ndarray, right: np.ndarray, label: np.ndarray, sizes: tuple[int, int], model: dict[str, Any], epochs: int
+    left: np.ndarray,
+    right: np.ndarray,
+    label: np.ndarray,
+    sizes: tuple[int, int],
+    model: dict[str, Any],
+    epochs: int,
+    train: dict[str, Any] | None = None,
 ) -> tuple[float, Any]:
     """Returns the seconds of `fitting.fit` and the network."""
     from trainer.data.pairs import Pairs
@@ -181,25 +211,15 @@ def _fit(
     from trainer.training import fitting
 
     pairs = Pairs(left.astype(np.int32), right.astype(np.int32), label.astype(np.float32))
-    settings = TrainSettings(optimizer="als", epochs=epochs, early_stopping=None)
+    settings = TrainSettings.model_validate(
+        {"optimizer": "als", "epochs": epochs, "early_stopping": None} | (train or {})
+    )
     since = time.perf_counter()
     network, _ = fitting.fit(pairs, TableSizes(*sizes), ModelSettings(**model), settings)
     return time.perf_counter() - since, network
 
 
-def _peer(python: Path, kind: str, file: Path, stored: dict[str, Any]) -> Callable[[int], tuple[float, np.ndarray]]:
-    """Returns a training of another library in a separate process."""
-    np.savez(file, **stored)
-
-    def run(epochs: int) -> tuple[float, np.ndarray]:
-        command = [str(python), str(_SCRIPT), kind, str(file), str(epochs)]
-        finished = subprocess.run(command, capture_output=True, check=False, text=True)
-        if finished.returncode:
-            sys.exit(f"{' '.join(command)} failed:\n{finished.stderr[-4000:]}")
-        return json.loads(finished.stdout.splitlines()[-1])["seconds"], np.load(file.with_suffix(".scores.npy"))
-
-    return run
-
+_TASKS = {"rmse": _ratings, "hr@10": _positives, "bpr": _against_bpr, "keras": _against_keras}
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
