@@ -37,7 +37,10 @@ def surprise_svd(data: dict[str, np.ndarray], epochs: int) -> tuple[float, np.nd
 
 
 def implicit_als(data: dict[str, np.ndarray], epochs: int) -> tuple[float, np.ndarray]:
-    """Trains ALS of implicit. Returns seconds, and scores `[m, c]` of the candidates of each test user."""
+    """Trains ALS of implicit. Returns seconds, and scores `[m, c]` of the candidates of each test user.
+
+    Without candidates, returns the vectors of left and then of right entities `[n, d]` instead.
+    """
     import scipy.sparse
     from implicit.cpu.als import AlternatingLeastSquares  # type: ignore[import-not-found]
     from threadpoolctl import threadpool_limits
@@ -52,6 +55,8 @@ def implicit_als(data: dict[str, np.ndarray], epochs: int) -> tuple[float, np.nd
         since = time.perf_counter()
         model.fit(pairs, show_progress=False)
         seconds = time.perf_counter() - since
+    if "candidates" not in data:
+        return seconds, np.concatenate([model.user_factors, model.item_factors])
     rows = model.item_factors[data["candidates"]]
     return seconds, np.einsum("nd,ncd->nc", model.user_factors[data["test_left"]], rows)
 
@@ -64,7 +69,10 @@ def implicit_bpr(data: dict[str, np.ndarray], epochs: int) -> tuple[float, np.nd
     shape = tuple(data["sizes"].tolist())
     pairs = scipy.sparse.csr_matrix((np.ones(len(data["left"]), np.float32), (data["left"], data["right"])), shape)
     model = BayesianPersonalizedRanking(
-        factors=int(data["factors"]) - 1, learning_rate=0.05, iterations=epochs, random_state=1
+        factors=int(data["factors"]) - 1,
+        learning_rate=float(data.get("learning_rate", 0.05)),
+        iterations=epochs,
+        random_state=1,
     )
     since = time.perf_counter()
     model.fit(pairs, show_progress=False)

@@ -2,7 +2,7 @@
 
     KINDRED_BENCH_DATA=FOLDER python -m benchmarks.time_to_quality [--runs 3] [--tasks rmse hr@10 bpr keras]
 
-The figures are RMSE 0.87, HR@10 0.70 and, on Gowalla, recall@20 0.10. `bpr` compares `lightgcn` with BPR of implicit.
+The figures are RMSE 0.87, HR@10 0.70 and, on Gowalla, recall@20 0.10. `bpr` compares `ials` with BPR of implicit.
 `keras` compares `softmax` with `benchmarks.bare_softmax`, which has the same loss. Without KINDRED_BENCH_DATA, only
 these two tasks run, on planted sparse pairs.
 
@@ -156,7 +156,7 @@ def _positives(peer: Path, directory: Path) -> tuple[Training, Training, str, fl
 
 
 def _against_bpr(peer: Path, directory: Path) -> tuple[Training, Training, str, float]:
-    """Returns the trainings of `lightgcn` and of BPR of implicit on sparse positives."""
+    """Returns the trainings of `ials` and of BPR of implicit on sparse positives."""
     data, bound = sparse.sparse_positives()
     stored: dict[str, Any] = {"left": data.train[:, 0], "right": data.train[:, 1], "sizes": np.array(data.sizes)}
     theirs = libraries.training(peer, "bpr", directory / "bpr.npz", stored | {"factors": sparse.DIMENSION})
@@ -165,8 +165,8 @@ def _against_bpr(peer: Path, directory: Path) -> tuple[Training, Training, str, 
         seconds, tables = theirs(epochs)
         return seconds, sparse.recall(data, *np.split(tables, [data.sizes[0]]))
 
-    model = {"objective": "lightgcn", "temperature": sparse.TEMPERATURE, "dimension": sparse.DIMENSION}
-    return _sparse(data, model, {"learning_rate": 0.01}), found, "bpr", bound
+    model = {"objective": "ials", "dimension": sparse.DIMENSION, "regularization": 0.003, "unobserved_weight": 0.003}
+    return _sparse(data, model, {}), found, "bpr", bound
 
 
 def _against_keras(peer: Path, directory: Path) -> tuple[Training, Training, str, float]:
@@ -174,7 +174,7 @@ def _against_keras(peer: Path, directory: Path) -> tuple[Training, Training, str
     data, bound = sparse.sparse_positives()
     model = {"objective": "softmax", "temperature": sparse.TEMPERATURE, "dimension": sparse.DIMENSION}
     model |= {"normalize": True, "bias": False, "regularization": 0.0}
-    ours = _sparse(data, model, {"learning_rate": sparse.RATE, "batch_size": sparse.BATCH})
+    ours = _sparse(data, model, {"optimizer": "adam", "learning_rate": sparse.RATE, "batch_size": sparse.BATCH})
     return ours, sparse.bare_keras(data, directory / "keras.npz"), "keras", bound
 
 
@@ -183,8 +183,7 @@ def _sparse(data: research_data.Positives, model: dict[str, Any], train: dict[st
         from trainer.model.network import ranking_tables
 
         label = np.ones(len(data.train))
-        settings = {"optimizer": "adam", **train}
-        seconds, network = _fit(data.train[:, 0], data.train[:, 1], label, data.sizes, model, epochs, settings)
+        seconds, network = _fit(data.train[:, 0], data.train[:, 1], label, data.sizes, model, epochs, train)
         left, right, _ = ranking_tables(network, bool(model.get("normalize")))
         return seconds, sparse.recall(data, left, right)
 
