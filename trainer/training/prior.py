@@ -46,7 +46,8 @@ def noise_of(
     """
     spread = float(np.var(target)) or 1.0
     order = np.argsort(own, kind="stable")
-    _, starts, counts = np.unique(own[order], return_index=True, return_counts=True)
+    counts = np.bincount(own)
+    starts = np.cumsum(counts) - counts
     several = np.flatnonzero(counts > 1)
     chosen = several[np.linspace(0, len(several) - 1, min(_ENTITIES, len(several))).astype(int)] if len(several) else []
     errors = np.zeros(len(_NOISES))
