@@ -12,8 +12,9 @@ K = "k"  # the number of answers of a ranking, a scalar
 QUERIES = ("left_id", "right_id")  # ids, one per row
 GIVEN = "given_id"  # ids that describe unseen entities, a list per row
 _FILTERS = ("exclude", "candidates")  # ids of the answers
+_OTHERS = ("probes", "given_id", "given_score")  # of approximate rankings, and of entities that the model has not seen
 # What a signature with only these inputs computes is bounded by its rows and its catalogue.
-INPUTS = frozenset((*QUERIES, K, *_FILTERS))
+INPUTS = frozenset((*QUERIES, K, *_FILTERS, *_OTHERS))
 
 
 def number_of_answers(inputs: Mapping[str, Array]) -> int | None:
