@@ -18,7 +18,7 @@ class Given(NamedTuple):
     Attributes:
       rows: table rows `[n, m]`, 0 if unknown.
       known: whether each is known, bool `[n, m]`. Padding is not.
-      score: float `[n, m]`, or `[n, 1]` of NaN if the request has no scores.
+      score: float `[n, m]`, NaN if the request has no scores.
     """
 
     rows: tf.Tensor
@@ -44,8 +44,9 @@ def given_of(rows: tf.Tensor, known: tf.Tensor, given_id: tf.Tensor, given_score
         check(finite, ["given_score must be finite", tf.shape(given_score)]),
     ]
     with tf.control_dependencies(checks):
-        to = tf.where(none, tf.stack([shape[0], 1]), shape)
-        score = tf.reshape(tf.cond(none, lambda: tf.fill([shape[0], 1], np.nan), lambda: given_score), to)
+        # As many numbers as there are ids: the scores, or only NaN. A conditional would cost more than a small request.
+        filled = tf.concat([tf.reshape(given_score, [-1]), tf.fill([tf.size(given_id)], np.nan)], axis=0)
+        score = tf.reshape(filled[: tf.size(given_id)], shape)
     known = tf.reshape(known, shape)
     return Given(tf.where(known, tf.reshape(rows, shape), 0), known, tf.cast(score, tf.float64))
 

@@ -23,6 +23,9 @@ class Unseen:
             raise ValueError("the model has no fold-in")
         self._model, self._fold_in = model, fold_in
         self._other = model.right if side == "left" else model.left
+        # Tracing it once makes it a shared function of both signatures.
+        given = tf.TensorSpec([None, None], tf.string), tf.TensorSpec(None, tf.float32)
+        self._found = tf.function(self._find, input_signature=given, autograph=False)
         self._rows_of = model.right_rows if side == "left" else model.left_rows
 
     def embed(self, given_id: tf.Tensor, given_score: tf.Tensor) -> Outputs:
@@ -64,7 +67,7 @@ class Unseen:
         ids, values = filters.padded(other.ids_of(best), values)
         return {f"{other.side}_id": ids, "score": values, "known": known}
 
-    def _found(self, given_id: tf.Tensor, given_score: tf.Tensor) -> tuple[Given, tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _find(self, given_id: tf.Tensor, given_score: tf.Tensor) -> tuple[Given, tf.Tensor, tf.Tensor, tf.Tensor]:
         rows = self._rows_of(tf.reshape(given_id, [-1]))
         given = given_of(rows[:, 0], self._other.known(rows), given_id, given_score)
         model = self._model
