@@ -19,6 +19,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,6 +61,11 @@ def main() -> None:
                 cases += [case, _case("grpc", grpc, server, ask, clients, arguments.seconds)]
                 for case in cases[-2:]:
                     print(json.dumps(case), flush=True)
+            for kind, row in (("numbers", "[1.5, 2.25, -3]"), ("NaN", "[1.5, NaN, -3]")):
+                with _large_bodies(rest, row):
+                    beside = _case("rest", rest, server, "score", 1, 2 * arguments.seconds)
+                cases.append({"beside": kind, **beside})
+                print(json.dumps(cases[-1]), flush=True)
     for protocol in ("rest", "grpc"):
         with _bare(protocol, answers["score"]) as (port, server):
             for clients in (1, arguments.clients):
@@ -89,6 +95,26 @@ def _case(protocol: str, port: int, server: int, ask: str, clients: int, seconds
         sys.exit(f"{found['failed']} requests failed")
     found["server_us"] = round(used / max(found["requests"], 1) * 1e6, 1)
     return {"protocol": protocol, "ask": ask, "clients": clients, **found}
+
+
+@contextlib.contextmanager
+def _large_bodies(port: int, row: str) -> Iterator[None]:
+    """Sends bodies of 28 MB with many rows, which the signature ignores, inside the block."""
+    rows = ",".join([row] * (28_000_000 // len(row)))
+    body = json.dumps(_BODIES["score"]).replace("}}", f', "more": [{rows}]}}}}').encode()
+    ends, client = threading.Event(), Rest(port)
+
+    def send() -> None:
+        while not ends.is_set():
+            client.post(body)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        ends.set()
+        thread.join()
 
 
 def _processor_time(process: int) -> float:
