@@ -19,7 +19,7 @@ from pipeline.records.run_folder import RunFolder
 from pipeline.records.run_record import EXIT_CODES, RunRecord
 from pipeline.running.console import RunConsole, redirect_output
 from pipeline.running.options import RunOptions
-from pipeline.running.stopping import stoppable
+from pipeline.running.stopping import Stop, stoppable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,8 @@ def run(
       RootError: the root cannot be used.
     """
     since = time.monotonic()
-    with root.locked():
+    # Signals are handled before there is a run, so that each run that a signal ends has a record of that.
+    with stoppable() as stop, root.locked():
         run_id = root.new_run()
         folder = RunFolder(root.runs / run_id)
         record = RunRecord.begin(config, run_id)
@@ -58,7 +59,7 @@ def run(
             save()
             console = RunConsole(terminal)
             try:
-                exit_code = _execute(config, root, options, record, console, save)
+                exit_code = _execute(config, root, options, record, console, save, stop)
             finally:
                 save()
             _report(folder, console, write_report)
@@ -72,28 +73,28 @@ def _execute(
     record: RunRecord,
     console: RunConsole,
     save: Callable[[], None],
+    stop: Stop,
 ) -> int:
     """Runs every node and returns the exit code.
 
     Writes the reason of a failure to `record`, and its traceback to the log.
     """
-    with stoppable() as stop:
-        try:
-            console.say(f"{config.name}: {config.data.path} -> {root.path}")
-            _check_destination(config, root)
-            if restored := restore_if_damaged(root.metadata, root.artifacts):
-                console.say(f"    warning: {restored}. Runs since then are not in it", "yellow")
-            # Importing TFX takes seconds and prints a lot. The log is open and the terminal shows the reason by now.
-            with console.component("starting TFX"):
-                from pipeline.running import orchestrator
-            orchestrator.run_nodes(config, root, options, record, console, save)
-        except (Exception, KeyboardInterrupt) as error:
-            # Some libraries raise another exception when they are interrupted.
-            if reason := stop.reason():
-                record.error = reason
-                return stop.exit_code
-            traceback.print_exc()
-            return judge(error, record)
+    try:
+        console.say(f"{config.name}: {config.data.path} -> {root.path}")
+        _check_destination(config, root)
+        if restored := restore_if_damaged(root.metadata, root.artifacts):
+            console.say(f"    warning: {restored}. Runs since then are not in it", "yellow")
+        # Importing TFX takes seconds and prints a lot. The log is open and the terminal shows the reason by now.
+        with console.component("starting TFX"):
+            from pipeline.running import orchestrator
+        orchestrator.run_nodes(config, root, options, record, console, save)
+    except (Exception, KeyboardInterrupt) as error:
+        # Some libraries raise another exception when they are interrupted.
+        if reason := stop.reason():
+            record.error = reason
+            return stop.exit_code
+        traceback.print_exc()
+        return judge(error, record)
     return EXIT_CODES[record.status]
 
 

@@ -66,7 +66,7 @@ def test_signal_ends_run_with_record(tmp_path: Path, number: signal.Signals, cod
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, text=True,
     )  # fmt: skip
     if number is signal.SIGTERM:
-        _until(lambda: (root / "runs").is_dir(), process)
+        _until(lambda: list(root.glob("runs/*/summary.json")), process)
     else:
         _until(lambda: list(root.glob("pipeline/Transform/transform_graph/*/metadata")), process)
     process.send_signal(number)
