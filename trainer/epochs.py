@@ -10,6 +10,7 @@ import dataclasses
 import json
 import math
 import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -31,6 +32,7 @@ class Monitor:
 
 
 _STATE = "state.json"
+_SHORT_SECONDS = 30.0
 _SCALAR = tf.compat.v1.SummaryMetadata(
     plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"), data_class="DATA_CLASS_SCALAR"
 )
@@ -80,6 +82,7 @@ class Epochs:
         self._writes = writes
         self.history: History = {}
         self._curves = tf.summary.create_file_writer(curves) if curves and writes else None
+        self._since = time.monotonic()
         self._resume()
 
     @property
@@ -111,13 +114,16 @@ class Epochs:
 
         Args:
           measured: values by name of metric.
-          last: whether the training ends with this epoch. Then nothing is saved: until the model is exported, an
-            interruption repeats one epoch, as in every epoch.
+          last: whether the training ends with this epoch. A short one is then not saved: an interruption before the
+            model is exported repeats it.
         """
+        now = time.monotonic()
+        is_repeated = last and now - self._since < _SHORT_SECONDS
+        self._since = now
         for name, value in measured.items():
             self.history.setdefault(name, []).append(float(value))
         self._draw(self.done, measured)
-        if self._directory and self._writes and not last:
+        if self._directory and self._writes and not is_repeated:
             self._save(self._directory)
 
     def restore_best(self) -> None:

@@ -98,6 +98,17 @@ def test_last_epoch_is_not_saved(tmp_path: Path) -> None:
     assert (again.done, again.history) == (2, {"val_loss": [1.0, 0.5]})
 
 
+def test_long_last_epoch_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill during the export of an hour's epoch must not repeat the hour."""
+    clock = iter([0.0, 1.0, 3600.0])
+    monkeypatch.setattr("trainer.epochs.time.monotonic", lambda: next(clock))
+    epochs = Epochs([tf.Variable(1.0)], str(tmp_path), None, Monitor("loss"))
+    epochs.finish({"loss": 2.0})
+    epochs.finish({"loss": 1.0}, last=True)
+    monkeypatch.undo()
+    assert Epochs([tf.Variable(0.0)], str(tmp_path), None, Monitor("loss")).done == 2
+
+
 def test_only_last_and_best_epoch_are_kept(tmp_path: Path) -> None:
     variables = _variables()
     _train(_epochs(variables, tmp_path), variables, [1.0, 0.5, 0.7])
