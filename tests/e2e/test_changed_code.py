@@ -10,7 +10,7 @@ from tests import source_files
 from tests.e2e import planted
 from tests.e2e.command import kindred, last_summary, states
 
-SQUARES = "np.square(answers.value - labels.value)"
+SQUARES = "_mean(np.square(of.error), of.labels)"
 ALWAYS = ("LastAcceptedData", "LatestBlessedModel")
 """Resolvers run each time."""
 
