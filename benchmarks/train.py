@@ -151,9 +151,9 @@ def fit_epochs(
     ends: list[float] = []
     finish = Epochs.finish
 
-    def timed_finish(self: Epochs, measured: Mapping[str, float]) -> None:
+    def timed_finish(self: Epochs, measured: Mapping[str, float], last: bool = False) -> None:
         ends.append(time.monotonic())
-        finish(self, measured)
+        finish(self, measured, last)
 
     with mock.patch.object(Epochs, "finish", timed_finish):
         network, _ = fitting.fit(pairs, sizes, model, settings)

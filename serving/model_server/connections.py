@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 log = logging.getLogger("kindred.model_server")
 
-# The extension in a request's ASGI scope that says that all of its body is here.
+# The extension of an ASGI scope that says that the whole body is here. It has the requests of all connections.
 ARRIVED = "kindred.arrived"
 # Descriptors for models, gRPC, logs and the accepted connection that is refused.
 _RESERVED_DESCRIPTORS = 200
@@ -127,7 +127,7 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Ends a body."""
         self._unread = False
-        self.scope.setdefault("extensions", {})[ARRIVED] = {}
+        self.scope.setdefault("extensions", {})[ARRIVED] = {"requests": self.tasks}
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

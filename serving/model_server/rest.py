@@ -98,8 +98,11 @@ class RestApi:
         call = self._service.calls.begin()
         try:
             headers = dict(scope["headers"])
-            body = await self._bodies.read(receive, _length(headers), ARRIVED in scope.get("extensions", ()), call)
-            running = self._start(target, body, headers.get(b"content-encoding", b"").decode("latin-1"), call)
+            arrived = scope.get("extensions", {}).get(ARRIVED)
+            body = await self._bodies.read(receive, _length(headers), arrived is not None, call)
+            encoding = headers.get(b"content-encoding", b"").decode("latin-1")
+            is_only = arrived is not None and len(arrived["requests"]) <= 1
+            running = self._start(target, body, encoding, call, is_only)
         except BaseException:
             call.close()
             raise
@@ -107,11 +110,11 @@ class RestApi:
         del running  # it will hold the fault, whose traceback holds this frame
         return await waiting
 
-    def _start(self, target: Target, body: Body, encoding: str, call: Call) -> asyncio.Future[bytes]:
+    def _start(self, target: Target, body: Body, encoding: str, call: Call, is_only: bool) -> asyncio.Future[bytes]:
         """Starts to compute the response. The call ends with the work, even if nobody waits for it."""
         work = functools.partial(_work, self._service, target, body, encoding, call)
         if target.api == "predict" and not encoding and len(body) <= MOST_BYTES:
-            return self._small.start(target.spec, body, call, otherwise=functools.partial(self._in_thread, work, call))
+            return self._small.start(target.spec, body, call, is_only, functools.partial(self._in_thread, work, call))
         return asyncio.wrap_future(self._in_thread(work, call))
 
     def _in_thread(self, work: Callable[[], bytes], call: Call) -> Future[bytes]:
@@ -124,7 +127,8 @@ class RestApi:
         limit = self._service.limits.timeout_seconds
         gone = None
         try:
-            await _settled(running, min(limit, _PATIENCE))
+            if not running.done():
+                await _settled(running, min(limit, _PATIENCE))
             if not running.done() and limit > _PATIENCE:
                 gone = asyncio.ensure_future(_disconnected(receive))
                 await asyncio.wait((running, gone), timeout=limit - _PATIENCE, return_when=asyncio.FIRST_COMPLETED)

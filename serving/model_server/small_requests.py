@@ -76,20 +76,28 @@ class SmallRequests:
         for number in range(_THREADS):
             threading.Thread(target=self._run, name=f"small-{number}", daemon=True).start()
 
-    def start(self, spec: Any, body: Body, call: Call, otherwise: Alone) -> asyncio.Future[bytes]:
+    def start(self, spec: Any, body: Body, call: Call, is_only: bool, otherwise: Alone) -> asyncio.Future[bytes]:
         """Starts to answer a predict request. Call it on the event loop.
+
+        The only request is computed at once, because no other one waits for the event loop. Two changes between threads
+        would take as long as its computation.
 
         Args:
           spec: the ModelSpec.
           body: the JSON body.
           call: the request, which is closed when its work ends.
+          is_only: whether no other request has arrived.
           otherwise: starts to compute the request alone, if it is not small or its rows must stay together.
 
         Returns:
           The response body.
         """
         future = asyncio.get_running_loop().create_future()
-        self._waiting.put(_Request(spec, body, call, future, otherwise))
+        request = _Request(spec, body, call, future, otherwise)
+        if is_only:
+            self._answer([request], _set)
+        else:
+            self._waiting.put(request)
         return future
 
     def close(self) -> None:
@@ -99,36 +107,42 @@ class SmallRequests:
 
     def _run(self) -> None:
         while (first := self._waiting.get()) is not None:
-            requests = [first]
-            with contextlib.suppress(queue.Empty):
-                while len(requests) < _TOGETHER:
-                    following = self._waiting.get_nowait()
-                    if following is None:
-                        self._waiting.put(None)  # for this thread, which reads it next
-                        break
-                    requests.append(following)
-            self._answer(requests)
-            del first, requests
+            self._answer(self._with_waiting(first), _deliver)
+            del first
 
-    def _answer(self, requests: list[_Request]) -> None:
+    def _with_waiting(self, first: _Request) -> list[_Request]:
+        """Returns a request and those that wait."""
+        requests = [first]
+        with contextlib.suppress(queue.Empty):
+            while len(requests) < _TOGETHER:
+                following = self._waiting.get_nowait()
+                if following is None:
+                    self._waiting.put(None)  # for this thread, which reads it next
+                    break
+                requests.append(following)
+        return requests
+
+    def _answer(self, requests: list[_Request], deliver: Callable[[list[_Done]], None]) -> None:
         """Answers requests, as many as possible together."""
         groups: dict[tuple[Any, ...], list[_Parsed]] = {}
         with contextlib.ExitStack() as leases:
             for request in requests:
-                parsed = self._admitted(request, leases)
+                parsed = self._admitted(request, leases, deliver)
                 if parsed is not None:
                     groups.setdefault(parsed.group, []).append(parsed)
             for group in groups.values():
-                _deliver(self._computed(group))
+                deliver(self._computed(group))
 
-    def _admitted(self, request: _Request, leases: contextlib.ExitStack) -> _Parsed | None:
+    def _admitted(
+        self, request: _Request, leases: contextlib.ExitStack, deliver: Callable[[list[_Done]], None]
+    ) -> _Parsed | None:
         """Returns the parsed request, or None if it has failed or is computed alone."""
         try:
             parsed = self._parsed(request, leases)
             if parsed is None:
                 request.alone().add_done_callback(functools.partial(_pass_on, request))
         except Exception as error:  # each request gets its own answer
-            _deliver([_failed(request, error)])
+            deliver([_failed(request, error)])
             return None
         return parsed
 

@@ -92,7 +92,7 @@ def together(service: _Service, bodies: list[dict[str, Any]], cancelled: int | N
             call = calls.begin()
             if cancelled is not None and number == cancelled + 1:
                 call.cancel()
-            futures.append(small.start(SPEC, json.dumps(body).encode(), call, otherwise=alone))
+            futures.append(small.start(SPEC, json.dumps(body).encode(), call, False, alone))
             if number == 0:
                 await asyncio.to_thread(service.entered.wait, 10)
         service.open.set()
@@ -206,6 +206,29 @@ def test_other_requests_are_computed_alone(service: _Service, body: dict[str, An
 def test_large_rankings_are_computed_alone(service: _Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(small_requests, "_SMALL_RANKING", 3)
     assert together(service, [score(["a"], ["b"]), ranking(["a"], 2)])[1] is None
+
+
+def test_only_request_is_answered_at_once(service: _Service, servable: Servable) -> None:
+    service.open.set()
+    good, bad = score(text(LEFT[0]), text(RIGHT[0])), {"signature_name": "no such", "inputs": {}}
+    other = {"signature_name": "similar_right_filtered", "inputs": {**ranking(["a"], 3)["inputs"], **FILTERS}}
+
+    async def ask() -> list[Any]:
+        calls, small = Calls(service.limits), SmallRequests(service)  # type: ignore[arg-type]
+        later: Future[bytes] = Future()
+        futures = [
+            small.start(SPEC, json.dumps(body).encode(), calls.begin(), True, lambda: later)
+            for body in (good, bad, other)
+        ]
+        assert [future.done() for future in futures] == [True, True, False]
+        later.set_result(b"null")
+        small.close()
+        return await asyncio.gather(*futures, return_exceptions=True)
+
+    answer, fault, alone_ = asyncio.run(ask())
+    assert same(json.loads(answer), alone(service, servable, good))
+    assert fault.code is Code.INVALID_ARGUMENT
+    assert alone_ == b"null"
 
 
 def test_threads_end(servable: Servable) -> None:
