@@ -101,7 +101,7 @@ def ml_1m_leave_last_out() -> Positives:
     train, test = (np.stack(found[:2], axis=1) for found in columns.values())
     with gzip.open(place / "ml-1m.test.negative.gz", "rt") as lines:
         negatives = np.array([[int(item) for item in line.split("\t")[1:]] for line in lines], np.int32)
-    return Positives(train.astype(np.int32), test.astype(np.int32), negatives=negatives, times=columns["train"][3])
+    return Positives(train.astype(np.int32), test.astype(np.int32), negatives=negatives)
 
 
 def lastfm() -> Positives:

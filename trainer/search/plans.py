@@ -140,7 +140,10 @@ def _spectral(trials: Trials, plan: Plan, widths: Sequence[int]) -> Trial | None
 
 
 def _ials(trials: Trials, plan: Plan, widths: Sequence[int]) -> Trial | None:
-    """Finds penalties with the smallest dimension, then the dimension, with few sweeps. The best gets all sweeps."""
+    """Finds penalties with the smallest dimension, then the dimension, with few sweeps. The best gets all sweeps.
+
+    A larger dimension needs a smaller regularization, so that is tried again.
+    """
     weights = [_rounded(factor * trials.density) for factor in _UNOBSERVED]
     axes = {
         "model.regularization": plan.values("model.regularization", _PENALTIES),
@@ -156,7 +159,19 @@ def _ials(trials: Trials, plan: Plan, widths: Sequence[int]) -> Trial | None:
         if wider is None or trials.gain(wider) < (1 + _WORTHWHILE) * trials.gain(best):
             break
         best = wider
+    if best and best.settings["model.dimension"] != widths[0]:
+        best = _less_regularized(trials, best, axes["model.regularization"])
     return best and trials.run(best.settings, _MANY)
+
+
+def _less_regularized(trials: Trials, best: Trial, penalties: Sequence[Any]) -> Trial:
+    """Moves to smaller penalties while they are better."""
+    for penalty in penalties[: list(penalties).index(best.settings["model.regularization"])][::-1]:
+        other = trials.run({**best.settings, "model.regularization": penalty}, _FEW, quick=True)
+        if other is None or trials.gain(other) <= trials.gain(best):
+            break
+        best = other
+    return best
 
 
 def _blend(trials: Trials, plan: Plan, ials: Trial, spectral: Trial) -> None:
