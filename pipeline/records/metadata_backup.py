@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import logging
 import os
 import shutil
 import sqlite3
@@ -22,8 +23,8 @@ def back_up(file: Path) -> None:
         with contextlib.closing(sqlite3.connect(file)) as source, contextlib.closing(sqlite3.connect(staged)) as copy:
             source.backup(copy)
         os.replace(staged, backup_of(file))
-    except (OSError, sqlite3.Error):
-        return
+    except (OSError, sqlite3.Error) as error:
+        logging.warning("%s was not copied, and its last copy stays: %s", file, error)
     finally:
         with contextlib.suppress(OSError):
             staged.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """Memory for request bodies, which the system gets back when a body is no longer needed.
 
-A large body is collected in a mapping of its own. On the heap, bodies that grow at the same time would be copied, and
+A large body is collected in a separate mapping. On the heap, bodies that grow at the same time would be copied, and
 would leave gaps that stay with the process.
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -11,10 +11,16 @@ from serving.model_server.tensors import Array
 K = "k"  # the number of answers of a ranking, a scalar
 QUERIES = ("left_id", "right_id")  # ids, one per row
 GIVEN = "given_id"  # ids that describe unseen entities, a list per row
+_GIVEN = "given_id"
 _FILTERS = ("exclude", "candidates")  # ids of the answers
-_OTHERS = ("probes", "given_id", "given_score")  # of approximate rankings, and of entities that the model has not seen
-# What a signature with only these inputs computes is bounded by its rows and its catalogue.
-INPUTS = frozenset((*QUERIES, K, *_FILTERS, *_OTHERS))
+_OTHERS = ("probes", _GIVEN, "given_score")  # of approximate rankings, and of entities that the model has not seen
+_INPUTS = frozenset((*QUERIES, K, *_FILTERS, *_OTHERS))
+
+
+def is_of_contract(inputs: Iterable[str]) -> bool:
+    """Whether a signature has ids and no unknown input, so that its work is bounded by its rows and its catalogue."""
+    names = frozenset(inputs)
+    return names <= _INPUTS and bool(names & {*QUERIES, _GIVEN})
 
 
 def number_of_answers(inputs: Mapping[str, Array]) -> int | None:

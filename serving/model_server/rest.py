@@ -169,7 +169,7 @@ def _refused(fault: Fault) -> Answer:
 
 
 async def _settled(running: asyncio.Future[bytes], seconds: float) -> None:
-    """Waits until a future has a result, at most some seconds. `asyncio.wait` takes three times as long."""
+    """Waits until a future has a result, at most some seconds, with less work than `asyncio.wait`."""
     loop = running.get_loop()
     waiter = loop.create_future()
 

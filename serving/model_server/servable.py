@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
 from compat.tensorflow_paths import literal
-from serving.model_server.contract import INPUTS
+from serving.model_server.contract import is_of_contract
 from serving.model_server.faults import Code, Fault
 from serving.model_server.tensors import Array
 
@@ -83,7 +83,7 @@ class Servable:
         self._of_contract = {
             info.name
             for signature in self.signatures.values()
-            if INPUTS.issuperset(signature.inputs)
+            if is_of_contract(signature.inputs)
             for info in signature.inputs.values()
         }
         self._callables: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}
@@ -157,7 +157,7 @@ class Servable:
 
         TensorFlow prepares each compiled call at its first use, which takes a tenth of a second. Warm-up and all
         transports therefore share one, with the same time limit. Signatures of the contract run in the calling thread,
-        which saves 50 of 80 microseconds. They need no time limit, which would not end operations there.
+        which saves two changes between threads. They need no time limit, which would not end operations there.
         """
         with self._lock:
             options = config_pb2.CallableOptions(feed=names, fetch=fetches)

@@ -24,7 +24,7 @@ from serving.model_server import json_requests, json_responses, outputs
 from serving.model_server.bodies import Body
 from serving.model_server.calls import Call, check_rows, unlimited
 from serving.model_server.contract import K, number_of_answers, rows_of
-from serving.model_server.faults import Fault, fault_of
+from serving.model_server.faults import Code, Fault, fault_of
 from serving.model_server.servable import Servable
 from serving.model_server.service import Service
 from serving.model_server.tensor_checks import check_aliases
@@ -222,11 +222,13 @@ def _failed(request: _Request, error: Exception) -> _Done:
 
 def _pass_on(request: _Request, running: concurrent.futures.Future[bytes]) -> None:
     """Delivers the outcome of a request that was computed alone."""
-    error = None if running.cancelled() else running.exception()
-    if error is not None:
-        _deliver([_failed(request, error if isinstance(error, Exception) else RuntimeError(repr(error)))])
-    elif not running.cancelled():
-        _deliver([_Done(request.future, running.result())])
+    try:
+        done = _Done(request.future, running.result())
+    except concurrent.futures.CancelledError:
+        done = _failed(request, Fault(Code.UNAVAILABLE, "the server is stopping"))
+    except Exception as error:  # each request gets its own answer
+        done = _failed(request, error)
+    _deliver([done])
 
 
 def _deliver(done: list[_Done]) -> None:

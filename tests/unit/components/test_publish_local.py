@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from components.pusher.destination import refuse_foreign
 from components.pusher.local import LocalVersions
-from components.pusher.versions import Versions
 from errors import ConfigError
 from kindred.manifest import CARD, MANIFEST, Manifest, model_digests, read_manifest, write_manifest
+from tests.unit.components.rollbacks import restore, withdraw
 
 
 @pytest.fixture
@@ -304,34 +304,34 @@ def test_withdrawn_version_can_be_restored(model: Path, versions: LocalVersions)
     for size in (3, 4, 5):
         (model / "assets" / "left").write_bytes(bytes(range(size)))
         versions.publish(str(model))
-    assert _withdraw(versions) == (3, 2)
+    assert withdraw(versions) == (3, 2)
     assert versions.published() == [1, 2]
     assert versions.withdrawn_if_same(str(model)) == 3
-    assert _withdraw(versions) == (2, 1)
+    assert withdraw(versions) == (2, 1)
     assert versions.withdrawn() == [2, 3]
     with pytest.raises(LookupError, match=r"has 1 version\(s\). There is no earlier version"):
-        _withdraw(versions)
-    assert _restore(versions) == (2, 1)
-    assert _restore(versions) == (3, 2)
+        withdraw(versions)
+    assert restore(versions) == (2, 1)
+    assert restore(versions) == (3, 2)
     with pytest.raises(LookupError, match="has no withdrawn version"):
-        _restore(versions)
+        restore(versions)
     assert versions.newest_if_same(str(model)) == 3
 
 
 def test_withdrawn_number_is_not_reused(model: Path, versions: LocalVersions) -> None:
     for _ in range(3):
         versions.publish(str(model))
-    _withdraw(versions)
+    withdraw(versions)
     assert versions.publish(str(model)) == 4
     with pytest.raises(LookupError, match="version 4 was published after 3 was withdrawn"):
-        _restore(versions)
+        restore(versions)
     assert versions.published() == [1, 2, 4]
 
 
 def test_old_withdrawn_versions_are_retired(model: Path, versions: LocalVersions, serving: Path) -> None:
     for _ in range(3):
         versions.publish(str(model))
-    _withdraw(versions)
+    withdraw(versions)
     for _ in range(3):
         versions.publish(str(model))
     versions.retire(4)
@@ -368,15 +368,3 @@ def test_destination_of_others_is_refused(model: Path, serving: Path) -> None:
     (serving / "2016").mkdir()
     with pytest.raises(ConfigError, match="2015 and 1 more, without a manifest of the pipeline films"):
         refuse_foreign(versions, "films")
-
-
-def _withdraw(versions: Versions) -> tuple[int, int]:
-    version, served = versions.withdrawal()
-    versions.withdraw(version)
-    return version, served
-
-
-def _restore(versions: Versions) -> tuple[int, int | None]:
-    version, served = versions.restoration()
-    versions.restore(version)
-    return version, served

@@ -14,7 +14,7 @@ from components.pusher import remote
 from components.pusher.destination import open_versions
 from components.pusher.local import LocalVersions
 from components.pusher.remote import RemoteVersions
-from components.pusher.versions import Versions
+from tests.unit.components.rollbacks import restore, withdraw
 
 pytestmark = pytest.mark.tensorflow
 
@@ -124,19 +124,19 @@ def test_withdrawing_and_restoring(model: Path, versions: RemoteVersions, direct
         _change(model)
         versions.publish(str(model))
     before = _files(f"{directory}/2")
-    assert _withdraw(versions) == (2, 1)
+    assert withdraw(versions) == (2, 1)
     assert (versions.published(), versions.withdrawn()) == ([1], [2])
     assert versions.withdrawn_if_same(str(model)) == 2
     with pytest.raises(LookupError, match="no earlier version"):
-        _withdraw(versions)
-    assert _restore(versions) == (2, 1)
+        withdraw(versions)
+    assert restore(versions) == (2, 1)
     assert _files(f"{directory}/2") == before
     with pytest.raises(LookupError, match="no withdrawn version"):
-        _restore(versions)
-    _withdraw(versions)
+        restore(versions)
+    withdraw(versions)
     assert versions.publish(str(model)) == 3
     with pytest.raises(LookupError, match="was published after 2 was withdrawn"):
-        _restore(versions)
+        restore(versions)
 
 
 def test_retention_keeps_newest_versions(model: Path, versions: RemoteVersions, directory: str) -> None:
@@ -154,15 +154,3 @@ def test_only_own_versions_are_retired(model: Path, directory: str) -> None:
     assert versions.foreign() == ["1"]
     versions.retire(1)
     assert versions.published() == [1, 3]
-
-
-def _withdraw(versions: Versions) -> tuple[int, int]:
-    version, served = versions.withdrawal()
-    versions.withdraw(version)
-    return version, served
-
-
-def _restore(versions: Versions) -> tuple[int, int | None]:
-    version, served = versions.restoration()
-    versions.restore(version)
-    return version, served

@@ -237,7 +237,7 @@ def test_sum_of_finished_trials_needs_no_training(tmp_path: Path, monkeypatch: p
 
 
 def test_quick_trial_continues(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A trial that ranked settings after three sweeps goes on with them, and ends like one without a break."""
+    """A trial that ranked settings after three sweeps continues with them, and ends like one without a break."""
     kept, held = _positives().hold_out(0.1, 1)
     settings = {"model.objective": "ials", "model.dimension": 8, "model.regularization": 0.1}
     broken = Trials(kept, held, SIZES, _sections(), "ndcg@10", 2)
