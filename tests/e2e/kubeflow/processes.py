@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -37,11 +38,13 @@ class Processes:
         self._kills[task] = _Kill(when)
 
     def check_killed(self) -> None:
-        """Fails if the log of a selected task never had the trigger text, because the test would prove nothing."""
+        """Fails if a selected task was not killed, because the test would prove nothing."""
         missed = {task: kill.when for task, kill in self._kills.items() if not kill.done}
         self._kills.clear()
         if missed:
-            raise AssertionError(f"never killed, as their logs did not contain: {missed}")
+            raise AssertionError(
+                f"never killed, as their logs did not contain the text, or they ended right after it: {missed}"
+            )
 
     def starter(self, task: str, cold: bool) -> Start:
         """Returns the function that starts the commands of a task."""
@@ -63,19 +66,30 @@ def _run(command: list[str], variables: Mapping[str, str], kill: _Kill | None) -
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, **variables},
+        start_new_session=True,
     )
-    watch = threading.Timer(_LIMIT, process.kill)
+
+    def kill_all() -> None:
+        """Ends the command and its children, as the end of a container does."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    watch = threading.Timer(_LIMIT, kill_all)
     watch.start()
     output = ""
+    sent = False
     try:
         assert process.stdout is not None
         for line in process.stdout:
             output += line.decode("utf-8", errors="replace")
             if kill is not None and not kill.done and kill.when in line.decode("utf-8", errors="replace"):
-                kill.done = True
-                process.send_signal(signal.SIGKILL)
-        return process.wait(), output
+                sent = True
+                kill_all()
+        code = process.wait()
+        if kill is not None and sent:
+            kill.done = code == -signal.SIGKILL
+        return code, output
     finally:
         watch.cancel()
-        process.kill()
+        kill_all()
         process.wait()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.kubeflow.errors import RunParameterError, Unsupported
 from tests.e2e.kubeflow.interpreter import Interpreter, RunResult
-from tests.unit.e2e_kubeflow.planted_packages import changed, exit_handler_package, one_task_package
+from tests.unit.e2e_kubeflow.planted_packages import HOLD_ONCE, changed, exit_handler_package, one_task_package
 
 WRITE = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text({!r})"
 
@@ -93,7 +93,8 @@ def test_task_without_retries_is_tried_once(tmp_path: Path) -> None:
     assert planted(tmp_path, model_code=3)["Trainer"].codes == [1]
 
 
-def test_killed_attempt_is_retried(tmp_path: Path) -> None:
+def test_killed_attempt_is_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HOLD_ONCE, str(tmp_path / "held"))
     interpreter = Interpreter(exit_handler_package(), tmp_path)
     interpreter.kill_once("Data", when="runs in")
     result = interpreter.run(run_id())
@@ -107,6 +108,14 @@ def test_kill_that_never_happens_is_an_error(tmp_path: Path) -> None:
     interpreter = Interpreter(exit_handler_package(), tmp_path)
     interpreter.kill_once("Data", when="no such text")
     with pytest.raises(AssertionError, match="no such text"):
+        interpreter.run(run_id())
+
+
+def test_kill_after_the_end_is_an_error(tmp_path: Path) -> None:
+    ends_first = "import os, time; os.fork() and os._exit(0); time.sleep(1); print('late', flush=True)"
+    interpreter = Interpreter(one_task_package(ends_first), tmp_path)
+    interpreter.kill_once("Only", when="late")
+    with pytest.raises(AssertionError, match="late"):
         interpreter.run(run_id())
 
 
