@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import kfp_server_api as api
 import urllib3
+from kfp_server_api import rest
 from kfp_server_api.exceptions import ApiException, ApiTypeError, ApiValueError
 
 from errors import ClusterRefused, ServiceUnavailable
@@ -21,11 +23,16 @@ _MAJOR = 2
 _PAGE = 100
 _SECONDS = 30
 _HINTS = {
-    401: "the token is missing, wrong or expired; give a new one with --token or KINDRED_KFP_TOKEN",
+    401: "the token is missing, wrong or expired; give a new one with --token or --token-file",
     403: "the token is not allowed to do this; check its role, and --namespace",
     404: "it does not exist",
     409: "the name is taken",
 }
+_LOGIN_PAGE = (
+    "the response is a web page, such as one to log in; give a token with --token or --token-file, or the cookie of a "
+    "session with --cookie; or check --host"
+)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SECURITY_CONTEXT = re.compile(r'unknown field \\*"securityContext')
 _NO_SECURITY_CONTEXT = (
     "Kubeflow Pipelines before 2.16 has no security contexts; with --config, give "
@@ -61,10 +68,11 @@ class KubeflowClient:
         self.host = access.host or configuration.host
         self.namespace = access.namespace
         self._options = access.options()
+        self._proxy = configuration.proxy
         self.kubernetes = None if access.host else configuration.host.removesuffix(PROXY)
         self._client = client = api.ApiClient(configuration)
-        if access.token:
-            client.set_default_header("Authorization", f"Bearer {access.token}")
+        for name, value in _headers(access):
+            client.set_default_header(name, value)
         self.pipelines = api.PipelineServiceApi(client)
         self.uploads = api.PipelineUploadServiceApi(client)
         self.experiments = api.ExperimentServiceApi(client)
@@ -90,11 +98,11 @@ class KubeflowClient:
           ClusterRefused: the server refuses the request. The message has the reason and the next step.
         """
         try:
-            return method(*arguments, _request_timeout=_SECONDS, **options)
-        except urllib3.exceptions.HTTPError as error:
+            answer = method(*arguments, _request_timeout=_SECONDS, **options)
+        except (urllib3.exceptions.HTTPError, ssl.SSLError) as error:
+            cause = _root_cause(error)
             raise ServiceUnavailable(
-                f"{self.host}: cannot be reached to {action}: {_root_cause(error)}; check that --host is the address "
-                "of Kubeflow Pipelines"
+                f"{self.host}: cannot be reached to {action}: {cause}; {_advice(cause, self._proxy)}"
             ) from None
         except ApiException as error:
             if error.status in AWAY:
@@ -104,6 +112,9 @@ class KubeflowClient:
             raise ClusterRefused(
                 f"{self.host}: the response to the request to {action} is not from Kubeflow Pipelines 2 ({error})"
             ) from error
+        if self._is_web_page(self._client.last_response):
+            raise ClusterRefused(f"{self.host}: refuses to {action}: {_LOGIN_PAGE}")
+        return answer
 
     def find(self, action: str, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any | None:
         """Does the same as `call`, but returns None if the object does not exist (status 404)."""
@@ -208,9 +219,57 @@ class KubeflowClient:
         hint = _HINTS.get(error.status, "")
         if _SECURITY_CONTEXT.search(str(error.body)):
             hint = _NO_SECURITY_CONTEXT
-        if error.status in (301, 302, 307) or reason.lstrip().startswith("<"):
-            reason, hint = "the response is a web page", _HINTS[401] + "; or check --host"
+        if error.status in (301, 302, 303, 307, 308) or reason.lstrip().startswith("<"):
+            return f"{self.host}: refuses to {action} ({error.status}): {_of_web_page(error.status)}"
         return f"{self.host}: refuses to {action} ({error.status}): {'; '.join(filter(None, [reason, hint]))}"
+
+    @staticmethod
+    def _is_web_page(response: Any) -> bool:
+        """Returns whether a successful response is a page for people. `get_text` reads such pages itself."""
+        return isinstance(response, rest.RESTResponse) and str(response.getheader("Content-Type", "")).startswith(
+            "text/html"
+        )
+
+
+def _headers(access: Access) -> Iterator[tuple[str, str]]:
+    """Yields the name and value of each additional header.
+
+    Raises:
+      ClusterRefused: `--header` is not "NAME: VALUE".
+    """
+    for header in access.header or ():
+        name, colon, value = header.partition(":")
+        if not colon or not _HEADER_NAME.fullmatch(name) or "\n" in value or "\r" in value:
+            raise ClusterRefused(f'--header: must have the form "NAME: VALUE" (got {name.strip()!r} and a value)')
+        yield name, value.strip()
+    if access.cookie:
+        yield "Cookie", access.cookie
+
+
+def _advice(cause: str, proxy: str | None) -> str:
+    """Returns the next step after a connection failed because of `cause`."""
+    if "CERTIFICATE_VERIFY_FAILED" in cause:
+        return "give the certificate of its authority with --ca-file"
+    if "WRONG_VERSION_NUMBER" in cause or "record layer failure" in cause:
+        return "it does not speak TLS; begin --host with http://"
+    if "SSL" in cause or "_ssl.c" in cause:
+        return "check --ca-file, --cert and --key"
+    if proxy:
+        return f"the proxy {_without_password(proxy)} is used; if it must not be, add the host to NO_PROXY"
+    return "check that --host is the address of Kubeflow Pipelines"
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"//[^@/]*@", "//", url)
+
+
+def _of_web_page(status: int) -> str:
+    """Returns what a web page with this status means."""
+    if status == 404:
+        return "a web server has no such page; check the path of --host"
+    if status >= 500:
+        return "an error page of a proxy in front of Kubeflow; look at the pods of Kubeflow"
+    return _LOGIN_PAGE
 
 
 def status_of(error: ClusterRefused) -> int | None:

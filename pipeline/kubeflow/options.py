@@ -35,8 +35,13 @@ class Access:
       host: the URL of Kubeflow Pipelines. None: reach it through the cluster of the kubeconfig's current context.
       namespace: the user's profile, on a server with several users.
       token: the bearer token.
+      token_file: a file with the bearer token, read for each request.
+      header: more headers of each request, as "NAME: VALUE".
+      cookie: the cookies of each request, as "NAME=VALUE; NAME=VALUE".
       kubeconfig: the kubeconfig file. None: the default of `kubectl`.
-      ca_certificate: the PEM file to verify the server with.
+      ca_file: the PEM file to verify the server with.
+      cert: the PEM file of the client's certificate. It may contain the key too.
+      key: the PEM file of the key of `cert`.
     """
 
     host: Annotated[
@@ -48,19 +53,37 @@ class Access:
     token: Annotated[
         str | None, typer.Option(envvar="KINDRED_KFP_TOKEN", help="Bearer token, if the server requires one.")
     ] = None
-    kubeconfig: Annotated[Path | None, typer.Option(help="The kubeconfig file to use without --host.")] = None
-    ca_certificate: Annotated[
+    token_file: Annotated[
         Path | None,
-        typer.Option("--ca-certificate", envvar="KINDRED_KFP_CA", help="PEM file to verify the server with."),
+        typer.Option(envvar="KINDRED_KFP_TOKEN_FILE", help="File with the bearer token, read for each request."),
     ] = None
+    header: Annotated[
+        list[str] | None, typer.Option(metavar="NAME:VALUE", help="A header of each request. Repeat it for more.")
+    ] = None
+    cookie: Annotated[
+        str | None,
+        typer.Option(metavar="NAME=VALUE", envvar="KINDRED_KFP_COOKIE", help="Cookie of a session in the browser."),
+    ] = None
+    kubeconfig: Annotated[Path | None, typer.Option(help="The kubeconfig file to use without --host.")] = None
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--ca-file", "--ca-certificate", envvar="KINDRED_KFP_CA", help="PEM file to verify the server with."
+        ),
+    ] = None
+    cert: Annotated[Path | None, typer.Option(help="PEM file of your own certificate, if the server asks.")] = None
+    key: Annotated[Path | None, typer.Option(help="PEM file of the key of --cert, if --cert lacks it.")] = None
 
     def options(self) -> list[str]:
-        """Returns command-line options that reach the same server. Omits the token, which is a secret."""
+        """Returns command-line options that reach the same server. Omits token, headers and cookies: secrets."""
         given = {
             "--host": self.host,
             "--namespace": self.namespace,
+            "--token-file": self.token_file,
             "--kubeconfig": self.kubeconfig,
-            "--ca-certificate": self.ca_certificate,
+            "--ca-file": self.ca_file,
+            "--cert": self.cert,
+            "--key": self.key,
         }
         return [word for option, value in given.items() if value is not None for word in (option, str(value))]
 

@@ -14,6 +14,8 @@ from pipeline.kubeflow.workflow import Workflow, read_workflow, workflow_of_deta
 
 PATIENCE = 600.0
 """Seconds for which the server may be unreachable while a run is followed. The run continues meanwhile."""
+PATIENCE_WITH_REFUSALS = 120.0
+"""Seconds for which the server may refuse to show the run, as while a token is renewed or its database is restored."""
 
 
 class RunView:
@@ -37,7 +39,7 @@ class RunView:
         self._seen: Any = None
 
     def look(self, say: Callable[[str], None], wait: Callable[[], None]) -> None:
-        """Updates the attributes. Waits while the server is unreachable, and reports that once.
+        """Updates the attributes. Waits while the server does not show the run, and reports that once.
 
         Args:
           say: prints a message.
@@ -50,7 +52,7 @@ class RunView:
         while (error := self._failure()) is not None:
             self._give_up_in_time(error, away_since)
             if away_since is None:
-                say(f"{self.cluster.host} does not answer; still following")
+                say(f"{error if _is_refusal(error) else f'{self.cluster.host} does not answer'}; still following")
                 away_since = time.monotonic()
             wait()
         if away_since is not None:
@@ -65,9 +67,9 @@ class RunView:
         return None
 
     def _give_up_in_time(self, error: ServiceUnavailable | ClusterRefused, away_since: float | None) -> None:
-        """Raises the error if waiting cannot help or has lasted too long."""
-        is_away = isinstance(error, ServiceUnavailable) or (status_of(error) or 0) >= 500
-        if is_away and (away_since is None or time.monotonic() - away_since < PATIENCE):
+        """Raises the error if waiting has lasted too long."""
+        patience = PATIENCE_WITH_REFUSALS if _is_refusal(error) else PATIENCE
+        if away_since is None or time.monotonic() - away_since < patience:
             return
         raise ServiceUnavailable(
             f"{error}; run {self.run_id} continues; "
@@ -94,3 +96,8 @@ class RunView:
             answer = self.cluster.get_text("show the workflow", "/apis/v1beta1/runs/{run}", {"run": self.run_id})
             return read_workflow(json.loads(answer)["pipeline_runtime"]["workflow_manifest"])
         return None
+
+
+def _is_refusal(error: ServiceUnavailable | ClusterRefused) -> bool:
+    """Returns whether the server answers, and refuses the request."""
+    return isinstance(error, ClusterRefused) and (status_of(error) or 0) < 500

@@ -34,6 +34,7 @@ def handler_of(server: FakeKubeflow) -> type[http.server.BaseHTTPRequestHandler]
         def _serve(self) -> None:
             url = urllib.parse.urlsplit(self.path)
             raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            server.headers.append(dict(self.headers))
             url = url._replace(path=url.path.removeprefix(server.base))
             server.requests.append(f"{self.command} {url.path.removeprefix('/apis/v2beta1/')}")
             status, answer, _ = self._answer(url, raw)

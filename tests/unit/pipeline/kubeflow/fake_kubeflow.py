@@ -11,9 +11,10 @@ import datetime
 import http.server
 import json
 import re
+import ssl
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -28,6 +29,7 @@ class FakeKubeflow:
 
     Attributes:
       requests: method and path of each request.
+      headers: the headers of each request.
       script: the responses to requests for a run. Each has fields of V2beta1Run, a FakeWorkflow as `workflow`, and
         optionally `details`, another workflow for `task_details`.
       token: the required token, if any.
@@ -45,6 +47,7 @@ class FakeKubeflow:
         self.runs: dict[str, dict[str, Any]] = {}
         self.recurring: dict[str, dict[str, Any]] = {}
         self.requests: list[str] = []
+        self.headers: list[Mapping[str, str]] = []
         self.broken: list[str] = []
         self.script: list[dict[str, Any]] = [{"state": "SUCCEEDED"}]
         self.token: str | None = None
@@ -68,7 +71,12 @@ class FakeKubeflow:
 
     @property
     def root(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        scheme = "https" if isinstance(self._server.socket, ssl.SSLSocket) else "http"
+        return f"{scheme}://127.0.0.1:{self._server.server_port}"
+
+    def speak_tls(self, context: ssl.SSLContext) -> None:
+        """Accepts only connections with TLS from now on."""
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
 
     def close(self) -> None:
         self._server.shutdown()

@@ -101,7 +101,7 @@ def test_host_and_token_come_from_kubeconfig(
             lambda server: server.failures.append((404, "404 page not found")),
             ["no API v2beta1", "Pipelines 2 is required"],
         ),
-        (lambda server: server.failures.append((200, "<html>log in</html>")), ["not", "Kubeflow Pipelines", "--host"]),
+        (lambda server: server.failures.append((200, "<html>log in</html>")), ["web page", "--cookie", "--host"]),
         (lambda server: server.failures.append((302, "<html>moved</html>")), ["web page", "--token"]),
         (lambda server: server.failures.append((200, ["a"])), ["not", "Kubeflow Pipelines"]),
         (lambda server: setattr(server, "version", "3.0.1"), ["is Kubeflow Pipelines 3.0.1", "require version 2"]),

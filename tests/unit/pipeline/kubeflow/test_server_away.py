@@ -33,12 +33,31 @@ def test_lasting_outage_ends_following(submit: Any, server: FakeKubeflow, monkey
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_refused_run_ends_following(submit: Any, server: FakeKubeflow, status: int) -> None:
+def test_refusal_that_passes_is_waited_for(submit: Any, server: FakeKubeflow, status: int) -> None:
+    server.script = [at("RUNNING", running("data")), at("SUCCEEDED", done("data", *DATA), published())]
+    server.failing, server.failures = "/apis/v2beta1/runs/", [(status, {"message": "expired"})] * 3
+    code, _, err = submit()
+    assert code == 0, err
+    assert err.count(f"({status}): expired") == err.count("still following") == err.count("answers again") == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_lasting_refusal_ends_following(
+    submit: Any, server: FakeKubeflow, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(run_view, "PATIENCE_WITH_REFUSALS", 0.0)
     server.script = [at("RUNNING", running("data"))]
-    server.failing, server.failures = "/apis/v2beta1/runs/", [(status, {"message": "expired"})]
+    server.failing, server.failures = "/apis/v2beta1/runs/", [(status, {"message": "expired"})] * 9
     code, out, err = submit()
     assert (code, out.split()) == (1, list(server.runs)), "2 would mean that nothing was started"
-    assert f"({status})" in err and "continues" in err and "still following" not in err
+    assert f"({status})" in err and "continues" in err and "kindred submit --follow" in err
+
+
+def test_login_page_while_following_is_waited_for(submit: Any, server: FakeKubeflow) -> None:
+    server.script = [at("RUNNING", running("data")), at("SUCCEEDED", done("data", *DATA), published())]
+    server.failing, server.failures = "/apis/v2beta1/runs/", [(200, "<html>log in</html>")] * 2
+    code, _, err = submit()
+    assert code == 0 and "web page" in err and "--cookie" in err
 
 
 def test_interrupt_leaves_run_running(submit: Any, server: FakeKubeflow, monkeypatch: pytest.MonkeyPatch) -> None:
