@@ -57,29 +57,31 @@ class ModelClient(abc.ABC):
           The entities, best first, and whether the query is known.
         """
         signature, inputs = f"similar_{side}", {f"{OTHER[side]}_id": [query_id], "k": k}
+        left_out = set(exclude)
         if probes is not None:
             # Approximate rankings have no filter. More answers replace the excluded ones.
-            inputs |= {"k": k + len(set(exclude)), "probes": probes}
-            answer = self.predict(f"{signature}_approximate", inputs)
-            found, known = self._ranking(side, answer, OTHER[side], query_id)
-            return [neighbor for neighbor in found if neighbor.id not in exclude][:k], known
-        if exclude:
+            signature, inputs = _approximate(signature, inputs | {"k": k + len(left_out)}, probes)
+        elif exclude:
             signature, inputs = f"{signature}_filtered", inputs | {"exclude": list(exclude), "candidates": []}
-        return self._ranking(side, self.predict(signature, inputs), OTHER[side], query_id)
+        found, known = self._ranking(side, self.predict(signature, inputs), OTHER[side], query_id)
+        return [neighbor for neighbor in found if neighbor.id not in left_out][:k], known
 
-    def neighbors(self, side: str, query_id: bytes, k: int) -> tuple[list[Neighbor], bool]:
+    def neighbors(self, side: str, query_id: bytes, k: int, probes: int | None = None) -> tuple[list[Neighbor], bool]:
         """Finds the entities of one side whose vectors have the highest cosine with that of an entity of this side.
 
         Args:
           side: `left` or `right`.
           query_id: the id of an entity of this side.
           k: the maximum number of entities to return.
+          probes: as in `similar`.
 
         Returns:
           The other entities, nearest first, and whether the query is known.
         """
-        answer = self.predict(f"neighbors_{side}", {f"{side}_id": [query_id], "k": k})
-        return self._ranking(side, answer, side, query_id)
+        signature, inputs = f"neighbors_{side}", {f"{side}_id": [query_id], "k": k}
+        if probes is not None:
+            signature, inputs = _approximate(signature, inputs, probes)
+        return self._ranking(side, self.predict(signature, inputs), side, query_id)
 
     def recommend(
         self, side: str, liked: Sequence[bytes], k: int, exclude: Sequence[bytes] = ()
@@ -116,3 +118,8 @@ class ModelClient(abc.ABC):
         # Models of earlier versions do not return `known`.
         known = answer["known"][0] if "known" in answer else self.knows(queried, query_id)
         return [Neighbor(name, score) for name, score in pairs], bool(known)
+
+
+def _approximate(signature: str, inputs: dict[str, Any], probes: int) -> tuple[str, dict[str, Any]]:
+    """Returns the name and the inputs of the approximate form of a ranking."""
+    return f"{signature}_approximate", inputs | {"probes": probes}

@@ -24,6 +24,12 @@ EndpointOption = Annotated[
 ]
 SideOption = Annotated[str, typer.Option(help="The side of the answers: left or right.")]
 CountOption = Annotated[int, typer.Option("-k", min=0, help="How many.")]
+ApproximateOption = Annotated[
+    bool, typer.Option("--approximate", help="Read a part of the catalogue only. Faster, and may miss some answers.")
+]
+ProbesOption = Annotated[
+    int | None, typer.Option(min=1, help="With --approximate: the number of blocks to read. More find more.")
+]
 RootOption = Annotated[Path, typer.Option(help="The root of a pipeline's runs, such as build/NAME.")]
 
 
@@ -64,18 +70,12 @@ def similar(
             "Repeat it for several.",
         ),
     ] = None,
-    approximate: Annotated[
-        bool,
-        typer.Option("--approximate", help="Read a part of the catalogue only. Faster, and may miss some answers."),
-    ] = False,
-    probes: Annotated[
-        int | None, typer.Option(min=1, help="With --approximate: the number of blocks to read. More find more.")
-    ] = None,
+    approximate: ApproximateOption = False,
+    probes: ProbesOption = None,
 ) -> None:
     """List the entities of one side with the highest scores for an entity of the other side, known or new (--liked)."""
     _check_side(side)
-    if probes is not None and not approximate:
-        raise typer.BadParameter("needs --approximate", param_hint="--probes")
+    blocks = _blocks(approximate, probes)
     if (id_ is None) == (not liked):
         raise typer.BadParameter("give either an id or --liked", param_hint="ID / --liked")
     if id_ is None:
@@ -91,7 +91,7 @@ def similar(
 
         left_out += partners(exclude_seen, columns, side, query)
     client = _model(model, endpoint)
-    neighbors, known = client.similar(side, query, k, left_out, **({"probes": probes or 0} if approximate else {}))
+    neighbors, known = client.similar(side, query, k, left_out, probes=blocks)
     if not known:
         asked = "left" if side == "right" else "right"
         _warn_unknown(client, asked, id_, f"use --side {asked} to list {asked} entities for it")
@@ -117,11 +117,14 @@ def neighbors(
     endpoint: EndpointOption = None,
     side: Annotated[str, typer.Option(help="The side of ID and of the answers: left or right.")] = "left",
     k: CountOption = 10,
+    approximate: ApproximateOption = False,
+    probes: ProbesOption = None,
 ) -> None:
     """List the entities of the same side as an entity that are most like it, by the cosine of their vectors."""
     _check_side(side)
+    blocks = _blocks(approximate, probes)
     client = _model(model, endpoint)
-    found, known = client.neighbors(side, os.fsencode(id_), k)
+    found, known = client.neighbors(side, os.fsencode(id_), k, probes=blocks)
     if not known:
         _warn_unknown(client, side, id_, f"use --side {'left' if side == 'right' else 'right'}")
     _echo_ranking(found)
@@ -172,6 +175,13 @@ def _load(model: Path) -> ModelClient:
 def _check_side(side: str) -> None:
     if side not in ("left", "right"):
         raise typer.BadParameter(f"must be left or right (got {side!r})", param_hint="--side")
+
+
+def _blocks(approximate: bool, probes: int | None) -> int | None:
+    """Returns the number of blocks to read: 0 for the default of the model, None for an exact ranking."""
+    if probes is not None and not approximate:
+        raise typer.BadParameter("needs --approximate", param_hint="--probes")
+    return (probes or 0) if approximate else None
 
 
 def _why_unknown(client: ModelClient, side: str, id_: str) -> str:

@@ -85,9 +85,9 @@ def model(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
         )
 
     def similar(
-        side: str, query: bytes, k: int, exclude: tuple[bytes, ...] = (), **more: int
+        side: str, query: bytes, k: int, exclude: tuple[bytes, ...] = (), probes: int | None = None
     ) -> tuple[list[SimpleNamespace], bool]:
-        calls.append((side, query, k, *exclude, *more.items()))
+        calls.append((side, query, k, *exclude, *([] if probes is None else [("probes", probes)])))
         ids = [b"\xff"] if query == b"raw" else [b"caf\xc3\xa9", b"two words"]
         return [SimpleNamespace(id=name, score=2.0 - i) for i, name in enumerate(ids[:k])], query not in (
             b"new",
@@ -148,12 +148,20 @@ def test_neighbors_are_of_the_same_side(run_kindred, model: list) -> None:
     assert model == [("left", b"a", 1), ("right", b"a", 10)]
 
 
-def test_approximate_ranking_is_asked_for(run_kindred, model: list) -> None:
+@pytest.mark.parametrize(("command", "side"), [("similar", "right"), ("neighbors", "left")])
+def test_approximate_ranking_is_asked_for(run_kindred, model: list, command: str, side: str) -> None:
     for more, probes in (([], 0), (["--probes", "7"], 7)):
-        assert run_kindred("similar", "--model", "m", "a", "--approximate", *more)[0] == 0
-        assert model[-1] == ("right", b"a", 10, ("probes", probes))
-    code, _, errors = run_kindred("similar", "--model", "m", "a", "--probes", "7")
+        assert run_kindred(command, "--model", "m", "a", "--approximate", *more)[0] == 0
+        assert model[-1] == (side, b"a", 10, ("probes", probes))
+    code, _, errors = run_kindred(command, "--model", "m", "a", "--probes", "7")
     assert code == 2 and "--approximate" in errors
+
+
+def test_approximate_ranking_has_exclusions(run_kindred, model: list, tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("left_id,right_id\na,x\nb,y\n")
+    more = ["--exclude", "q", "--exclude-seen", str(tmp_path / "pairs.csv")]
+    assert run_kindred("similar", "--model", "m", "a", "--approximate", *more)[0] == 0
+    assert model == [("right", b"a", 10, b"q", b"x", ("probes", 0))]
 
 
 def test_seen_partners_are_excluded(run_kindred, model: list, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from serving.local_model import LocalModel
 from trainer.export import saved_model
 from trainer.index.facts import IndexFacts
 from trainer.model.network import LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, build_model
@@ -192,6 +193,26 @@ def test_lower_row_wins_ties(published: Published, signatures) -> None:
         equal = [at for at in row if 40 <= at < 80]
         assert equal == list(range(40, 40 + len(equal)))
         np.testing.assert_array_equal(values[row], score)
+
+
+def test_client_gets_as_many_answers_as_from_exact_ranking(published: Published) -> None:
+    model = LocalModel(published.path)
+    every = 10**6
+    for query in _ids(range(0, LEFT_COUNT, 60)):
+        best = [neighbor.id for neighbor in model.similar("right", query, 300)[0]]
+        for exclude in ([], best[:1], best[:250:2], [*best, *best, b"never seen"], [query]):
+            exact = model.similar("right", query, 10, exclude)
+            assert model.similar("right", query, 10, exclude, probes=every) == exact
+            found, known = model.similar("right", query, 10, exclude, probes=2)
+            ids = [neighbor.id for neighbor in found]
+            assert known and len(set(ids)) == 10 and not set(ids) & set(exclude)
+            scores = published.scores("right", int(query))
+            np.testing.assert_allclose([one.score for one in found], scores[[int(name) for name in ids]], rtol=1e-5)
+        assert model.neighbors("right", query, 12, probes=every) == model.neighbors("right", query, 12)
+        found, _ = model.neighbors("right", query, 12, probes=2)
+        assert len({neighbor.id for neighbor in found} - {query}) == 12
+    # Fewer entities than answers: the exclusions are missing, nothing else.
+    assert len(model.similar("left", b"1", LEFT_COUNT, [b"0", b"5", b"none"], probes=1)[0]) == LEFT_COUNT - 2
 
 
 def test_more_probes_find_more(published: Published, signatures) -> None:
