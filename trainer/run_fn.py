@@ -67,6 +67,7 @@ def run_fn(fn_args: FnArgs) -> None:
         )
         known_ids = (sizes.left - encode.oov_buckets, sizes.right - encode.oov_buckets)
         fold_in = learn_fold_in(network, pairs, known_ids, model, train.als)
+        log_odds = model.log_odds if isinstance(pairs, Pairs) and pairs.is_binary else 0.0
     limits = dataset.score_range(examples) or NO_LIMITS
     sides = fn_args.custom_config.get("features", {})
     known = described.describe(network, transform, fn_args.transform_output, examples, sides, train.seed)
@@ -75,7 +76,7 @@ def run_fn(fn_args: FnArgs) -> None:
     approximate = fn_args.custom_config.get("approximate", False)
     index = saved_model.export(
         network, transform, encode.shared, fn_args.serving_model_dir, encode.oov_hashes, limits, known, fold_in,
-        approximate,
+        approximate, log_odds,
     )  # fmt: skip
     if index:
         index.write(fn_args.model_run_dir)

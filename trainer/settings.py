@@ -16,10 +16,14 @@ from sections import NonNegativeInt, Number, PositiveInt, Section
 # The metric that chooses settings and epochs if pairs have scores. Otherwise it is a ranking metric.
 RMSE = "rmse"
 MAE = "mae"
+# For labels of two values, instead of RMSE.
+LOG_LOSS = "log_loss"
 
 # The optimizers of objectives over every pair of entities, seen or not. They have their own solvers.
 SOLVED_BY = {"ials": "als", "spectral": "als", "blend": "als", "lightgcn": "adam"}
 WHOLE_DATA = tuple(SOLVED_BY)
+# The objectives of scored pairs.
+OF_LABELS = ("regression", "logistic")
 # The first guess of what `lightgcn` needs.
 LIGHTGCN = {"model.temperature": 0.12, "train.optimizer": "adam", "train.learning_rate": 0.01}
 
@@ -120,6 +124,11 @@ class ModelSettings(Section):
         return self.normalize or self.objective == "cosine"
 
     @property
+    def log_odds(self) -> float:
+        """The log odds of a positive label at a score of 1, or 0 if scores are no log odds."""
+        return 1 / self.temperature if self.objective == "logistic" else 0.0
+
+    @property
     def has_biases(self) -> bool:
         """Whether entities have biases.
 
@@ -152,8 +161,8 @@ class AlsSettings(Section):
 # What `train.search` can choose, for pairs with scores and for positives.
 SEARCHABLE = {
     True: (
-        "train.optimizer", "model.dimension", "train.als.copies", "train.als.ridge", "train.als.implicit",
-        "train.epochs",
+        "model.objective", "train.optimizer", "model.dimension", "train.als.copies", "train.als.ridge",
+        "train.als.implicit", "train.epochs",
     ),
     False: (
         "model.objective", "model.dimension", "model.regularization", "model.unobserved_weight",

@@ -16,6 +16,7 @@ from pipeline.config.sections.tune import TUNABLE, Range, Tune
 from trainer.search.space import Family, TuneSettings
 from trainer.settings import (
     LIGHTGCN,
+    OF_LABELS,
     SOLVED_BY,
     EncodeSettings,
     ModelSettings,
@@ -152,7 +153,7 @@ class TunedFile:
                 train=TrainSettings.model_validate(tree["train"]),
             )
             rules.what_solvers_can(changed.encode, changed.model, changed.train)
-            rules.objective_of_labels(changed.columns, changed.score, changed.model)
+            rules.objective_of_labels(changed.columns, changed.score, changed.model, changed.train)
         except ValueError:
             return None
         return changed
@@ -216,7 +217,7 @@ class TunedFile:
     def _optimizer(self, objective: str) -> str:
         if objective in SOLVED_BY:
             return SOLVED_BY[objective]
-        solved = self.train.optimizer == "als" and objective != "regression"
+        solved = self.train.optimizer == "als" and (objective not in OF_LABELS or self.columns.score is None)
         return "adagrad" if solved else self.train.optimizer
 
     def _faults(self, given: Mapping[str, dict[str, Any]]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import schemas
 from components.evaluator.settings import default_rules
-from trainer.settings import KEYS_OF, LIGHTGCN, SEARCHABLE, SOLVED_BY
+from trainer.settings import KEYS_OF, LIGHTGCN, OF_LABELS, SEARCHABLE, SOLVED_BY
 
 # The curated schemas, for pairs with scores and for positives.
 SCHEMA, SCHEMA_OF_POSITIVES = (Path(schemas.__file__).with_name(name) for name in ("pairs.pbtxt", "positives.pbtxt"))
@@ -94,11 +94,14 @@ def open_keys(tree: Any) -> tuple[str, ...]:
         given |= set_by_run
     others = {key for name, keys in KEYS_OF.items() if objective not in (None, "blend", name) for key in keys}
     keys = tuple(key for key in SEARCHABLE[scored] if key not in given | others)
-    return () if set(keys) <= _MINOR else keys
+    return () if set(keys) <= _MINOR[scored] else keys
 
 
 # Settings that are no reason for a search if the file has all others.
-_MINOR = {"train.als.copies", "train.epochs", "train.optimizer"}
+_MINOR = {
+    True: {"model.objective", "train.als.copies", "train.epochs", "train.optimizer"},
+    False: {"train.epochs"},
+}
 
 # The objectives of positives that a search compares.
 _SEARCHED = ("ials", "spectral", "blend")
@@ -112,7 +115,8 @@ _OF_GRADIENTS = (
 def _uses_gradients(tree: Any) -> bool:
     """Whether a file asks for gradient descent, or starts from an earlier model."""
     objective = _get(_get(tree, "model"), "objective")
-    least_squares = (None, "regression") if _scored(tree) else (None, *_SEARCHED)
+    solved = OF_LABELS if _value(tree, "train.optimizer") == "als" else ("regression",)
+    least_squares = (None, *solved) if _scored(tree) else (None, *_SEARCHED)
     penalty = _scored(tree) and _value(tree, "model.regularization") is not None
     warm = _value(tree, "train.warm_start") not in (None, False)
     return (

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from components.evaluator.names import is_ranking
 from components.evaluator.slices import LEFT
+from trainer.settings import OF_LABELS
 
 Sections = Mapping[str, BaseModel]
 
@@ -85,7 +86,7 @@ _ALS = _any(
     ),
 )
 _GRADIENT = _one_of("train.optimizer", "adagrad", "adam", "sgd")
-_REGRESSION = _one_of("model.objective", "regression")
+_OF_LABELS = _one_of("model.objective", *OF_LABELS)
 _IALS = _one_of("model.objective", "ials", "blend")
 _COSINE = _one_of("model.objective", "cosine")
 _NOT_COSINE = _one_of(
@@ -149,6 +150,7 @@ EFFECTS: tuple[tuple[str, Condition, str], ...] = (
     ),
     ("model.normalize", _NOT_COSINE, "a cosine always divides vectors by their length"),
     ("model.temperature", _LOGITS, "its scores are not logits"),
+    ("model.temperature", _GRADIENT, "least squares chooses the lengths of vectors"),
     ("model.margin", _COSINE, "only cosine has a margin"),
     ("model.negative_weight", _COSINE, "other objectives do not weight negatives"),
     ("model.unobserved_weight", _IALS, "only ials sums over the unobserved pairs"),
@@ -160,11 +162,11 @@ EFFECTS: tuple[tuple[str, Condition, str], ...] = (
     ("train.batch_size", _GRADIENT, _SOLVES),
     ("train.learning_rate", _GRADIENT, _SOLVES),
     ("train.als.copies", _ALS, "it is an option of least squares"),
-    ("train.als.copies", _REGRESSION, "only solutions of scored pairs are averaged"),
+    ("train.als.copies", _OF_LABELS, "only solutions of scored pairs are averaged"),
     ("train.als.ridge", _ALS, "it is an option of least squares"),
-    ("train.als.ridge", _REGRESSION, "it regularizes vectors of scored pairs. Use model.regularization"),
+    ("train.als.ridge", _OF_LABELS, "it regularizes vectors of scored pairs. Use model.regularization"),
     ("train.als.implicit", _ALS, "it is an option of least squares"),
-    ("train.als.implicit", _REGRESSION, "for positives, the pairs themselves are fitted"),
+    ("train.als.implicit", _OF_LABELS, "for positives, the pairs themselves are fitted"),
     ("train.als.frequency_exponent", _ALS, "it is an option of least squares"),
     ("train.als.frequency_exponent", _IALS, "the strength is learned from the data, or is train.als.ridge"),
     ("train.search.budget", _SEARCHED, "the file sets everything that a search could choose, or rules it out"),

@@ -51,7 +51,7 @@ class PipelineConfig(Section):
         rules.what_solvers_can(self.encode, self.model, self.train)
         rules.features_of_two_tables(self.data, self.encode)
         rules.cold_metrics(self.data, self.evaluate)
-        rules.objective_of_labels(self.data.columns, self.score, self.model)
+        rules.objective_of_labels(self.data.columns, self.score, self.model, self.train)
         rules.metrics_of_labels(self.data.columns, self.evaluate)
         rules.searched_settings(self.data.columns, self.encode, self.model, self.train)
         rules.approximate_metrics(self.evaluate, self.publish.approximate)

@@ -7,6 +7,7 @@ from components.evaluator.settings import EvaluateSettings
 from components.pair_example_gen.settings import ColumnSettings, DataSettings
 from trainer.settings import (
     KEYS_OF,
+    OF_LABELS,
     SEARCHABLE,
     SOLVED_BY,
     WHOLE_DATA,
@@ -27,9 +28,11 @@ def what_solvers_can(encode: EncodeSettings, model: ModelSettings, train: TrainS
             f"train.optimizer: {solver} with model.objective {objective}, which has its own solver (got "
             f"{train.optimizer!r})"
         )
-    if als and not solver and objective != "regression":
+    if als and not solver and objective not in OF_LABELS:
         solved = ", ".join(name for name, optimizer in SOLVED_BY.items() if optimizer == "als")
-        raise ValueError(f"train.optimizer: als solves regression, {solved}, not {objective}. Use adagrad or adam")
+        raise ValueError(
+            f"train.optimizer: als solves {', '.join(OF_LABELS)}, {solved}, not {objective}. Use adagrad or adam"
+        )
     if als or solver:
         _single_rows(encode, model, train)
 
@@ -37,7 +40,7 @@ def what_solvers_can(encode: EncodeSettings, model: ModelSettings, train: TrainS
 def _single_rows(encode: EncodeSettings, model: ModelSettings, train: TrainSettings) -> None:
     objective, of_positives = model.objective, model.objective in SOLVED_BY
     copies = train.als.copies
-    if objective == "regression" and copies > model.dimension:
+    if objective in OF_LABELS and copies > model.dimension:
         raise ValueError(f"train.als.copies: at most model.dimension, which they share (got {copies})")
     solver = f"model.objective {objective}" if objective == "lightgcn" else "train.optimizer als"
     hashes = encode.oov_hashes
@@ -75,7 +78,9 @@ def cold_metrics(data: DataSettings, evaluate: EvaluateSettings) -> None:
         )
 
 
-def objective_of_labels(columns: ColumnSettings, score: ScoreSettings, model: ModelSettings) -> None:
+def objective_of_labels(
+    columns: ColumnSettings, score: ScoreSettings, model: ModelSettings, train: TrainSettings
+) -> None:
     """Checks that the objective fits the data: some objectives need scores, others treat every pair as a positive."""
     objective, scored = model.objective, columns.score is not None
     if not scored and objective == "regression":
@@ -83,6 +88,11 @@ def objective_of_labels(columns: ColumnSettings, score: ScoreSettings, model: Mo
             "model.objective: regression needs data.columns.score, numbers to come close to: name the column, or "
             "use ials, spectral, blend, lightgcn, cosine, softmax, pairwise or logistic, which tell the pairs there "
             "are from those there are not"
+        )
+    if not scored and objective == "logistic" and train.optimizer == "als":
+        raise ValueError(
+            "train.optimizer: als solves logistic for pairs with scores of both signs, not for positives and sampled "
+            "negatives. Name data.columns.score, or use adagrad or adam, or model.objective ials, spectral or blend"
         )
     if scored and objective in ("cosine", "softmax", "pairwise", *WHOLE_DATA):
         raise ValueError(
@@ -114,7 +124,7 @@ def searched_settings(
                 f"train.search.settings: {key} has no effect with model.objective {model.objective}. Omit it, or "
                 "search model.objective too"
             )
-    solved = ("regression",) if scored else WHOLE_DATA
+    solved = OF_LABELS if scored else WHOLE_DATA
     free = scored and "train.optimizer" in search.settings
     for key, wrong, value in (
         ("encode.shared", encode.shared, encode.shared),

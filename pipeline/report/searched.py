@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.records import node_ids
 from pipeline.report import words
 from pipeline.report.sources import Absent, Run
+from trainer.search.measures import is_rising
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,7 @@ def searched(run: Run) -> Searched:
     if not search:
         raise Absent("The pipeline file sets the model and its training, so that the Trainer had nothing to choose.")
     trials = list(enumerate(search["trials"]))
-    rising = search["metric"] != "rmse"
+    rising = is_rising(search["metric"])
     trials.sort(key=lambda pair: (pair[1]["value"] is None, (-1 if rising else 1) * (pair[1]["value"] or 0)))
     keys = list(dict.fromkeys(key for _, trial in trials for key in trial["settings"]))
     rows = [

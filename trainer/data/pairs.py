@@ -43,6 +43,12 @@ class Pairs:
         """Whether every label is positive. Training must then sample negatives."""
         return bool((self.label > 0).all())
 
+    @property
+    def is_binary(self) -> bool:
+        """Whether the labels have two values, one of which is positive."""
+        low, high = self.label.min(initial=np.inf), self.label.max(initial=-np.inf)
+        return bool(low <= 0 < high and ((self.label == low) | (self.label == high)).all())
+
     def take(self, rows: np.ndarray | slice) -> Pairs:
         """Returns the given rows in the given order."""
         return Pairs(*(column[rows] for column in self._columns()))

@@ -139,7 +139,7 @@ class FeatureSignatures:
         return {
             "score": score,
             "strength": tf.abs(score),
-            "value": tf.clip_by_value(score * model.scale + model.center, model.lowest, model.highest),
+            "value": model.value_of(score),
             "left_known": left_known,
             "right_known": right_known,
         }

@@ -34,6 +34,7 @@ class PublishedModel(tf.Module):
       hashes: the number of rows of each unknown id.
       scores: the lowest and the highest raw score of training.
       fold_in: how vectors of unseen entities are found, or None if the model has no signatures for them.
+      log_odds: the log odds of the higher of two raw scores at a score of 1. 0 for other models.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class PublishedModel(tf.Module):
         hashes: int = 1,
         scores: tuple[float, float] = NO_LIMITS,
         fold_in: FoldIn | None = None,
+        log_odds: float = 0.0,
     ) -> None:
         super().__init__(name="published_model")
         # The export adds them (`trainer.export.approximate`).
@@ -51,6 +53,7 @@ class PublishedModel(tf.Module):
         self._encode = transform.transform_features_layer()
         self._shared = shared
         self._hashes = hashes
+        self._is_probability = bool(log_odds)
         left_name, right_name = features.vocabulary_names(shared)
         left = table_of(network, LEFT_VECTORS, _ids(transform, left_name), hashes)
         right = left if shared else table_of(network, RIGHT_VECTORS, _ids(transform, right_name), hashes)
@@ -67,6 +70,7 @@ class PublishedModel(tf.Module):
             tf.Variable(limit, trainable=False, dtype=tf.float32, name=name)
             for name, limit in zip(("lowest", "highest"), scores, strict=True)
         )
+        self.log_odds = tf.Variable(log_odds, trainable=False, dtype=tf.float32, name="log_odds")
         # Programs that read only the variables need these for unknown ids.
         self.hashes = tf.Variable(hashes, trainable=False, dtype=tf.int32, name="hashes")
         self.normalized = tf.Variable(normalized, trainable=False, dtype=tf.bool, name="normalized")
@@ -107,10 +111,16 @@ class PublishedModel(tf.Module):
         return {
             "score": score,
             "strength": tf.abs(score),
-            "value": tf.clip_by_value(score * self.scale + self.center, self.lowest, self.highest),
+            "value": self.value_of(score),
             "left_known": self.left.known(left),
             "right_known": self.right.known(right),
         }
+
+    def value_of(self, score: tf.Tensor) -> tf.Tensor:
+        """Returns the value of scores: the expected raw score, within the raw scores of training."""
+        if self._is_probability:
+            return self.lowest + (self.highest - self.lowest) * tf.sigmoid(self.log_odds * score)
+        return tf.clip_by_value(score * self.scale + self.center, self.lowest, self.highest)
 
     def score_examples(self, examples: tf.Tensor) -> Outputs:
         """Returns `score` `[n]` of serialized tf.Examples, string `[n]`."""

@@ -76,6 +76,7 @@ def export(
     described: Mapping[str, Described] | None = None,
     fold_in: FoldIn | None = None,
     approximate: Approximate = False,
+    log_odds: float = 0.0,
 ) -> IndexFacts | None:
     """Exports a SavedModel with every signature and with warm-up requests.
 
@@ -89,11 +90,12 @@ def export(
       described: what the model knows about features, by side.
       fold_in: how vectors of unseen entities are found, or None for a model without signatures for them.
       approximate: whether it has approximate rankings.
+      log_odds: the log odds of the higher of two raw scores at a score of 1. 0 for other models.
 
     Returns:
       Facts about the index of approximate rankings, or None if there is none.
     """
-    model = PublishedModel(network, transform, shared, hashes, scores, fold_in)
+    model = PublishedModel(network, transform, shared, hashes, scores, fold_in, log_odds)
     normalized = is_normalized(network)
     model.described = {side: FeatureSide(side, known, normalized) for side, known in (described or {}).items()}
     functions = {name: function.get_concrete_function() for name, function in signatures(model).items()}

@@ -8,6 +8,7 @@ import os
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import scipy.special
 import tensorflow as tf
 
 from compat.tensorflow_paths import literal
@@ -103,8 +104,9 @@ class Tables:
     """Both sides of a published model.
 
     score = dot(left vector, right vector) + left bias + right bias + offset, and value = score * scale + center,
-    clipped to `limits`, the lowest and the highest raw score of training. `shared` is whether both sides have one
-    vocabulary and one table of vectors.
+    clipped to `limits`, the lowest and the highest raw score of training. With `log_odds`, these are the only two, a
+    score times `log_odds` is the log odds of the highest, and the value is the expected raw score. `shared` is whether
+    both sides have one vocabulary and one table of vectors.
     """
 
     left: Side
@@ -114,12 +116,15 @@ class Tables:
     scale: float = 1.0
     shared: bool = False
     limits: tuple[float, float] = (-np.inf, np.inf)
+    log_odds: float = 0.0
 
     def values(self, scores: np.ndarray) -> np.ndarray:
         """Returns the value of each of `scores` `[n]`, float32."""
+        lowest, highest = map(np.float32, self.limits)
+        if self.log_odds:
+            return np.asarray(lowest + (highest - lowest) * scipy.special.expit(np.float32(self.log_odds) * scores))
         values = scores * np.float32(self.scale) + np.float32(self.center)
-        lowest, highest = self.limits
-        return np.asarray(np.clip(values, np.float32(lowest), np.float32(highest)))
+        return np.asarray(np.clip(values, lowest, highest))
 
     def scores(
         self, left_ids: pa.Array, right_ids: pa.Array, left: np.ndarray, right: np.ndarray
@@ -192,4 +197,5 @@ def read_tables(directory: str) -> Tables:
     limits = -np.inf, np.inf
     if variables.has_tensor(key("lowest")):
         limits = float(value("lowest")), float(value("highest"))
-    return Tables(side("left"), side("right"), offset, center, scale, shared, limits)
+    log_odds = float(value("log_odds")) if variables.has_tensor(key("log_odds")) else 0.0
+    return Tables(side("left"), side("right"), offset, center, scale, shared, limits, log_odds)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from trainer.data.pairs import Pairs
-from trainer.least_squares.variational_als import VariationalAls, errors_of
+from trainer.least_squares.logistic_als import LogisticAls
+from trainer.least_squares.variational_als import VariationalAls
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import AlsSettings, ModelSettings
 
 
 class AveragedAls:
-    """Averages the scores of `train.als.copies` models of `VariationalAls` with different initial values.
+    """Averages the scores of `train.als.copies` models of labels with different initial values.
 
     A factorization has many solutions of similar quality with different errors, so the mean of their scores is better
     than each of them (bagging without resampling, Breiman 1996, "Bagging predictors", section 4). The mean is a dot
@@ -26,8 +27,9 @@ class AveragedAls:
     def __init__(self, pairs: Pairs, sizes: TableSizes, model: ModelSettings, als: AlsSettings, seed: int) -> None:
         parts = np.array_split(np.arange(model.dimension), min(als.copies, model.dimension))
         seeds = np.random.SeedSequence(seed).generate_state(len(parts)).tolist()
+        kind = LogisticAls if model.objective == "logistic" else VariationalAls
         self._copies = [
-            VariationalAls(pairs, sizes, model.replace(dimension=len(part)), als, one)
+            kind(pairs, sizes, model.replace(dimension=len(part)), als, one)
             for part, one in zip(parts, seeds, strict=True)
         ]
         self._ends = [int(part[-1]) + 1 for part in parts[:-1]]
@@ -36,8 +38,8 @@ class AveragedAls:
 
     @property
     def offset(self) -> float:
-        """The mean label, or 0 without biases."""
-        return self._copies[0].offset
+        """The mean offset of the copies."""
+        return float(np.mean([copy.offset for copy in self._copies]))
 
     def start_from(self, tables: list[np.ndarray]) -> None:
         """Starts from left and right vectors `[rows, d]` instead of random ones."""
@@ -64,21 +66,17 @@ class AveragedAls:
         return [np.stack(side).mean(axis=0, dtype=np.float32) for side in sides] or None
 
     def sweep(self) -> dict[str, float]:
-        """Runs a sweep of each copy. Returns `loss` and `rmse` of the training pairs."""
+        """Runs a sweep of each copy. Returns measures of the training pairs."""
         for copy in self._copies:
             copy.sweep()
         return self.measure(self._pairs)
 
     def measure(self, pairs: Pairs) -> dict[str, float]:
-        """Measures some pairs.
-
-        Returns:
-          `loss`, the mean over `pairs` of w (label - score)^2, and `rmse`, its square root with equal weights.
-        """
+        """Measures the mean scores of some pairs, as a copy does."""
         (left, right), biases = self.tables, self.biases
 
         def score(part: Pairs) -> np.ndarray:
             scores = np.einsum("nd,nd->n", left[part.left], right[part.right]) + self.offset
             return scores + biases[0][part.left] + biases[1][part.right] if biases else scores
 
-        return errors_of(score, pairs)
+        return self._copies[0].measure_scores(score, pairs)

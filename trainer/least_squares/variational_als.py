@@ -82,7 +82,7 @@ class VariationalAls:
         self._pairs = pairs
         self._biased, self._d = model.bias, model.dimension
         self._weight = float(weight.sum())
-        self.offset = float(weight @ label / self._weight) if model.bias else 0.0
+        self._offset = np.array(weight @ label / self._weight if model.bias else 0.0)
         label -= self.offset
         self._squares = float(weight @ label**2)
         variance = max(self._squares / self._weight, _LEAST_VARIANCE)
@@ -120,6 +120,11 @@ class VariationalAls:
             side.mean[:, : self._d] = table
 
     @property
+    def offset(self) -> float:
+        """The mean label, or 0 without biases."""
+        return float(self._offset)
+
+    @property
     def state(self) -> list[np.ndarray]:
         """The complete state: everything that determines the next sweep, and the tables."""
         left, right = self._sides
@@ -144,18 +149,28 @@ class VariationalAls:
         return self.measure(self._pairs)
 
     def measure(self, pairs: Pairs) -> dict[str, float]:
-        """Measures some pairs.
-
-        Returns:
-          `loss`, the weighted mean over `pairs` of (label - score)^2, and `rmse`, its square root.
-        """
+        """Measures some pairs. See `measure_scores`."""
         (left, right), d = (side.mean for side in self._sides), self._d
 
         def score(part: Pairs) -> np.ndarray:
             scores = np.einsum("nd,nd->n", left[part.left, :d], right[part.right, :d]) + self.offset
             return scores + left[part.left, d] + right[part.right, d] if self._biased else scores
 
-        return errors_of(score, pairs)
+        return self.measure_scores(score, pairs)
+
+    @staticmethod
+    def measure_scores(score: Callable[[Pairs], np.ndarray], pairs: Pairs) -> dict[str, float]:
+        """Measures scores.
+
+        Args:
+          score: returns the scores `[b]` of some pairs.
+          pairs: the pairs to measure.
+
+        Returns:
+          `loss`, the weighted mean over `pairs` of (label - score)^2, and `rmse`, its square root.
+        """
+        loss = mean_of(lambda part: (part.label - score(part)).astype(np.float64) ** 2, pairs)
+        return {"loss": loss, "rmse": loss**0.5}
 
     def _solve(self, own: _SidePosterior, other: _SidePosterior) -> float:
         """Computes the posterior of `own`. Returns the sum over the pairs of w <(label - score)^2> with it."""
@@ -218,22 +233,14 @@ class VariationalAls:
         return self._squares + float(weights @ (bias**2 + other.covariance[:, d, d]) - 2 * labels @ bias)
 
 
-def errors_of(score: Callable[[Pairs], np.ndarray], pairs: Pairs) -> dict[str, float]:
-    """Measures scores.
-
-    Args:
-      score: returns the scores `[b]` of some pairs.
-      pairs: the pairs to measure.
-
-    Returns:
-      `loss`, the weighted mean over `pairs` of (label - score)^2, and `rmse`, its square root.
-    """
-    squares = weights = 0.0
+def mean_of(values: Callable[[Pairs], np.ndarray], pairs: Pairs) -> float:
+    """Returns the weighted mean over `pairs` of `values`, float64 `[b]` of some pairs."""
+    total = weights = 0.0
     for part in pairs.in_order(_PAIRS):
-        errors = (part.label - score(part)).astype(np.float64) ** 2
-        squares += float(errors.sum() if part.weight is None else part.weight @ errors)
+        found = values(part)
+        total += float(found.sum() if part.weight is None else part.weight @ found)
         weights += float(len(part) if part.weight is None else part.weight.sum(dtype=np.float64))
-    return {"loss": squares / weights, "rmse": (squares / weights) ** 0.5}
+    return total / weights
 
 
 def _blocks(entities: int) -> Iterator[slice]:

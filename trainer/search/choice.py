@@ -14,14 +14,14 @@ import tensorflow as tf
 from absl import logging
 
 from errors import TrainingTooLarge
-from trainer.data.pairs import Pairs
+from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.model.table_sizes import TableSizes
 from trainer.search import plans
 from trainer.search.holdout import hold_out
 from trainer.search.records import Trial
 from trainer.search.space import HoldOut
 from trainer.search.trials import Trials
-from trainer.settings import SOLVED_BY, SearchSettings
+from trainer.settings import LOG_LOSS, RMSE, SOLVED_BY, SearchSettings
 
 CHOICE_FILE = "search.json"
 # More rows than this do not change which settings are best, but their trials would take longer.
@@ -31,7 +31,7 @@ _ALIKE = 0.2
 # A trial with a smaller dimension wins if it is worse by at most this share.
 _ABOUT_EQUAL = {True: 0.002, False: 0.01}
 # Raise it if the same trials would no longer be made.
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +114,7 @@ def choose(
       TrainingTooLarge: no trial fits in memory.
     """
     how = "random" if times is None else how
+    metric = measure_of(metric, pairs, sections, search)
     of = [sections, metric, _VERSION, how]
     path = f"{folder}/{hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]}.json"
     known = {"rows": len(pairs)} | dict(zip(("left", "right"), map(_count, (pairs.left, pairs.right)), strict=True))
@@ -130,6 +131,13 @@ def choose(
     choice = dataclasses.replace(choice, finding=finding, hold_out=how)
     _write(path, dataclasses.replace(choice, finding=None))
     return choice
+
+
+def measure_of(metric: str, pairs: TrainingPairs, sections: Mapping[str, Any], search: SearchSettings) -> str:
+    """Returns the metric of the trials: instead of `rmse`, the log loss if log odds of two labels can be learned."""
+    possible = "model.objective" in search.settings or sections["model"]["objective"] == "logistic"
+    binary = metric == RMSE and possible and isinstance(pairs, Pairs) and pairs.is_binary
+    return LOG_LOSS if binary else metric
 
 
 def _searched(

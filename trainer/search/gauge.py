@@ -37,15 +37,18 @@ class Gauge:
         """Whether the metric is of rankings."""
         return self._judge is not None
 
-    def of_solver(self, solver: Solver, width: int) -> tuple[Figure, float | None]:
-        """Returns the figure of the first `width` columns of a solution, and its zero point if it ranks."""
+    def of_solver(self, solver: Solver, width: int, log_odds: float = 0.0) -> tuple[Figure, float | None]:
+        """Returns the figure of the first `width` columns of a solution, and its zero point if it ranks.
+
+        `log_odds` is that of the model, if it was learned from labels.
+        """
         left, right = (table[:, :width] for table in solver.tables)
         if self._labels is None:
             return self.of_tables(left, right)
         scores = np.einsum("nd,nd->n", left[self._held.left], right[self._held.right]) + solver.offset
         if solver.biases:
             scores += solver.biases[0][self._held.left] + solver.biases[1][self._held.right]
-        return self._labels.figure(scores), None
+        return self._labels.figure(scores, log_odds), None
 
     def of_tables(self, left: np.ndarray, right: np.ndarray) -> tuple[Figure, float]:
         """Returns the figure of a ranking by left and right vectors `[rows, d]`, and its zero point."""
@@ -55,7 +58,7 @@ class Gauge:
     def of_network(self, network: keras.Model, model: ModelSettings) -> Figure:
         """Returns the figure of a trained network."""
         if self._labels:
-            return self._labels.figure(descent.scores(network, self._held))
+            return self._labels.figure(descent.scores(network, self._held), model.log_odds)
         assert self._judge
         return of_mean(self._judge.per_query(*descent.tables(network, model, self._sizes)))
 

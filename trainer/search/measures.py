@@ -6,12 +6,15 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+import scipy.special
 
 from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.search.space import AUC
-from trainer.settings import MAE, RMSE
+from trainer.settings import LOG_LOSS, MAE, RMSE
 
 _ROWS = 1 << 20
+# Probabilities nearer to 0 or 1 count as these, because predictions of least squares may be beyond.
+_LEAST_PROBABILITY = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,10 +41,11 @@ def of_mean(values: np.ndarray) -> Figure:
 class LabelMeasure:
     """Measures predicted labels of held-out rows. Rows of a left entity belong together.
 
-    Predictions are clipped to the labels of training, like the published `value`.
+    Predictions are clipped to the labels of training, like the published `value`. The log loss is that of the higher of
+    two labels.
 
     Args:
-      metric: `rmse`, `mae` or `auc`.
+      metric: `rmse`, `mae`, `log_loss` or `auc`.
       kept: the training rows.
       held: the held-out rows.
     """
@@ -54,11 +58,21 @@ class LabelMeasure:
         self._weight = np.ones(len(held)) if held.weight is None else held.weight.astype(np.float64)
         _, self._unit = np.unique(held.left, return_inverse=True)
 
-    def figure(self, scores: np.ndarray) -> Figure:
-        """Returns the metric of `scores` `[rows]`."""
+    def figure(self, scores: np.ndarray, log_odds: float = 0.0) -> Figure:
+        """Returns the metric of scores.
+
+        Args:
+          scores: `[rows]`.
+          log_odds: the log odds of the higher of two labels at a score of 1. 0 if scores are predicted labels.
+        """
+        scores, (low, high) = scores.astype(np.float64), self._range
         if self._of_rows is not _auc:
-            scores = np.clip(scores, *self._range)
-        value, influence = self._of_rows(scores.astype(np.float64), self._label, self._weight)
+            share = scipy.special.expit(log_odds * scores) if log_odds else (scores - low) / max(high - low, 1e-300)
+            scores = low + (high - low) * np.clip(share, 0, 1)
+        label = self._label
+        if self._of_rows is _log_loss:
+            scores, label = (scores - low) / max(high - low, 1e-300), (label > low).astype(np.float64)
+        value, influence = self._of_rows(scores, label, self._weight)
         return Figure(value, np.bincount(self._unit, influence))
 
 
@@ -72,6 +86,13 @@ def _mae(score: np.ndarray, label: np.ndarray, weight: np.ndarray) -> tuple[floa
     errors, total = np.abs(score - label), weight.sum()
     mean = float(weight @ errors / total)
     return mean, weight * (errors - mean) / total
+
+
+def _log_loss(probability: np.ndarray, label: np.ndarray, weight: np.ndarray) -> tuple[float, np.ndarray]:
+    probability = np.clip(probability, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+    losses, total = -np.log(np.where(label > 0, probability, 1 - probability)), weight.sum()
+    mean = float(weight @ losses / total)
+    return mean, weight * (losses - mean) / total
 
 
 def _auc(score: np.ndarray, label: np.ndarray, weight: np.ndarray) -> tuple[float, np.ndarray]:
@@ -92,10 +113,11 @@ def _auc(score: np.ndarray, label: np.ndarray, weight: np.ndarray) -> tuple[floa
 _OF_ROWS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[float, np.ndarray]]] = {
     RMSE: _rmse,
     MAE: _mae,
+    LOG_LOSS: _log_loss,
     AUC: _auc,
 }
 
 
 def is_rising(metric: str) -> bool:
     """Whether larger values of `metric` are better."""
-    return metric not in (RMSE, MAE)
+    return metric not in (RMSE, MAE, LOG_LOSS)

@@ -10,6 +10,7 @@ from trainer.least_squares.spectral import ENOUGH_SWEEPS
 from trainer.search.records import Trial
 from trainer.search.space import LABEL_METRICS
 from trainer.search.trials import Trials
+from trainer.settings import LOG_LOSS
 
 # Tables of more bytes than this are no default, because serving reads all of them for each ranking.
 _MOST_BYTES = 512 << 20
@@ -73,9 +74,29 @@ def positives(trials: Trials, plan: Plan) -> None:
 
 
 def ratings(trials: Trials, plan: Plan) -> None:
-    """Tries dimensions, penalties and averages of least squares for pairs with scores."""
+    """Tries least squares for pairs with scores. With two scores, also tries to learn log odds."""
+    if trials.metric != LOG_LOSS:
+        _labels(trials, plan, {})
+        return
+    first, *others = plan.values("model.objective", ("logistic", "regression"))
+    _labels(trials, plan, {"model.objective": first})
+    best = trials.best()
+    for objective in others:
+        # The best settings of the first objective already show whether another one can be better.
+        other = trials.run({**best.settings, "model.objective": objective}, _MANY)
+        if other and trials.gain(other) > trials.gain(best):
+            _labels(trials, plan, {"model.objective": objective})
+
+
+def _labels(trials: Trials, plan: Plan, objective: Mapping[str, Any]) -> None:
+    """Tries dimensions, penalties and averages of an objective of labels."""
     widths = plan.values("model.dimension", _WIDTHS)
-    one = {**plan.others, "train.optimizer": "als", "train.als.copies": plan.values("train.als.copies", (1,))[0]}
+    one = {
+        **plan.others,
+        **objective,
+        "train.optimizer": "als",
+        "train.als.copies": plan.values("train.als.copies", (1,))[0],
+    }
     ridges = plan.values("train.als.ridge", _RIDGES)
     one |= {"model.dimension": _nearest(_FIRST_WIDTH, widths), "train.als.ridge": ridges[0]}
     axes = {"train.als.implicit": plan.values("train.als.implicit", _IMPLICIT)}

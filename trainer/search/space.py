@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from sections import PositiveInt, Section
-from trainer.settings import MAE, RMSE
+from trainer.settings import LOG_LOSS, MAE, RMSE
 
 # The metrics of labels that compare trials. A lower error is better, a higher area.
 AUC = "auc"
-LABEL_METRICS = (RMSE, MAE, AUC)
+LABEL_METRICS = (RMSE, MAE, LOG_LOSS, AUC)
 
 Method = Literal["bayesian", "random"]
 # The rows that measure trials: random ones, the latest tenth, or the latest row of each left entity.

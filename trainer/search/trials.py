@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import json
 import math
@@ -197,7 +198,8 @@ class Trials:
         if run is None:
             solver = solver_of(kept, self.sizes, model, train)
             every = (*widths, model.dimension)
-            run = SweepRun(solver, settings, every, self.rising, self._gauge.of_solver, self._gauge.ranks)
+            measure = functools.partial(self._gauge.of_solver, log_odds=model.log_odds)
+            run = SweepRun(solver, settings, every, self.rising, measure, self._gauge.ranks)
         measured = run.sweep(sweeps or train.epochs, fixed or model.objective == "spectral")
         self._remember(key, run, model, max(self.gain(trial) for trial, _ in measured))
         return measured

@@ -13,7 +13,7 @@ from errors import TrainingDiverged
 from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.model.table_sizes import TableSizes
 from trainer.search import plans
-from trainer.search.choice import about_as_good
+from trainer.search.choice import about_as_good, measure_of
 from trainer.search.comparison import Difference, differences
 from trainer.search.holdout import hold_out
 from trainer.search.proposals import Proposer
@@ -94,6 +94,7 @@ def tune(
     """
     kept, held = hold_out(pairs, times, settings.hold_out, settings.seed, sizes.shared)  # type: ignore[type-var]
     search = SearchSettings.model_validate(sections["train"]["search"])
+    metric = measure_of(metric, pairs, sections, search)
     planned = search.active and isinstance(pairs, Pairs)
     before = search.budget if planned else 1
     trials = Trials(

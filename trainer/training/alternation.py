@@ -17,6 +17,7 @@ from trainer.judge import Judge
 from trainer.least_squares.averaged_als import AveragedAls
 from trainer.least_squares.blend import Blend
 from trainer.least_squares.implicit_als import ImplicitAls
+from trainer.least_squares.logistic_als import LogisticAls
 from trainer.least_squares.spectral import Spectral
 from trainer.least_squares.variational_als import VariationalAls
 from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
@@ -85,6 +86,8 @@ def solver_of(pairs: Pairs, sizes: TableSizes, model: ModelSettings, settings: T
         kind = Spectral
     elif model.objective == "blend":
         kind = Blend
+    elif model.objective == "logistic" and als.copies == 1:
+        kind = LogisticAls
     return kind(pairs, sizes, model, als, settings.seed)
 
 

@@ -388,6 +388,20 @@ def test_normalized_network_is_published_normalized(planted: Planted) -> None:
     np.testing.assert_allclose(answer, expected, atol=1e-6)
 
 
+def test_value_of_log_odds_is_the_expected_score(planted: Planted, tmp_path: Path) -> None:
+    learned = TransformGraph(str(planted.model.parent.parent / "transform"))
+    network = build_model(TableSizes(len(LEFT) + 1, len(RIGHT) + 1), ModelSettings(dimension=DIMENSION), seed=1)
+    saved_model.export(network, learned, False, str(tmp_path), scores=(-1.0, 3.0), log_odds=0.5)
+    tables, loaded = read_tables(str(tmp_path)), tf.saved_model.load(str(tmp_path))
+    left, right = _every_pair()
+    answer = loaded.signatures["score"](left_id=tf.constant(left), right_id=tf.constant(right))
+    value, score = answer["value"].numpy(), answer["score"].numpy()
+    np.testing.assert_allclose(value, -1 + 4 / (1 + np.exp(-0.5 * score)), rtol=1e-5)
+    np.testing.assert_allclose(tables.values(score), value, rtol=1e-6)
+    examples = tf.constant([_example(one, other) for one, other in zip(left, right, strict=True)])
+    np.testing.assert_array_equal(loaded.signatures["evaluate"](examples=examples)["value"], value)
+
+
 def test_value_is_clipped_to_the_labels_of_training(planted: Planted, tmp_path: Path) -> None:
     """The score is not clipped, and the tables on disk give the same values as the signatures."""
     learned = TransformGraph(str(planted.model.parent.parent / "transform"))

@@ -90,6 +90,45 @@ def test_scores_of_a_planted_rank_are_found(tmp_path: Path) -> None:
     assert found.best.settings["train.optimizer"] == "als"
 
 
+def _two_scores(share: float, values: tuple[float, float] = (-0.3, 0.7)) -> tuple[Pairs, np.ndarray]:
+    """Returns pairs of planted log odds with two labels, and the probability of the higher one."""
+    random = np.random.default_rng(6)
+    vectors = [random.normal(size=(size, 2)) for size in (300, 200)]
+    left, right = random.integers(0, 300, 12_000), random.integers(0, 200, 12_000)
+    odds = 1.5 * np.einsum("nd,nd->n", vectors[0][left], vectors[1][right]) + np.log(share / (1 - share))
+    probability = 1 / (1 + np.exp(-odds))
+    return _pairs(left, right, np.where(random.random(12_000) < probability, values[1], values[0])), probability
+
+
+@pytest.mark.parametrize("share", [0.5, 0.05])
+def test_two_scores_are_learned_by_their_log_loss(tmp_path: Path, share: float) -> None:
+    pairs, probability = _two_scores(share)
+    found = choose(pairs, SIZES, _of_scores(), "rmse", SCORES, str(tmp_path))
+    positive = pairs.label > 0
+    mean = positive.mean()
+    true = -np.mean(np.log(np.where(positive, probability, 1 - probability)))
+    constant = -mean * np.log(mean) - (1 - mean) * np.log(1 - mean)
+    assert found.metric == "log_loss" and found.values["model.objective"] == "logistic"
+    assert found.best.value is not None and found.best.value < true + 0.4 * (constant - true)
+    tried = {trial.settings["model.objective"]: trial.value for trial in found.trials}
+    assert tried["regression"] > found.best.value
+
+
+def test_two_scores_of_a_fixed_regression_are_measured_by_rmse(tmp_path: Path) -> None:
+    keys = tuple(key for key in SEARCHABLE[True] if key != "model.objective")
+    search = SearchSettings(settings=keys, budget=1)
+    found = choose(_two_scores(0.5)[0], SIZES, _of_scores(), "rmse", search, str(tmp_path))
+    assert found.metric == "rmse" and "model.objective" not in found.best.settings
+
+
+def test_three_scores_are_measured_by_rmse(tmp_path: Path) -> None:
+    pairs, _ = _two_scores(0.5)
+    label = np.where(np.arange(len(pairs)) == 5, 0.1, pairs.label)
+    search = SCORES.replace(budget=1)
+    found = choose(_pairs(pairs.left, pairs.right, label), SIZES, _of_scores(), "rmse", search, str(tmp_path))
+    assert found.metric == "rmse"
+
+
 @pytest.mark.parametrize("budget", [1, 3])
 def test_budget_bounds_the_trials(tmp_path: Path, budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []

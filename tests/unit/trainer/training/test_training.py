@@ -253,7 +253,7 @@ def test_run_fn_connects_its_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     )
     ((network, transform, shared, directory, hashes, limits, *more),) = exported
     assert (transform, shared, directory, hashes, limits) == (graph, False, "model", 1, (1.0, 5.0))
-    assert (more[0], more[-1]) == ({}, "auto")  # no features, and publish.approximate
+    assert (more[0], more[-2:]) == ({}, ["auto", 0.0])  # no features, publish.approximate, no log odds
     assert _tables(network)[LEFT_VECTORS].shape == (LEFTS + 2, 5)
     assert _tables(network)[RIGHT_VECTORS].shape == (RIGHTS + 2, 5)
     assert len(json.loads((run_dir / run_fn.HISTORY_FILE).read_text())["loss"]) == 3
