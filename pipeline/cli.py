@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from compat.process import prepare
-from errors import DataRefused, KindredError
+from errors import ConfigError, DataRefused, KindredError
 from kindred.terminal import say
 from pipeline.commands import model_cli
 from pipeline.kubeflow import cli as kubeflow
 from pipeline.kubeflow.options import Set
 
 if TYPE_CHECKING:
+    from pipeline.commands import backfill
+    from pipeline.config import PipelineConfig
     from pipeline.records.run_folder import RunFolder
 
 app = typer.Typer(
@@ -70,10 +72,13 @@ def run(
     accept_anomalies: Annotated[
         str | None, typer.Option(metavar="REASON", help="Overrule the data gate once. REASON is recorded.")
     ] = None,
+    span: Annotated[
+        str | None, typer.Option(metavar="SPAN|A..B", help="The newest span to read. A range: one run for each span.")
+    ] = None,
 ) -> None:
     """Run a pipeline on this machine: validate, train, evaluate, publish."""
     from pipeline.beam.engine import check_engine
-    from pipeline.commands import conclusion
+    from pipeline.commands import backfill, conclusion
     from pipeline.commands.preflight import check_inputs
     from pipeline.config import load_config
     from pipeline.records.root import Root
@@ -82,11 +87,30 @@ def run(
 
     pipeline_config = load_config(config, set_ or (), data, beam)
     place = Root.at(root, pipeline_config.name)
+    if span is not None:
+        request = backfill.Request(config, set_ or (), data, beam, place)
+        pipeline_config = _at_span(request, pipeline_config, span, accept_anomalies)
     check_inputs(pipeline_config)
     check_engine(pipeline_config.beam, str(place.path))
     outcome = local.run(pipeline_config, place, RunOptions(accept_anomalies), _write_report)
     say(conclusion.describe(outcome, place), err=outcome.exit_code != 0)
     raise typer.Exit(outcome.exit_code)
+
+
+def _at_span(
+    request: backfill.Request, config: PipelineConfig, span: str, accept_anomalies: str | None
+) -> PipelineConfig:
+    """Returns the configuration of one span. Runs a range of spans, and exits."""
+    from pipeline.commands import backfill
+    from pipeline.config.span_range import SpanRange
+
+    wanted = SpanRange.parse(span)
+    spans = backfill.spans_between(config, wanted)
+    if wanted.is_one:
+        return request.config_at(spans[0])
+    if accept_anomalies is not None:
+        raise ConfigError(f"--accept-anomalies: overrules the gate for one run. Give it with one span (got {span!r})")
+    raise typer.Exit(backfill.backfill(request, spans, lambda text: say(text, err=True)))
 
 
 @app.command()

@@ -82,6 +82,32 @@ def create(
     _report(f"schedule {name}: {'created' if is_new else 'already exists'}")
 
 
+@schedules.command("backfill")
+@expand_options
+def backfill(
+    span: Annotated[str, typer.Option(metavar="A..B", help="The spans to run, such as 12..18. Dates work too.")],
+    run: RunOptions,
+    access: Access,
+) -> None:
+    """Run a pipeline for each span of a range, oldest first, one run at a time. The same command continues."""
+    from rich.console import Console
+
+    from pipeline.config.span_range import SpanRange
+    from pipeline.kubeflow import backfill, following, submission
+    from pipeline.running.console import RunConsole
+
+    spans = SpanRange.parse(span)
+    compiled, account, values = _package(run)
+    cluster = _connect(access)
+    version = submission.upload(cluster, compiled)
+    console = RunConsole(Console(stderr=True))
+    succeeded = backfill.backfill(
+        cluster, compiled, version, run.experiment or compiled.name, values, account, spans,
+        lambda run_id: following.follow(cluster, run_id, compiled.tasks, console), _report,
+    )  # fmt: skip
+    raise typer.Exit(0 if succeeded else 1)
+
+
 @schedules.command("list")
 @expand_options
 def list_(access: Access) -> None:

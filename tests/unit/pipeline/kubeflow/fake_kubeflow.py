@@ -105,6 +105,7 @@ class FakeKubeflow:
         yield "GET", "experiments", self._lister(self.experiments, "V2beta1ListExperimentsResponse", "experiments")
         yield "POST", "experiments", self._creator(self.experiments, "V2beta1Experiment", "experiment_id")
         yield "POST", "runs", self._creator(self.runs, "V2beta1Run", "run_id")
+        yield "GET", "runs", self._lister(self.runs, "V2beta1ListRunsResponse", "runs")
         yield "GET", "runs/([^/]+)", self._get_run
         yield "GET", "recurringruns", self._lister(self.recurring, "V2beta1ListRecurringRunsResponse", "recurringRuns")
         yield "POST", "recurringruns", self._creator(self.recurring, "V2beta1RecurringRun", "recurring_run_id")
