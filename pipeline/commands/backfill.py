@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.pair_example_gen.settings import SpanSettings
 from components.pair_example_gen.source import has_span, split_path
 from components.pair_example_gen.spans import choose, label
 from errors import ConfigError
@@ -32,7 +33,7 @@ def spans_between(config: PipelineConfig, wanted: SpanRange) -> list[str]:
             f"--span: data.path has no span (got {config.data.path!r}). Write {{SPAN}} in it, or omit --span"
         )
     bounds = SpanSettings.model_validate(dataclasses.asdict(wanted))
-    spans = choose(base, pattern, config.data.model_copy(update={"spans": type(config.data.spans)(**bounds)}))
+    spans = choose(base, pattern, config.data.model_copy(update={"spans": bounds}))
     return [label(span.number, has_dates="{YYYY}" in pattern) for span in spans]
 
 
