@@ -33,7 +33,6 @@ def follow(
     names: Mapping[str, str],
     console: RunConsole,
     pause: float = 2.0,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> str:
     """Follows a run to its end. Shows a live line per running task, and prints a line per node that ended.
 
@@ -43,7 +42,6 @@ def follow(
       names: the display name of each task of the package. Empty if they are not known.
       console: where the lines go.
       pause: seconds between two looks at the run.
-      sleep: waits for so many seconds.
 
     Returns:
       The final state of the run in API v2beta1, such as SUCCEEDED.
@@ -51,7 +49,7 @@ def follow(
     Raises:
       ServiceUnavailable: the server stays unreachable, or refuses to show the run. The run continues.
     """
-    following = _Following(RunView(cluster, run_id, names), names, console, lambda: sleep(pause))
+    following = _Following(RunView(cluster, run_id, names), names, console, lambda: time.sleep(pause))
     with console.running() as show:
         following.watch(show)
         following.read_what_is_left()
