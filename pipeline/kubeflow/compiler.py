@@ -44,8 +44,12 @@ MAX_ARGUMENT = 64 * 1024
 # (kfp/dsl/structures.py, RetryPolicy, 2.16.1), which many trainings exceed. Kubeflow uses the value in the package.
 _RETRY_WINDOW = ("backoffMaxDuration: 3600s", f"backoffMaxDuration: {30 * 24 * 3600}s")
 
-# A retry would print the same reason.
-_REFUSED_NEEDS = TaskResources(cpu="100m", memory="256Mi", retries=0)
+_LIGHT_NEEDS = {
+    # A retry would print the same reason.
+    REFUSED: TaskResources(cpu="100m", memory="256Mi", retries=0),
+    # It reads records and writes a page, whatever the size of the data.
+    RUN_REPORT: TaskResources(cpu="250m", memory="2Gi"),
+}
 
 
 def compile_package(config: PipelineConfig) -> str:
@@ -73,9 +77,7 @@ class _PackageBuilder:
 
     def __init__(self, config: PipelineConfig, constants: list[str], parameters: list[RunParameter]) -> None:
         self._config, self._parameters = config, parameters
-        self._kubeflow = config.kubeflow.model_copy(
-            update={"components": {**config.kubeflow.components, REFUSED: _REFUSED_NEEDS}}
-        )
+        self._kubeflow = config.kubeflow.with_needs(_LIGHT_NEEDS)
         image = config.kubeflow.image
         self._node_container: Callable[[TaskGroup], Any] = lambda group: containers.node_container(
             group.name, group.node_ids, image, constants, parameters

@@ -6,6 +6,7 @@ from typing import Any
 
 from kfp import kubernetes
 
+from errors import ConfigError
 from pipeline.config import PipelineConfig
 from pipeline.config.sections.kubeflow import Kubeflow, TaskResources
 from pipeline.kubeflow.metadata import PASSWORD_VARIABLE
@@ -15,7 +16,8 @@ def equip(task: Any, kubeflow: Kubeflow, node_id: str) -> Any:
     """Applies section `kubeflow` to `task`, which runs node `node_id`, and returns the task."""
     wanted = kubeflow.task_of(node_id)
     _reserve(task, wanted)
-    _place(task, wanted)
+    _describe(task, wanted)
+    _place(task, wanted, f"kubeflow.components.{node_id}.node_affinity")
     _confine(task, wanted)
     _inject(task, kubeflow)
     for volume in kubeflow.volumes:
@@ -42,9 +44,34 @@ def _reserve(task: Any, wanted: TaskResources) -> None:
         task.set_accelerator_type(wanted.gpu_type).set_accelerator_limit(wanted.gpu)
     if wanted.retries:
         task.set_retry(wanted.retries, backoff_duration=f"{wanted.retry_seconds}s", backoff_factor=2)
+    if wanted.timeout_seconds is not None:
+        kubernetes.set_timeout(task, wanted.timeout_seconds)
+    if wanted.shared_memory is not None:
+        kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=wanted.shared_memory)
+    if wanted.scratch is not None:
+        kubernetes.empty_dir_mount(task, "scratch", "/tmp", size_limit=wanted.scratch)
 
 
-def _place(task: Any, wanted: TaskResources) -> None:
+def _describe(task: Any, wanted: TaskResources) -> None:
+    for name, value in sorted(wanted.env.items()):
+        task.set_env_variable(name, value)
+    for name, value in sorted(wanted.labels.items()):
+        kubernetes.add_pod_label(task, name, value)
+    for name, value in sorted(wanted.annotations.items()):
+        kubernetes.add_pod_annotation(task, name, value)
+
+
+def _place(task: Any, wanted: TaskResources, key: str) -> None:
+    """Chooses the node of a pod.
+
+    Raises:
+      ConfigError: the affinity, whose key is `key`, is not a `nodeAffinity` of Kubernetes.
+    """
+    if wanted.node_affinity:
+        try:
+            kubernetes.add_node_affinity_json(task, wanted.node_affinity)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{key}: is not a nodeAffinity of Kubernetes ({error})") from None
     for label, value in sorted(wanted.node_selector.items()):
         kubernetes.add_node_selector(task, label_key=label, label_value=value)
     for toleration in wanted.tolerations:

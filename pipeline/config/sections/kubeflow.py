@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field, StrictBool, StrictInt, StrictStr
@@ -16,6 +17,21 @@ Host = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0
 # Quantities in the format of the kfp SDK.
 Cpu = Annotated[StrictStr, Field(pattern=r"^[0-9]+(\.[0-9]+)?m?$")]
 Memory = Annotated[StrictStr, Field(pattern=r"^[0-9]+(\.[0-9]+)?(E|Ei|P|Pi|T|Ti|G|Gi|M|Mi|K|Ki)?$")]
+
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
+_WORD = r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)"
+LabelKey = Annotated[StrictStr, Field(pattern=rf"^([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_WORD}$")]
+LabelValue = Annotated[StrictStr, Field(pattern=rf"^{_WORD}?$")]
+VariableName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+def _unexpanded(value: str) -> str:
+    if "$$" in value or "$(" in value or "{{" in value:
+        raise ValueError("must not contain $$, $( or {{, which Kubernetes or Kubeflow expands")
+    return value
+
+
+VariableValue = Annotated[StrictStr, pydantic.AfterValidator(_unexpanded)]
 
 
 def _not_root(user: int) -> int:
@@ -62,6 +78,9 @@ class Toleration(Section):
 class TaskResources(Section):
     """The resources of a task. Values in `components` replace those of `task`.
 
+    `shared_memory` is the size of /dev/shm, and `scratch` the size of /tmp: folders that end with the pod.
+    `timeout_seconds` is how long the pod of one attempt may run, with the pulling of its image.
+
     `run_as_non_root: false` omits the security context from the package. Kubeflow Pipelines before 2.16 refuses
     packages with a security context.
     """
@@ -72,6 +91,13 @@ class TaskResources(Section):
     memory_limit: Memory | None = None
     gpu: PositiveInt | None = None
     gpu_type: Text = "nvidia.com/gpu"
+    shared_memory: Memory | None = None
+    scratch: Memory | None = None
+    timeout_seconds: PositiveInt | None = None
+    env: dict[VariableName, VariableValue] = {}
+    labels: dict[LabelKey, LabelValue] = {}
+    annotations: dict[LabelKey, VariableValue] = {}
+    node_affinity: dict[Text, Any] = {}
     node_selector: dict[Text, StrictStr] = {}
     tolerations: tuple[Toleration, ...] = ()
     retries: NonNegativeInt = 2
@@ -148,13 +174,19 @@ class Kubeflow(Section):
 
     def task_of(self, node_id: str) -> TaskResources:
         """Returns the resources of node `node_id`: `task`, with the values of `components` for this node."""
-        own = self.components.get(node_id)
-        return self.task if own is None else self.task.model_copy(update=_set_fields(own))
+        return self.task.model_copy(update=_set_fields(self.components.get(node_id)))
+
+    def with_needs(self, needs: Mapping[str, TaskResources]) -> Kubeflow:
+        """Returns the section with other defaults for some tasks. `components` still wins, and `task` does not."""
+        merged = {
+            task: wanted.model_copy(update=_set_fields(self.components.get(task))) for task, wanted in needs.items()
+        }
+        return self.model_copy(update={"components": {**self.components, **merged}})
 
     def is_mounted(self, path: str) -> bool:
         """Returns whether `path` is on one of the volumes."""
         return any(path == volume.mount or path.startswith(volume.mount.rstrip("/") + "/") for volume in self.volumes)
 
 
-def _set_fields(section: Section) -> dict[str, object]:
-    return {name: getattr(section, name) for name in section.model_fields_set}
+def _set_fields(section: Section | None) -> dict[str, object]:
+    return {} if section is None else {name: getattr(section, name) for name in section.model_fields_set}

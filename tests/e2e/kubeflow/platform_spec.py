@@ -28,6 +28,8 @@ _KEYS: dict[str, set[str]] = {
     "enabledSharedMemory": {"volumeName", "size"},
     "emptyDirMounts": {"volumeName", "mountPath", "medium", "sizeLimit"},
     "fieldPathAsEnv": {"name", "fieldPath"},
+    # driver/k8s.go (extendPodSpecPatch) reads the constant, or selectors that Kindred does not use.
+    "nodeAffinity": {"nodeAffinityJson"},
 }
 _SINCE_2_16: dict[str, set[str]] = {"securityContext": {"runAsUser", "runAsGroup", "runAsNonRoot"}}
 _POLICIES = ("Always", "Never", "IfNotPresent")
@@ -60,6 +62,11 @@ def _check_key(label: str, key: str, value: Any, release: str) -> None:
         if value not in _POLICIES:
             # driver/k8s.go (extendPodSpecPatch).
             raise PackageError(f"{place}: must be one of {', '.join(_POLICIES)} (got {value!r})")
+        return
+    if key == "activeDeadlineSeconds":
+        # protojson writes an int64 as text. driver/k8s.go ignores values that are not positive.
+        if not str(value).isdecimal() or int(value) == 0:
+            raise PackageError(f"{place}: must be a positive number (got {value!r})")
         return
     known = _KEYS if release == "2.15" else _KEYS | _SINCE_2_16
     if key not in known:
