@@ -13,14 +13,13 @@ import typer
 from compat.process import prepare
 from errors import ConfigError, DataRefused, KindredError
 from kindred.terminal import say
-from pipeline.commands import model_cli
+from pipeline.commands import model_cli, root_cli
 from pipeline.kubeflow import cli as kubeflow
 from pipeline.kubeflow.options import Set
 
 if TYPE_CHECKING:
     from pipeline.commands import backfill
     from pipeline.config import PipelineConfig
-    from pipeline.records.run_folder import RunFolder
 
 app = typer.Typer(
     add_completion=False,
@@ -59,7 +58,7 @@ NewRootOption = Annotated[Path | None, typer.Option(help="The directory for all 
 RunArgument = Annotated[
     str, typer.Argument(metavar="[RUN]", help="A run's id, or its folder ROOT/runs/RUN. Default: the latest.")
 ]
-RunRootOption = Annotated[Path | None, typer.Option("--root", help="The root of the run. Default: any root in build/.")]
+RunRootOption = root_cli.UsedRootOption
 
 
 @app.command()
@@ -92,7 +91,7 @@ def run(
         pipeline_config = _at_span(request, pipeline_config, span, accept_anomalies)
     check_inputs(pipeline_config)
     check_engine(pipeline_config.beam, str(place.path))
-    outcome = local.run(pipeline_config, place, RunOptions(accept_anomalies), _write_report)
+    outcome = local.run(pipeline_config, place, RunOptions(accept_anomalies), root_cli.write_report)
     say(conclusion.describe(outcome, place), err=outcome.exit_code != 0)
     raise typer.Exit(outcome.exit_code)
 
@@ -136,7 +135,7 @@ def tune(
     place = Root.at(root, pipeline_config.name)
     check_inputs(pipeline_config)
     check_engine(pipeline_config.beam, str(place.path))
-    outcome = local.run(pipeline_config, place, RunOptions(until=node_ids.TUNER), _write_report)
+    outcome = local.run(pipeline_config, place, RunOptions(until=node_ids.TUNER), root_cli.write_report)
     say(conclusion.describe(outcome, place), err=True)
     if outcome.record.tuning:
         say(tried.describe(outcome.record.tuning))
@@ -199,6 +198,11 @@ def report(
         typer.launch(path.absolute().as_uri())
 
 
+app.command()(root_cli.runs)
+app.command()(root_cli.versions)
+app.command()(root_cli.verify)
+
+
 @app.command()
 def monitor(
     log: Annotated[Path, typer.Option(metavar="PREFIX", help="How the paths of the log files begin.")],
@@ -235,13 +239,6 @@ def doctor() -> None:
     from pipeline.commands.doctor import main as diagnose
 
     raise typer.Exit(diagnose())
-
-
-def _write_report(folder: RunFolder) -> None:
-    """Writes the report of a run. Imports its libraries here, because a run needs them only at its end."""
-    from pipeline.report.write import write_report
-
-    write_report(folder)
 
 
 def main() -> None:

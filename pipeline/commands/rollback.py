@@ -13,10 +13,10 @@ from ml_metadata.proto import metadata_store_pb2
 from components.pair_example_gen.files import is_remote
 from components.pusher.destination import open_versions
 from errors import RollbackError
+from pipeline.records.history import ROLLBACK as EXECUTION_TYPE
 from pipeline.records.metadata_backup import backup_of, is_sound, restore_if_damaged
 from pipeline.records.root import Root
 
-EXECUTION_TYPE = "kindred.Rollback"
 _PUSHED = "PushedModel"
 _DESTINATION = "pushed_destination"
 _Execution = metadata_store_pb2.Execution

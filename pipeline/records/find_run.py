@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from errors import ReportError
@@ -19,23 +20,42 @@ def find_run(run: str, root: Path | None) -> RunFolder:
       root: root to search. The default is all roots in `build`.
 
     Raises:
-      ReportError: there is no such run, or several.
+      ReportError: there is no such run, there are several, or `latest` could mean several roots.
     """
     if (named := RunFolder(Path(run))).is_recorded():
         return named
-    roots = [Root(path) for path in ([root] if root else sorted(Path("build").glob("*")))]
-    where = str(root) if root else "build/*"
     if run == LATEST:
         # Ids sort by time.
-        runs = sorted((folder for place in roots for folder in _recorded(place)), key=lambda folder: folder.path.name)
-        if not runs:
-            raise ReportError(f"no run is recorded below {where}. Set --root to another root")
-        return runs[-1]
+        return max(_recorded(find_root(root)), key=lambda folder: folder.path.name)
+    roots, where = _roots(root)
     matches = [folder for place in roots if (folder := RunFolder(place.runs / run)).is_recorded()]
     if len(matches) != 1:
         problem = "several runs have this id" if matches else "no run has this id"
         raise ReportError(f"{run}: {problem} in {where}. Use the path of the run folder, ROOT/runs/RUN")
     return matches[0]
+
+
+def find_root(root: Path | None) -> Root:
+    """Returns the root with recorded runs: the given one, or the only one in `build`.
+
+    Raises:
+      ReportError: it has no run, or `build` has several roots with runs.
+    """
+    roots, where = _roots(root)
+    used = [place for place in roots if _recorded(place)]
+    if not used:
+        raise ReportError(f"no run is recorded below {where}. Set --root to another root")
+    if len(used) > 1:
+        names = ", ".join(os.path.relpath(place.path) for place in used)
+        raise ReportError(f"several roots in build have runs: {names}. Choose one with --root")
+    return used[0]
+
+
+def _roots(root: Path | None) -> tuple[list[Root], str]:
+    """Returns the roots to search, and how messages name them."""
+    if root is not None:
+        return [Root(root)], str(root)
+    return [Root(path) for path in sorted(Path("build").glob("*"))], "build/*"
 
 
 def _recorded(root: Root) -> list[RunFolder]:

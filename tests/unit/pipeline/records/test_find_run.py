@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,11 @@ def test_run_by_folder_id_and_latest(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (Path("build/films") / "runs" / "20260103-1").mkdir()  # has just started
     assert find_run(str(older.path), None) == older
     assert find_run("20260101-1", None) == older
-    assert find_run("latest", None) == newer
     assert find_run("latest", Path("build/films")) == older
+    with pytest.raises(ReportError, match="several roots in build have runs: build/films, build/words"):
+        find_run("latest", None)
+    shutil.rmtree("build/films")
+    assert find_run("latest", None) == newer
     assert newer.read_summary() == {"run_id": "20260102-1"}
 
 

@@ -1,0 +1,69 @@
+"""The commands that describe and check a root: `runs`, `versions` and `verify`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kindred.terminal import say
+
+if TYPE_CHECKING:
+    from pipeline.records.root import Root
+    from pipeline.records.run_folder import RunFolder
+
+UsedRootOption = Annotated[
+    Path | None, typer.Option("--root", help="The root of a pipeline's runs. Default: the only one in build/.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+def runs(root: UsedRootOption = None, json_: JsonOption = False) -> None:
+    """List the runs of a root, oldest first: state, rows, metrics, published version and duration."""
+    from pipeline.commands.history import describe_runs
+
+    say(describe_runs(_used(root), json_))
+
+
+def versions(
+    root: UsedRootOption = None,
+    to: Annotated[
+        str | None, typer.Option(help="The directory of versions, relative to the root. Default: of the newest run.")
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """List the versions of a root: which one is served, which are damaged or withdrawn, and which run made each."""
+    from pipeline.commands.history import describe_versions
+
+    say(describe_versions(_used(root), to, json_))
+
+
+def verify(
+    root: UsedRootOption = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Repair what can be repaired.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Check the database, artifacts, versions and records of a root. Exit code 1 if something is damaged."""
+    from pipeline.commands.verify import verify as check
+
+    verdict = check(_used(root), repair, write_report)
+    say(verdict.to_text(json_))
+    raise typer.Exit(0 if verdict.is_whole else 1)
+
+
+def write_report(folder: RunFolder) -> None:
+    """Writes the report of a run. Imports its libraries here, because a run needs them only at its end."""
+    from pipeline.report.write import write_report
+
+    write_report(folder)
+
+
+def _used(root: Path | None) -> Root:
+    """Returns the given root, or the only one in `build`."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before an import of TensorFlow, for URLs
+    from pipeline.records.find_run import find_root
+    from pipeline.records.root import Root
+
+    return Root((root if root is not None else find_root(None).path).absolute())

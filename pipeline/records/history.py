@@ -1,0 +1,129 @@
+"""What a root contains: its runs, and the versions that they published."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any, Literal
+
+from components.pusher.destination import open_versions
+from pipeline.records.metadata_backup import is_sound
+from pipeline.records.progress import has_ended, headline
+from pipeline.records.root import Root
+from pipeline.records.run_folder import RunFolder
+
+ROLLBACK = "kindred.Rollback"
+"""The type of the executions that withdraw or restore a version."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run of a root.
+
+    Attributes:
+      folder: its folder.
+      summary: its record, or None if that cannot be read.
+      state: its status, or its progress if it has not ended.
+    """
+
+    folder: RunFolder
+    summary: dict[str, Any] | None
+    state: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the facts that `kindred runs --json` prints."""
+        summary = self.summary or {}
+        names = ("pipeline", "started", "seconds", "data", "metrics", "published", "error")
+        return {"run_id": self.folder.path.name, "state": self.state, **{n: summary[n] for n in names if n in summary}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Version:
+    """A version in the directory of a root.
+
+    Attributes:
+      number: its number.
+      state: whether a server serves it, could serve it, cannot because its files are damaged, or must not.
+      run_id: the run that published it, or None if no record names it.
+      note: the damaged file, or the reason of the withdrawal. Empty if there is none.
+    """
+
+    number: int
+    state: Literal["served", "published", "damaged", "withdrawn"]
+    run_id: str | None
+    note: str = ""
+
+
+def runs_of(root: Root) -> list[Run]:
+    """Returns the runs of a root, oldest first."""
+    return [_run(RunFolder(path)) for path in sorted(root.runs.glob("*")) if path.is_dir()]
+
+
+def destination_of(root: Root) -> str:
+    """Returns the directory or the URL of the versions: that of the newest run, or the default."""
+    for run in reversed(runs_of(root)):
+        if run.summary is not None:
+            to = str(run.summary.get("config", {}).get("publish", {}).get("to", "serving"))
+            return to if "://" in to else str(root.path / to)
+    return str(root.path / "serving")
+
+
+def versions_of(root: Root, directory: str) -> list[Version]:
+    """Returns the versions in a directory, oldest first. Reads every file of the published ones.
+
+    The served version is the newest one without damage, as a server chooses it.
+    """
+    versions = open_versions(directory)
+    makers = _makers(root, directory)
+    damaged = {number: file for number in versions.published() if (file := versions.damage(number))}
+    whole = [number for number in versions.published() if number not in damaged]
+    reasons = _reasons(root, directory) if versions.withdrawn() else {}
+    rows = [Version(number, "served" if number == whole[-1] else "published", makers.get(number)) for number in whole]
+    rows += [Version(number, "damaged", makers.get(number), file) for number, file in damaged.items()]
+    rows += [Version(n, "withdrawn", makers.get(n), reasons.get(n, "")) for n in versions.withdrawn()]
+    return sorted(rows, key=lambda version: version.number)
+
+
+def _run(folder: RunFolder) -> Run:
+    try:
+        summary = folder.read_summary()
+        state = summary["status"].replace("_", " ") if has_ended(summary) else headline(folder).split(": ", 1)[1]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Run(folder, None, "no readable record")
+    return Run(folder, summary, state)
+
+
+def _makers(root: Root, directory: str) -> dict[int, str]:
+    """Returns the run that published each version, by number. The last one, if a number was used again."""
+    makers = {}
+    for run in runs_of(root):
+        published = (run.summary or {}).get("published")
+        if not published:
+            continue
+        place = published if "://" in published else str(root.path / published)
+        folder, _, number = place.rpartition("/")
+        if os.path.normpath(folder) == os.path.normpath(directory) and number.isdecimal():
+            makers[int(number)] = run.folder.path.name
+    return makers
+
+
+def _reasons(root: Root, directory: str) -> dict[int, str]:
+    """Returns when and why each version was withdrawn, by number, from ML Metadata."""
+    if not is_sound(root.metadata):
+        return {}
+    import ml_metadata as mlmd
+    from ml_metadata.proto import metadata_store_pb2
+
+    connection = metadata_store_pb2.ConnectionConfig()
+    connection.sqlite.filename_uri = os.fspath(root.metadata)
+    try:
+        executions = mlmd.MetadataStore(connection).get_executions_by_type(ROLLBACK)
+    except mlmd.errors.NotFoundError:
+        return {}
+    reasons = {}
+    for execution in sorted(executions, key=lambda execution: execution.id):
+        values = execution.custom_properties
+        if values["directory"].string_value == directory and not values["undo"].int_value:
+            when, reason = values["when"].string_value, values["reason"].string_value
+            reasons[int(values["version"].int_value)] = ": ".join(filter(None, [when, reason]))
+    return reasons
