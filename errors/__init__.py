@@ -14,10 +14,12 @@ KindredError
 │   └── PairsTooMany      a solver needs all pairs in memory, and they are on disk
 ├── ModelNotFound         the path or URL has no published model
 ├── EndpointError         an endpoint does not answer like a published model
+├── StoreError            an object store refuses a request, or cannot be reached
 ├── ClusterRefused        Kubeflow's API refuses a request
 ├── RunIdError            a task has no usable run id
 └── Unavailable           an external service does not answer at the moment
     ├── ServiceUnavailable    a service that a run needs
+    ├── StoreUnavailable      an object store
     └── EngineError           Flink, Spark or Dataflow
 
 `exit_code` is the exit code of a command that ends with the error (docs/pipeline-file.md).
@@ -106,6 +108,12 @@ class EndpointError(KindredError):
     exit_code = 2
 
 
+class StoreError(KindredError):
+    """An object store refuses a request, has no such bucket, or cannot be reached."""
+
+    exit_code = 2
+
+
 class ClusterRefused(KindredError):
     """Kubeflow's API refuses a request, for example because of a wrong host or an expired token."""
 
@@ -122,6 +130,10 @@ class Unavailable(KindredError):
 
 class ServiceUnavailable(Unavailable):
     """A service that a run needs does not answer."""
+
+
+class StoreUnavailable(Unavailable):
+    """An object store failed several times."""
 
 
 class EngineError(Unavailable):

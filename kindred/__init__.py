@@ -10,6 +10,7 @@ PACKAGES = (
     "schemas",
     "sections",
     "serving",
+    "storage",
     "trainer",
 )
 """The packages of the wheel. They are siblings in the repository and in an installation."""

@@ -89,7 +89,7 @@ def run(
     if span is not None:
         request = backfill.Request(config, set_ or (), data, beam, place)
         pipeline_config = _at_span(request, pipeline_config, span, accept_anomalies)
-    check_inputs(pipeline_config)
+    check_inputs(pipeline_config, place)
     check_engine(pipeline_config.beam, str(place.path))
     outcome = local.run(pipeline_config, place, RunOptions(accept_anomalies), root_cli.write_report)
     say(conclusion.describe(outcome, place), err=outcome.exit_code != 0)
@@ -133,7 +133,7 @@ def tune(
 
     pipeline_config = tried.load_config_to_tune(config, set_ or (), data, trials, beam)
     place = Root.at(root, pipeline_config.name)
-    check_inputs(pipeline_config)
+    check_inputs(pipeline_config, place)
     check_engine(pipeline_config.beam, str(place.path))
     outcome = local.run(pipeline_config, place, RunOptions(until=node_ids.TUNER), root_cli.write_report)
     say(conclusion.describe(outcome, place), err=True)

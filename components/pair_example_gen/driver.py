@@ -13,6 +13,7 @@ from tfx.types import standard_component_specs
 from tfx.utils import proto_utils
 
 from components.pair_example_gen import files, spans
+from components.pair_example_gen.objects import with_copies
 from components.pair_example_gen.settings import IngestSettings
 from components.pair_example_gen.source import find_files, has_span, split_path
 from components.pair_example_gen.spans import Span
@@ -31,23 +32,30 @@ class Driver(driver.FileBasedDriver):
     ) -> dict[str, Any]:
         """Adds the newest span, its version and the fingerprint of all files, and fills in the patterns of all spans.
 
-        Data without spans is span 0.
+        Data without spans is span 0. Objects are downloaded, and the paths of their copies replace the URLs.
 
         Raises:
           InputError: there is no such span, or no file.
+          StoreError, StoreUnavailable: objects cannot be read.
         """
         base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
         config = example_gen_pb2.Input()
         proto_utils.json_to_proto(exec_properties[standard_component_specs.INPUT_CONFIG_KEY], config)
         (split,) = config.splits
+        pattern = split.pattern
         settings = IngestSettings.model_validate_json(exec_properties["settings"])
-        chosen = spans.choose(base, split.pattern, settings)
+        if settings.copied is not None:
+            settings = with_copies(settings, settings.copied)
+            base, pattern = split_path(settings.path)
+        chosen = spans.choose(base, pattern, settings)
         patterns = [span.pattern for span in chosen]
         return exec_properties | {
+            "settings": settings.model_dump_json(),
+            standard_component_specs.INPUT_BASE_KEY: base,
             standard_component_specs.INPUT_CONFIG_KEY: proto_utils.proto_to_json(to_input(chosen)),
             utils.SPAN_PROPERTY_NAME: chosen[-1].number,
             utils.VERSION_PROPERTY_NAME: chosen[-1].version,
-            utils.FINGERPRINT_PROPERTY_NAME: fingerprint(base, *patterns, span_filled_in=has_span(split.pattern))
+            utils.FINGERPRINT_PROPERTY_NAME: fingerprint(base, *patterns, span_filled_in=has_span(pattern))
             + _of_features(settings),
         }
 

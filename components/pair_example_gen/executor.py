@@ -22,7 +22,7 @@ from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
 from components.execution import ExecutionArguments, ExecutorBase
-from components.pair_example_gen import arrival, files, inputs, quarantine, refusals, shards, spill
+from components.pair_example_gen import arrival, files, inputs, objects, quarantine, refusals, shards, spill
 from components.pair_example_gen.arrival import Arrival
 from components.pair_example_gen.cutoff import find_cutoff
 from components.pair_example_gen.driver import of_input
@@ -102,7 +102,7 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         with _directories(paths), inputs.described_aside([*input_files, *feature_files]) as described:
             with _unchanged(dict(zip(input_files, (fingerprint for fingerprint, _ in sizes), strict=True))):
                 totals = self._read(input_files, ages, settings, paths)
-                inputs.write(described.result(), examples)
+                inputs.write(objects.named_by_url(described.result(), settings.copied), examples)
             read = totals.good
             size = sum(files.fingerprint(path)[0] for path in {archives.on_disk(file) for file in input_files})
             rows = read + totals.bad + totals.weightless.total()

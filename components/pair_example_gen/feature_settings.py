@@ -8,7 +8,7 @@ import pydantic
 from pydantic import Field
 
 from components.pair_example_gen.text_files import Column, TextFiles
-from sections import LocalPath
+from storage.settings import DataPath
 from trainer.entity_features.settings import FeatureColumns
 
 # The published model has inputs such as `left_id`.
@@ -25,7 +25,7 @@ class FeatureFiles(TextFiles):
       columns: each feature by its name.
     """
 
-    path: LocalPath
+    path: DataPath
     format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "tfrecord"] = "auto"
     id: Column
     columns: Annotated[FeatureColumns, Field(min_length=1)]

@@ -11,7 +11,8 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 
 from components.pair_example_gen.feature_settings import FeatureFiles
 from components.pair_example_gen.text_files import Column, TextFiles
-from sections import LocalPath, Number, PositiveInt, Section, Share
+from sections import Number, PositiveInt, Section, Share, Text
+from storage.settings import DataPath, StorageSettings
 
 
 class ColumnSettings(Section):
@@ -71,7 +72,7 @@ class SplitSettings(Section):
 class PairFiles(TextFiles):
     """Files of pairs and their layout."""
 
-    path: LocalPath
+    path: DataPath
     format: Literal["auto", "csv", "tsv", "jsonl", "adjacency", "parquet", "tfrecord"] = "auto"
     columns: ColumnSettings = ColumnSettings(left="left_id", right="right_id", score="score")
 
@@ -177,13 +178,21 @@ class DataSettings(PairFiles):
         return self.age_weight is not None and self.age_weight.by == "time"
 
 
+class CopiedObjects(Section):
+    """Where the copies of objects are, and how their stores are reached."""
+
+    folder: Text
+    storage: StorageSettings = StorageSettings()
+
+
 class IngestSettings(DataSettings):
     """Section `data`, with what other parts of the pipeline file say about it.
 
     `score_min` and `score_max` are those that the schema allows. `unordered` is whether (a, b) and (b, a) are the same
-    pair, because both sides share one table.
+    pair, because both sides share one table. `copied` is present if a path is the URL of objects.
     """
 
     unordered: StrictBool = False
     score_min: Number | None = None
     score_max: Number | None = None
+    copied: CopiedObjects | None = None

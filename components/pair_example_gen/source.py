@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from components.pair_example_gen.reading import archives
 from errors import InputError
+from storage.urls import is_object
 
 _GLOB_CHARACTERS = "*?[{"
 _HIDDEN = ("_", ".")
@@ -37,6 +38,8 @@ class Found:
 
 def split_path(path: str) -> tuple[str, str]:
     """Splits a file, directory, glob or span pattern into TFX's (base directory, pattern below it)."""
+    if is_object(path):
+        return path, ""  # the driver replaces the URL by the path of local copies
     if os.path.isdir(path):
         return glob.escape(path), "**"
     if os.path.isfile(path):
@@ -64,7 +67,7 @@ def find_files(base: str, pattern: str, span_filled_in: bool = False) -> Found:
     path = os.path.join(base, pattern)
     found, skipped = [], []
     for match, size in sorted(_entries(path, base, pattern), key=lambda entry: entry[0]):
-        if _is_left_out(match, base, pattern):
+        if is_left_out(match, base, pattern):
             skipped.append(Skipped(match, "hidden"))
         elif not size:
             skipped.append(Skipped(match, "not a file" if size is None else "empty"))
@@ -87,19 +90,19 @@ def find_files(base: str, pattern: str, span_filled_in: bool = False) -> Found:
 
 def _entries(path: str, base: str, pattern: str) -> Iterator[tuple[str, int | None]]:
     """Yields path and size of what matches, and of the members of archives. The size is None if it is not a file."""
-    matches = _matches(path)
+    matches = matches_of(path)
     for match in matches:
-        if not _is_left_out(match, base, pattern) and archives.is_archive(match):
+        if not is_left_out(match, base, pattern) and archives.is_archive(match):
             yield from archives.members(match)
         else:
             yield match, os.path.getsize(match) if os.path.isfile(match) else None
     inside = None if matches else archives.split(_unescaped(path))
     if inside:
-        wanted = re.compile(_glob_regex(path) + "(?:/.*)?")
+        wanted = re.compile(glob_regex(path) + "(?:/.*)?")
         yield from ((member, size) for member, size in archives.members(inside[0]) if wanted.fullmatch(member))
 
 
-def _matches(path: str) -> list[str]:
+def matches_of(path: str) -> list[str]:
     """Returns what matches a glob: files, and the files below folders, sorted. Hidden folders are not entered."""
     found: set[str] = set()
     walked: set[str] = set()
@@ -137,7 +140,7 @@ def _unescaped(path: str) -> str:
     return re.sub(r"\[(.)\]", r"\1", path)
 
 
-def _is_left_out(path: str, base: str, pattern: str) -> bool:
+def is_left_out(path: str, base: str, pattern: str) -> bool:
     """Returns whether a file or one of its folders is hidden, unless the pattern spells that name out."""
     root = os.path.normpath(_unescaped(base))
     spelled = pattern.split("/")
@@ -149,8 +152,18 @@ def has_span(pattern: str) -> bool:
     return bool(_SPEC.search(pattern))
 
 
-def check_span(base: str, pattern: str) -> None:
+def any_span(pattern: str) -> str:
+    """Returns the pattern with `*` in place of SPAN, YYYY, MM, DD and VERSION."""
+    return _SPEC.sub("*", pattern)
+
+
+def check_span(base: str, pattern: str, files: list[str] | None = None) -> None:
     """Checks a span pattern before the driver selects the span.
+
+    Args:
+      base: base directory.
+      pattern: pattern below it.
+      files: the files that match, if they are known. Otherwise they are looked for.
 
     Raises:
       InputError: no file matches, TFX does not know the pattern, or a file has no number in place of the span.
@@ -163,18 +176,18 @@ def check_span(base: str, pattern: str) -> None:
             f"data.path: {path}: a pattern needs one {{SPAN}}, or one each of {{YYYY}}, {{MM}} and {{DD}}, "
             "and at most one {VERSION}"
         )
-    for file, numbers in _numbers(path):
+    for file, numbers in _numbers(path, files):
         if numbers is None:
             raise InputError(f"data.path: {path}: {file} has no number in place of the span. Move it elsewhere")
 
 
-def span_numbers(base: str, pattern: str) -> list[dict[str, int]]:
+def span_numbers(base: str, pattern: str, files: list[str] | None = None) -> list[dict[str, int]]:
     """Returns the numbers of SPAN, YYYY, MM, DD and VERSION in the path of each file that matches."""
-    return [numbers for _, numbers in _numbers(os.path.join(base, pattern)) if numbers]
+    return [numbers for _, numbers in _numbers(os.path.join(base, pattern), files) if numbers]
 
 
-def _numbers(path: str) -> list[tuple[str, dict[str, int] | None]]:
-    files = _matches(_SPEC.sub("*", path))
+def _numbers(path: str, files: list[str] | None) -> list[tuple[str, dict[str, int] | None]]:
+    files = matches_of(any_span(path)) if files is None else files
     if not files:
         raise InputError(f"data.path: {path}: no file matches. Correct data.path, or set --data PATH")
     numbered = re.compile(_as_regex(path) + "(?:/.*)?")
@@ -194,12 +207,12 @@ def _as_regex(path: str) -> str:
     parts, end = [], 0
     for match in _SPEC.finditer(path):
         width = match["width"] or _DIGITS.get(match["name"])
-        parts += [_glob_regex(path[end : match.start()]), rf"(?P<{match['name']}>\d{f'{{{width}}}' if width else '+'})"]
+        parts += [glob_regex(path[end : match.start()]), rf"(?P<{match['name']}>\d{f'{{{width}}}' if width else '+'})"]
         end = match.end()
-    return "".join([*parts, _glob_regex(path[end:])])
+    return "".join([*parts, glob_regex(path[end:])])
 
 
-def _glob_regex(text: str) -> str:
+def glob_regex(text: str) -> str:
     """Returns a glob as a regular expression. A wildcard matches within a folder name, `**` also across folders."""
     parts, end = [], 0
     for match in _WILDCARD.finditer(text):

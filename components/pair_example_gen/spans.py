@@ -27,8 +27,14 @@ class Span:
     pattern: str
 
 
-def choose(base: str, pattern: str, settings: DataSettings) -> list[Span]:
+def choose(base: str, pattern: str, settings: DataSettings, files: list[str] | None = None) -> list[Span]:
     """Returns the spans that a run reads, oldest first, each in its latest version.
+
+    Args:
+      base: base directory.
+      pattern: pattern below it.
+      settings: which spans are wanted.
+      files: the files that match, if they are known. Otherwise they are looked for.
 
     Raises:
       InputError: the path has no span, or no span is between the bounds.
@@ -37,7 +43,7 @@ def choose(base: str, pattern: str, settings: DataSettings) -> list[Span]:
         _refuse_spans(pattern, settings)
         return [Span(0, None, pattern)]
     found: dict[int, dict[str, int]] = {}
-    for numbers in span_numbers(base, pattern):
+    for numbers in span_numbers(base, pattern, files):
         span = _number(numbers, pattern)
         if numbers.get("VERSION", 0) >= found.get(span, {}).get("VERSION", 0):
             found[span] = numbers

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.pair_example_gen.objects import choose_spans
 from components.pair_example_gen.settings import SpanSettings
-from components.pair_example_gen.source import has_span, split_path
-from components.pair_example_gen.spans import choose, label
+from components.pair_example_gen.source import has_span
+from components.pair_example_gen.spans import label
 from errors import ConfigError
 from kindred.invocation import command
-from pipeline.config import PipelineConfig, load_config
+from pipeline.config import PipelineConfig, copied_objects, load_config
 from pipeline.config.span_range import SpanRange
 from pipeline.records.root import Root
 
@@ -27,14 +28,14 @@ def spans_between(config: PipelineConfig, wanted: SpanRange) -> list[str]:
       ConfigError: the path has no span.
       InputError: no span is in the range, or the range is of numbers and the spans are dates, or the reverse.
     """
-    base, pattern = split_path(config.data.path)
-    if not has_span(pattern):
+    if not has_span(config.data.path):
         raise ConfigError(
             f"--span: data.path has no span (got {config.data.path!r}). Write {{SPAN}} in it, or omit --span"
         )
     bounds = SpanSettings.model_validate(dataclasses.asdict(wanted))
-    spans = choose(base, pattern, config.data.model_copy(update={"spans": bounds}))
-    return [label(span.number, has_dates="{YYYY}" in pattern) for span in spans]
+    data = config.data.model_copy(update={"spans": bounds})
+    spans = choose_spans(data, copied_objects(config, "inputs"))
+    return [label(span.number, has_dates="{YYYY}" in data.path) for span in spans]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ Example:
 """
 
 from pipeline.config.defaults import SCHEMA, SCHEMA_OF_POSITIVES
-from pipeline.config.ingest import candidate_files, ingest_settings
+from pipeline.config.ingest import candidate_files, copied_objects, ingest_settings
 from pipeline.config.load import build_config, load_config
 from pipeline.config.pipeline_file import PipelineConfig
 
@@ -16,6 +16,7 @@ __all__ = [
     "PipelineConfig",
     "build_config",
     "candidate_files",
+    "copied_objects",
     "ingest_settings",
     "load_config",
 ]

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from components.pair_example_gen.settings import ColumnSettings, IngestSettings, PairFiles
+from components.pair_example_gen import objects
+from components.pair_example_gen.settings import ColumnSettings, CopiedObjects, IngestSettings, PairFiles
 from components.pair_example_gen.text_files import TextFiles
 from pipeline.config.pipeline_file import PipelineConfig
 
 
 def ingest_settings(
-    config: PipelineConfig, score_domain: tuple[float | None, float | None] = (None, None)
+    config: PipelineConfig, copies: str, score_domain: tuple[float | None, float | None] = (None, None)
 ) -> IngestSettings:
     """Returns the settings of PairExampleGen.
 
     Args:
       config: the pipeline file.
+      copies: the folder for copies of objects.
       score_domain: the minimum and maximum score of the schema. None means no limit.
     """
     return IngestSettings(
         **dict(config.data),
+        copied=copied_objects(config, copies),
         unordered=config.encode.shared,
         score_min=score_domain[0],
         score_max=score_domain[1],
     )
+
+
+def copied_objects(config: PipelineConfig, copies: str) -> CopiedObjects | None:
+    """Returns where the copies of input objects are, or None if all inputs are local files.
+
+    Args:
+      config: the pipeline file.
+      copies: the folder for copies of objects.
+    """
+    return CopiedObjects(folder=copies, storage=config.storage) if objects.are_in(config.data) else None
 
 
 def candidate_files(config: PipelineConfig, path: str) -> PairFiles:

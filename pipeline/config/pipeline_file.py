@@ -17,6 +17,7 @@ from pipeline.config.sections.kubeflow import Kubeflow
 from pipeline.config.sections.publish import Publish
 from pipeline.config.sections.tune import Tune
 from sections import Section
+from storage.settings import StorageSettings
 from trainer.search.space import LABEL_METRICS, HoldOut, TuneSettings
 from trainer.settings import RMSE, EncodeSettings, ModelSettings, ScoreSettings, TrainSettings
 
@@ -40,6 +41,7 @@ class PipelineConfig(Section):
     publish: Publish = Publish()
     beam: Beam = Beam()
     kubeflow: Kubeflow = Kubeflow()
+    storage: StorageSettings = StorageSettings()
 
     @pydantic.model_validator(mode="before")
     @classmethod

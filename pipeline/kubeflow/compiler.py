@@ -35,6 +35,7 @@ from pipeline.kubeflow.grouping import TaskGroup, group_nodes
 from pipeline.kubeflow.parameters import RunParameter, run_parameters
 from pipeline.kubeflow.shape import digest, shape_of_config
 from pipeline.records import node_ids
+from storage.urls import is_object
 
 MAX_ARGUMENT = 64 * 1024
 """Bytes. Linux refuses a single argument of 128 KiB."""
@@ -151,7 +152,7 @@ def _check_data(config: PipelineConfig) -> None:
         key = f"data.{side}_features.path"
         paths[key] = (features.path, f"--set {key}=PATH")
     for key, (path, option) in paths.items():
-        if not config.kubeflow.is_mounted(path):
+        if not is_object(path) and not config.kubeflow.is_mounted(path):
             raise ConfigError(
                 f"{key}: {path} does not exist for tasks, because kubeflow.volumes are mounted at {mounts}; "
                 f"give the path as tasks see it with {option}"

@@ -58,6 +58,11 @@ class Root:
         return self.path / "metadata.sqlite"
 
     @property
+    def inputs(self) -> Path:
+        """Directory of local copies of input objects."""
+        return self.path / "inputs"
+
+    @property
     def runs(self) -> Path:
         """Directory with one record folder per run."""
         return self.path / "runs"

@@ -16,11 +16,12 @@ from components.pair_statistics.component import PairStatisticsGen
 from components.pair_transform.component import PairTransform
 from pipeline.config import PipelineConfig, ingest_settings
 from pipeline.records import node_ids
+from pipeline.records.root import Root
 
 
-def build_example_gen(config: PipelineConfig) -> PairExampleGen:
+def build_example_gen(config: PipelineConfig, root: Root) -> PairExampleGen:
     """Reads the pairs, and splits them into train and eval."""
-    return PairExampleGen.of(ingest_settings(config, score_domain(config.schema_path)))
+    return PairExampleGen.of(ingest_settings(config, str(root.inputs), score_domain(config.schema_path)))
 
 
 def build_validation(

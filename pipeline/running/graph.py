@@ -27,7 +27,7 @@ def create_pipeline(config: PipelineConfig, root: Root, accept_reason: str | Non
       root: where artifacts are written.
       accept_reason: overrules the data gate once. The reason is recorded.
     """
-    example_gen = data_nodes.build_example_gen(config)
+    example_gen = data_nodes.build_example_gen(config, root)
     statistics, schema, validator, last_accepted, gate = data_nodes.build_validation(config, example_gen, accept_reason)
     transform = data_nodes.build_transform(config, example_gen, schema, gate)
     base_model = training_nodes.build_base_model(example_gen) if config.train.warm_start else None

@@ -49,7 +49,7 @@ def test_pairs_without_score_are_positives(tmp_path: Path) -> None:
     assert (config.score.center, config.score.scale) == ("none", "none")
     assert config.evaluate.bless == default_rules("ndcg@10") and config.evaluate.has_default_rules
     assert "recall@10" in config.evaluate.metrics
-    assert ingest_settings(config).columns.roles == {"left": "u", "right": "f"}
+    assert ingest_settings(config, "").columns.roles == {"left": "u", "right": "f"}
     assert load_config(write(tmp_path, config.to_json())) == config
 
 

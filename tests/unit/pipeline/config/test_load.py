@@ -89,10 +89,26 @@ def test_url_of_schema_stays_unchanged(tmp_path: Path) -> None:
     assert load_config(path).schema_path == "gs://b/../s.pbtxt"
 
 
-@pytest.mark.parametrize("url", ["s3://b/x.csv", "gs://b/../d/*.csv", "https://h/x.csv", "hdfs://h/x"])
-def test_url_of_data_is_refused_without_network(tmp_path: Path, url: str) -> None:
+@pytest.mark.parametrize(
+    "url", ["s3://b/x.csv", "gs://b/d/*.csv", "az://b/{SPAN}/x", "abfs://b@a.dfs.core.windows.net/x"]
+)
+def test_url_of_objects_stays_unchanged(tmp_path: Path, url: str) -> None:
     path = write(tmp_path, {"name": "films", "data": {"path": url}})
-    with pytest.raises(ConfigError, match=r"data\.path: must be a path on this machine.*Download"):
+    assert load_config(path).data.path == url
+
+
+@pytest.mark.parametrize(
+    ("url", "rule"),
+    [
+        ("https://h/x.csv", "must be a path on this machine, or a URL .*Download"),
+        ("hdfs://h/x", "must be a path on this machine, or a URL .*Download"),
+        ("gs://b/../d/*.csv", "must have no empty part"),
+        ("s3:///x", "must have the form s3://BUCKET/KEY"),
+    ],
+)
+def test_other_url_is_refused_without_network(tmp_path: Path, url: str, rule: str) -> None:
+    path = write(tmp_path, {"name": "films", "data": {"path": url}})
+    with pytest.raises(ConfigError, match=rf"data\.path: {rule}"):
         load_config(path)
     path = write(tmp_path, {"name": "films", "data": {"path": "x.csv"}, "evaluate": {"candidates": url}})
     with pytest.raises(ConfigError, match=r"evaluate\.candidates: must be a path on this machine"):

@@ -125,6 +125,11 @@ KEYS = {
     "publish.canary.rows": "whole",
     "publish.canary.max_p99_ms": "number?",
     "publish.canary.start_seconds": "number",
+    "storage": "section",
+    "storage.endpoint": "text?",
+    "storage.region": "text?",
+    "storage.anonymous": "switch",
+    "storage.ca_file": "text?",
 }
 WRONG: dict[str, list[Any]] = {
     "text": [1, 1.5, True, None, [], {}],

@@ -49,14 +49,14 @@ def test_one_table_makes_pairs_unordered(folder: Path) -> None:
     tree["train"]["search"]["settings"] = []  # it is not searched with one table
     for shared in (False, True):
         tree["encode"]["shared"] = shared
-        assert ingest_settings(load_config(write(folder, tree))).unordered == shared
+        assert ingest_settings(load_config(write(folder, tree)), "").unordered == shared
 
 
 def test_numbered_columns_have_no_header(folder: Path) -> None:
     tree = full_tree()
-    assert ingest_settings(load_config(write(folder, tree))).columns.has_header
+    assert ingest_settings(load_config(write(folder, tree)), "").columns.has_header
     tree["data"]["columns"] = {"left": 2, "right": 0, "score": 1}
-    assert not ingest_settings(load_config(write(folder, tree))).columns.has_header
+    assert not ingest_settings(load_config(write(folder, tree)), "").columns.has_header
 
 
 def test_mean_of_duplicates_needs_scores(tmp_path: Path) -> None:
