@@ -11,7 +11,7 @@ import uuid
 from components.pusher.versions import Versions
 from kindred.manifest import CARD, Manifest, check_copy, damage, model_digests, read_manifest, write_manifest
 
-_STAGING_PREFIX = ".staging-"
+STAGING_PREFIX = ".staging-"
 # A staging folder without writes for this long belongs to a publisher that was killed.
 _STALE_SECONDS = 3600.0
 
@@ -58,11 +58,11 @@ class LocalVersions(Versions):
         """Removes the staging folders of killed publishers."""
         for name in self._names():
             path = self._path(name)
-            if name.startswith(_STAGING_PREFIX) and time.time() - _last_written(path) > _STALE_SECONDS:
+            if name.startswith(STAGING_PREFIX) and time.time() - _last_written(path) > _STALE_SECONDS:
                 shutil.rmtree(path, ignore_errors=True)
 
     def _new_folder(self) -> str:
-        folder = self._path(f"{_STAGING_PREFIX}{uuid.uuid4().hex}")
+        folder = self._path(f"{STAGING_PREFIX}{uuid.uuid4().hex}")
         os.mkdir(folder)
         return folder
 

@@ -49,9 +49,7 @@ def describe_versions(root: Root, to: str | None, as_json: bool, width: int | No
     directory = destination_of(root) if to is None else to if "://" in to else str(root.path / to)
     versions = versions_of(root, directory)
     if not versions:
-        raise ReportError(
-            f"{directory} has no version. Set --root to another root, or --to to its versions"
-        )
+        raise ReportError(f"{directory} has no version. Set --root to another root, or --to to its versions")
     if as_json:
         found = [dataclasses.asdict(version) for version in versions]
         return json.dumps({"directory": directory, "versions": found}, indent=2, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The commands that describe and check a root: `runs`, `versions` and `verify`."""
+"""The commands that describe and check a root: `runs`, `versions`, `verify` and `prune`."""
 
 from __future__ import annotations
 
@@ -51,6 +51,27 @@ def verify(
     verdict = check(_used(root), repair, write_report)
     say(verdict.to_text(json_))
     raise typer.Exit(0 if verdict.is_whole else 1)
+
+
+def prune(
+    root: UsedRootOption = None,
+    keep: Annotated[int | None, typer.Option(min=1, metavar="N", help="Keep the N newest runs.")] = None,
+    older_than: Annotated[
+        int | None, typer.Option(min=1, metavar="DAYS", help="Keep runs that are at most DAYS old.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing. Print what would be removed.")] = False,
+) -> None:
+    """Remove artifacts, reports and logs of old runs. What versions, the cache or the next run need stays."""
+    from errors import ConfigError
+    from pipeline.running.pruning import Kept
+    from pipeline.running.pruning import prune as remove
+
+    if keep is None and older_than is None:
+        raise ConfigError("give --keep N, --older-than DAYS, or both")
+    place = _used(root)
+    with place.locked():
+        removed = remove(place, Kept(keep, older_than), dry_run)
+    say(f"{place.path}: {'would remove' if dry_run else 'removed'} {removed}")
 
 
 def write_report(folder: RunFolder) -> None:

@@ -169,7 +169,7 @@ def _records(root: Root, repair: bool, write_report: Callable[[RunFolder], objec
         summary = _read(folder)
         if summary is None:
             yield _unreadable(folder, repair)
-        elif has_ended(summary) and not folder.report.is_file():
+        elif has_ended(summary) and folder.log.is_file() and not folder.report.is_file():  # else it was pruned
             finding = Finding(str(folder.report), "is missing", "Give --repair to write it")
             if repair:
                 with contextlib.suppress(Exception):

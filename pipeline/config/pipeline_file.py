@@ -13,6 +13,7 @@ from components.evaluator.settings import EvaluateSettings
 from components.pair_example_gen.settings import DataSettings
 from pipeline.config import candidates, defaults, effects, rules
 from pipeline.config.sections.beam import Beam
+from pipeline.config.sections.keep import Keep
 from pipeline.config.sections.kubeflow import Kubeflow
 from pipeline.config.sections.publish import Publish
 from pipeline.config.sections.tune import Tune
@@ -39,6 +40,7 @@ class PipelineConfig(Section):
     tune: Tune | None = None
     evaluate: EvaluateSettings = EvaluateSettings()
     publish: Publish = Publish()
+    keep: Keep = Keep()
     beam: Beam = Beam()
     kubeflow: Kubeflow = Kubeflow()
     storage: StorageSettings = StorageSettings()

@@ -84,6 +84,13 @@ def versions_of(root: Root, directory: str) -> list[Version]:
     return sorted(rows, key=lambda version: version.number)
 
 
+def versions_by_run(root: Root, directory: str) -> dict[str, int]:
+    """Returns the published and withdrawn versions in a directory by the run that made each."""
+    versions = open_versions(directory)
+    present = {*versions.published(), *versions.withdrawn()}
+    return {run_id: number for number, run_id in _makers(root, directory).items() if number in present}
+
+
 def _run(folder: RunFolder) -> Run:
     try:
         summary = folder.read_summary()

@@ -12,6 +12,7 @@ from components.pair_example_gen.files import is_remote
 from components.pusher.destination import open_versions, refuse_foreign
 from errors import DataRefused, KindredError, ModelRefused
 from pipeline.config import PipelineConfig
+from pipeline.config.sections.keep import Keep
 from pipeline.records.metadata_backup import restore_if_damaged
 from pipeline.records.progress import marked_alive
 from pipeline.records.root import Root
@@ -63,6 +64,7 @@ def run(
             finally:
                 save()
             _report(folder, console, write_report)
+            _prune(config, root, console)
     return RunOutcome(record, exit_code, folder)
 
 
@@ -112,6 +114,22 @@ def _report(folder: RunFolder, console: RunConsole, write_report: Callable[[RunF
     except Exception:
         traceback.print_exc()
         console.say(f"The report could not be written. See {folder.log}.", "yellow")
+
+
+def _prune(config: PipelineConfig, root: Root, console: RunConsole) -> None:
+    """Removes what section `keep` does not keep. A failure does not change the result of the run."""
+    if config.keep == Keep():
+        return
+    from pipeline.running.pruning import Kept, prune
+
+    try:
+        removed = prune(root, Kept(config.keep.runs, config.keep.days))
+    except Exception:
+        traceback.print_exc()
+        console.say("Old artifacts could not be removed. `kindred prune` says why.", "yellow")
+    else:
+        if any(removed.counts.values()):
+            console.say(f"Removed of older runs: {removed}")
 
 
 def judge(error: BaseException, record: RunRecord) -> int:

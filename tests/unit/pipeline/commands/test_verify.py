@@ -46,6 +46,7 @@ def root(tmp_path: Path) -> Root:
     summary = {"status": "published", "components": [], "run_id": "1", "published": "serving/2"}
     folder.summary.write_text(json.dumps(summary))
     folder.report.write_text("<html>")
+    folder.log.write_text("log")
     return root
 
 
@@ -110,6 +111,13 @@ def test_report_that_cannot_be_written_stays_a_finding(root: Root) -> None:
         raise OSError("the disk is full")
 
     assert not verify(root, True, fail).is_whole
+
+
+def test_pruned_run_is_whole(root: Root) -> None:
+    folder = RunFolder(root.runs / "1")
+    folder.report.unlink()
+    folder.log.unlink()
+    assert _check(root).findings == []
 
 
 def test_root_in_use_is_refused(root: Root) -> None:

@@ -1,0 +1,204 @@
+"""Removes what no run, version or cache needs any more from a root: artifacts, logs and reports of old runs, leftovers.
+
+Records (summary.json) stay, and so does ML Metadata, which marks removed artifacts as deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import ml_metadata as mlmd
+from ml_metadata.proto import metadata_store_pb2
+
+from components.pusher.local import STAGING_PREFIX
+from errors import ReportError
+from pipeline.records import node_ids
+from pipeline.records.history import Run, destination_of, runs_of, versions_by_run
+from pipeline.records.metadata_backup import is_sound, restore_if_damaged
+from pipeline.records.root import Root
+
+_LIVE, _DELETED = metadata_store_pb2.Artifact.LIVE, metadata_store_pb2.Artifact.DELETED
+_SUCCESSFUL = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
+_COMPARED = 2
+"""How many of the newest blessed models, and of the newest accepted data, the next run may compare with."""
+_LEFTOVER_SECONDS = 24 * 3600
+_LEFTOVERS = ("kindred-workers-", "kindred-canary-", "kindred-pairs-", "kindred-epochs-", "kindred-paths-")
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """Which runs to keep with all their artifacts, besides those that something else needs.
+
+    Attributes:
+      runs: the number of newest runs. None: no limit by number.
+      days: the age in days up to which runs are kept. None: no limit by age.
+    """
+
+    runs: int | None = None
+    days: int | None = None
+
+
+@dataclasses.dataclass
+class Pruned:
+    """What was removed, or would be.
+
+    Attributes:
+      counts: the number of removed things of each kind.
+      size: their bytes.
+    """
+
+    counts: dict[str, int]
+    size: int = 0
+
+    def __str__(self) -> str:
+        counted = [f"{count:,} {kind if count != 1 else kind[:-1]}" for kind, count in self.counts.items() if count]
+        return f"{', '.join(counted) or 'nothing'} ({_megabytes(self.size)})"
+
+
+def prune(root: Root, kept: Kept, dry_run: bool = False) -> Pruned:
+    """Removes what is not needed. The caller holds the lock of the root.
+
+    Kept are the runs that `kept` names, those of published and withdrawn versions, and of these what the next run may
+    read: the newest blessed models, the newest accepted data, and the last outputs of each node, which its cache finds.
+
+    Args:
+      root: the root.
+      kept: the runs to keep.
+      dry_run: whether to remove nothing, and only count.
+
+    Raises:
+      ReportError: the root contains no run.
+      RootError: its database is damaged.
+    """
+    runs = runs_of(root)
+    restore_if_damaged(root.metadata, root.artifacts)
+    if not runs or not is_sound(root.metadata):
+        raise ReportError(f"no run is recorded below {root.path}. Set --root to the root of a pipeline")
+    needed = _needed_runs(root, runs, kept)
+    removed = Pruned({"artifacts": 0, "old reports and logs": 0, "leftovers": 0})
+    _remove(_artifacts(root, needed, dry_run), "artifacts", removed, dry_run)
+    _remove(_pages(runs, needed), "old reports and logs", removed, dry_run)
+    _remove(_leftovers(root), "leftovers", removed, dry_run)
+    return removed
+
+
+def _needed_runs(root: Root, runs: list[Run], kept: Kept) -> set[str]:
+    """Returns the ids of the runs to keep."""
+    needed = {run.folder.path.name for run in _newest(runs, kept)}
+    needed |= set(versions_by_run(root, destination_of(root)))
+    for is_wanted in (_is_blessed, _has_accepted_data):
+        needed |= {run.folder.path.name for run in [run for run in runs if is_wanted(run)][-_COMPARED:]}
+    # A run without a readable record may still be running on another machine.
+    return needed | {run.folder.path.name for run in runs[-1:]}
+
+
+def _newest(runs: list[Run], kept: Kept) -> list[Run]:
+    newest = runs if kept.runs is None else runs[-kept.runs :]
+    if kept.days is None:
+        return newest
+    since = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=kept.days)
+    return [run for run in newest if _started(run) >= since]
+
+
+def _started(run: Run) -> datetime.datetime:
+    with contextlib.suppress(KeyError, ValueError, TypeError):
+        return datetime.datetime.fromisoformat((run.summary or {})["started"])
+    return datetime.datetime.fromtimestamp(run.folder.path.stat().st_mtime, datetime.timezone.utc)
+
+
+def _is_blessed(run: Run) -> bool:
+    return bool((run.summary or {}).get("blessed"))
+
+
+def _has_accepted_data(run: Run) -> bool:
+    components = (run.summary or {}).get("components", ())
+    return any(c["id"] == node_ids.GATE and c["state"] in ("executed", "cached") for c in components)
+
+
+def _artifacts(root: Root, needed: set[str], dry_run: bool) -> Iterator[Path]:
+    """Yields the folders of artifacts that no needed run has, after ML Metadata has marked them as deleted."""
+    connection = metadata_store_pb2.ConnectionConfig()
+    connection.sqlite.filename_uri = os.fspath(root.metadata)
+    store = mlmd.MetadataStore(connection)
+    wanted = _artifacts_of(store, needed)
+    live = [artifact for artifact in store.get_artifacts() if artifact.state != _DELETED]
+    below = f"{root.artifacts}{os.sep}"
+    unneeded = [a for a in live if a.state == _LIVE and a.id not in wanted and a.uri.startswith(below)]
+    if unneeded and not dry_run:
+        for artifact in unneeded:
+            artifact.state = _DELETED
+        store.put_artifacts(unneeded)
+    used = {artifact.uri for artifact in live} - {artifact.uri for artifact in unneeded}
+    # Folders of artifacts, ROOT/pipeline/NODE/OUTPUT/EXECUTION, also of killed and of damaged executions.
+    for folder in root.artifacts.glob("*/*/*"):
+        if folder.name.isdecimal() and folder.is_dir() and str(folder) not in used:
+            yield folder
+    # What an executor leaves beside its outputs: ROOT/pipeline/NODE/.system/executor_execution/EXECUTION.
+    kept = {Path(uri).name for uri in used}
+    for folder in root.artifacts.glob("*/.system/executor_execution/*"):
+        if folder.name not in kept:
+            yield folder
+
+
+def _artifacts_of(store: mlmd.MetadataStore, needed: set[str]) -> set[int]:
+    """Returns the ids of the artifacts that the needed runs read or wrote, and of the last outputs of each node."""
+    executions: set[int] = set()
+    for context in store.get_contexts_by_type("pipeline_run"):
+        if context.name in needed:
+            executions |= {execution.id for execution in store.get_executions_by_context(context.id)}
+    for context in store.get_contexts_by_type("node"):
+        found = store.get_executions_by_context(context.id)
+        good = [execution.id for execution in found if execution.last_known_state in _SUCCESSFUL]
+        executions |= {max(good)} if good else set()
+    return {event.artifact_id for event in store.get_events_by_execution_ids(sorted(executions))}
+
+
+def _pages(runs: list[Run], needed: set[str]) -> Iterator[Path]:
+    """Yields the reports and logs of runs that are not needed. Their records stay."""
+    for run in runs:
+        if run.folder.path.name not in needed:
+            yield from (path for path in (run.folder.report, run.folder.log) if path.is_file())
+
+
+def _leftovers(root: Root) -> Iterator[Path]:
+    """Yields staged folders of killed publishers, and temporary folders of killed runs, after a day without writes."""
+    directory = destination_of(root)
+    staged = Path(directory).glob(f"{STAGING_PREFIX}*") if "://" not in directory else ()
+    temporary = Path(tempfile.gettempdir())
+    for path in (*staged, *(found for prefix in _LEFTOVERS for found in temporary.glob(f"{prefix}*"))):
+        with contextlib.suppress(OSError):
+            if path.stat().st_uid == os.getuid() and time.time() - _last_written(path) > _LEFTOVER_SECONDS:
+                yield path
+
+
+def _last_written(folder: Path) -> float:
+    return max(os.path.getmtime(place) for place, _, _ in os.walk(folder))
+
+
+def _remove(paths: Iterable[Path], kind: str, removed: Pruned, dry_run: bool) -> None:
+    for path in list(paths):
+        removed.counts[kind] += 1
+        removed.size += _size(path)
+        if dry_run:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [found for found in path.rglob("*") if found.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"

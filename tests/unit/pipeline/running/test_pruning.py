@@ -1,0 +1,172 @@
+"""Pruning removes what nothing needs, and nothing else, from a root with planted runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import ml_metadata as mlmd
+import pytest
+from ml_metadata.proto import metadata_store_pb2
+
+from components.pusher.local import LocalVersions
+from errors import ReportError
+from pipeline.records.root import Root
+from pipeline.running.pruning import Kept, prune
+
+pytestmark = pytest.mark.tensorflow
+
+_Execution, _Event = metadata_store_pb2.Execution, metadata_store_pb2.Event
+
+
+class Planted:
+    """A root with runs 1 to `count` of one node, each with an artifact, a report and a log."""
+
+    def __init__(self, path: Path, count: int, status: str = "tuned") -> None:
+        self.root = Root(path)
+        path.mkdir()
+        connection = metadata_store_pb2.ConnectionConfig()
+        connection.sqlite.filename_uri = str(self.root.metadata)
+        connection.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+        self.store = mlmd.MetadataStore(connection)
+        self._artifact = self.store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Model"))
+        self._execution = self.store.put_execution_type(metadata_store_pb2.ExecutionType(name="Trainer"))
+        self._contexts = {
+            name: self.store.put_context_type(metadata_store_pb2.ContextType(name=name))
+            for name in ("pipeline_run", "node")
+        }
+        self.artifacts = {number: self.run(number, status) for number in range(1, count + 1)}
+
+    def run(self, number: int, status: str, reuses: int | None = None, **more: object) -> int:
+        """Plants a run, and returns the id of its artifact, which is that of run `reuses` for a cached execution."""
+        folder = self.root.runs / str(number)
+        folder.mkdir(parents=True)
+        summary = {"status": status, "run_id": str(number), "components": [], "started": _days_ago(0), **more}
+        (folder / "summary.json").write_text(json.dumps(summary))
+        (folder / "report.html").write_text("report")
+        (folder / "run.log").write_text("log")
+        return self._execute(number, reuses)
+
+    def _execute(self, number: int, reuses: int | None) -> int:
+        state = _Execution.COMPLETE if reuses is None else _Execution.CACHED
+        execution = _Execution(type_id=self._execution, last_known_state=state)
+        if reuses is None:
+            uri = self.root.artifacts / "Trainer" / "model" / str(number)
+            uri.mkdir(parents=True)
+            (uri / "weights").write_text("x" * 1000)
+            artifact = metadata_store_pb2.Artifact(
+                type_id=self._artifact, uri=str(uri), state=metadata_store_pb2.Artifact.LIVE
+            )
+        else:
+            (artifact,) = self.store.get_artifacts_by_id([self.artifacts[reuses]])
+        contexts = [
+            metadata_store_pb2.Context(type_id=self._contexts["pipeline_run"], name=str(number)),
+            self.store.get_context_by_type_and_name("node", "films.Trainer")
+            or metadata_store_pb2.Context(type_id=self._contexts["node"], name="films.Trainer"),
+        ]
+        event = _Event(type=_Event.OUTPUT)
+        _, artifacts, _ = self.store.put_execution(execution, [(artifact, event)], contexts)
+        return int(artifacts[0])
+
+    def models(self) -> list[int]:
+        return sorted(int(path.name) for path in (self.root.artifacts / "Trainer" / "model").iterdir())
+
+    def live(self) -> list[int]:
+        found = self.store.get_artifacts_by_id(list(self.artifacts.values()))
+        ids = {a.id for a in found if a.state == metadata_store_pb2.Artifact.LIVE}
+        return [number for number, id_ in self.artifacts.items() if id_ in ids]
+
+    def reports(self) -> list[int]:
+        return sorted(int(path.parent.name) for path in self.root.runs.glob("*/report.html"))
+
+
+def _days_ago(days: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() - days * 86400))
+
+
+def test_newest_runs_are_kept(tmp_path: Path) -> None:
+    planted = Planted(tmp_path / "root", 5)
+    removed = prune(planted.root, Kept(runs=2))
+    assert planted.models() == planted.live() == planted.reports() == [4, 5]
+    assert removed.counts == {"artifacts": 3, "old reports and logs": 6, "leftovers": 0}
+    assert removed.size == 3 * (1000 + len("report") + len("log"))
+    assert sorted(path.name for path in planted.root.runs.iterdir()) == list("12345"), "records stay"
+    assert all((planted.root.runs / name / "summary.json").is_file() for name in "12345")
+    assert prune(planted.root, Kept(runs=2)).counts["artifacts"] == 0, "nothing is left to remove"
+
+
+def test_dry_run_only_counts(tmp_path: Path) -> None:
+    planted = Planted(tmp_path / "root", 4)
+    counted = prune(planted.root, Kept(runs=1), dry_run=True)
+    assert planted.models() == planted.live() == planted.reports() == [1, 2, 3, 4]
+    assert counted == prune(planted.root, Kept(runs=1))
+    assert str(counted).startswith("3 artifacts, 6 old reports and logs (0.0 MB)")
+
+
+def test_artifact_that_a_kept_run_reuses_is_kept(tmp_path: Path) -> None:
+    planted = Planted(tmp_path / "root", 3)
+    planted.run(4, "tuned", reuses=1)
+    prune(planted.root, Kept(runs=1))
+    # Run 3 is the last execution that wrote, but the cached one of run 4 is the last that the cache finds.
+    assert planted.models() == planted.live() == [1]
+
+
+def test_runs_of_versions_are_kept(tmp_path: Path) -> None:
+    planted = Planted(tmp_path / "root", 0)
+    versions = LocalVersions(str(planted.root.path / "serving"), "films")
+    for number in (1, 2, 3, 4, 5, 6):
+        published = f"serving/{number}" if number < 4 else None
+        planted.artifacts[number] = planted.run(number, "published" if published else "tuned", published=published)
+        if published:
+            versions.publish(str(planted.root.artifacts / "Trainer" / "model" / str(number)))
+    versions.withdraw(3)
+    versions.retire(1)
+    prune(planted.root, Kept(runs=1))
+    assert planted.models() == planted.reports() == [2, 3, 6]
+
+
+def test_models_and_data_of_the_next_comparison_are_kept(tmp_path: Path) -> None:
+    planted = Planted(tmp_path / "root", 0)
+    gate = [{"id": "DataGate", "state": "executed"}]
+    states = {1: {"blessed": True}, 2: {"blessed": True}, 3: {"blessed": True}, 4: {"components": gate}, 5: {}, 6: {}}
+    for number, more in states.items():
+        planted.artifacts[number] = planted.run(number, "failed", error="stopped", **more)
+    prune(planted.root, Kept(runs=1))
+    assert planted.models() == [2, 3, 4, 6]
+
+
+def test_runs_are_kept_up_to_an_age(tmp_path: Path) -> None:
+    planted = Planted(tmp_path / "root", 0)
+    for number, days in ((1, 40), (2, 31), (3, 29), (4, 1)):
+        planted.artifacts[number] = planted.run(number, "tuned", started=_days_ago(days))
+    prune(planted.root, Kept(days=30))
+    assert planted.models() == [3, 4]
+
+
+def test_folders_without_an_artifact_are_removed(tmp_path: Path) -> None:
+    planted = Planted(tmp_path / "root", 2)
+    orphan = planted.root.artifacts / "Trainer" / "model_run" / "77"
+    kept = planted.root.artifacts / "Trainer" / "search"
+    for folder in (orphan, kept):
+        folder.mkdir(parents=True)
+        (folder / "choice.json").write_text("{}")
+    prune(planted.root, Kept(runs=9))
+    assert not orphan.exists() and (kept / "choice.json").exists()
+    assert planted.models() == [1, 2]
+
+
+def test_old_leftovers_of_killed_publishers_are_removed(tmp_path: Path) -> None:
+    planted = Planted(tmp_path / "root", 1)
+    old, fresh = (planted.root.path / "serving" / f".staging-{name}" for name in ("old", "new"))
+    for folder in (old, fresh):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, time.time() - 25 * 3600))
+    assert prune(planted.root, Kept(runs=1)).counts["leftovers"] == 1
+    assert not old.exists() and fresh.exists()
+
+
+def test_root_without_runs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match="no run is recorded"):
+        prune(Root(tmp_path), Kept(runs=1))
