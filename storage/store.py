@@ -23,6 +23,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 _BLOCK = 4 << 20
 _TRANSFERS = 8
+_LARGEST_COPY = 5 * 10**9  # the limit of S3, a little less than 5 GiB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,11 +70,15 @@ class Store:
         from pyarrow import fs
 
         selector = fs.FileSelector(self._path(name), recursive=True, allow_not_found=True)
+        found = self._listed(name, selector)
+        files = (info for info in found if info.type == fs.FileType.File)
+        return sorted((self._described(info) for info in files), key=lambda entry: entry.name)
+
+    def _listed(self, name: str, selector: pa.fs.FileSelector) -> list[pa.fs.FileInfo]:
         found = self._do(name, lambda: self._system.get_file_info(selector))
         if not found:
             self._refuse_missing_bucket()
-        files = (info for info in found if info.type == fs.FileType.File)
-        return sorted((self._described(info) for info in files), key=lambda entry: entry.name)
+        return list(found)
 
     def _refuse_missing_bucket(self) -> None:
         """Lists the bucket, because PyArrow lists a missing one as an empty folder. Some users may not list it."""
@@ -89,7 +94,7 @@ class Store:
         from pyarrow import fs
 
         selector = fs.FileSelector(self._path(name), allow_not_found=True)
-        return sorted(info.base_name for info in self._do(name, lambda: self._system.get_file_info(selector)))
+        return sorted(info.base_name for info in self._listed(name, selector))
 
     def find(self, name: str) -> StoredObject | None:
         """Returns an object, or None if there is none with this name."""
@@ -123,33 +128,38 @@ class Store:
 
         self._do(name, write)
 
-    def upload(self, file: str, name: str) -> None:
+    def upload(self, file: str, name: str) -> str:
         """Uploads a local file, then reads it back and compares.
+
+        Returns:
+          The SHA-256 of the file.
 
         Raises:
           StoreError: what the store returns differs from the file.
           OSError: the file cannot be read.
         """
 
-        def upload() -> bytes:
+        def upload() -> str:
             digest = hashlib.sha256()
             with open(file, "rb") as source, self._system.open_output_stream(self._path(name)) as out:
                 for block in iter(lambda: source.read(_BLOCK), b""):
                     digest.update(block)
                     out.write(block)
-            return digest.digest()
+            return digest.hexdigest()
 
-        if self._do(name, upload) != self.digest(name):
+        uploaded = self._do(name, upload)
+        if uploaded != self.digest(name):
             raise StoreError(f"{urls.join(self.url, name)} differs from {file}, which was uploaded. Run again")
+        return uploaded
 
-    def digest(self, name: str) -> bytes:
+    def digest(self, name: str) -> str:
         """Returns the SHA-256 of an object. Reads all of it."""
 
-        def read() -> bytes:
+        def read() -> str:
             digest = hashlib.sha256()
             for block in self._blocks(name):
                 digest.update(block)
-            return digest.digest()
+            return digest.hexdigest()
 
         return self._do(name, read)
 
@@ -176,14 +186,32 @@ class Store:
             if os.path.lexists(staged):
                 os.remove(staged)
 
-    def copy(self, name: str, target: str) -> None:
-        """Copies an object inside the store. The target appears whole or not at all."""
-        self._do(target, lambda: self._system.copy_file(self._path(name), self._path(target)))
+    def copy(self, entry: StoredObject, target: str) -> None:
+        """Copies an object inside the store, or through this machine if it is too large for that.
+
+        The target appears whole or not at all.
+        """
+
+        def copy() -> None:
+            if entry.size <= _LARGEST_COPY:
+                self._system.copy_file(self._path(entry.name), self._path(target))
+                return
+            with self._system.open_output_stream(self._path(target)) as out:
+                out.writelines(self._blocks(entry.name))
+
+        self._do(target, copy)
 
     def delete(self, name: str) -> None:
         """Deletes an object. One that is gone already is no error."""
         try:
             self._do(name, lambda: self._system.delete_file(self._path(name)))
+        except FileNotFoundError:
+            return
+
+    def delete_folder(self, name: str) -> None:
+        """Deletes all objects below a name, and the empty objects that stand for folders."""
+        try:
+            self._do(name, lambda: self._system.delete_dir(self._path(name)))
         except FileNotFoundError:
             return
 

@@ -93,8 +93,9 @@ class Bucket:
         self._send("DELETE", key)
 
     def keys(self, prefix: str = "") -> list[str]:
+        """Returns all keys, including those of empty objects that stand for folders."""
         answer = self._send("GET", f"?list-type=2&max-keys=1000&prefix={prefix}").decode()
-        return sorted(key for key in re.findall(r"<Key>(.*?)</Key>", answer) if not key.endswith("/"))
+        return sorted(re.findall(r"<Key>(.*?)</Key>", answer))
 
     def _send(self, method: str, key: str, content: bytes | None = None) -> bytes:
         request = urllib.request.Request(f"{self.endpoint}/{self.name}/{key}", data=content, method=method)
@@ -112,7 +113,8 @@ class FaultyProxy:
     """Passes requests on to a server, and spoils the answers that `fault` chooses.
 
     Attributes:
-      fault: called for each request, from several threads.
+      fault: called for each request, from several threads, after the server has acted.
+      refuse: returns whether a request gets the answer 403 and does not reach the server.
       requests: first lines of all requests, such as `GET /bucket/key HTTP/1.1`.
     """
 
@@ -120,6 +122,7 @@ class FaultyProxy:
         host, port = endpoint.removeprefix("http://").split(":")
         self._server = (host, int(port))
         self.fault: Fault = lambda request, answer: None
+        self.refuse: Callable[[bytes], bool] = lambda request: False
         self.requests: list[str] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -154,6 +157,9 @@ class FaultyProxy:
             if not request:
                 return
             self.requests.append(request.split(b"\r\n", 1)[0].decode())
+            if self.refuse(request):
+                client.sendall(error(403, "AccessDenied")(b""))
+                return
             with socket.create_connection(self._server, 30) as server:
                 server.sendall(request.replace(b"\r\nConnection: Keep-Alive", b"", 1))
                 server.shutdown(socket.SHUT_WR)

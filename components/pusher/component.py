@@ -8,6 +8,7 @@ from tfx.types import standard_artifacts
 from components.artifacts import CardDocument
 from components.declaration import Component, Input
 from components.pusher.executor import Executor
+from storage.settings import StorageSettings
 
 
 class VersionPusher(Component, executor=Executor):
@@ -21,6 +22,7 @@ class VersionPusher(Component, executor=Executor):
       push_destination: serving directory or URL, from `push_destination`. Each version is a numbered folder in it.
       pipeline: name of the pipeline. Only its own versions are retired, and others are not published next to.
       keep: number of versions to keep.
+      storage: how the object store of a URL is reached.
 
     Outputs:
       pushed_model: `PushedModel`, marked as pushed or not, with version and path.
@@ -35,6 +37,7 @@ class VersionPusher(Component, executor=Executor):
     push_destination: pusher_pb2.PushDestination
     pipeline: str
     keep: int
+    storage: StorageSettings
 
 
 def push_destination(directory: str) -> pusher_pb2.PushDestination:

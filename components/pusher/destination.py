@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from components.pair_example_gen.files import is_remote
 from components.pusher.local import LocalVersions
+from components.pusher.remote import RemoteVersions
 from components.pusher.versions import Versions
 from errors import ConfigError
+from storage.settings import StorageSettings
+from storage.urls import SCHEMES_IN_WORDS, is_object
 
 
-def open_versions(directory: str, pipeline: str | None = None) -> Versions:
+def open_versions(directory: str, pipeline: str | None = None, storage: StorageSettings | None = None) -> Versions:
     """Returns the versions in `directory`, a path or a URL such as gs://bucket/models.
 
     Args:
       directory: the destination.
       pipeline: name of the pipeline that publishes there, if any.
-    """
-    if not is_remote(directory):
-        return LocalVersions(directory, pipeline)
-    from components.pusher.remote import RemoteVersions  # imports TensorFlow
+      storage: how an object store is reached.
 
-    return RemoteVersions(directory, pipeline)
+    Raises:
+      ConfigError: the URL is not one of an object store.
+    """
+    if "://" not in directory:
+        return LocalVersions(directory, pipeline)
+    if not is_object(directory):
+        raise ConfigError(f"{directory}: must be a directory, or a URL that begins with {SCHEMES_IN_WORDS}")
+    return RemoteVersions(directory, pipeline, storage)
 
 
 def refuse_foreign(versions: Versions, pipeline: str) -> None:

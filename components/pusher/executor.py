@@ -15,6 +15,7 @@ from components.pair_example_gen.files import is_remote
 from components.pusher.destination import open_versions, refuse_foreign
 from errors import ModelRefused
 from kindred.invocation import command
+from storage.settings import StorageSettings
 
 PUSHED_PROPERTY = "pushed"
 DESTINATION_PROPERTY = "pushed_destination"
@@ -35,7 +36,7 @@ class Executor(ExecutorBase, executor.Executor):
         Raises:
           ModelRefused: the same model was rolled back.
           ConfigError: the destination has versions of others.
-          OSError: the copy failed.
+          OSError, StoreError, StoreUnavailable: the copy failed.
         """
         pushed_model = execution.output("pushed_model")
         if not self.CheckBlessing(execution.inputs):
@@ -45,7 +46,9 @@ class Executor(ExecutorBase, executor.Executor):
         proto_utils.json_to_proto(execution.parameters["push_destination"], destination)
         directory = destination.filesystem.base_directory
         pipeline = str(execution.parameters["pipeline"])
-        versions = open_versions(directory, pipeline)
+        versions = open_versions(
+            directory, pipeline, StorageSettings.model_validate_json(execution.parameters["storage"])
+        )
         refuse_foreign(versions, pipeline)
         model = self.GetModelPath(execution.inputs)
         version = versions.newest_if_same(model)

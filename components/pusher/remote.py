@@ -1,116 +1,176 @@
-"""Versions behind a URL that TensorFlow reads and writes, such as gs://bucket/models.
+"""Versions in an object store, such as s3://bucket/models.
 
-An object store has no rename: a folder is the common prefix of its files. Publishing copies `saved_model.pb` last, so
-that TensorFlow Serving does not load an incomplete version. It copies the manifest earlier, so that a version with a
-`saved_model.pb` is complete. Publishers reserve a number with a claim, a file that names the owner of the number.
+An object store has no rename: a folder is the common beginning of the keys of its objects. `saved_model.pb` makes a
+version: TensorFlow Serving loads no folder without it, and no command counts one. It is written last and deleted first.
+
+A version is uploaded below a name that is no number and verified there. Copies inside the store then take seconds, so
+that servers rarely see the number before the version is complete. Publishers reserve a number with a claim, an object
+that names the number and its owner.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import random
 import time
 import uuid
-
-import tensorflow as tf
+from collections.abc import Iterator, Sequence
 
 from components.pusher.versions import Versions
+from errors import StoreError, StoreUnavailable
 from kindred.manifest import CARD, MANIFEST, Manifest, model_digests, parse_manifest
+from storage.settings import StorageSettings
+from storage.store import Store, StoredObject, in_parallel
 
 _GRAPH = "saved_model.pb"
-_CLAIM = ".claim-{}-"
-_CLAIM_SECONDS = 0.2
+_STAGING = ".staging-"
+_CLAIM = ".claim-"
+_STALE_NANOSECONDS = 24 * 3600 * 10**9
 
 
 class RemoteVersions(Versions):
-    """Versions behind a URL. A folder without `saved_model.pb` is not a version."""
+    """Versions below a URL. A folder without `saved_model.pb` is not a version.
+
+    Args:
+      directory: the URL.
+      pipeline: name of the pipeline that publishes there, if any.
+      storage: how the store is reached.
+    """
+
+    def __init__(self, directory: str, pipeline: str | None = None, storage: StorageSettings | None = None) -> None:
+        super().__init__(directory.rstrip("/"), pipeline)
+        self._store = Store(self.directory, storage)
 
     def publish(self, model: str, card: str | None = None) -> int:
         """Publishes a version as described in `Versions`, and copies the graph last.
 
         Raises:
-          tf.errors.OpError: the version cannot be written.
+          StoreError, StoreUnavailable: the version cannot be written. No version appears.
+          OSError: the model changed meanwhile.
         """
-        tf.io.gfile.makedirs(self.directory)
-        version, claim = self._claim_number()
+        self._sweep()
+        staging = f"{_STAGING}{uuid.uuid4().hex}"
+        digests = model_digests(model)
+        files = {name: os.path.join(model, name) for name in digests} | ({CARD: card} if card else {})
         try:
-            target = self._path(str(version))
-            digests = model_digests(model)
-            for name in sorted(set(digests) - {_GRAPH}):
-                _copy(os.path.join(model, name), tf.io.gfile.join(target, name))
-            _write(tf.io.gfile.join(target, MANIFEST), Manifest(digests, self._pipeline).to_json())
-            if card:
-                _copy(card, tf.io.gfile.join(target, CARD))
-            _copy(os.path.join(model, _GRAPH), tf.io.gfile.join(target, _GRAPH))
+            uploaded = in_parallel(lambda name: self._store.upload(files[name], f"{staging}/{name}"), files)
+            for name, digest in zip(files, uploaded, strict=True):
+                if digests.get(name, digest) != digest:
+                    raise OSError(f"{files[name]} changed while it was published. Run again")
+            self._store.write(f"{staging}/{MANIFEST}", Manifest(digests, self._pipeline).to_json().encode())
+            with self._claimed_number() as version:
+                self._copy_folder(staging, str(version))
         finally:
-            tf.io.gfile.remove(claim)
+            with contextlib.suppress(StoreError, StoreUnavailable):
+                self._remove(staging)
         return version
 
-    def _claim_number(self) -> tuple[int, str]:
-        """Returns a free number and its claim file. Among several claims, the first by name wins."""
+    def published(self) -> list[int]:
+        """Returns the complete versions, oldest first."""
+        numbers = [name for name in self._names() if name.isdecimal()]
+        whole = in_parallel(self._is_whole, numbers)
+        return sorted(int(name) for name, is_whole in zip(numbers, whole, strict=True) if is_whole)
+
+    def withdrawn(self) -> list[int]:
+        """Returns the withdrawn versions, oldest first. An interrupted withdrawal did not happen."""
+        published = self.published()
+        return [version for version in super().withdrawn() if version not in published]
+
+    def damage(self, version: int) -> str | None:
+        """Returns the first file of a version that its manifest has and the store has not, or None.
+
+        Does not read the files, because that would download the model.
+        """
+        manifest = self._manifest(str(version))
+        found = {entry.name for entry in self._store.objects(str(version))}
+        missing = (name for name in (manifest.files if manifest else ()) if f"{version}/{name}" not in found)
+        return next(missing, None)
+
+    @contextlib.contextmanager
+    def _claimed_number(self) -> Iterator[int]:
+        """Yields a number that no version has and no other publisher claims.
+
+        A publisher lists the claims after it has written its own. Stores list what was written before, so of two
+        publishers of a number at least one sees the other and gives up the number. Its own claim stays in the block.
+        """
         mine = uuid.uuid4().hex
         while True:
-            taken = [int(name) for name in self._names() if name.isdecimal()] + self.withdrawn()
-            number = max(taken, default=0) + 1
-            prefix = _CLAIM.format(number)
-            claim = self._path(prefix + mine)
-            _write(claim, "")
-            time.sleep(_CLAIM_SECONDS)  # publishers that did not see this claim have written their own by now
-            names = self._names()
-            claims = sorted(name for name in names if name.startswith(prefix))
-            if claims[0] == prefix + mine and str(number) not in names:
-                return number, claim
-            tf.io.gfile.remove(claim)
-            time.sleep(_CLAIM_SECONDS)
+            number = max(self._taken(""), default=0) + 1
+            claim = f"{_CLAIM}{number}-{mine}"
+            self._store.write(claim, b"")
+            try:
+                if number not in self._taken(mine):
+                    yield number
+                    return
+            finally:
+                with contextlib.suppress(StoreError, StoreUnavailable):  # it blocks nobody, and is swept later
+                    self._store.delete(claim)
+            time.sleep(random.uniform(0.1, 0.5))
 
-    def _path(self, name: str) -> str:
-        return str(tf.io.gfile.join(self.directory, name))
+    def _taken(self, mine: str) -> set[int]:
+        """Returns the numbers of all versions, complete or not, and those that others than `mine` claim."""
+        names = self._names()
+        claims = (name.split("-") for name in names if name.startswith(_CLAIM))
+        claimed = {int(number) for _, number, owner in claims if owner != mine}
+        return claimed | {int(name.rpartition("-")[2]) for name in names if _is_version(name)}
+
+    def _sweep(self) -> None:
+        """Removes what publishers left that were killed more than a day ago. Keeps complete versions."""
+        for name in self._names():
+            if name.startswith(_CLAIM) and _is_stale([self._store.find(name)]):
+                self._store.delete(name)
+            elif self._is_partial(name) and _is_stale(self._store.objects(name)):
+                self._remove(name)
+
+    def _is_partial(self, name: str) -> bool:
+        is_part = name.isdecimal() and not self._is_whole(name) and self._is_own(name)
+        return is_part or name.startswith(_STAGING)
 
     def _names(self) -> list[str]:
-        if not tf.io.gfile.isdir(self.directory):
-            return []
-        return sorted({name.rstrip("/").split("/")[0] for name in tf.io.gfile.listdir(self.directory)})
+        return self._store.folders()
 
     def _is_whole(self, name: str) -> bool:
-        return bool(tf.io.gfile.exists(tf.io.gfile.join(self.directory, name, _GRAPH)))
+        return self._store.find(f"{name}/{_GRAPH}") is not None
 
     def _manifest(self, name: str) -> Manifest | None:
         try:
-            with tf.io.gfile.GFile(tf.io.gfile.join(self.directory, name, MANIFEST)) as source:
-                return parse_manifest(source.read())
-        except (tf.errors.OpError, ValueError):
+            return parse_manifest(self._store.read(f"{name}/{MANIFEST}").decode(errors="replace"))
+        except FileNotFoundError:
             return None
 
     def _move(self, name: str, target: str) -> None:
-        """Copies all files, the graph last, then removes the source, the graph first."""
-        source = self._path(name)
-        for file in sorted(files_below(source), key=lambda file: (file == _GRAPH, file)):
-            _copy(tf.io.gfile.join(source, file), tf.io.gfile.join(self.directory, target, file))
+        self._copy_folder(name, target)
         self._remove(name)
+
+    def _copy_folder(self, name: str, target: str) -> None:
+        """Copies all objects, the manifest first and the graph last, so that what has a graph is complete."""
+        entries = {entry.name.removeprefix(f"{name}/"): entry for entry in self._store.objects(name)}
+
+        def copy(file: str) -> None:
+            self._store.copy(entries[file], f"{target}/{file}")
+
+        copy(MANIFEST)
+        in_parallel(copy, entries.keys() - {MANIFEST, _GRAPH})
+        self._compare(target, {file: entry for file, entry in entries.items() if file != _GRAPH})
+        copy(_GRAPH)
+
+    def _compare(self, target: str, entries: dict[str, StoredObject]) -> None:
+        sizes = {entry.name: entry.size for entry in self._store.objects(target)}
+        for file, entry in entries.items():
+            if sizes.get(f"{target}/{file}") != entry.size:
+                raise StoreError(f"{self.directory}/{target}/{file} is not the copy that was written. Run again")
 
     def _remove(self, name: str) -> None:
         """Removes the graph first, so that an incomplete folder is not a version."""
-        folder = self._path(name)
-        for file in sorted(files_below(folder), key=lambda file: (file != _GRAPH, file)):
-            tf.io.gfile.remove(tf.io.gfile.join(folder, file))
-        # Real folders can remain, empty.
-        with contextlib.suppress(tf.errors.NotFoundError):
-            tf.io.gfile.rmtree(folder)
+        self._store.delete(f"{name}/{_GRAPH}")
+        self._store.delete_folder(name)
 
 
-def files_below(folder: str) -> list[str]:
-    """Returns every file below `folder` by its relative path."""
-    paths = (tf.io.gfile.join(place, name) for place, _, names in tf.io.gfile.walk(folder) for name in names)
-    # Some file systems also list `assets.extra` as `.extra` in `assets`.
-    return [os.path.relpath(path, folder) for path in paths if tf.io.gfile.exists(path)]
+def _is_stale(entries: Sequence[StoredObject | None]) -> bool:
+    newest = max((entry.changed for entry in entries if entry), default=0)
+    return time.time_ns() - newest > _STALE_NANOSECONDS
 
 
-def _copy(source: str, target: str) -> None:
-    tf.io.gfile.makedirs(os.path.dirname(target))
-    tf.io.gfile.copy(source, target, overwrite=True)
-
-
-def _write(path: str, text: str) -> None:
-    tf.io.gfile.makedirs(os.path.dirname(path))
-    with tf.io.gfile.GFile(path, "w") as out:
-        out.write(text)
+def _is_version(name: str) -> bool:
+    return name.removeprefix(".withdrawn-").isdecimal()

@@ -40,7 +40,7 @@ class Versions(abc.ABC):
           The version number.
 
         Raises:
-          OSError, tf.errors.OpError: the version cannot be written. No version appears.
+          OSError, StoreError, StoreUnavailable: the version cannot be written. No version appears.
         """
 
     def published(self) -> list[int]:
@@ -52,8 +52,8 @@ class Versions(abc.ABC):
         return sorted(int(match.group(1)) for name in self._names() if (match := _WITHDRAWN.fullmatch(name)))
 
     def foreign(self) -> list[str]:
-        """Returns the names of folders with a number that this pipeline did not publish, in order of the numbers."""
-        numbers = [name for name in self._names() if name.isdecimal()]
+        """Returns the names of versions that this pipeline did not publish, in order of the numbers."""
+        numbers = [name for name in self._names() if name.isdecimal() and self._is_whole(name)]
         return sorted((name for name in numbers if not self._is_own(name)), key=int)
 
     def _is_own(self, name: str) -> bool:
@@ -67,9 +67,9 @@ class Versions(abc.ABC):
             return None
         return newest
 
+    @abc.abstractmethod
     def damage(self, version: int) -> str | None:
-        """Returns the first file of a version that differs from its manifest, or None. Does not read URLs."""
-        return None
+        """Returns the first file of a version that differs from its manifest, or None."""
 
     def _has_files(self, name: str, digests: dict[str, str]) -> bool:
         manifest = self._manifest(name)

@@ -14,6 +14,7 @@ from components.pair_example_gen.files import is_remote
 from components.pusher.destination import open_versions
 from errors import RollbackError
 from pipeline.records.history import ROLLBACK as EXECUTION_TYPE
+from pipeline.records.history import storage_of
 from pipeline.records.metadata_backup import backup_of, is_sound, restore_if_damaged
 from pipeline.records.root import Root
 
@@ -44,7 +45,7 @@ def roll_back(root: Root, to: str, undo: bool, reason: str) -> str:
             raise RollbackError(
                 f"--root {root.path}: its database {root.metadata.name} is empty, so it contains no run"
             )
-        versions = open_versions(directory)
+        versions = open_versions(directory, storage=storage_of(root))
         try:
             changed, other = versions.restoration() if undo else versions.withdrawal()
         except LookupError as error:

@@ -16,12 +16,13 @@ from ml_metadata.proto import metadata_store_pb2
 
 from components.pusher.destination import open_versions
 from errors import ReportError, RootError
-from pipeline.records.history import destination_of
+from pipeline.records.history import destination_of, storage_of
 from pipeline.records.metadata_backup import is_sound, restore_if_damaged
 from pipeline.records.progress import has_ended
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
 from pipeline.running.artifact_digests import damage
+from storage.urls import is_object
 
 _DAMAGED = ".damaged"
 
@@ -143,7 +144,7 @@ def _artifacts(root: Root, repair: bool) -> Iterator[Finding | None]:
 def _versions(root: Root, repair: bool) -> Iterator[Finding | None]:
     """Compares the files of published versions with their manifests. A repair hides a damaged version from servers."""
     directory = destination_of(root)
-    versions = open_versions(directory)
+    versions = open_versions(directory, storage=storage_of(root))
     for number in versions.published():
         wrong = versions.damage(number)
         if wrong is None:
@@ -153,7 +154,7 @@ def _versions(root: Root, repair: bool) -> Iterator[Finding | None]:
         finding = Finding(
             os.path.join(place, wrong), "differs from the manifest", "The next run publishes a whole version"
         )
-        if repair:
+        if repair and not is_object(directory):
             hidden = _free(Path(directory, f"{_DAMAGED}-{number}"))
             os.rename(place, hidden)
             finding.repaired = f"The version is now {hidden}, which servers ignore"

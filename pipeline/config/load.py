@@ -89,12 +89,15 @@ def _apply(tree: dict[str, Any], override: str) -> None:
 
 
 def _resolve_paths(tree: dict[str, Any], base: Path, data_path: str | None) -> None:
-    """Makes `schema`, `evaluate.candidates`, and the paths of pairs and features absolute."""
+    """Makes `schema`, `evaluate.candidates`, and the paths of pairs and features absolute. Removes `file://`."""
     if isinstance(tree.get("schema"), str):
         tree["schema"] = _absolute(base, tree["schema"])
     evaluate = tree.get("evaluate")
     if isinstance(evaluate, dict) and isinstance(evaluate.get("candidates"), str):
         evaluate["candidates"] = _absolute(base, evaluate["candidates"])
+    publish = tree.get("publish")
+    if isinstance(publish, dict) and isinstance(publish.get("to"), str):
+        publish["to"] = _without_scheme(publish["to"])
     if tree.get("data") is None and data_path is not None:
         tree["data"] = {}
     data = tree.setdefault("data", {})
@@ -110,10 +113,12 @@ def _resolve_paths(tree: dict[str, Any], base: Path, data_path: str | None) -> N
 
 def _absolute(base: Path, path: str) -> str:
     """Returns `path` relative to `base`, without `~` and `file://`. Another URL is returned unchanged."""
-    if path.startswith("file:"):
-        path = unquote(urlsplit(path).path)
-    path = os.path.expanduser(path)
+    path = os.path.expanduser(_without_scheme(path))
     return path if is_remote(path) else os.path.normpath(Path(base.resolve(), path))
+
+
+def _without_scheme(path: str) -> str:
+    return unquote(urlsplit(path).path) if path.startswith("file:") else path
 
 
 def _with_profile(settings: Beam, profile: str | None) -> Beam:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from pipeline.records.metadata_backup import is_sound
 from pipeline.records.progress import has_ended, headline
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
+from storage.settings import StorageSettings
 
 ROLLBACK = "kindred.Rollback"
 """The type of the executions that withdraw or restore a version."""
@@ -68,12 +70,20 @@ def destination_of(root: Root) -> str:
     return str(root.path / "serving")
 
 
+def storage_of(root: Root) -> StorageSettings:
+    """Returns how the newest run reached object stores."""
+    for run in reversed(runs_of(root)):
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            return StorageSettings.model_validate((run.summary or {})["config"]["storage"])
+    return StorageSettings()
+
+
 def versions_of(root: Root, directory: str) -> list[Version]:
     """Returns the versions in a directory, oldest first. Reads every file of the published ones.
 
     The served version is the newest one without damage, as a server chooses it.
     """
-    versions = open_versions(directory)
+    versions = open_versions(directory, storage=storage_of(root))
     makers = _makers(root, directory)
     damaged = {number: file for number in versions.published() if (file := versions.damage(number))}
     whole = [number for number in versions.published() if number not in damaged]

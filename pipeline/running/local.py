@@ -8,7 +8,6 @@ import time
 import traceback
 from collections.abc import Callable
 
-from components.pair_example_gen.files import is_remote
 from components.pusher.destination import open_versions, refuse_foreign
 from errors import DataRefused, KindredError, ModelRefused
 from pipeline.config import PipelineConfig
@@ -101,10 +100,8 @@ def _execute(
 
 
 def _check_destination(config: PipelineConfig, root: Root) -> None:
-    """Refuses a local destination that the Pusher would refuse, before the work. The Pusher checks again."""
-    directory = root.serving(config)
-    if not is_remote(directory):
-        refuse_foreign(open_versions(directory, config.name), config.name)
+    """Refuses a destination that the Pusher would refuse, before the work. The Pusher checks again."""
+    refuse_foreign(open_versions(root.serving(config), config.name, config.storage), config.name)
 
 
 def _report(folder: RunFolder, console: RunConsole, write_report: Callable[[RunFolder], object]) -> None:

@@ -143,4 +143,5 @@ def build_pusher(
         push_destination=push_destination(root.serving(config)),
         pipeline=config.name,
         keep=config.publish.keep,
+        storage=config.storage,
     ).with_id(node_ids.PUSHER)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import StrictBool
 
 from components.serving_canary.settings import CanarySettings
-from sections import PositiveInt, Section, Text
+from sections import PositiveInt, Section
+from storage.settings import DataPath
 from trainer.settings import Approximate
 
 
@@ -13,14 +14,14 @@ class Publish(Section):
     """How models are published.
 
     Attributes:
-      to: where, relative to ROOT or a gs:// URL.
+      to: where, relative to ROOT or the URL of an object store.
       outside_root: whether `to` may be a directory outside ROOT. Old versions in it are removed.
       keep: how many versions are kept.
       approximate: whether a model has approximate rankings. `auto` means that it has many entities.
       canary: how a model is tested first.
     """
 
-    to: Text = "serving"
+    to: DataPath = "serving"
     outside_root: StrictBool = False
     keep: PositiveInt = 5
     approximate: Approximate = "auto"

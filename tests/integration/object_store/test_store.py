@@ -51,13 +51,27 @@ def test_objects_are_listed_with_their_sizes(store: Store, bucket: Bucket) -> No
 def test_copied_object_replaces_target_and_deleted_one_is_gone(store: Store, bucket: Bucket) -> None:
     store.write("a", b"new")
     store.write("b", b"old")
-    store.copy("a", "b")
+    entry = store.find("a")
+    assert entry is not None
+    store.copy(entry, "b")
     assert bucket.get("folder/b") == b"new"
     store.delete("a")
     store.delete("a")
     assert store.find("a") is None
     with pytest.raises(FileNotFoundError):
         store.read("a")
+
+
+def test_object_too_large_for_a_copy_goes_through_this_machine(
+    store: Store, bucket: Bucket, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write("a", CONTENT)
+    entry = store.find("a")
+    assert entry is not None
+    monkeypatch.setattr("storage.store._LARGEST_COPY", len(CONTENT) - 1)
+    store.copy(entry, "b")
+    assert bucket.get("folder/b") == CONTENT
+    assert any(line.startswith("GET") and line.split()[1].endswith("folder/a") for line in proxy.requests)
 
 
 def test_tag_changes_with_content(store: Store) -> None:
