@@ -14,6 +14,7 @@ from compat.process import prepare
 from errors import ConfigError, DataRefused, KindredError
 from kindred.terminal import say
 from pipeline.commands import model_cli, root_cli
+from pipeline.commands.batch.cli import recommend
 from pipeline.kubeflow import cli as kubeflow
 from pipeline.kubeflow.options import Set
 
@@ -145,6 +146,7 @@ def tune(
 app.command()(model_cli.score)
 app.command()(model_cli.similar)
 app.command()(model_cli.neighbors)
+app.command()(recommend)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(model_cli.serve)
 
 

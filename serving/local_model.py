@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 
 from compat.tensorflow import silenced_stderr
@@ -54,12 +56,45 @@ class LocalModel(ModelClient):
         Raises:
           ModelNotFound: the model has no such signature.
         """
+        return {name: tensor.numpy().tolist() for name, tensor in self._call(signature, inputs).items()}
+
+    def rank(self, signature: str, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Calls a signature that ranks the entities of a side.
+
+        Args:
+          signature: `similar_*` or `neighbors_*`.
+          ids: the ids of the queries, bytes `[n]`.
+          k: the number of answers for each query.
+
+        Returns:
+          The ids of the answers, bytes `[n, at most k]`, and their scores, float32 in the same shape. Best first.
+
+        Raises:
+          ModelNotFound: the model has no such signature.
+        """
+        inputs = self._signature(signature).structured_input_signature[1]
+        (queries,) = (name for name in inputs if name.endswith("_id"))
+        found = self._call(signature, {queries: ids, "k": k})
+        (answers,) = (tensor for name, tensor in found.items() if name.endswith("_id"))
+        return answers.numpy(), found["score"].numpy()
+
+    def score_pairs(self, left: np.ndarray, right: np.ndarray) -> dict[str, np.ndarray]:
+        """Calls `score` for ids of bytes, each `[n]`. Returns its outputs by name, each `[n]`."""
+        return {name: t.numpy() for name, t in self._call("score", {"left_id": left, "right_id": right}).items()}
+
+    def ids(self, side: str) -> pa.Array:
+        """Returns the ids that the model knows on a side, binary, in the order of its table: most frequent first."""
+        return pa.array(getattr(self._model, side).ids.numpy(), pa.binary())
+
+    def _call(self, signature: str, inputs: dict[str, Any]) -> dict[str, tf.Tensor]:
+        function = self._signature(signature)
+        specs = function.structured_input_signature[1]
+        return dict(function(**{name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()}))
+
+    def _signature(self, signature: str) -> Any:
         if signature not in self._signatures:
             why = "an earlier version of Kindred published it. Train and publish it again"
             if signature.endswith("_approximate"):
                 why = "it has no index. Set publish.approximate: true, and train and publish it again"
             raise ModelNotFound(f"--model {self._path}: has no signature `{signature}`, because {why}")
-        function = self._signatures[signature]
-        specs = function.structured_input_signature[1]
-        tensors = {name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()}
-        return {name: tensor.numpy().tolist() for name, tensor in function(**tensors).items()}
+        return self._signatures[signature]

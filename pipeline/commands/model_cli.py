@@ -10,6 +10,7 @@ import typer
 
 from errors import ModelNotFound
 from kindred.terminal import say
+from pipeline.commands.batch.cli import ColumnsOption, score_file
 
 if TYPE_CHECKING:
     from serving.answers import Neighbor
@@ -33,8 +34,29 @@ ProbesOption = Annotated[
 RootOption = Annotated[Path, typer.Option(help="The root of a pipeline's runs, such as build/NAME.")]
 
 
-def score(left: str, right: str, model: ModelOption = None, endpoint: EndpointOption = None) -> None:
-    """Score one pair: signed score, strength, the value in the unit of the label, and whether the ids are known."""
+def score(
+    left: Annotated[str | None, typer.Argument(metavar="[LEFT]")] = None,
+    right: Annotated[str | None, typer.Argument(metavar="[RIGHT]")] = None,
+    model: ModelOption = None,
+    endpoint: EndpointOption = None,
+    input_: Annotated[
+        Path | None, typer.Option("--input", metavar="PAIRS", help="Instead of LEFT and RIGHT: a file of pairs.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --input: the file to write: .parquet, .csv or .jsonl.")
+    ] = None,
+    columns: ColumnsOption = "left_id,right_id",
+) -> None:
+    """Score one pair, or the pairs of a file: signed score, strength, value in the unit of the label, known ids."""
+    if (input_ is None) != (output is None):
+        raise typer.BadParameter("give both, or LEFT and RIGHT", param_hint="--input / --output")
+    if input_ is not None and output is not None:
+        if left is not None or model is None:
+            raise typer.BadParameter("needs --model, and neither LEFT nor RIGHT", param_hint="--input")
+        score_file(model, input_, output, columns)
+        return
+    if left is None or right is None:
+        raise typer.BadParameter("give both, or --input and --output", param_hint="LEFT RIGHT")
     client = _model(model, endpoint)
     answer = client.score(os.fsencode(left), os.fsencode(right))
     meaning = "similar" if answer.score > 0 else "dissimilar" if answer.score < 0 else "neither"

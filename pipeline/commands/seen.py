@@ -28,7 +28,7 @@ def partners(path: Path, columns: str, side: str, entity: bytes) -> list[bytes]:
     """
     if not path.is_file():
         raise InputError(f"--exclude-seen {path}: no such file")
-    layout = PairFiles(path=str(path), columns=_columns(columns))
+    layout = PairFiles(path=str(path), columns=columns_of(columns))
     other = "left" if side == "right" else "right"
     found: set[bytes] = set()
     try:
@@ -42,7 +42,12 @@ def partners(path: Path, columns: str, side: str, entity: bytes) -> list[bytes]:
     return sorted(found)
 
 
-def _columns(text: str) -> ColumnSettings:
+def columns_of(text: str) -> ColumnSettings:
+    """Returns the columns that `--columns` names.
+
+    Raises:
+      typer.BadParameter: they are not two names or two numbers.
+    """
     names = [int(name) if name.isdecimal() else name for name in text.split(",")]
     try:
         left, right = names

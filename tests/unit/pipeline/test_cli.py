@@ -254,7 +254,7 @@ def test_non_text_id_is_printed_exactly(
         (("similar", "--model", "m", "a", "-k", "-1"), "-k"),
         (("similar", "--model", "m", "a", "-k", "ten"), "-k"),
         (("similar", "a"), "--model"),
-        (("score", "--model", "m", "a"), "Missing argument"),
+        (("score", "--model", "m", "a"), "RIGHT"),
         (("run",), "--config"),
         (("publish",), "publish"),
     ],

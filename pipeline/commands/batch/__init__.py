@@ -1,0 +1,1 @@
+"""Answers of a published model for many entities or pairs, from a file to a file."""

@@ -1,0 +1,149 @@
+"""The commands that answer for many entities or pairs: `recommend`, and `score` with `--input`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from errors import ConfigError, InputError
+from kindred.terminal import say
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from components.pair_example_gen.settings import ColumnSettings
+    from serving.local_model import LocalModel
+
+ColumnsOption = Annotated[
+    str, typer.Option(metavar="LEFT,RIGHT", help="The columns of pairs: names, or numbers from 0 without a header.")
+]
+
+
+def recommend(
+    model: Annotated[Path, typer.Option(help="A published model, or a directory of versions.")],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="The file to write: .parquet, .csv or .jsonl.")],
+    for_: Annotated[
+        str, typer.Option("--for", metavar="all|FILE", help="Pairs, or ids in a .txt file with one in each line.")
+    ] = "all",
+    side: Annotated[str, typer.Option(help="The side of the answers: left or right.")] = "right",
+    neighbors: Annotated[
+        bool, typer.Option("--neighbors", help="List the nearest entities of the same side instead.")
+    ] = False,
+    exclude_seen: Annotated[
+        Path | None, typer.Option(metavar="PAIRS", help="A file of pairs that no list repeats.")
+    ] = None,
+    columns: ColumnsOption = "left_id,right_id",
+    k: Annotated[int, typer.Option("-k", min=1, help="The length of each list.")] = 10,
+) -> None:
+    """List the best entities for every entity, or for those of a file. The file appears when it is whole."""
+    if side not in ("left", "right"):
+        raise typer.BadParameter(f"must be left or right (got {side!r})", param_hint="--side")
+    if neighbors and exclude_seen is not None:
+        raise ConfigError("--exclude-seen: has no effect with --neighbors, because pairs have both sides. Omit one")
+    from pipeline.commands.batch import output as files
+    from pipeline.commands.batch import reading
+
+    files.check(output)
+    layout = _columns(columns)
+    queried = side if neighbors else _OTHER[side]
+    queries = None if for_ == "all" else reading.distinct_ids("--for", Path(for_), layout, queried)
+    loaded = _load(model)
+    from pipeline.commands.batch.lists import rank
+    from pipeline.commands.batch.seen import SeenPairs
+
+    def seen(known: pa.Array, answers: pa.Array) -> SeenPairs:
+        assert exclude_seen is not None
+        found = reading.pairs("--exclude-seen", exclude_seen, layout)
+        return SeenPairs((pair if queried == "left" else pair[::-1] for pair in found), known, answers)
+
+    ranking = rank(loaded, side, k, queries, seen if exclude_seen is not None else None, neighbors)
+    if not ranking.count:
+        raise InputError(f"--for {for_}: the model knows none of its {queried} ids. Check --columns and --side")
+    with files.staged(output, ranking.schema) as write:
+        seconds = _written(ranking.blocks(), write, ranking.count, lambda table: len(table.column(0).unique()))
+    unknown = 0 if queries is None else len(queries) - ranking.count
+    left_out = f". {unknown:,} ids are not in the model and have no list" if unknown else ""
+    say(f"{output}: {ranking.count:,} lists in {seconds:.1f} s ({ranking.count / seconds:,.0f}/s){left_out}", err=True)
+
+
+def score_file(model: Path, source: Path, output: Path, columns: str) -> None:
+    """Scores every pair of a file, in its order.
+
+    Raises:
+      ConfigError: the output cannot be written.
+      InputError: the input is unreadable or empty, or lacks a column.
+    """
+    import pyarrow as pa
+
+    from pipeline.commands.batch import output as files
+    from pipeline.commands.batch import reading, scores
+
+    files.check(output)
+    layout = _columns(columns)
+    count = 0
+    is_text = True
+    for left, right in reading.pairs("--input", source, layout):
+        count += len(left)
+        try:
+            left.cast(pa.string()), right.cast(pa.string())
+        except pa.ArrowInvalid:
+            is_text = False
+    loaded = _load(model)
+    unknown = 0
+
+    def tables() -> Iterator[pa.Table]:
+        nonlocal unknown
+        for table in scores.score(loaded, reading.pairs("--input", source, layout)):
+            known = [table.column(name).to_numpy() for name in ("left_known", "right_known")]
+            unknown += int((~(known[0] & known[1])).sum())
+            yield scores.as_text(table) if is_text else table
+
+    with files.staged(output, scores.schema_of(is_text)) as write:
+        seconds = _written(tables(), write, count, len)
+    flagged = f". {unknown:,} pairs have an unknown id" if unknown else ""
+    say(f"{output}: {count:,} pairs in {seconds:.1f} s ({count / seconds:,.0f}/s){flagged}", err=True)
+
+
+_OTHER = {"left": "right", "right": "left"}
+
+
+def _columns(text: str) -> ColumnSettings:
+    from pipeline.commands.seen import columns_of
+
+    return columns_of(text)
+
+
+def _load(model: Path) -> LocalModel:
+    from serving.store import find_model
+
+    found = find_model(model)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Imports TensorFlow, which takes seconds, so the paths are checked first.
+    from serving.local_model import LocalModel
+
+    return LocalModel(found)
+
+
+def _written(
+    tables: Iterator[pa.Table], write: Callable[[pa.Table], None], total: int, count: Callable[[pa.Table], int]
+) -> float:
+    """Writes the tables and shows the progress on a terminal. Returns the seconds."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    since = time.monotonic()
+    console = Console(stderr=True)
+    with Progress(
+        BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True,
+        disable=not console.is_terminal,
+    ) as progress:  # fmt: skip
+        task = progress.add_task("", total=total)
+        for table in tables:
+            write(table)
+            progress.advance(task, count(table))
+    return max(time.monotonic() - since, 1e-9)
