@@ -2,8 +2,8 @@
 
     python -m benchmarks.recommend [--entities 100000] [--users 20000] [--dimension 64] [-k 10]
 
-`ours` is `kindred recommend --for` a file with the users, without the start of the process and the loading of the model.
-`product` is the time of a NumPy matrix product of the same shape in blocks, and `selection` adds np.argpartition. Runs are
+`ours` is `kindred recommend --for` a file with the users, without the start of the process and of the model. `product`
+is the time of a NumPy matrix product of the same shape in blocks, and `selection` adds np.argpartition. Runs are
 interleaved, and the medians are compared. The time for a million users is extrapolated, because users are independent.
 """
 
