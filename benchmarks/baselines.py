@@ -1,6 +1,6 @@
 """ALS and BPR of implicit, tuned on validation pairs and tested once, to compare with `benchmarks.quality`.
 
-    KINDRED_BENCH_DATA=FOLDER python -m benchmarks.baselines [--data amazon-beauty] [--dimensions 64 256]
+    KINDRED_BENCH_DATA=FOLDER python -m benchmarks.baselines [--data amazon-beauty] [--dimensions 64 256] [--libraries bpr]
 
 Prints each trial, and recall@20 of the best on the test pairs. Training pairs are excluded from rankings, and for the
 test also validation pairs.
@@ -37,7 +37,7 @@ def main() -> None:
     stored = {"left": data.train[:, 0], "right": data.train[:, 1], "sizes": np.array(data.sizes)}
     best: dict[str, Any] = {"validation": -1.0}
     with tempfile.TemporaryDirectory() as directory:
-        for kind, epochs, settings in _grid(arguments.dimensions):
+        for kind, epochs, settings in _grid(arguments.dimensions, arguments.libraries):
             train = libraries.training(peer, kind, Path(directory) / "pairs.npz", stored | settings)
             seconds, tables = train(epochs)
             left, right = np.split(tables, [data.sizes[0]])
@@ -53,15 +53,17 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.baselines", description=str(__doc__).splitlines()[0])
     parser.add_argument("--data", default="amazon-beauty", choices=list(_DATA))
     parser.add_argument("--dimensions", nargs="*", type=int, default=[64, 256])
+    parser.add_argument("--libraries", nargs="*", default=["implicit", "bpr"], choices=["implicit", "bpr"])
     parser.add_argument("--cache", type=Path, default=Path("build/benchmarks"), help="directory of the libraries")
     return parser.parse_args()
 
 
-def _grid(dimensions: list[int]) -> Iterator[tuple[str, int, dict[str, Any]]]:
+def _grid(dimensions: list[int], libraries: list[str]) -> Iterator[tuple[str, int, dict[str, Any]]]:
     """Yields the library, epochs and settings of each trial."""
-    for factors, regularization, alpha in itertools.product(dimensions, (0.01, 1.0, 10.0), (1.0, 10.0, 40.0)):
+    of_als = itertools.product(dimensions, (0.1, 10.0), (10.0, 40.0, 160.0)) if "implicit" in libraries else ()
+    for factors, regularization, alpha in of_als:
         yield "implicit", _ALS_EPOCHS, {"factors": factors, "regularization": regularization, "alpha": alpha}
-    for factors, rate in itertools.product(dimensions, (0.01, 0.05, 0.1)):
+    for factors, rate in itertools.product(dimensions, (0.01, 0.05, 0.1)) if "bpr" in libraries else ():
         yield "bpr", _BPR_EPOCHS, {"factors": factors, "learning_rate": rate}
 
 

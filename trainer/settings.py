@@ -193,7 +193,7 @@ class SearchSettings(Section):
       renew: whether to search again although the data are like those of the last search.
     """
 
-    budget: NonNegativeInt = 20
+    budget: NonNegativeInt = 24
     settings: tuple[Annotated[StrictStr, AfterValidator(_searchable)], ...] = ()
     renew: StrictBool = False
 

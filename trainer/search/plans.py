@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,10 +17,14 @@ from trainer.settings import LOG_LOSS
 _MOST_BYTES = 512 << 20
 _DIMENSIONS = (64, 128, 256)
 _EXPONENTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-_PENALTIES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+# Half steps. Coarse moves take two.
+_PENALTIES = (
+    0.0003, 0.0005, 0.001, 0.0018, 0.003, 0.0055, 0.01, 0.018, 0.03, 0.055, 0.1, 0.18, 0.3, 0.55, 1.0, 1.8, 3.0
+)  # fmt: skip
 # The weight of unobserved pairs, divided by the share of observed pairs: how much all of them count, relative to the
 # observed ones.
-_UNOBSERVED = (0.25, 1.0, 4.0, 16.0)
+_UNOBSERVED = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+_FIRST_UNOBSERVED = 4.0
 _WIDTHS = (8, 16, 32, 64)
 _RIDGES = (None, 3.0, 10.0)
 _IMPLICIT = (2.0, 5.0, 15.0, None)
@@ -170,9 +175,9 @@ def _ials(trials: Trials, plan: Plan, widths: Sequence[int]) -> Trial | None:
         "model.regularization": plan.values("model.regularization", _PENALTIES),
         "model.unobserved_weight": plan.values("model.unobserved_weight", weights),
     }
-    start = {"model.regularization": 0.01, "model.unobserved_weight": weights[2]}
+    start = {"model.regularization": 0.01, "model.unobserved_weight": weights[_UNOBSERVED.index(_FIRST_UNOBSERVED)]}
     settings = {**plan.others, "model.objective": "ials", "model.dimension": widths[0]}
-    best = _climb(trials, settings, axes, start, _FEW)
+    best = _climb(trials, settings, axes, start, _FEW, strides=(2, 1))
     for width in widths[1:]:
         if best is None:
             break
@@ -218,8 +223,9 @@ def _climb(
     axes: Mapping[str, Sequence[Any]],
     start: Mapping[str, Any],
     sweeps: int,
+    strides: Sequence[int] = (1,),
 ) -> Trial | None:
-    """Moves to neighboring values while they are better, one key at a time.
+    """Moves to other values while they are better, one key at a time.
 
     Args:
       trials: runs the settings.
@@ -227,6 +233,7 @@ def _climb(
       axes: the values of each key in order.
       start: the first values. A key starts with its first value otherwise.
       sweeps: the number of sweeps of a trial.
+      strides: how many values each move takes. All keys move with the first stride, then with the next.
 
     Returns:
       The best trial, or None if the budget was spent before the first.
@@ -238,8 +245,8 @@ def _climb(
         return trials.run({**settings, **chosen}, sweeps, quick=True)
 
     best = run(at)
-    for key, values in axes.items():
-        for step in (1, -1):
+    for stride, (key, values) in itertools.product(strides, axes.items()):
+        for step in (stride, -stride):
             moved = False
             while best and 0 <= at[key] + step < len(values):
                 other = run({**at, key: at[key] + step})
