@@ -1,6 +1,6 @@
 """ALS and BPR of implicit, tuned on validation pairs and tested once, to compare with `benchmarks.quality`.
 
-    KINDRED_BENCH_DATA=FOLDER python -m benchmarks.baselines [--data amazon-beauty] [--dimensions 64 256] [--libraries bpr]
+    KINDRED_BENCH_DATA=FOLDER python -m benchmarks.baselines [--data amazon-beauty] [--libraries implicit]
 
 Prints each trial, and recall@20 of the best on the test pairs. Training pairs are excluded from rankings, and for the
 test also validation pairs.

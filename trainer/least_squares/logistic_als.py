@@ -49,6 +49,11 @@ class LogisticAls(VariationalAls):
             for side in self._sides:
                 side.prior[: self._d] = 1 / als.ridge
 
+    @staticmethod
+    def _unit_of(deviation: float) -> float:
+        """Returns 1, because log odds have no unit."""
+        return 1.0
+
     @property
     def state(self) -> list[np.ndarray]:
         """The complete state: everything that determines the next sweep, and the tables."""

@@ -71,12 +71,13 @@ class VariationalAls:
     Then v is the mean over the side of <(x - m)^2>, and s2 the mean over the pairs of <(label - score)^2>. The prior
     mean m is that of `ImplicitPrior`, or 0 without `train.als.implicit`. Rows with few pairs shrink to it because of
     their own uncertainty and that of their partners. With `train.als.ridge`, the variance of the vectors is s2 / ridge
-    instead of learned, as if each row had `ridge` more pairs at m. A sweep costs O(n d^2 + entities d^3) time.
+    instead of learned, as if each row had `ridge` more pairs at m. Labels are divided by their standard deviation
+    first. A sweep costs O(n d^2 + entities d^3) time.
     """
 
     def __init__(self, pairs: Pairs, sizes: TableSizes, model: ModelSettings, als: AlsSettings, seed: int) -> None:
         random = np.random.default_rng(seed)
-        self._ridge, self._implicit = als.ridge, als.implicit
+        self._implicit = als.implicit
         weight = np.ones(len(pairs), np.float64) if pairs.weight is None else pairs.weight.astype(np.float64)
         label = pairs.label.astype(np.float64)
         self._pairs = pairs
@@ -84,40 +85,48 @@ class VariationalAls:
         self._weight = float(weight.sum())
         self._offset = np.array(weight @ label / self._weight if model.bias else 0.0)
         label -= self.offset
+        self._unit = self._unit_of(float(weight @ label**2 / self._weight) ** 0.5)
+        label /= self._unit
         self._squares = float(weight @ label**2)
         variance = max(self._squares / self._weight, _LEAST_VARIANCE)
+        # The penalty is that of labels in their own unit.
+        self._ridge = als.ridge and als.ridge / self._unit
         shape = (sizes.left, sizes.right)
         of_left = [
             scipy.sparse.csr_matrix((v, (pairs.left, pairs.right)), shape=shape) for v in (weight, weight * label)
         ]
         of_right = [matrix.T.tocsr() for matrix in of_left]
-        self._sides = [self._side(weights, labels, random, variance**0.5) for weights, labels in (of_left, of_right)]
+        self._sides = [self._side(weights, labels, random) for weights, labels in (of_left, of_right)]
         self._noise = np.array(_FIRST_NOISE * variance)
-        if als.ridge is not None:
+        if self._ridge is not None:
             for side in self._sides:
-                side.prior[: self._d] = self._noise / als.ridge
+                side.prior[: self._d] = self._noise / self._ridge
+
+    @staticmethod
+    def _unit_of(deviation: float) -> float:
+        """Returns the unit of labels in which the rows are solved, so that no constant depends on the scores."""
+        return deviation or 1.0
 
     def _side(
         self,
         weights: scipy.sparse.csr_matrix,
         labels: scipy.sparse.csr_matrix,
         random: np.random.Generator,
-        unit: float,
     ) -> _SidePosterior:
         entities, width = weights.shape[0], self._d + self._biased
         mean = np.zeros((entities, width))
-        mean[:, : self._d] = random.standard_normal((entities, self._d)) * _FIRST_DEVIATION * unit**0.5
+        mean[:, : self._d] = random.standard_normal((entities, self._d)) * _FIRST_DEVIATION
         mean[np.diff(weights.indptr) == 0] = 0
         covariance = np.zeros((entities, width, width), np.float32)
         implicit = None if self._implicit is None else ImplicitPrior(weights, width, self._implicit)
         return _SidePosterior(
-            weights.astype(np.float32), labels.astype(np.float32), mean, covariance, np.full(width, unit), implicit
+            weights.astype(np.float32), labels.astype(np.float32), mean, covariance, np.ones(width), implicit
         )
 
     def start_from(self, tables: list[np.ndarray]) -> None:
         """Starts from left and right vectors `[rows, d]` instead of random ones."""
         for side, table in zip(self._sides, tables, strict=True):
-            side.mean[:, : self._d] = table
+            side.mean[:, : self._d] = table / self._unit**0.5
 
     @property
     def offset(self) -> float:
@@ -134,12 +143,13 @@ class VariationalAls:
     @property
     def tables(self) -> list[np.ndarray]:
         """Left and right vectors, float32 `[rows, d]`."""
-        return [side.mean[:, : self._d].astype(np.float32) for side in self._sides]
+        return [(side.mean[:, : self._d] * self._unit**0.5).astype(np.float32) for side in self._sides]
 
     @property
     def biases(self) -> list[np.ndarray] | None:
         """Left and right biases, float32 `[rows]`, or None."""
-        return [side.mean[:, self._d].astype(np.float32) for side in self._sides] if self._biased else None
+        found = [(side.mean[:, self._d] * self._unit).astype(np.float32) for side in self._sides if self._biased]
+        return found or None
 
     def sweep(self) -> dict[str, float]:
         """Solves for every left row, then for every right row. Returns `loss` and `rmse` of the training pairs."""
@@ -153,8 +163,9 @@ class VariationalAls:
         (left, right), d = (side.mean for side in self._sides), self._d
 
         def score(part: Pairs) -> np.ndarray:
-            scores = np.einsum("nd,nd->n", left[part.left, :d], right[part.right, :d]) + self.offset
-            return scores + left[part.left, d] + right[part.right, d] if self._biased else scores
+            scores = np.einsum("nd,nd->n", left[part.left, :d], right[part.right, :d])
+            scores += left[part.left, d] + right[part.right, d] if self._biased else 0
+            return np.asarray(scores * self._unit + self.offset)
 
         return self.measure_scores(score, pairs)
 

@@ -26,7 +26,8 @@ _PENALTIES = (
 _UNOBSERVED = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _FIRST_UNOBSERVED = 4.0
 _WIDTHS = (8, 16, 32, 64)
-_RIDGES = (None, 3.0, 10.0)
+# Times the standard deviation of the labels.
+_RIDGES = (3.0, 10.0)
 _IMPLICIT = (2.0, 5.0, 15.0, None)
 _COPIES = 4
 # Sweeps that rank settings of positives and of scores, and sweeps of settings that may win.
@@ -102,7 +103,9 @@ def _labels(trials: Trials, plan: Plan, objective: Mapping[str, Any]) -> None:
         "train.optimizer": "als",
         "train.als.copies": plan.values("train.als.copies", (1,))[0],
     }
-    ridges = plan.values("train.als.ridge", _RIDGES)
+    # The strength of a ridge is in the unit of labels. Log odds have none.
+    unit = 1.0 if trials.metric == LOG_LOSS else trials.deviation
+    ridges = plan.values("train.als.ridge", [None, *(_rounded(ridge * unit) for ridge in _RIDGES)])
     one |= {"model.dimension": _nearest(_FIRST_WIDTH, widths), "train.als.ridge": ridges[0]}
     axes = {"train.als.implicit": plan.values("train.als.implicit", _IMPLICIT)}
     best = _climb(trials, one, axes, {"train.als.implicit": 5.0}, _SOME)

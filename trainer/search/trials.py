@@ -88,6 +88,11 @@ class Trials:
         return len(self._kept) / (left * right)
 
     @property
+    def deviation(self) -> float:
+        """The standard deviation of the labels, or 1 if all are equal."""
+        return float(self._kept.label.std(dtype=np.float64)) or 1.0 if isinstance(self._kept, Pairs) else 1.0
+
+    @property
     def in_memory(self) -> bool:
         """Whether least squares can be tried."""
         return isinstance(self._kept, Pairs)

@@ -146,7 +146,7 @@ def test_posterior_solves_normal_equations(weighted: bool, bias: bool, implicit:
             z, spread = np.ones(D + bias), np.zeros((D + bias, D + bias))
             z[:D], spread[:D, :D] = mean[j, :D], covariance[j, :D, :D]
             precision += weight * (np.outer(z, z) + spread) / noise
-            residual = pairs.label[row] - solver.offset
+            residual = (pairs.label[row] - solver.offset) / solver._unit
             if bias:
                 first[:D] -= weight * covariance[j, :D, D] / noise
                 residual -= mean[j, D]
@@ -169,8 +169,28 @@ def test_expected_error_matches_posterior_samples() -> None:
             for side, factor in zip((left, right), factors, strict=True)
         )
         score = np.einsum("nd,nd->n", x[pairs.left, :D], y[pairs.right, :D]) + x[pairs.left, D] + y[pairs.right, D]
-        errors.append(pairs.weight @ (pairs.label - solver.offset - score) ** 2 / pairs.weight.sum())
+        label = (pairs.label - solver.offset) / solver._unit
+        errors.append(pairs.weight @ (label - score) ** 2 / pairs.weight.sum())
     assert expected == pytest.approx(np.mean(errors), rel=0.02)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_solution_does_not_depend_on_the_unit_of_labels(scale: float) -> None:
+    pairs, found = _pairs(weighted=True), []
+    for unit in (1.0, scale):
+        scaled = dataclasses.replace(pairs, label=pairs.label * np.float32(unit))
+        solver = VariationalAls(scaled, SIZES, REGRESSION, AlsSettings(), seed=2)
+        for _ in range(5):
+            solver.sweep()
+        (left, right), (b, c) = solver.tables, solver.biases or []
+        score = np.einsum("nd,nd->n", left[pairs.left], right[pairs.right]) + b[pairs.left] + c[pairs.right]
+        found.append((score + solver.offset) / unit)
+        loss = np.average((score + solver.offset - scaled.label) ** 2, weights=pairs.weight)
+        assert solver.measure(scaled)["loss"] == pytest.approx(loss, rel=1e-4)
+        start = [table.copy() for table in solver.tables]
+        solver.start_from(start)
+        np.testing.assert_allclose(solver.tables[0], start[0], rtol=1e-6)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("objective", ["regression", "ials"])
