@@ -56,9 +56,9 @@ def measure(kind: str, entities: int, dimension: int, requests: int) -> dict[str
     del vectors
     started = time.process_time()
     index = SideIndex(side)
-    probes = index.by_score.calibrate(index.blocks, queries[:512], None)
+    probes = index.by_score.calibrate(index.parts, queries[:512], None)
     seconds = time.process_time() - started
-    k, blocks = tf.constant(_K), tf.constant(probes.probes)
+    k, groups, blocks = tf.constant(_K), tf.constant(probes.groups), tf.constant(probes.probes)
 
     @tf.function(autograph=False)
     def exact(query: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -66,9 +66,9 @@ def measure(kind: str, entities: int, dimension: int, requests: int) -> dict[str
 
     @tf.function(autograph=False)
     def approximate(query: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return index.nearest(index.by_score, query, tf.constant([-1], tf.int64), k, blocks)
+        return index.nearest(index.by_score, query, tf.constant([-1], tf.int64), k, groups, blocks)
 
-    ways = {"exact": exact, "approximate": exact if probes.probes == len(index.blocks) else approximate}
+    ways = {"exact": exact, "approximate": exact if probes.probes == len(index.parts.blocks) else approximate}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     found = []
     for number, query in enumerate(tf.constant(queries[512:])):
@@ -81,15 +81,20 @@ def measure(kind: str, entities: int, dimension: int, requests: int) -> dict[str
         found.append(len(rows["exact"] & rows["approximate"]) / _K)
     columns = {name: np.array(of_name) for name, of_name in times.items()}
     result = {"vectors": kind, "n": entities, "dimension": dimension, "runs": requests - _WARM_UP}
-    result |= {"recall@10": round(statistics.mean(found), 4), "probes": probes.probes, "blocks": len(index.blocks)}
-    result |= {"rows_read": round(probes.probes / len(index.blocks), 5), "index_cpu_seconds": round(seconds, 1)}
+    result |= {
+        "recall@10": round(statistics.mean(found), 4),
+        "probes": probes.probes,
+        "blocks": len(index.parts.blocks),
+    }
+    result |= {"groups_read": probes.groups, "groups": len(index.parts.groups)}
+    result |= {"rows_read": round(probes.probes / len(index.parts.blocks), 5), "index_cpu_seconds": round(seconds, 1)}
     for name, of_name in columns.items():
         result |= {f"{name}_ms": _middle(of_name[:, 0]), f"{name}_cpu_ms": _middle(of_name[:, 1])}
         result[f"{name}_p99_ms"] = round(float(np.quantile(of_name[:, 0], 0.99)), 3)
     result["table_mb"] = round(side.vectors.numpy().nbytes / 1e6, 1)
     spaces = (index.by_score, index.by_cosine)
-    of_spaces = [of for space in spaces for of in (*space.centers, space.of_rows) if of is not None]
-    parts = [index.order, index.starts, index.at_least, *of_spaces]
+    of_spaces = [of for space in spaces for of in (space.blocks, space.groups, space.of_rows) if of is not None]
+    parts = [index.order, index.starts, index.firsts, index.fewest_rows, index.fewest_blocks, *of_spaces]
     result["index_mb"] = round(sum(variable.numpy().nbytes for variable in parts) / 1e6, 1)
     return result | {"peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)}
 

@@ -60,7 +60,7 @@ class _Ranking(NamedTuple):
         queries = tf.gather(self.asked.vectors, rows).numpy()
         if self.space.is_cosine:
             queries *= tf.gather(self.asked.inverse_lengths, rows).numpy()[:, None]
-        return self.space.calibrate(self.index.blocks, queries, rows if self.lists_own_table else None)
+        return self.space.calibrate(self.index.parts, queries, rows if self.lists_own_table else None)
 
 
 class ApproximateRankings(tf.Module):
@@ -86,7 +86,7 @@ class ApproximateRankings(tf.Module):
         self._probes = {name: ranking.calibrated() for name, ranking in self._rankings.items()}
         self.facts = IndexFacts(
             seconds=round(time.monotonic() - started, 3),
-            blocks={"left": len(self.left.blocks), "right": len(self.right.blocks)},
+            blocks={"left": len(self.left.parts.blocks), "right": len(self.right.parts.blocks)},
             signatures={f"{name}{SUFFIX}": probes for name, probes in self._probes.items()},
         )
 
@@ -100,18 +100,18 @@ class ApproximateRankings(tf.Module):
 
     def _signature(self, name: str) -> Any:
         ranking = self._rankings[name]
-        default = self._probes[name].probes
+        default = self._probes[name]
         # A default of the SavedModel, which must be a tensor. TensorFlow Serving uses it over gRPC only.
         omitted = tf.constant(DEFAULT)
 
         def ranked(ids: tf.Tensor, k: tf.Tensor, probes: tf.Tensor = omitted) -> Outputs:
-            return self._ranked(ranking, ids, k, tf.where(probes > DEFAULT, probes, default))
+            return self._ranked(ranking, ids, k, tf.where(probes > DEFAULT, probes, default.probes), default)
 
         ids = tf.TensorSpec([None], tf.string, name=ranking.id_name)
         numbers = (tf.TensorSpec([], tf.int32, name=of) for of in ("k", PROBES))
         return tf.function(ranked, input_signature=[ids, *numbers], autograph=False)
 
-    def _ranked(self, ranking: _Ranking, ids: tf.Tensor, k: tf.Tensor, probes: tf.Tensor) -> Outputs:
+    def _ranked(self, ranking: _Ranking, ids: tf.Tensor, k: tf.Tensor, probes: tf.Tensor, default: Probes) -> Outputs:
         """Returns the outputs of the exact signature, ranked among the rows of `probes` blocks.
 
         Reads more blocks if `k` answers need them. From a quarter of all blocks on, the ranking is exact.
@@ -127,12 +127,12 @@ class ApproximateRankings(tf.Module):
 
         def approximate() -> Outputs:
             queries = asked.directions_of(rows) if space.is_cosine else asked.vectors_of(rows)
-            best, scores = index.nearest(space, queries, own, k, probes)
+            best, scores = index.nearest(space, queries, own, k, index.groups_for(probes, default), probes)
             if not space.is_cosine:
                 scores += (asked.biases_of(rows) + self._offset)[:, None]
             return {f"{index.side.side}_id": index.side.ids_of(best), "score": scores, "known": known}
 
         # A loop over no queries would not know the shape of its answer.
-        is_exact = (probes >= exact_from(len(index.blocks))) | tf.equal(tf.size(ids), 0)
+        is_exact = (probes >= exact_from(len(index.parts.blocks))) | tf.equal(tf.size(ids), 0)
         found: Outputs = tf.cond(is_exact, lambda: ranking.exact(ids, k), approximate)
         return found

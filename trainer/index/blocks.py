@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import NamedTuple
 
 import numpy as np
+import threadpoolctl
 
 from trainer.index.kmeans import clusters
 
-# Bounds of the rows of a block. Between them it grows with the square root of the table, like the number of blocks,
-# because a ranking compares the query with every block and with every row of some blocks.
-_SMALLEST, _LARGEST = 64, 256
-_ROOT_SHARE = 16
-# Rows of a cluster of k-means, as a share of the largest block. Few clusters then need to be cut.
-_FILL = 0.5
+# The maximum number of rows of a block, and rows of a cluster of k-means. Few clusters then need to be cut.
+LARGEST, _OF_CLUSTER = 64, 32
+# Groups of blocks, as a multiple of the square root of the rows. A ranking compares the query with every group, and
+# with every block of some groups.
+_GROUPS = 2.5
 _POWER_STEPS, _POWER_SAMPLE = 8, 4096
 _BLOCKS_AT_A_TIME = 1 << 10
 
@@ -59,20 +60,29 @@ class Blocks:
         return found
 
 
-def largest_block(rows: int) -> int:
-    """Returns the maximum number of rows of a block of a table with `rows` rows, a power of two."""
-    largest = _SMALLEST
-    while largest < _LARGEST and largest * _ROOT_SHARE < math.sqrt(rows):
-        largest *= 2
-    return largest
+class Partition(NamedTuple):
+    """Rows in blocks, and blocks in groups.
+
+    Attributes:
+      blocks: the blocks.
+      groups: the same rows in groups. Each has whole blocks, in the order of `blocks`.
+    """
+
+    blocks: Blocks
+    groups: Blocks
+
+    @property
+    def firsts(self) -> np.ndarray:
+        """The first block of each group, and the number of blocks, int32 `[groups + 1]`."""
+        return np.searchsorted(self.blocks.starts, self.groups.starts).astype(np.int32)
 
 
-def partition(vectors: np.ndarray, bias: np.ndarray, seed: int = 0) -> Blocks:
+def partition(vectors: np.ndarray, bias: np.ndarray, seed: int = 0) -> Partition:
     """Splits rows into blocks for the largest dot product with a query.
 
     The rows get one more coordinate that makes all of them equally long. Then the largest dot product is the smallest
-    distance (Bachrach et al. 2014, Speeding Up the Xbox Recommender System). k-means on two levels finds clusters, and
-    clusters larger than a block are halved across their principal direction.
+    distance (Bachrach et al. 2014, Speeding Up the Xbox Recommender System). k-means finds groups, and clusters within
+    each group. Clusters larger than a block are halved across their principal direction.
 
     Args:
       vectors: float32 `[rows, d]`.
@@ -80,18 +90,23 @@ def partition(vectors: np.ndarray, bias: np.ndarray, seed: int = 0) -> Blocks:
       seed: the same seed gives the same blocks.
 
     Returns:
-      Blocks of at most `largest_block` rows. No block is empty.
+      Blocks of at most `LARGEST` rows, in groups. No block and no group is empty.
     """
-    random, largest = np.random.default_rng(seed), largest_block(len(vectors))
+    random, found = np.random.default_rng(seed), list[np.ndarray]()
     lifted = _Lifted(vectors, bias)
-    of_cluster = largest * _FILL
-    found: list[np.ndarray] = []
-    for cluster in clusters(lifted, np.arange(len(vectors)), round(math.sqrt(len(vectors) / of_cluster)), random):
-        for fine in clusters(lifted, cluster, round(len(cluster) / of_cluster), random):
-            _halve(lifted, fine, largest, random, found)
-    found = [np.sort(block) for block in found if len(block)]
-    order = np.concatenate([*found, np.zeros(0, np.int64)]).astype(np.int32)
-    return Blocks(order, np.cumsum([0, *map(len, found)]).astype(np.int32))
+    count = min(round(_GROUPS * math.sqrt(len(vectors))), len(vectors) // LARGEST)
+    # Most products are small. With several threads, BLAS takes three times the processor time for them.
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        groups = clusters(lifted, np.arange(len(vectors)), count, random) if len(vectors) else []
+        for group in groups:
+            for fine in clusters(lifted, group, round(len(group) / _OF_CLUSTER), random):
+                _halve(lifted, fine, LARGEST, random, found)
+    order = np.concatenate([*map(np.sort, found), np.zeros(0, np.int64)]).astype(np.int32)
+    return Partition(Blocks(order, _starts(found)), Blocks(order, _starts(groups)))
+
+
+def _starts(parts: list[np.ndarray]) -> np.ndarray:
+    return np.cumsum([0, *map(len, parts)]).astype(np.int32)
 
 
 class _Lifted:

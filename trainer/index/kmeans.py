@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -9,9 +10,11 @@ import numpy as np
 # Returns the vectors of rows, float32 `[m, d]`. Rows are int64 `[m]`.
 Points = Callable[[np.ndarray], np.ndarray]
 
-_ITERATIONS = 5
+_ITERATIONS = 4
 # Points that the centers are fitted on, for each center.
-_SAMPLE = 64
+_SAMPLE = 20
+# From so many centers on, a point is compared with the centers near its cell. A cell sees this share of the centers.
+_MANY, _SEEN = 256, 0.3
 # Distances that are computed at a time.
 _AT_A_TIME = 1 << 22
 
@@ -34,9 +37,34 @@ def clusters(points: Points, rows: np.ndarray, count: int, random: np.random.Gen
     centers = sample[np.sort(random.permutation(len(sample))[:count])]
     for _ in range(_ITERATIONS):
         centers = _means(sample, _closest(sample, centers), centers)
-    step = max(_AT_A_TIME // count, 1)
+    closest = _closest_of_many(points, rows, centers, random) if count >= _MANY else _of_rows(points, rows, centers)
+    return [group for group in _groups(rows, closest) if len(group)]
+
+
+def _of_rows(points: Points, rows: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """Returns the closest center of each row, int64 `[m]`. Makes a part of the vectors at a time."""
+    step = max(_AT_A_TIME // len(centers), 1)
     parts = (points(rows[start : start + step]) for start in range(0, len(rows), step))
-    return [group for group in _groups(rows, np.concatenate([_closest(part, centers) for part in parts])) if len(group)]
+    return np.concatenate([_closest(part, centers) for part in parts])
+
+
+def _closest_of_many(points: Points, rows: np.ndarray, centers: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Returns the closest center of each row, or nearly so, int64 `[m]`.
+
+    Clusters of the centers are cells. A row is compared with the centers of its cell, and with those of other cells
+    that are nearly as close to the middle of this one.
+    """
+    cells = clusters(lambda at: centers[at], np.arange(len(centers)), round(math.sqrt(len(centers))), random)
+    middles = np.stack([centers[cell].mean(axis=0) for cell in cells])
+    distances = np.einsum("md,md->m", middles, middles)[:, None] - 2 * middles @ centers.T
+    further = distances - distances.min(axis=0)
+    seen = np.argsort(further, axis=1, kind="stable")[:, : math.ceil(_SEEN * len(centers))]
+    closest = np.empty(len(rows), np.int64)
+    cell_of = _of_rows(points, rows, middles)
+    for cell, places in enumerate(_groups(np.arange(len(rows)), cell_of)):
+        if len(places):
+            closest[places] = seen[cell][_of_rows(points, rows[places], centers[seen[cell]])]
+    return closest
 
 
 def _closest(vectors: np.ndarray, centers: np.ndarray) -> np.ndarray:

@@ -67,7 +67,7 @@ def test_weakest_slices_skip_small_ones() -> None:
 
 def test_approximate_rankings_have_their_recall() -> None:
     index = IndexFacts(1.5, {"left": 1, "right": 4000}, {
-        "similar_right_approximate": Probes(48, 0.9851), "similar_left_approximate": Probes(1, 1.0),
+        "similar_right_approximate": Probes(48, 0.9851, 30), "similar_left_approximate": Probes(1, 1.0, 1),
     })  # fmt: skip
     assert table(card(index=index), "Approximate rankings")[2:] == [
         ["`similar_right_approximate`", "48", "4,000", "0.9851"],
