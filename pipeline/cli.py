@@ -13,8 +13,9 @@ import typer
 from compat.process import prepare
 from errors import ConfigError, DataRefused, KindredError
 from kindred.terminal import say
-from pipeline.commands import model_cli, root_cli
+from pipeline.commands import file_cli, model_cli, root_cli
 from pipeline.commands.batch.cli import recommend
+from pipeline.commands.file_cli import BeamOption, DataOption, NewRootOption
 from pipeline.kubeflow import cli as kubeflow
 from pipeline.kubeflow.options import Set
 
@@ -48,18 +49,13 @@ def options(
     """From pairs of entities to a similarity model in production."""
 
 
-BeamOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="PROFILE", help="Where rows are read: local, flink, spark or dataflow. Default: beam.profile."
-    ),
-]
-DataOption = Annotated[str | None, typer.Option(help="Replaces data.path.")]
-NewRootOption = Annotated[Path | None, typer.Option(help="The directory for all results. Default: build/NAME.")]
 RunArgument = Annotated[
     str, typer.Argument(metavar="[RUN]", help="A run's id, or its folder ROOT/runs/RUN. Default: the latest.")
 ]
 RunRootOption = root_cli.UsedRootOption
+
+
+app.command()(file_cli.check)
 
 
 @app.command()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+
 from components.evaluator.slices import LEFT, SLICES
 from trainer.ranking import ranking_metrics
 
@@ -36,22 +38,37 @@ def check_metric(metric: str) -> str:
     Raises:
       ValueError: the metric is unknown. The message lists the known ones.
     """
-    if is_ranking(metric):
-        prefix = next((prefix for prefix in (SAMPLED, COLD, APPROXIMATE) if metric.startswith(prefix)), "")
-        try:
-            name, _ = ranking_metrics.parse(metric.removeprefix(prefix))
-        except ValueError:
-            name = None
-        possible = {
-            "": name is not None,
-            APPROXIMATE: name == ranking_metrics.RECALL,
-        }.get(prefix, name not in (None, ranking_metrics.COVERAGE))
-        if not possible:
-            raise ValueError(
-                f"unknown metric. Choose {', '.join(SCORE_METRICS)}, recall@K, ndcg@K, hit_rate@K, mrr@K, "
-                "map@K, mrr, map, one of these with the prefix sampled_ or cold_, coverage@K, or approximate_recall@K"
-            )
+    if not _exists(metric):
+        raise ValueError(
+            f"unknown metric. Choose {', '.join(SCORE_METRICS)}, recall@K, ndcg@K, hit_rate@K, mrr@K, map@K, mrr, map, "
+            "one of these with the prefix sampled_ or cold_, coverage@K, or approximate_recall@K"
+            f"{_question(metric)}"
+        )
     return metric
+
+
+def _exists(metric: str) -> bool:
+    if not is_ranking(metric):
+        return True
+    prefix = _prefix(metric)
+    try:
+        name, _ = ranking_metrics.parse(metric.removeprefix(prefix))
+    except ValueError:
+        return False
+    return {"": True, APPROXIMATE: name == ranking_metrics.RECALL}.get(prefix, name != ranking_metrics.COVERAGE)
+
+
+def _prefix(metric: str) -> str:
+    return next((prefix for prefix in (SAMPLED, COLD, APPROXIMATE) if metric.startswith(prefix)), "")
+
+
+def _question(metric: str) -> str:
+    """Returns a question about the metric with a similar name, and no text if there is none."""
+    prefix = _prefix(metric)
+    name, at, k = metric.removeprefix(prefix).partition("@")
+    close = difflib.get_close_matches(name, (*SCORE_METRICS, *ranking_metrics.NAMES), 1)
+    similar = [prefix + close[0] + at + k, prefix + close[0] + "@10", close[0]] if close else []
+    return next((f". Did you mean {candidate}?" for candidate in similar if _exists(candidate)), "")
 
 
 def check_slice(metric: str, slice_: str) -> None:

@@ -1,18 +1,22 @@
-"""Checks the input files before heavy libraries are imported or a file is written."""
+"""Finds the faults of a pipeline's inputs before heavy libraries are imported or a file is written."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from components.pair_example_gen.entity_features.layout import check_heads
 from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.objects import with_copies
 from components.pair_example_gen.reading.chunks import check_head
+from components.pair_example_gen.settings import DataSettings
 from components.pair_example_gen.source import check_span, has_span, split_path
 from components.pair_example_gen.spans import choose, find_all
-from errors import ConfigError
+from errors import ConfigError, InputError, KindredError
 from pipeline.config import PipelineConfig, candidate_files, copied_objects
 from pipeline.records.root import Root
+
+_FAULTY_FILES = 5
 
 
 def check_inputs(config: PipelineConfig, root: Root) -> None:
@@ -27,22 +31,76 @@ def check_inputs(config: PipelineConfig, root: Root) -> None:
       InputError: there is no file of pairs, or a file is unreadable, is empty, or lacks a column.
       ConfigError: the schema file does not exist.
     """
-    if not is_remote(config.schema_path) and not Path(config.schema_path).is_file():
-        raise ConfigError(f"schema: {config.schema_path}: no such file. Omit `schema` to use the curated one")
+    for fault in input_faults(config, root):
+        raise fault
+
+
+def input_faults(config: PipelineConfig, root: Root) -> Iterator[KindredError]:
+    """Yields what `check_inputs` raises, every fault and not only the first. Looks for each one when it is asked for.
+
+    Args:
+      config: the pipeline file.
+      root: keeps the copies of objects.
+    """
+    yield from faults_in(_check_schema, config.schema_path)
     candidates = config.evaluate.candidates
     if candidates is not None:
-        check_head(candidates, candidate_files(config, candidates))
-    copied, data = copied_objects(config, str(root.inputs)), config.data
-    if copied is not None:
-        data = with_copies(data, copied)
+        yield from faults_in(check_head, candidates, candidate_files(config, candidates))
+    try:
+        data = local_data(config, root)
+    except KindredError as error:
+        yield error
+        return
     for side, features in data.features.items():
-        check_heads(side, features)
+        yield from faults_in(check_heads, side, features)
+    yield from _faults_of_pairs(data)
+
+
+def faults_in(check: Callable[..., object], *arguments: object) -> Iterator[KindredError]:
+    """Yields the error that a check raises, if any."""
+    try:
+        check(*arguments)
+    except KindredError as error:
+        yield error
+
+
+def local_data(config: PipelineConfig, root: Root) -> DataSettings:
+    """Returns section `data` with the paths of local copies in place of the URLs of objects, which it downloads.
+
+    Raises:
+      StoreError, StoreUnavailable, InputError: as `check_inputs`.
+    """
+    copied = copied_objects(config, str(root.inputs))
+    return config.data if copied is None else with_copies(config.data, copied)
+
+
+def _check_schema(path: str) -> None:
+    if not is_remote(path) and not Path(path).is_file():
+        raise ConfigError(f"schema: {path}: no such file. Omit `schema` to use the curated one")
+
+
+def _faults_of_pairs(data: DataSettings) -> Iterator[KindredError]:
+    faulty = 0
+    try:
+        for file in pair_files(data):
+            for error in faults_in(check_head, file, data):
+                yield error
+                faulty += 1
+            if faulty == _FAULTY_FILES:
+                yield InputError("data.path: other files may have faults too. Correct these first")
+                return
+    except KindredError as error:
+        yield error
+
+
+def pair_files(data: DataSettings) -> list[str]:
+    """Returns the files of pairs. For spans, the list is empty, because the executor checks their files.
+
+    Raises:
+      InputError: there is no file, or no such span.
+    """
     base, pattern = split_path(data.path)
     if has_span(pattern):
-        # The executor checks the files of the spans.
         check_span(base, pattern)
     spans = choose(base, pattern, data)
-    if has_span(pattern):
-        return
-    for file in find_all(base, spans, span_filled_in=False)[0].files:
-        check_head(file, data)
+    return [] if has_span(pattern) else find_all(base, spans, span_filled_in=False)[0].files

@@ -7,7 +7,7 @@ Example:
 
 from pipeline.config.defaults import SCHEMA, SCHEMA_OF_POSITIVES
 from pipeline.config.ingest import candidate_files, copied_objects, ingest_settings
-from pipeline.config.load import build_config, load_config
+from pipeline.config.load import build_config, load_config, load_input_sections
 from pipeline.config.pipeline_file import PipelineConfig
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "copied_objects",
     "ingest_settings",
     "load_config",
+    "load_input_sections",
 ]

@@ -199,7 +199,7 @@ def refuse_without_effect(sections: Sections) -> None:
     """
     faults = list(_faults(sections))
     if faults:
-        raise ValueError(". ".join(faults))
+        raise ValueError("\n".join(faults))
 
 
 def _faults(sections: Sections) -> Iterator[str]:

@@ -35,12 +35,23 @@ def load_config(
 
     Example: `load_config(Path("pipeline.yaml"), ["train.epochs=5"], data_path="pairs.csv")`
     """
-    tree = _read(path)
-    for override in overrides:
-        _apply(tree, override)
-    _resolve_paths(tree, path.parent, data_path)
-    config = _validate(tree, str(path))
+    config = _validate(_read_resolved(path, overrides, data_path), str(path))
     return config.model_copy(update={"beam": _with_profile(config.beam, beam_profile)})
+
+
+_INPUT_SECTIONS = ("data", "schema", "storage")
+
+
+def load_input_sections(path: Path, overrides: Sequence[str], data_path: str | None) -> PipelineConfig | None:
+    """Returns the sections of a pipeline file about input, with the defaults of all others, or None if they are wrong.
+
+    With it, the input can be checked although another section has a fault. The arguments are those of `load_config`.
+    """
+    try:
+        tree = _read_resolved(path, overrides, data_path)
+        return _validate({"name": "input", **{key: tree[key] for key in _INPUT_SECTIONS if key in tree}}, str(path))
+    except ConfigError:
+        return None
 
 
 def build_config(tree: dict[str, Any], overrides: Sequence[str], source: str) -> PipelineConfig:
@@ -58,6 +69,15 @@ def build_config(tree: dict[str, Any], overrides: Sequence[str], source: str) ->
     for override in overrides:
         _apply(tree, override)
     return _validate(tree, source)
+
+
+def _read_resolved(path: Path, overrides: Sequence[str], data_path: str | None) -> dict[str, Any]:
+    """Reads a pipeline file, applies overrides, and makes its paths absolute."""
+    tree = _read(path)
+    for override in overrides:
+        _apply(tree, override)
+    _resolve_paths(tree, path.parent, data_path)
+    return tree
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -141,5 +161,6 @@ def _validate(tree: dict[str, Any], source: str) -> PipelineConfig:
     try:
         return PipelineConfig.model_validate(tree)
     except pydantic.ValidationError as error:
-        found = dict.fromkeys(faults.describe(fault, PipelineConfig) for fault in error.errors())
+        texts = (faults.describe(fault, PipelineConfig) for fault in error.errors())
+        found = dict.fromkeys(line for text in texts for line in text.splitlines())
         raise ConfigError("\n".join(f"{source}: {fault}" for fault in found)) from None

@@ -52,13 +52,16 @@ class PipelineConfig(Section):
 
     @pydantic.model_validator(mode="after")
     def _rules(self) -> PipelineConfig:
-        rules.what_solvers_can(self.encode, self.model, self.train)
-        rules.features_of_two_tables(self.data, self.encode)
-        rules.cold_metrics(self.data, self.evaluate)
-        rules.objective_of_labels(self.data.columns, self.score, self.model, self.train)
-        rules.metrics_of_labels(self.data.columns, self.evaluate)
-        rules.searched_settings(self.data.columns, self.encode, self.model, self.train)
-        rules.approximate_metrics(self.evaluate, self.publish.approximate)
+        columns = self.data.columns
+        rules.refuse_all(
+            lambda: rules.what_solvers_can(self.encode, self.model, self.train),
+            lambda: rules.features_of_two_tables(self.data, self.encode),
+            lambda: rules.cold_metrics(self.data, self.evaluate),
+            lambda: rules.objective_of_labels(columns, self.score, self.model, self.train),
+            lambda: rules.metrics_of_labels(columns, self.evaluate),
+            lambda: rules.searched_settings(columns, self.encode, self.model, self.train),
+            lambda: rules.approximate_metrics(self.evaluate, self.publish.approximate),
+        )
         sections = (getattr(self, name) for name in type(self).model_fields)
         names = (field.alias or name for name, field in type(self).model_fields.items())
         effects.refuse_without_effect(dict(zip(names, sections, strict=True)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from components.evaluator.names import COLD, is_approximate, is_ranking
 from components.evaluator.settings import EvaluateSettings
 from components.pair_example_gen.settings import ColumnSettings, DataSettings
@@ -17,6 +19,25 @@ from trainer.settings import (
     ScoreSettings,
     TrainSettings,
 )
+
+
+def refuse_all(*rules: Callable[[], None]) -> None:
+    """Applies rules.
+
+    Raises:
+      ValueError: some are broken. The message has a line for each.
+    """
+    broken = list(filter(None, map(_fault, rules)))
+    if broken:
+        raise ValueError("\n".join(broken))
+
+
+def _fault(rule: Callable[[], None]) -> str:
+    try:
+        rule()
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def what_solvers_can(encode: EncodeSettings, model: ModelSettings, train: TrainSettings) -> None:

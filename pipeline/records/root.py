@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,6 +103,18 @@ class Root:
                 raise self._unusable(error) from None
             else:
                 return run_id
+
+    def check_writable(self) -> None:
+        """Checks that the root can be written, or created. Writes nothing.
+
+        Raises:
+          RootError: it cannot.
+        """
+        existing = next(path for path in (self.path, *self.path.parents) if path.exists())
+        if not existing.is_dir():
+            raise self._unusable(NotADirectoryError(errno.ENOTDIR, "", str(existing)))
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise self._unusable(PermissionError(errno.EACCES, "", str(existing)))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

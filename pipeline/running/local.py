@@ -82,7 +82,7 @@ def _execute(
     """
     try:
         console.say(f"{config.name}: {config.data.path} -> {root.path}")
-        _check_destination(config, root)
+        check_destination(config, root)
         if restored := restore_if_damaged(root.metadata, root.artifacts):
             console.say(f"    warning: {restored}. Runs since then are not in it", "yellow")
         # Importing TFX takes seconds and prints a lot. The log is open and the terminal shows the reason by now.
@@ -99,8 +99,13 @@ def _execute(
     return EXIT_CODES[record.status]
 
 
-def _check_destination(config: PipelineConfig, root: Root) -> None:
-    """Refuses a destination that the Pusher would refuse, before the work. The Pusher checks again."""
+def check_destination(config: PipelineConfig, root: Root) -> None:
+    """Refuses a destination that the Pusher would refuse, before the work. The Pusher checks again.
+
+    Raises:
+      ConfigError: publishing there would mix with, or remove, the work of others.
+      StoreError, StoreUnavailable: a store refuses a request, cannot be reached, or fails.
+    """
     refuse_foreign(open_versions(root.serving(config), config.name, config.storage), config.name)
 
 

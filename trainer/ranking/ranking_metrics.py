@@ -66,6 +66,7 @@ _METRICS: dict[str, tuple[Metric, bool]] = {
     "map": (average_precision, True),
 }
 RECALL, COVERAGE = "recall", "coverage"
+NAMES = (*_METRICS, COVERAGE)
 
 
 def parse(metric: str) -> tuple[str, int | None]:
@@ -76,8 +77,8 @@ def parse(metric: str) -> tuple[str, int | None]:
     """
     found = _NAME.fullmatch(metric)
     name, k = (found["name"], found["k"]) if found else ("", None)
-    if name not in (*_METRICS, COVERAGE) or (k is None and not (name in _METRICS and _METRICS[name][1])):
-        known = ", ".join(f"{known}@K" for known in (*_METRICS, COVERAGE))
+    if name not in NAMES or (k is None and not (name in _METRICS and _METRICS[name][1])):
+        known = ", ".join(f"{known}@K" for known in NAMES)
         raise ValueError(f"{metric!r} is not a ranking metric. Choose from {known}, mrr and map")
     return name, int(k) if k else None
 

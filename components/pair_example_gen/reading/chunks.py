@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Callable, Iterator, Sequence
 
 from components.pair_example_gen import files
@@ -236,11 +237,17 @@ def _find_columns(file: str, layout: PairFiles, names: Sequence[str]) -> dict[st
         if list(names).count(column) != 1:
             fault = "no column" if column not in names else "more than one column"
             raise InputError(
-                f"data.columns.{role}: {file} has {fault} {column!r}. Its columns are {', '.join(map(repr, names))}"
-                f"{_advice(names)}"
+                f"data.columns.{role}: {file} has {fault} {column!r}. {_similar(column, names)}"
+                f"Its columns are {', '.join(map(repr, names))}{_advice(names)}"
             )
         numbers[role] = list(names).index(column)
     return numbers
+
+
+def _similar(column: str, names: Sequence[str]) -> str:
+    """Returns a question about the column with a similar name, and no text if there is none."""
+    close = () if column in names else difflib.get_close_matches(column.lower(), [name.lower() for name in names], 1)
+    return "".join(f"Did you mean {name!r}? " for name in names if name.lower() in close)
 
 
 def _advice(names: Sequence[str]) -> str:
