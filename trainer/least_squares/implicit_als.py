@@ -165,7 +165,10 @@ def _first_rows(sides: tuple[Interactions, Interactions], model: ModelSettings, 
     (Halko, Martinsson & Tropp 2011, algorithm 4.4). The pairs are divided by the square roots of the counts of both
     entities, as in spectral clustering (Dhillon 2001). One sweep from these rows is as good as three from random rows.
     """
-    (left, right), matrix = (np.sqrt(np.maximum(side.counts, 1)).astype(np.float32) for side in sides), sides[0].matrix
+    (left, right), matrix = (
+        (np.sqrt(np.where(side.counts > 0, side.counts, 1)).astype(np.float32) for side in sides),
+        sides[0].matrix,
+    )
     rows = np.random.default_rng(seed).standard_normal((matrix.shape[1], model.dimension), dtype=np.float32)
     for _ in range(_SUBSPACE_ITERATIONS):
         rows = matrix.T @ ((matrix @ (rows / right[:, None])) / left[:, None] ** 2)

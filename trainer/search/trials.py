@@ -83,9 +83,10 @@ class Trials:
 
     @property
     def density(self) -> float:
-        """The share of all pairs of entities that are training rows."""
+        """The share of all pairs of entities that are training rows, times the median weight of a row."""
         left, right = (int((counts > 0).sum()) for counts in self._kept.occurrences(self.sizes.entities))
-        return len(self._kept) / (left * right)
+        weight = self._kept.weight if isinstance(self._kept, Pairs) else None
+        return len(self._kept) / (left * right) * (1.0 if weight is None else float(np.median(weight)))
 
     @property
     def deviation(self) -> float:

@@ -240,6 +240,24 @@ def test_unobserved_weight_follows_the_density() -> None:
     assert first["model.unobserved_weight"] == pytest.approx(0.08)
 
 
+@pytest.mark.parametrize("unit", [0.01, 1000.0])
+def test_play_counts_in_another_unit_find_the_same_model(tmp_path: Path, unit: float) -> None:
+    """Weights may be seconds or minutes, and a few of them may be huge."""
+    pairs = _positives()
+    weight = np.random.default_rng(1).lognormal(0, 1, len(pairs)).astype(np.float32)
+    search = POSITIVES.replace(budget=8, settings=("model.regularization", "model.unobserved_weight"))
+    found = [
+        choose(
+            Pairs(pairs.left, pairs.right, pairs.label, weight * np.float32(scale)),
+            SIZES, _sections(dimension=8), "ndcg@10", search, str(tmp_path / str(scale)),
+        )
+        for scale in (1.0, unit)
+    ]  # fmt: skip
+    weights = [one.best.settings["model.unobserved_weight"] for one in found]
+    assert weights[1] == pytest.approx(unit * weights[0], rel=0.01)
+    assert found[1].best.value == pytest.approx(found[0].best.value, rel=0.02)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
