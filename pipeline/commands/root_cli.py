@@ -75,10 +75,12 @@ def prune(
 
 
 def write_report(folder: RunFolder) -> None:
-    """Writes the report of a run. Imports its libraries here, because a run needs them only at its end."""
+    """Writes the report of a run and the page of its root. Imports its libraries here: a run needs them at its end."""
+    from pipeline.report.index import write_index
     from pipeline.report.write import write_report
 
     write_report(folder)
+    write_index(folder.root)
 
 
 def _used(root: Path | None) -> Root:

@@ -78,14 +78,20 @@ def storage_of(root: Root) -> StorageSettings:
     return StorageSettings()
 
 
-def versions_of(root: Root, directory: str) -> list[Version]:
-    """Returns the versions in a directory, oldest first. Reads every file of the published ones.
+def versions_of(root: Root, directory: str, check_files: bool = True) -> list[Version]:
+    """Returns the versions in a directory, oldest first.
 
     The served version is the newest one without damage, as a server chooses it.
+
+    Args:
+      root: the root.
+      directory: the directory or URL of versions.
+      check_files: whether to read every file of published versions. Otherwise none counts as damaged.
     """
     versions = open_versions(directory, storage=storage_of(root))
     makers = _makers(root, directory)
-    damaged = {number: file for number in versions.published() if (file := versions.damage(number))}
+    checked = versions.published() if check_files else []
+    damaged = {number: file for number in checked if (file := versions.damage(number))}
     whole = [number for number in versions.published() if number not in damaged]
     reasons = _reasons(root, directory) if versions.withdrawn() else {}
     rows = [Version(number, "served" if number == whole[-1] else "published", makers.get(number)) for number in whole]

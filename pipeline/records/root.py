@@ -68,6 +68,11 @@ class Root:
         """Directory with one record folder per run."""
         return self.path / "runs"
 
+    @property
+    def index(self) -> Path:
+        """The page about all runs and versions."""
+        return self.path / "index.html"
+
     def serving(self, config: PipelineConfig) -> str:
         """Returns the directory of published versions, or the URL of `publish.to`.
 

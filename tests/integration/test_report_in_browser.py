@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pipeline.records.root import Root
+from pipeline.report.index import write_index
 from pipeline.report.page import render
 from tests.browser import Page, find_chromium, open_browser
 from tests.unit.pipeline.report.planted_report import HOSTILE, run_with
@@ -59,6 +62,25 @@ def test_page_logs_nothing_and_sends_no_request(page: Page, report: Path) -> Non
 def test_nothing_is_wider_than_the_window(page: Page, width: int) -> None:
     page.show_as(width, 800)
     assert page.run("document.documentElement.scrollWidth") == width
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_index_of_a_root_fits_the_window(browser: Page, tmp_path: Path, width: int) -> None:
+    root = Root(tmp_path / "films")
+    for number in range(1, 4):
+        folder = root.runs / f"20260101-00000{number}-000"
+        folder.mkdir(parents=True)
+        metrics = {"rmse": 0.9 - number / 100, "baseline_rmse": 1.0}
+        summary = {"status": "published", "components": [], "seconds": 9.0, "metrics": metrics, "data": {"rows": 900}}
+        (folder / "summary.json").write_text(json.dumps(summary))
+    path = write_index(root)
+    browser.messages.clear()
+    browser.requests.clear()
+    browser.show_as(width, 800)
+    browser.open(path)
+    assert browser.messages == [] and browser.requests == [path.as_uri()]
+    assert browser.run("document.documentElement.scrollWidth") == width
+    assert browser.run("document.querySelectorAll('main section').length") == 3
 
 
 def test_search_highlights_and_centers_match(page: Page) -> None:
