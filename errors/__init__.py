@@ -13,6 +13,7 @@ KindredError
 │   ├── TrainingTooLarge  tables, optimizer state and a batch do not fit in memory
 │   └── PairsTooMany      a solver needs all pairs in memory, and they are on disk
 ├── ModelNotFound         the path or URL has no published model
+├── ModelDamaged          a downloaded model differs from its manifest
 ├── EndpointError         an endpoint does not answer like a published model
 ├── StoreError            an object store refuses a request, or cannot be reached
 ├── ClusterRefused        Kubeflow's API refuses a request
@@ -98,6 +99,12 @@ class PairsTooMany(TrainingError):
 
 class ModelNotFound(KindredError):
     """The path or URL has no published model."""
+
+    exit_code = 2
+
+
+class ModelDamaged(KindredError):
+    """A downloaded model differs from its manifest."""
 
     exit_code = 2
 

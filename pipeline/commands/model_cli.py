@@ -11,12 +11,18 @@ import typer
 from errors import ModelNotFound
 from kindred.terminal import say
 from pipeline.commands.batch.cli import ColumnsOption, score_file
+from storage.urls import is_object
 
 if TYPE_CHECKING:
     from serving.answers import Neighbor
     from serving.client import ModelClient
 
-ModelOption = Annotated[Path | None, typer.Option("--model", help="A published model, or a directory of versions.")]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model", metavar="PATH", help="A published model, or a directory of versions. Or the URL of an object store."
+    ),
+]
 EndpointOption = Annotated[
     str | None,
     typer.Option(
@@ -155,7 +161,7 @@ def neighbors(
 def serve(
     context: typer.Context,
     root: RootOption,
-    to: Annotated[str, typer.Option(help="The directory of versions below the root (publish.to).")] = "serving",
+    to: Annotated[str, typer.Option(help="The directory of versions below the root, or its URL.")] = "serving",
     name: Annotated[str | None, typer.Option(help="The name of the model. Default: the name of the root.")] = None,
     rest_port: Annotated[int, typer.Option(help="The port of REST.")] = 8501,
     grpc_port: Annotated[int, typer.Option(help="The port of gRPC.")] = 8500,
@@ -163,15 +169,15 @@ def serve(
     """Serve the published versions of a root. Other flags are passed to kindred-model-server."""
     from serving.model_server.main import main as serve_models
 
-    directory = (root / to).absolute()
-    if not directory.is_dir():
+    directory = to if is_object(to) else str((root / to).absolute())
+    if not is_object(to) and not os.path.isdir(directory):
         raise ModelNotFound(f"--root {root}: {directory} is not a directory. `kindred run` publishes to ROOT/serving")
     model_name = name or root.absolute().name
     flags = [f"--rest_api_port={rest_port}", f"--port={grpc_port}", f"--model_name={model_name}"]
     serve_models([*flags, f"--model_base_path={directory}", *context.args])
 
 
-def _model(model: Path | None, endpoint: str | None) -> ModelClient:
+def _model(model: str | None, endpoint: str | None) -> ModelClient:
     """Returns the model of the options, exactly one of which must be given."""
     if (model is None) == (endpoint is None):
         raise typer.BadParameter("give exactly one of them", param_hint="--model / --endpoint")
@@ -183,7 +189,7 @@ def _model(model: Path | None, endpoint: str | None) -> ModelClient:
     return Endpoint(endpoint)
 
 
-def _load(model: Path) -> ModelClient:
+def _load(model: str) -> ModelClient:
     from serving.store import find_model
 
     found = find_model(model)

@@ -102,7 +102,7 @@ def versions_of(root: Root, directory: str, check_files: bool = True) -> list[Ve
 
 def versions_by_run(root: Root, directory: str) -> dict[str, int]:
     """Returns the published and withdrawn versions in a directory by the run that made each."""
-    versions = open_versions(directory)
+    versions = open_versions(directory, storage=storage_of(root))
     present = {*versions.published(), *versions.withdrawn()}
     return {run_id: number for number, run_id in _makers(root, directory).items() if number in present}
 

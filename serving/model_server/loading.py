@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
+from typing import Any
 
 import tensorflow as tf
 
+from errors import KindredError, ModelDamaged
 from kindred.manifest import damage
 from serving.model_server.batching import Batcher, BatchingSettings
 from serving.model_server.faults import Code, Fault, fault_of
@@ -15,6 +18,7 @@ from serving.model_server.inference import Inference
 from serving.model_server.metrics import ServerMetrics
 from serving.model_server.servable import Servable, SessionSettings
 from serving.model_server.warmup import warm_up
+from storage.urls import is_object
 
 # The files of a remote version in which changes are looked for. Of a local one, all are.
 _VERSION_FILES = ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001")
@@ -50,6 +54,8 @@ class Loader:
         return servable
 
     def _load(self, name: str, version: int, path: str) -> Servable:
+        if is_object(path):
+            path = _downloaded(path)
         if "://" not in path and (wrong := damage(path)):
             raise Fault(Code.DATA_LOSS, f"{os.path.join(path, wrong)} is missing or changed since it was published")
         servable = Servable(name, version, path, self.session)
@@ -64,16 +70,32 @@ class Loader:
         return servable
 
 
+def _downloaded(path: str) -> str:
+    from serving.downloads import local_copy  # imports PyArrow
+
+    return local_copy(path)
+
+
 def _as_load_fault(error: Exception, path: str) -> Fault:
     """Converts an error of the loader. An OSError means that the model is missing or incomplete."""
+    if isinstance(error, ModelDamaged):
+        return Fault(Code.DATA_LOSS, str(error))
+    if isinstance(error, KindredError):
+        return Fault(Code.UNAVAILABLE, str(error))
     if isinstance(error, OSError):
         return Fault(Code.NOT_FOUND, f"Could not find SavedModel at {path}: {error}")
     fault = fault_of(error)
     return Fault(fault.code, f"SavedModel at {path} cannot be served: {fault.message}")
 
 
-def fingerprint(path: str) -> tuple[tuple[int, int] | None, ...]:
+def fingerprint(path: str) -> tuple[Any, ...]:
     """Returns size and modification time of the files of a version, to detect that a broken version was repaired."""
+    if is_object(path):
+        from serving import downloads
+
+        with contextlib.suppress(KindredError):
+            return downloads.fingerprint(path)
+        return ()
     if "://" in path:
         return tuple(_stat_remote(tf.io.gfile.join(path, name)) for name in _VERSION_FILES)
     files = sorted(os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)

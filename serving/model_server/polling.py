@@ -17,10 +17,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from errors import KindredError
 from serving.model_server.faults import Code, Fault, fault_of
 from serving.model_server.hosted_models import HostedModel, ModelVersion, VersionState
 from serving.model_server.loading import Loader, fingerprint
 from serving.model_server.versions import find_versions
+from storage.urls import is_object
 
 log = logging.getLogger("kindred.model_server")
 
@@ -126,9 +128,10 @@ class Poller:
         if model.polled and self._settings.poll_seconds <= 0:
             return None
         try:
-            names = find_versions(tf.io.gfile.listdir(settings.base_path))
-        except tf.errors.OpError as error:
-            self._note(model, f"Could not find base path {settings.base_path} for servable {name}: {error.message}")
+            names = find_versions(_children(settings.base_path))
+        except (tf.errors.OpError, KindredError) as error:
+            reason = error.message if isinstance(error, tf.errors.OpError) else str(error)
+            self._note(model, f"Could not find base path {settings.base_path} for servable {name}: {reason}")
             return None
         with self._changed:
             damaged = {number for number in names if _is_damaged(model.versions.get(number))}
@@ -226,6 +229,15 @@ class Poller:
         with self._changed:
             entry.state, entry.busy = VersionState.END, False
             self._changed.notify_all()
+
+
+def _children(base_path: str) -> list[str]:
+    """Returns the names in a base path. In an object store, only those of complete versions."""
+    if not is_object(base_path):
+        return list(tf.io.gfile.listdir(base_path))
+    from serving.downloads import complete_versions  # imports PyArrow
+
+    return complete_versions(base_path)
 
 
 def _is_damaged(entry: ModelVersion | None) -> bool:

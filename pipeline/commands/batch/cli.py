@@ -25,7 +25,7 @@ ColumnsOption = Annotated[
 
 
 def recommend(
-    model: Annotated[Path, typer.Option(help="A published model, or a directory of versions.")],
+    model: Annotated[str, typer.Option(metavar="PATH", help="A published model, a directory of versions, or its URL.")],
     output: Annotated[Path, typer.Option(metavar="FILE", help="The file to write: .parquet, .csv or .jsonl.")],
     for_: Annotated[
         str, typer.Option("--for", metavar="all|FILE", help="Pairs, or ids in a .txt file with one in each line.")
@@ -71,7 +71,7 @@ def recommend(
     say(f"{output}: {ranking.count:,} lists in {seconds:.1f} s ({ranking.count / seconds:,.0f}/s){left_out}", err=True)
 
 
-def score_file(model: Path, source: Path, output: Path, columns: str) -> None:
+def score_file(model: str, source: Path, output: Path, columns: str) -> None:
     """Scores every pair of a file, in its order.
 
     Raises:
@@ -118,7 +118,7 @@ def _columns(text: str) -> ColumnSettings:
     return columns_of(text)
 
 
-def _load(model: Path) -> LocalModel:
+def _load(model: str) -> LocalModel:
     from serving.store import find_model
 
     found = find_model(model)
