@@ -152,14 +152,18 @@ def rollback(
     to: Annotated[
         str, typer.Option(help="The directory of versions, relative to the root, or a URL (publish.to).")
     ] = "serving",
+    version: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Serve version N, published or withdrawn. Withdraw newer ones."),
+    ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Serve the version that was rolled back last again.")] = False,
     reason: Annotated[str, typer.Option(help="The reason, which is recorded.")] = "",
 ) -> None:
-    """Serve the previous version again. The metadata of the root records it."""
+    """Serve the previous version again, or another one. The metadata of the root records it."""
     from pipeline.commands.rollback import roll_back
     from pipeline.records.root import Root
 
-    say(roll_back(Root(root.absolute()), to, undo, reason))
+    say(roll_back(Root(root.absolute()), to, undo, reason, version))
 
 
 @app.command()

@@ -8,6 +8,7 @@ from tfx.components.evaluator import constants
 from tfx.dsl.components.common import resolver
 
 from components.evaluator.evaluation import BAR_PROPERTY
+from components.pusher.withdrawals import withdrawn_models
 
 CANDIDATE, MODEL, BLESSING = "candidate", "model", "model_blessing"
 
@@ -16,11 +17,10 @@ class LatestBlessedOtherModel(resolver.ResolverStrategy):
     """Resolves the model that set the bar when the latest model other than the candidate was blessed.
 
     That is the latest blessed model that was clearly better than the model before it, or the first one
-    (`Evaluation.sets_the_bar`).
+    (`Evaluation.sets_the_bar`). Models of withdrawn versions do not count.
 
     When an unchanged pipeline runs again, TFX's own LatestBlessedModelStrategy resolves the candidate itself. The
-    Evaluator
-    would then execute again to compare the model with itself.
+    Evaluator would then execute again to compare the model with itself.
     """
 
     def resolve_artifacts(
@@ -30,10 +30,9 @@ class LatestBlessedOtherModel(resolver.ResolverStrategy):
 
         Both are empty if no other model was ever blessed.
         """
-        del store
-        candidates = {artifact.id for artifact in input_dict[CANDIDATE]}
+        excluded = {artifact.id for artifact in input_dict[CANDIDATE]} | withdrawn_models(store)
         blessings = latest_blessings(input_dict[BLESSING])
-        others = [model for model in input_dict[MODEL] if model.id in blessings.keys() - candidates]
+        others = [model for model in input_dict[MODEL] if model.id in blessings.keys() - excluded]
         latest = max(others, key=lambda model: blessings[model.id].id, default=None)
         if latest:
             bar = blessings[latest.id].get_int_custom_property(BAR_PROPERTY)

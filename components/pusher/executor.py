@@ -18,7 +18,6 @@ from kindred.invocation import command
 from storage.settings import StorageSettings
 
 PUSHED_PROPERTY = "pushed"
-DESTINATION_PROPERTY = "pushed_destination"
 REUSED_PROPERTY = "reused"
 DAMAGED_PROPERTY = "damaged"
 

@@ -112,6 +112,26 @@ class Versions(abc.ABC):
         version = min(number for number in taken if not published or number > published[-1])
         return version, published[-1] if published else None
 
+    def changes_to(self, version: int) -> tuple[list[int], list[int]]:
+        """Returns the versions to restore and those to withdraw, so that `version` is served.
+
+        In this order, the served version changes with the last rename only.
+
+        Raises:
+          LookupError: there is no such version, it is damaged, or it is served already.
+        """
+        published, withdrawn = self.published(), self.withdrawn()
+        newer = [number for number in published if number > version]
+        if version in published:
+            if not newer:
+                raise LookupError(f"{self.directory}: version {version} is served already")
+            if file := self.damage(version):
+                raise LookupError(f"{self.directory}: version {version} is damaged: {file} differs from its manifest")
+        elif version not in withdrawn:
+            known = ", ".join(map(str, sorted({*published, *withdrawn}))) or "none"
+            raise LookupError(f"{self.directory} has no version {version} (versions: {known})")
+        return [version] if version in withdrawn else [], newer
+
     def restore(self, version: int) -> None:
         """Publishes a withdrawn version again."""
         self._move(_withdrawn_name(version), str(version))

@@ -1,8 +1,9 @@
-"""Rolls back to the previous version, and records the change in ML Metadata."""
+"""Rolls back to an earlier version, and records the change in ML Metadata."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import os
 from collections.abc import Iterator
@@ -12,51 +13,89 @@ from ml_metadata.proto import metadata_store_pb2
 
 from components.pair_example_gen.files import is_remote
 from components.pusher.destination import open_versions
+from components.pusher.versions import Versions
+from components.pusher.withdrawals import DESTINATION_PROPERTY, PUSHED_MODEL
+from components.pusher.withdrawals import ROLLBACK as EXECUTION_TYPE
 from errors import RollbackError
-from pipeline.records.history import ROLLBACK as EXECUTION_TYPE
 from pipeline.records.history import storage_of
 from pipeline.records.metadata_backup import backup_of, is_sound, restore_if_damaged
 from pipeline.records.root import Root
 
-_PUSHED = "PushedModel"
-_DESTINATION = "pushed_destination"
 _Execution = metadata_store_pb2.Execution
 
 
-def roll_back(root: Root, to: str, undo: bool, reason: str) -> str:
-    """Withdraws the newest version below `to`, or restores the last withdrawn one.
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """The changes of a rollback, in their order, and the version that is served after them."""
 
-    Records the change as an execution of `kindred.Rollback` with the affected pushed model as its input. It is stored
+    restored: list[int]
+    withdrawn: list[int]
+    served: int
+
+    @classmethod
+    def of(cls, versions: Versions, version: int | None, undo: bool) -> _Plan:
+        """Returns the plan of the options of `kindred rollback`.
+
+        Raises:
+          LookupError: there is no version to withdraw or to restore.
+        """
+        if version is not None:
+            return cls(*versions.changes_to(version), served=version)
+        if undo:
+            restored, _ = versions.restoration()
+            return cls([restored], [], restored)
+        withdrawn, served = versions.withdrawal()
+        return cls([], [withdrawn], served)
+
+    def describe(self, directory: str) -> str:
+        """Returns a sentence about the changes."""
+        if not self.withdrawn:
+            return f"version {self.served} of {directory} is served again"
+        one = len(self.withdrawn) == 1
+        names = f"version{'' if one else 's'} {', '.join(map(str, self.withdrawn))}"
+        back = "--undo" if one and not self.restored else f"--version {self.withdrawn[-1]}"
+        return f"{names} of {directory} {'is' if one else 'are'} withdrawn and {self.served} is served. " + (
+            f"Restore it with {back}." if one else f"Serve the newest one again with {back}."
+        )
+
+
+def roll_back(root: Root, to: str, undo: bool, reason: str, version: int | None = None) -> str:
+    """Withdraws the newest version below `to`, restores the last withdrawn one, or serves `version`.
+
+    Records each change as an execution of `kindred.Rollback` with the affected pushed model as its input. It is stored
     before the change, so that nothing changes without a record.
 
     Returns:
       A sentence about the change.
 
     Raises:
-      RollbackError: there is no root, no earlier version, or no withdrawn version.
+      RollbackError: there is no root, no earlier version, no withdrawn version, or no version `version`.
       RootError: a run is using the root, or its database is damaged.
     """
+    if undo and version is not None:
+        raise RollbackError("--undo and --version exclude each other. --version also serves a withdrawn version again")
     if not root.metadata.is_file() and not backup_of(root.metadata).is_file():
         raise RollbackError(f"--root {root.path}: it contains no run. Set --root to the root of a pipeline")
     directory = to if is_remote(to) else str(root.path / to)
     with root.locked():
-        restored = restore_if_damaged(root.metadata, root.artifacts)
+        replaced = restore_if_damaged(root.metadata, root.artifacts)
         if not is_sound(root.metadata):
             raise RollbackError(
                 f"--root {root.path}: its database {root.metadata.name} is empty, so it contains no run"
             )
         versions = open_versions(directory, storage=storage_of(root))
         try:
-            changed, other = versions.restoration() if undo else versions.withdrawal()
+            plan = _Plan.of(versions, version, undo)
         except LookupError as error:
             raise RollbackError(str(error)) from None
-        served = changed if undo else other
-        with _recorded(root, directory, changed, {"served": served, "undo": int(undo), "reason": reason}):
-            (versions.restore if undo else versions.withdraw)(changed)
-    told = f"{restored}. " if restored else ""
-    if undo:
-        return f"{told}version {changed} of {directory} is served again"
-    return f"{told}version {changed} of {directory} is withdrawn and {served} is served. Restore it with --undo."
+        properties: dict[str, int | str | None] = {"served": plan.served, "reason": reason}
+        for number in plan.restored:
+            with _recorded(root, directory, number, {**properties, "undo": 1}):
+                versions.restore(number)
+        for number in plan.withdrawn:
+            with _recorded(root, directory, number, {**properties, "undo": 0}):
+                versions.withdraw(number)
+    return (f"{replaced}. " if replaced else "") + plan.describe(directory)
 
 
 @contextlib.contextmanager
@@ -89,8 +128,8 @@ def _recorded(root: Root, directory: str, version: int, properties: dict[str, in
 def _pushed(store: mlmd.MetadataStore, destination: str) -> list[metadata_store_pb2.Artifact]:
     """Returns the pushed model with version `destination`: the last one, if the number was used more than once."""
     try:
-        pushed = store.get_artifacts_by_type(_PUSHED)
+        pushed = store.get_artifacts_by_type(PUSHED_MODEL)
     except mlmd.errors.NotFoundError:
         return []
-    same = [a for a in pushed if a.custom_properties[_DESTINATION].string_value == destination]
+    same = [a for a in pushed if a.custom_properties[DESTINATION_PROPERTY].string_value == destination]
     return sorted(same, key=lambda artifact: artifact.id)[-1:]

@@ -8,14 +8,12 @@ import os
 from typing import Any, Literal
 
 from components.pusher.destination import open_versions
+from components.pusher.withdrawals import ROLLBACK
 from pipeline.records.metadata_backup import is_sound
 from pipeline.records.progress import has_ended, headline
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
 from storage.settings import StorageSettings
-
-ROLLBACK = "kindred.Rollback"
-"""The type of the executions that withdraw or restore a version."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,8 @@ from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.stages import READ_ROWS
 from components.pair_example_gen.suspicious import warning
 from components.pair_statistics.executor import SAMPLED_PROPERTY
-from components.pusher.executor import DAMAGED_PROPERTY, DESTINATION_PROPERTY, PUSHED_PROPERTY, REUSED_PROPERTY
+from components.pusher.executor import DAMAGED_PROPERTY, PUSHED_PROPERTY, REUSED_PROPERTY
+from components.pusher.withdrawals import DESTINATION_PROPERTY
 from components.serving_canary.executor import BLESSED_PROPERTY, REPORT_FILE
 from kindred.invocation import command, typed_path
 from pipeline.config import PipelineConfig

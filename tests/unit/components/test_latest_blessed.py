@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 
+import ml_metadata as mlmd
 import pytest
+from ml_metadata.proto import metadata_store_pb2
 from tfx.components.evaluator import constants
 from tfx.types import standard_artifacts
 
@@ -27,12 +29,16 @@ def _blessing(number: int, model: int, blessed: bool) -> standard_artifacts.Mode
     return blessing
 
 
+def _empty_store() -> mlmd.MetadataStore:
+    return mlmd.MetadataStore(metadata_store_pb2.ConnectionConfig(fake_database={}))
+
+
 def _resolve(candidate: int, models: list[int], blessings: list[tuple[int, int, bool]]) -> tuple[list[int], list[int]]:
     """Returns the ids of the resolved model and blessing, which must not depend on the order of the store."""
     answers = set()
     for order in itertools.islice(itertools.permutations(blessings), 24):
         resolved = LatestBlessedOtherModel().resolve_artifacts(
-            None,
+            _empty_store(),
             {
                 "candidate": [_model(candidate)],
                 "model": [_model(number) for number in (models if len(answers) % 2 else models[::-1])],

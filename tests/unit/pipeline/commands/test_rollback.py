@@ -7,8 +7,12 @@ from pathlib import Path
 import ml_metadata as mlmd
 import pytest
 from ml_metadata.proto import metadata_store_pb2
+from tfx.components.evaluator import constants
+from tfx.types import standard_artifacts
 
+from components.latest_blessed.strategy import LatestBlessedOtherModel
 from components.pusher.local import LocalVersions
+from components.pusher.withdrawals import withdrawn_models
 from errors import RollbackError, RootError
 from pipeline.commands.rollback import EXECUTION_TYPE, roll_back
 from pipeline.records.metadata_backup import back_up
@@ -23,14 +27,39 @@ def root(tmp_path: Path) -> Root:
     root = Root(tmp_path / "root")
     store = _store(root)
     kind = store.put_artifact_type(metadata_store_pb2.ArtifactType(name="PushedModel"))
+    model_kind = store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Model"))
+    pusher = store.put_execution_type(metadata_store_pb2.ExecutionType(name="Pusher"))
     for version in (1, 2, 3):
         folder = root.path / "serving" / str(version)
         folder.mkdir(parents=True)
         (folder / "saved_model.pb").write_text(str(version))
         pushed = metadata_store_pb2.Artifact(type_id=kind, uri=f"pushed/{version}")
         pushed.custom_properties["pushed_destination"].string_value = str(folder)
-        store.put_artifacts([pushed])
+        model = metadata_store_pb2.Artifact(type_id=model_kind, uri=f"model/{version}")
+        store.put_execution(
+            metadata_store_pb2.Execution(type_id=pusher),
+            [
+                (model, _event(metadata_store_pb2.Event.INPUT, "model")),
+                (pushed, _event(metadata_store_pb2.Event.OUTPUT, "pushed_model")),
+            ],
+            [],
+        )
     return root
+
+
+def _event(kind: int, key: str) -> metadata_store_pb2.Event:
+    event = metadata_store_pb2.Event(type=kind)
+    event.path.steps.add().key = key
+    return event
+
+
+def _versions(root: Root) -> list[str]:
+    return sorted(path.name for path in (root.path / "serving").iterdir())
+
+
+def _withdrawn_models(root: Root) -> list[str]:
+    store = _store(root)
+    return sorted(model.uri for model in store.get_artifacts_by_id(withdrawn_models(store)))
 
 
 def _store(root: Root) -> mlmd.MetadataStore:
@@ -71,6 +100,82 @@ def test_undo_is_served_and_recorded(root: Root) -> None:
         (3, 2, ""),
         (3, 3, 1),
     ]
+
+
+def test_chosen_version_is_served(root: Root) -> None:
+    message = roll_back(root, "serving", undo=False, reason="spam", version=1)
+    assert message.startswith("versions 2, 3 of ") and message.endswith("with --version 3.")
+    assert _versions(root) == [".withdrawn-2", ".withdrawn-3", "1"]
+    assert [(record["version"], record["served"], record["reason"]) for record in _recorded(root)] == [
+        (2, 1, "spam"),
+        (3, 1, "spam"),
+    ]
+
+
+def test_served_version_changes_with_the_last_rename(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = []
+    move = LocalVersions._move
+
+    def watch(self: LocalVersions, name: str, target: str) -> None:
+        move(self, name, target)
+        served.append(max(self.published()))
+
+    monkeypatch.setattr(LocalVersions, "_move", watch)
+    roll_back(root, "serving", undo=False, reason="", version=1)
+    roll_back(root, "serving", undo=False, reason="", version=3)
+    roll_back(root, "serving", undo=False, reason="", version=2)
+    assert served == [3, 1, 3, 3, 2]
+
+
+def test_withdrawn_version_is_served_again(root: Root) -> None:
+    roll_back(root, "serving", undo=False, reason="", version=1)
+    assert roll_back(root, "serving", undo=False, reason="", version=3).endswith("is served again")
+    assert _versions(root) == [".withdrawn-2", "1", "3"]
+    assert _withdrawn_models(root) == ["model/2"]
+
+
+@pytest.mark.parametrize(
+    ("version", "undo", "reason"),
+    [
+        (3, False, "version 3 is served already"),
+        (9, False, r"has no version 9 \(versions: 1, 2, 3\)"),
+        (1, True, "exclude"),
+    ],
+)
+def test_impossible_version_is_refused(root: Root, version: int, undo: bool, reason: str) -> None:
+    with pytest.raises(RollbackError, match=reason):
+        roll_back(root, "serving", undo=undo, reason="", version=version)
+    assert _versions(root) == ["1", "2", "3"]
+
+
+def test_models_of_withdrawn_versions_are_known(root: Root) -> None:
+    assert _withdrawn_models(root) == []
+    roll_back(root, "serving", undo=False, reason="")
+    assert _withdrawn_models(root) == ["model/3"]
+    roll_back(root, "serving", undo=False, reason="")
+    assert _withdrawn_models(root) == ["model/2", "model/3"]
+    roll_back(root, "serving", undo=True, reason="")
+    assert _withdrawn_models(root) == ["model/3"]
+
+
+def test_model_of_withdrawn_version_is_no_baseline(root: Root) -> None:
+    roll_back(root, "serving", undo=False, reason="")
+    store = _store(root)
+    models, blessings = [], []
+    for artifact in store.get_artifacts_by_type("Model"):
+        model, blessing = standard_artifacts.Model(), standard_artifacts.ModelBlessing()
+        model.id, blessing.id = artifact.id, 100 + artifact.id
+        blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, model.id)
+        blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, 1)
+        models.append((artifact.uri, model))
+        blessings.append(blessing)
+    candidate = standard_artifacts.Model()
+    candidate.id = 999
+    resolved = LatestBlessedOtherModel().resolve_artifacts(
+        store, {"candidate": [candidate], "model": [m for _, m in models], "model_blessing": blessings}
+    )
+    assert resolved is not None
+    assert [model.id for model in resolved["model"]] == [dict(models)["model/2"].id]
 
 
 def test_single_version_stays(root: Root) -> None:
