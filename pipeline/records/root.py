@@ -16,6 +16,8 @@ from components.pair_example_gen.files import is_remote
 from errors import ConfigError, RootError
 from pipeline.config import PipelineConfig
 
+_RUN_ID = "%Y%m%d-%H%M%S-%f"
+
 
 @dataclasses.dataclass(frozen=True)
 class Root:
@@ -92,14 +94,16 @@ class Root:
         return str(self.path / to)
 
     def new_run(self) -> str:
-        """Creates the folder of a new run, and returns its id. Ids sort by time.
+        """Creates the folder of a new run, and returns its id.
+
+        Ids sort by time. If the clock went back, the id follows the newest one.
 
         Raises:
           RootError: the root is not writable.
         """
-        started = datetime.datetime.now()
+        started = max(datetime.datetime.now(), self._newest_run() + datetime.timedelta(milliseconds=1))
         while True:
-            run_id = started.strftime("%Y%m%d-%H%M%S-%f")[:-3]
+            run_id = started.strftime(_RUN_ID)[:-3]
             try:
                 (self.runs / run_id).mkdir(parents=True)
             except FileExistsError:
@@ -120,6 +124,14 @@ class Root:
             raise self._unusable(NotADirectoryError(errno.ENOTDIR, "", str(existing)))
         if not os.access(existing, os.W_OK | os.X_OK):
             raise self._unusable(PermissionError(errno.EACCES, "", str(existing)))
+
+    def _newest_run(self) -> datetime.datetime:
+        """Returns the time in the newest run id, or the earliest time without a run."""
+        newest = datetime.datetime.min
+        for path in self.runs.glob("*"):
+            with contextlib.suppress(ValueError):
+                newest = max(newest, datetime.datetime.strptime(path.name, _RUN_ID))
+        return newest
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,19 @@ def test_directory_outside_must_be_allowed(to: str) -> None:
 
 def test_url_is_no_directory() -> None:
     assert _serving("gs://bucket/models") == "gs://bucket/models"
+
+
+@pytest.mark.parametrize("newest", ["29991231-235959-999", "30000101-000000-000"])
+def test_run_ids_stay_ordered_when_the_clock_goes_back(newest: str, tmp_path: Path) -> None:
+    root = Root(tmp_path)
+    for name in ("20200101-000000-000", newest, "copied-by-hand", "99999999-999999-999"):
+        (root.runs / name).mkdir(parents=True)
+    ids = [root.new_run() for _ in range(3)]
+    assert [newest, *ids] == sorted({newest, *ids})
+    assert len(newest) == len(ids[0])
+
+
+def test_first_run_id_is_the_time(tmp_path: Path) -> None:
+    before = datetime.datetime.now() - datetime.timedelta(milliseconds=1)
+    started = datetime.datetime.strptime(Root(tmp_path).new_run(), "%Y%m%d-%H%M%S-%f")
+    assert before <= started <= datetime.datetime.now()
