@@ -55,6 +55,7 @@ RunArgument = Annotated[
 RunRootOption = root_cli.UsedRootOption
 
 
+app.command()(file_cli.init)
 app.command()(file_cli.check)
 
 

@@ -1,12 +1,14 @@
-"""The commands about a pipeline file: `check`."""
+"""The commands about a pipeline file: `init` and `check`."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from kindred.invocation import typed_path
 from kindred.terminal import say
 from pipeline.commands.root_cli import JsonOption
 from pipeline.kubeflow.options import Set
@@ -41,3 +43,20 @@ def check(
             say(verdict.resolved().rstrip())
         say(verdict.to_text(), err=show or bool(verdict.faults))
     raise typer.Exit(verdict.exit_code)
+
+
+def init(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where pipeline.yaml is written.")],
+    data: Annotated[str, typer.Option(help="A file, a directory, a glob, or a pattern of spans.")],
+    name: Annotated[str | None, typer.Option(help="The name of the pipeline. Default: that of DIR.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing pipeline.yaml.")] = False,
+) -> None:
+    """Look at a file of pairs and write a pipeline file with comments. On a terminal, ask for the columns first."""
+    from pipeline.commands.init.ask import ask_on_terminal
+    from pipeline.commands.init.command import Request, init
+
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    proposal = init(Request(directory, data, name, force), ask_on_terminal if on_terminal else None)
+    say(proposal.text)
+    say(f"Written to {typed_path(proposal.path)}.")
+    say(f"Next: {proposal.next}")

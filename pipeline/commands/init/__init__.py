@@ -1,0 +1,1 @@
+"""`kindred init`: proposes a pipeline file for a file of pairs."""
