@@ -109,7 +109,7 @@ def _az(location: Location, settings: StorageSettings, endpoint: str | None) -> 
         options = {f"{kind}_storage_{part}": value for kind in ("blob", "dfs") for part, value in
                    (("scheme", scheme), ("authority", address.split("/")[0]))}  # fmt: skip
     key = given.get("AccountKey") or os.environ.get("AZURE_STORAGE_KEY")
-    return fs.AzureFileSystem(account, key, **options)
+    return fs.AzureFileSystem(account, account_key=key, **options)
 
 
 def _connection_string() -> dict[str, str]:

@@ -93,8 +93,11 @@ class Store:
         """Returns the names directly below a name, of folders and of objects, sorted."""
         from pyarrow import fs
 
-        selector = fs.FileSelector(self._path(name), allow_not_found=True)
-        return sorted(info.base_name for info in self._listed(name, selector))
+        # PyArrow's client of Google lists a folder only if an empty object stands for it.
+        all_below = self._place.provider == "gs"
+        selector = fs.FileSelector(self._path(name), recursive=all_below, allow_not_found=True)
+        beginning = len(self._path(name)) + 1
+        return sorted({info.path[beginning:].split("/")[0] for info in self._listed(name, selector)})
 
     def find(self, name: str) -> StoredObject | None:
         """Returns an object, or None if there is none with this name."""
@@ -126,7 +129,7 @@ class Store:
             with self._system.open_output_stream(self._path(name)) as out:
                 out.write(content)
 
-        self._do(name, write)
+        self._put(name, write)
 
     def upload(self, file: str, name: str) -> str:
         """Uploads a local file, then reads it back and compares.
@@ -147,7 +150,7 @@ class Store:
                     out.write(block)
             return digest.hexdigest()
 
-        uploaded = self._do(name, upload)
+        uploaded = self._put(name, upload)
         if uploaded != self.digest(name):
             raise StoreError(f"{urls.join(self.url, name)} differs from {file}, which was uploaded. Run again")
         return uploaded
@@ -225,6 +228,14 @@ class Store:
 
     def _described(self, info: pa.fs.FileInfo) -> StoredObject:
         return StoredObject(info.path[len(self._place.path) + 1 :], int(info.size), int(info.mtime_ns or 0))
+
+    def _put(self, name: str, work: Callable[[], R]) -> R:
+        try:
+            return self._do(name, work)
+        except FileNotFoundError as error:
+            if error.filename is None:  # of the store, which has no such bucket
+                refuse_missing_bucket(self.url, self._settings, error)
+            raise
 
     def _do(self, name: str, work: Callable[[], R]) -> R:
         return attempt(urls.join(self.url, name) if name else self.url, self._settings, work)

@@ -1,0 +1,112 @@
+"""The same steps on other servers, where one is installed: versitygw for S3, and fake-gcs-server for Google.
+
+Install them with `go install github.com/versity/versitygw/cmd/versitygw@v1.8.0` and
+`go install github.com/fsouza/fake-gcs-server@v1.56.1`. moto runs in every test of this folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from components.pusher.remote import RemoteVersions
+from errors import StoreError
+from serving.downloads import complete_versions
+from storage.settings import StorageSettings
+from storage.store import Store
+from tests.object_store import CREDENTIALS, free_port
+
+
+@contextlib.contextmanager
+def _running(name: str, *arguments: str, port: int) -> Iterator[str]:
+    program = shutil.which(name)
+    if program is None:
+        pytest.skip(f"{name} is not installed")
+    access = {
+        "ROOT_ACCESS_KEY": CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        "ROOT_SECRET_KEY": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+    }
+    with subprocess.Popen(
+        [program, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | access
+    ) as process:
+        try:
+            deadline = time.monotonic() + 30
+            while time.monotonic() < deadline:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                    break
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(params=["versitygw", "fake-gcs-server"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    port = free_port()
+    if request.param == "versitygw":
+        (tmp_path / "data" / "planted").mkdir(parents=True)
+        with _running(
+            "versitygw", "--port", f"127.0.0.1:{port}", "posix", str(tmp_path / "data"), port=port
+        ) as endpoint:
+            yield Store("s3://planted/models", StorageSettings(endpoint=endpoint, region="us-east-1"))
+        return
+    flags = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"]
+    with _running("fake-gcs-server", *flags, "-public-host", f"127.0.0.1:{port}", port=port) as endpoint:
+        head = {"Content-Type": "application/json"}
+        urllib.request.urlopen(urllib.request.Request(f"{endpoint}/storage/v1/b", b'{"name": "planted"}', head)).close()
+        yield Store("gs://planted/models", StorageSettings(endpoint=endpoint, anonymous=True))
+
+
+def test_objects_are_written_listed_copied_and_deleted(store: Store) -> None:
+    tags = []
+    for content in (b"one", b"two"):
+        store.write("a/b", content)
+        tags.append(store.tag("a/b"))
+    assert tags[0] != tags[1]
+    (entry,) = store.objects()
+    assert (entry.name, entry.size, store.folders()) == ("a/b", 3, ["a"])
+    store.copy(entry, "c")
+    assert (store.read("c"), store.folders()) == (b"two", ["a", "c"])
+    store.delete("c")
+    store.delete("c")
+    assert store.find("c") is None
+    absent = Store(store.url.replace("planted", "absent"), store._settings)
+    for work in (absent.objects, absent.folders, lambda: absent.write("a", b"")):
+        with pytest.raises(StoreError, match="there is no bucket absent"):
+            work()
+
+
+def test_versions_are_published_withdrawn_and_retired(store: Store, tmp_path: Path) -> None:
+    for name in ("saved_model.pb", "variables/variables.index"):
+        (tmp_path / "model" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "model" / name).write_bytes(name.encode())
+    versions, start = RemoteVersions(store.url, None, store._settings), threading.Barrier(4)
+
+    def publish(_: int) -> int:
+        start.wait()
+        return versions.publish(str(tmp_path / "model"))
+
+    with ThreadPoolExecutor(4) as pool:
+        numbers = sorted(pool.map(publish, range(4)))
+    assert versions.published() == numbers == sorted(set(numbers))
+    assert versions.newest_if_same(str(tmp_path / "model")) == numbers[-1]
+    versions.withdraw(numbers[-1])
+    assert (versions.published(), versions.withdrawn()) == (numbers[:-1], numbers[-1:])
+    versions.restore(numbers[-1])
+    versions.retire(2)
+    assert versions.published() == numbers[-2:]
+    assert complete_versions(store.url, store._settings) == [str(number) for number in numbers[-2:]]
+    assert store.folders() == [str(number) for number in numbers[-2:]]
