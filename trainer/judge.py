@@ -13,6 +13,9 @@ from trainer.ranking.ranks import rank_catalogue
 
 # A mean over so many left entities decides between models that differ by a few percent, and costs a part of a sweep.
 QUERIES = 4_000
+# Scores that are computed in any case: with small catalogs, of more left entities. Rankings of sparse pairs have few
+# hits, so that a mean over few of them is mostly luck.
+_SCORES = 1 << 28
 _ROWS = 1 << 20
 
 
@@ -38,8 +41,9 @@ class Judge:
         self._metric = metric
         self._depth = ranking_metrics.parse(metric)[1]
         queries = np.unique(held.left)
-        if len(queries) > QUERIES:
-            queries = np.sort(np.random.default_rng(seed).choice(queries, QUERIES, replace=False))
+        most = max(QUERIES, _SCORES // max(entities[1], 1))
+        if len(queries) > most:
+            queries = np.sort(np.random.default_rng(seed).choice(queries, most, replace=False))
         self._queries = queries
         wanted = np.zeros(entities[0], bool)
         wanted[queries] = True

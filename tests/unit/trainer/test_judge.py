@@ -54,6 +54,7 @@ def test_ndcg_is_that_of_a_ranking_by_hand(shared: bool) -> None:
 
 def test_sample_of_queries_is_the_same_for_every_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judge_module, "QUERIES", 7)
+    monkeypatch.setattr(judge_module, "_SCORES", 0)
     kept, held = _planted()
     judges = [Judge("recall@5", _pairs(kept), _pairs(held), (LEFT, RIGHT), False, seed) for seed in (1, 1, 2)]
     tables = np.eye(LEFT, 30, dtype=np.float32), np.eye(RIGHT, 30, dtype=np.float32)
@@ -62,6 +63,13 @@ def test_sample_of_queries_is_the_same_for_every_model(monkeypatch: pytest.Monke
     np.testing.assert_array_equal(values[0], values[1])
     np.testing.assert_array_equal(judges[0]._queries, judges[1]._queries)
     assert not np.array_equal(judges[0]._queries, judges[2]._queries)
+
+
+def test_small_catalogs_have_more_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judge_module, "QUERIES", 7)
+    monkeypatch.setattr(judge_module, "_SCORES", 12 * RIGHT)
+    kept, held = _planted()
+    assert len(Judge("recall@5", _pairs(kept), _pairs(held), (LEFT, RIGHT), False, 1)._queries) == 12
 
 
 def test_nothing_to_find_has_mean_zero() -> None:
