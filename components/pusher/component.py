@@ -22,6 +22,7 @@ class VersionPusher(Component, executor=Executor):
       push_destination: serving directory or URL, from `push_destination`. Each version is a numbered folder in it.
       pipeline: name of the pipeline. Only its own versions are retired, and others are not published next to.
       keep: number of versions to keep.
+      approve: 1 if a version awaits approval before servers see it, otherwise 0.
       storage: how the object store of a URL is reached.
 
     Outputs:
@@ -37,6 +38,7 @@ class VersionPusher(Component, executor=Executor):
     push_destination: pusher_pb2.PushDestination
     pipeline: str
     keep: int
+    approve: int
     storage: StorageSettings
 
 

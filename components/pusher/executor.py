@@ -13,6 +13,7 @@ from components.execution import ExecutionArguments, ExecutorBase
 from components.model_card.card import CARD_FILE
 from components.pair_example_gen.files import is_remote
 from components.pusher.destination import open_versions, refuse_foreign
+from components.pusher.versions import Versions
 from errors import ModelRefused
 from kindred.invocation import command
 from storage.settings import StorageSettings
@@ -20,6 +21,7 @@ from storage.settings import StorageSettings
 PUSHED_PROPERTY = "pushed"
 REUSED_PROPERTY = "reused"
 DAMAGED_PROPERTY = "damaged"
+AWAITING_PROPERTY = "awaiting_approval"
 
 
 class Executor(ExecutorBase, executor.Executor):
@@ -52,15 +54,29 @@ class Executor(ExecutorBase, executor.Executor):
         model = self.GetModelPath(execution.inputs)
         version = versions.newest_if_same(model)
         pushed_model.set_int_custom_property(REUSED_PROPERTY, int(version is not None))
+        awaits = bool(execution.parameters["approve"]) and version is None
+        if awaits:
+            version = versions.awaiting_if_same(model)
         if version is None:
-            newest = max(versions.published(), default=0)
-            if newest and (wrong := versions.damage(newest)):
-                pushed_model.set_string_custom_property(DAMAGED_PROPERTY, f"{newest}/{wrong}")
-            _refuse_withdrawn(versions.withdrawn_if_same(model), directory, _root(pushed_model))
-            card = execution.optional_input("card")
-            version = versions.publish(model, os.path.join(card.uri, CARD_FILE) if card else None)
-            versions.retire(int(execution.parameters["keep"]))
-        self._MarkPushed(pushed_model, os.path.join(directory, str(version)), str(version))
+            version = self._publish(execution, versions, model, awaits)
+        if awaits:
+            versions.supersede(version)
+            self._MarkNotPushed(pushed_model)
+            pushed_model.set_int_custom_property(AWAITING_PROPERTY, version)
+        else:
+            self._MarkPushed(pushed_model, os.path.join(directory, str(version)), str(version))
+
+    def _publish(self, execution: ExecutionArguments, versions: Versions, model: str, awaits: bool) -> int:
+        """Copies the model to the next version, and retires old ones. Returns the number."""
+        pushed_model = execution.output("pushed_model")
+        newest = max(versions.published(), default=0)
+        if newest and (wrong := versions.damage(newest)):
+            pushed_model.set_string_custom_property(DAMAGED_PROPERTY, f"{newest}/{wrong}")
+        _refuse_withdrawn(versions.withdrawn_if_same(model), versions.directory, _root(pushed_model))
+        card = execution.optional_input("card")
+        version = versions.publish(model, os.path.join(card.uri, CARD_FILE) if card else None, awaits)
+        versions.retire(int(execution.parameters["keep"]))
+        return version
 
 
 def _root(output: types.Artifact) -> str:

@@ -8,7 +8,7 @@ import shutil
 import time
 import uuid
 
-from components.pusher.versions import Versions
+from components.pusher.versions import Versions, awaiting_name
 from kindred.manifest import CARD, Manifest, check_copy, damage, model_digests, read_manifest, write_manifest
 
 STAGING_PREFIX = ".staging-"
@@ -19,7 +19,7 @@ _STALE_SECONDS = 3600.0
 class LocalVersions(Versions):
     """Versions in a local directory. A reader sees a version completely or not at all."""
 
-    def publish(self, model: str, card: str | None = None) -> int:
+    def publish(self, model: str, card: str | None = None, await_approval: bool = False) -> int:
         """Publishes a version as described in `Versions`. Compares the copy with the digests of `model` first.
 
         Raises:
@@ -38,18 +38,18 @@ class LocalVersions(Versions):
             if card:
                 shutil.copyfile(card, os.path.join(staging, CARD))
             _make_readable(staging)
-            return self._rename_to_next_version(staging)
+            return self._rename_to_next_version(staging, "{}" if not await_approval else awaiting_name("{}"))
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
-    def _rename_to_next_version(self, staging: str) -> int:
+    def _rename_to_next_version(self, staging: str, name: str) -> int:
         while True:
-            version = max([*self.published(), *self.withdrawn()], default=0) + 1
+            version = max([*self.published(), *self.withdrawn(), *self.awaiting()], default=0) + 1
             try:
                 # Renaming onto a non-empty directory fails. The slower publisher then takes the next number.
-                os.rename(staging, self._path(str(version)))
+                os.rename(staging, self._path(name.format(version)))
             except OSError:
-                if version not in self.published():
+                if version not in (*self.published(), *self.awaiting()):
                     raise
             else:
                 return version
@@ -81,6 +81,10 @@ class LocalVersions(Versions):
     def damage(self, version: int) -> str | None:
         """Returns what `Versions.damage` does. Reads all files."""
         return damage(self._path(str(version)))
+
+    def damage_of_awaiting(self, version: int) -> str | None:
+        """Returns what `Versions.damage_of_awaiting` does. Reads all files."""
+        return damage(self._path(awaiting_name(version)))
 
     def _move(self, name: str, target: str) -> None:
         os.rename(self._path(name), self._path(target))

@@ -42,8 +42,10 @@ class RemoteVersions(Versions):
         super().__init__(directory.rstrip("/"), pipeline)
         self._store = Store(self.directory, storage)
 
-    def publish(self, model: str, card: str | None = None) -> int:
+    def publish(self, model: str, card: str | None = None, await_approval: bool = False) -> int:
         """Publishes a version as described in `Versions`, and copies the graph last.
+
+        The pipeline file allows no approval for a URL.
 
         Raises:
           StoreError, StoreUnavailable: the version cannot be written. No version appears.

@@ -1,7 +1,7 @@
 """The versions in a directory for TensorFlow Serving: list, publish, recognize, withdraw and retire.
 
-A version is a folder with a number as its name. Staged, retiring and withdrawn folders have a leading dot, which
-TensorFlow Serving ignores. `local.py` and `remote.py` implement the file operations of disks and URLs.
+A version is a folder with a number as its name. Staged, waiting, retiring and withdrawn folders have a leading dot,
+which TensorFlow Serving ignores. `local.py` and `remote.py` implement the file operations of disks and URLs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from kindred.manifest import Manifest, model_digests
 
 _WITHDRAWN = re.compile(r"\.withdrawn-([0-9]+)")
+_AWAITING = re.compile(r"\.awaiting-([0-9]+)")
 
 
 class Versions(abc.ABC):
@@ -27,7 +28,7 @@ class Versions(abc.ABC):
         self._pipeline = pipeline
 
     @abc.abstractmethod
-    def publish(self, model: str, card: str | None = None) -> int:
+    def publish(self, model: str, card: str | None = None, await_approval: bool = False) -> int:
         """Copies the local SavedModel `model` and the local file `card` to the next version.
 
         Concurrent publishers get different versions.
@@ -35,6 +36,7 @@ class Versions(abc.ABC):
         Args:
           model: directory of the SavedModel.
           card: path of the model card, if any.
+          await_approval: whether servers must not see the version until `approve`.
 
         Returns:
           The version number.
@@ -50,6 +52,29 @@ class Versions(abc.ABC):
     def withdrawn(self) -> list[int]:
         """Returns the withdrawn versions, oldest first."""
         return sorted(int(match.group(1)) for name in self._names() if (match := _WITHDRAWN.fullmatch(name)))
+
+    def awaiting(self) -> list[int]:
+        """Returns the versions that await approval, oldest first."""
+        return sorted(int(match.group(1)) for name in self._names() if (match := _AWAITING.fullmatch(name)))
+
+    def awaiting_if_same(self, model: str) -> int | None:
+        """Returns the version that awaits approval with files identical to `model`, else None."""
+        digests = model_digests(model)
+        return next((n for n in reversed(self.awaiting()) if self._has_files(awaiting_name(n), digests)), None)
+
+    def damage_of_awaiting(self, version: int) -> str | None:
+        """Returns the first file of a waiting version that differs from its manifest, or None."""
+        return None
+
+    def approve(self, version: int) -> None:
+        """Publishes a version that awaits approval."""
+        self._move(awaiting_name(version), str(version))
+
+    def supersede(self, version: int) -> None:
+        """Removes versions that await approval and are older than `version`."""
+        for number in self.awaiting():
+            if number < version and self._is_own(awaiting_name(number)):
+                self._remove(awaiting_name(number))
 
     def foreign(self) -> list[str]:
         """Returns the names of versions that this pipeline did not publish, in order of the numbers."""
@@ -169,3 +194,8 @@ class Versions(abc.ABC):
 
 def _withdrawn_name(version: int) -> str:
     return f".withdrawn-{version}"
+
+
+def awaiting_name(version: int | str) -> str:
+    """Returns the name of a version that awaits approval. Servers ignore it."""
+    return f".awaiting-{version}"

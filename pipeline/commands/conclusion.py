@@ -14,6 +14,7 @@ from pipeline.running.local import RunOutcome
 _HEADLINES = {
     "published": "Published",
     "tuned": "Tuned",
+    "awaiting_approval": "Awaiting approval",
     "data_refused": "Data refused",
     "model_refused": "Model refused",
     "failed": "Failed",
@@ -27,6 +28,14 @@ def describe(outcome: RunOutcome, root: Root) -> str:
     lines = [headline, *_figures(record)]
     if record.published:
         lines += _next_steps(outcome, root)
+    elif record.awaiting is not None:
+        lines += [
+            f"  record    {typed_path(outcome.folder.summary)}",
+            *(f"  report    {typed_path(path)}" for path in _reports(outcome)),
+            "",
+            "Next:",
+            f"  {command('approve', record.awaiting, '--root', typed_path(root.path))}",
+        ]
     elif outcome.exit_code != 0:
         lines += [
             record.error or "no reason was given",

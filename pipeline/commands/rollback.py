@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import os
-from collections.abc import Iterator
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
@@ -20,8 +18,7 @@ from errors import RollbackError
 from pipeline.records.history import storage_of
 from pipeline.records.metadata_backup import backup_of, is_sound, restore_if_damaged
 from pipeline.records.root import Root
-
-_Execution = metadata_store_pb2.Execution
+from pipeline.records.store import open_store, recorded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,31 +95,13 @@ def roll_back(root: Root, to: str, undo: bool, reason: str, version: int | None 
     return (f"{replaced}. " if replaced else "") + plan.describe(directory)
 
 
-@contextlib.contextmanager
-def _recorded(root: Root, directory: str, version: int, properties: dict[str, int | str | None]) -> Iterator[None]:
-    """Stores an execution, and whether the block succeeded."""
-    connection = metadata_store_pb2.ConnectionConfig()
-    connection.sqlite.filename_uri = str(root.metadata)
-    store = mlmd.MetadataStore(connection)
-    kind = store.put_execution_type(metadata_store_pb2.ExecutionType(name=EXECUTION_TYPE))
-    execution = _Execution(type_id=kind, last_known_state=_Execution.RUNNING)
-    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    for name, value in {"directory": directory, "version": version, "when": now, **properties}.items():
-        if isinstance(value, int):
-            execution.custom_properties[name].int_value = value
-        else:
-            execution.custom_properties[name].string_value = value
-    events = [
-        (artifact, metadata_store_pb2.Event(type=metadata_store_pb2.Event.INPUT))
-        for artifact in _pushed(store, os.path.join(directory, str(version)))
-    ]
-    execution.id, _, _ = store.put_execution(execution, events, [])
-    execution.last_known_state = _Execution.FAILED
-    try:
-        yield
-        execution.last_known_state = _Execution.COMPLETE
-    finally:
-        store.put_executions([execution])
+def _recorded(
+    root: Root, directory: str, version: int, properties: dict[str, int | str | None]
+) -> contextlib.AbstractContextManager[None]:
+    """Stores an execution about a version, and whether the block succeeded."""
+    store = open_store(root.metadata)
+    facts = {"directory": directory, "version": version, **properties}
+    return recorded(store, EXECUTION_TYPE, facts, _pushed(store, os.path.join(directory, str(version))))
 
 
 def _pushed(store: mlmd.MetadataStore, destination: str) -> list[metadata_store_pb2.Artifact]:

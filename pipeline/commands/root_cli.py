@@ -1,4 +1,4 @@
-"""The commands that describe and check a root: `runs`, `versions`, `verify` and `prune`."""
+"""The commands that describe and check a root: `runs`, `versions`, `verify`, `approve` and `prune`."""
 
 from __future__ import annotations
 
@@ -51,6 +51,17 @@ def verify(
     verdict = check(_used(root), repair, write_report)
     say(verdict.to_text(json_))
     raise typer.Exit(0 if verdict.is_whole else 1)
+
+
+def approve(
+    version: Annotated[int, typer.Argument(metavar="VERSION", help="The version that awaits approval.")],
+    root: UsedRootOption = None,
+    reason: Annotated[str, typer.Option(help="The reason, which is recorded.")] = "",
+) -> None:
+    """Publish a version that awaits approval (publish.approve). Servers then load it."""
+    from pipeline.commands.approve import approve as publish
+
+    say(publish(_used(root), version, reason, write_report))
 
 
 def prune(

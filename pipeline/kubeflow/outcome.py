@@ -11,7 +11,7 @@ from pipeline.kubeflow.workflow import StartedTask, Workflow
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
 
-_WENT_WELL = ("published", "tuned")
+_WENT_WELL = ("published", "tuned", "awaiting_approval")
 # Argo puts the exit code before what a container wrote to /dev/termination-log: `inferFailedReason` in
 # workflow/controller/operator.go, Argo Workflows 3.7.8.
 _EXIT_CODE = re.compile(r"main: \w+ \(exit code \d+\)(?:: )?")

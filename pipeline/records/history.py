@@ -43,13 +43,13 @@ class Version:
 
     Attributes:
       number: its number.
-      state: whether a server serves it, could serve it, cannot because its files are damaged, or must not.
+      state: whether a server serves it, could serve it, cannot because its files are damaged, or must not (yet).
       run_id: the run that published it, or None if no record names it.
       note: the damaged file, or the reason of the withdrawal. Empty if there is none.
     """
 
     number: int
-    state: Literal["served", "published", "damaged", "withdrawn"]
+    state: Literal["served", "published", "damaged", "withdrawn", "awaiting approval"]
     run_id: str | None
     note: str = ""
 
@@ -95,13 +95,14 @@ def versions_of(root: Root, directory: str, check_files: bool = True) -> list[Ve
     rows = [Version(number, "served" if number == whole[-1] else "published", makers.get(number)) for number in whole]
     rows += [Version(number, "damaged", makers.get(number), file) for number, file in damaged.items()]
     rows += [Version(n, "withdrawn", makers.get(n), reasons.get(n, "")) for n in versions.withdrawn()]
+    rows += [Version(n, "awaiting approval", makers.get(n)) for n in versions.awaiting()]
     return sorted(rows, key=lambda version: version.number)
 
 
 def versions_by_run(root: Root, directory: str) -> dict[str, int]:
     """Returns the published and withdrawn versions in a directory by the run that made each."""
     versions = open_versions(directory, storage=storage_of(root))
-    present = {*versions.published(), *versions.withdrawn()}
+    present = {*versions.published(), *versions.withdrawn(), *versions.awaiting()}
     return {run_id: number for number, run_id in _makers(root, directory).items() if number in present}
 
 
@@ -118,7 +119,8 @@ def _makers(root: Root, directory: str) -> dict[int, str]:
     """Returns the run that published each version, by number. The last one, if a number was used again."""
     makers = {}
     for run in runs_of(root):
-        published = (run.summary or {}).get("published")
+        waiting = (run.summary or {}).get("awaiting")
+        published = (run.summary or {}).get("published") or (f"{directory}/{waiting}" if waiting else None)
         if not published:
             continue
         place = published if "://" in published else str(root.path / published)

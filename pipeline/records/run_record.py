@@ -15,10 +15,17 @@ from typing import Any, Literal
 
 from pipeline.config import PipelineConfig
 
-Status = Literal["running", "published", "tuned", "data_refused", "model_refused", "failed"]
+Status = Literal["running", "published", "tuned", "awaiting_approval", "data_refused", "model_refused", "failed"]
 EndState = Literal["executed", "cached", "skipped", "failed"]
 
-EXIT_CODES: dict[Status, int] = {"published": 0, "tuned": 0, "data_refused": 3, "model_refused": 4, "failed": 1}
+EXIT_CODES: dict[Status, int] = {
+    "published": 0,
+    "tuned": 0,
+    "failed": 1,
+    "data_refused": 3,
+    "model_refused": 4,
+    "awaiting_approval": 5,
+}
 _REPORTED_VERSIONS = ("kindred", "tfx", "tensorflow", "keras", "tensorflow-transform", "apache-beam")
 
 
@@ -44,6 +51,7 @@ class RunRecord:
       blessing: result of each blessing rule.
       evaluation: path of the Evaluator's output, relative to the root.
       published: path or URL of the published version.
+      awaiting: number of the version that awaits approval.
       versions: version of each library.
       error: reason of a failure.
       frequent_pair: the most frequent entity of each side, for examples in messages. Not part of summary.json.
@@ -66,6 +74,7 @@ class RunRecord:
     blessing: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     evaluation: str | None = None
     published: str | None = None
+    awaiting: int | None = None
     versions: dict[str, str] = dataclasses.field(default_factory=lambda: library_versions())
     error: str | None = None
     frequent_pair: tuple[str, str] = ("LEFT", "RIGHT")
@@ -80,7 +89,7 @@ class RunRecord:
         self.seconds = round(time.monotonic() - since, 3)
         content = dataclasses.asdict(self)
         del content["frequent_pair"]
-        for name in ("approximate", "error", "evaluation", "search", "tuning", "warm_start"):
+        for name in ("approximate", "awaiting", "error", "evaluation", "search", "tuning", "warm_start"):
             if content[name] is None:
                 del content[name]
         # Tasks of a run write concurrently, in containers with overlapping process ids.

@@ -17,10 +17,18 @@ from pipeline.report import words
 from pipeline.report.sources import Absent, Run
 
 # Tone: a class of the stylesheet. The badge repeats it as text.
-_TONES = {"published": "ok", "tuned": "ok", "data_refused": "bad", "model_refused": "bad", "failed": "bad"}
+_TONES = {
+    "published": "ok",
+    "tuned": "ok",
+    "awaiting_approval": "ok",
+    "data_refused": "bad",
+    "model_refused": "bad",
+    "failed": "bad",
+}
 _BADGES = {
     "published": "Published",
     "tuned": "Tuned",
+    "awaiting_approval": "Awaiting approval",
     "data_refused": "Data refused",
     "model_refused": "Model refused",
     "failed": "Failed",
@@ -70,6 +78,8 @@ def _headline(run: Run) -> str:
         return _so_far(run.progress)
     if summary["status"] == "published":
         return f"The model is published as {summary['published']}."
+    if summary["status"] == "awaiting_approval":
+        return f"Version {summary['awaiting']} awaits approval. The served model did not change."
     if summary["status"] == "tuned":
         return "The search for settings is complete."
     if summary["status"] == "data_refused":

@@ -18,7 +18,7 @@ from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.stages import READ_ROWS
 from components.pair_example_gen.suspicious import warning
 from components.pair_statistics.executor import SAMPLED_PROPERTY
-from components.pusher.executor import DAMAGED_PROPERTY, PUSHED_PROPERTY, REUSED_PROPERTY
+from components.pusher.executor import AWAITING_PROPERTY, DAMAGED_PROPERTY, PUSHED_PROPERTY, REUSED_PROPERTY
 from components.pusher.withdrawals import DESTINATION_PROPERTY
 from components.serving_canary.executor import BLESSED_PROPERTY, REPORT_FILE
 from kindred.invocation import command, typed_path
@@ -191,6 +191,9 @@ def _canary(record: RunRecord, config: PipelineConfig, root: Root, result: NodeR
 
 
 def _publication(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
+    if waiting := result.property("pushed_model", AWAITING_PROPERTY):
+        record.awaiting, record.status = int(waiting), "awaiting_approval"
+        return result.state, f"version {waiting} awaits approval"
     if not result.property("pushed_model", PUSHED_PROPERTY):
         return "skipped", "not blessed"
     destination = str(result.property("pushed_model", DESTINATION_PROPERTY))

@@ -143,5 +143,6 @@ def build_pusher(
         push_destination=push_destination(root.serving(config)),
         pipeline=config.name,
         keep=config.publish.keep,
+        approve=int(config.publish.approve),
         storage=config.storage,
     ).with_id(node_ids.PUSHER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pydantic
 from pydantic import StrictBool
 
 from components.serving_canary.settings import CanarySettings
@@ -17,6 +18,7 @@ class Publish(Section):
       to: where, relative to ROOT or the URL of an object store.
       outside_root: whether `to` may be a directory outside ROOT. Old versions in it are removed.
       keep: how many versions are kept.
+      approve: whether a blessed model awaits `kindred approve` before servers see it.
       approximate: whether a model has approximate rankings. `auto` means that it has many entities.
       canary: how a model is tested first.
     """
@@ -24,5 +26,12 @@ class Publish(Section):
     to: DataPath = "serving"
     outside_root: StrictBool = False
     keep: PositiveInt = 5
+    approve: StrictBool = False
     approximate: Approximate = "auto"
     canary: CanarySettings = CanarySettings()
+
+    @pydantic.model_validator(mode="after")
+    def _local_approval(self) -> Publish:
+        if self.approve and "://" in self.to:
+            raise ValueError("approve: needs a directory in `to`, because an object store has no rename")
+        return self

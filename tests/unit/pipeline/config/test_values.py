@@ -120,6 +120,7 @@ KEYS = {
     "publish.to": "text",
     "publish.outside_root": "switch",
     "publish.keep": "whole",
+    "publish.approve": "switch",
     "publish.approximate": "choice or switch",
     "keep": "section",
     "keep.runs": "whole?",
