@@ -22,9 +22,9 @@ def test_next_commands_name_the_ids_whatever_they_are(ids: tuple[str, str], tmp_
     printed = conclusion.describe(RunOutcome(record, 0, RunFolder(tmp_path / "runs" / "r")), Root(tmp_path))
     score, similar = (shlex.split(line) for line in printed.partition("Next:\n")[2].splitlines())
     parsed = _parsed("score", score)
-    assert (parsed["left"], parsed["right"], parsed["model"]) == (*ids, tmp_path / "serving")
+    assert (parsed["left"], parsed["right"], parsed["model"]) == (*ids, str(tmp_path / "serving"))
     parsed = _parsed("similar", similar)
-    assert (parsed["id_"], parsed["model"]) == (ids[0], tmp_path / "serving")
+    assert (parsed["id_"], parsed["model"]) == (ids[0], str(tmp_path / "serving"))
 
 
 def _parsed(name: str, words: list[str]) -> dict:
