@@ -21,7 +21,8 @@ def prior_of(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not n:
         return np.zeros(width), np.eye(width)
     mean = rows.mean(axis=0)
-    covariance = (rows - mean).T @ (rows - mean) / n
+    rows -= mean
+    covariance = rows.T @ rows / n
     share = width / (width + n)
     level = max(float(np.trace(covariance)) / width, 1e-8)
     # The floor keeps the inverse exact where columns are dependent.
@@ -45,15 +46,11 @@ def noise_of(
       target: the score of each pair without the bias of the partner and without offset, `[n]`.
     """
     spread = float(np.var(target)) or 1.0
-    order = np.argsort(own, kind="stable")
-    counts = np.bincount(own)
-    starts = np.cumsum(counts) - counts
-    several = np.flatnonzero(counts > 1)
-    chosen = several[np.linspace(0, len(several) - 1, min(_ENTITIES, len(several))).astype(int)] if len(several) else []
+    several = np.flatnonzero(np.bincount(own) > 1)
+    chosen = several[np.linspace(0, len(several) - 1, min(_ENTITIES, len(several))).astype(int)]
     errors = np.zeros(len(_NOISES))
     root = np.linalg.cholesky(covariance)
-    for entity in chosen:
-        pairs = order[starts[entity] : starts[entity] + min(counts[entity], _PAIRS)]
+    for pairs in pairs_of(chosen, own):
         rows = design[other[pairs]].astype(np.float64)
         residuals = target[pairs] - rows @ mean
         # The covariance of the pairs has at most `w` eigenvalues above 0, so its eigenvectors come from a thin matrix.
@@ -64,3 +61,18 @@ def noise_of(
             left_out = (vectors @ (beyond * turned) + residuals / noise) / (squares @ beyond + 1 / noise)
             errors[i] += float(np.square(left_out).sum())
     return float(_NOISES[int(np.argmin(errors))] * spread) if len(chosen) else spread
+
+
+def pairs_of(chosen: np.ndarray, own: np.ndarray) -> list[np.ndarray]:
+    """Returns the first pairs of each entity, at most `_PAIRS`.
+
+    Args:
+      chosen: entities in ascending order.
+      own: the entity of each pair, int `[n]`.
+    """
+    is_chosen = np.zeros(int(own.max(initial=-1)) + 1, bool)
+    is_chosen[chosen] = True
+    pairs = np.flatnonzero(is_chosen[own])
+    pairs = pairs[np.argsort(own[pairs], kind="stable")]
+    starts = np.searchsorted(own[pairs], chosen)
+    return [part[:_PAIRS] for part in np.split(pairs, starts[1:])] if len(chosen) else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.training.prior import noise_of, prior_of
+from trainer.training.prior import noise_of, pairs_of, prior_of
 
 
 @pytest.mark.parametrize(("width", "pairs"), [(4, 300), (9, 60)])
@@ -33,3 +33,11 @@ def test_noise_predicts_left_out_pairs_best(width: int, pairs: int) -> None:
     candidates = np.var(target) * 2.0 ** np.arange(-8, 5)
     best = candidates[np.argmin([error(noise) for noise in candidates])]
     assert noise_of(mean, covariance, design, own, other, target) == pytest.approx(best)
+
+
+def test_pairs_of_entities_keep_their_order() -> None:
+    own = np.random.default_rng(2).integers(0, 9, 2000).astype(np.int32)
+    chosen = np.array([0, 3, 8])
+    found = pairs_of(chosen, own)
+    assert [pairs.tolist() for pairs in found] == [np.flatnonzero(own == entity)[:200].tolist() for entity in chosen]
+    assert pairs_of(chosen[:0], own) == []
