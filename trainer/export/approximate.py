@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from trainer import features
 from trainer.export.published_model import Outputs, PublishedModel
+from trainer.export.shared_functions import called
 from trainer.export.side_index import SideIndex, Space
-from trainer.export.sides import SideVariables
+from trainer.export.sides import SideVariables, first_of
 from trainer.index.calibration import Probes, exact_from, sampled
 from trainer.index.facts import IndexFacts
 from trainer.settings import APPROXIMATE_FROM, Approximate
@@ -68,9 +69,10 @@ class ApproximateRankings(tf.Module):
 
     Args:
       model: the published model.
+      exact: its exact signatures by name.
     """
 
-    def __init__(self, model: PublishedModel) -> None:
+    def __init__(self, model: PublishedModel, exact: Mapping[str, Any]) -> None:
         super().__init__(name="approximate")
         started = time.monotonic()
         self._offset = model.offset
@@ -78,10 +80,10 @@ class ApproximateRankings(tf.Module):
         left = features.LEFT_ID, model.left, model.left_rows
         right = features.RIGHT_ID, model.right, model.right_rows
         self._rankings = {
-            "similar_right": _Ranking(model.similar_right, *left, self.right, self.right.by_score),
-            "similar_left": _Ranking(model.similar_left, *right, self.left, self.left.by_score),
-            "neighbors_left": _Ranking(model.neighbors_left, *left, self.left, self.left.by_cosine),
-            "neighbors_right": _Ranking(model.neighbors_right, *right, self.right, self.right.by_cosine),
+            "similar_right": _Ranking(called(exact["similar_right"]), *left, self.right, self.right.by_score),
+            "similar_left": _Ranking(called(exact["similar_left"]), *right, self.left, self.left.by_score),
+            "neighbors_left": _Ranking(called(exact["neighbors_left"]), *left, self.left, self.left.by_cosine),
+            "neighbors_right": _Ranking(called(exact["neighbors_right"]), *right, self.right, self.right.by_cosine),
         }
         self._probes = {name: ranking.calibrated() for name, ranking in self._rankings.items()}
         self.facts = IndexFacts(
@@ -119,7 +121,7 @@ class ApproximateRankings(tf.Module):
         asked, index, space = ranking.asked, ranking.index, ranking.space
         rows = ranking.rows_of(ids)
         known = asked.known(rows)
-        own = tf.where(known & ranking.lists_own_table, rows[:, 0], -1)
+        own = tf.where(known & ranking.lists_own_table, first_of(rows), -1)
         # As in the exact ranking: all queries of a request get the same number of answers.
         one_less = tf.constant(True) if space.is_cosine else tf.reduce_any(own >= 0)
         k = tf.clip_by_value(k, 0, tf.maximum(index.side.count - tf.cast(one_less, tf.int32), 0))
@@ -129,7 +131,7 @@ class ApproximateRankings(tf.Module):
             queries = asked.directions_of(rows) if space.is_cosine else asked.vectors_of(rows)
             best, scores = index.nearest(space, queries, own, k, index.groups_for(probes, default), probes)
             if not space.is_cosine:
-                scores += (asked.biases_of(rows) + self._offset)[:, None]
+                scores += tf.expand_dims(asked.biases_of(rows) + self._offset, 1)
             return {f"{index.side.side}_id": index.side.ids_of(best), "score": scores, "known": known}
 
         # A loop over no queries would not know the shape of its answer.

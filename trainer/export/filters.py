@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from trainer.export.sides import SideVariables
+from trainer.export.shared_functions import shared_function
+from trainer.export.sides import SideVariables, first_of
 
 # Where a row has fewer answers than the others: an id that no entity has, and the smallest score. It is finite, because
 # JSON has no infinity.
@@ -47,7 +48,7 @@ def filter_of(
     """
     per_row = tf.equal(tf.rank(exclude), 2)
     lists = _as_lists(exclude, tf.size(queries))
-    ranked = tf.logical_or(tf.equal(tf.size(candidates), 0), _members(side, rows_of, candidates[None])[0])
+    ranked = tf.logical_or(tf.equal(tf.size(candidates), 0), _members(side, rows_of, tf.expand_dims(candidates, 0))[0])
     allowed = tf.logical_and(ranked, tf.logical_not(_members(side, rows_of, lists)))
     # Without lists per row, all rows have the same number of answers. With them, the number of answers must not depend
     # on the lists: a server computes the rows of a large request in pieces.
@@ -78,11 +79,20 @@ def check(condition: tf.Tensor, message: list[object]) -> tf.Operation:
 
 def _members(side: SideVariables, rows_of: Callable[[tf.Tensor], tf.Tensor], lists: tf.Tensor) -> tf.Tensor:
     """Returns which known entities are in each list of ids `[m, e]`, bool `[m, count]`."""
-    rows = rows_of(tf.reshape(lists, [-1]))
-    number = tf.repeat(tf.range(tf.shape(lists)[0], dtype=rows.dtype), tf.shape(lists)[1])
-    places = tf.boolean_mask(tf.stack([number, rows[:, 0]], axis=1), side.known(rows))
-    nowhere = tf.zeros([tf.shape(lists)[0], side.count], tf.bool)
-    return tf.tensor_scatter_nd_update(nowhere, places, tf.ones([tf.shape(places)[0]], tf.bool))
+    rows = first_of(rows_of(tf.reshape(lists, [-1])))
+    return marked(tf.reshape(rows, tf.shape(lists)), tf.constant(side.count, tf.int64))
+
+
+def _marked(rows: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """Returns which of `count` entities are in each list of rows `[m, e]`, bool `[m, count]`. Ignores other rows."""
+    size = tf.shape(rows, tf.int64)
+    # All other rows share one more column, which is cut off.
+    places = tf.stack([tf.broadcast_to(tf.expand_dims(tf.range(size[0]), 1), size), tf.minimum(rows, count)], axis=2)
+    nowhere = tf.fill(tf.stack([size[0], count + 1]), False)
+    return tf.tensor_scatter_nd_update(nowhere, places, tf.fill(size, True))[:, :-1]
+
+
+marked = shared_function(_marked, tf.TensorSpec([None, None], tf.int64), tf.TensorSpec([], tf.int64))
 
 
 def padded(ids: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -112,15 +112,17 @@ class FoldInSide(tf.Module):
             rows = tf.concat([rows, tf.ones_like(rows[:, :, :1])], axis=2)
         rows = tf.cast(rows, tf.float64)
         strength, base, exponent = part.penalty
-        penalty = strength * (tf.reduce_sum(weight, axis=1) + base) ** exponent
+        matrix = self.precisions[i].read_value()
+        if strength:
+            penalty = strength * (tf.reduce_sum(weight, axis=1) + base) ** exponent
+            matrix += penalty[:, None, None] * tf.eye(len(part.pull), dtype=tf.float64)
         if of_pairs is not None:
             weight *= tf.cast(tf.gather(of_pairs.read_value(), given.rows), tf.float64)
-        else:
+        elif part.weight != 1:
             weight *= part.weight
         target = residual if part.target is None else tf.constant(part.target, tf.float64)
-        matrix = self.precisions[i].read_value() + penalty[:, None, None] * tf.eye(len(part.pull), dtype=tf.float64)
         if part.has_pairs:
-            matrix += tf.matmul(rows * weight[:, :, None], rows, transpose_a=True)
-        pull = self.pulls[i].read_value() + tf.reduce_sum(rows * (weight * target)[:, :, None], axis=1)
-        found = tf.linalg.cholesky_solve(tf.linalg.cholesky(matrix), pull[:, :, None])[:, :, 0]
+            matrix += tf.matmul(rows * tf.expand_dims(weight, 2), rows, transpose_a=True)
+        pull = self.pulls[i].read_value() + tf.reduce_sum(rows * tf.expand_dims(weight * target, 2), axis=1)
+        found = tf.squeeze(tf.linalg.cholesky_solve(tf.linalg.cholesky(matrix), tf.expand_dims(pull, 2)), 2)
         return tf.cast(found, tf.float32)

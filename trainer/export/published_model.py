@@ -10,7 +10,8 @@ from trainer import features
 from trainer.data.transform_graph import TransformGraph
 from trainer.export import filters
 from trainer.export.fold_in import FoldInSide
-from trainer.export.sides import SideVariables, bias_of, has_layer, is_normalized, table_of
+from trainer.export.shared_functions import shared_function
+from trainer.export.sides import SideVariables, bias_of, first_of, has_layer, is_normalized, table_of
 from trainer.export.unit import unit_of
 from trainer.model.fold_in import FoldIn
 from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
@@ -20,8 +21,7 @@ Outputs = dict[str, tf.Tensor]
 # Pairs without scores have no labels whose range could limit a value.
 NO_LIMITS = (-np.inf, np.inf)
 
-# Every signature looks up ids. Tracing the transform graph once makes it a shared function of all signatures.
-_traced_once = tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+_IDS = tf.TensorSpec([None], tf.string)
 
 
 class PublishedModel(tf.Module):
@@ -48,6 +48,10 @@ class PublishedModel(tf.Module):
         log_odds: float = 0.0,
     ) -> None:
         super().__init__(name="published_model")
+        # Tracing them once makes them shared functions of all signatures.
+        self.left_rows = shared_function(self._left_rows, _IDS)
+        self.right_rows = shared_function(self._right_rows, _IDS)
+        self._scored = shared_function(self._score, _IDS, _IDS)
         # The export adds them (`trainer.export.approximate`).
         self.approximate: tf.Module | None = None
         self._encode = transform.transform_features_layer()
@@ -79,13 +83,11 @@ class PublishedModel(tf.Module):
         self.fold_in_left = FoldInSide("left", fold_in.left, fold_in) if fold_in else None
         self.fold_in_right = FoldInSide("right", fold_in.right, fold_in) if fold_in else None
 
-    @_traced_once
-    def left_rows(self, ids: tf.Tensor) -> tf.Tensor:
+    def _left_rows(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns table rows int64 `[n, hashes]` of left ids string `[n]`."""
         return tf.ensure_shape(self._encode({features.LEFT_ID: ids[:, None]})[features.LEFT], [None, self._hashes])
 
-    @_traced_once
-    def right_rows(self, ids: tf.Tensor) -> tf.Tensor:
+    def _right_rows(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns table rows int64 `[n, hashes]` of right ids string `[n]`."""
         return tf.ensure_shape(self._encode({features.RIGHT_ID: ids[:, None]})[features.RIGHT], [None, self._hashes])
 
@@ -102,6 +104,10 @@ class PublishedModel(tf.Module):
             clipped to the labels of training. `left_known` and `right_known`, whether each id is in the vocabulary. All
             are `[n]`.
         """
+        outputs: Outputs = self._scored(left_id, right_id)
+        return outputs
+
+    def _score(self, left_id: tf.Tensor, right_id: tf.Tensor) -> Outputs:
         sizes = tf.shape(left_id), tf.shape(right_id)
         rule = "left_id and right_id must have the same number of ids. Shapes:"
         # Otherwise one id of one side would be scored with all ids of the other side.
@@ -205,7 +211,7 @@ class PublishedModel(tf.Module):
             limit -= tf.cast(left_out, tf.int32)
         best, values = candidates.nearest(scores, k, limit)
         # Equal for all candidates of a query, so it does not change their order.
-        ids, values = candidates.ids_of(best), values + (query.biases_of(rows) + self.offset)[:, None]
+        ids, values = candidates.ids_of(best), values + tf.expand_dims(query.biases_of(rows) + self.offset, 1)
         if allowed is not None:
             ids, values = filters.padded(ids, values)
         return {f"{candidates.side}_id": ids, "score": values, "known": query.known(rows)}
@@ -238,7 +244,7 @@ def _neighbors(side: SideVariables, rows: tf.Tensor, k: tf.Tensor) -> Outputs:
 
 def _itself(side: SideVariables, rows: tf.Tensor) -> tf.Tensor:
     """Returns which known entity is the query, bool `[n, count]`."""
-    return tf.one_hot(rows[:, 0], side.count, on_value=True, off_value=False, dtype=tf.bool)
+    return tf.one_hot(first_of(rows), side.count, on_value=True, off_value=False, dtype=tf.bool)
 
 
 def _ids(transform: TransformGraph, vocabulary: str) -> list[bytes]:

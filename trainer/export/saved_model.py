@@ -98,17 +98,18 @@ def export(
     model = PublishedModel(network, transform, shared, hashes, scores, fold_in, log_odds)
     normalized = is_normalized(network)
     model.described = {side: FeatureSide(side, known, normalized) for side, known in (described or {}).items()}
-    functions = {name: function.get_concrete_function() for name, function in signatures(model).items()}
+    functions = signatures(model)
     left, right = ((side.ids[:1].numpy().tolist() or [b""])[0] for side in (model.left, model.right))
     requests = warmup.requests(left, right) | (FeatureSignatures(model).examples() if described else {})
     if fold_in is not None:
         requests |= warmup.unseen_requests(left, right)
     index = None
     if is_wanted(approximate, model):
-        model.approximate = ApproximateRankings(model)
+        model.approximate = ApproximateRankings(model, functions)
         functions |= model.approximate.signatures()
         requests |= model.approximate.requests(requests)
         index = model.approximate.facts
+    # They are traced here and not before, when TensorFlow would trace the functions that they share once more.
     tf.saved_model.save(model, directory, signatures=functions)
     warmup.write_requests(directory, requests)
     return index

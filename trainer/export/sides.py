@@ -43,7 +43,7 @@ class SideVariables(tf.Module):
 
     def known(self, rows: tf.Tensor) -> tf.Tensor:
         """Returns whether rows `[n, hashes]` are vocabulary rows rather than out-of-vocabulary buckets, bool `[n]`."""
-        return rows[:, 0] < self.count
+        return first_of(rows) < self.count
 
     def vectors_of(self, rows: tf.Tensor) -> tf.Tensor:
         """Returns vectors `[n, d]` of rows `[n, hashes]`."""
@@ -56,15 +56,15 @@ class SideVariables(tf.Module):
     def directions_of(self, rows: tf.Tensor) -> tf.Tensor:
         """Returns vectors `[n, d]` of rows `[n, hashes]`, divided by their lengths. Zero stays zero."""
         vectors = self.vectors_of(rows)
-        inverse = tf.gather(self.inverse_lengths.read_value(), rows[:, 0])
+        inverse = tf.gather(self.inverse_lengths.read_value(), first_of(rows))
         if rows.shape[1] > 1:
             of_means = tf.math.reciprocal_no_nan(tf.norm(vectors, axis=1))
             inverse = tf.where(self.known(rows), inverse, of_means)
-        return vectors * inverse[:, None]
+        return vectors * tf.expand_dims(inverse, 1)
 
     def _mean(self, table: tf.Tensor, rows: tf.Tensor, normalized: bool) -> tf.Tensor:
         """Returns rows of `table` `[rows, ...]` for known ids, and means for unknown ids, `[n, ...]`."""
-        first = tf.gather(table, rows[:, 0])
+        first = tf.gather(table, first_of(rows))
         if rows.shape[1] == 1:
             return first
         mean = tf.reduce_mean(tf.gather(table, rows), axis=1)
@@ -88,6 +88,12 @@ class SideVariables(tf.Module):
     def ids_of(self, rows: tf.Tensor) -> tf.Tensor:
         """Returns ids in the shape of `rows`."""
         return tf.gather(self.ids.read_value(), rows)
+
+
+def first_of(rows: tf.Tensor) -> tf.Tensor:
+    """Returns the first of the rows `[n, hashes]` of each id `[n]`, which is the only one of a known id."""
+    # A slice takes four operations.
+    return tf.squeeze(rows, 1) if rows.shape[1] == 1 else rows[:, 0]
 
 
 def table_of(network: keras.Model, layer: str, ids: list[bytes], hashes: int) -> TableVariables:

@@ -7,6 +7,8 @@ import tensorflow as tf
 from trainer.export import filters
 from trainer.export.fold_in import FoldInSide, Given, given_of
 from trainer.export.published_model import Outputs, PublishedModel
+from trainer.export.shared_functions import shared_function
+from trainer.export.sides import first_of
 
 
 class Unseen:
@@ -23,9 +25,8 @@ class Unseen:
             raise ValueError("the model has no fold-in")
         self._model, self._fold_in = model, fold_in
         self._other = model.right if side == "left" else model.left
-        # Tracing it once makes it a shared function of both signatures.
         given = tf.TensorSpec([None, None], tf.string), tf.TensorSpec(None, tf.float32)
-        self._found = tf.function(self._find, input_signature=given, autograph=False)
+        self._found = shared_function(self._find, *given)
         self._rows_of = model.right_rows if side == "left" else model.left_rows
 
     def embed(self, given_id: tf.Tensor, given_score: tf.Tensor) -> Outputs:
@@ -59,17 +60,16 @@ class Unseen:
         given, vectors, bias, known = self._found(given_id, given_score)
         other = self._other
         scores = other.products(vectors) + other.bias.read_value()[: other.count]
-        row = tf.broadcast_to(tf.range(tf.shape(given.rows)[0])[:, None], tf.shape(given.rows))
-        places = tf.boolean_mask(tf.stack([row, tf.cast(given.rows, tf.int32)], axis=2), given.known)
-        scores = tf.tensor_scatter_nd_update(scores, places, tf.fill([tf.shape(places)[0]], -float("inf")))
+        is_given = filters.marked(tf.where(given.known, given.rows, other.count), tf.constant(other.count, tf.int64))
+        scores = tf.where(is_given, -float("inf"), scores)
         best, values = other.nearest(scores, k, other.count)
-        values += (bias + self._model.offset)[:, None]
+        values += tf.expand_dims(bias + self._model.offset, 1)
         ids, values = filters.padded(other.ids_of(best), values)
         return {f"{other.side}_id": ids, "score": values, "known": known}
 
     def _find(self, given_id: tf.Tensor, given_score: tf.Tensor) -> tuple[Given, tf.Tensor, tf.Tensor, tf.Tensor]:
         rows = self._rows_of(tf.reshape(given_id, [-1]))
-        given = given_of(rows[:, 0], self._other.known(rows), given_id, given_score)
+        given = given_of(first_of(rows), self._other.known(rows), given_id, given_score)
         model = self._model
         vectors, bias = self._fold_in.rows_of(given, self._other, model.offset, model.center, model.scale)
         if model.is_normalized:

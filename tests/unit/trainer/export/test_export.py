@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from tests.unit.trainer.planted_model import DIMENSION, LEFT, RIGHT, Planted, Side
 from trainer.data.transform_graph import TransformGraph
@@ -115,6 +117,14 @@ def _example(left: bytes, right: bytes, **extra: float) -> bytes:
 def _best(scores: np.ndarray, ids: list[bytes], k: int) -> list[bytes]:
     """Returns the ids with the highest scores. For equal scores, the earlier id comes first."""
     return [ids[i] for i in sorted(range(len(ids)), key=lambda i: (-scores[i], i))[: max(k, 0)]]
+
+
+def test_signatures_share_functions(planted: Planted) -> None:
+    """Each copy would be optimized for every signature when a server loads the model."""
+    content = saved_model_pb2.SavedModel.FromString(Path(planted.model, "saved_model.pb").read_bytes())
+    functions = [function.signature.name for function in content.meta_graphs[0].graph_def.library.function]
+    for shared in ("_left_rows", "_right_rows", "_score", "_marked", "similar_right", "neighbors_left"):
+        assert len([name for name in functions if re.fullmatch(rf"__inference_{shared}_\d+", name)]) == 1
 
 
 def test_signatures_match_contract(served) -> None:
