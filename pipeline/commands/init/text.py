@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.commands.init.propose import Choice
-from pipeline.config import yaml_file
+from pipeline.config import json_schema, yaml_file
 
 _WIDTH = 100
 _OTHERS = """\
@@ -32,7 +32,9 @@ def write_text(name: str, path: str, settings: Mapping[str, Any], chosen: Mappin
       chosen: the column of each role.
       about: describes the data, one sentence to a line.
     """
-    lines = ["# A proposal of kindred init. Read it, and change what is wrong.", *_entry({"name": name}, 0), "data:"]
+    # Editors with a YAML language server complete and check keys with it.
+    lines = [f"# yaml-language-server: $schema={json_schema.FILE.as_uri()}"]
+    lines += ["# A proposal of kindred init. Read it, and change what is wrong.", *_entry({"name": name}, 0), "data:"]
     lines += [line for sentence in about.splitlines() for line in _comment(sentence, 2)]
     lines += [*_entry({"path": path}, 2), *_entry(dict(settings), 2), "  columns:"]
     for role, choice in chosen.items():

@@ -14,12 +14,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import hypothesis
 import hypothesis.strategies as st
+import jsonschema
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from components.pair_example_gen.reading import chunks
@@ -140,6 +143,13 @@ def test_spans_of_a_directory(tmp_path: Path, names: list[str], pattern: str | N
     config = _init(tmp_path / "new", tmp_path / "data")
     assert config.data.path == str(tmp_path / "data" / (pattern or ""))
     assert ("{" in config.data.path) == (pattern is not None)
+
+
+def test_file_names_the_schema_and_follows_it(tmp_path: Path) -> None:
+    text = init(Request(tmp_path / "new", str(_csv(tmp_path, "user,film,stars", LEFT, RIGHT, STARS)))).text
+    first = text.splitlines()[0].removeprefix("# yaml-language-server: $schema=file://")
+    schema = json.loads(Path(unquote(first)).read_text(encoding="utf-8"))
+    jsonschema.validate(yaml.safe_load(text), schema)
 
 
 def test_existing_file_is_kept_without_force(tmp_path: Path) -> None:
