@@ -39,6 +39,23 @@ def test_objective_of_the_file_leaves_its_settings_open() -> None:
     assert "model.objective" not in _open(False, model={"regularization": 0.1})
 
 
+def test_log_odds_by_least_squares_leave_their_settings_open() -> None:
+    assert set(_open(True, model={"objective": "logistic"}, train={"optimizer": "als"})) == {
+        "model.dimension", "train.als.copies", "train.als.ridge", "train.als.implicit", "train.epochs"
+    }  # fmt: skip
+    assert not _open(True, model={"objective": "logistic"})  # by gradient descent
+
+
+def test_log_odds_of_positives_have_no_least_squares() -> None:
+    with pytest.raises(ValueError, match="als solves logistic for pairs with scores"):
+        _open(False, model={"objective": "logistic"}, train={"optimizer": "als"})
+
+
+def test_temperature_has_no_effect_on_least_squares() -> None:
+    with pytest.raises(ValueError, match=r"model.temperature: has no effect with train.optimizer als"):
+        _open(True, model={"objective": "logistic", "temperature": 2.0}, train={"optimizer": "als", "epochs": 3})
+
+
 def test_parameter_of_a_run_is_not_searched() -> None:
     assert "model.dimension" not in _open(True, kubeflow={"parameters": ["model.dimension"]})
     assert not any(key.startswith("model.") for key in _open(True, kubeflow={"parameters": ["model"]}))
