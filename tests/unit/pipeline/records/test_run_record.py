@@ -89,4 +89,5 @@ def test_reader_sees_complete_records(record: RunRecord, tmp_path: Path) -> None
 
 
 def test_each_status_has_its_exit_code() -> None:
-    assert EXIT_CODES == {"published": 0, "tuned": 0, "data_refused": 3, "model_refused": 4, "failed": 1}
+    refusals = {"data_refused": 3, "model_refused": 4, "awaiting_approval": 5}
+    assert {"published": 0, "tuned": 0, "failed": 1, **refusals} == EXIT_CODES
