@@ -26,8 +26,16 @@ ModelOption = Annotated[
 EndpointOption = Annotated[
     str | None,
     typer.Option(
-        "--endpoint", metavar="URL", help="A served model: http://HOST:PORT/v1/models/NAME, grpc://HOST:PORT/NAME."
+        "--endpoint",
+        metavar="URL",
+        help="A served model: http://HOST:PORT/v1/models/NAME, grpc://HOST:PORT/NAME, https://... or grpcs://...",
     ),
+]
+CaFileOption = Annotated[
+    Path | None, typer.Option(help="With --endpoint: the PEM file of the certificates to trust, such as your own CA.")
+]
+TokenFileOption = Annotated[
+    Path | None, typer.Option(help="With --endpoint: the file of the bearer token. Default: $KINDRED_TOKEN.")
 ]
 SideOption = Annotated[str, typer.Option(help="The side of the answers: left or right.")]
 CountOption = Annotated[int, typer.Option("-k", min=0, help="How many.")]
@@ -45,6 +53,8 @@ def score(
     right: Annotated[str | None, typer.Argument(metavar="[RIGHT]")] = None,
     model: ModelOption = None,
     endpoint: EndpointOption = None,
+    ca_file: CaFileOption = None,
+    token_file: TokenFileOption = None,
     input_: Annotated[
         Path | None, typer.Option("--input", metavar="PAIRS", help="Instead of LEFT and RIGHT: a file of pairs.")
     ] = None,
@@ -63,7 +73,7 @@ def score(
         return
     if left is None or right is None:
         raise typer.BadParameter("give both, or --input and --output", param_hint="LEFT RIGHT")
-    client = _model(model, endpoint)
+    client = _model(model, endpoint, ca_file, token_file)
     answer = client.score(os.fsencode(left), os.fsencode(right))
     meaning = "similar" if answer.score > 0 else "dissimilar" if answer.score < 0 else "neither"
     _echo_columns(
@@ -79,6 +89,8 @@ def similar(
     id_: Annotated[str | None, typer.Argument(metavar="[ID]")] = None,
     model: ModelOption = None,
     endpoint: EndpointOption = None,
+    ca_file: CaFileOption = None,
+    token_file: TokenFileOption = None,
     side: SideOption = "right",
     k: CountOption = 10,
     exclude: Annotated[
@@ -110,7 +122,13 @@ def similar(
         for given, option in ((exclude_seen is not None, "--exclude-seen"), (approximate, "--approximate")):
             if given:
                 raise typer.BadParameter("needs ID", param_hint=option)
-        _recommend(_model(model, endpoint), side, liked or [], k, [os.fsencode(name) for name in exclude or ()])
+        _recommend(
+            _model(model, endpoint, ca_file, token_file),
+            side,
+            liked or [],
+            k,
+            [os.fsencode(name) for name in exclude or ()],
+        )
         return
     query = os.fsencode(id_)
     left_out = [os.fsencode(name) for name in exclude or ()]
@@ -118,7 +136,7 @@ def similar(
         from pipeline.commands.seen import partners
 
         left_out += partners(exclude_seen, columns, side, query)
-    client = _model(model, endpoint)
+    client = _model(model, endpoint, ca_file, token_file)
     neighbors, known = client.similar(side, query, k, left_out, probes=blocks)
     if not known:
         asked = "left" if side == "right" else "right"
@@ -143,6 +161,8 @@ def neighbors(
     id_: Annotated[str, typer.Argument(metavar="ID")],
     model: ModelOption = None,
     endpoint: EndpointOption = None,
+    ca_file: CaFileOption = None,
+    token_file: TokenFileOption = None,
     side: Annotated[str, typer.Option(help="The side of ID and of the answers: left or right.")] = "left",
     k: CountOption = 10,
     approximate: ApproximateOption = False,
@@ -151,7 +171,7 @@ def neighbors(
     """List the entities of the same side as an entity that are most like it, by the cosine of their vectors."""
     _check_side(side)
     blocks = _blocks(approximate, probes)
-    client = _model(model, endpoint)
+    client = _model(model, endpoint, ca_file, token_file)
     found, known = client.neighbors(side, os.fsencode(id_), k, probes=blocks)
     if not known:
         _warn_unknown(client, side, id_, f"use --side {'left' if side == 'right' else 'right'}")
@@ -177,16 +197,19 @@ def serve(
     serve_models([*flags, f"--model_base_path={directory}", *context.args])
 
 
-def _model(model: str | None, endpoint: str | None) -> ModelClient:
+def _model(model: str | None, endpoint: str | None, ca_file: Path | None, token_file: Path | None) -> ModelClient:
     """Returns the model of the options, exactly one of which must be given."""
     if (model is None) == (endpoint is None):
         raise typer.BadParameter("give exactly one of them", param_hint="--model / --endpoint")
+    for given, option in ((ca_file, "--ca-file"), (token_file, "--token-file")):
+        if given is not None and endpoint is None:
+            raise typer.BadParameter("needs --endpoint", param_hint=option)
     if endpoint is None:
         assert model is not None
         return _load(model)
     from serving.endpoint import Endpoint
 
-    return Endpoint(endpoint)
+    return Endpoint(endpoint, ca_file, token_file)
 
 
 def _load(model: str) -> ModelClient:

@@ -92,8 +92,16 @@ ADDED = (
     Flag("request_log_max_file_bytes", 64 << 20, "Size at which the next file of a request log is begun."),
     Flag("request_log_max_total_bytes", 1 << 30, "Maximum size of all files of a request log."),
     Flag("request_log_max_queue_bytes", 32 << 20, "Maximum memory of requests that wait to be logged."),
+    Flag("allow_reload_config", True, "Serve HandleReloadConfigRequest, which loads models from any path."),
+    Flag("rest_ssl_cert_file", "", "PEM file of the certificate and its chain. Enables TLS for REST."),
+    Flag("rest_ssl_key_file", "", "PEM file of the private key of --rest_ssl_cert_file."),
+    Flag("auth_token_file", "", "File of bearer tokens, one a line. Calls without one of them are refused."),
     Flag("drain_seconds", 30.0, "Seconds to finish running requests after SIGTERM."),
 )
+_FILES = (
+    "model_config_file", "batching_parameters_file", "monitoring_config_file", "ssl_config_file", "rest_ssl_cert_file",
+    "rest_ssl_key_file", "auth_token_file",
+)  # fmt: skip
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -158,7 +166,9 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
         may_be_negative = isinstance(value, str | bool) or flag.name == "load_retry_interval_micros"
         if not may_be_negative and value < 0:
             parser.error(f"--{flag.name} must not be negative (got {value})")
-    for name in ("model_config_file", "batching_parameters_file", "monitoring_config_file", "ssl_config_file"):
+    if bool(options.rest_ssl_cert_file) != bool(options.rest_ssl_key_file):
+        parser.error("set both --rest_ssl_cert_file and --rest_ssl_key_file, or neither")
+    for name in _FILES:
         if getattr(options, name) and not Path(getattr(options, name)).is_file():
             parser.error(f"--{name} {getattr(options, name)}: no such file")
 

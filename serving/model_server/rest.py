@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from tensorflow_serving.apis import model_pb2
 
 from serving.model_server import examples, json_requests, json_responses
+from serving.model_server.access import Tokens
 from serving.model_server.bodies import Bodies, Body, Receive, inflated
 from serving.model_server.calls import Call
 from serving.model_server.connections import ARRIVED
@@ -23,11 +24,7 @@ from serving.model_server.small_requests import MOST_BYTES, SmallRequests
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _CALL = re.compile(rf"(?i)/v1/models/(?P<model>[^/:]+){_VERSION}:(?P<api>classify|regress|predict)")
 _QUERY = re.compile(rf"(?i)/v1/models(?:/(?P<model>[^/:]+))?{_VERSION}(?:/(?P<resource>metadata))?")
-_CORS = [
-    (b"access-control-allow-origin", b"*"),
-    (b"access-control-allow-methods", b"POST, GET"),
-    (b"access-control-allow-headers", b"Content-Type"),
-]
+_UNAUTHORIZED = 401
 # Seconds before the server starts to watch whether the client is still there, which costs short requests nothing.
 _PATIENCE = 0.1
 _LARGE_BODY = 256 << 10
@@ -55,12 +52,15 @@ class Answer(NamedTuple):
 class RestApi:
     """Answers requests. Models run in threads, and the event loop only reads and writes."""
 
-    def __init__(self, service: Service, executor: Executor, metrics_path: str | None, cors: bool) -> None:
+    def __init__(
+        self, service: Service, executor: Executor, metrics_path: str | None, cors: bool, tokens: Tokens | None = None
+    ) -> None:
         self._service, self._executor = service, executor
         self._bodies = Bodies()
         self._small = SmallRequests(service)
         self._metrics_path = metrics_path
-        self._headers = _CORS if cors else []
+        self._tokens = tokens
+        self._headers = _cors(tokens is not None) if cors else []
 
     def refuse_bodies(self) -> None:
         """Ends the requests whose body is not complete, because the server stops. Safe from any thread."""
@@ -74,16 +74,24 @@ class RestApi:
         """Answers one request, as ASGI defines it."""
         answer = await self._answer(scope, receive)
         headers = [(b"content-length", b"%d" % len(answer.content)), (b"content-type", answer.media_type)]
+        if answer.status == _UNAUTHORIZED:
+            headers.append((b"www-authenticate", b"Bearer"))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers + self._headers})
         await send({"type": "http.response.body", "body": answer.content})
 
     async def _answer(self, scope: Mapping[str, Any], receive: Receive) -> Answer:
         method, path = scope["method"], scope["raw_path"].split(b"?")[0].decode("ascii", "replace")
+        is_preflight = method == "OPTIONS" and path.lower().startswith("/v1/")
+        if self._tokens is not None and not is_preflight:  # a browser sends no token with it
+            try:
+                self._tokens.check(dict(scope["headers"]).get(b"authorization", b""))
+            except Fault as fault:
+                return _refused(fault)
         if path == self._metrics_path:
             return Answer(self._service.metrics.page(), media_type=b"text/plain; charset=utf-8")
         if not path.lower().startswith("/v1/"):
             return _refused(Fault(Code.NOT_FOUND, f"Not match: {path}. API paths start with /v1/models"))
-        if method == "OPTIONS":
+        if is_preflight:
             return _preflight(dict(scope["headers"]))
         try:
             target = parse(method, path)
@@ -150,6 +158,14 @@ class RestApi:
         if target.api == "metadata":
             return metadata_json(self._service.metadata(target.spec))
         return status_json(self._service.status(target.spec))
+
+
+def _cors(has_tokens: bool) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"access-control-allow-origin", b"*"),
+        (b"access-control-allow-methods", b"POST, GET"),
+        (b"access-control-allow-headers", b"Content-Type, Authorization" if has_tokens else b"Content-Type"),
+    ]
 
 
 def _length(headers: Headers) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -107,8 +107,8 @@ def _with_model_spec(servable: Servable, spec: Any, response: Any) -> Any:
 class ModelService:
     """GetModelStatus, HandleReloadConfigRequest."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, service: Service, may_reload: bool) -> None:
+        self._service, self._may_reload = service, may_reload
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Returns the handler of the methods."""
@@ -129,6 +129,8 @@ class ModelService:
 
     def _reload(self, call: Call, request: Any) -> Any:
         """Serves exactly the models of the given configuration. Returns the increase of the given metrics."""
+        if not self._may_reload:
+            raise Fault(Code.PERMISSION_DENIED, "this server runs with --allow_reload_config=false")
         before = {name: self._service.metrics.value(name) for name in request.metric_names}
         response = model_management_pb2.ReloadConfigResponse()
         self._service.reload(models_of(request.config))
@@ -180,13 +182,20 @@ def _model_of(request: Any) -> str:
 
 
 def build_server(
-    service: Service, threads: int, as_content: bool, options: list[tuple[str, Any]], health: Health | None = None
+    service: Service,
+    threads: int,
+    as_content: bool,
+    options: list[tuple[str, Any]],
+    health: Health | None = None,
+    may_reload: bool = True,
+    interceptors: Sequence[grpc.ServerInterceptor] = (),
 ) -> grpc.Server:
     """Builds a gRPC server with all services, without binding a port."""
     limits = service.limits
     server = grpc.server(
         ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
         maximum_concurrent_rpcs=limits.max_concurrency,
+        interceptors=interceptors,
         options=[
             ("grpc.max_receive_message_length", limits.max_body_bytes),
             ("grpc.max_send_message_length", -1),
@@ -194,6 +203,7 @@ def build_server(
             *options,
         ],
     )
-    handlers = [PredictionService(service, as_content).handler(), ModelService(service).handler(), no_profiler()]
+    of_models = ModelService(service, may_reload).handler()
+    handlers = [PredictionService(service, as_content).handler(), of_models, no_profiler()]
     server.add_generic_rpc_handlers([*handlers, health.handler()] if health else handlers)
     return server

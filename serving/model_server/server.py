@@ -14,6 +14,7 @@ import grpc
 import uvicorn
 
 from serving.model_server import batching, flag_values, model_config, rpc
+from serving.model_server.access import TokenInterceptor, Tokens, check_certificate
 from serving.model_server.connections import protocol, within_descriptors
 from serving.model_server.faults import Fault, invalid
 from serving.model_server.health import Health
@@ -70,7 +71,11 @@ class ModelServer:
         self._rest_pool = ThreadPoolExecutor(
             flags.rest_api_num_threads or max(4 * _PROCESSORS, 16), thread_name_prefix="rest"
         )
-        self._api = RestApi(self.service, self._rest_pool, self._metrics_path, flags.rest_api_enable_cors_support)
+        self._tokens = Tokens(Path(flags.auth_token_file)) if flags.auth_token_file else None
+        if flags.rest_ssl_cert_file:
+            check_certificate(flags.rest_ssl_cert_file, flags.rest_ssl_key_file)
+        cors = flags.rest_api_enable_cors_support
+        self._api = RestApi(self.service, self._rest_pool, self._metrics_path, cors, self._tokens)
         self._stopping = threading.Event()
 
     def start(self, stop: threading.Event | None = None) -> None:
@@ -107,6 +112,8 @@ class ModelServer:
             http=protocol(within_descriptors(flag_values.connection_limits(self._flags))),
             timeout_keep_alive=max(int(self._flags.idle_timeout_seconds), 1),
             server_header=False,
+            ssl_certfile=self._flags.rest_ssl_cert_file or None,
+            ssl_keyfile=self._flags.rest_ssl_key_file or None,
             timeout_graceful_shutdown=max(int(self._flags.drain_seconds), 1),
         )
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
@@ -121,7 +128,13 @@ class ModelServer:
             self._health = Health(watchers=threads // 4)
         options = flag_values.channel_arguments(flags.grpc_channel_arguments)
         self._grpc = rpc.build_server(
-            self.service, threads, flags.enable_serialization_as_tensor_content, options, self._health
+            self.service,
+            threads,
+            flags.enable_serialization_as_tensor_content,
+            options,
+            self._health,
+            flags.allow_reload_config,
+            [TokenInterceptor(self._tokens)] if self._tokens else [],
         )
         credentials = flag_values.credentials(flags)
         addresses = [f"{flags.host}:{flags.port}"] if flags.port else []
