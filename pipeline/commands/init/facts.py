@@ -26,6 +26,7 @@ class Facts:
       whole: whether all values are whole numbers.
       is_time: whether all values are dates, or numbers that look like a time since 1970.
       counts_rows: whether the values are whole numbers that rise by 1 with each row.
+      has_digits: whether all values have a digit.
       least: the smallest number. 0 if the values are not numeric.
       most: the largest number. 0 if the values are not numeric.
     """
@@ -36,6 +37,7 @@ class Facts:
     whole: bool
     is_time: bool
     counts_rows: bool
+    has_digits: bool
     least: float
     most: float
 
@@ -44,14 +46,14 @@ class Facts:
         """Returns the facts of a column of binary text `[n]`."""
         values = column.drop_null()
         count, distinct = len(values), len(pc.unique(values))
-        numbers, valid = parse_numbers(numbers_with_point(values))
+        numbers, valid = parse_numbers(numbers_with_point(values), with_booleans=True)
         numeric = count > 0 and bool(valid.all() and np.isfinite(numbers).all())
         whole = numeric and bool((numbers == np.floor(numbers)).all())
         counts_rows = whole and count == len(column) > 2 and bool((np.diff(numbers) == 1).all())
         least, most = (float(numbers.min()), float(numbers.max())) if numeric else (0.0, 0.0)
-        in_epoch = any(low < least and most < high for low, high in _EPOCHS)
-        is_time = in_epoch if numeric else count > 0 and _are_dates(values)
-        return cls(count, distinct, numeric, whole, is_time, counts_rows, least, most)
+        is_time = _are_epochs(numbers) if numeric else count > 0 and _are_dates(values)
+        has_digits = count > 0 and bool(pc.all(pc.match_substring_regex(values, "[0-9]")).as_py())
+        return cls(count, distinct, numeric, whole, is_time, counts_rows, has_digits, least, most)
 
     def describe(self) -> str:
         """Returns the facts in words."""
@@ -59,6 +61,11 @@ class Facts:
             return "dates"
         found = "1 value" if self.distinct == 1 else f"{self.distinct:,} different values"
         return f"{found} from {self.least:g} to {self.most:g}" if self.numeric and self.distinct > 1 else found
+
+
+def _are_epochs(numbers: np.ndarray) -> bool:
+    """Returns whether each number is a time since 1970. They may have different units."""
+    return bool(np.any([(low < numbers) & (numbers < high) for low, high in _EPOCHS], axis=0).all())
 
 
 def _are_dates(values: pa.Array) -> bool:

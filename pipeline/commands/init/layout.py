@@ -82,7 +82,11 @@ def _is_header(first: tuple[str, ...], facts: Mapping[Column, Facts]) -> bool:
     """Returns whether the first record names the columns: it has no number, and is unlike the values or well-known."""
     if any(_is_number(name) for name in first) or len({*first}) < len(first):
         return False
-    return any(one.numeric or one.is_time for one in facts.values()) or has_known_name(first)
+    differs = any(
+        one.numeric or one.is_time or (one.has_digits and not any(map(str.isdigit, name)))
+        for one, name in zip(facts.values(), first, strict=True)
+    )
+    return differs or has_known_name(first)
 
 
 def _is_number(text: str) -> bool:

@@ -19,7 +19,7 @@ _WORDS = {
     "restaurant business page followee friend target dst dest destination to tail object document doc context protein "
     "receptor disease node2 id2 entity2",
     "score": "score rating ratings stars star label affinity pmi similarity overall grade preference strength pchembl "
-    "value y",
+    "liked like clicked purchased value y",
     "weight": "weight count counts plays playcount clicks views purchases quantity qty confidence freq frequency",
     "time": "time timestamp ts date datetime day unixtime reviewtime created updated",
 }

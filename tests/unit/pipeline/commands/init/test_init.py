@@ -77,15 +77,20 @@ LEFT, RIGHT = ([pair[side] for pair in PAIRS] for side in (0, 1))
             {"left": "customer_id", "right": "SKU", "weight": "qty", "time": "when"},
         ),
         ("id,user,item", (range(40), LEFT, RIGHT), {"left": "user", "right": "item"}),
-        ("drug,protein,kiba", (LEFT, RIGHT, [at / 7 for at in range(40)]), {"left": "drug", "right": "protein"}),
+        (
+            "drug,protein,kiba",
+            (LEFT, RIGHT, [at / 7 for at in range(40)]),
+            {"left": "drug", "right": "protein", "score": "kiba"},
+        ),
+        ("a,b,liked", (LEFT, RIGHT, ["true", "false"] * 20), {"left": "a", "right": "b", "score": "liked"}),
+        ("a,b", (LEFT, RIGHT), {"left": "a", "right": "b"}),  # all values have digits, and the names have none
+        ("a,b,t", (LEFT, RIGHT, [1000 * TIMES[0], *TIMES[1:]]), {"left": "a", "right": "b", "time": "t"}),
         ("a,b,rating", (LEFT, RIGHT, [1] * 40), {"left": "a", "right": "b"}),  # one value is no score
         ("a,b,n1,n2", (LEFT, RIGHT, STARS, STARS), {"left": "a", "right": "b"}),  # ambiguous numbers are no score
     ],
 )
 def test_columns_by_name(tmp_path: Path, header: str, columns: Any, roles: dict[str, str]) -> None:
     config = _init(tmp_path / "new", _csv(tmp_path, header, *map(list, columns)))
-    if "kiba" in header:
-        roles = {**roles, "score": "kiba"}
     assert _roles(config) == roles
     assert _pairs(config) == PAIRS
 
