@@ -112,6 +112,7 @@ _DESCRIBED = _any(_present("data.left_features"), _present("data.right_features"
 _FIELDS = "it describes the fields of delimited text"
 _LABELS = "pairs with a score have labels, and no negatives are sampled"
 _SOLVES = "least squares solves for each row and takes no gradient steps"
+_NOTIFIED = _any(_present("notify.webhook"), _present("notify.slack"), _present("notify.command"))
 _STARTS_AGAIN = "it is of the job server that Beam starts"
 
 # The conditions of each key, and why the key has no effect otherwise. All conditions of a key must be met.
@@ -173,6 +174,8 @@ EFFECTS: tuple[tuple[str, Condition, str], ...] = (
     ("train.search.renew", _SEARCHED, "the file sets everything that a search could choose, or rules it out"),
     ("evaluate.candidates", _SAMPLED_METRICS, "no metric ranks them"),
     ("evaluate.slices", _SLICES_OF_RANKINGS, f"rankings are measured on {', '.join(LEFT)}"),
+    ("notify.on", _NOTIFIED, "there is nobody to notify"),
+    ("notify.webhook_secret", _present("notify.webhook"), "it signs the webhook"),
     ("beam.job_server_jar", _absent("beam.job_endpoint"), _STARTS_AGAIN),
     ("beam.flink_version", _absent("beam.job_endpoint"), _STARTS_AGAIN),
     ("beam.flink_version", _present("beam.flink_master"), "the cluster of make flink-up has its own version"),

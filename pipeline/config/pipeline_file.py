@@ -15,6 +15,7 @@ from pipeline.config import candidates, defaults, effects, rules
 from pipeline.config.sections.beam import Beam
 from pipeline.config.sections.keep import Keep
 from pipeline.config.sections.kubeflow import Kubeflow
+from pipeline.config.sections.notify import Notify
 from pipeline.config.sections.publish import Publish
 from pipeline.config.sections.tune import Tune
 from sections import Section
@@ -41,6 +42,7 @@ class PipelineConfig(Section):
     evaluate: EvaluateSettings = EvaluateSettings()
     publish: Publish = Publish()
     keep: Keep = Keep()
+    notify: Notify = Notify()
     beam: Beam = Beam()
     kubeflow: Kubeflow = Kubeflow()
     storage: StorageSettings = StorageSettings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import time
 import traceback
 from collections.abc import Callable
@@ -16,8 +17,11 @@ from pipeline.records.metadata_backup import restore_if_damaged
 from pipeline.records.progress import marked_alive
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
+from pipeline.records.run_metrics import FILE as METRICS_FILE
+from pipeline.records.run_metrics import write_metrics
 from pipeline.records.run_record import EXIT_CODES, RunRecord
 from pipeline.running.console import RunConsole, redirect_output
+from pipeline.running.notices import Notice, send
 from pipeline.running.options import RunOptions
 from pipeline.running.stopping import Stop, stoppable
 
@@ -64,6 +68,7 @@ def run(
                 save()
             _report(folder, console, write_report)
             _prune(config, root, console)
+            _announce(config, root, record, exit_code, console)
     return RunOutcome(record, exit_code, folder)
 
 
@@ -132,6 +137,17 @@ def _prune(config: PipelineConfig, root: Root, console: RunConsole) -> None:
     else:
         if any(removed.counts.values()):
             console.say(f"Removed of older runs: {removed}")
+
+
+def _announce(config: PipelineConfig, root: Root, record: RunRecord, exit_code: int, console: RunConsole) -> None:
+    """Writes metrics.prom and sends notices. A failure does not change the result of the run."""
+    try:
+        write_metrics(root, record, exit_code)
+    except Exception as error:
+        console.say(f"    warning: {root.runs / METRICS_FILE} could not be written: {error}", "yellow")
+    if config.notify.targets and (notice := Notice.of(record, exit_code)):
+        for fault in send(config.notify, notice, os.environ):
+            console.say(f"    warning: a notice was not delivered: {fault}", "yellow")
 
 
 def judge(error: BaseException, record: RunRecord) -> int:

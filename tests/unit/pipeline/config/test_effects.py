@@ -113,6 +113,10 @@ CASES: dict[str, tuple[Any, list[tuple[dict[str, Any], dict[str, Any]]], tuple[d
         "/c.csv", [(SCORED, {}), (POSITIVES, {})], (POSITIVES, {"evaluate.metrics": ["sampled_ndcg@10"]})
     ),
     "evaluate.slices": (["right_head"], [(POSITIVES, {})], (SCORED, {})),
+    "notify.on": (["failed"], [(SCORED, {})], (SCORED, {"notify.slack": "SLACK_URL"})),
+    "notify.webhook_secret": (
+        "KEY", [(SCORED, {"notify.slack": "SLACK_URL"})], (SCORED, {"notify.webhook": "https://example.com/runs"})
+    ),
     "beam.job_server_jar": ("/j.jar", [(SCORED, {"beam.job_endpoint": "h:1"})], (SCORED, {"beam.flink_master": "h:1"})),
     "beam.flink_version": (
         "2.0",
@@ -135,7 +139,8 @@ ALWAYS = {
     "train.epochs", "train.optimizer", "train.early_stopping.validation_fraction",
     "train.early_stopping.patience", "train.early_stopping.min_delta", "train.seed", "train.data_memory_mb",
     "train.devices", "train.warm_start", "tune", "evaluate.metrics", "evaluate.bless", "publish.to", "publish.keep",
-    "keep.runs", "keep.days", "storage.endpoint", "storage.region", "storage.anonymous", "storage.ca_file",
+    "keep.runs", "keep.days", "notify.webhook", "notify.slack", "notify.command",
+    "storage.endpoint", "storage.region", "storage.anonymous", "storage.ca_file",
     "publish.outside_root", "publish.approve", "publish.approximate",
     "publish.canary.rows", "publish.canary.max_p99_ms", "publish.canary.start_seconds", "train.search.settings",
 }  # fmt: skip

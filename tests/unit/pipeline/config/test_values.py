@@ -125,6 +125,12 @@ KEYS = {
     "keep": "section",
     "keep.runs": "whole?",
     "keep.days": "whole?",
+    "notify": "section",
+    "notify.on": "list",
+    "notify.webhook": "text?",
+    "notify.webhook_secret": "text?",
+    "notify.slack": "text?",
+    "notify.command": "list?",
     "publish.canary": "section",
     "publish.canary.rows": "whole",
     "publish.canary.max_p99_ms": "number?",
@@ -151,7 +157,7 @@ WRONG: dict[str, list[Any]] = {
 WRONG["column?"] = [value for value in WRONG["column"] if value is not None]
 WRONG |= {
     f"{kind}?": [value for value in WRONG[kind] if value is not None]
-    for kind in ("whole", "section", "number", "choice", "column", "text")
+    for kind in ("whole", "section", "number", "choice", "column", "text", "list")
 }
 SECTIONS = [key for key, kind in KEYS.items() if kind.startswith("section")] + ["evaluate.bless.0"]
 
@@ -207,6 +213,12 @@ def test_wrong_type_names_key_and_value(folder: Path, key: str, value: Any) -> N
         ("evaluate.bless", []),
         ("publish.to", ""),
         ("publish.keep", 0),
+        ("notify.on", []),
+        ("notify.webhook", "hooks.example.com"),
+        ("notify.webhook", "https://me:secret@hooks.example.com/kindred"),
+        ("notify.webhook", "https://hooks.example.com/kindred?token=secret"),
+        ("notify.slack", "https://hooks.slack.com/services/T0/B0/secret"),
+        ("notify.command", []),
         ("publish.approximate", "yes"),
         ("publish.approximate", 1),
         ("publish.canary", None),
