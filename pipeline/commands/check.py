@@ -112,8 +112,6 @@ def _faults_of_readable_inputs(request: Request) -> list[str]:
 def _describe_input(config: PipelineConfig, root: Root) -> str:
     data = preflight.local_data(config, root)
     files = preflight.pair_files(data)
-    if not files:
-        return f"data.path is a pattern of spans: {config.data.path}"
     found = describe(files[0], data)
     roles = ", ".join(f"{role} {column}" for role, column in data.columns.roles.items())
     recognized = f". Recognized: {', '.join(found.recognized)}" if found.recognized else ""

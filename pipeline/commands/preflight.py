@@ -94,7 +94,7 @@ def _faults_of_pairs(data: DataSettings) -> Iterator[KindredError]:
 
 
 def pair_files(data: DataSettings) -> list[str]:
-    """Returns the files of pairs. For spans, the list is empty, because the executor checks their files.
+    """Returns the files of pairs that a run reads, those of the oldest span first.
 
     Raises:
       InputError: there is no file, or no such span.
@@ -102,5 +102,4 @@ def pair_files(data: DataSettings) -> list[str]:
     base, pattern = split_path(data.path)
     if has_span(pattern):
         check_span(base, pattern)
-    spans = choose(base, pattern, data)
-    return [] if has_span(pattern) else find_all(base, spans, span_filled_in=False)[0].files
+    return find_all(base, choose(base, pattern, data), span_filled_in=has_span(pattern))[0].files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -59,8 +60,16 @@ class Facts:
         """Returns the facts in words."""
         if self.is_time and not self.numeric:
             return "dates"
+        if self.is_time:
+            return f"times from {_date(self.least)} to {_date(self.most)}"
         found = "1 value" if self.distinct == 1 else f"{self.distinct:,} different values"
         return f"{found} from {self.least:g} to {self.most:g}" if self.numeric and self.distinct > 1 else found
+
+
+def _date(number: float) -> str:
+    """Returns the date of a time since 1970 in any unit."""
+    unit = next(low / _EPOCHS[0][0] for low, high in _EPOCHS if low < number < high)
+    return datetime.datetime.fromtimestamp(number / unit, datetime.timezone.utc).date().isoformat()
 
 
 def _are_epochs(numbers: np.ndarray) -> bool:

@@ -99,6 +99,17 @@ def test_faults_of_many_files_are_cut(folder: Path) -> None:
     assert "other files may have faults too" in err[-1]
 
 
+def test_files_of_the_chosen_spans_are_checked(folder: Path) -> None:
+    for span, text in ((1, ROWS.replace("film", "movie")), (2, ROWS)):
+        (folder / "spans" / f"span-{span}").mkdir(parents=True)
+        (folder / "spans" / f"span-{span}" / "p.csv").write_text(text)
+    _write(folder)
+    assert _check("--data", "spans/span-{SPAN}/*")[0] == 0
+    code, _, err = _check("--data", "spans/span-{SPAN}/*", "--set", "data.spans.latest=2")
+    assert code == 2
+    assert "span-1/p.csv has no column 'film'" in err
+
+
 def test_shown_configuration_is_the_same_pipeline_file(folder: Path) -> None:
     path = _write(folder, model={"dimension": 7})
     code, out, err = _check("--show", "--set", "train.seed=5")
