@@ -25,7 +25,7 @@ IMAGE ?= kindred:0.1.0
 PACKAGE ?= build/package.yaml
 DOCKER ?= $(or $(firstword $(shell command -v docker podman)),docker)
 
-.PHONY: help run-local serve test lint doctor bench soak flink-up flink-down compile submit image check-wheel check-fresh clean always
+.PHONY: help run-local serve test lint doctor bench soak flink-up flink-down compile submit image check-wheel check-fresh sbom clean always
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -77,6 +77,9 @@ check-wheel: $(VENV) ## Build the wheel, install it outside the repository and r
 
 check-fresh: $(VENV) ## Check the setup on bare machines and every installed Python [ONLY=bookworm] [FULL=1] (root)
 	@.venv/bin/python -m bootstrap.check_fresh $(ONLY) $(if $(FULL),--full)
+
+sbom: $(VENV) ## Write the packages of the lock as CycloneDX JSON [SBOM=build/sbom.json]
+	@.venv/bin/python -m bootstrap.sbom '$(or $(SBOM),build/sbom.json)'
 
 clean: ## Remove build/ (runs, generated data, logs) and tool caches, but not .venv
 	@if [ -d build/flink/run ]; then $(MAKE) flink-down; fi
