@@ -37,21 +37,9 @@ def connect(location: Location, settings: StorageSettings) -> pa.fs.FileSystem:
     """Returns the file system of PyArrow for a location. Sends no request, except to find the region of a bucket.
 
     Raises:
-      StoreError: a needed variable is missing, or the certificates cannot be read.
+      StoreError: a needed variable is missing.
     """
-    if settings.ca_file is not None:
-        _trust(settings.ca_file)
     return _PROVIDERS[location.provider](location, settings, endpoint_of(location.provider, settings))
-
-
-def _trust(ca_file: str) -> None:
-    """Makes PyArrow accept certificates that `ca_file` signs.
-
-    PyArrow asks Python's `ssl` for the file when it loads its file systems, and has no option for it.
-    """
-    if not os.path.isfile(ca_file):
-        raise StoreError(f"storage.ca_file: {ca_file}: no such file. Set it to a file of certificates (PEM)")
-    os.environ["SSL_CERT_FILE"] = ca_file
 
 
 def _s3(location: Location, settings: StorageSettings, endpoint: str | None) -> pa.fs.FileSystem:

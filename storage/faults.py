@@ -31,6 +31,7 @@ _BUSY = re.compile(
     r"Connection reset|retry policy exhausted|incomplete",
     re.IGNORECASE,
 )  # fmt: skip
+_UNTRUSTED = re.compile(r"curlCode: (60|77)\b|certificate verify failed|SSL (peer )?certificate problem", re.IGNORECASE)
 _EXPIRED = re.compile(r"Expired|EXPIRED_TOKEN", re.IGNORECASE)
 _REFUSED = re.compile(
     r"ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH|INVALID_CLIENT_TOKEN_ID|HTTP status 40[13]|"
@@ -68,7 +69,7 @@ def attempt(url: str, settings: StorageSettings, work: Callable[[], T]) -> T:
             if getattr(error, "errno", None):
                 raise  # of a local file, because errors of stores have no number
             text = str(error)
-            if number == _ATTEMPTS or _UNREACHABLE.search(text) or not _BUSY.search(text):
+            if number == _ATTEMPTS or not _BUSY.search(text) or _UNREACHABLE.search(text) or _UNTRUSTED.search(text):
                 raise _described(url, settings, text, number) from None
         time.sleep(_FIRST_PAUSE * 2 ** (number - 1) * random.uniform(0.5, 1.5))
     raise AssertionError("unreachable")
@@ -87,6 +88,11 @@ def _described(url: str, settings: StorageSettings, text: str, attempts: int) ->
     if _UNREACHABLE.search(text):
         return StoreError(
             f"{url}: {endpoint} cannot be reached. Check storage.endpoint, the variable of the provider and the network"
+        )
+    if _UNTRUSTED.search(text):
+        return StoreError(
+            f"{url}: the certificate of {endpoint} is not trusted. Set the variable SSL_CERT_FILE to the certificates "
+            "of its authority (PEM)"
         )
     if _NO_BUCKET.search(text):
         return StoreError(f"{url}: there is no bucket {place.bucket} at {endpoint}. Correct the URL, or create it")

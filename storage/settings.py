@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StrictBool, StrictStr
 
-from sections import LocalPath, Section, Text
+from sections import Section, Text
 from storage import urls
 
 Endpoint = Annotated[StrictStr, Field(pattern=r"^https?://[^/@\s]+/?$")]
@@ -34,10 +34,8 @@ class StorageSettings(Section):
       endpoint: address of a store that is not at the provider, such as `http://minio:9000`.
       region: region of the bucket, for S3.
       anonymous: whether requests carry no credentials, for public buckets.
-      ca_file: certificates of the authorities that sign the certificate of the store (PEM).
     """
 
     endpoint: Endpoint | None = None
     region: Text | None = None
     anonymous: StrictBool = False
-    ca_file: LocalPath | None = None

@@ -140,7 +140,7 @@ ALWAYS = {
     "train.early_stopping.patience", "train.early_stopping.min_delta", "train.seed", "train.data_memory_mb",
     "train.devices", "train.warm_start", "tune", "evaluate.metrics", "evaluate.bless", "publish.to", "publish.keep",
     "keep.runs", "keep.days", "notify.webhook", "notify.slack", "notify.command",
-    "storage.endpoint", "storage.region", "storage.anonymous", "storage.ca_file",
+    "storage.endpoint", "storage.region", "storage.anonymous",
     "publish.outside_root", "publish.approve", "publish.approximate",
     "publish.canary.rows", "publish.canary.max_p99_ms", "publish.canary.start_seconds", "train.search.settings",
 }  # fmt: skip
