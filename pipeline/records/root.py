@@ -47,7 +47,7 @@ class Root:
         """
         # `Path` has removed one of the two slashes of a URL.
         if path is not None and path.parts[:1] and path.parts[0].endswith(":"):
-            raise RootError(f"--root {path} must be a local directory. Only publish.to accepts a URL")
+            raise RootError(f"--root {path} must be a local directory. data.path, publish.to and --model accept a URL")
         return cls((path or Path("build", name)).absolute())
 
     @property

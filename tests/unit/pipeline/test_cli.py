@@ -275,7 +275,7 @@ def test_wrong_command_line_names_word(run_kindred, model: list, arguments: tupl
         (["--set", "schema=s"], "s: no such file. Omit `schema` to use the curated one"),
         (
             ["--root", "gs://bucket/films"],
-            "must be a local directory. Only publish.to accepts a URL",
+            "must be a local directory. data.path, publish.to and --model accept a URL",
         ),
         ([], "no-such-pairs.csv: no such file. Correct data.path in the pipeline file, or set --data PATH"),
     ],
