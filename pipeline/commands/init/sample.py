@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from components.pair_example_gen import files
-from components.pair_example_gen.reading import recognition
+from components.pair_example_gen.reading import json_lines, recognition
 from components.pair_example_gen.reading.beginning import read_beginning
 from components.pair_example_gen.reading.delimited import with_point
 from components.pair_example_gen.reading.formats import Format, format_of
@@ -84,7 +84,9 @@ def read_sample(file: str) -> Sample:
         return Sample(file, settings, _parquet_columns(file))
     beginning = read_beginning(file, "auto").data
     lines = [line for line in beginning.split(b"\n", ROWS)[:ROWS] if line.strip()]
-    if format_ == "jsonl" or lines[0].lstrip().startswith(b"{"):
+    if not lines:
+        raise InputError(f"data.path: {file} has only blank lines. Training needs at least one row")
+    if format_ == "jsonl" or json_lines.is_object(lines[0]):
         return Sample(file, {} if format_ == "jsonl" else {"format": "jsonl"}, _json_columns(file, lines))
     if recognition.is_adjacency(lines):
         return Sample(file, {"format": "adjacency"}, {0: pa.array([], pa.binary()), 1: pa.array([], pa.binary())})

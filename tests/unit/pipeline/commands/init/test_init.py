@@ -271,3 +271,30 @@ def _is_number(name: str) -> bool:
         re.fullmatch(r"\s*[+-]?([\d_]+([.,]\d*)?|[.,]\d+|nan|inf(inity)?)([eE][+-]?\d+)?\s*", name, re.IGNORECASE)
         is not None
     )
+
+
+_HOSTILE = st.one_of(
+    st.binary(max_size=200),
+    st.lists(
+        st.sampled_from(
+            [b"a", b"1", b"1,5", b'"', b",", b"\t", b"\n", b"\r\n", b"{", b"}", b"\xff", b"#", b"\0", b" "]
+        )
+    ).map(b"".join),
+    st.lists(st.dictionaries(st.text(max_size=3), st.one_of(st.none(), st.floats(), st.text(max_size=3)), max_size=4))
+    .map(lambda objects: "\n".join(map(json.dumps, objects)).encode()),
+)  # fmt: skip
+
+
+@hypothesis.settings(max_examples=100, deadline=None)
+@hypothesis.given(content=_HOSTILE, suffix=st.sampled_from([".csv", ".tsv", ".jsonl", ".ratings", ""]))
+def test_any_bytes_give_a_valid_file_or_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, suffix: str
+) -> None:
+    folder = tmp_path_factory.mktemp("bytes")
+    (folder / f"p{suffix}").write_bytes(content)
+    try:
+        proposal = init(Request(folder / "new", str(folder / f"p{suffix}")))
+    except (InputError, ConfigError):
+        assert not (folder / "new").exists() or not list((folder / "new").iterdir())
+        return
+    load_config(proposal.path)
