@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

@@ -268,3 +268,20 @@ def test_positives_show_lowest_scores(tmp_path: Path) -> None:
     pa.parquet.write_table(table, Path(run.uri("Evaluator", "evaluation"), "worst_pairs.parquet"))
     text = render(run)
     assert "Held-out pairs with the lowest scores" in text and "1,234" in text and "−0.5000" in text
+
+
+def test_each_region_has_a_name_of_its_own(tmp_path: Path) -> None:
+    text = render(run_with(tmp_path, [b"a", b"b", b"c"], [b"d", b"e", b"f", b"g"]))
+    names = re.findall(r'role="region" aria-label="([^"]+)"', text) + re.findall(r"<h2[^>]*>([^<]+)</h2>", text)
+    assert len(names) > 12 and len(names) == len(set(names)), sorted(names)
+
+
+def test_no_table_has_the_name_of_a_section() -> None:
+    templates = Path(page.__file__).parent / "templates"
+    headings = re.compile(r"<h2[^>]*>([^<{]+)</h2>")
+    titles = {section.title for section in SECTIONS}
+    for template in templates.glob("*.html"):
+        text = template.read_text()
+        labels = set(re.findall(r'm\.scroll\("([^"]+)"\)', text))
+        names = set(headings.findall(text)) if template.name in {"index.html", "monitor.html"} else titles
+        assert not labels & names, f"{template.name}: a region and its section have one name"
