@@ -201,6 +201,7 @@ def report(
 
 
 app.command()(root_cli.runs)
+app.command()(root_cli.compare)
 app.command()(root_cli.versions)
 app.command()(root_cli.verify)
 app.command()(root_cli.approve)

@@ -1,4 +1,4 @@
-"""The commands that describe and check a root: `runs`, `versions`, `verify`, `approve` and `prune`."""
+"""The commands that describe and check a root: `runs`, `compare`, `versions`, `verify`, `approve` and `prune`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,19 @@ def runs(root: UsedRootOption = None, json_: JsonOption = False) -> None:
     from pipeline.commands.history import describe_runs
 
     say(describe_runs(_used(root), json_))
+
+
+def compare(
+    first: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its folder ROOT/runs/RUN.")],
+    second: Annotated[str, typer.Argument(metavar="RUN")],
+    root: UsedRootOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Compare two runs: what differs in configuration and data, and their metrics side by side."""
+    from pipeline.commands.compare import compare as described
+    from pipeline.records.find_run import find_run
+
+    say(described(find_run(first, root), find_run(second, root), json_))
 
 
 def versions(

@@ -1,0 +1,81 @@
+"""`kindred compare`: what differs between two runs in configuration, data and metrics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.commands.table import lay_out
+from pipeline.records.run_folder import RunFolder
+
+_ABSENT = "–"
+_GROUPS = {"configuration": "config", "data": "data", "metrics": "metrics"}
+_RESULT = ("pipeline", "status", "published", "seconds")
+
+
+def compare(first: RunFolder, second: RunFolder, as_json: bool, width: int | None = None) -> str:
+    """Returns what differs between two runs.
+
+    Metrics are listed even if they are equal. They are comparable only if both runs held out the same rows, which is so
+    if neither data nor split differ.
+
+    Args:
+      first: the folder of a run.
+      second: the folder of the other run.
+      as_json: whether to return JSON.
+      width: the columns of the terminal. None: those of this one.
+    """
+    before, after = first.read_summary(), second.read_summary()
+    groups: dict[str, list[tuple[str, Any, Any]]] = {"result": _differences(_result(before), _result(after))}
+    for title, key in _GROUPS.items():
+        old, new = (dict(_leaves(summary.get(key, {}))) for summary in (before, after))
+        groups[title] = _differences(old, new, keep_equal=key == "metrics")
+    names = (first.path.name, second.path.name)
+    if as_json:
+        found = {title: {key: list(pair) for key, *pair in rows} for title, rows in groups.items()}
+        return json.dumps({"runs": list(names), **found}, indent=2, ensure_ascii=False)
+    lines: list[str] = []
+    for title, rows in groups.items():
+        cells = [_cells(row, with_difference=title == "metrics") for row in rows]
+        head = (title, *names, "difference") if title == "metrics" else (title, *names)
+        lines += ["", *lay_out(head, cells, width)] if rows else ["", f"{title}: no difference"]
+    return "\n".join(lines[1:])
+
+
+def _result(summary: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: summary[name] for name in _RESULT if summary.get(name) is not None}
+
+
+def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields dotted keys and their values. Lists are values."""
+    if isinstance(tree, Mapping) and tree:
+        for name, value in tree.items():
+            yield from _leaves(value, f"{prefix}.{name}" if prefix else str(name))
+    elif prefix:
+        yield prefix, tree
+
+
+def _differences(
+    before: Mapping[str, Any], after: Mapping[str, Any], keep_equal: bool = False
+) -> list[tuple[str, Any, Any]]:
+    keys = dict.fromkeys([*before, *after])
+    pairs = [(key, before.get(key), after.get(key)) for key in keys]
+    return [(key, a, b) for key, a, b in pairs if keep_equal or a != b]
+
+
+def _cells(row: tuple[str, Any, Any], with_difference: bool) -> tuple[str, ...]:
+    key, *values = row
+    cells = (key, *map(_text, values))
+    if not with_difference:
+        return cells
+    both = all(isinstance(value, int | float) for value in values)
+    return (*cells, f"{values[1] - values[0]:+.4f}" if both else "")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return _ABSENT
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
