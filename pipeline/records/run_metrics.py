@@ -45,7 +45,7 @@ def to_text(record: RunRecord, exit_code: int) -> str:
             "kindred_component_duration_seconds",
             "How long each component took that the last run executed.",
             [
-                ({"component": str(component["name"])}, float(component["seconds"]))
+                ({"component": str(component["id"])}, float(component["seconds"]))
                 for component in record.components
                 if component.get("state") == "executed" and "seconds" in component
             ],

@@ -22,8 +22,8 @@ def kindred(*arguments: object, timeout: float = 300, source: Path | None = None
 
 
 def last_summary(root: Path) -> dict[str, Any]:
-    newest = max((root / "runs").iterdir())
-    return json.loads((newest / "summary.json").read_text(encoding="utf-8"))
+    newest = max((root / "runs").glob("*/summary.json"))
+    return json.loads(newest.read_text(encoding="utf-8"))
 
 
 def states(summary: dict[str, Any]) -> dict[str, str]:

@@ -97,6 +97,9 @@ def test_run_writes_report_and_model_card(place: Path) -> None:
     assert kindred("report", "--root", place / "root").stdout.strip() == str(report)
     card = (place / "root" / "serving" / "1" / "assets.extra" / "model_card.md").read_text(encoding="utf-8")
     assert f"| rmse | {summary['metrics']['rmse']:.4f} |" in card and "Not blessed" not in card
+    assert f"runs/{summary['run_id']}/report.html" in (place / "root" / "index.html").read_text(encoding="utf-8")
+    metrics = (place / "root" / "runs" / "metrics.prom").read_text(encoding="utf-8")
+    assert 'kindred_component_duration_seconds{pipeline="planted",component="Trainer"}' in metrics
     assert f"{planted.LEFT} left, {planted.RIGHT} right" in card and "1 quarantined as bad" in card
 
 
@@ -274,3 +277,11 @@ def test_removed_version_is_published_again(place: Path) -> None:
     assert code == 0, output
     assert states(last_summary(place / "root"))["Pusher"] == "executed"
     assert published(place) == ["1", "2"]
+
+
+def test_root_is_whole_after_all_of_that(place: Path) -> None:
+    done = kindred("verify", "--root", place / "root")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert "all are whole" in done.stdout
+    listed = kindred("runs", "--root", place / "root", "--json")
+    assert json.loads(listed.stdout)[0]["published"] == "serving/1"

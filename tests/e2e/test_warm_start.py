@@ -83,7 +83,7 @@ def test_second_span_starts_warm_with_tuned_setting(place: Path) -> None:
 
 
 def test_lineage_and_card_include_first_span(place: Path) -> None:
-    first, second = sorted(path.name for path in (place / ROOT / "runs").iterdir())
+    first, second = sorted(path.parent.name for path in (place / ROOT / "runs").glob("*/summary.json"))
     found = json.loads(kindred("lineage", "latest", "--root", place / ROOT, "--json").stdout)
     assert (found["run"], found["data"]["span"], found["published"]) == (second, 2, ["serving/2"])
     assert found["tuned"] == {"train.learning_rate": 0.02}

@@ -27,8 +27,8 @@ def record() -> RunRecord:
     record.data = {"rows": 5000}
     record.metrics = {"rmse": 0.25, 'odd"\\\n': math.nan}
     record.components = [
-        {"name": "Trainer", "state": "executed", "seconds": 3.5},
-        {"name": "Transform", "state": "cached", "seconds": 0.1},
+        {"id": "Trainer", "state": "executed", "seconds": 3.5},
+        {"id": "Transform", "state": "cached", "seconds": 0.1},
     ]
     return record
 
