@@ -93,7 +93,7 @@ class Reader:
 
     def _filled_in(self, text: str) -> str:
         """Replaces the word RUN in `text` by the id of the newest run."""
-        runs = [*self.folder.glob("build/word-pairs/runs/*")]
+        runs = [path.parent for path in self.folder.glob("build/word-pairs/runs/*/summary.json")]
         return re.sub(r"\bRUN\b", max(run.name for run in runs), text) if runs else text
 
     def _environment(self) -> dict[str, str]:
