@@ -94,7 +94,8 @@ class RemoteVersions(Versions):
         """Yields a number that no version has and no other publisher claims.
 
         A publisher lists the claims after it has written its own. Stores list what was written before, so of two
-        publishers of a number at least one sees the other and gives up the number. Its own claim stays in the block.
+        publishers of a number at least one sees the other and gives up the number. If both do, the number is skipped.
+        Its own claim stays in the block.
         """
         mine = uuid.uuid4().hex
         while True:

@@ -178,7 +178,9 @@ def test_concurrent_publishers_get_different_versions(model: Path, versions: Rem
         return versions.publish(str(model))
 
     with ThreadPoolExecutor(3) as pool:
-        assert sorted(pool.map(publish_one, range(3))) == [1, 2, 3]
+        numbers = sorted(pool.map(publish_one, range(3)))
+    # A number that two of them give up at the same time stays free.
+    assert len(set(numbers)) == 3 and versions.published() == numbers
 
 
 def test_same_model_is_recognized(model: Path, versions: RemoteVersions) -> None:
