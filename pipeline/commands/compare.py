@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from errors import ReportError
 from pipeline.commands.table import lay_out
 from pipeline.records.run_folder import RunFolder
 
@@ -25,8 +26,11 @@ def compare(first: RunFolder, second: RunFolder, as_json: bool, width: int | Non
       second: the folder of the other run.
       as_json: whether to return JSON.
       width: the columns of the terminal. None: those of this one.
+
+    Raises:
+      ReportError: a record cannot be read.
     """
-    before, after = first.read_summary(), second.read_summary()
+    before, after = _read(first), _read(second)
     groups: dict[str, list[tuple[str, Any, Any]]] = {"result": _differences(_result(before), _result(after))}
     for title, key in _GROUPS.items():
         old, new = (dict(_leaves(summary.get(key, {}))) for summary in (before, after))
@@ -41,6 +45,18 @@ def compare(first: RunFolder, second: RunFolder, as_json: bool, width: int | Non
         head = (title, *names, "difference") if title == "metrics" else (title, *names)
         lines += ["", *lay_out(head, cells, width)] if rows else ["", f"{title}: no difference"]
     return "\n".join(lines[1:])
+
+
+def _read(folder: RunFolder) -> dict[str, Any]:
+    try:
+        summary = folder.read_summary()
+    except (OSError, ValueError) as error:
+        summary, problem = None, str(error)
+    else:
+        problem = "it is no object"
+    if not isinstance(summary, dict):
+        raise ReportError(f"{folder.summary}: is no record of a run ({problem}). `kindred verify` checks all records")
+    return summary
 
 
 def _result(summary: Mapping[str, Any]) -> dict[str, Any]:

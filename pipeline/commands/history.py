@@ -8,7 +8,7 @@ from typing import Any
 
 from errors import ReportError
 from pipeline.commands.table import lay_out
-from pipeline.records.history import Run, destination_of, runs_of, versions_of
+from pipeline.records.history import Run, destination_of, metrics_of, runs_of, versions_of
 from pipeline.records.root import Root
 
 _SHOWN_METRICS = 2
@@ -59,15 +59,13 @@ def describe_versions(root: Root, to: str | None, as_json: bool, width: int | No
 
 def _row(run: Run) -> tuple[str, ...]:
     summary: dict[str, Any] = run.summary or {}
-    metrics = {name: value for name, value in summary.get("metrics", {}).items() if not name.startswith("baseline_")}
-    judged = [str(entry["rule"]).split(maxsplit=1)[0] for entry in summary.get("blessing", ())]
-    names = list(dict.fromkeys([*(name for name in judged if name in metrics), *metrics]))[:_SHOWN_METRICS]
+    metrics = list(metrics_of(summary).items())[:_SHOWN_METRICS]
     rows = summary.get("data", {}).get("rows")
     return (
         run.folder.path.name,
         run.state,
         "" if rows is None else f"{rows:,}",
-        ", ".join(f"{name} {metrics[name]:.4f}" for name in names),
+        ", ".join(f"{name} {value:.4f}" for name, value in metrics),
         str(summary.get("published") or ""),
         f"{summary['seconds']:.1f}" if "seconds" in summary else "",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import json
@@ -11,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
 from components.pusher.destination import open_versions
@@ -21,6 +19,7 @@ from pipeline.records.metadata_backup import is_sound, restore_if_damaged
 from pipeline.records.progress import has_ended
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
+from pipeline.records.store import open_store
 from pipeline.running.artifact_digests import damage
 from storage.urls import is_object
 
@@ -123,9 +122,7 @@ def _artifacts(root: Root, repair: bool) -> Iterator[Finding | None]:
     """Compares the files of all artifacts with their digests. A repair lets the next run make them again."""
     if not is_sound(root.metadata):
         return
-    connection = metadata_store_pb2.ConnectionConfig()
-    connection.sqlite.filename_uri = os.fspath(root.metadata)
-    store = mlmd.MetadataStore(connection)
+    store = open_store(root.metadata)
     for artifact in store.get_artifacts():
         if artifact.state != metadata_store_pb2.Artifact.LIVE:
             continue
@@ -162,7 +159,7 @@ def _versions(root: Root, repair: bool) -> Iterator[Finding | None]:
 
 
 def _records(root: Root, repair: bool, write_report: Callable[[RunFolder], object]) -> Iterator[Finding | None]:
-    """Reads the record of each run. A repair sets an unreadable one aside and writes missing reports."""
+    """Reads the record of each run. A repair renames an unreadable one and writes missing reports."""
     for path in sorted(root.runs.glob("*")):
         folder = RunFolder(path)
         if not path.is_dir() or not folder.summary.exists():
@@ -173,9 +170,11 @@ def _records(root: Root, repair: bool, write_report: Callable[[RunFolder], objec
         elif has_ended(summary) and folder.log.is_file() and not folder.report.is_file():  # else it was pruned
             finding = Finding(str(folder.report), "is missing", "Give --repair to write it")
             if repair:
-                with contextlib.suppress(Exception):
+                try:
                     write_report(folder)
                     finding.repaired = "It is written again"
+                except Exception as error:
+                    finding.advice = f"It cannot be written: {type(error).__name__}: {error}"
             yield finding
         else:
             yield None
@@ -190,7 +189,7 @@ def _read(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def _unreadable(folder: RunFolder, repair: bool) -> Finding:
-    finding = Finding(str(folder.summary), "is no record of a run", "Give --repair to set it aside")
+    finding = Finding(str(folder.summary), "is no record of a run", "Give --repair to rename it")
     if repair:
         aside = _free(folder.summary.with_name(folder.summary.name + _DAMAGED))
         folder.summary.rename(aside)

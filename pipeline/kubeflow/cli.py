@@ -92,19 +92,29 @@ def backfill(
     """Run a pipeline for each span of a range, oldest first, one run at a time. The same command continues."""
     from rich.console import Console
 
+    from pipeline.config import load_config
     from pipeline.config.span_range import SpanRange
     from pipeline.kubeflow import backfill, following, submission
+    from pipeline.kubeflow.parameters import SPAN, at_span
     from pipeline.running.console import RunConsole
 
     spans = SpanRange.parse(span)
+    if run.config is not None:
+        at_span(load_config(run.config, run.set_ or (), run.data).to_json()["data"], str(spans.first))
     compiled, account, values = _package(run)
+    if SPAN not in compiled.parameters:
+        raise ConfigError(f"--span: the package has no parameter {SPAN}. Compile it with this version of Kindred")
     cluster = _connect(access)
     version = submission.upload(cluster, compiled)
     console = RunConsole(Console(stderr=True))
+    experiment = run.experiment or compiled.name
     succeeded = backfill.backfill(
-        cluster, compiled, version, run.experiment or compiled.name, values, account, spans,
-        lambda run_id: following.follow(cluster, run_id, compiled.tasks, console), _report,
-    )  # fmt: skip
+        backfill.PackageRuns(cluster, version, experiment),
+        [{**values, SPAN: str(one)} for one in spans],
+        lambda wanted: submission.start(cluster, compiled, version, experiment, wanted, account),
+        lambda run_id: following.follow(cluster, run_id, compiled.tasks, console),
+        _report,
+    )
     raise typer.Exit(0 if succeeded else 1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from components.pusher.destination import open_versions
@@ -52,6 +53,13 @@ class Version:
     state: Literal["served", "published", "damaged", "withdrawn", "awaiting approval"]
     run_id: str | None
     note: str = ""
+
+
+def metrics_of(summary: Mapping[str, Any]) -> dict[str, float]:
+    """Returns the metrics of a record without baselines. Those of blessing rules come first."""
+    metrics = {name: value for name, value in summary.get("metrics", {}).items() if not name.startswith("baseline_")}
+    judged = [str(entry["rule"]).split(maxsplit=1)[0] for entry in summary.get("blessing", ())]
+    return {name: metrics[name] for name in dict.fromkeys([*judged, *metrics]) if name in metrics}
 
 
 def runs_of(root: Root) -> list[Run]:
@@ -135,12 +143,11 @@ def _reasons(root: Root, directory: str) -> dict[int, str]:
     if not is_sound(root.metadata):
         return {}
     import ml_metadata as mlmd
-    from ml_metadata.proto import metadata_store_pb2
 
-    connection = metadata_store_pb2.ConnectionConfig()
-    connection.sqlite.filename_uri = os.fspath(root.metadata)
+    from pipeline.records.store import open_store
+
     try:
-        executions = mlmd.MetadataStore(connection).get_executions_by_type(ROLLBACK)
+        executions = open_store(root.metadata).get_executions_by_type(ROLLBACK)
     except mlmd.errors.NotFoundError:
         return {}
     reasons = {}

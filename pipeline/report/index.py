@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.records.history import Run, destination_of, runs_of, versions_of
+from pipeline.records.history import Run, destination_of, metrics_of, runs_of, versions_of
 from pipeline.records.root import Root
 from pipeline.report import charts, words
 from pipeline.report.charts import Axis, Series
@@ -60,23 +60,16 @@ def _row(run: Run) -> dict[str, Any]:
         "is_good": run.state in ("published", "tuned"),
         "started": str(summary.get("started", ""))[:16].replace("T", " "),
         "rows": summary.get("data", {}).get("rows"),
-        "metrics": _metrics(summary),
+        "metrics": metrics_of(summary),
         "published": summary.get("published"),
         "seconds": summary.get("seconds"),
     }
 
 
-def _metrics(summary: dict[str, Any]) -> dict[str, float]:
-    """Returns the metrics without baselines, those of blessing rules first."""
-    metrics = {name: value for name, value in summary.get("metrics", {}).items() if not name.startswith("baseline_")}
-    judged = [str(entry["rule"]).split(maxsplit=1)[0] for entry in summary.get("blessing", ())]
-    return {name: metrics[name] for name in dict.fromkeys([*judged, *metrics]) if name in metrics}
-
-
 def _trends(runs: Sequence[Run]) -> list[tuple[str, Markup]]:
     """Returns a title and a chart for each metric that at least two runs have, and for the number of rows."""
     summaries = [run.summary or {} for run in runs]
-    found = [_metrics(summary) for summary in summaries]
+    found = [metrics_of(summary) for summary in summaries]
     names = list(dict.fromkeys(name for metrics in reversed(found) for name in metrics))[:_TRENDS]
     values = {name: [metrics.get(name) for metrics in found] for name in names}
     values["rows"] = [summary.get("data", {}).get("rows") for summary in summaries]

@@ -24,13 +24,14 @@ from pipeline.records import node_ids
 from pipeline.records.history import Run, destination_of, runs_of, versions_by_run
 from pipeline.records.metadata_backup import is_sound, restore_if_damaged
 from pipeline.records.root import Root
+from pipeline.records.store import open_store
 
 _LIVE, _DELETED = metadata_store_pb2.Artifact.LIVE, metadata_store_pb2.Artifact.DELETED
 _SUCCESSFUL = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
 _COMPARED = 2
 """How many of the newest blessed models, and of the newest accepted data, the next run may compare with."""
 _LEFTOVER_SECONDS = 24 * 3600
-_LEFTOVERS = ("kindred-workers-", "kindred-canary-", "kindred-pairs-", "kindred-epochs-", "kindred-paths-")
+LEFTOVERS = ("kindred-workers-", "kindred-canary-", "kindred-pairs-", "kindred-epochs-", "kindred-paths-")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,9 +126,7 @@ def _has_accepted_data(run: Run) -> bool:
 
 def _artifacts(root: Root, needed: set[str], dry_run: bool) -> Iterator[Path]:
     """Yields the folders of artifacts that no needed run has, after ML Metadata has marked them as deleted."""
-    connection = metadata_store_pb2.ConnectionConfig()
-    connection.sqlite.filename_uri = os.fspath(root.metadata)
-    store = mlmd.MetadataStore(connection)
+    store = open_store(root.metadata)
     wanted = _artifacts_of(store, needed)
     live = [artifact for artifact in store.get_artifacts() if artifact.state != _DELETED]
     below = f"{root.artifacts}{os.sep}"
@@ -173,7 +172,7 @@ def _leftovers(root: Root) -> Iterator[Path]:
     directory = destination_of(root)
     staged = Path(directory).glob(f"{STAGING_PREFIX}*") if "://" not in directory else ()
     temporary = Path(tempfile.gettempdir())
-    for path in (*staged, *(found for prefix in _LEFTOVERS for found in temporary.glob(f"{prefix}*"))):
+    for path in (*staged, *(found for prefix in LEFTOVERS for found in temporary.glob(f"{prefix}*"))):
         with contextlib.suppress(OSError):
             if path.stat().st_uid == os.getuid() and time.time() - _last_written(path) > _LEFTOVER_SECONDS:
                 yield path

@@ -12,6 +12,7 @@ import typer
 
 from errors import ConfigError, InputError
 from kindred.terminal import say
+from serving.client import OTHER
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,7 +51,7 @@ def recommend(
 
     files.check(output)
     layout = _columns(columns)
-    queried = side if neighbors else _OTHER[side]
+    queried = side if neighbors else OTHER[side]
     queries = None if for_ == "all" else reading.distinct_ids("--for", Path(for_), layout, queried)
     loaded = _load(model)
     from pipeline.commands.batch.lists import rank
@@ -107,9 +108,6 @@ def score_file(model: str, source: Path, output: Path, columns: str) -> None:
         seconds = _written(tables(), write, count, len)
     flagged = f". {unknown:,} pairs have an unknown id" if unknown else ""
     say(f"{output}: {count:,} pairs in {seconds:.1f} s ({count / seconds:,.0f}/s){flagged}", err=True)
-
-
-_OTHER = {"left": "right", "right": "left"}
 
 
 def _columns(text: str) -> ColumnSettings:

@@ -60,6 +60,7 @@ def rank(
     """
     queried = side if same_side else OTHER[side]
     known, answers = model.ids(queried), model.ids(side)
+    k = min(k, len(answers))
     rows = np.arange(len(known)) if queries is None else rows_of(queries, known)
     rows = rows[rows >= 0]
     signature = f"neighbors_{side}" if same_side else f"similar_{side}"

@@ -89,6 +89,13 @@ def test_seen_partners_are_left_out(
     assert LEFT[1] not in found, "it has seen everything"
 
 
+def test_more_answers_than_entities_are_all_of_them(kindred: Any, tmp_path: Path) -> None:
+    output = tmp_path / "lists.parquet"
+    code, err = kindred("recommend", "--output", output, "-k", 10**12)
+    assert code == 0, err
+    assert {len(ranking) for ranking in _lists(output).values()} == {len(RIGHT)}
+
+
 def test_other_side_and_neighbors(kindred: Any, model: LocalModel, tmp_path: Path) -> None:
     output = tmp_path / "lists.parquet"
     assert kindred("recommend", "--output", output, "-k", 2, "--side", "left")[0] == 0

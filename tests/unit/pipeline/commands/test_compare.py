@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from errors import ReportError
 from pipeline.commands.compare import _leaves, compare
 from pipeline.records.run_folder import RunFolder
 
@@ -62,6 +63,13 @@ def test_run_compared_with_itself_has_no_difference(runs: tuple[RunFolder, RunFo
     assert [line for line in text.splitlines() if line.endswith("no difference")] == [
         "result: no difference", "configuration: no difference", "data: no difference"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["{", "[]", ""])
+def test_unreadable_record_is_named(runs: tuple[RunFolder, RunFolder], text: str) -> None:
+    runs[1].summary.write_text(text)
+    with pytest.raises(ReportError, match=r"runs/2/summary\.json: is no record of a run"):
+        compare(*runs, as_json=False)
 
 
 @given(

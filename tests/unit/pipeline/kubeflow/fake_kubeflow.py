@@ -230,7 +230,10 @@ class FakeKubeflow:
         return create
 
     def _lister(self, kept: dict[str, dict[str, Any]], kind: str, field: str) -> Callable[..., Answer]:
-        return lambda query, body: _page(list(kept.values()), query, field, kind)
+        # Oldest first, unless the request asks for the opposite.
+        return lambda query, body: _page(
+            list(kept.values())[:: -1 if query.get("sort_by") == "created_at desc" else 1], query, field, kind
+        )
 
     def _switch(self, run_id: str, verb: str, query: dict[str, str], body: Any) -> Answer:
         self.recurring[run_id]["status"] = verb.upper() + "D"

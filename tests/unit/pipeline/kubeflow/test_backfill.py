@@ -81,4 +81,11 @@ def test_wrong_range_sends_no_request(run_kindred: RunKindred, server: FakeKubef
 
 def test_package_without_spans_is_refused(run_kindred: RunKindred, server: FakeKubeflow, package: Path) -> None:
     code, _, err = backfill(run_kindred, package, "--span", "1..2")
-    assert code == 2 and "no parameter span" in err and not server.runs
+    assert code == 2 and "no parameter span" in err and not server.requests
+
+
+def test_path_without_spans_sends_no_request(run_kindred: RunKindred, server: FakeKubeflow, tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.yaml"
+    file.write_text("name: films\ndata: {path: /kindred/films.csv}\n")
+    code, _, err = run_kindred("schedule", "backfill", "--config", str(file), "--span", "1..2")
+    assert code == 2 and "/kindred/films.csv has no span" in err and not server.requests

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -11,10 +12,14 @@ import ml_metadata as mlmd
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
+import compat
+import components
+import pipeline
+import trainer
 from components.pusher.local import LocalVersions
 from errors import ReportError
 from pipeline.records.root import Root
-from pipeline.running.pruning import Kept, prune
+from pipeline.running.pruning import LEFTOVERS, Kept, prune
 
 pytestmark = pytest.mark.tensorflow
 
@@ -165,6 +170,13 @@ def test_old_leftovers_of_killed_publishers_are_removed(tmp_path: Path) -> None:
     os.utime(old, (0, time.time() - 25 * 3600))
     assert prune(planted.root, Kept(runs=1)).counts["leftovers"] == 1
     assert not old.exists() and fresh.exists()
+
+
+def test_each_temporary_folder_of_the_program_is_a_known_leftover() -> None:
+    packages = [Path(module.__file__ or "").parent for module in (compat, components, pipeline, trainer)]
+    sources = [file.read_text(encoding="utf-8") for folder in packages for file in folder.rglob("*.py")]
+    prefixes = {found for source in sources for found in re.findall(r'prefix="(kindred-[a-z-]+)"', source)}
+    assert prefixes == set(LEFTOVERS)
 
 
 def test_root_without_runs_is_refused(tmp_path: Path) -> None:
