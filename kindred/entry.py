@@ -39,16 +39,24 @@ def serve_models() -> None:
 
 def _require_own_packages() -> None:
     """Exits with a message and exit code 2 if Python would import foreign packages with our names."""
+    if problem := hidden_package():
+        print(f"error: {problem}", file=sys.stderr)
+        sys.exit(2)
+
+
+def hidden_package() -> str | None:
+    """Returns why Python would not import one of our packages, and what to do. None if it imports them all."""
     folder = Path(__file__).resolve().parents[1]
     for name in PACKAGES:
         found = _location(name)
         if found is None:
-            _refuse(f"{folder / name} is missing. Install Kindred again.")
-        elif found != folder / name:
-            _refuse(
+            return f"{folder / name} is missing. Install Kindred again."
+        if found != folder / name:
+            return (
                 f"{found} hides the package {name} of Kindred, because Python looks in {found.parent} first. "
                 f"Rename it, remove that directory from PYTHONPATH, or start in another directory."
             )
+    return None
 
 
 def _location(package: str) -> Path | None:
@@ -59,8 +67,3 @@ def _location(package: str) -> Path | None:
     if spec.submodule_search_locations:
         return Path(next(iter(spec.submodule_search_locations))).resolve()
     return Path(spec.origin).resolve() if spec.origin else None
-
-
-def _refuse(sentence: str) -> None:
-    print(f"error: {sentence}", file=sys.stderr)
-    sys.exit(2)

@@ -82,6 +82,11 @@ class LocalModel(ModelClient):
         """Calls `score` for ids of bytes, each `[n]`. Returns its outputs by name, each `[n]`."""
         return {name: t.numpy() for name, t in self._call("score", {"left_id": left, "right_id": right}).items()}
 
+    def embeddings(self, side: str, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the vectors of ids of bytes `[n]`, float32 `[n, d]`, and whether each is known, bool `[n]`."""
+        found = self._call(f"embed_{side}", {f"{side}_id": ids})
+        return found["embedding"].numpy(), found["known"].numpy()
+
     def ids(self, side: str) -> pa.Array:
         """Returns the ids that the model knows on a side, binary, in the order of its table: most frequent first."""
         return pa.array(getattr(self._model, side).ids.numpy(), pa.binary())

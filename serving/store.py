@@ -13,7 +13,7 @@ def find_model(path: Path | str) -> Path:
 
     Args:
       path: a SavedModel, or a directory of versions. A version is a directory whose name is a number. Or the URL of
-        one of them.
+        one of them. Or a root, whose versions are in its directory `serving`.
 
     Returns:
       `path` if it is a SavedModel, otherwise its version with the highest number.
@@ -27,12 +27,16 @@ def find_model(path: Path | str) -> Path:
     path = Path(path)
     if (path / "saved_model.pb").is_file():
         return path
-    entries = path.iterdir() if path.is_dir() else ()
-    versions = [entry for entry in entries if entry.name.isdecimal() and entry.is_dir()]
+    versions = _versions(path) or _versions(path / "serving")
     if not versions:
         problem = "no model version in this directory" if path.is_dir() else "no such directory"
         raise ModelNotFound(f"--model {path}: {problem}. `kindred run` publishes to ROOT/serving")
     return max(versions, key=lambda version: int(version.name))
+
+
+def _versions(directory: Path) -> list[Path]:
+    entries = directory.iterdir() if directory.is_dir() else ()
+    return [entry for entry in entries if entry.name.isdecimal() and entry.is_dir()]
 
 
 def _downloaded(url: str) -> Path:

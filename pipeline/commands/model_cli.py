@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ModelOption = Annotated[
     str | None,
     typer.Option(
-        "--model", metavar="PATH", help="A published model, or a directory of versions. Or the URL of an object store."
+        "--model", metavar="PATH", help="A published model, a directory of versions, a root, or the URL of a model."
     ),
 ]
 EndpointOption = Annotated[
