@@ -103,7 +103,8 @@ class TokenInterceptor(grpc.ServerInterceptor):
             self._tokens.check(value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape"))
         except Fault as fault:
             message = fault.message
-            return grpc.unary_unary_rpc_method_handler(
+            # A handler of a stream, because that of a single message runs only when the message is here.
+            return grpc.stream_unary_rpc_method_handler(
                 lambda _, context: context.abort(grpc.StatusCode.UNAUTHENTICATED, message)
             )
         return continuation(handler_call_details)

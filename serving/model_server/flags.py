@@ -84,7 +84,7 @@ ADDED = (
     Flag("max_output_bytes", 256 << 20, "Maximum memory of an answer: its rows times k."),
     Flag("max_bytes_in_flight", 1 << 30, "Maximum memory that all requests in progress hold."),
     Flag("max_concurrent_requests", 256, "Maximum number of concurrent requests."),
-    Flag("body_timeout_seconds", 30.0, "Seconds to receive the body of a REST request."),
+    Flag("body_timeout_seconds", 30.0, "Seconds to receive the body of a REST request or the message of a gRPC call."),
     Flag("max_connections", 1000, "Maximum number of REST connections."),
     Flag("max_header_bytes", 64 << 10, "Maximum size of the request line and headers of a REST request."),
     Flag("header_timeout_seconds", 10.0, "Seconds to receive the head of a REST request."),

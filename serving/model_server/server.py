@@ -15,6 +15,7 @@ import uvicorn
 
 from serving.model_server import batching, flag_values, model_config, rpc
 from serving.model_server.access import TokenInterceptor, Tokens, check_certificate
+from serving.model_server.arrivals import Arrivals
 from serving.model_server.connections import protocol, within_descriptors
 from serving.model_server.faults import Fault, invalid
 from serving.model_server.health import Health
@@ -66,6 +67,7 @@ class ModelServer:
         self._metrics_path = flag_values.metrics_path(flags)
         self._grpc: grpc.Server | None = None
         self._health: Health | None = None
+        self._arrivals: Arrivals | None = None
         self._rest: uvicorn.Server | None = None
         self._rest_thread: threading.Thread | None = None
         self._rest_pool = ThreadPoolExecutor(
@@ -126,6 +128,7 @@ class ModelServer:
         threads = flags.grpc_max_threads or max(4 * _PROCESSORS, 16)
         if flags.enable_grpc_healthcheck_service:
             self._health = Health(watchers=threads // 4)
+        self._arrivals = Arrivals(flags.body_timeout_seconds, threads)
         options = flag_values.channel_arguments(flags.grpc_channel_arguments)
         self._grpc = rpc.build_server(
             self.service,
@@ -134,7 +137,7 @@ class ModelServer:
             options,
             self._health,
             flags.allow_reload_config,
-            [TokenInterceptor(self._tokens)] if self._tokens else [],
+            [self._arrivals, *([TokenInterceptor(self._tokens)] if self._tokens else [])],
         )
         credentials = flag_values.credentials(flags)
         addresses = [f"{flags.host}:{flags.port}"] if flags.port else []
@@ -166,6 +169,8 @@ class ModelServer:
             self._rest_thread.join(grace + 1)
         if grpc_ended is not None:
             grpc_ended.wait(grace + 1)
+        if self._arrivals is not None:
+            self._arrivals.close()
         self._api.close()
         self._rest_pool.shutdown(wait=False, cancel_futures=True)
         self._logs.close()

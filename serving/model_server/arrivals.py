@@ -1,0 +1,89 @@
+"""Bounds the time in which the message of a gRPC call arrives.
+
+grpcio starts the thread of a call before its message is here, and waits in it without a bound. So clients that send
+slowly could keep all threads. A handler of streams receives its messages itself, which is the same on the wire, and
+another thread can cancel its call.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+
+log = logging.getLogger("kindred.model_server")
+
+_LOOK_SECONDS = 0.25
+# A message younger than this never gives way to others.
+_PATIENCE_SECONDS = 1.0
+
+
+class Arrivals(grpc.ServerInterceptor):
+    """Receives the messages of unary calls, and cancels the calls whose message does not arrive.
+
+    A call ends if its message is not complete within `seconds`. If at least half of the threads have waited for more
+    than a second, the calls that have waited the longest end, until fewer than half wait.
+
+    Args:
+      seconds: the time in which a message must arrive.
+      threads: the number of threads of the server.
+    """
+
+    def __init__(self, seconds: float, threads: int) -> None:
+        self._seconds, self._most = seconds, max(threads // 2, 1)
+        self._waiting: dict[grpc.ServicerContext, float] = {}
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="arrivals", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread that looks for slow messages."""
+        self._stopped.set()
+        self._thread.join()
+
+    def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
+        """Returns a handler that receives the message of a call itself. Calls of streams stay as they are."""
+        handler = continuation(handler_call_details)
+        if handler is None or handler.request_streaming:
+            return handler
+        if handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(
+                self._received(handler.unary_stream), handler.request_deserializer, handler.response_serializer
+            )
+        return grpc.stream_unary_rpc_method_handler(
+            self._received(handler.unary_unary), handler.request_deserializer, handler.response_serializer
+        )
+
+    def _received(self, behavior: Callable[[Any, grpc.ServicerContext], Any]) -> Callable[[Iterator[Any], Any], Any]:
+        def behavior_of_stream(messages: Iterator[Any], context: grpc.ServicerContext) -> Any:
+            return behavior(self._receive(messages, context), context)
+
+        return behavior_of_stream
+
+    def _receive(self, messages: Iterator[Any], context: grpc.ServicerContext) -> Any:
+        self._waiting[context] = time.monotonic()
+        try:
+            return next(messages)
+        except StopIteration:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message")
+        finally:
+            del self._waiting[context]
+
+    def _look(self) -> None:
+        while not self._stopped.wait(_LOOK_SECONDS):
+            slow = self._slow(time.monotonic())
+            for context in slow:
+                context.cancel()
+            if slow:
+                log.warning("Cancelled %d calls whose message did not arrive in time", len(slow))
+
+    def _slow(self, now: float) -> list[grpc.ServicerContext]:
+        """Returns the calls to cancel, the oldest first."""
+        waiting = sorted(self._waiting.copy().items(), key=lambda item: item[1])
+        late = [context for context, since in waiting if now - since > self._seconds]
+        patient = [context for context, since in waiting if now - since > _PATIENCE_SECONDS]
+        return patient[: max(len(late), len(patient) - self._most + 1)]
