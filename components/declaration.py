@@ -31,10 +31,11 @@ class Component(base_component.BaseComponent):
     - `Input[A]` is an input channel.
     - A `Section` is a parameter that is stored as its JSON. `ExecutionArguments.settings` reads it.
     - Any other type is a parameter of this type: `int`, `str` or a protocol buffer.
-    - A field with `| None` is optional. The only possible default is None.
+    - A field with `| None` is optional. A field with a default can be omitted.
 
     Attributes:
       OUTPUTS: artifact type of each output channel.
+      DEFAULTS: default of each argument that has one.
 
     Example:
       class Counter(Component, executor=Executor):
@@ -46,15 +47,19 @@ class Component(base_component.BaseComponent):
     """
 
     OUTPUTS: ClassVar[dict[str, type[types.Artifact]]]
+    DEFAULTS: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls, executor: type[base_executor.BaseExecutor]) -> None:
         super().__init_subclass__()
         uses_beam = issubclass(executor, base_beam_executor.BaseBeamExecutor)
         kind_of_spec = executor_spec.BeamExecutorSpec if uses_beam else executor_spec.ExecutorClassSpec
         cls.EXECUTOR_SPEC = kind_of_spec(executor)
-        inputs, parameters = {}, {}
+        inputs, parameters, cls.DEFAULTS = {}, {}, {}
         for name, annotation in inspect.get_annotations(cls, eval_str=True).items():
             kind, optional = _without_none(annotation)
+            if name in vars(cls):
+                cls.DEFAULTS[name] = vars(cls)[name]
+                delattr(cls, name)  # an instance has no attribute of this name either
             if typing.get_origin(kind) is Input:
                 inputs[name] = ChannelParameter(type=typing.get_args(kind)[0], optional=optional)
             else:
@@ -69,7 +74,8 @@ class Component(base_component.BaseComponent):
         unknown = arguments.keys() - {*self.SPEC_CLASS.INPUTS, *self.SPEC_CLASS.PARAMETERS}
         if unknown:
             raise TypeError(f"{type(self).__name__} has no argument {', '.join(sorted(unknown))}")
-        stored = {key: _stored(value) for key, value in arguments.items()}
+        omitted = {key: value for key, value in self.DEFAULTS.items() if key not in arguments and value is not None}
+        stored = {key: _stored(value) for key, value in (omitted | arguments).items()}
         outputs = {key: types.Channel(type=kind) for key, kind in self.OUTPUTS.items()}
         super().__init__(self.SPEC_CLASS(**stored, **outputs))
 

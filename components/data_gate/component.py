@@ -30,6 +30,6 @@ class DataGate(Component, executor=Executor):
     examples: Input[standard_artifacts.Examples]
     statistics: Input[standard_artifacts.ExampleStatistics]
     anomalies: Input[standard_artifacts.ExampleAnomalies]
-    last_decision: Input[GateDecision] | None
-    settings: GateSettings
+    last_decision: Input[GateDecision] | None = None
+    settings: GateSettings = GateSettings()
     accept_reason: str | None = None

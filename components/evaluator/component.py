@@ -14,10 +14,10 @@ class PairEvaluator(Component, executor=Executor):
 
     Args:
       examples: `Examples` with splits `train` and `eval`.
-      transform_graph: `TransformGraph` of the candidate, for lineage. Center and scale are read from the model.
       model: `Model`, the candidate.
+      transform_graph: `TransformGraph` of the candidate, for lineage. Center and scale are read from the model.
       baseline_model: `Model`, the last blessed model. The channel can be empty.
-      settings: rules and slices.
+      settings: rules and slices. By default, the model must beat the constant mean and the last blessed model.
       ranking: `ModelEvaluation` of RankingEvaluator. Its figures join the evaluation.
 
     Outputs:
@@ -28,8 +28,8 @@ class PairEvaluator(Component, executor=Executor):
     OUTPUTS = {"evaluation": standard_artifacts.ModelEvaluation, "blessing": standard_artifacts.ModelBlessing}
 
     examples: Input[standard_artifacts.Examples]
-    transform_graph: Input[standard_artifacts.TransformGraph]
     model: Input[standard_artifacts.Model]
-    baseline_model: Input[standard_artifacts.Model] | None
-    settings: EvaluationSettings
+    transform_graph: Input[standard_artifacts.TransformGraph] | None = None
+    baseline_model: Input[standard_artifacts.Model] | None = None
+    settings: EvaluationSettings = EvaluationSettings()
     ranking: Input[standard_artifacts.ModelEvaluation] | None = None

@@ -62,10 +62,10 @@ class EvaluateSettings(Section):
 class EvaluationSettings(Section):
     """The rules, whether they are the defaults, whether pairs have scores, and the slices."""
 
-    rules: tuple[Rule, ...]
-    are_defaults: bool
-    scored: bool
-    slices: tuple[str, ...]
+    rules: tuple[Rule, ...] = default_rules("rmse")
+    are_defaults: bool = True
+    scored: bool = True
+    slices: tuple[str, ...] = SLICES
 
 
 def wanted(rules: Sequence[Rule]) -> dict[tuple[str, str], frozenset[str]]:

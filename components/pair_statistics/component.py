@@ -24,4 +24,4 @@ class PairStatisticsGen(Component, base_component.BaseComponent, executor=Execut
     OUTPUTS = {"statistics": standard_artifacts.ExampleStatistics}
 
     examples: Input[standard_artifacts.Examples]
-    max_rows: int
+    max_rows: int = 20_000_000

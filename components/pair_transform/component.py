@@ -9,6 +9,7 @@ from tfx.components.transform.component import Transform
 from tfx.dsl.components.base import executor_spec
 
 from components.pair_transform.executor import Executor
+from trainer.custom_config import transform_config
 
 
 class PairTransform(Transform):
@@ -21,7 +22,7 @@ class PairTransform(Transform):
       examples: `Examples`. The split `train` is analyzed.
       schema: `Schema` of the raw features.
       preprocessing_fn: import path of a function of raw features and `custom_config`.
-      custom_config: JSON value that the function gets.
+      custom_config: JSON value that the function gets. By default, the default sections `encode` and `score`.
 
     Outputs:
       transform_graph: `TransformGraph` with vocabularies and score statistics.
@@ -33,14 +34,14 @@ class PairTransform(Transform):
         self,
         examples: types.BaseChannel,
         schema: types.BaseChannel,
-        preprocessing_fn: str,
-        custom_config: dict[str, Any],
+        preprocessing_fn: str = "trainer.preprocessing.preprocessing_fn",
+        custom_config: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(
             examples=examples,
             schema=schema,
             preprocessing_fn=preprocessing_fn,
-            custom_config=custom_config,
+            custom_config=transform_config() if custom_config is None else custom_config,
             materialize=False,
             disable_statistics=True,
             disable_analyzer_cache=True,

@@ -16,11 +16,11 @@ class VersionPusher(Component, executor=Executor):
 
     Args:
       model: `Model` to publish.
-      model_blessing: `ModelBlessing` of the Evaluator.
-      infra_blessing: `InfraBlessing` of the serving canary.
-      card: `CardDocument` to publish with the model. The channel can be empty.
       push_destination: serving directory or URL, from `push_destination`. Each version is a numbered folder in it.
       pipeline: name of the pipeline. Only its own versions are retired, and others are not published next to.
+      model_blessing: `ModelBlessing` of the Evaluator. Without one, every model is published.
+      infra_blessing: `InfraBlessing` of the serving canary.
+      card: `CardDocument` to publish with the model. The channel can be empty.
       keep: number of versions to keep.
       approve: 1 if a version awaits approval before servers see it, otherwise 0.
       storage: how the object store of a URL is reached.
@@ -32,14 +32,14 @@ class VersionPusher(Component, executor=Executor):
     OUTPUTS = {"pushed_model": standard_artifacts.PushedModel}
 
     model: Input[standard_artifacts.Model]
-    model_blessing: Input[standard_artifacts.ModelBlessing]
-    infra_blessing: Input[standard_artifacts.InfraBlessing]
-    card: Input[CardDocument] | None
     push_destination: pusher_pb2.PushDestination
     pipeline: str
-    keep: int
-    approve: int
-    storage: StorageSettings
+    model_blessing: Input[standard_artifacts.ModelBlessing] | None = None
+    infra_blessing: Input[standard_artifacts.InfraBlessing] | None = None
+    card: Input[CardDocument] | None = None
+    keep: int = 5
+    approve: int = 0
+    storage: StorageSettings = StorageSettings()
 
 
 def push_destination(directory: str) -> pusher_pb2.PushDestination:

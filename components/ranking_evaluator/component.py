@@ -14,8 +14,8 @@ class RankingEvaluator(Component, executor=Executor):
 
     Args:
       examples: `Examples` with splits `train` and `eval`.
-      transform_graph: `TransformGraph` of the candidate, for lineage. The center is read from the model.
       model: `Model`, the candidate.
+      transform_graph: `TransformGraph` of the candidate, for lineage. The center is read from the model.
       baseline_model: `Model`, the last blessed model. The channel can be empty.
       settings: metrics, slices and candidates.
 
@@ -26,7 +26,7 @@ class RankingEvaluator(Component, executor=Executor):
     OUTPUTS = {"evaluation": standard_artifacts.ModelEvaluation}
 
     examples: Input[standard_artifacts.Examples]
-    transform_graph: Input[standard_artifacts.TransformGraph]
     model: Input[standard_artifacts.Model]
-    baseline_model: Input[standard_artifacts.Model] | None
     settings: RankingSettings
+    transform_graph: Input[standard_artifacts.TransformGraph] | None = None
+    baseline_model: Input[standard_artifacts.Model] | None = None

@@ -17,7 +17,7 @@ class ServingCanary(Component, executor=Executor):
     Args:
       model: `Model`, the candidate.
       examples: `Examples`. The requests hold pairs of the split `eval`.
-      model_blessing: `ModelBlessing` of the Evaluator. A model without a blessing is not served.
+      model_blessing: `ModelBlessing` of the Evaluator. A model that it does not bless is not served.
       settings: number of pairs and bounds.
 
     Outputs:
@@ -28,5 +28,5 @@ class ServingCanary(Component, executor=Executor):
 
     model: Input[standard_artifacts.Model]
     examples: Input[standard_artifacts.Examples]
-    model_blessing: Input[standard_artifacts.ModelBlessing]
-    settings: CanarySettings
+    model_blessing: Input[standard_artifacts.ModelBlessing] | None = None
+    settings: CanarySettings = CanarySettings()

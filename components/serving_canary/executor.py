@@ -38,7 +38,8 @@ class Executor(ExecutorBase):
           ModelRefused: the model failed a test, or the eval split has no rows to test it with.
         """
         blessing, model = execution.output("blessing"), execution.input("model")
-        if not model_utils.is_model_blessed(execution.input("model_blessing")):
+        judged = execution.optional_input("model_blessing")
+        if judged and not model_utils.is_model_blessed(judged):
             _bless(blessing, 0)
             return
         settings = execution.settings(CanarySettings)

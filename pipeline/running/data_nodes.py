@@ -17,6 +17,7 @@ from components.pair_transform.component import PairTransform
 from pipeline.config import PipelineConfig, ingest_settings
 from pipeline.records import node_ids
 from pipeline.records.root import Root
+from trainer.custom_config import transform_config
 
 
 def build_example_gen(config: PipelineConfig, root: Root) -> PairExampleGen:
@@ -64,13 +65,7 @@ def build_transform(
     transform = PairTransform(
         examples=example_gen.outputs["examples"],
         schema=schema.outputs["schema"],
-        preprocessing_fn="trainer.preprocessing.preprocessing_fn",
-        custom_config={
-            "encode": config.encode.model_dump(),
-            "score": config.score.model_dump(),
-            "weighted": config.data.weighted,
-            **config.feature_columns,
-        },
+        custom_config=transform_config(config.encode, config.score, config.data.weighted) | config.feature_columns,
     )
     transform.add_upstream_node(gate)
     return transform.with_id(node_ids.TRANSFORM)

@@ -19,6 +19,7 @@ from components.tuner.settings import TunerSettings
 from pipeline.config import PipelineConfig
 from pipeline.records import node_ids
 from pipeline.running.code_digest import this_program
+from trainer.custom_config import trainer_config
 
 # The function that TFX calls in the trainer.
 _RUN_FN = "trainer.run_fn.run_fn"
@@ -74,11 +75,7 @@ def build_trainer(
 
 def _training_config(config: PipelineConfig) -> dict[str, Any]:
     return {
-        "encode": config.encode.model_dump(),
-        "model": config.model.model_dump(),
-        "train": config.train.model_dump(),
-        "metric": config.choosing_metric,
-        "hold_out": config.hold_out,
+        **trainer_config(config.encode, config.model, config.train, config.choosing_metric, config.hold_out),
         **config.feature_columns,
         # An interrupted training resumes only with the code that it started with.
         "code": this_program().digest([_RUN_FN]),

@@ -42,6 +42,8 @@ class Declared(Component, executor=Executor):
     settings: Settings
     config: example_gen_pb2.Input
     reason: str | None = None
+    keep: int = 5
+    more: Settings = Settings(rows=9)
 
 
 class OnBeam(Component, base_beam_component.BaseBeamComponent, executor=BeamExecutor):
@@ -63,14 +65,20 @@ def test_fields_become_spec() -> None:
     spec = Declared.SPEC_CLASS
     assert (spec.__name__, list(spec.INPUTS), list(spec.OUTPUTS)) == ("DeclaredSpec", ["examples", "note"], ["model"])
     optional = {key: each.optional for key, each in {**spec.INPUTS, **spec.PARAMETERS}.items()}
-    assert optional == {"examples": False, "note": True, "settings": False, "config": False, "reason": True}
-    assert [each.type for each in spec.PARAMETERS.values()] == [str, example_gen_pb2.Input, str]
+    assert {key for key, may_be_absent in optional.items() if may_be_absent} == {"note", "reason"}
+    assert [each.type for each in spec.PARAMETERS.values()] == [str, example_gen_pb2.Input, str, int, str]
     assert spec.INPUTS["note"].type is standard_artifacts.String
 
 
 def test_sections_and_messages_are_stored_as_json() -> None:
     properties = Declared(**arguments()).exec_properties
-    assert properties == {"settings": '{"rows":3}', "config": "{}"}
+    assert properties == {"settings": '{"rows":3}', "config": "{}", "keep": 5, "more": '{"rows":9}'}
+
+
+def test_arguments_replace_defaults() -> None:
+    properties = Declared(**arguments(keep=2, more=Settings(rows=1))).exec_properties
+    assert (properties["keep"], properties["more"]) == (2, '{"rows":1}')
+    assert not hasattr(Declared, "keep")
 
 
 def test_executor_decides_kind_of_spec() -> None:

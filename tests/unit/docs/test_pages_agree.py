@@ -50,6 +50,36 @@ def test_report_page_names_every_section() -> None:
     assert _first_cells(_text("docs", "report.md")) == ["part", "the top", *titles]
 
 
+def test_guide_of_own_pipelines_quotes_example() -> None:
+    page = _text("docs", "guides", "components-in-your-own-pipeline.md")
+    code = set(_text("examples", "tfx_pipeline", "graph.py").splitlines())
+    quoted = [line for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+    assert len(quoted) > 10
+    assert [line for line in quoted if line not in code] == []
+
+
+def test_guide_of_own_pipelines_lists_arguments() -> None:
+    from components.data_gate.component import DataGate
+    from components.declaration import Component
+    from components.evaluator.component import PairEvaluator
+    from components.pair_statistics.component import PairStatisticsGen
+    from components.pusher.component import VersionPusher
+    from components.ranking_evaluator.component import RankingEvaluator
+    from components.serving_canary.component import ServingCanary
+    from components.tuner.component import Tuner
+
+    page = _text("docs", "guides", "components-in-your-own-pipeline.md")
+    kinds: list[type[Component]] = [
+        PairStatisticsGen, DataGate, Tuner, RankingEvaluator, PairEvaluator, ServingCanary, VersionPusher,
+    ]  # fmt: skip
+    for kind in kinds:
+        (row,) = re.findall(rf"^\| `{kind.__name__}` \|.*$", page, re.MULTILINE)
+        *_, required, optional, _ = row.split("|")
+        arguments = {*kind.SPEC_CLASS.INPUTS, *kind.SPEC_CLASS.PARAMETERS}
+        assert set(re.findall(r"`(\w+)`", optional)) == set(kind.DEFAULTS)
+        assert set(re.findall(r"`(\w+)`", required)) == arguments - set(kind.DEFAULTS)
+
+
 def test_component_guide_quotes_canary() -> None:
     blocks = re.findall(r"```python\n(.*?)```", _text("docs", "guides", "add-a-component.md"), re.DOTALL)
     code = {line for name in ("component.py", "executor.py") for line in _text(*_CANARY, name).splitlines()}
