@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from errors import ReportError
+from pipeline.records import node_ids
 from pipeline.records.executions import Executions
 from pipeline.records.find_run import find_run
 from pipeline.records.lineage import InputData, Lineage, trace
@@ -34,7 +35,12 @@ def print_lineage(run: str, root: Path | None, as_json: bool) -> None:
             "cluster"
         )
     summary = folder.read_summary()
-    lineage = trace(Executions.in_file(metadata), summary, folder.root.runs)
+    executions = Executions.in_file(metadata)
+    done = {entry["id"] for entry in summary["components"] if entry["state"] in ("executed", "cached")}
+    # Executions whose results later runs reuse are kept.
+    if ({node_ids.EXAMPLE_GEN, node_ids.TRAINER} & done) - set(executions.of_run(summary["run_id"])):
+        raise ReportError(f"run {folder.path.name} was pruned, so that ML Metadata has forgotten it. Its record stays")
+    lineage = trace(executions, summary, folder.root.runs)
     if as_json:
         print(json.dumps(lineage.to_json(), indent=2, ensure_ascii=False))
     else:

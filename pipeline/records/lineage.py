@@ -66,7 +66,9 @@ def trace(executions: Executions, summary: dict[str, Any], runs: Path) -> Lineag
     nodes = executions.of_run(summary["run_id"])
     model = _output(nodes.get(node_ids.TRAINER), "model")
     if model is not None:
-        return _of_model(executions, model, summary["pipeline"], runs, _DEEPEST)
+        lineage = _of_model(executions, model, summary["pipeline"], runs, _DEEPEST)
+        assert lineage, "every artifact of a recorded run has a creator"
+        return lineage
     examples = _output(nodes.get(node_ids.EXAMPLE_GEN), "examples")
     return Lineage(
         summary["pipeline"],
@@ -78,9 +80,11 @@ def trace(executions: Executions, summary: dict[str, Any], runs: Path) -> Lineag
     )
 
 
-def _of_model(executions: Executions, model: Artifact, pipeline: str, runs: Path, depth: int) -> Lineage:
+def _of_model(executions: Executions, model: Artifact, pipeline: str, runs: Path, depth: int) -> Lineage | None:
+    """Returns the lineage of a model, or None if its run was pruned."""
     made = executions.maker(model)
-    assert made, "every artifact has a creator"
+    if made is None:
+        return None
     graph = made.input("transform_graph")
     transform = executions.maker(graph) if graph else None
     base, best = made.input("base_model"), made.input("hyperparameters")

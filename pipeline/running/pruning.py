@@ -1,6 +1,6 @@
 """Removes what no run, version or cache needs any more from a root: artifacts, logs and reports of old runs, leftovers.
 
-Records (summary.json) stay, and so does ML Metadata, which marks removed artifacts as deleted.
+Records (summary.json) stay. ML Metadata forgets the executions of removed runs, unless what they made is still needed.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
 from components.pusher.local import STAGING_PREFIX
 from errors import ReportError
 from pipeline.records import node_ids
 from pipeline.records.history import Run, destination_of, runs_of, versions_by_run
-from pipeline.records.metadata_backup import is_sound, restore_if_damaged
+from pipeline.records.metadata_backup import back_up, is_sound, restore_if_damaged
+from pipeline.records.metadata_rows import remove_executions
 from pipeline.records.root import Root
 from pipeline.records.store import open_store
 
 _LIVE, _DELETED = metadata_store_pb2.Artifact.LIVE, metadata_store_pb2.Artifact.DELETED
 _SUCCESSFUL = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
+_OUTPUTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.PENDING_OUTPUT)
 _COMPARED = 2
 """How many of the newest blessed models, and of the newest accepted data, the next run may compare with."""
 _LEFTOVER_SECONDS = 24 * 3600
@@ -84,10 +85,12 @@ def prune(root: Root, kept: Kept, dry_run: bool = False) -> Pruned:
     if not runs or not is_sound(root.metadata):
         raise ReportError(f"no run is recorded below {root.path}. Set --root to the root of a pipeline")
     needed = _needed_runs(root, runs, kept)
-    removed = Pruned({"artifacts": 0, "old reports and logs": 0, "leftovers": 0})
-    _remove(_artifacts(root, needed, dry_run), "artifacts", removed, dry_run)
+    removed = Pruned({"artifacts": 0, "old reports and logs": 0, "leftovers": 0, "executions": 0})
+    executions = _executions(root, needed)
+    _remove(_artifacts(root, executions, dry_run), "artifacts", removed, dry_run)
     _remove(_pages(runs, needed), "old reports and logs", removed, dry_run)
     _remove(_leftovers(root), "leftovers", removed, dry_run)
+    _forget(root, executions, removed, dry_run)
     return removed
 
 
@@ -124,10 +127,10 @@ def _has_accepted_data(run: Run) -> bool:
     return any(c["id"] == node_ids.GATE and c["state"] in ("executed", "cached") for c in components)
 
 
-def _artifacts(root: Root, needed: set[str], dry_run: bool) -> Iterator[Path]:
-    """Yields the folders of artifacts that no needed run has, after ML Metadata has marked them as deleted."""
+def _artifacts(root: Root, executions: set[int], dry_run: bool) -> Iterator[Path]:
+    """Yields the folders of artifacts that no needed execution has, after ML Metadata has marked them as deleted."""
     store = open_store(root.metadata)
-    wanted = _artifacts_of(store, needed)
+    wanted = {event.artifact_id for event in store.get_events_by_execution_ids(sorted(executions))}
     live = [artifact for artifact in store.get_artifacts() if artifact.state != _DELETED]
     below = f"{root.artifacts}{os.sep}"
     unneeded = [a for a in live if a.state == _LIVE and a.id not in wanted and a.uri.startswith(below)]
@@ -147,8 +150,9 @@ def _artifacts(root: Root, needed: set[str], dry_run: bool) -> Iterator[Path]:
             yield folder
 
 
-def _artifacts_of(store: mlmd.MetadataStore, needed: set[str]) -> set[int]:
-    """Returns the ids of the artifacts that the needed runs read or wrote, and of the last outputs of each node."""
+def _executions(root: Root, needed: set[str]) -> set[int]:
+    """Returns the ids of the executions of needed runs, and of the last successful one of each node."""
+    store = open_store(root.metadata)
     executions: set[int] = set()
     for context in store.get_contexts_by_type("pipeline_run"):
         if context.name in needed:
@@ -157,7 +161,24 @@ def _artifacts_of(store: mlmd.MetadataStore, needed: set[str]) -> set[int]:
         found = store.get_executions_by_context(context.id)
         good = [execution.id for execution in found if execution.last_known_state in _SUCCESSFUL]
         executions |= {max(good)} if good else set()
-    return {event.artifact_id for event in store.get_events_by_execution_ids(sorted(executions))}
+    return executions
+
+
+def _forget(root: Root, executions: set[int], removed: Pruned, dry_run: bool) -> None:
+    """Removes the executions of other runs from ML Metadata, except those that made what `executions` have."""
+    store = open_store(root.metadata)
+    given = {
+        event.artifact_id
+        for event in store.get_events_by_execution_ids(sorted(executions))
+        if event.type in _OUTPUTS  # reused from the cache. Base models and baselines are inputs only
+    }
+    made = {event.execution_id for event in store.get_events_by_artifact_ids(sorted(given)) if event.type in _OUTPUTS}
+    del store  # closes its connection, so that the file can shrink
+    size = root.metadata.stat().st_size
+    removed.counts["executions"] = remove_executions(root.metadata, executions | made, dry_run)
+    if removed.counts["executions"] and not dry_run:
+        removed.size += size - root.metadata.stat().st_size
+        back_up(root.metadata)
 
 
 def _pages(runs: list[Run], needed: set[str]) -> Iterator[Path]:

@@ -121,3 +121,25 @@ def test_tune_prints_best_settings(place: Path) -> None:
     table, _, pasted = printed.partition("The best settings, for the pipeline file:\n")
     assert [line.split()[-1] for line in table.splitlines()[:3]] == ["train.learning_rate", "0.02", "1e-06"]
     assert yaml.safe_load(pasted) == {"train": {"learning_rate": 0.02}}
+
+
+def test_pruned_root_goes_on(place: Path) -> None:
+    """Pruning removes the first span's run. Lineage ends there, and cache, warm start and rollback work as before."""
+    add_span(place, 3, {})
+    for changes in (("--set", "publish.keep=2"), ()):
+        code, output, _ = call(place, "run", *changes)
+        assert code == 0, output
+    first, second, *_, newest = sorted(path.parent.name for path in (place / ROOT / "runs").glob("*/summary.json"))
+    done = kindred("prune", "--root", place / ROOT, "--keep", 1)
+    assert done.returncode == 0 and " executions" in done.stdout, done.stderr + done.stdout
+    before = kindred("lineage", newest, "--root", place / ROOT, "--json")
+    found = json.loads(before.stdout)
+    assert (found["data"]["span"], found["parent"]["run"], found["parent"]["parent"]) == (3, second, None)
+    pruned = kindred("lineage", first, "--root", place / ROOT)
+    assert pruned.returncode == 2 and f"run {first} was pruned" in pruned.stderr
+    code, output, _ = call(place, "run")
+    assert code == 0, output
+    assert {states(last_summary(place / ROOT))[node] for node in ("Tuner", "Trainer", "Evaluator")} == {"cached"}
+    rolled = kindred("rollback", "--root", place / ROOT, "--reason", "a test")
+    assert rolled.returncode == 0, rolled.stderr
+    assert kindred("verify", "--root", place / ROOT).returncode == 0

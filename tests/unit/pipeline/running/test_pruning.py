@@ -95,7 +95,7 @@ def test_newest_runs_are_kept(tmp_path: Path) -> None:
     planted = Planted(tmp_path / "root", 5)
     removed = prune(planted.root, Kept(runs=2))
     assert planted.models() == planted.live() == planted.reports() == [4, 5]
-    assert removed.counts == {"artifacts": 3, "old reports and logs": 6, "leftovers": 0}
+    assert removed.counts == {"artifacts": 3, "old reports and logs": 6, "leftovers": 0, "executions": 3}
     assert removed.size == 3 * (1000 + len("report") + len("log"))
     assert sorted(path.name for path in planted.root.runs.iterdir()) == list("12345"), "records stay"
     assert all((planted.root.runs / name / "summary.json").is_file() for name in "12345")
@@ -107,7 +107,7 @@ def test_dry_run_only_counts(tmp_path: Path) -> None:
     counted = prune(planted.root, Kept(runs=1), dry_run=True)
     assert planted.models() == planted.live() == planted.reports() == [1, 2, 3, 4]
     assert counted == prune(planted.root, Kept(runs=1))
-    assert str(counted).startswith("3 artifacts, 6 old reports and logs (0.0 MB)")
+    assert str(counted).startswith("3 artifacts, 6 old reports and logs, 3 executions (0.0 MB)")
 
 
 def test_artifact_that_a_kept_run_reuses_is_kept(tmp_path: Path) -> None:
