@@ -18,6 +18,7 @@ from components.serving_canary import probe
 from components.serving_canary.probe import Finding, Latency, ProbePairs
 from components.serving_canary.server import Server, ServerFailed, serving, serving_binary
 from components.serving_canary.settings import CanarySettings
+from components.serving_canary.trained import Trained
 from errors import ModelRefused
 from trainer import features
 from trainer.data.examples import EVAL, Examples
@@ -71,7 +72,7 @@ def eval_pairs(examples: str, count: int) -> ProbePairs:
 
 def _test(path: str, pairs: ProbePairs, settings: CanarySettings) -> tuple[list[Finding], Latency | None]:
     """Returns the result of each test, and the latency if all passed."""
-    trained, tables = probe.Trained(path), read_tables(path)
+    trained, tables = Trained(path), read_tables(path)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         # They are computed while the server loads the model.
         requests = probe.requests(trained, pairs, max(tables.left.known, tables.right.known), threads)

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from compat.tensorflow_paths import literal
 from components.serving_canary.server import Server, ServerFailed
+from components.serving_canary.trained import INTERNAL, Trained
 from trainer import features
 from trainer.export.approximate import DEFAULT, PROBES, SUFFIX
 from trainer.export.tables import Tables
@@ -26,7 +26,6 @@ _TIMED_REQUESTS = 200
 # Scores that a request for the nearest entities computes, at most.
 _RANKED = 4 << 20
 _RANKING = "similar_right"
-_INTERNAL = "__saved_model_init_op"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,31 +82,6 @@ class Latency:
     requests: int
 
 
-class Trained:
-    """The trained model, which this process runs.
-
-    Args:
-      model: directory of the SavedModel.
-    """
-
-    def __init__(self, model: str) -> None:
-        self._loaded = tf.saved_model.load(literal(model))
-
-    @property
-    def inputs(self) -> dict[str, list[str]]:
-        """The names of the inputs of each signature."""
-        return {
-            name: sorted(function.structured_input_signature[1]) for name, function in self._loaded.signatures.items()
-        }
-
-    def predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Returns the outputs of a signature by name. `inputs` has its columns by name, and ids as bytes."""
-        function = self._loaded.signatures[signature]
-        specs = function.structured_input_signature[1]
-        tensors = {name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()}
-        return {name: value.numpy() for name, value in function(**tensors).items()}
-
-
 @dataclasses.dataclass(frozen=True)
 class Request:
     """A request of the canary.
@@ -134,8 +108,7 @@ def requests(trained: Trained, pairs: ProbePairs, entities: int, threads: Thread
       trained: the trained model.
       pairs: known ids to send.
       entities: number of entities that a signature with `k` ranks. Large catalogues get fewer ids.
-      threads: computes what the trained model answers. The first call of a signature takes tens of milliseconds,
-        because TensorFlow optimizes the graph.
+      threads: computes what the trained model answers.
     """
     made = []
     for name, defined in sorted(trained.inputs.items()):
@@ -153,7 +126,7 @@ def check_signatures(server: Server, requests: list[Request]) -> Iterator[Findin
     Yields:
       One finding for each request, and one if the server has other signatures than the trained model.
     """
-    served, trained = set(server.signatures() or {}) - {_INTERNAL}, {request.signature for request in requests}
+    served, trained = set(server.signatures() or {}) - {INTERNAL}, {request.signature for request in requests}
     if served != trained:
         yield Finding("signatures", f"the server has {sorted(served)}, but the trained model has {sorted(trained)}")
     for request in requests:

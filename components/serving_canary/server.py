@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from google.protobuf import text_format
+
+from components.serving_canary.trained import quick_config
 
 NAME = "candidate"
 _OWN_BINARY = "kindred-model-server"
@@ -122,6 +125,9 @@ class _Process:
         command += [f"--model_name={NAME}", f"--model_base_path={self._versions}", "--max_num_load_retries=0"]
         if os.path.basename(command[0]) == _OWN_BINARY:
             command.append("--file_system_poll_wait_seconds=0.1")  # TensorFlow Serving's flag takes whole seconds
+            session = os.path.join(self._folder, "session_config")
+            Path(session).write_text(text_format.MessageToString(quick_config()))
+            command.append(f"--tensorflow_session_config_file={session}")
         with open(os.path.join(self._folder, "log"), "wb") as log:
             self._process = subprocess.Popen([*_tie(), *command], stdout=log, stderr=log)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from tensorflow.core.protobuf import config_pb2
 
 from serving.model_server import metrics, text_protos
 from serving.model_server.calls import Limits
@@ -75,6 +76,19 @@ def credentials(flags: argparse.Namespace) -> Any:
     config = text_protos.read(Path(flags.ssl_config_file), "SSLConfig", "ssl_config_file")
     pair = (config.server_key.encode(), config.server_cert.encode())
     return grpc.ssl_server_credentials([pair], config.custom_ca.encode() or None, config.client_verify)
+
+
+def session_config(flags: argparse.Namespace) -> config_pb2.ConfigProto:
+    """Returns the configuration of TensorFlow's sessions. A parallelism of 0 leaves it to TensorFlow."""
+    config, file = config_pb2.ConfigProto(), flags.tensorflow_session_config_file
+    if file:
+        text_protos.parse(Path(file), config, "tensorflow_session_config_file")
+    default = flags.tensorflow_session_parallelism
+    if intra_op := flags.tensorflow_intra_op_parallelism or default:
+        config.intra_op_parallelism_threads = intra_op
+    if inter_op := flags.tensorflow_inter_op_parallelism or default:
+        config.inter_op_parallelism_threads = inter_op
+    return config
 
 
 def channel_arguments(text: str) -> list[tuple[str, Any]]:

@@ -49,6 +49,11 @@ SERVED = (
     Flag("tensorflow_session_parallelism", 0, "Default of the next two flags."),
     Flag("tensorflow_intra_op_parallelism", 0, "Threads within an operation. 0: TensorFlow decides."),
     Flag("tensorflow_inter_op_parallelism", 0, "Threads across operations. 0: TensorFlow decides."),
+    Flag(
+        "tensorflow_session_config_file",
+        "",
+        "ConfigProto of TensorFlow in text format. The three flags above win if they are set.",
+    ),
     Flag("ssl_config_file", "", "SSLConfig file in text format. Enables TLS for gRPC."),
     Flag("saved_model_tags", "serve", "Comma-separated tags of the graph to load."),
     Flag("grpc_channel_arguments", "", "Comma-separated name=value pairs."),
@@ -73,8 +78,7 @@ IGNORED = (
 )  # fmt: skip
 # Refused, because ignoring them would change how a model is served.
 REFUSED = (
-    "use_alts_credentials", "platform_config_file", "tensorflow_session_config_file", "prefer_tflite_model",
-    "thread_pool_factory_config_file",
+    "use_alts_credentials", "platform_config_file", "prefer_tflite_model", "thread_pool_factory_config_file",
 )  # fmt: skip
 ADDED = (
     Flag("host", "127.0.0.1", "Address to listen on. 0.0.0.0 listens on all interfaces."),
@@ -100,7 +104,7 @@ ADDED = (
 )
 _FILES = (
     "model_config_file", "batching_parameters_file", "monitoring_config_file", "ssl_config_file", "rest_ssl_cert_file",
-    "rest_ssl_key_file", "auth_token_file",
+    "rest_ssl_key_file", "auth_token_file", "tensorflow_session_config_file",
 )  # fmt: skip
 
 

@@ -25,15 +25,17 @@ _CALLING_THREAD = -1  # RunOptions.inter_op_thread_pool, config.proto
 
 @dataclasses.dataclass(frozen=True)
 class SessionSettings:
-    """How to load and run models. With a parallelism of 0, TensorFlow decides.
+    """How to load and run models.
 
-    After `timeout_ms`, a call starts no further operation. With 0, it has no limit.
+    Attributes:
+      tags: those of the graph to load.
+      timeout_ms: after this time, a call starts no further operation. With 0, it has no limit.
+      config: of TensorFlow's sessions.
     """
 
     tags: tuple[str, ...] = ("serve",)
-    intra_op: int = 0
-    inter_op: int = 0
     timeout_ms: int = 0
+    config: config_pb2.ConfigProto = dataclasses.field(default_factory=config_pb2.ConfigProto)
 
 
 class Batches(Protocol):
@@ -66,10 +68,7 @@ class Servable:
         """
         self.name, self.version, self.path = name, version, path
         self._timeout_ms = settings.timeout_ms
-        config = tf.compat.v1.ConfigProto(
-            intra_op_parallelism_threads=settings.intra_op, inter_op_parallelism_threads=settings.inter_op
-        )
-        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=settings.config)
         try:
             with self._session.graph.as_default():
                 meta_graph = tf.compat.v1.saved_model.loader.load(self._session, list(settings.tags), literal(path))

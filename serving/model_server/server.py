@@ -193,12 +193,8 @@ class ModelServer:
         if flags.enable_batching:
             file = flags.batching_parameters_file
             settings = batching.read_settings(Path(file)) if file else batching.BatchingSettings()
-        session = SessionSettings(
-            tuple(tag for tag in flags.saved_model_tags.split(",") if tag),
-            flags.tensorflow_intra_op_parallelism or flags.tensorflow_session_parallelism,
-            flags.tensorflow_inter_op_parallelism or flags.tensorflow_session_parallelism,
-            flags.rest_api_timeout_in_ms,
-        )
+        tags = tuple(tag for tag in flags.saved_model_tags.split(",") if tag)
+        session = SessionSettings(tags, flags.rest_api_timeout_in_ms, flag_values.session_config(flags))
         warmup, iterations = flags.enable_model_warmup, flags.num_request_iterations_for_warmup or 1
         return Loader(session, inference, self._metrics, settings, warmup, iterations)
 

@@ -68,7 +68,16 @@ def read(path: Path, message: str, flag: str) -> Any:
       Fault: the file cannot be read, or does not contain this message.
     """
     kind = message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"{_PACKAGE}.{message}"))
+    return parse(path, kind(), flag)
+
+
+def parse(path: Path, message: Any, flag: str) -> Any:
+    """Reads a file in text format into `message`, and returns it.
+
+    Raises:
+      Fault: the file cannot be read, or does not contain such a message.
+    """
     try:
-        return text_format.Parse(path.read_text(encoding="utf-8"), kind())
+        return text_format.Parse(path.read_text(encoding="utf-8"), message)
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise invalid(f"--{flag} {path}: not a {message} in text format: {error}") from None
+        raise invalid(f"--{flag} {path}: not a {message.DESCRIPTOR.name} in text format: {error}") from None

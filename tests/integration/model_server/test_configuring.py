@@ -18,6 +18,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import model_management_pb2, predict_pb2, prediction_log_pb2
 
+from serving.model_server import flag_values
+from serving.model_server.flags import parse
 from serving.model_server.servable import Servable
 from tests.integration.model_server import running
 from tests.integration.model_server.running import Client
@@ -358,6 +360,17 @@ def test_wrong_flag_exits_with_message(capsys: pytest.CaptureFixture[str], flags
     assert message in capsys.readouterr().err
 
 
+def test_session_config_file_is_read_below_flags(tmp_path: Path) -> None:
+    file = tmp_path / "session.config"
+    file.write_text("intra_op_parallelism_threads: 3 inter_op_parallelism_threads: 4 allow_soft_placement: true")
+    given = parse(["--model_base_path=/m", f"--tensorflow_session_config_file={file}"])
+    config = flag_values.session_config(given)
+    assert config.allow_soft_placement
+    assert (config.intra_op_parallelism_threads, config.inter_op_parallelism_threads) == (3, 4)
+    given.tensorflow_intra_op_parallelism = 2
+    assert flag_values.session_config(given).intra_op_parallelism_threads == 2
+
+
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
@@ -366,6 +379,7 @@ def test_wrong_flag_exits_with_message(capsys: pytest.CaptureFixture[str], flags
         ("model_config_file", "", "models.config: a ModelServerConfig must have a model_config_list"),
         ("model_config_file", 'model_config_list { config { name: "a" base_path: "b" } }', "absolute path"),
         ("monitoring_config_file", "prometheus { }", "not a MonitoringConfig in text format"),
+        ("tensorflow_session_config_file", "graph_options: 1", "not a ConfigProto in text format"),
         ("batching_parameters_file", "max_batch_size { value: 0 }", "must be positive"),
         ("batching_parameters_file", "allowed_batch_sizes: 3", "must increase and end with max_batch_size"),
     ],
