@@ -30,11 +30,16 @@ def typed_path(path: str | os.PathLike[str]) -> str:
     return os.path.abspath(path) if relative.startswith(os.pardir) else relative
 
 
+def is_task() -> bool:
+    """Returns whether this process is a task on Kubeflow, whose user runs commands elsewhere."""
+    return Path(sys.argv[0]).parts[-3:-1] == ("pipeline", "kubeflow")
+
+
 def _program() -> list[str]:
-    started = Path(sys.argv[0])
-    if started.parts[-3:-1] == ("pipeline", "kubeflow"):
-        # A task of a cluster. Users run commands elsewhere, and the image has `kindred` on PATH.
+    if is_task():
+        # The image has `kindred` on PATH.
         return ["kindred"]
+    started = Path(sys.argv[0])
     if (started.parent.name, started.name) == ("kindred", "__main__.py"):
         return [_typed_program(Path(sys.executable)), "-m", "kindred"]
     # The examples also print commands. The script is next to their Python.

@@ -20,6 +20,7 @@ from components.pair_statistics import entity_features
 from components.pair_statistics.distribution import Distribution
 from components.pair_statistics.executor import read_split
 from errors import DataRefused
+from kindred import advice
 from trainer.data.examples import Examples
 
 DECISION_FILE = "decision.json"
@@ -50,17 +51,18 @@ class Executor(ExecutorBase):
         reason = execution.parameters.get("accept_reason") or ""
         if broken and not reason:
             examples = execution.input("examples").uri
-            raise DataRefused("\n".join(_describe(check, examples) for check in broken) + _ADVICE)
+            raise DataRefused("\n".join([*(_describe(check, examples) for check in broken), _advice()]))
         decision.set_string_custom_property(STATISTICS_PROPERTY, statistics.uri)
         if broken:
             decision.set_string_custom_property(ACCEPTED_PROPERTY, reason)
         _write(decision.uri, checks, reference is not None, reason if broken else None)
 
 
-_ADVICE = (
-    "\nRepair the data, change the bound in the pipeline file, or accept the data for this run: "
-    "add --accept-anomalies REASON to the command (on Kubeflow: --set accept_anomalies=REASON)"
-)
+def _advice() -> str:
+    return (
+        "Repair the data, change the bound in the pipeline file, or accept the data for this run: "
+        f"{advice.accept_data()}"
+    )
 
 
 def read_splits(statistics: types.Artifact) -> dict[str, Distribution]:

@@ -24,6 +24,7 @@ from components.pair_example_gen.source import (
 )
 from components.pair_example_gen.spans import Span, choose
 from errors import InputError, StoreError, StoreUnavailable
+from kindred import advice
 from storage import urls
 from storage.copies import Copies
 from storage.store import Store, StoredObject
@@ -102,7 +103,7 @@ def _copied(key: str, url: str, copies: Copies, spans: DataSettings | None) -> s
         raise InputError(f"{key}: {url} changed while it was read ({error}). Run again") from None
     except OSError as error:
         raise InputError(
-            f"{copies.folder} cannot be written ({error.strerror}). Set --root to another directory"
+            f"{copies.folder} cannot be written ({error.strerror}). {advice.set_root('another directory')}"
         ) from None
     return pattern
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from components.pair_example_gen.reading import archives
 from errors import InputError
+from kindred import advice
 from storage.urls import is_object
 
 _GLOB_CHARACTERS = "*?[{"
@@ -85,7 +86,9 @@ def find_files(base: str, pattern: str, span_filled_in: bool = False) -> Found:
     else:
         problem = "no such file"
     hint = ". If spans have leading zeros, write {SPAN:2} with their width" if span_filled_in else ""
-    raise InputError(f"data.path: {path}: {problem}. Correct data.path in the pipeline file, or set --data PATH{hint}")
+    raise InputError(
+        f"data.path: {path}: {problem}. Correct data.path in the pipeline file, or {advice.set_data()}{hint}"
+    )
 
 
 def _entries(path: str, base: str, pattern: str) -> Iterator[tuple[str, int | None]]:
@@ -189,7 +192,7 @@ def span_numbers(base: str, pattern: str, files: list[str] | None = None) -> lis
 def _numbers(path: str, files: list[str] | None) -> list[tuple[str, dict[str, int] | None]]:
     files = matches_of(any_span(path)) if files is None else files
     if not files:
-        raise InputError(f"data.path: {path}: no file matches. Correct data.path, or set --data PATH")
+        raise InputError(f"data.path: {path}: no file matches. Correct data.path, or {advice.set_data()}")
     numbered = re.compile(_as_regex(path) + "(?:/.*)?")
     matches = ((file, numbered.fullmatch(file)) for file in files)
     return [(file, match and {name: int(text) for name, text in match.groupdict().items()}) for file, match in matches]

@@ -15,7 +15,7 @@ from components.pair_example_gen.files import is_remote
 from components.pusher.destination import open_versions, refuse_foreign
 from components.pusher.versions import Versions
 from errors import ModelRefused
-from kindred.invocation import command
+from kindred import advice
 from storage.settings import StorageSettings
 
 PUSHED_PROPERTY = "pushed"
@@ -88,8 +88,7 @@ def _refuse_withdrawn(version: int | None, directory: str, root: str) -> None:
     """Refuses a model that was rolled back, so that an unchanged run does not publish it again."""
     if version is not None:
         to = directory if is_remote(directory) else os.path.relpath(directory, root)
-        undo = command("rollback", "--undo", "--root", root, *(["--to", to] if to != "serving" else []))
         raise ModelRefused(
             f"the same model, version {version} of {directory}, was rolled back. "
-            f"Change the data or the pipeline file, or restore it with `{undo}`"
+            f"Change the data or the pipeline file, or restore it with {advice.restore_version(root, to)}"
         )

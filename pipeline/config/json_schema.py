@@ -6,6 +6,7 @@ table in docs/pipeline-file.md.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping
@@ -36,6 +37,23 @@ def generate(page: str) -> str:
         _describe(tree, key.split("."), meaning)
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A pipeline file of Kindred"}
     return json.dumps(head | tree, indent=1, ensure_ascii=False) + "\n"
+
+
+def meaning_of(key: str) -> str | None:
+    """Returns the meaning of a key of the pipeline file, such as `train.epochs`, or of the key that describes it."""
+    tree = schema = _written()
+    meaning = None
+    for name in key.split("."):
+        schema = _resolved(tree, schema) if "properties" not in schema else schema
+        schema = schema["properties"][name]
+        meaning = schema.get("description", meaning)
+    return meaning
+
+
+@functools.cache
+def _written() -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+    return tree
 
 
 def _clean(schema: Any, are_names: bool = False) -> Any:

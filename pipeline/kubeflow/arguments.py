@@ -17,11 +17,30 @@ from pipeline.records.root import Root
 from pipeline.records.run_record import RunRecord
 
 
-def parser(program: str, outputs: Sequence[str]) -> argparse.ArgumentParser:
-    """Returns a parser for the arguments that all tasks have and for the paths of `outputs`."""
+def parser(program: str, outputs: Sequence[str], optional: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Returns a parser for the arguments that all tasks have and for the paths of `outputs`.
+
+    Args:
+      program: the name of the program in messages.
+      outputs: the outputs that each such task has.
+      optional: the outputs that some of the tasks have.
+    """
     made = argparse.ArgumentParser(prog=program, allow_abbrev=False)
-    for name in ("run-id", "data", "span", "root", "config", "graph", "all-nodes", "metadata", *outputs):
+    for name in (
+        "run-id",
+        "data",
+        "span",
+        "root",
+        "config",
+        "graph",
+        "all-nodes",
+        "metadata",
+        "executor-input",
+        *outputs,
+    ):
         made.add_argument(f"--{name}", required=True)
+    for name in optional:
+        made.add_argument(f"--{name}")
     made.add_argument("--nodes")
     made.add_argument("--accept-anomalies", default="")
     made.add_argument("--schema")

@@ -103,7 +103,12 @@ class _PackageBuilder:
                 with dsl.If(checked == STOP, name="data-refused"):
                     self._refuse(inputs)
 
-        return dsl.pipeline(signed(graph, self._parameters, defaults=True), name=self._config.name)
+        made = dsl.pipeline(signed(graph, self._parameters, defaults=True), name=self._config.name)
+        described = made.pipeline_spec.root.input_definitions.parameters
+        for parameter in self._parameters:
+            if parameter.description:
+                described[parameter.name].description = parameter.description
+        return made
 
     def _run(self, groups: Sequence[TaskGroup], inputs: Mapping[str, Any], tasks: dict[str, Any]) -> None:
         """Adds the tasks of `groups` to `tasks`."""

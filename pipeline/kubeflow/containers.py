@@ -15,12 +15,20 @@ from kfp import dsl
 
 from pipeline.kubeflow import parameters as run
 from pipeline.kubeflow.parameters import RunParameter
+from pipeline.kubeflow.ui_artifacts import DATASET, METRICS, MODEL
+from pipeline.records import node_ids as ids
 
 RUN_ID = "run_id"
 VERDICT = "verdict"
 """The output of a task that runs nodes: GO or STOP."""
 GO, STOP = "go", "stop"
 REFUSED, RUN_REPORT = "Refused", "RunReport"
+
+EXECUTOR_INPUT = "{{$}}"
+"""Kubeflow replaces it by JSON with the values of inputs and the places of outputs."""
+
+_OF_NODES = {ids.EXAMPLE_GEN: (DATASET, dsl.Dataset), ids.PUSHER: (MODEL, dsl.Model)}
+"""Artifacts for the user interface, by the node that makes them."""
 
 _OPTIONS = {run.DATA_PATH: "--data", run.SPAN: "--span", run.ROOT: "--root", run.ACCEPT: "--accept-anomalies"}
 
@@ -38,6 +46,7 @@ def node_container(
       parameters: the parameters of a run, which become inputs next to the run's id.
     """
     outputs = {"summary": dsl.Output[dsl.Markdown], VERDICT: dsl.OutputPath(str)}
+    outputs |= {output: dsl.Output[kind] for node_id, (output, kind) in _OF_NODES.items() if node_id in node_ids}
     module = "pipeline.kubeflow.node"
     return _component(name, module, ["--nodes", ",".join(node_ids)], image, constants, parameters, outputs)
 
@@ -48,6 +57,7 @@ def report_container(image: str, constants: Sequence[str], parameters: Sequence[
         "summary": dsl.Output[dsl.Markdown],
         "report": dsl.Output[dsl.HTML],
         "record": dsl.Output[dsl.Artifact],
+        METRICS: dsl.Output[dsl.Metrics],
     }
     return _component(RUN_REPORT, "pipeline.kubeflow.run_report", [], image, constants, parameters, outputs)
 
@@ -91,6 +101,8 @@ def _component(
             words += [option, value] if option else ["--set", parameter.key, value]
         for output, place in zip(outputs, places, strict=True):
             words += [f"--{output}", getattr(place, "path", place)]
+        if outputs:
+            words += ["--executor-input", EXECUTOR_INPUT]
         return dsl.ContainerSpec(image=image, command=["python", "-m", module], args=[*words, *constants])
 
     task.__name__ = name

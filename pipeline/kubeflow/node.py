@@ -21,7 +21,7 @@ from compat.process import prepare
 from errors import ConfigError, KindredError, RunIdError, Unavailable
 from pipeline.config import PipelineConfig
 from pipeline.config.sections.kubeflow import Metadata
-from pipeline.kubeflow import arguments, markdown
+from pipeline.kubeflow import arguments, markdown, ui_artifacts
 from pipeline.kubeflow.cluster_run import ClusterRun
 from pipeline.kubeflow.containers import GO, STOP
 from pipeline.kubeflow.node_records import NodeRecord
@@ -33,13 +33,15 @@ from pipeline.running.local import judge
 if TYPE_CHECKING:
     from pipeline.kubeflow.node_runs import NodeRuns
 
+_ARTIFACTS = (ui_artifacts.DATASET, ui_artifacts.MODEL)
+
 
 def main(words: Sequence[str] | None = None) -> int:
     """Runs the nodes that the command line names. Returns the exit code."""
     prepare()
     # Clusters choose the user. Another user of the same group must be able to write to the files.
     os.umask(0o002)
-    options = arguments.parser("pipeline.kubeflow.node", ["summary", "verdict"]).parse_args(words)
+    options = arguments.parser("pipeline.kubeflow.node", ["summary", "verdict"], _ARTIFACTS).parse_args(words)
     try:
         run_id = checked_run_id(options.run_id)
         root = arguments.checked_root(options.root)
@@ -150,8 +152,13 @@ class _TaskAttempt:
 
     def _end(self, last: NodeRecord) -> int:
         """Writes the outputs of the task. Returns the exit code."""
-        verdict = STOP if self._run.record.error else GO
-        _write_outputs(self._options, verdict, markdown.describe_nodes(self._done))
+        record = self._run.record
+        _write_outputs(self._options, STOP if record.error else GO, markdown.describe_nodes(self._done))
+        found = {
+            ui_artifacts.DATASET: ui_artifacts.dataset(record),
+            ui_artifacts.MODEL: ui_artifacts.model(record, self._root),
+        }
+        ui_artifacts.write(self._options.executor_input, found, vars(self._options))
         return 1 if last.state == "failed" and not last.is_final else 0
 
 

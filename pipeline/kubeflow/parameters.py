@@ -9,11 +9,20 @@ from typing import Any
 
 from components.pair_example_gen.settings import SpanSettings
 from errors import ConfigError
+from kindred import advice
 from pipeline.config import PipelineConfig
+from pipeline.config.json_schema import meaning_of
 
-DATA_PATH, SPAN, ROOT, ACCEPT = "data_path", "span", "pipeline_root", "accept_anomalies"
+DATA_PATH, SPAN, ROOT, ACCEPT = advice.DATA, "span", advice.ROOT, advice.ACCEPT
 LATEST = "latest"
 Value = bool | int | float | str
+
+_MEANINGS = {
+    DATA_PATH: "The data to read, as tasks see them. See data.path in the pipeline file.",
+    SPAN: f"The number or the date of the span to read, instead of {LATEST}. With data.spans, the newest of them.",
+    ROOT: "Where tasks keep artifacts, records of runs and published models. An absolute path on their volume.",
+    ACCEPT: "The reason for accepting the data in this run although a rule of the gate is broken. Empty: do not.",
+}
 
 _SPAN_FIELD = re.compile(r"\{SPAN(?::(\d+))?\}")
 _DATE_FIELDS = ("{YYYY}", "{MM}", "{DD}")
@@ -28,11 +37,13 @@ class RunParameter:
       name: the name on Kubeflow.
       key: the key in the pipeline file, or None.
       default: the value in the compiled package.
+      description: the meaning, or None if the pipeline file's documentation has none.
     """
 
     name: str
     key: str | None
     default: Value
+    description: str | None = None
 
 
 def run_parameters(config: PipelineConfig, root: str) -> list[RunParameter]:
@@ -44,14 +55,16 @@ def run_parameters(config: PipelineConfig, root: str) -> list[RunParameter]:
       ConfigError: a key in `kubeflow.parameters` does not exist, or it cannot change between runs.
     """
     parameters = [
-        RunParameter(DATA_PATH, "data.path", config.data.path),
-        RunParameter(SPAN, None, LATEST),
-        RunParameter(ROOT, None, root),
-        RunParameter(ACCEPT, None, ""),
+        RunParameter(DATA_PATH, "data.path", config.data.path, _MEANINGS[DATA_PATH]),
+        RunParameter(SPAN, None, LATEST, _MEANINGS[SPAN]),
+        RunParameter(ROOT, None, root, _MEANINGS[ROOT]),
+        RunParameter(ACCEPT, None, "", _MEANINGS[ACCEPT]),
     ]
     tree = config.to_json()
     for key in config.kubeflow.parameters:
-        parameters += [RunParameter(leaf.replace(".", "_"), leaf, value) for leaf, value in _leaves(tree, key)]
+        parameters += [
+            RunParameter(leaf.replace(".", "_"), leaf, value, meaning_of(leaf)) for leaf, value in _leaves(tree, key)
+        ]
     for parameter in parameters:
         check_value(parameter.name, parameter.default)
     names = [parameter.name for parameter in parameters]

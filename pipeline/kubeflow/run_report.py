@@ -17,7 +17,7 @@ from pathlib import Path
 from compat.process import prepare
 from errors import ConfigError, KindredError
 from pipeline.config.sections.kubeflow import Metadata
-from pipeline.kubeflow import arguments, markdown
+from pipeline.kubeflow import arguments, markdown, ui_artifacts
 from pipeline.kubeflow.cluster_run import ClusterRun
 from pipeline.kubeflow.run_identity import checked_run_id
 from pipeline.kubeflow.task_log import NodeEnded, run_line
@@ -34,7 +34,9 @@ def main(words: Sequence[str] | None = None) -> int:
     """Ends the record of a run. Returns the exit code."""
     prepare()
     os.umask(0o002)
-    options = arguments.parser("pipeline.kubeflow.run_report", ["summary", "report", "record"]).parse_args(words)
+    options = arguments.parser(
+        "pipeline.kubeflow.run_report", ["summary", "report", "record", ui_artifacts.METRICS]
+    ).parse_args(words)
     try:
         run_id = checked_run_id(options.run_id)
         root = arguments.checked_root(options.root)
@@ -100,6 +102,8 @@ def _write_outputs(options: argparse.Namespace, folder: RunFolder, record: RunRe
         if source.is_file():
             Path(output).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, output)
+    found = {ui_artifacts.METRICS: ui_artifacts.metrics(record)}
+    ui_artifacts.write(options.executor_input, found, vars(options))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from components.pair_statistics.executor import SAMPLED_PROPERTY
 from components.pusher.executor import AWAITING_PROPERTY, DAMAGED_PROPERTY, PUSHED_PROPERTY, REUSED_PROPERTY
 from components.pusher.withdrawals import DESTINATION_PROPERTY
 from components.serving_canary.executor import BLESSED_PROPERTY, REPORT_FILE
-from kindred.invocation import command, typed_path
+from kindred import advice
 from pipeline.config import PipelineConfig
 from pipeline.records import node_ids
 from pipeline.records.root import Root
@@ -178,8 +178,8 @@ def _metrics(config: PipelineConfig, verdict: Evaluation) -> dict[str, float]:
 def _refusal(verdict: Evaluation, folder: Path) -> str:
     lines = ["the model is not blessed, and was not published:"]
     lines += [f"  {rule}" for rule in verdict.rules if not rule.ok]
-    lines += ["The rules are evaluate.bless. For figures, slices and pairs:"]
-    return "\n".join([*lines, f"  {command('report', '--why', typed_path(folder))}"])
+    figures, *command = advice.see_evaluation(str(folder))
+    return "\n".join([*lines, f"The rules are evaluate.bless. {figures}", *command])
 
 
 def _canary(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from compat.tensorflow_paths import literal
 from errors import InputError
+from kindred import advice
 from trainer.data import hashing
 
 
@@ -180,7 +181,7 @@ def read_tables(directory: str) -> Tables:
     if not variables.has_tensor(key("center")):
         raise InputError(
             f"{directory}: an older version wrote this model, without the center of its scores. Runs cannot compare "
-            "with it. Use another root: --root DIR"
+            f"with it. {advice.set_root('another root')}"
         )
     # Older models do not have these, nor limits of values.
     hashes = int(value("hashes")) if variables.has_tensor(key("hashes")) else 1

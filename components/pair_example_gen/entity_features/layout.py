@@ -15,6 +15,7 @@ from components.pair_example_gen.source import find_files, split_path
 from components.pair_example_gen.text_files import Column, TextFiles
 from components.pair_example_gen.values import FEATURE
 from errors import InputError
+from kindred import advice
 
 # The role of the ids for the readers.
 ID = "left"
@@ -85,7 +86,7 @@ def in_terms_of(side: str) -> Iterator[None]:
 def _renamed(message: str, section: str) -> str:
     message = re.sub(rf"data\.columns\.{ID}\b", f"{section}.id", message)
     message = re.sub(rf"data\.columns\.{FEATURE}", f"{section}.columns.", message)
-    message = message.replace(", or set --data PATH", "")
+    message = message.replace(f", or {advice.set_data()}", "")
     return re.sub(r"\bdata\.(?!left_features|right_features)", f"{section}.", message)
 
 

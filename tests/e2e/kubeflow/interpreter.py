@@ -9,6 +9,7 @@ the source file.
     driver.py, conditions.py      inputs of a task, whether it runs
     dag.py, retries.py            in which order, and how often
     launcher.py                   one attempt
+    executor_output.py            its artifacts and their properties
 
 Not emulated: pods, volumes, secrets, resources, the cache, artifacts as inputs, loops, termination by a user, and the
 end of an attempt after the window of its retryPolicy.
@@ -133,6 +134,7 @@ class Interpreter:
         record.ended = time.monotonic()
         record.state = SUCCEEDED if attempt.code == 0 else FAILED
         record.parameters, record.artifacts = attempt.parameters, attempt.artifacts
+        record.recorded = attempt.recorded
 
     def _collect_after(self, component: Spec, display: str, found: set[str]) -> bool:
         """Adds tasks that wait for task `display` in a DAG to `found`. Returns whether the task is in the DAG."""

@@ -11,9 +11,13 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from google.protobuf import json_format
+
 from tests.e2e.kubeflow.driver import Task
+from tests.e2e.kubeflow.executor_output import ExecutorOutput, Outputs, Recorded
 from tests.e2e.kubeflow.package import Spec, artifacts_out, parameters_in, parameters_out, words_of
 from tests.e2e.kubeflow.placeholders import (
+    EXECUTOR_INPUT,
     artifact_path_placeholder,
     input_placeholder,
     output_file_placeholder,
@@ -33,12 +37,14 @@ class Attempt:
       code: the exit code of the container, which is the launcher's: 0 or 1.
       log: the output of the pod.
       parameters, artifacts: the outputs, if the code is 0. An artifact that the command did not write has no path.
+      recorded: the output artifacts in KFP's own ML Metadata, also those that the command did not write.
     """
 
     code: int
     log: str
     parameters: dict[str, Value] = dataclasses.field(default_factory=dict)
     artifacts: dict[str, Path] = dataclasses.field(default_factory=dict)
+    recorded: dict[str, Recorded] = dataclasses.field(default_factory=dict)
 
 
 class Launcher:
@@ -66,7 +72,8 @@ class Launcher:
         }
         self._inputs = {**defaults, **inputs}
         self._files = {name: pod / "tmp/kfp/outputs" / name for name in parameters_out(task.component)}
-        self._places = {name: pod / "artifacts" / name for name in artifacts_out(task.component)}
+        kinds = {name: spec["artifactType"]["schemaTitle"] for name, spec in artifacts_out(task.component).items()}
+        self._outputs = Outputs(kinds, self._files, task.path, pod)
 
     def words(self) -> list[str]:
         """Returns the command line that the launcher starts.
@@ -78,7 +85,8 @@ class Launcher:
         """
         table = {input_placeholder(name): text_of(value) for name, value in self._inputs.items()}
         table |= {output_file_placeholder(name): str(path) for name, path in self._files.items()}
-        table |= {artifact_path_placeholder(name): str(path) for name, path in self._places.items()}
+        table |= {artifact_path_placeholder(name): str(path) for name, path in self._outputs.places.items()}
+        table[EXECUTOR_INPUT] = self._outputs.executor_input(self._inputs)
         (_, first), *words = words_of(self._container)
         return [first, *(substitute(word, table, self._task.path, place) for place, word in words)]
 
@@ -88,17 +96,18 @@ class Launcher:
         shutil.rmtree(self._pod, ignore_errors=True)
         try:
             # prepareOutputFolders: creates the parent folders of outputs, not the outputs.
-            for path in (*self._files.values(), *self._places.values()):
+            for path in (*self._files.values(), *self._outputs.places.values()):
                 path.parent.mkdir(parents=True, exist_ok=True)
             code, output = self._execute(words)
             if code != 0:
                 return Attempt(1, output)
             try:
-                parameters = {name: self._output_parameter(name, path) for name, path in self._files.items()}
+                found = self._outputs.read()
+                parameters = self._output_parameters(found)
+                artifacts, recorded, warnings = self._outputs.upload(found, self._store)
             except ValueError as error:
                 return Attempt(1, output + f"failed to execute component: {error}\n")
-            artifacts, warnings = self._upload()
-            return Attempt(0, output + warnings, parameters, artifacts)
+            return Attempt(0, output + warnings, parameters, artifacts, recorded)
         finally:
             shutil.rmtree(self._pod, ignore_errors=True)
 
@@ -120,6 +129,12 @@ class Launcher:
             output += "\n"
         return 1, output + f"failed to execute component: {ended}\n"
 
+    def _output_parameters(self, found: ExecutorOutput) -> dict[str, Value]:
+        """collectOutputParameters: a value in the executor output wins over the file."""
+        given = {name: json_format.MessageToDict(value) for name, value in found.parameter_values.items()}
+        files = {name: path for name, path in self._files.items() if name not in given}
+        return {**given, **{name: self._output_parameter(name, path) for name, path in files.items()}}
+
     def _output_parameter(self, name: str, path: Path) -> Value:
         """collectOutputParameters: a missing file or a value of another type is an error."""
         kind = parameters_out(self._task.component)[name]["parameterType"]
@@ -127,23 +142,6 @@ class Launcher:
             return value_from_text(path.read_bytes().decode("utf-8"), kind)
         except (OSError, ValueError) as error:
             raise ValueError(f'failed to read output parameter name="{name}" type="{kind}": {error}') from error
-
-    def _upload(self) -> tuple[dict[str, Path], str]:
-        """uploadOutputArtifacts: uploads a file or a folder. "We allow components to not produce output files"."""
-        artifacts: dict[str, Path] = {}
-        warnings = ""
-        for name, path in self._places.items():
-            target = self._store / name
-            if path.is_dir():
-                shutil.copytree(path, target)
-            elif path.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target)
-            else:
-                warnings += f'Local filepath "{path}" does not exist\n'
-                continue
-            artifacts[name] = target
-        return artifacts, warnings
 
 
 # As Go prints them (os.ProcessState).

@@ -24,6 +24,7 @@ RUN_SCOPED = (
 never sets their values, so they become empty. 2.15.0 leaves them as text.
 """
 EXECUTOR_INPUT = "{{$}}"
+"""The launcher replaces it by ExecutorInput in JSON (compileCmdAndArgs)."""
 _OPENING = "{{"
 _EXPANDED = re.compile(r"\$\$|\$\([A-Za-z_.-][A-Za-z0-9_.-]*\)")
 
@@ -85,14 +86,11 @@ def check_word(word: str, known: Collection[str], task: str, place: str) -> None
 
     Raises:
       NotSubstituted: a placeholder that the launcher does not know.
-      Unsupported: {{$}}, or a structure that the launcher does not resolve.
     """
-    if EXECUTOR_INPUT in word:
-        raise Unsupported(f"{task}: {place}", "{{$}}, the whole executor input")
     if word.startswith(('{"Concat"', '{"IfPresent"')):
         # No file of backend/src/v2 knows structures, so the launcher passes them on as text.
         raise NotSubstituted(task, place, word, "the launcher knows no structures")
-    substitute(word, dict.fromkeys(known, ""), task, place)
+    substitute(word, dict.fromkeys([*known, EXECUTOR_INPUT], ""), task, place)
 
 
 def refuse_placeholders(text: str, task: str, place: str, why: str) -> None:

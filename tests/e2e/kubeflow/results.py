@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from tests.e2e.kubeflow.executor_output import Recorded
 from tests.e2e.kubeflow.values import Value
 
 SUCCEEDED, FAILED, SKIPPED = "SUCCEEDED", "FAILED", "SKIPPED"
@@ -24,6 +25,7 @@ class TaskRun:
       log: the output of all attempts, with the errors of the driver and the launcher.
       parameters: the output parameters.
       artifacts: the output artifacts that exist, by name.
+      recorded: the output artifacts in KFP's own ML Metadata, by name.
     """
 
     name: str
@@ -36,6 +38,7 @@ class TaskRun:
     log: str = ""
     parameters: dict[str, Value] = dataclasses.field(default_factory=dict)
     artifacts: dict[str, Path] = dataclasses.field(default_factory=dict)
+    recorded: dict[str, Recorded] = dataclasses.field(default_factory=dict)
 
     @property
     def summary(self) -> str:

@@ -105,12 +105,13 @@ def value_from_text(text: str, kind: str) -> Value:
 def _from_json(text: str) -> Value:
     """Returns the value in a JSON text, or None if the text is not JSON."""
     try:
-        return value_of(json.loads(text, parse_constant=_refuse_constant))
+        return value_of(json.loads(text, parse_constant=refuse_constant))
     except ValueError:
         return None
 
 
-def _refuse_constant(name: str) -> None:
+def refuse_constant(name: str) -> None:
+    """Refuses NaN and Infinity, which Python's `json.loads` accepts."""
     raise ValueError(f"{name}: JSON has no such number")
 
 

@@ -146,7 +146,6 @@ def test_output_with_placeholder_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (set_args("{{$}}"), "executor input"),
         (set_args("$(HOME)"), "Kubernetes may expand"),
         (set_args("a$$b"), "Kubernetes may expand"),
         (lambda spec: container(spec).pop("command"), "entrypoint"),

@@ -16,6 +16,7 @@ from tfx.dsl.component.experimental.container_component import create_container_
 from tfx.orchestration.pipeline import Pipeline
 
 from errors import ConfigError
+from kindred import advice
 from pipeline.config import PipelineConfig
 from pipeline.kubeflow import arguments, compiler, shape
 from pipeline.kubeflow.compiler import MAX_ARGUMENT, compile_package
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.tensorflow
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "kubeflow" / "package.yaml"
 OUTPUTS = {"summary": "/tmp/s", "verdict": "/tmp/v", "report": "/tmp/r.html", "record": "/tmp/record"}
+ARTIFACTS = ("dataset", "model")
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +47,19 @@ def ungrouped() -> Package:
 
 
 def read(words: list[str]) -> Any:
-    return arguments.parser("node", ["summary", "verdict"]).parse_args(words)
+    return arguments.parser("node", ["summary", "verdict"], ARTIFACTS).parse_args(words)
+
+
+def without_descriptions(text: str) -> str:
+    """Returns a package without the meanings of parameters, which are the documentation of the pipeline file."""
+    documents = list(yaml.safe_load_all(text))
+    for parameter in documents[0]["root"]["inputDefinitions"]["parameters"].values():
+        parameter.pop("description", None)
+    return yaml.safe_dump_all(documents)
 
 
 def test_package_equals_golden_file(text: str) -> None:
+    text = without_descriptions(text)
     if os.environ.get("KINDRED_UPDATE_GOLDEN"):
         GOLDEN.write_text(text, encoding="utf-8")
     assert text == GOLDEN.read_text(encoding="utf-8"), (
@@ -173,9 +184,24 @@ def test_tasks_output_summaries_and_report(package: Package) -> None:
         if task.name != "Refused"
     }
     assert kinds.pop("RunReport") == {
-        "summary": "system.Markdown", "report": "system.HTML", "record": "system.Artifact"
+        "summary": "system.Markdown", "report": "system.HTML", "record": "system.Artifact", "metrics": "system.Metrics"
     }  # fmt: skip
-    assert set(map(str, kinds.values())) == {str({"summary": "system.Markdown"})}
+    markdown = {"summary": "system.Markdown"}
+    assert kinds == {
+        "Data": markdown | {"dataset": "system.Dataset"},
+        "Trainer": markdown,
+        "EvaluateAndPush": markdown | {"model": "system.Model"},
+    }
+
+
+def test_parameters_have_descriptions(package: Package) -> None:
+    parameters = package.spec["root"]["inputDefinitions"]["parameters"]
+    assert parameters["model_dimension"]["description"] == "numbers per embedding"
+    assert {name for name, parameter in parameters.items() if not parameter.get("description")} == set()
+
+
+def test_run_parameters_have_the_names_in_advice(package: Package) -> None:
+    assert {advice.DATA, advice.ROOT, advice.ACCEPT} <= set(package.defaults)
 
 
 def test_component_settings_override_common_ones(package: Package) -> None:
@@ -231,7 +257,7 @@ def test_own_schema_is_included_and_escaped(tmp_path: Path) -> None:
     changed = tree() | {"schema": str(tmp_path / "own.pbtxt")}
     changed["data"] = {"path": "/kindred/{{x}}.csv"}
     words = Package(compile_package(PipelineConfig.model_validate(changed))).task("Trainer").container["args"]
-    constants = [word for word in words if not word.startswith("{{$.")]
+    constants = [word for word in words if not word.startswith("{{$")]
     assert not any("{{" in word or "$" in word for word in constants)
     assert json.loads(words[words.index("--config") + 1])["data"]["path"] == "/kindred/{{x}}.csv"
     assert json.loads(words[words.index("--schema") + 1]) == text

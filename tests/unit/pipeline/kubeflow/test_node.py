@@ -41,6 +41,7 @@ class Task:
             "--config": json.dumps({"name": "films", "data": {"path": "/kindred/pairs.csv"}}), "--graph": "another",
             "--all-nodes": f"{NODES},Trainer", "--metadata": json.dumps({"sqlite": str(folder / "mlmd.sqlite")}),
             "--summary": str(folder / "out" / "summary"),
+            "--executor-input": json.dumps({"outputs": {"outputFile": str(folder / "out" / "output_metadata.json")}}),
         }  # fmt: skip
 
     def run(self, **changes: str) -> tuple[int, str]:
@@ -51,13 +52,19 @@ class Task:
         return code, verdict.read_text() if verdict.exists() else ""
 
     def report(self, **changes: str) -> int:
-        outputs = {f"--{name}": str(self.folder / "out" / name) for name in ("report", "record")}
+        outputs = {f"--{name}": str(self.folder / "out" / name) for name in ("report", "record", "metrics")}
         words = {**self.words, **outputs, **_options(changes)}
         return run_report.main([word for pair in words.items() for word in pair])
 
     def refuse(self, **changes: str) -> int:
         words = {"--run-id": RUN_ID, "--root": str(self.root), **_options(changes)}
         return refused.main([word for pair in words.items() for word in pair])
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """The properties of each artifact in the executor output."""
+        artifacts = json.loads((self.folder / "out" / "output_metadata.json").read_text())["artifacts"]
+        return {name: found["artifacts"][0]["metadata"] for name, found in artifacts.items()}
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -115,6 +122,23 @@ def test_wrong_parameter_stops_run(task: Task, capsys: pytest.CaptureFixture[str
     assert json.loads((task.folder / "out" / "record").read_text()) == task.summary
     assert reason in (task.folder / "out" / "summary").read_text()
     assert reason in (task.folder / "out" / "report").read_text()
+
+
+def test_refused_run_has_data_and_model_without_location(task: Task) -> None:
+    out = task.folder / "out"
+    assert task.run(dataset=str(out / "dataset"), model=str(out / "model")) == (0, "stop")
+    assert task.properties == {
+        "dataset": {"location": str(task.folder / "pairs.csv")},
+        "model": {"framework": "TensorFlow", "pipeline": "films", "status": "failed"},
+    }
+    assert json.loads((out / "dataset").read_text()) == task.properties["dataset"]
+    assert task.report() == 0
+    assert task.properties == {"metrics": {}}
+
+
+def test_task_outputs_only_its_artifacts(task: Task) -> None:
+    assert task.run() == (0, "stop")
+    assert task.properties == {}
 
 
 def test_image_of_another_version_stops_run(task: Task) -> None:

@@ -1,0 +1,86 @@
+"""Artifacts that Kubeflow's user interface knows: the metrics, the data and the model of a run.
+
+Their properties make run comparison and lineage work. A task writes them to its executor output, a file of JSON
+(message ExecutorOutput of KFP) whose path is in the executor input. KFP's launcher reads it after the command
+(getExecutorOutputFile in backend/src/v2/component/launcher_v2.go, 2.16.1). Its path depends on the root of KFP's own
+artifacts (provisionOutputs in backend/src/v2/driver/driver.go), so it cannot be a constant.
+
+The artifacts keep their places in Kubeflow's own storage, where each is a small file with the same properties. A place
+on the volume of the tasks is a property: the user interface could not open it. With the URL of another bucket as the
+place of an artifact, the launcher fails the task (Config.KeyFromURI in backend/src/v2/objectstore/config.go).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.pair_example_gen.files import is_remote
+from pipeline.records.root import Root
+from pipeline.records.run_record import RunRecord
+
+DATASET, METRICS, MODEL = "dataset", "metrics", "model"
+"""The names of the outputs."""
+
+Properties = dict[str, str | float]
+
+
+def dataset(record: RunRecord) -> Properties:
+    """Returns the properties of the data of a run: their place, and counts of rows as far as they are known."""
+    counts = {name: record.data.get(name) for name in ("rows", "quarantined", "spans")}
+    counts |= {f"{split}_rows": rows for split, rows in record.data.get("splits", {}).items()}
+    return _known({"location": record.config["data"]["path"], **counts})
+
+
+def metrics(record: RunRecord) -> Properties:
+    """Returns the metrics of a run on held-out rows. Empty if the run did not reach the evaluation."""
+    return _known(record.metrics)
+
+
+def model(record: RunRecord, root: Root) -> Properties:
+    """Returns the properties of the model of a run. Without a published version, there is no location."""
+    published = record.published
+    return _known(
+        {
+            "framework": "TensorFlow",
+            "pipeline": record.pipeline,
+            "status": record.status,
+            "version": published and published.rstrip("/").rpartition("/")[2],
+            "location": published if published is None or is_remote(published) else str(root.path / published),
+        }
+    )
+
+
+def write(executor_input: str, found: Mapping[str, Properties], paths: Mapping[str, str | None]) -> None:
+    """Writes artifacts, and their properties to the executor output.
+
+    Args:
+      executor_input: the JSON that Kubeflow puts in place of `{{$}}`.
+      found: the properties of each artifact by the name of the output.
+      paths: the path of each output. None: the task has no such output.
+    """
+    present = {name: properties for name, properties in found.items() if paths.get(name)}
+    for name, properties in present.items():
+        _write_json(Path(paths[name] or ""), properties)
+    artifacts = {name: {"artifacts": [{"metadata": properties}]} for name, properties in present.items()}
+    _write_json(Path(json.loads(executor_input)["outputs"]["outputFile"]), {"artifacts": artifacts})
+
+
+def _known(properties: Mapping[str, Any]) -> Properties:
+    """Omits values without a form in KFP's metadata.
+
+    The launcher fails on null (StructValueToMLMDValue in backend/src/v2/metadata/converter.go), and JSON has no NaN.
+    """
+    return {
+        name: value
+        for name, value in properties.items()
+        if value is not None and not (isinstance(value, float) and not math.isfinite(value))
+    }
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
