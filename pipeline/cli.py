@@ -17,7 +17,7 @@ from pipeline.commands import file_cli, model_cli, root_cli
 from pipeline.commands.batch.cli import recommend
 from pipeline.commands.file_cli import BeamOption, DataOption, NewRootOption
 from pipeline.kubeflow import cli as kubeflow
-from pipeline.kubeflow.options import Set
+from pipeline.kubeflow.options import RemoteAccess, Set, expand_options
 
 if TYPE_CHECKING:
     from pipeline.commands import backfill
@@ -167,34 +167,26 @@ def rollback(
 
 
 @app.command()
+@expand_options
 def report(
+    access: RemoteAccess,
     run: RunArgument = "latest",
     root: RunRootOption = None,
     why: Annotated[bool, typer.Option("--why", help="Print why its model was published or refused.")] = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
+    output: Annotated[Path | None, typer.Option(help="With --host: the file. Default: report-RUN.html.")] = None,
 ) -> None:
-    """Show a run: the path of its report, or why its model was blessed or refused."""
-    from pipeline.records.find_run import find_run
-    from pipeline.records.progress import headline, may_have_changed
+    """Show a run: the path of its report, or why its model was blessed or refused. With --host, download the report."""
+    from pipeline.commands import remote
 
-    folder = find_run(run, root)
-    if why:
-        from pipeline.commands.why import explain
-
-        for line in explain(folder):
-            say(line)
+    is_remote = remote.check(root, access)
+    if is_remote and why:
+        raise ConfigError("--why: needs the root of the run. The report has the same figures; omit --why")
+    if not is_remote and output is not None:
+        raise ConfigError("--output: is for --host. The report of a run here is in its folder; omit --output")
+    path = remote.download_report(access, run, output) if is_remote else root_cli.report_here(run, root, why)
+    if path is None:
         return
-    path = folder.report
-    unfinished = may_have_changed(folder)
-    if unfinished:
-        say(headline(folder), err=True)
-    if unfinished or not path.is_file():
-        from pipeline.running.console import redirect_output
-
-        with redirect_output(folder.log):
-            from pipeline.report.write import write_report
-
-            write_report(folder)
     say(path)
     if open_:
         typer.launch(path.absolute().as_uri())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kindred.terminal import say
+from pipeline.kubeflow.options import RemoteAccess, expand_options
 
 if TYPE_CHECKING:
     from pipeline.records.root import Root
@@ -20,11 +21,14 @@ UsedRootOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
-def runs(root: UsedRootOption = None, json_: JsonOption = False) -> None:
-    """List the runs of a root, oldest first: state, rows, metrics, published version and duration."""
+@expand_options
+def runs(access: RemoteAccess, root: UsedRootOption = None, json_: JsonOption = False) -> None:
+    """List the runs of a root, oldest first. With --host, those on a server of Kubeflow Pipelines."""
+    from pipeline.commands import remote
     from pipeline.commands.history import describe_runs
 
-    say(describe_runs(_used(root), json_))
+    is_remote = remote.check(root, access)
+    say(remote.describe_runs(access, json_) if is_remote else describe_runs(_used(root), json_))
 
 
 def compare(
@@ -105,6 +109,32 @@ def write_report(folder: RunFolder) -> None:
 
     write_report(folder)
     write_index(folder.root)
+
+
+def report_here(run: str, root: Path | None, why: bool) -> Path | None:
+    """Returns the path of the report of a run in a root. With `why`, prints that, and returns None."""
+    from pipeline.records.find_run import find_run
+    from pipeline.records.progress import headline, may_have_changed
+
+    folder = find_run(run, root)
+    if why:
+        from pipeline.commands.why import explain
+
+        for line in explain(folder):
+            say(line)
+        return None
+    path = folder.report
+    unfinished = may_have_changed(folder)
+    if unfinished:
+        say(headline(folder), err=True)
+    if unfinished or not path.is_file():
+        from pipeline.running.console import redirect_output
+
+        with redirect_output(folder.log):
+            from pipeline.report.write import write_report as write_page
+
+            write_page(folder)
+    return path
 
 
 def _used(root: Path | None) -> Root:

@@ -16,7 +16,6 @@ from pipeline.kubeflow.task_log import NodeEnded, RunEnded, read
 from pipeline.kubeflow.workflow import ENDED, Pod, StartedTask
 from pipeline.running.console import RunConsole
 
-_ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 _TRIES = 5
 """How often to request the log of a task that ended. The log may appear later than the state of the task."""
 _CHARACTERS_PER_LOOK = 100_000
@@ -79,7 +78,7 @@ class _Following:
             self._look()
             show([self._name(task) for task in self._tasks() if task.phase in ("Pending", "Running")])
             self._print_what_ended()
-            if self.run.state in _ENDED:
+            if self.run.state in outcome.ENDED_STATES:
                 return
             self._wait()
 

@@ -88,6 +88,20 @@ class Access:
         return [word for option, value in given.items() if value is not None for word in (option, str(value))]
 
 
+@dataclasses.dataclass(frozen=True)
+class RemoteAccess(Access):
+    """The same for a command that otherwise looks at a root here. Therefore no variable gives the host."""
+
+    host: Annotated[
+        str | None, typer.Option(metavar="URL", help="Kubeflow Pipelines, to look at its runs instead of a root here.")
+    ] = None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether a server is meant, not a root."""
+        return self.host is not None or self.kubeconfig is not None
+
+
 def expand_options(function: Callable[..., None]) -> Callable[..., None]:
     """Returns `function` with a signature that Typer can read.
 

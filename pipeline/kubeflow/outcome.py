@@ -11,6 +11,8 @@ from pipeline.kubeflow.workflow import StartedTask, Workflow
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
 
+ENDED_STATES = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
+"""The states of API v2beta1 in which a run stays."""
 _WENT_WELL = ("published", "tuned", "awaiting_approval")
 # Argo puts the exit code before what a container wrote to /dev/termination-log: `inferFailedReason` in
 # workflow/controller/operator.go, Argo Workflows 3.7.8.

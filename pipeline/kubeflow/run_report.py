@@ -47,12 +47,12 @@ def main(words: Sequence[str] | None = None) -> int:
     record = run.close()
     _report(run.folder, Metadata.model_validate_json(options.metadata))
     _write_outputs(options, run.folder, record)
-    print(_line(record, root), flush=True)
+    print(_line(record, root, ui_artifacts.uri_of(options.executor_input, "report")), flush=True)
     print(record.error or f"{record.status} {record.published or ''}".rstrip(), file=sys.stderr, flush=True)
     return 0
 
 
-def _line(record: RunRecord, root: Root) -> str:
+def _line(record: RunRecord, root: Root, report: str) -> str:
     nodes = [NodeEnded(node["id"], node["state"], node["seconds"]) for node in record.components]
     return run_line(
         record.run_id,
@@ -61,6 +61,7 @@ def _line(record: RunRecord, root: Root) -> str:
         components=nodes,
         published=record.published,
         root=str(root.path),
+        report=report,
     )
 
 

@@ -58,10 +58,18 @@ class RunView:
         if away_since is not None:
             say(f"{self.cluster.host} answers again")
 
+    def refresh(self) -> None:
+        """Updates the attributes, without waiting for the server.
+
+        Raises:
+          ClusterRefused, ServiceUnavailable: see `KubeflowClient.call`.
+        """
+        self._read(self.cluster.call("show the run", self.cluster.runs.run_service_get_run, self.run_id))
+
     def _failure(self) -> ServiceUnavailable | ClusterRefused | None:
         """Reads the run once. Returns the error if it cannot be read."""
         try:
-            self._read(self.cluster.call("show the run", self.cluster.runs.run_service_get_run, self.run_id))
+            self.refresh()
         except (ServiceUnavailable, ClusterRefused) as error:
             return error
         return None

@@ -39,6 +39,7 @@ class RunEnded:
       components: the nodes in the order of the graph, without details.
       published: the published version, such as serving/1.
       root: the root directory, as tasks see it.
+      report: the URI of the report in Kubeflow's own storage.
     """
 
     run_id: str
@@ -47,6 +48,7 @@ class RunEnded:
     components: tuple[NodeEnded, ...] = ()
     published: str | None = None
     root: str = ""
+    report: str = ""
 
 
 def node_line(node_id: str, state: str, seconds: float, detail: str = "") -> str:
@@ -62,6 +64,7 @@ def run_line(
     components: Sequence[NodeEnded] = (),
     published: str | None = None,
     root: str = "",
+    report: str = "",
 ) -> str:
     """Returns the record of a run that ended, without a line break. Print it in one write, and flush."""
     content = {
@@ -71,6 +74,7 @@ def run_line(
         "components": [_node(node.node_id, node.state, node.seconds) for node in components],
         "published": published,
         "root": root,
+        "report": report,
     }
     return _line("run", content)
 
@@ -127,6 +131,7 @@ def _read_run(found: Mapping[str, Any]) -> RunEnded:
         components=tuple(_read_node(node) for node in found.get("components") or ()),
         published=_text(found.get("published") or "") or None,
         root=_text(found.get("root") or ""),
+        report=_text(found.get("report") or ""),
     )
 
 

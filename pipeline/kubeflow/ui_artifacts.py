@@ -69,6 +69,13 @@ def write(executor_input: str, found: Mapping[str, Properties], paths: Mapping[s
     _write_json(Path(json.loads(executor_input)["outputs"]["outputFile"]), {"artifacts": artifacts})
 
 
+def uri_of(executor_input: str, output: str) -> str:
+    """Returns the place of an artifact in Kubeflow's own storage, or an empty text if Kubeflow has none."""
+    artifacts = json.loads(executor_input)["outputs"].get("artifacts", {})
+    found = artifacts.get(output, {}).get("artifacts") or [{}]
+    return str(found[0].get("uri", ""))
+
+
 def _known(properties: Mapping[str, Any]) -> Properties:
     """Omits values without a form in KFP's metadata.
 

@@ -37,6 +37,7 @@ class FakeKubeflow:
       has_v1beta1: whether the server has API v1beta1.
       has_archive: whether Argo archives logs, as in the manifests of Kubeflow Pipelines.
       log_misses: how many requests for a log fail.
+      stored: the text of each object, which the user interface serves.
       base: the prefix of every path, as behind a proxy. The host of the Kubernetes proxy also has its own API.
     """
 
@@ -56,6 +57,7 @@ class FakeKubeflow:
         self.has_v1beta1 = True
         self.has_archive = True
         self.log_misses = 0
+        self.stored: dict[str, str] = {}
         self.base = ""
         self.log_queries: list[dict[str, str]] = []
         self._workflow: FakeWorkflow | None = None
@@ -119,6 +121,7 @@ class FakeKubeflow:
         yield "GET", "/apis/v2beta1/runs/([^/]+)/nodes/([^/]+)/artifacts/([^/]+):read", self._artifact
         if self.is_user_interface:
             yield "GET", "/k8s/pod/logs", self._log_of_user_interface
+            yield "GET", "/artifacts/get", self._stored
         else:
             yield "GET", "/apis/v1alpha1/runs/([^/]+)/nodes/([^/]+)/log", self._log_of_api_server
         if "/services/" in self.base:
@@ -211,6 +214,12 @@ class FakeKubeflow:
         if log is None:
             return 500, Text("Could not get main container logs: Error: Unable to retrieve workflow status"), "object"
         return 200, Text(log), "object"
+
+    def _stored(self, query: dict[str, str], body: Any) -> Answer:
+        # frontend/server/handlers/artifacts.ts: any failure of the object store is status 500.
+        self.log_queries.append(query)
+        text = self.stored.get(f"{query['source']}://{query['bucket']}/{query['key']}")
+        return (500, Text("Failed to get object in bucket"), "object") if text is None else (200, text, "object")
 
     def _log(self, pod: str) -> str | None:
         if self.log_misses:

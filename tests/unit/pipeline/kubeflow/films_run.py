@@ -19,6 +19,7 @@ NODES = (
     NodeEnded("Trainer", "executed", 61.0),
     NodeEnded("Pusher", "executed", 0.2),
 )
+REPORT = "minio://mlpipeline/v2/artifacts/films/RUN/runreport/5f/report"
 REASON = "the model is not good enough\n  rmse 1.25 must be below 1.00 (NOT MET)\n  open report.html"
 REFUSED = FakeTask(
     "refused-2", "Failed", (Attempt("Failed", REASON, f"main: Error (exit code 1): {REASON}"),), is_retried=False
@@ -26,7 +27,7 @@ REFUSED = FakeTask(
 
 
 def published() -> FakeTask:
-    line = run_line("RUN", "published", components=NODES, published="serving/1", root="/kindred/films")
+    line = run_line("RUN", "published", components=NODES, published="serving/1", root="/kindred/films", report=REPORT)
     return done("runreport", line, is_exit=True)
 
 

@@ -26,6 +26,7 @@ runs = st.builds(
     ),
     published=st.none() | printable.filter(bool),
     root=printable,
+    report=printable,
 )
 keys = st.sampled_from(["node", "run", "id", "state", "seconds", "detail", "run_id", "status", "components"])
 values = st.recursive(
@@ -45,6 +46,7 @@ def line(record: NodeEnded | RunEnded) -> str:
         components=record.components,
         published=record.published,
         root=record.root,
+        report=record.report,
     )
 
 
