@@ -48,7 +48,7 @@ image: ## Build the container image for all tasks [IMAGE=kindred:0.1.0]
 	@DOCKER_BUILDKIT=1 '$(DOCKER)' build --file deploy/Dockerfile --tag '$(IMAGE)' .
 
 test: $(VENV) ## Run the tests, fast ones first [JOBS=2: processes]
-	@.venv/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile $(wildcard tests/unit tests/integration)
+	@.venv/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile $(wildcard tests/unit tests/integration tests/reliability)
 	@.venv/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile $(wildcard tests/e2e)
 
 lint: $(VENV) ## Check style, types and import directions

@@ -12,21 +12,26 @@ from pathlib import Path
 
 from kindred import PACKAGES
 
+_INTERRUPTED = 130  # 128 plus the number of SIGINT, as shells do
+
 
 def main() -> None:
     """Runs the command `kindred`."""
-    _require_own_packages()
-    from compat.leaving import leave_quickly
-
-    leave = leave_quickly()
-    from pipeline.cli import main as run
-
     try:
+        _require_own_packages()
+        from compat.leaving import leave_quickly
+
+        leave = leave_quickly()
+        from pipeline.cli import main as run
+
         run()
     except SystemExit as end:
         if isinstance(end.code, int):
             leave(end.code)
         raise
+    except KeyboardInterrupt:  # during an import. A run has its own handling
+        print("interrupted", file=sys.stderr)
+        sys.exit(_INTERRUPTED)
 
 
 def serve_models() -> None:

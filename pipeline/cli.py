@@ -88,7 +88,7 @@ def run(
         pipeline_config = _at_span(request, pipeline_config, span, accept_anomalies)
     check_inputs(pipeline_config, place)
     check_engine(pipeline_config.beam, str(place.path))
-    outcome = local.run(pipeline_config, place, RunOptions(accept_anomalies), root_cli.write_report)
+    outcome = local.run(pipeline_config, place, RunOptions(accept_anomalies, owns_process=True), root_cli.write_report)
     say(conclusion.describe(outcome, place), err=outcome.exit_code != 0)
     raise typer.Exit(outcome.exit_code)
 
@@ -132,7 +132,8 @@ def tune(
     place = Root.at(root, pipeline_config.name)
     check_inputs(pipeline_config, place)
     check_engine(pipeline_config.beam, str(place.path))
-    outcome = local.run(pipeline_config, place, RunOptions(until=node_ids.TUNER), root_cli.write_report)
+    options = RunOptions(until=node_ids.TUNER, owns_process=True)
+    outcome = local.run(pipeline_config, place, options, root_cli.write_report)
     say(conclusion.describe(outcome, place), err=True)
     if outcome.record.tuning:
         say(tried.describe(outcome.record.tuning))

@@ -26,11 +26,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", r"ignore:label\(\) is deprecated:DeprecationWarning")
 
 
-_FLOORS = ("unit", "integration", "e2e")
+_FLOORS = ("unit", "integration", "reliability", "e2e")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sorts tests: plain Python, then TensorFlow, then components, then runs, then Flink."""
+    """Sorts tests: plain Python, then TensorFlow, then components, then faults, then runs, then Flink."""
 
     def rank(item: pytest.Item) -> tuple[int, bool, bool]:
         floor = item.path.relative_to(item.config.rootpath / "tests").parts[0]

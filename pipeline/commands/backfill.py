@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from kindred.invocation import command
 from pipeline.config import PipelineConfig, copied_objects, load_config
 from pipeline.config.span_range import SpanRange
 from pipeline.records.root import Root
+from pipeline.running.stopping import run_child
 
 
 def spans_between(config: PipelineConfig, wanted: SpanRange) -> list[str]:
@@ -96,7 +96,7 @@ def backfill(request: Request, spans: Sequence[str], say: Callable[[str], None])
             continue
         say(f"{where}: runs")
         words = request.command_at(span)
-        code = subprocess.run([sys.executable, "-m", "kindred", *words], check=False).returncode
+        code = run_child([sys.executable, "-m", "kindred", *words])
         if code:
             return _stop(where, code, words, say)
     say(f"{len(spans)} spans are published")

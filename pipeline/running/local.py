@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import time
 import traceback
 from collections.abc import Callable
@@ -12,16 +11,13 @@ from collections.abc import Callable
 from components.pusher.destination import open_versions, refuse_foreign
 from errors import DataRefused, KindredError, ModelRefused
 from pipeline.config import PipelineConfig
-from pipeline.config.sections.keep import Keep
 from pipeline.records.metadata_backup import restore_if_damaged
 from pipeline.records.progress import marked_alive
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
-from pipeline.records.run_metrics import FILE as METRICS_FILE
-from pipeline.records.run_metrics import write_metrics
 from pipeline.records.run_record import EXIT_CODES, RunRecord
+from pipeline.running.closing import close
 from pipeline.running.console import RunConsole, redirect_output
-from pipeline.running.notices import Notice, send
 from pipeline.running.options import RunOptions
 from pipeline.running.stopping import Stop, stoppable
 
@@ -53,23 +49,55 @@ def run(
       RootError: the root cannot be used.
     """
     since = time.monotonic()
+    late: list[Callable[[Stop], None]] = []  # writes the record of a run that a library does not let end
+
+    def conclude(stop: Stop) -> None:
+        for write in late:
+            write(stop)
+
     # Signals are handled before there is a run, so that each run that a signal ends has a record of that.
-    with stoppable() as stop, root.locked():
+    with stoppable(conclude if options.owns_process else None) as stop, root.locked():
         run_id = root.new_run()
         folder = RunFolder(root.runs / run_id)
         record = RunRecord.begin(config, run_id)
         save = functools.partial(record.write, folder.summary, since)
         with marked_alive(folder), redirect_output(folder.log) as terminal:
-            save()
             console = RunConsole(terminal)
+            late.append(functools.partial(_give_up, record, console, save))
             try:
+                save()
                 exit_code = _execute(config, root, options, record, console, save, stop)
             finally:
                 save()
-            _report(folder, console, write_report)
-            _prune(config, root, console)
-            _announce(config, root, record, exit_code, console)
+            late.clear()
+            exit_code = _close(config, root, record, exit_code, console, write_report, stop)
     return RunOutcome(record, exit_code, folder)
+
+
+def _give_up(record: RunRecord, console: RunConsole, save: Callable[[], None], stop: Stop) -> None:
+    """Records and prints that the run was stopped. The process ends at once."""
+    record.error = stop.reason()
+    save()
+    console.say(f"\nFailed after {record.seconds:.1f} s (exit code {stop.exit_code})\n{record.error}")
+
+
+def _close(
+    config: PipelineConfig,
+    root: Root,
+    record: RunRecord,
+    exit_code: int,
+    console: RunConsole,
+    write_report: Callable[[RunFolder], object],
+    stop: Stop,
+) -> int:
+    """Does what follows the nodes. Returns the exit code, which is that of the signal if one arrives meanwhile."""
+    stopped = stop.reason() is not None
+    try:
+        close(config, root, record, exit_code, console, None if stopped else write_report)
+    except KeyboardInterrupt:
+        console.say("Stopped after the last component. The record is complete. `kindred report` writes the report")
+        return stop.exit_code
+    return exit_code
 
 
 def _execute(
@@ -112,42 +140,6 @@ def check_destination(config: PipelineConfig, root: Root) -> None:
       StoreError, StoreUnavailable: a store refuses a request, cannot be reached, or fails.
     """
     refuse_foreign(open_versions(root.serving(config), config.name, config.storage), config.name)
-
-
-def _report(folder: RunFolder, console: RunConsole, write_report: Callable[[RunFolder], object]) -> None:
-    """Writes the report. A failure to write it does not change the result of the run."""
-    try:
-        write_report(folder)
-    except Exception:
-        traceback.print_exc()
-        console.say(f"The report could not be written. See {folder.log}.", "yellow")
-
-
-def _prune(config: PipelineConfig, root: Root, console: RunConsole) -> None:
-    """Removes what section `keep` does not keep. A failure does not change the result of the run."""
-    if config.keep == Keep():
-        return
-    from pipeline.running.pruning import Kept, prune
-
-    try:
-        removed = prune(root, Kept(config.keep.runs, config.keep.days))
-    except Exception:
-        traceback.print_exc()
-        console.say("Old artifacts could not be removed. `kindred prune` says why.", "yellow")
-    else:
-        if any(removed.counts.values()):
-            console.say(f"Removed of older runs: {removed}")
-
-
-def _announce(config: PipelineConfig, root: Root, record: RunRecord, exit_code: int, console: RunConsole) -> None:
-    """Writes metrics.prom and sends notices. A failure does not change the result of the run."""
-    try:
-        write_metrics(root, record, exit_code)
-    except Exception as error:
-        console.say(f"    warning: {root.runs / METRICS_FILE} could not be written: {error}", "yellow")
-    if config.notify.targets and (notice := Notice.of(record, exit_code)):
-        for fault in send(config.notify, notice, os.environ):
-            console.say(f"    warning: a notice was not delivered: {fault}", "yellow")
 
 
 def judge(error: BaseException, record: RunRecord) -> int:

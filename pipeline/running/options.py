@@ -13,3 +13,5 @@ class RunOptions:
     """The reason to overrule the data gate once, or None."""
     until: str | None = None
     """The last node to run, or None for the whole graph."""
+    owns_process: bool = False
+    """Whether the process serves this run only, so that a signal may end it whatever a library does meanwhile."""

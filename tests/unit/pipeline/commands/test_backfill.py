@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,8 +40,8 @@ class Runs:
         self.request, self.codes = request, list(codes)
         self.spans: list[str] = []
 
-    def __call__(self, words: Sequence[str], check: bool) -> subprocess.CompletedProcess[str]:
-        assert list(words[:4]) == [sys.executable, "-m", "kindred", "run"] and not check
+    def __call__(self, words: Sequence[str]) -> int:
+        assert list(words[:4]) == [sys.executable, "-m", "kindred", "run"]
         span = words[words.index("--span") + 1]
         assert words[4:] == self.request.command_at(span)[1:]
         self.spans.append(span)
@@ -51,11 +50,11 @@ class Runs:
         if code == 0:
             record.status, record.published = "published", f"serving/{len(self.spans)}"
         record.write(RunFolder(self.request.root.runs / record.run_id).summary, 0.0)
-        return subprocess.CompletedProcess(list(words), code)
+        return code
 
 
 def run(request: Request, runs: Runs, monkeypatch: pytest.MonkeyPatch, wanted: str = "3..9") -> tuple[int, list[str]]:
-    monkeypatch.setattr(backfill.subprocess, "run", runs)  # type: ignore[attr-defined]
+    monkeypatch.setattr(backfill, "run_child", runs)
     said: list[str] = []
     config = load_config(request.file)
     code = backfill.backfill(request, spans_between(config, SpanRange.parse(wanted)), said.append)
