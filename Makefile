@@ -25,7 +25,7 @@ IMAGE ?= kindred:0.1.0
 PACKAGE ?= build/package.yaml
 DOCKER ?= $(or $(firstword $(shell command -v docker podman)),docker)
 
-.PHONY: help run-local serve test lint doctor bench soak flink-up flink-down compile submit image check-wheel check-fresh sbom clean always
+.PHONY: help run-local serve test lint docs doctor bench soak flink-up flink-down compile submit image check-wheel check-fresh sbom clean always
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -59,6 +59,9 @@ lint: $(VENV) ## Check style, types and import directions
 
 doctor: $(VENV) ## Check the installation and suggest fixes
 	@.venv/bin/python -m pipeline.commands.doctor
+
+docs: $(VENV) ## Build the documentation site into build/site
+	@.venv/bin/python -m bootstrap.site
 
 soak: $(VENV) ## Run a pipeline many times in one root and compare the first runs with the last [ARGS="--runs 100"]
 	.venv/bin/python -m benchmarks.soak $(ARGS)

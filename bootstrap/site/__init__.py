@@ -1,0 +1,1 @@
+"""The documentation site: collects pages, generates references, and runs MkDocs (`make docs`)."""

@@ -1,0 +1,1 @@
+"""Small synthetic data for the tutorials, with planted tastes (docs/tutorials)."""
