@@ -7,6 +7,7 @@ task, so this task succeeds even if the run failed.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 from compat.process import prepare
 from errors import ConfigError, KindredError
 from pipeline.config.sections.kubeflow import Metadata
+from pipeline.config.sections.notify import Notify
 from pipeline.kubeflow import arguments, markdown, ui_artifacts
 from pipeline.kubeflow.cluster_run import ClusterRun
 from pipeline.kubeflow.run_identity import checked_run_id
@@ -24,7 +26,8 @@ from pipeline.kubeflow.task_log import NodeEnded, run_line
 from pipeline.records.executions import Executions
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
-from pipeline.records.run_record import RunRecord
+from pipeline.records.run_record import EXIT_CODES, RunRecord
+from pipeline.running.announcing import announce
 
 _LONGEST_WAIT = 30
 """Seconds to wait for ML Metadata. The report works without it, and the reason of a failed run must not be late."""
@@ -49,7 +52,18 @@ def main(words: Sequence[str] | None = None) -> int:
     _write_outputs(options, run.folder, record)
     print(_line(record, root, ui_artifacts.uri_of(options.executor_input, "report")), flush=True)
     print(record.error or f"{record.status} {record.published or ''}".rstrip(), file=sys.stderr, flush=True)
+    # Last, because a target may be slow: the record is complete by now, also for who reads the log.
+    announce(_notify(options), root, record, EXIT_CODES.get(record.status, 1), _warn)
     return 0
+
+
+def _notify(options: argparse.Namespace) -> Notify:
+    """Returns the compiled section `notify`. A wrong parameter of the run does not change it."""
+    return Notify.model_validate(json.loads(options.config).get("notify", {}))
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 def _line(record: RunRecord, root: Root, report: str) -> str:

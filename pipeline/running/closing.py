@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from collections.abc import Callable
 
@@ -10,11 +9,10 @@ from pipeline.config import PipelineConfig
 from pipeline.config.sections.keep import Keep
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
-from pipeline.records.run_metrics import FILE as METRICS_FILE
-from pipeline.records.run_metrics import write_metrics
 from pipeline.records.run_record import RunRecord
+from pipeline.running.announcing import announce
 from pipeline.running.console import RunConsole
-from pipeline.running.notices import TIME_LIMIT, Notice, send
+from pipeline.running.notices import TIME_LIMIT
 
 # A stopped process has little time left.
 _STOPPED_TIME_LIMIT = 0.7
@@ -41,7 +39,8 @@ def close(
     if write_report:
         _report(RunFolder(root.runs / record.run_id), console, write_report)
         _prune(config, root, console)
-    _announce(config, root, record, exit_code, console, TIME_LIMIT if write_report else _STOPPED_TIME_LIMIT)
+    limit = TIME_LIMIT if write_report else _STOPPED_TIME_LIMIT
+    announce(config.notify, root, record, exit_code, lambda text: console.say(f"    warning: {text}", "yellow"), limit)
 
 
 def _report(folder: RunFolder, console: RunConsole, write_report: Callable[[RunFolder], object]) -> None:
@@ -65,15 +64,3 @@ def _prune(config: PipelineConfig, root: Root, console: RunConsole) -> None:
     else:
         if any(removed.counts.values()):
             console.say(f"Removed of older runs: {removed}")
-
-
-def _announce(
-    config: PipelineConfig, root: Root, record: RunRecord, exit_code: int, console: RunConsole, limit: float
-) -> None:
-    try:
-        write_metrics(root, record, exit_code)
-    except Exception as error:
-        console.say(f"    warning: {root.runs / METRICS_FILE} could not be written: {error}", "yellow")
-    if config.notify.targets and (notice := Notice.of(record, exit_code)):
-        for fault in send(config.notify, notice, os.environ, limit):
-            console.say(f"    warning: a notice was not delivered: {fault}", "yellow")

@@ -141,6 +141,20 @@ def test_task_outputs_only_its_artifacts(task: Task) -> None:
     assert task.properties == {}
 
 
+def test_exit_task_sends_notices(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+    config = json.loads(task.words["--config"])
+    sent = task.folder / "notice.json"
+    config["notify"] = {"command": ["sh", "-c", f"cat > {sent}"], "slack": "SLACK_URL_THAT_IS_NOT_SET"}
+    task.words["--config"] = json.dumps(config | {"model": {"dimension": 0}})
+    assert task.run() == (0, "stop") and not sent.exists()
+    assert task.report() == 0
+    notice = json.loads(sent.read_text())
+    assert (notice["event"], notice["run_id"], notice["exit_code"]) == ("failed", RUN_ID, 1)
+    assert notice["error"].startswith("run parameters: model.dimension")
+    assert "warning: a notice was not delivered: notify.slack: the environment variable" in capsys.readouterr().err
+    assert 'kindred_run_exit_code{pipeline="films"} 1' in (task.root / "runs" / "metrics.prom").read_text()
+
+
 def test_image_of_another_version_stops_run(task: Task) -> None:
     assert task.run() == (0, "stop")
     assert task.summary["error"].startswith("the graph of this image is not the graph of the package")

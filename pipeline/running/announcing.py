@@ -1,0 +1,40 @@
+"""What a finished run tells others: runs/metrics.prom and notices. A failure does not change the result of the run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from pipeline.config.sections.notify import Notify
+from pipeline.records.root import Root
+from pipeline.records.run_metrics import FILE as METRICS_FILE
+from pipeline.records.run_metrics import write_metrics
+from pipeline.records.run_record import RunRecord
+from pipeline.running.notices import TIME_LIMIT, Notice, send
+
+
+def announce(
+    notify: Notify,
+    root: Root,
+    record: RunRecord,
+    exit_code: int,
+    warn: Callable[[str], None],
+    limit: float = TIME_LIMIT,
+) -> None:
+    """Writes metrics.prom and sends notices.
+
+    Args:
+      notify: who learns how the run ended.
+      root: the root of the run.
+      record: the record of the run, which has ended.
+      exit_code: the exit code of the run, or what it would be on a command line.
+      warn: prints a warning.
+      limit: seconds to wait for all targets together.
+    """
+    try:
+        write_metrics(root, record, exit_code)
+    except Exception as error:
+        warn(f"{root.runs / METRICS_FILE} could not be written: {error}")
+    if notify.targets and (notice := Notice.of(record, exit_code)):
+        for fault in send(notify, notice, os.environ, limit):
+            warn(f"a notice was not delivered: {fault}")
