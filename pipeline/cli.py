@@ -82,7 +82,7 @@ def run(
     from pipeline.running.options import RunOptions
 
     pipeline_config = load_config(config, set_ or (), data, beam)
-    place = Root.at(root, pipeline_config.name)
+    place = Root.at(root, pipeline_config.name, pipeline_config.storage)
     if span is not None:
         request = backfill.Request(config, set_ or (), data, beam, place)
         pipeline_config = _at_span(request, pipeline_config, span, accept_anomalies)
@@ -129,7 +129,7 @@ def tune(
     from pipeline.running.options import RunOptions
 
     pipeline_config = tried.load_config_to_tune(config, set_ or (), data, trials, beam)
-    place = Root.at(root, pipeline_config.name)
+    place = Root.at(root, pipeline_config.name, pipeline_config.storage)
     check_inputs(pipeline_config, place)
     check_engine(pipeline_config.beam, str(place.path))
     options = RunOptions(until=node_ids.TUNER, owns_process=True)
@@ -164,7 +164,7 @@ def rollback(
     from pipeline.commands.rollback import roll_back
     from pipeline.records.root import Root
 
-    say(roll_back(Root(root.absolute()), to, undo, reason, version))
+    say(roll_back(Root.at(root, "").fetch(), to, undo, reason, version))
 
 
 @app.command()
@@ -212,7 +212,7 @@ def monitor(
     from pipeline.commands.monitor.command import monitor as compare_log
     from pipeline.records.root import Root
 
-    text, broken = compare_log(log, Root(root.absolute()), json_)
+    text, broken = compare_log(log, Root.at(root, "").fetch(), json_)
     say(text)
     for words in broken:
         say(words, err=True)

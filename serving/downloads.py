@@ -13,12 +13,11 @@ from errors import ModelDamaged, ModelNotFound
 from kindred.digests import first_difference
 from kindred.manifest import MANIFEST, Manifest, damage, model_digests, parse_manifest
 from storage import urls
+from storage.cache import cache_folder
 from storage.settings import StorageSettings
 from storage.store import Store, StoredObject, in_parallel
 
 _GRAPH = "saved_model.pb"
-CACHE = "KINDRED_CACHE"
-"""Variable with the folder for downloaded models. The default is `~/.cache/kindred`."""
 
 
 def find_version(url: str, settings: StorageSettings | None = None) -> str:
@@ -88,8 +87,7 @@ def local_copy(url: str, settings: StorageSettings | None = None) -> str:
 
 def _versions_folder(url: str) -> Path:
     place = urls.parse(url)
-    cache = os.environ.get(CACHE) or os.path.join(os.path.expanduser("~"), ".cache", "kindred")
-    return Path(cache, "models", place.folder, place.key).parent
+    return (cache_folder() / "models" / place.folder / place.key).parent
 
 
 def _download(store: Store, entries: list[StoredObject], manifest: Manifest | None, folder: Path) -> None:

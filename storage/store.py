@@ -141,8 +141,22 @@ class Store:
           StoreError: what the store returns differs from the file.
           OSError: the file cannot be read.
         """
+        uploaded = self.send(file, name)
+        if uploaded != self.digest(name):
+            raise StoreError(f"{urls.join(self.url, name)} differs from {file}, which was uploaded. Run again")
+        return uploaded
 
-        def upload() -> str:
+    def send(self, file: str, name: str) -> str:
+        """Uploads a local file, and does not read it back. Readers see it whole or not at all.
+
+        Returns:
+          The SHA-256 of what was read from the file.
+
+        Raises:
+          OSError: the file cannot be read.
+        """
+
+        def send() -> str:
             digest = hashlib.sha256()
             with open(file, "rb") as source, self._system.open_output_stream(self._path(name)) as out:
                 for block in iter(lambda: source.read(_BLOCK), b""):
@@ -150,10 +164,7 @@ class Store:
                     out.write(block)
             return digest.hexdigest()
 
-        uploaded = self._put(name, upload)
-        if uploaded != self.digest(name):
-            raise StoreError(f"{urls.join(self.url, name)} differs from {file}, which was uploaded. Run again")
-        return uploaded
+        return self._put(name, send)
 
     def digest(self, name: str) -> str:
         """Returns the SHA-256 of an object. Reads all of it."""

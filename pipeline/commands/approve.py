@@ -56,7 +56,7 @@ def approve(root: Root, version: int, reason: str, write_report: Callable[[RunFo
             raise RollbackError(f"{directory}: version {version} is damaged: {wrong}. Run again for a new version")
         restore_if_damaged(root.metadata, root.artifacts)
         if not is_sound(root.metadata):
-            raise RollbackError(f"--root {root.path}: its database {root.metadata.name} is empty. Run again")
+            raise RollbackError(f"--root {root}: its database {root.metadata.name} is empty. Run again")
         store = open_store(root.metadata)
         pushed = [
             artifact

@@ -66,7 +66,7 @@ class Request:
 
     def command_at(self, span: str) -> list[str]:
         """Returns the arguments of `kindred` that run `span` alone."""
-        words = ["run", "--config", str(self.file), "--root", str(self.root.path), "--span", span]
+        words = ["run", "--config", str(self.file), "--root", str(self.root), "--span", span]
         for option, value in (("--data", self.data), ("--beam", self.beam)):
             words += [option, value] if value is not None else []
         return words + [word for setting in self.settings for word in ("--set", setting)]
@@ -86,7 +86,7 @@ def backfill(request: Request, spans: Sequence[str], say: Callable[[str], None])
     Returns:
       The exit code of the last run, or 0.
     """
-    published = _published(request.root)
+    published = _published(request.root.fetch())
     for number, span in enumerate(spans, start=1):
         config = request.config_at(span).to_json()
         where = f"span {span} ({number} of {len(spans)})"

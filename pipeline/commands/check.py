@@ -26,7 +26,7 @@ class Request:
     config: Path
     overrides: Sequence[str] = ()
     data: str | None = None
-    root: Path | None = None
+    root: Path | str | None = None
     beam: str | None = None
 
     @property
@@ -87,7 +87,7 @@ def check(request: Request) -> Verdict:
         faults = [*str(error).splitlines(), *_faults_of_readable_inputs(request)]
         return Verdict(tuple(dict.fromkeys(faults)), None, "", request.run_command)
     try:
-        root = Root.at(request.root, config.name)
+        root = Root.at(request.root, config.name, config.storage)
     except KindredError as error:
         return Verdict((str(error),), config, "", request.run_command)
     found = tuple(dict.fromkeys(str(fault) for fault in _faults(config, root)))

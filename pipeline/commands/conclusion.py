@@ -44,6 +44,12 @@ def describe(outcome: RunOutcome, root: Root) -> str:
         ]
     else:
         lines += [f"  report    {typed_path(path)}" for path in _reports(outcome)]
+    if outcome.not_stored is not None:
+        lines += [
+            "",
+            f"The results are not stored in {root}: {outcome.not_stored}.",
+            f"They are in the working copy {typed_path(root.path)}. The next run on this machine stores them.",
+        ]
     return "\n".join(lines)
 
 
@@ -74,8 +80,9 @@ def _next_steps(outcome: RunOutcome, root: Root) -> list[str]:
     published = str(record.published)
     files = [f"  record    {typed_path(outcome.folder.summary)}"]
     files += [f"  report    {typed_path(path)}" for path in _reports(outcome)]
-    if is_remote(published):
-        return [f"  model     {published}", *files]
+    place = root.place_of(published)
+    if is_remote(place):
+        return [f"  model     {place}", *files]
     serving = typed_path((root.path / published).parent)
     left, right = record.frequent_pair
     return [

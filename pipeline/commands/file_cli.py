@@ -20,7 +20,12 @@ BeamOption = Annotated[
     ),
 ]
 DataOption = Annotated[str | None, typer.Option(help="Replaces data.path.")]
-NewRootOption = Annotated[Path | None, typer.Option(help="The directory for all results. Default: build/NAME.")]
+NewRootOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR|URL", help="Where all results go: a directory, or the URL of an object store. Default: build/NAME."
+    ),
+]
 
 
 def check(

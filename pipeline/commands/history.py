@@ -27,7 +27,7 @@ def describe_runs(root: Root, as_json: bool, width: int | None = None) -> str:
     """
     runs = runs_of(root)
     if not runs:
-        raise ReportError(f"no run is recorded below {root.path}. Set --root to another root")
+        raise ReportError(f"no run is recorded below {root}. Set --root to another root")
     if as_json:
         return json.dumps([run.to_json() for run in runs], indent=2, ensure_ascii=False)
     head = ("run", "state", "rows", "metrics", "version", "seconds")
@@ -46,7 +46,7 @@ def describe_versions(root: Root, to: str | None, as_json: bool, width: int | No
     Raises:
       ReportError: there is no version.
     """
-    directory = destination_of(root) if to is None else to if "://" in to else str(root.path / to)
+    directory = destination_of(root) if to is None else root.place_of(to)
     versions = versions_of(root, directory)
     if not versions:
         raise ReportError(f"{directory} has no version. Set --root to another root, or --to to its versions")

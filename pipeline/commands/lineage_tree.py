@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -21,7 +20,7 @@ _SHOWN_FILES = 20
 _NO_WIDTH = 100_000
 
 
-def print_lineage(run: str, root: Path | None, as_json: bool) -> None:
+def print_lineage(run: str, root: str | None, as_json: bool) -> None:
     """Prints the lineage of the model of `run` to stdout.
 
     Raises:

@@ -45,7 +45,9 @@ ApproximateOption = Annotated[
 ProbesOption = Annotated[
     int | None, typer.Option(min=1, help="With --approximate: the number of blocks to read. More find more.")
 ]
-RootOption = Annotated[Path, typer.Option(help="The root of a pipeline's runs, such as build/NAME.")]
+RootOption = Annotated[
+    str, typer.Option(metavar="DIR|URL", help="The root of a pipeline's runs, such as build/NAME or s3://BUCKET/NAME.")
+]
 
 
 def score(
@@ -187,12 +189,14 @@ def serve(
     grpc_port: Annotated[int, typer.Option(help="The port of gRPC.")] = 8500,
 ) -> None:
     """Serve the published versions of a root. Other flags are passed to kindred-model-server."""
+    from pipeline.records.root import Root
     from serving.model_server.main import main as serve_models
 
-    directory = to if is_object(to) else str((root / to).absolute())
-    if not is_object(to) and not os.path.isdir(directory):
+    place = Root.at(root, "")
+    directory = place.place_of(to)
+    if not is_object(directory) and not os.path.isdir(directory):
         raise ModelNotFound(f"--root {root}: {directory} is not a directory. `kindred run` publishes to ROOT/serving")
-    model_name = name or root.absolute().name
+    model_name = name or place.name
     flags = [f"--rest_api_port={rest_port}", f"--port={grpc_port}", f"--model_name={model_name}"]
     serve_models([*flags, f"--model_base_path={directory}", *context.args])
 

@@ -14,7 +14,7 @@ LATEST = "latest"
 _MOST = 100
 
 
-def check(root: Path | None, access: RemoteAccess) -> bool:
+def check(root: str | None, access: RemoteAccess) -> bool:
     """Returns whether a server is meant.
 
     Raises:

@@ -9,7 +9,6 @@ import os
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
-from components.pair_example_gen.files import is_remote
 from components.pusher.destination import open_versions
 from components.pusher.versions import Versions
 from components.pusher.withdrawals import DESTINATION_PROPERTY, PUSHED_MODEL
@@ -72,14 +71,12 @@ def roll_back(root: Root, to: str, undo: bool, reason: str, version: int | None 
     if undo and version is not None:
         raise RollbackError("--undo and --version exclude each other. --version also serves a withdrawn version again")
     if not root.metadata.is_file() and not backup_of(root.metadata).is_file():
-        raise RollbackError(f"--root {root.path}: it contains no run. Set --root to the root of a pipeline")
-    directory = to if is_remote(to) else str(root.path / to)
+        raise RollbackError(f"--root {root}: it contains no run. Set --root to the root of a pipeline")
+    directory = root.place_of(to)
     with root.locked():
         replaced = restore_if_damaged(root.metadata, root.artifacts)
         if not is_sound(root.metadata):
-            raise RollbackError(
-                f"--root {root.path}: its database {root.metadata.name} is empty, so it contains no run"
-            )
+            raise RollbackError(f"--root {root}: its database {root.metadata.name} is empty, so it contains no run")
         versions = open_versions(directory, storage=storage_of(root))
         try:
             plan = _Plan.of(versions, version, undo)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pipeline.records.run_folder import RunFolder
 
 UsedRootOption = Annotated[
-    Path | None, typer.Option("--root", help="The root of a pipeline's runs. Default: the only one in build/.")
+    str | None,
+    typer.Option("--root", metavar="DIR|URL", help="The root of a pipeline's runs. Default: the only one in build/."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
@@ -99,7 +100,7 @@ def prune(
     place = _used(root)
     with place.locked():
         removed = remove(place, Kept(keep, older_than), dry_run)
-    say(f"{place.path}: {'would remove' if dry_run else 'removed'} {removed}")
+    say(f"{place}: {'would remove' if dry_run else 'removed'} {removed}")
 
 
 def write_report(folder: RunFolder) -> None:
@@ -111,12 +112,13 @@ def write_report(folder: RunFolder) -> None:
     write_index(folder.root)
 
 
-def report_here(run: str, root: Path | None, why: bool) -> Path | None:
+def report_here(run: str, root: str | None, why: bool) -> Path | None:
     """Returns the path of the report of a run in a root. With `why`, prints that, and returns None."""
     from pipeline.records.find_run import find_run
     from pipeline.records.progress import headline, may_have_changed
 
     folder = find_run(run, root)
+    folder.fetch()
     if why:
         from pipeline.commands.why import explain
 
@@ -137,10 +139,10 @@ def report_here(run: str, root: Path | None, why: bool) -> Path | None:
     return path
 
 
-def _used(root: Path | None) -> Root:
-    """Returns the given root, or the only one in `build`."""
+def _used(root: str | None) -> Root:
+    """Returns the given root, in its newest state, or the only one in `build`."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before an import of TensorFlow, for URLs
     from pipeline.records.find_run import find_root
     from pipeline.records.root import Root
 
-    return Root((root if root is not None else find_root(None).path).absolute())
+    return Root.at(root, "").fetch() if root is not None else Root(find_root(None).path.absolute())

@@ -20,10 +20,12 @@ from pipeline.records.progress import has_ended
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
 from pipeline.records.store import open_store
-from pipeline.running.artifact_digests import damage
+from pipeline.records.stored.session import Session
+from pipeline.running.artifact_digests import damage, digests_of
 from storage.urls import is_object
 
 _DAMAGED = ".damaged"
+Damage = Callable[[metadata_store_pb2.Artifact], str | None]
 
 
 @dataclasses.dataclass
@@ -88,11 +90,11 @@ def verify(root: Root, repair: bool, write_report: Callable[[RunFolder], object]
       RootError: a run is using the root.
     """
     if not (root.metadata.exists() or root.runs.is_dir() or root.artifacts.is_dir()):
-        raise ReportError(f"--root {root.path}: it contains no run. Set --root to the root of a pipeline")
+        raise ReportError(f"--root {root}: it contains no run. Set --root to the root of a pipeline")
     verdict = Verdict({}, [])
     checks = {
         "databases": _database(root, repair),
-        "artifacts": _artifacts(root, repair),
+        "artifacts": _artifacts(root, repair, _damage_in_store(root.session) if root.session else damage),
         "versions": _versions(root, repair),
         "records": _records(root, repair, write_report),
     }
@@ -102,6 +104,11 @@ def verify(root: Root, repair: bool, write_report: Callable[[RunFolder], object]
             verdict.counts[kind] = len(results)
             verdict.findings += [finding for finding in results if finding is not None]
     return verdict
+
+
+def _damage_in_store(session: Session) -> Damage:
+    """Returns a function that compares an artifact in the object store of a root with its digests."""
+    return lambda artifact: session.damage_of(artifact.uri, digests_of(artifact))
 
 
 def _database(root: Root, repair: bool) -> Iterator[Finding | None]:
@@ -118,7 +125,7 @@ def _database(root: Root, repair: bool) -> Iterator[Finding | None]:
     yield finding
 
 
-def _artifacts(root: Root, repair: bool) -> Iterator[Finding | None]:
+def _artifacts(root: Root, repair: bool, damage_of: Damage) -> Iterator[Finding | None]:
     """Compares the files of all artifacts with their digests. A repair lets the next run make them again."""
     if not is_sound(root.metadata):
         return
@@ -126,7 +133,7 @@ def _artifacts(root: Root, repair: bool) -> Iterator[Finding | None]:
     for artifact in store.get_artifacts():
         if artifact.state != metadata_store_pb2.Artifact.LIVE:
             continue
-        path = damage(artifact)
+        path = damage_of(artifact)
         if path is None:
             yield None
             continue

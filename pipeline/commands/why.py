@@ -27,6 +27,7 @@ def explain(folder: RunFolder) -> Iterator[str]:
     yield headline(folder)
     summary = folder.read_summary()
     evaluation = folder.root.path / str(summary.get("evaluation"))
+    folder.root.ensure(evaluation)
     if not Path(evaluation, EVALUATION_FILE).is_file():
         if summary.get("error"):
             yield str(summary["error"])

@@ -12,15 +12,16 @@ from pipeline.records.run_folder import RunFolder
 LATEST = "latest"
 
 
-def find_run(run: str, root: Path | None) -> RunFolder:
+def find_run(run: str, root: Path | str | None) -> RunFolder:
     """Returns the folder of a run.
 
     Args:
       run: path of the run folder, a run id, or `latest`.
-      root: root to search. The default is all roots in `build`.
+      root: root to search, a path or a URL. The default is all roots in `build`.
 
     Raises:
       ReportError: there is no such run, there are several, or `latest` could mean several roots.
+      RootError, StoreError, StoreUnavailable: a root in an object store cannot be read.
     """
     if (named := RunFolder(Path(run))).is_recorded():
         return named
@@ -35,7 +36,7 @@ def find_run(run: str, root: Path | None) -> RunFolder:
     return matches[0]
 
 
-def find_root(root: Path | None) -> Root:
+def find_root(root: Path | str | None) -> Root:
     """Returns the root with recorded runs: the given one, or the only one in `build`.
 
     Raises:
@@ -51,10 +52,11 @@ def find_root(root: Path | None) -> Root:
     return used[0]
 
 
-def _roots(root: Path | None) -> tuple[list[Root], str]:
+def _roots(root: Path | str | None) -> tuple[list[Root], str]:
     """Returns the roots to search, and how messages name them."""
     if root is not None:
-        return [Root(root)], str(root)
+        place = Root.at(root, "").fetch()
+        return [place], str(place)
     return [Root(path) for path in sorted(Path("build").glob("*"))], "build/*"
 
 

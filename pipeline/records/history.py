@@ -72,12 +72,14 @@ def destination_of(root: Root) -> str:
     for run in reversed(runs_of(root)):
         if run.summary is not None:
             to = str(run.summary.get("config", {}).get("publish", {}).get("to", "serving"))
-            return to if "://" in to else str(root.path / to)
-    return str(root.path / "serving")
+            return root.place_of(to)
+    return root.place_of("serving")
 
 
 def storage_of(root: Root) -> StorageSettings:
     """Returns how the newest run reached object stores."""
+    if identity := root.identity:
+        return identity.storage
     for run in reversed(runs_of(root)):
         with contextlib.suppress(ValueError, KeyError, TypeError):
             return StorageSettings.model_validate((run.summary or {})["config"]["storage"])
@@ -131,7 +133,7 @@ def _makers(root: Root, directory: str) -> dict[int, str]:
         published = (run.summary or {}).get("published") or (f"{directory}/{waiting}" if waiting else None)
         if not published:
             continue
-        place = published if "://" in published else str(root.path / published)
+        place = root.place_of(published)
         folder, _, number = place.rpartition("/")
         if os.path.normpath(folder) == os.path.normpath(directory) and number.isdecimal():
             makers[int(number)] = run.folder.path.name

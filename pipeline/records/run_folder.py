@@ -58,6 +58,15 @@ class RunFolder:
         """Directory of the records of cluster tasks, one per node."""
         return self.path / "tasks"
 
+    def fetch(self) -> None:
+        """Fetches the report and the log, if only the object store of the root has them.
+
+        Raises:
+          StoreError, StoreUnavailable: the store refuses a request, cannot be reached, or fails.
+        """
+        if session := self.root.session:
+            session.fetch_files(self.path.absolute())
+
     def is_recorded(self) -> bool:
         """Returns whether the run has a record."""
         return self.summary.is_file()

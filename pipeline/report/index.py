@@ -36,7 +36,7 @@ def write_index(root: Root) -> Path:
     runs = runs_of(root)[-_SHOWN:]
     directory = destination_of(root)
     text = environment().get_template(_TEMPLATE).render(
-        name=root.path.name,
+        name=root.name,
         runs=[_row(run) for run in reversed(runs)],
         versions=list(reversed(versions_of(root, directory, check_files=False))),
         directory=directory,
@@ -52,7 +52,7 @@ def write_index(root: Root) -> Path:
 
 def _row(run: Run) -> dict[str, Any]:
     summary = run.summary or {}
-    has_report = run.folder.report.is_file()
+    has_report = run.folder.report.is_file() or run.folder.report in run.folder.root.stored_files()
     return {
         "id": run.folder.path.name,
         "link": urllib.parse.quote(f"runs/{run.folder.path.name}/report.html") if has_report else None,

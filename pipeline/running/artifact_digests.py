@@ -39,13 +39,15 @@ def damage(artifact: metadata_store_pb2.Artifact) -> str | None:
     folder = Path(artifact.uri)
     if not folder.exists():
         return str(folder)
-    text = (
-        artifact.custom_properties[DIGESTS_PROPERTY].string_value
-        if DIGESTS_PROPERTY in artifact.custom_properties
-        else ""
-    )
+    text = digests_of(artifact)
     wrong = first_difference(file_digests(artifact.uri), json.loads(text)) if text else None
     return None if wrong is None else str(folder / wrong)
+
+
+def digests_of(artifact: metadata_store_pb2.Artifact) -> str:
+    """Returns the digests of an artifact as JSON, or no text for one without."""
+    properties = artifact.custom_properties
+    return properties[DIGESTS_PROPERTY].string_value if DIGESTS_PROPERTY in properties else ""
 
 
 def _is_local(artifact: metadata_store_pb2.Artifact) -> bool:

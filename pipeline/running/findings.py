@@ -14,7 +14,6 @@ from components.evaluator.figures import MEAN, POPULARITY, find
 from components.evaluator.names import is_ranking
 from components.pair_example_gen import arrival
 from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY, SPANS_PROPERTY, WEIGHTLESS
-from components.pair_example_gen.files import is_remote
 from components.pair_example_gen.stages import READ_ROWS
 from components.pair_example_gen.suspicious import warning
 from components.pair_statistics.executor import SAMPLED_PROPERTY
@@ -197,7 +196,7 @@ def _publication(record: RunRecord, config: PipelineConfig, root: Root, result: 
     if not result.property("pushed_model", PUSHED_PROPERTY):
         return "skipped", "not blessed"
     destination = str(result.property("pushed_model", DESTINATION_PROPERTY))
-    record.published = destination if is_remote(destination) else os.path.relpath(destination, root.path)
+    record.published = root.name_of(destination)
     record.status = "published"
     reused = bool(result.property("pushed_model", REUSED_PROPERTY))
     damaged = result.property("pushed_model", DAMAGED_PROPERTY)

@@ -9,13 +9,14 @@ import traceback
 from collections.abc import Callable
 
 from components.pusher.destination import open_versions, refuse_foreign
-from errors import DataRefused, KindredError, ModelRefused
+from errors import DataRefused, KindredError, ModelRefused, RootError
 from pipeline.config import PipelineConfig
 from pipeline.records.metadata_backup import restore_if_damaged
 from pipeline.records.progress import marked_alive
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
 from pipeline.records.run_record import EXIT_CODES, RunRecord
+from pipeline.records.stored.session import Session
 from pipeline.running.closing import close
 from pipeline.running.console import RunConsole, redirect_output
 from pipeline.running.options import RunOptions
@@ -24,11 +25,19 @@ from pipeline.running.stopping import Stop, stoppable
 
 @dataclasses.dataclass(frozen=True)
 class RunOutcome:
-    """The result of a run, and the location of its record."""
+    """The result of a run, and the location of its record.
+
+    Attributes:
+      record: the record.
+      exit_code: of the run.
+      folder: its folder.
+      not_stored: why the object store of the root lacks the results, or None.
+    """
 
     record: RunRecord
     exit_code: int
     folder: RunFolder
+    not_stored: str | None = None
 
 
 def run(
@@ -47,6 +56,7 @@ def run(
 
     Raises:
       RootError: the root cannot be used.
+      StoreError, StoreUnavailable: the object store of the root cannot be read. Nothing has run.
     """
     since = time.monotonic()
     late: list[Callable[[Stop], None]] = []  # writes the record of a run that a library does not let end
@@ -56,7 +66,7 @@ def run(
             write(stop)
 
     # Signals are handled before there is a run, so that each run that a signal ends has a record of that.
-    with stoppable(conclude if options.owns_process else None) as stop, root.locked():
+    with stoppable(conclude if options.owns_process else None) as stop, root.locked(stores=False) as session:
         run_id = root.new_run()
         folder = RunFolder(root.runs / run_id)
         record = RunRecord.begin(config, run_id)
@@ -71,7 +81,12 @@ def run(
                 save()
             late.clear()
             exit_code = _close(config, root, record, exit_code, console, write_report, stop)
-    return RunOutcome(record, exit_code, folder)
+            # An interrupted run leaves quickly. The same command resumes it here, and stores it then.
+            fault = _store(session, console) if session and not stop.reason() else None
+    if fault is None:
+        return RunOutcome(record, exit_code, folder)
+    stored_code = stop.exit_code if stop.reason() else fault.exit_code
+    return RunOutcome(record, exit_code or stored_code, folder, str(fault))
 
 
 def _give_up(record: RunRecord, console: RunConsole, save: Callable[[], None], stop: Stop) -> None:
@@ -114,7 +129,7 @@ def _execute(
     Writes the reason of a failure to `record`, and its traceback to the log.
     """
     try:
-        console.say(f"{config.name}: {config.data.path} -> {root.path}")
+        console.say(f"{config.name}: {config.data.path} -> {root}")
         check_destination(config, root)
         if restored := restore_if_damaged(root.metadata, root.artifacts):
             console.say(f"    warning: {restored}. Runs since then are not in it", "yellow")
@@ -140,6 +155,19 @@ def check_destination(config: PipelineConfig, root: Root) -> None:
       StoreError, StoreUnavailable: a store refuses a request, cannot be reached, or fails.
     """
     refuse_foreign(open_versions(root.serving(config), config.name, config.storage), config.name)
+
+
+def _store(session: Session, console: RunConsole) -> KindredError | None:
+    """Makes the results of the run the newest state of the root in its store. Returns what went wrong, if anything."""
+    try:
+        with console.component(f"storing the results in {session.url}"):
+            session.commit()
+    except KindredError as error:
+        return error
+    except (OSError, KeyboardInterrupt) as error:
+        traceback.print_exc()
+        return RootError(str(error) or "interrupted")
+    return None
 
 
 def judge(error: BaseException, record: RunRecord) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import ml_metadata as mlmd
@@ -63,10 +64,13 @@ class NodeRunner:
     Args:
       graph: the compiled graph.
       handle: connects to ML Metadata.
+      fetch: gets the URI of an artifact that is missing or damaged, and restores it if an object store has it.
     """
 
-    def __init__(self, graph: pipeline_pb2.Pipeline, handle: metadata.Metadata) -> None:
-        self._graph = graph
+    def __init__(
+        self, graph: pipeline_pb2.Pipeline, handle: metadata.Metadata, fetch: Callable[[str], None] | None = None
+    ) -> None:
+        self._graph, self._fetch = graph, fetch
         self._deployment = runner_utils.extract_local_deployment_config(graph)
         self._metadata = handle
         self._whole: set[int] = set()
@@ -121,7 +125,7 @@ class NodeRunner:
         """Marks damaged outputs as deleted, so that a launch makes new ones. Returns the damaged files."""
         outputs = (artifact for result in results for group in result.outputs.values() for artifact in group)
         unknown = [artifact for artifact in outputs if artifact.id not in self._whole]
-        found = [(artifact, path) for artifact in unknown if (path := damage(artifact))]
+        found = [(artifact, path) for artifact in unknown if (path := self._damage(artifact))]
         self._whole |= {artifact.id for artifact in unknown}
         if not found:
             return []
@@ -133,6 +137,13 @@ class NodeRunner:
                 execution.last_known_state = _Execution.FAILED  # TFX would reuse a successful one of the same run
                 handle.store.put_executions([execution])
         return [path for _, path in found]
+
+    def _damage(self, artifact: metadata_store_pb2.Artifact) -> str | None:
+        path = damage(artifact)
+        if path is not None and self._fetch is not None:
+            self._fetch(artifact.uri)
+            path = damage(artifact)
+        return path
 
     def disagreement(self, node: pipeline_pb2.PipelineNode, is_resumed: bool) -> str | None:
         """Returns why the existing execution of `node` in this run cannot be reused, or None if it can.

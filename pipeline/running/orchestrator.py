@@ -13,6 +13,7 @@ from tfx.proto.orchestration import pipeline_pb2
 from tfx.types import standard_component_specs
 from tfx.utils import path_utils
 
+from compat.tfx_cache import keys_without
 from components.serving_canary.server import started_ahead
 from pipeline.config import PipelineConfig
 from pipeline.records import node_ids
@@ -55,8 +56,10 @@ def run_nodes(
     absl.logging.set_verbosity(absl.logging.INFO)
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
     graph = compile_graph(create_pipeline(config, root, options.accept_reason), record.run_id)
-    with run_metadata.opened(root.metadata) as handle, contextlib.ExitStack() as canary:
-        runner = NodeRunner(graph, handle)
+    session = root.session
+    keys = keys_without(str(root.path)) if session else contextlib.nullcontext()
+    with run_metadata.opened(root.metadata) as handle, keys, contextlib.ExitStack() as canary:
+        runner = NodeRunner(graph, handle, session.fetch_artifact if session else None)
         for entry in graph.nodes:
             node_id = entry.pipeline_node.node_info.id
             if node_id in _before_canary(config, record):

@@ -83,12 +83,15 @@ def prune(root: Root, kept: Kept, dry_run: bool = False) -> Pruned:
     runs = runs_of(root)
     restore_if_damaged(root.metadata, root.artifacts)
     if not runs or not is_sound(root.metadata):
-        raise ReportError(f"no run is recorded below {root.path}. Set --root to the root of a pipeline")
+        raise ReportError(f"no run is recorded below {root}. Set --root to the root of a pipeline")
     needed = _needed_runs(root, runs, kept)
     removed = Pruned({"artifacts": 0, "old reports and logs": 0, "leftovers": 0, "executions": 0})
     executions = _executions(root, needed)
     _remove(_artifacts(root, executions, dry_run), "artifacts", removed, dry_run)
-    _remove(_pages(runs, needed), "old reports and logs", removed, dry_run)
+    pages = list(_pages(runs, needed, root.stored_files()))
+    _remove(pages, "old reports and logs", removed, dry_run)
+    if not dry_run and root.session:
+        root.session.forget(pages)
     _remove(_leftovers(root), "leftovers", removed, dry_run)
     _forget(root, executions, removed, dry_run)
     return removed
@@ -181,11 +184,12 @@ def _forget(root: Root, executions: set[int], removed: Pruned, dry_run: bool) ->
         back_up(root.metadata)
 
 
-def _pages(runs: list[Run], needed: set[str]) -> Iterator[Path]:
-    """Yields the reports and logs of runs that are not needed. Their records stay."""
+def _pages(runs: list[Run], needed: set[str], stored: set[Path]) -> Iterator[Path]:
+    """Yields the reports and logs of runs that are not needed, here or in the store of the root. Their records stay."""
     for run in runs:
         if run.folder.path.name not in needed:
-            yield from (path for path in (run.folder.report, run.folder.log) if path.is_file())
+            pages = (run.folder.report, run.folder.log)
+            yield from (path for path in pages if path.is_file() or path in stored)
 
 
 def _leftovers(root: Root) -> Iterator[Path]:

@@ -30,10 +30,10 @@ def monitor(prefix: Path, root: Root, as_json: bool) -> tuple[str, list[str]]:
     """
     log = read_log(prefix)
     versions = [compare(root, traffic) for traffic in log.traffic]
-    write_page(root.path / PAGE, root.path.name, log, versions)
+    write_page(root.path / PAGE, root.name, log, versions)
     if not any(version.checks for version in versions):
         reasons = " ".join(dict.fromkeys(version.absent or "No request has an id." for version in versions))
-        raise ReportError(f"--root {root.path}: nothing to compare with. {reasons}")
+        raise ReportError(f"--root {root}: nothing to compare with. {reasons}")
     broken = [
         f"{version.traffic.model} version {version.traffic.version}: {check.words}"
         for version in versions

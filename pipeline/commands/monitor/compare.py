@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
@@ -76,8 +77,12 @@ def compare(root: Root, traffic: Traffic) -> Compared:
     """
     folder = _publisher(root, traffic.version)
     if folder is None:
-        return Compared(traffic, absent=f"{root.path} has no record of a run that published version {traffic.version}.")
-    run = Run.of(folder, Executions.in_file(root.metadata) if root.metadata.is_file() else None)
+        return Compared(traffic, absent=f"{root} has no record of a run that published version {traffic.version}.")
+    executions = Executions.in_file(root.metadata) if root.metadata.is_file() else None
+    for execution in executions.of_run(folder.path.name).values() if executions else ():
+        for artifact in itertools.chain(*execution.outputs.values()):
+            root.ensure(artifact.uri)
+    run = Run.of(folder, executions)
     try:
         train = run.splits[TRAIN]
         reference = dataclasses.replace(train, scores=_training_scores(run))

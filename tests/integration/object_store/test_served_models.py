@@ -15,8 +15,8 @@ import pytest
 from components.pusher.remote import RemoteVersions
 from errors import ModelDamaged, ModelNotFound, StoreError
 from kindred.manifest import damage
-from serving import downloads
 from serving.store import find_model
+from storage.cache import CACHE
 from tests.object_store import Bucket, FaultyProxy, free_port, truncated
 from tests.unit.trainer.planted_model import Planted
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.tensorflow
 
 @pytest.fixture
 def models(bucket: Bucket, proxy: FaultyProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv(downloads.CACHE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
     return f"{bucket.url}/models"
 
 

@@ -1,0 +1,1 @@
+"""Roots in an object store: a working copy on this machine, and states of the root in the store."""
