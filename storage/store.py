@@ -80,6 +80,10 @@ class Store:
             self._refuse_missing_bucket()
         return list(found)
 
+    def check_bucket(self) -> None:
+        """Checks that the bucket exists and can be listed."""
+        self.objects(f".{uuid.uuid4().hex}")
+
     def _refuse_missing_bucket(self) -> None:
         """Lists the bucket, because PyArrow lists a missing one as an empty folder. Some users may not list it."""
         from pyarrow import fs

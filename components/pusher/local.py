@@ -78,7 +78,7 @@ class LocalVersions(Versions):
     def _manifest(self, name: str) -> Manifest | None:
         return read_manifest(self._path(name))
 
-    def damage(self, version: int) -> str | None:
+    def damage(self, version: int, thorough: bool = False) -> str | None:
         """Returns what `Versions.damage` does. Reads all files."""
         return damage(self._path(str(version)))
 

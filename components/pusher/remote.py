@@ -79,15 +79,25 @@ class RemoteVersions(Versions):
         published = self.published()
         return [version for version in super().withdrawn() if version not in published]
 
-    def damage(self, version: int) -> str | None:
-        """Returns the first file of a version that its manifest has and the store has not, or None.
+    def damage(self, version: int, thorough: bool = False) -> str | None:
+        """Returns the first file of a version that is missing in the store or differs from its manifest, or None.
 
-        Does not read the files, because that would download the model.
+        Reading all files would download the model. The graph is written last, so without `thorough`, only the graph and
+        what changed after it is read.
         """
         manifest = self._manifest(str(version))
-        found = {entry.name for entry in self._store.objects(str(version))}
-        missing = (name for name in (manifest.files if manifest else ()) if f"{version}/{name}" not in found)
-        return next(missing, None)
+        if manifest is None:
+            return None
+        found = {entry.name.removeprefix(f"{version}/"): entry for entry in self._store.objects(str(version))}
+        graph = found.get(_GRAPH)
+        for name, digest in manifest.files.items():
+            entry = found.get(name)
+            if entry is None or graph is None:
+                return name
+            is_suspect = thorough or name == _GRAPH or entry.changed > graph.changed
+            if is_suspect and self._store.digest(f"{version}/{name}") != digest:
+                return name
+        return None
 
     @contextlib.contextmanager
     def _claimed_number(self) -> Iterator[int]:

@@ -93,8 +93,13 @@ class Versions(abc.ABC):
         return newest
 
     @abc.abstractmethod
-    def damage(self, version: int) -> str | None:
-        """Returns the first file of a version that differs from its manifest, or None."""
+    def damage(self, version: int, thorough: bool = False) -> str | None:
+        """Returns the first file of a version that differs from its manifest, or None.
+
+        Args:
+          version: the version.
+          thorough: whether to read all files, even if that downloads a model.
+        """
 
     def _has_files(self, name: str, digests: dict[str, str]) -> bool:
         manifest = self._manifest(name)

@@ -61,7 +61,8 @@ def score(
         Path | None, typer.Option("--input", metavar="PAIRS", help="Instead of LEFT and RIGHT: a file of pairs.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="With --input: the file to write: .parquet, .csv or .jsonl.")
+        str | None,
+        typer.Option(metavar="FILE|URL", help="With --input: the file or object to write: .parquet, .csv or .jsonl."),
     ] = None,
     columns: ColumnsOption = "left_id,right_id",
 ) -> None:

@@ -150,7 +150,7 @@ def _versions(root: Root, repair: bool) -> Iterator[Finding | None]:
     directory = destination_of(root)
     versions = open_versions(directory, storage=storage_of(root))
     for number in versions.published():
-        wrong = versions.damage(number)
+        wrong = versions.damage(number, thorough=True)
         if wrong is None:
             yield None
             continue

@@ -55,8 +55,8 @@ def find_root(root: Path | str | None) -> Root:
 def _roots(root: Path | str | None) -> tuple[list[Root], str]:
     """Returns the roots to search, and how messages name them."""
     if root is not None:
-        place = Root.at(root, "").fetch()
-        return [place], str(place)
+        place = Root.at(root, "").fetch() if "://" in str(root) else Root(Path(root))
+        return [place], str(root)
     return [Root(path) for path in sorted(Path("build").glob("*"))], "build/*"
 
 

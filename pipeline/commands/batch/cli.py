@@ -27,7 +27,9 @@ ColumnsOption = Annotated[
 
 def recommend(
     model: Annotated[str, typer.Option(metavar="PATH", help="A published model, a directory of versions, or its URL.")],
-    output: Annotated[Path, typer.Option(metavar="FILE", help="The file to write: .parquet, .csv or .jsonl.")],
+    output: Annotated[
+        str, typer.Option(metavar="FILE|URL", help="The file or object to write: .parquet, .csv or .jsonl.")
+    ],
     for_: Annotated[
         str, typer.Option("--for", metavar="all|FILE", help="Pairs, or ids in a .txt file with one in each line.")
     ] = "all",
@@ -72,11 +74,11 @@ def recommend(
     say(f"{output}: {ranking.count:,} lists in {seconds:.1f} s ({ranking.count / seconds:,.0f}/s){left_out}", err=True)
 
 
-def score_file(model: str, source: Path, output: Path, columns: str) -> None:
+def score_file(model: str, source: Path, output: str, columns: str) -> None:
     """Scores every pair of a file, in its order.
 
     Raises:
-      ConfigError: the output cannot be written.
+      ConfigError, StoreError, StoreUnavailable: the output cannot be written.
       InputError: the input is unreadable or empty, or lacks a column.
     """
     import pyarrow as pa

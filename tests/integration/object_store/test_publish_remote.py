@@ -191,6 +191,32 @@ def test_same_model_is_recognized(model: Path, versions: RemoteVersions) -> None
     assert versions.newest_if_same(str(model)) is None
 
 
+@pytest.mark.parametrize("file", ["assets/left", "saved_model.pb"])
+def test_changed_object_is_damage(
+    model: Path, versions: RemoteVersions, bucket: Bucket, proxy: FaultyProxy, file: str
+) -> None:
+    versions.publish(str(model))
+    proxy.requests.clear()
+    assert versions.damage(1) is None
+    assert not [line for line in proxy.requests if line.startswith("GET") and "assets/left" in line], "a large file"
+    time.sleep(1.1)  # stores round times to seconds
+    bucket.put(f"models/1/{file}", file.upper())
+    assert versions.damage(1) == file
+    assert versions.damage(1, thorough=True) == file
+    assert versions.newest_if_same(str(model)) is None
+
+
+def test_only_a_thorough_check_finds_a_change_with_an_old_time(
+    model: Path, versions: RemoteVersions, bucket: Bucket
+) -> None:
+    versions.publish(str(model))
+    bucket.put("models/1/assets/left", "ASSETS/LEFT")
+    graph = bucket.get("models/1/saved_model.pb")
+    time.sleep(1.1)
+    bucket.put("models/1/saved_model.pb", graph)
+    assert (versions.damage(1), versions.damage(1, thorough=True)) == (None, "assets/left")
+
+
 def test_missing_file_is_damage(model: Path, versions: RemoteVersions, bucket: Bucket) -> None:
     versions.publish(str(model))
     assert versions.damage(1) is None

@@ -274,8 +274,8 @@ def test_wrong_command_line_names_word(run_kindred, model: list, arguments: tupl
         (["--set", "train.epochs=0"], "c.yaml: train.epochs: must be greater than 0 (got 0)"),
         (["--set", "schema=s"], "s: no such file. Omit `schema` to use the curated one"),
         (
-            ["--root", "gs://bucket/films"],
-            "must be a local directory. data.path, publish.to and --model accept a URL",
+            ["--root", "hdfs://bucket/films"],
+            "must be a directory, or a URL that begins with s3://, gs://, az:// or abfs://",
         ),
         ([], "no-such-pairs.csv: no such file. Correct data.path in the pipeline file, or set --data PATH"),
     ],
