@@ -32,7 +32,14 @@ _OUTPUTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.PENDING_OU
 _COMPARED = 2
 """How many of the newest blessed models, and of the newest accepted data, the next run may compare with."""
 _LEFTOVER_SECONDS = 24 * 3600
-LEFTOVERS = ("kindred-workers-", "kindred-canary-", "kindred-pairs-", "kindred-epochs-", "kindred-paths-")
+LEFTOVERS = (
+    "kindred-workers-",
+    "kindred-output-",
+    "kindred-canary-",
+    "kindred-pairs-",
+    "kindred-epochs-",
+    "kindred-paths-",
+)
 
 
 @dataclasses.dataclass(frozen=True)
