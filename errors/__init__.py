@@ -21,7 +21,7 @@ KindredError
 └── Unavailable           an external service does not answer at the moment
     ├── ServiceUnavailable    a service that a run needs
     ├── StoreUnavailable      an object store
-    └── EngineError           Flink, Spark or Dataflow
+    └── EngineError           Flink or Dataflow
 
 `exit_code` is the exit code of a command that ends with the error (docs/pipeline-file.md).
 """
@@ -144,4 +144,4 @@ class StoreUnavailable(Unavailable):
 
 
 class EngineError(Unavailable):
-    """Flink, Spark or Dataflow failed to run a job."""
+    """Flink or Dataflow failed to run a job."""

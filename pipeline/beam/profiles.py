@@ -41,20 +41,16 @@ def _local(settings: Beam) -> list[str]:
 
 
 def _engine(settings: Beam, shared: str) -> list[str]:
-    """Uses a running job server, or the one of Beam's FlinkRunner or SparkRunner."""
-    arguments = [
-        f"--runner=pipeline.beam.runner.{_RUNNERS[settings.profile if settings.jobs_at is None else 'portable']}"
-    ]
+    """Uses a running job server, or the one of Beam's FlinkRunner."""
     if settings.jobs_at is not None:
-        arguments.append(f"--job_endpoint={settings.jobs_at}")
+        arguments = ["--runner=pipeline.beam.runner.PortableRunner", f"--job_endpoint={settings.jobs_at}"]
         if settings.artifact_endpoint is not None:
             arguments.append(f"--artifact_endpoint={settings.artifact_endpoint}")
-    elif settings.profile == "flink":
-        arguments += [f"--flink_master={settings.flink_master}", f"--flink_version={settings.flink_version}"]
     else:
-        arguments.append(f"--spark_master_url={settings.spark_master}")
-    if settings.jobs_at is None and settings.job_server_jar is not None:
-        arguments.append(f"--{settings.profile}_job_server_jar={settings.job_server_jar}")
+        arguments = ["--runner=pipeline.beam.runner.FlinkRunner", f"--flink_master={settings.flink_master}"]
+        arguments.append(f"--flink_version={settings.flink_version}")
+        if settings.job_server_jar is not None:
+            arguments.append(f"--flink_job_server_jar={settings.job_server_jar}")
     arguments.append(f"--environment_type={settings.environment.upper()}")
     if settings.workers_at:
         arguments.append(f"--environment_config={settings.workers_at}")
@@ -68,7 +64,6 @@ def _engine(settings: Beam, shared: str) -> list[str]:
 
 
 _KEEP_WORKERS_MS = 30_000
-_RUNNERS = {"portable": "PortableRunner", "flink": "FlinkRunner", "spark": "SparkRunner"}
 
 
 def _dataflow(settings: Beam) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import apache_beam as beam
 import grpc
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, PortableOptions
-from apache_beam.runners.portability import flink_runner, portable_runner, spark_runner
+from apache_beam.runners.portability import flink_runner, portable_runner
 from apache_beam.runners.runner import PipelineState
 
 from errors import EngineError
@@ -123,10 +123,6 @@ class PortableRunner(_Watched, portable_runner.PortableRunner):
 
 class FlinkRunner(_Watched, flink_runner.FlinkRunner):
     """Starts Beam's own job server for a Flink cluster."""
-
-
-class SparkRunner(_Watched, spark_runner.SparkRunner):
-    """Starts Beam's own job server for a Spark cluster."""
 
 
 def _try_workers(runner: type, options: PipelineOptions) -> None:

@@ -15,9 +15,7 @@ from pipeline.kubeflow.options import Set
 
 BeamOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="PROFILE", help="Where rows are read: local, flink, spark or dataflow. Default: beam.profile."
-    ),
+    typer.Option(metavar="PROFILE", help="Where rows are read: local, flink or dataflow. Default: beam.profile."),
 ]
 DataOption = Annotated[str | None, typer.Option(help="Replaces data.path.")]
 NewRootOption = Annotated[

@@ -179,7 +179,6 @@ EFFECTS: tuple[tuple[str, Condition, str], ...] = (
     ("beam.job_server_jar", _absent("beam.job_endpoint"), _STARTS_AGAIN),
     ("beam.flink_version", _absent("beam.job_endpoint"), _STARTS_AGAIN),
     ("beam.flink_version", _present("beam.flink_master"), "the cluster of make flink-up has its own version"),
-    ("beam.spark_master", _absent("beam.job_endpoint"), _STARTS_AGAIN),
 )
 
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, StrictBool, StrictStr
 
 from sections import PositiveInt, Section, Text
 
-Profile = Literal["local", "flink", "spark", "dataflow"]
+Profile = Literal["local", "flink", "dataflow"]
 PROFILES: tuple[str, ...] = get_args(Profile)
 
 
@@ -30,12 +30,6 @@ def _matching(pattern: str, form: str) -> AfterValidator:
 _HOST = r"([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])"
 Endpoint = Annotated[StrictStr, _matching(rf"^{_HOST}:[0-9]{{1,5}}$", "HOST:PORT")]
 FlinkMaster = Annotated[StrictStr, _matching(rf"^(https?://)?{_HOST}(:[0-9]{{1,5}})?(/[^?#]*)?$", "HOST:PORT or a URL")]
-SparkMaster = Annotated[
-    StrictStr,
-    _matching(
-        r"^(local(\[(\d+|\*)\])?|(spark|k8s|mesos)://\S+|yarn)$", "spark://HOST:PORT, yarn, k8s://URL or local[N]"
-    ),
-]
 Bucket = Annotated[StrictStr, _matching(r"^gs://[a-z0-9][a-z0-9._-]+(/.*)?$", "gs://BUCKET/PATH")]
 
 LOOPBACK_MASTER, LOOPBACK_JOBS = "localhost:8081", "localhost:8099"
@@ -68,7 +62,6 @@ class Beam(Section):
     direct_workers: PositiveInt = 1
     flink_master: FlinkMaster | None = None
     flink_version: Literal["1.19", "1.20", "2.0", "2.1", "2.2"] = "1.19"
-    spark_master: SparkMaster | None = None
     job_endpoint: Endpoint | None = None
     artifact_endpoint: Endpoint | None = None
     job_server_jar: Text | None = None
@@ -96,8 +89,6 @@ class Beam(Section):
 
     @pydantic.model_validator(mode="after")
     def _profile_has_what_it_needs(self) -> Beam:
-        if self.profile == "spark" and self.spark_master is None and self.job_endpoint is None:
-            raise ValueError("profile: spark needs spark_master, or job_endpoint of a running Beam job server")
         if self.profile == "dataflow" and self.dataflow is None:
             raise ValueError(
                 "profile: dataflow needs the section beam.dataflow with project, region, temp_location, image"
@@ -107,7 +98,7 @@ class Beam(Section):
     @property
     def is_engine(self) -> bool:
         """Whether the workers belong to an engine with a Beam job server."""
-        return self.profile in ("flink", "spark")
+        return self.profile == "flink"
 
     @property
     def uses_loopback_cluster(self) -> bool:

@@ -269,7 +269,7 @@ def test_wrong_command_line_names_word(run_kindred, model: list, arguments: tupl
     ("arguments", "sentence"),
     [
         (["--config", "none.yaml"], "none.yaml: no such pipeline file. Set --config to an existing file"),
-        (["--beam", "moon"], "--beam moon: unknown profile. Choose from local, flink, spark, dataflow"),
+        (["--beam", "moon"], "--beam moon: unknown profile. Choose from local, flink, dataflow"),
         (["--set", "x"], "--set 'x': must have the form section.key=value, such as train.epochs=5"),
         (["--set", "train.epochs=0"], "c.yaml: train.epochs: must be greater than 0 (got 0)"),
         (["--set", "schema=s"], "s: no such file. Omit `schema` to use the curated one"),

@@ -76,11 +76,10 @@ def test_running_job_server_is_used() -> None:
     assert "flink_master" not in found
 
 
-def test_spark_options() -> None:
-    found = flags(Beam(profile="spark", spark_master="spark://spark.example:7077", job_server_jar="/j.jar"))
-    assert found["runner"] == "pipeline.beam.runner.SparkRunner"
-    assert (found["spark_master_url"], found["spark_job_server_jar"]) == ("spark://spark.example:7077", "/j.jar")
-    assert "kindred_flink_url" not in found
+def test_jar_is_for_the_job_server_that_beam_starts() -> None:
+    found = flags(Beam(profile="flink", flink_master="h:1", job_server_jar="/j.jar"))
+    assert found["flink_job_server_jar"] == "/j.jar"
+    assert "flink_job_server_jar" not in flags(Beam(profile="flink", job_server_jar="/j.jar"))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +133,7 @@ def test_beam_parses_every_option(profile: str, monkeypatch: pytest.MonkeyPatch)
     import pipeline.beam.runner  # noqa: F401 - defines our options
 
     monkeypatch.setattr(profiles, "_is_installed", lambda module: True)
-    given_options = options(Beam(profile=profile, dataflow=DATAFLOW, spark_master="local[2]"))
+    given_options = options(Beam(profile=profile, dataflow=DATAFLOW))
     found = PipelineOptions(given_options)
     known = found.get_all_options()
     for flag in given_options:

@@ -123,7 +123,6 @@ CASES: dict[str, tuple[Any, list[tuple[dict[str, Any], dict[str, Any]]], tuple[d
         [(SCORED, {"beam.job_endpoint": "h:1", "beam.flink_master": "h:2"}), (SCORED, {})],
         (SCORED, {"beam.flink_master": "h:1"}),
     ),
-    "beam.spark_master": ("yarn", [(SCORED, {"beam.job_endpoint": "h:1"})], (SCORED, {"beam.profile": "spark"})),
 }  # fmt: skip
 
 # Keys that have an effect whatever the others are, or that another rule refuses where they have none.

@@ -32,7 +32,7 @@ def refusal(folder: Path, section: Any, profile: str | None = None) -> str:
 @pytest.mark.parametrize(
     ("section", "words"),
     [
-        ({"profile": "moon"}, "beam.profile: must be 'local', 'flink', 'spark' or 'dataflow' (got 'moon')"),
+        ({"profile": "moon"}, "beam.profile: must be 'local', 'flink' or 'dataflow' (got 'moon')"),
         ({"runner": "x"}, "beam.runner: unknown key. Choose from artifact_endpoint, "),
         ({"parallelism": 0}, "beam.parallelism: must be greater than 0 (got 0)"),
         ({"parallelism": "2"}, "beam.parallelism: must be a valid integer (got '2')"),
@@ -40,7 +40,6 @@ def refusal(folder: Path, section: Any, profile: str | None = None) -> str:
         ({"job_seconds": 1.5}, "beam.job_seconds: must be a valid integer (got 1.5)"),
         ({"flink_master": "a b"}, "beam.flink_master: must have the form HOST:PORT or a URL (got 'a b')"),
         ({"flink_version": "1.0"}, "beam.flink_version: must be '1.19'"),
-        ({"spark_master": "spark"}, "beam.spark_master: must have the form spark://HOST:PORT"),
         ({"job_endpoint": "localhost"}, "beam.job_endpoint: must have the form HOST:PORT (got 'localhost')"),
         ({"artifact_endpoint": ":1"}, "beam.artifact_endpoint: must have the form HOST:PORT (got ':1')"),
         ({"environment": "cloud"}, "beam.environment: must be 'external'"),
@@ -54,7 +53,6 @@ def refusal(folder: Path, section: Any, profile: str | None = None) -> str:
             'environment process needs the JSON {"command": "PROGRAM"}',
         ),
         ({"environment": "loopback", "environment_config": "x"}, "environment loopback takes no configuration"),
-        ({"profile": "spark"}, "beam: profile: spark needs spark_master, or job_endpoint"),
         ({"profile": "dataflow"}, "beam: profile: dataflow needs the section beam.dataflow"),
         ({"dataflow": {}}, "beam.dataflow.project: required key is missing"),
         ({"dataflow": DATAFLOW | {"region": "Europe"}}, "beam.dataflow.region: must have the form a region, such as"),
@@ -70,8 +68,8 @@ def test_invalid_value_names_key_rule_and_value(tmp_path: Path, section: Any, wo
 @pytest.mark.parametrize(
     ("profile", "words"),
     [
-        ("moon", "--beam moon: unknown profile. Choose from local, flink, spark, dataflow"),
-        ("spark", "--beam spark: beam.profile: spark needs spark_master"),
+        ("moon", "--beam moon: unknown profile. Choose from local, flink, dataflow"),
+        ("spark", "--beam spark: unknown profile. Choose from local, flink, dataflow"),
         ("dataflow", "--beam dataflow: beam.profile: dataflow needs the section beam.dataflow"),
     ],
 )
@@ -83,7 +81,7 @@ def test_command_line_profile_overrides_file(tmp_path: Path) -> None:
     settings = load(tmp_path, {"profile": "flink", "parallelism": 4}, "local")
     assert (settings.profile, settings.parallelism) == ("local", 4)
     assert load(tmp_path, {"profile": "flink", "parallelism": 4}).profile == "flink"
-    assert load(tmp_path, {"spark_master": "yarn"}, "spark").profile == "spark"
+    assert load(tmp_path, {"flink_master": "h:1"}, "flink").profile == "flink"
 
 
 @given(st.text(max_size=30))
@@ -97,5 +95,5 @@ def test_endpoint_is_refused_or_unchanged(text: str) -> None:
 
 
 def test_section_reaches_task_unchanged() -> None:
-    settings = Beam(profile="spark", spark_master="yarn", dataflow=DATAFLOW)
+    settings = Beam(profile="flink", flink_master="h:1", dataflow=DATAFLOW)
     assert Beam.model_validate(json.loads(settings.model_dump_json())) == settings
