@@ -6,7 +6,6 @@ import shutil
 import socket
 import time
 
-from components.pair_example_gen.files import is_remote
 from errors import ConfigError, ServiceUnavailable
 from pipeline.beam import flink_rest, profiles
 from pipeline.config.sections.beam import Beam
@@ -44,10 +43,11 @@ def check_root(settings: Beam, root: str) -> None:
     Raises:
       ConfigError: they cannot.
     """
-    if settings.profile == "dataflow" and not is_remote(root):
+    if settings.profile == "dataflow":
         raise ConfigError(
-            "beam.profile: runs on Dataflow are not supported yet. Dataflow workers access only gs://, but the root "
-            f"is a local directory ({root}). Use local, or flink with workers that can access it"
+            "beam.profile: runs on Dataflow are not supported yet. Dataflow workers access only gs://, but components "
+            f"write to local directories, with any root (here {root}). Use local, or flink with workers that can "
+            "access them"
         )
 
 

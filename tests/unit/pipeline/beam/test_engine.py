@@ -113,14 +113,16 @@ def test_starting_job_server_needs_java(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("installed", [False, True])
-def test_dataflow_is_refused(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
+@pytest.mark.parametrize("root", [ROOT, "gs://bucket/root"])
+def test_dataflow_is_refused(monkeypatch: pytest.MonkeyPatch, installed: bool, root: str) -> None:
     """The message does not suggest the client, because installing it would not help."""
     monkeypatch.setattr(profiles, "_is_installed", lambda module: installed)
     with pytest.raises(ConfigError) as refused:
-        check_engine(Beam(profile="dataflow", dataflow=DATAFLOW), ROOT)
+        check_engine(Beam(profile="dataflow", dataflow=DATAFLOW), root)
     assert str(refused.value) == (
-        "beam.profile: runs on Dataflow are not supported yet. Dataflow workers access only gs://, but the root "
-        f"is a local directory ({ROOT}). Use local, or flink with workers that can access it"
+        "beam.profile: runs on Dataflow are not supported yet. Dataflow workers access only gs://, but "
+        f"components write to local directories, with any root (here {root}). Use local, or flink with workers that "
+        "can access them"
     )
 
 

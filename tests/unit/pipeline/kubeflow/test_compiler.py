@@ -298,7 +298,7 @@ def test_dataflow_would_not_see_the_volume() -> None:
         "image": "r/kindred:1",
     }
     settings = PipelineConfig.model_validate(tree() | {"beam": {"profile": "dataflow", "dataflow": job}})
-    with pytest.raises(ConfigError, match=r"not supported yet.* the root is a local directory \(/kindred/"):
+    with pytest.raises(ConfigError, match=r"not supported yet.* with any root \(here /kindred/"):
         compile_package(settings)
 
 
