@@ -3,6 +3,7 @@
 KindredError
 ├── ConfigError           the pipeline file or an option is wrong
 ├── RootError             the root directory cannot be used
+├── DiskFull              what a run would write does not fit on a disk
 ├── ReportError           there is no such run, or nothing to report about it
 ├── RollbackError         there is no version to roll back to
 ├── InputError            the input does not match the pipeline file
@@ -43,6 +44,12 @@ class ConfigError(KindredError):
 
 class RootError(KindredError):
     """The root directory cannot be used."""
+
+    exit_code = 2
+
+
+class DiskFull(KindredError):
+    """What a run would write does not fit on a disk."""
 
     exit_code = 2
 

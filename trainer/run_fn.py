@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tfx.components.trainer.fn_args_utils import FnArgs
 
+from storage import disk
 from trainer.data import dataset, hashing
 from trainer.data.examples import Examples, of_split
 from trainer.data.pairs import Pairs
@@ -22,7 +23,7 @@ from trainer.export.published_model import NO_LIMITS
 from trainer.model.table_sizes import TableSizes, table_sizes
 from trainer.search.choice import CHOICE_FILE, Choice, choose
 from trainer.settings import TrainSettings, training_settings, with_values
-from trainer.training import described, fitting, warm_start
+from trainer.training import described, fitting, memory, warm_start
 from trainer.training.fold_in import learn_fold_in
 
 HISTORY_FILE = "history.json"
@@ -40,6 +41,7 @@ def run_fn(fn_args: FnArgs) -> None:
     Raises:
       TrainingTooLarge: the model would not fit in memory.
       TrainingDiverged: the loss became infinite or NaN.
+      DiskFull: the model would not fit on the disk.
     """
     tuned = fn_args.hyperparameters or {}
     encode, model, train = training_settings(with_values(fn_args.custom_config, tuned.get("values", {})))
@@ -62,6 +64,7 @@ def run_fn(fn_args: FnArgs) -> None:
             _, model, train = training_settings(with_values(fn_args.custom_config, choice.values))
             _write_json(fn_args.model_run_dir, CHOICE_FILE, choice.to_json())
             zero_point = choice.best.zero_point
+        disk.require(fn_args.serving_model_dir, memory.table_bytes(sizes, model), "the tables of the model")
         network, history = fitting.fit(
             pairs, sizes, model, train, folders, start, fn_args.custom_config["metric"], zero_point
         )

@@ -22,7 +22,7 @@ from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
 from components.execution import ExecutionArguments, ExecutorBase
-from components.pair_example_gen import arrival, files, inputs, objects, quarantine, refusals, shards, spill
+from components.pair_example_gen import arrival, files, inputs, objects, quarantine, refusals, room, shards, spill
 from components.pair_example_gen.arrival import Arrival
 from components.pair_example_gen.cutoff import find_cutoff
 from components.pair_example_gen.driver import of_input
@@ -48,6 +48,7 @@ from components.pair_example_gen.suspicious import warning
 from components.pair_example_gen.suspicious.find import find as find_suspicious
 from components.threads import Threaded, threads_of
 from errors import DataRefused, InputError
+from storage.disk import require
 from trainer.data.examples import EVAL, SIDES, SPLITS, TRAIN, Examples
 
 ROWS_PROPERTY = "rows_{}"
@@ -98,6 +99,7 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         ]
         sizes = [(files.fingerprint(file), _is_packed(file)) for file in input_files]
         parts = spill.count_parts([(size, packed) for (size, _), packed in sizes]) if settings.sees_pairs_whole else 0
+        require(examples, room.least_bytes(input_files), "the examples of the files")
         paths = IngestPaths(examples, set_aside, os.path.join(set_aside, "work"), parts)
         with _directories(paths), inputs.described_aside([*input_files, *feature_files]) as described:
             with _unchanged(dict(zip(input_files, (fingerprint for fingerprint, _ in sizes), strict=True))):

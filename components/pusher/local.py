@@ -10,6 +10,7 @@ import uuid
 
 from components.pusher.versions import Versions, awaiting_name
 from kindred.manifest import CARD, Manifest, check_copy, damage, model_digests, read_manifest, write_manifest
+from storage.disk import require, size_of
 
 STAGING_PREFIX = ".staging-"
 # A staging folder without writes for this long belongs to a publisher that was killed.
@@ -23,12 +24,14 @@ class LocalVersions(Versions):
         """Publishes a version as described in `Versions`. Compares the copy with the digests of `model` first.
 
         Raises:
-          OSError: the copy differs from `model` or cannot be written. No version appears.
+            OSError: the copy differs from `model` or cannot be written. No version appears.
+        DiskFull: the disk has no room for the copy.
         """
         if not os.path.isdir(self.directory):
             os.makedirs(self.directory, exist_ok=True)
             _make_readable(self.directory)
         self._sweep()
+        require(self.directory, size_of(model), "the files of the model")
         staging = self._new_folder()
         try:
             digests = model_digests(model)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 import traceback
 from collections.abc import Callable
 
@@ -13,6 +15,7 @@ from pipeline.records.run_record import RunRecord
 from pipeline.running.announcing import announce
 from pipeline.running.console import RunConsole
 from pipeline.running.notices import TIME_LIMIT
+from storage.disk import full_disk
 
 # A stopped process has little time left.
 _STOPPED_TIME_LIMIT = 0.7
@@ -46,9 +49,19 @@ def close(
 def _report(folder: RunFolder, console: RunConsole, write_report: Callable[[RunFolder], object]) -> None:
     try:
         write_report(folder)
-    except Exception:
-        traceback.print_exc()
-        console.say(f"The report could not be written. See {folder.log}.", "yellow")
+    except Exception as error:
+        _log(error)
+        with contextlib.suppress(OSError):
+            folder.report.unlink(missing_ok=True)  # it may be half written
+        if full := full_disk(error, [folder.path, tempfile.gettempdir()]):
+            console.say(f"The report could not be written: {full}. `kindred report` writes it.", "yellow")
+        else:
+            console.say(f"The report could not be written. See {folder.log}.", "yellow")
+
+
+def _log(error: Exception) -> None:
+    with contextlib.suppress(OSError):  # the disk of the log may be full
+        traceback.print_exception(error)
 
 
 def _prune(config: PipelineConfig, root: Root, console: RunConsole) -> None:
@@ -58,8 +71,8 @@ def _prune(config: PipelineConfig, root: Root, console: RunConsole) -> None:
 
     try:
         removed = prune(root, Kept(config.keep.runs, config.keep.days))
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        _log(error)
         console.say("Old artifacts could not be removed. `kindred prune` says why.", "yellow")
     else:
         if any(removed.counts.values()):

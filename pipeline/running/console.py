@@ -105,19 +105,23 @@ def redirect_output(log: Path) -> Iterator[Console]:
       A console on the original terminal.
     """
     with open(log, "ab", buffering=0) as sink, _terminal() as terminal:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         saved = os.dup(1), os.dup(2)
         try:
             os.dup2(sink.fileno(), 1)
             os.dup2(sink.fileno(), 2)
             yield Console(file=terminal)
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            _flush()
             for number, descriptor in enumerate(saved, start=1):
                 os.dup2(descriptor, number)
                 os.close(descriptor)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # the disk of the log may be full
+            stream.flush()
 
 
 @contextlib.contextmanager

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-import time
+import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from components.pair_example_gen.files import is_remote
 from components.pusher.destination import open_versions, refuse_foreign
-from errors import DataRefused, KindredError, ModelRefused, RootError
+from errors import ConfigError, DataRefused, KindredError, ModelRefused, RootError
 from pipeline.config import PipelineConfig
 from pipeline.records.metadata_backup import restore_if_damaged
 from pipeline.records.progress import marked_alive
+from pipeline.records.record_file import RecordFile
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
 from pipeline.records.run_record import EXIT_CODES, RunRecord
@@ -21,6 +24,13 @@ from pipeline.running.closing import close
 from pipeline.running.console import RunConsole, redirect_output
 from pipeline.running.options import RunOptions
 from pipeline.running.stopping import Stop, stoppable
+from storage.disk import full_disk, require, size_in_words
+
+# The database and its copy, a model twice, a report and a log: what the smallest run surely needs, and what is enough.
+_LEAST_ROOM, _USUAL_ROOM = 2_000_000, 6_000_000
+# Of a run with 400,000 rows of 100,000 entities: bytes in examples, and files with the tables of the model.
+_EACH_ROW, _COPIES = 30, 4
+_COUNTS = (("rows",), ("left_entities", "right_entities"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,29 +67,33 @@ def run(
     Raises:
       RootError: the root cannot be used.
       StoreError, StoreUnavailable: the object store of the root cannot be read. Nothing has run.
+      DiskFull: a disk has no room even for the smallest run.
     """
-    since = time.monotonic()
     late: list[Callable[[Stop], None]] = []  # writes the record of a run that a library does not let end
 
     def conclude(stop: Stop) -> None:
         for write in late:
             write(stop)
 
+    for directory in written_to(config, root):
+        require(directory, _LEAST_ROOM, "runs, even of small data,")
     # Signals are handled before there is a run, so that each run that a signal ends has a record of that.
     with stoppable(conclude if options.owns_process else None) as stop, root.locked(stores=False) as session:
         run_id = root.new_run()
         folder = RunFolder(root.runs / run_id)
         record = RunRecord.begin(config, run_id)
-        save = functools.partial(record.write, folder.summary, since)
+        file = RecordFile(record, folder)
         with marked_alive(folder), redirect_output(folder.log) as terminal:
             console = RunConsole(terminal)
-            late.append(functools.partial(_give_up, record, console, save))
+            late.append(functools.partial(_give_up, record, console, file))
             try:
-                save()
-                exit_code = _execute(config, root, options, record, console, save, stop)
+                file.save()
+                exit_code = _execute(config, root, options, record, console, file.save, stop)
             finally:
-                save()
+                file.finish()
             late.clear()
+            if file.fault:
+                console.say(f"    warning: {folder.summary} could not be written: {file.fault.strerror}", "yellow")
             exit_code = _close(config, root, record, exit_code, console, write_report, stop)
             # An interrupted run leaves quickly. The same command resumes it here, and stores it then.
             fault = _store(session, console) if session and not stop.reason() else None
@@ -89,10 +103,10 @@ def run(
     return RunOutcome(record, exit_code or stored_code, folder, str(fault))
 
 
-def _give_up(record: RunRecord, console: RunConsole, save: Callable[[], None], stop: Stop) -> None:
+def _give_up(record: RunRecord, console: RunConsole, file: RecordFile, stop: Stop) -> None:
     """Records and prints that the run was stopped. The process ends at once."""
     record.error = stop.reason()
-    save()
+    file.finish()
     console.say(f"\nFailed after {record.seconds:.1f} s (exit code {stop.exit_code})\n{record.error}")
 
 
@@ -142,8 +156,9 @@ def _execute(
         if reason := stop.reason():
             record.error = reason
             return stop.exit_code
-        traceback.print_exc()
-        return judge(error, record)
+        with contextlib.suppress(OSError):  # the disk of the log may be full
+            traceback.print_exc()
+        return judge(error, record, written_to(config, root))
     return EXIT_CODES[record.status]
 
 
@@ -170,8 +185,32 @@ def _store(session: Session, console: RunConsole) -> KindredError | None:
     return None
 
 
-def judge(error: BaseException, record: RunRecord) -> int:
-    """Sets the status and the reason of a run that `error` ended, and returns its exit code."""
+def written_to(config: PipelineConfig, root: Root) -> list[str]:
+    """Returns the local directories that a run writes to."""
+    directories = [str(root.path), tempfile.gettempdir()]
+    with contextlib.suppress(ConfigError):  # the run reports it
+        directories += [path for path in [root.serving(config)] if not is_remote(path)]
+    return directories
+
+
+def _usual_need(record: RunRecord) -> str:
+    """Returns how much a run of this data needs about, or nothing before the data are read."""
+    rows, entities = (sum(record.data.get(key, 0) for key in keys) for keys in _COUNTS)
+    if not rows:
+        return ""
+    tables = 4 * entities * (record.config["model"]["dimension"] + 1)
+    size = _EACH_ROW * rows + _COPIES * tables + _USUAL_ROOM
+    return f". A run of {rows:,} rows needs about {size_in_words(size)}"
+
+
+def judge(error: BaseException, record: RunRecord, directories: Sequence[str] = ()) -> int:
+    """Sets the status and the reason of a run that `error` ended, and returns its exit code.
+
+    Args:
+      error: what ended the run.
+      record: the record of the run.
+      directories: local directories that the run wrote to. A full disk of them is the reason.
+    """
     if isinstance(error, DataRefused):
         record.status = "data_refused"
     elif isinstance(error, ModelRefused):
@@ -179,6 +218,10 @@ def judge(error: BaseException, record: RunRecord) -> int:
     if isinstance(error, KindredError):
         record.error = str(error)
         return error.exit_code
+    if full := full_disk(error, directories):
+        next_step = "Free space there, or use another disk, and rerun the command to resume"
+        record.error = f"{full}{_usual_need(record)}. {next_step}"
+        return 1
     record.error = (
         f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}".rstrip()
     )

@@ -32,8 +32,7 @@ def needed(sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> 
       model: section `model` of the pipeline file.
       settings: section `train` of the pipeline file.
     """
-    entities = sizes.left if sizes.shared else sizes.left + sizes.right
-    tables = entities * (model.dimension + model.bias) * _FLOAT
+    tables = table_bytes(sizes, model)
     slots = _SLOTS.get(settings.optimizer, 1 / model.dimension)
     negatives = 0 if model.objective in ("regression", *WHOLE_DATA) else model.negative_count
     of_batch = 2 * settings.batch_size + negatives * (1 if model.shares_negatives else settings.batch_size)
@@ -45,6 +44,12 @@ def needed(sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> 
     if has_solver(model.objective, settings.optimizer):
         optimizer, batch = _least_squares(sizes, model, settings.als.copies)
     return {"tables": tables, "optimizer": optimizer, "batch": batch, "publishing": 2 * tables} | numbers
+
+
+def table_bytes(sizes: TableSizes, model: ModelSettings) -> int:
+    """Returns the bytes of the embedding tables, in memory and in a file."""
+    entities = sizes.left if sizes.shared else sizes.left + sizes.right
+    return int(entities * (model.dimension + model.bias) * _FLOAT)
 
 
 def _numbering(numbering: Numbering) -> int:
