@@ -203,7 +203,7 @@ app.command()(root_cli.prune)
 
 @app.command()
 def monitor(
-    log: Annotated[Path, typer.Option(metavar="PREFIX", help="How the paths of the log files begin.")],
+    log: Annotated[str, typer.Option(metavar="PREFIX", help="How the paths or URLs of the log files begin.")],
     root: model_cli.RootOption,
     json_: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import errno
 import os
 import posixpath
@@ -16,14 +15,13 @@ import filelock
 from components.pair_example_gen.files import is_remote
 from errors import ConfigError, RootError
 from pipeline.config import PipelineConfig
+from pipeline.records.run_ids import make_run_folder
 from pipeline.records.stored.session import Session
 from pipeline.records.stored.working_copy import Identity, identity_of, read_base, working_folder
 from storage import urls
 from storage.cache import CACHE
 from storage.settings import StorageSettings
 from storage.urls import SCHEMES_IN_WORDS, is_object
-
-_RUN_ID = "%Y%m%d-%H%M%S-%f"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,22 +167,13 @@ class Root:
     def new_run(self) -> str:
         """Creates the folder of a new run, and returns its id.
 
-        Ids sort by time. If the clock went back, the id follows the newest one.
-
         Raises:
           RootError: the root is not writable.
         """
-        started = max(datetime.datetime.now(), self._newest_run() + datetime.timedelta(milliseconds=1))
-        while True:
-            run_id = started.strftime(_RUN_ID)[:-3]
-            try:
-                (self.runs / run_id).mkdir(parents=True)
-            except FileExistsError:
-                started += datetime.timedelta(milliseconds=1)
-            except OSError as error:
-                raise self._unusable(error) from None
-            else:
-                return run_id
+        try:
+            return make_run_folder(self.runs)
+        except OSError as error:
+            raise self._unusable(error) from None
 
     def check_writable(self) -> None:
         """Checks that the root can be written, or created. Writes nothing. Only reads the object store of a root.
@@ -200,14 +189,6 @@ class Root:
             raise self._unusable(NotADirectoryError(errno.ENOTDIR, "", str(existing)))
         if not os.access(existing, os.W_OK | os.X_OK):
             raise self._unusable(PermissionError(errno.EACCES, "", str(existing)))
-
-    def _newest_run(self) -> datetime.datetime:
-        """Returns the time in the newest run id, or the earliest time without a run."""
-        newest = datetime.datetime.min
-        for path in self.runs.glob("*"):
-            with contextlib.suppress(ValueError):
-                newest = max(newest, datetime.datetime.strptime(path.name, _RUN_ID))
-        return newest
 
     @contextlib.contextmanager
     def locked(self, stores: bool = True) -> Iterator[Session | None]:

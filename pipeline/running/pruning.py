@@ -35,6 +35,7 @@ _LEFTOVER_SECONDS = 24 * 3600
 LEFTOVERS = (
     "kindred-workers-",
     "kindred-output-",
+    "kindred-logs-",
     "kindred-canary-",
     "kindred-pairs-",
     "kindred-epochs-",

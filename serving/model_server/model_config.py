@@ -11,6 +11,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.model_server.faults import Fault, invalid
+from serving.model_server.log_objects import is_prefix
 from serving.model_server.versions import Policy
 
 _EXAMPLE = 'model_config_list { config { name: "words" base_path: "/models/words" } }'
@@ -105,12 +106,14 @@ def _logging(name: str, message: Any) -> LoggingSettings | None:
         raise invalid(
             f'model {name}: logging_config: log_collector_config.type {collector.type!r} is unknown. Use "file"'
         )
-    if rate and not collector.filename_prefix.startswith("/"):
+    prefix = collector.filename_prefix
+    if rate and not prefix.startswith("/") and not is_prefix(prefix):
         raise invalid(
             f"model {name}: logging_config: log_collector_config.filename_prefix must be an absolute path, such as "
-            f"/var/log/{name}/requests (got {collector.filename_prefix!r})"
+            f"/var/log/{name}/requests, or the URL of an object store, such as s3://BUCKET/{name}/requests "
+            f"(got {prefix!r})"
         )
-    return LoggingSettings(collector.filename_prefix, rate) if rate else None
+    return LoggingSettings(prefix, rate) if rate else None
 
 
 def _policy(message: Any) -> Policy:

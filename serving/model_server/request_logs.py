@@ -1,7 +1,7 @@
 """Request logs: PredictionLog records of a sample of requests, in TFRecord files, as TensorFlow Serving writes them.
 
 A thread encodes and writes the records. A request only puts its arrays into a queue, and drops them if the queue is
-full, so that a slow or full disk delays no answer.
+full, so that a slow or full disk delays no answer. Logs in an object store are written here first (`log_objects`).
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from serving.model_server.log_objects import SECONDS, LogObjects
 from serving.model_server.metrics import ServerMetrics
 from serving.model_server.model_config import LoggingSettings, ServedModel
 from serving.model_server.tensors import Array, to_proto
+from storage.urls import is_object
 
 log = logging.getLogger("kindred.model_server")
 _FLUSH_SECONDS = 0.5
@@ -107,13 +109,15 @@ class _Writer:
     """Writes the records of one prefix."""
 
     def __init__(self, prefix: str, metrics: ServerMetrics, limits: LogLimits) -> None:
-        self._prefix, self._metrics, self._limits = Path(prefix), metrics, limits
+        self._objects = LogObjects(prefix) if is_object(prefix) else None
+        self._prefix = self._objects.waiting if self._objects else Path(prefix)
+        self._name, self._metrics, self._limits = prefix, metrics, limits
         self._waiting: deque[tuple[Answered, float, int]] = deque()
         self._held = 0
         self._changed = threading.Condition()
         self._closed = self._failing = False
         self._file: Any = None
-        self._path, self._written, self._number = Path(), 0, 0
+        self._path, self._written, self._number, self._began = Path(), 0, 0, 0.0
         self._thread = threading.Thread(target=self._work, name="request-log", daemon=True)
         self._thread.start()
 
@@ -153,7 +157,7 @@ class _Writer:
             action()
         except Exception as error:  # whatever it is, the next request may be written
             if not self._failing:
-                log.error("request log %s: cannot write: %s", self._prefix, (str(error) or repr(error)).splitlines()[0])
+                log.error("request log %s: cannot write: %s", self._name, (str(error) or repr(error)).splitlines()[0])
             self._failing, self._file = True, None
             return False
         self._failing = False
@@ -161,7 +165,7 @@ class _Writer:
 
     def _write(self, answered: Answered, rate: float) -> None:
         record = _record(answered, rate)
-        if self._file is None or self._written + len(record) > self._limits.max_file:
+        if self._file is None or self._written + len(record) > self._limits.max_file or self._is_old():
             self._end_file()
             self._begin_file()
         self._file.write(record)
@@ -173,7 +177,15 @@ class _Writer:
         self._number += 1
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         self._path = Path(f"{self._prefix}.{moment}-{os.getpid()}-{self._number:06d}.tfrecord")
-        self._file, self._written = tf.io.TFRecordWriter(str(self._path)), 0
+        self._file, self._written = tf.io.TFRecordWriter(str(self._open_path())), 0
+        self._began = time.monotonic()
+
+    def _open_path(self) -> Path:
+        """Returns the path of the file while it is written. Others of the same prefix upload what has its own name."""
+        return self._path.with_name(f"{self._path.name}.open") if self._objects else self._path
+
+    def _is_old(self) -> bool:
+        return self._objects is not None and time.monotonic() - self._began > SECONDS
 
     def _make_room(self) -> None:
         """Deletes the oldest files, so that another whole file fits."""
@@ -186,13 +198,18 @@ class _Writer:
             del sizes[file]
 
     def _flush(self) -> None:
-        if self._file is not None:
+        if self._file is not None and self._is_old():
+            self._end_file()
+        elif self._file is not None:
             self._file.flush()
 
     def _end_file(self) -> None:
         file, self._file = self._file, None
         if file is not None:
             file.close()
+        if file is not None and self._objects is not None:
+            os.replace(self._open_path(), self._path)
+            self._attempt(functools.partial(self._objects.upload, log_files(self._prefix)))
 
     def close(self, seconds: float) -> None:
         """Writes what waits, for at most `seconds`."""

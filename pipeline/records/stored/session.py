@@ -17,12 +17,12 @@ from errors import RootError, StoreError
 from kindred.digests import file_digests, first_difference
 from pipeline.records.stored.database import copy_database, live_artifacts
 from pipeline.records.stored.lease import Lease
+from pipeline.records.stored.record_files import changed_files, download_records
 from pipeline.records.stored.states import State, States
 from pipeline.records.stored.working_copy import (
     REMOVED,
     Base,
     Identity,
-    Stamp,
     read_base,
     read_next,
     stamp_of,
@@ -33,10 +33,7 @@ from storage.store import Store, in_parallel
 
 _METADATA = "metadata.sqlite"
 _BASE_METADATA = ".base.sqlite"
-_PAGES = ("index.html", "monitor.html")
-_RUNS = "runs"
 _ARTIFACTS = "pipeline"
-_SUMMARY = "summary.json"
 
 
 class Session:
@@ -95,7 +92,7 @@ class Session:
             self._adopt(announced)
             return
         self._download_database(newest)
-        files = self._download_records()
+        files = download_records(self._store, self._folder, base.files)
         metadata = stamp_of(self._folder / _METADATA)
         write_base(self._folder, Base(newest.generation, newest.token, metadata, files))
 
@@ -151,7 +148,7 @@ class Session:
           OSError: a file of an artifact changed since it was made, or cannot be read.
         """
         base = read_base(self._folder)
-        files = self._changed_files(base)
+        files = changed_files(self._folder, base)
         removed = [name for name, stamp in base.files.items() if stamp == REMOVED]
         metadata = stamp_of(self._folder / _METADATA)
         if metadata is None or (not files and not removed and metadata == base.metadata):
@@ -212,29 +209,6 @@ class Session:
                 shutil.rmtree(folder, ignore_errors=True)
         for name in live:
             (self._folder / name).mkdir(parents=True, exist_ok=True)
-
-    def _download_records(self) -> dict[str, Stamp | None]:
-        """Downloads the records of all runs, and returns all files of runs by name."""
-        known = read_base(self._folder).files
-        entries = [entry for entry in self._store.objects(_RUNS) if not entry.name.endswith("/")]
-        for entry in entries:
-            file = self._folder / entry.name
-            if entry.name.endswith(f"/{_SUMMARY}"):
-                self._store.download(entry, str(file))
-            elif (stamp := known.get(entry.name)) is not None and stamp[0] != entry.size:
-                file.unlink(missing_ok=True)  # changed by another machine
-        return {entry.name: stamp_of(self._folder / entry.name) for entry in entries}
-
-    def _changed_files(self, base: Base) -> dict[str, Stamp | None]:
-        """Returns the records and pages that changed here since the last exchange, with their stamps."""
-        found = [self._folder / name for name in _PAGES]
-        found += [
-            file
-            for file in (self._folder / _RUNS).rglob("*")
-            if file.is_file() and not any(part.startswith(".") for part in file.relative_to(self._folder).parts)
-        ]
-        stamps = {self._name(file): stamp_of(file) for file in found}
-        return {name: stamp for name, stamp in stamps.items() if stamp and base.files.get(name) != stamp}
 
     def _upload_artifacts(self, artifacts: dict[str, str]) -> None:
         """Uploads the files of artifacts, and compares their digests here and their sizes there.
