@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from errors import ReportError
+from pipeline.commands.paired import METHOD, Paired, compare_models
 from pipeline.commands.table import lay_out
 from pipeline.records.run_folder import RunFolder
 
@@ -18,8 +19,8 @@ _RESULT = ("pipeline", "status", "published", "seconds")
 def compare(first: RunFolder, second: RunFolder, as_json: bool, width: int | None = None) -> str:
     """Returns what differs between two runs.
 
-    Metrics are listed even if they are equal. They are comparable only if both runs held out the same rows, which is so
-    if neither data nor split differ.
+    Metrics are listed even if they are equal. They are comparable only if both runs held out the same rows. Then their
+    differences have intervals, which need the models and the rows of both runs.
 
     Args:
       first: the folder of a run.
@@ -36,14 +37,19 @@ def compare(first: RunFolder, second: RunFolder, as_json: bool, width: int | Non
         old, new = (dict(_leaves(summary.get(key, {}))) for summary in (before, after))
         groups[title] = _differences(old, new, keep_equal=key == "metrics")
     names = (first.path.name, second.path.name)
+    paired = compare_models(
+        first, second, [key for key, *pair in groups["metrics"] if None not in pair and not key.startswith("baseline_")]
+    )
     if as_json:
         found = {title: {key: list(pair) for key, *pair in rows} for title, rows in groups.items()}
-        return json.dumps({"runs": list(names), **found}, indent=2, ensure_ascii=False)
+        return json.dumps({"runs": list(names), **found, "paired": paired.to_json()}, indent=2, ensure_ascii=False)
     lines: list[str] = []
     for title, rows in groups.items():
-        cells = [_cells(row, with_difference=title == "metrics") for row in rows]
-        head = (title, *names, "difference") if title == "metrics" else (title, *names)
+        cells = [_cells(row, paired if title == "metrics" else None) for row in rows]
+        head = (title, *names, "difference", "95 % interval") if title == "metrics" else (title, *names)
         lines += ["", *lay_out(head, cells, width)] if rows else ["", f"{title}: no difference"]
+    if groups["metrics"]:
+        lines += ["", f"No intervals of differences: {paired.problem}." if paired.problem else f"{METHOD}."]
     return "\n".join(lines[1:])
 
 
@@ -80,13 +86,14 @@ def _differences(
     return [(key, a, b) for key, a, b in pairs if keep_equal or a != b]
 
 
-def _cells(row: tuple[str, Any, Any], with_difference: bool) -> tuple[str, ...]:
+def _cells(row: tuple[str, Any, Any], paired: Paired | None) -> tuple[str, ...]:
     key, *values = row
     cells = (key, *map(_text, values))
-    if not with_difference:
+    if paired is None:
         return cells
     both = all(isinstance(value, int | float) for value in values)
-    return (*cells, f"{values[1] - values[0]:+.4f}" if both else "")
+    interval = "{:+.4f} to {:+.4f}".format(*paired.intervals[key]) if key in paired.intervals else ""
+    return (*cells, f"{values[1] - values[0]:+.4f}" if both else "", interval)
 
 
 def _text(value: Any) -> str:

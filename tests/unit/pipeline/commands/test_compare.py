@@ -47,13 +47,15 @@ def test_differences_are_listed_by_group(runs: tuple[RunFolder, RunFolder]) -> N
         "configuration": {"train.als.ridge": [None, 2.0], "evaluate.metrics": [["rmse"], ["rmse", "mae"]]},
         "data": {"splits.train": [900, 950]},
         "metrics": {"rmse": [0.91, 0.9], "baseline_rmse": [1.1, 1.1], "mae": [None, 0.7]},
+        "paired": {"intervals": {}, "problem": f"there is no ML Metadata at {runs[0].root.metadata}"},
     }
 
 
 def test_text_has_differences_of_metrics(runs: tuple[RunFolder, RunFolder]) -> None:
     text = compare(*runs, as_json=False, width=100)
     rows = [line.split() for line in text.splitlines()]
-    assert ["metrics", "1", "2", "difference"] in rows
+    assert ["metrics", "1", "2", "difference", "95", "%", "interval"] in rows
+    assert "No intervals of differences: there is no ML Metadata at" in text
     assert ["rmse", "0.91", "0.9", "-0.0100"] in rows
     assert ["train.als.ridge", "–", "2"] in rows and ["splits.train", "900", "950"] in rows
 
