@@ -9,6 +9,7 @@ KindredError
 ├── InputError            the input does not match the pipeline file
 ├── DataRefused           the data break a rule of the gate
 ├── ModelRefused          the model breaks a rule, or failed the serving canary
+├── SettingsRefused       no tried settings are better than those of the pipeline file
 ├── TrainingError         training cannot produce a model
 │   ├── TrainingDiverged  the loss stopped being a finite number
 │   ├── TrainingTooLarge  tables, optimizer state and a batch do not fit in memory
@@ -28,6 +29,9 @@ KindredError
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 
 class KindredError(Exception):
@@ -73,13 +77,28 @@ class InputError(KindredError):
 
 
 class DataRefused(KindredError):
-    """The data break a rule of the gate."""
+    """The data break a rule of the gate.
+
+    Args:
+      message: the reason.
+      facts: what was checked, as JSON values for `data` of the record of the run.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str, facts: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.facts = dict(facts or {})
 
 
 class ModelRefused(KindredError):
     """The model was not blessed, or it failed the serving canary."""
+
+    exit_code = 4
+
+
+class SettingsRefused(KindredError):
+    """No settings that `kindred tune` tried are better than those of the pipeline file."""
 
     exit_code = 4
 

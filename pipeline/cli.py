@@ -117,6 +117,9 @@ def tune(
     root: NewRootOption = None,
     set_: Set = None,
     beam: BeamOption = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Put the best settings into the pipeline file. Its comments stay.")
+    ] = False,
 ) -> None:
     """Search for better settings: run a pipeline up to its Tuner, and print the trials."""
     from pipeline.beam.engine import check_engine
@@ -129,6 +132,8 @@ def tune(
     from pipeline.running.options import RunOptions
 
     pipeline_config = tried.load_config_to_tune(config, set_ or (), data, trials, beam)
+    if write:
+        tried.check_writable(config, set_ or ())
     place = Root.at(root, pipeline_config.name, pipeline_config.storage)
     check_inputs(pipeline_config, place)
     check_engine(pipeline_config.beam, str(place.path))
@@ -137,6 +142,8 @@ def tune(
     say(conclusion.describe(outcome, place), err=True)
     if outcome.record.tuning:
         say(tried.describe(outcome.record.tuning))
+        if write:
+            say(tried.write(config, outcome.record.tuning))
     raise typer.Exit(outcome.exit_code)
 
 
@@ -164,7 +171,7 @@ def rollback(
     from pipeline.commands.rollback import roll_back
     from pipeline.records.root import Root
 
-    say(roll_back(Root.at(root, "").fetch(), to, undo, reason, version))
+    say(roll_back(Root.at(root, "").fetch(), to, undo, reason, version, root_cli.write_report))
 
 
 @app.command()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import PipelineConfig, load_config, yaml_file
+from errors import ConfigError, SettingsRefused
+from pipeline.config import PipelineConfig, edit, load_config, yaml_file
 
 
 def load_config_to_tune(
@@ -25,6 +28,75 @@ def load_config_to_tune(
     all_overrides = [*overrides, *([f"tune.trials={trials}"] if trials else [])]
     config = load_config(path, all_overrides, data_path, beam_profile)
     return config if config.tune else load_config(path, [*all_overrides, "tune={}"], data_path, beam_profile)
+
+
+def write(path: Path, tuning: Mapping[str, Any]) -> str:
+    """Puts the recommended settings into the pipeline file. Its comments and order stay.
+
+    Args:
+      path: the pipeline file.
+      tuning: `tuning` of the record of the run.
+
+    Returns:
+      A sentence about what was written.
+
+    Raises:
+      SettingsRefused: no trial is better than the current settings beyond noise.
+      ConfigError: the file cannot be edited or written.
+    """
+    if tuning["chosen"] == tuning["current"]:
+        raise SettingsRefused(f"{path} is unchanged: {_why_not(tuning)}")
+    text = edit.with_keys(path.read_text(encoding="utf-8"), tuning["values"], str(path))
+    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        staged.write_text(text, encoding="utf-8")
+        _check(staged, path)
+        shutil.copymode(path, staged)
+        os.replace(staged, path)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ConfigError(f"{path}: cannot be written ({reason}). Copy the settings above by hand") from None
+    finally:
+        staged.unlink(missing_ok=True)
+    return f"Written to {path}: {', '.join(tuning['values'])}"
+
+
+def _check(staged: Path, path: Path) -> None:
+    """Checks the new file before it replaces the old one."""
+    try:
+        load_config(staged)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace(str(staged), str(path))) from None
+
+
+def check_writable(path: Path, overrides: Sequence[str]) -> None:
+    """Checks before a search that its result can go into the file.
+
+    Raises:
+      ConfigError: the file is not writable, or the search has other settings than the file.
+    """
+    foreign = [override for override in overrides if not override.startswith("tune.")]
+    if foreign:
+        raise ConfigError(
+            f"--write: the result of --set {foreign[0]} would not fit the file. Put the value into {path}, and omit "
+            "--set"
+        )
+    if not os.access(path, os.W_OK) or not os.access(path.absolute().parent, os.W_OK):
+        raise ConfigError(f"--write: {path} cannot be written. Change its permissions, or omit --write")
+
+
+def _why_not(tuning: Mapping[str, Any]) -> str:
+    """Returns the reason why no trial is recommended, with the figures of the best one."""
+    others = [trial for trial in tuning["trials"] if trial["trial"] != tuning["current"]]
+    reason = f"none of {len(others)} other settings is better than the current ones beyond noise"
+    best = next((trial for trial in others if "interval" in trial), None)
+    if best is None:
+        return f"{reason}. None has a result"
+    low, high = best["interval"]
+    return (
+        f"{reason}. The best of them, trial {best['trial']}, differs by {best['difference']:+.5f} in "
+        f"{tuning['measure']}, 95 % interval {low:+.5f} to {high:+.5f}. More trials or more data may show a difference"
+    )
 
 
 def describe(tuning: dict[str, Any]) -> str:

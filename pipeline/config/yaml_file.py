@@ -44,6 +44,12 @@ def dump(tree: Any, allow_unicode: bool = False) -> str:
     return str(yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=allow_unicode, width=100))
 
 
+def dump_line(tree: Any) -> str:
+    """Returns `tree` as one line of YAML that `parse` reads back."""
+    text = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, default_flow_style=True, width=float("inf"))
+    return str(text).rstrip("\n")
+
+
 def parse(text: str, source: str) -> Any:
     """Parses YAML.
 

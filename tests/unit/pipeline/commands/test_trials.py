@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
-from pipeline.commands.trials import describe, load_config_to_tune
+from errors import ConfigError, SettingsRefused
+from pipeline.commands.trials import check_writable, describe, load_config_to_tune, write
 from pipeline.config import load_config
 
 
@@ -61,3 +64,50 @@ def test_nested_settings_are_nested_in_the_file() -> None:
     values = {"train.als.ridge": 2, "train.early_stopping": None}
     pasted = describe(_tuning([_trial(4, 0.5, {}), _trial(0, 0.6, {})], values=values)).rpartition("file:\n")[2]
     assert yaml.safe_load(pasted) == {"train": {"als": {"ridge": 2}, "early_stopping": None}}
+
+
+PIPELINE = "name: films\ndata: {path: d.csv}\nmodel:\n  dimension: 8   # small\n"
+
+
+def _won(**more: Any) -> dict[str, Any]:
+    better = _trial(4, 0.5, {"model.dimension": 32}, difference=-0.25, interval=[-0.3, -0.2], better=True)
+    return _tuning([better, _trial(0, 0.75, {})], **{"values": {"model.dimension": 32}} | more)
+
+
+def test_better_settings_are_written_into_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(PIPELINE)
+    file.chmod(0o640)
+    assert write(file, _won()) == f"Written to {file}: model.dimension"
+    assert file.read_text() == PIPELINE.replace("8", "32")
+    assert file.stat().st_mode & 0o777 == 0o640 and os.listdir(tmp_path) == ["pipeline.yaml"]
+
+
+def test_settings_within_the_noise_are_not_written(tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(PIPELINE)
+    trials = [
+        _trial(1, 0.74, {"model.dimension": 16}, difference=-0.01, interval=[-0.05, 0.03], better=False),
+        _trial(0, 0.75, {}),
+    ]
+    with pytest.raises(SettingsRefused) as refused:
+        write(file, _tuning(trials, chosen=0))
+    assert "none of 1 other settings is better than the current ones beyond noise" in str(refused.value)
+    assert "trial 1, differs by -0.01000 in rmse, 95 % interval -0.05000 to +0.03000" in str(refused.value)
+    assert file.read_text() == PIPELINE
+
+
+def test_settings_that_the_file_cannot_have_are_not_written(tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(PIPELINE)
+    with pytest.raises(ConfigError, match=r"pipeline.yaml: model.dimension"):
+        write(file, _won(values={"model.dimension": -1}))
+    assert file.read_text() == PIPELINE and os.listdir(tmp_path) == ["pipeline.yaml"]
+
+
+def test_write_is_refused_before_the_search(tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(PIPELINE)
+    check_writable(file, ["tune.trials=3"])
+    with pytest.raises(ConfigError, match=r"--set model.bias=false would not fit the file"):
+        check_writable(file, ["tune.trials=3", "model.bias=false"])
