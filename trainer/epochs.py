@@ -31,6 +31,9 @@ class Monitor:
     rising: bool = False
 
 
+HELD_OUT = "val_"
+"""How the names of measures of held-out rows begin."""
+_OF_LABELS = ("val_rmse", "val_loss")
 _STATE = "state.json"
 _SHORT_SECONDS = 30.0
 _SCALAR = tf.compat.v1.SummaryMetadata(
@@ -46,6 +49,34 @@ class Variable(Protocol):
 
     def assign(self, values: Any) -> object:
         """Replaces the values."""
+
+
+def best_epoch(values: Sequence[float], rising: bool, min_delta: float) -> int:
+    """Returns the number of the best epoch from 1, or 0 without values. `Epochs.best` describes it."""
+    best, least = 0, math.inf
+    for epoch, value in enumerate([-value for value in values] if rising else values, start=1):
+        bound = least - min_delta
+        if value < bound or (rising and value == bound):
+            best, least = epoch, value
+    return best
+
+
+def kept_epoch(history: History, min_delta: float) -> tuple[int, str | None]:
+    """Returns the number of the epoch that a finished training kept, and the measure that chose it.
+
+    Args:
+      history: the values of each measure after each epoch.
+      min_delta: `train.early_stopping.min_delta`.
+
+    Returns:
+      The last epoch and None if no held-out rows were measured.
+    """
+    held_out = [name for name in history if name.startswith(HELD_OUT) and history[name]]
+    ranked = next((name for name in held_out if name not in _OF_LABELS), None)
+    monitored = ranked or next((name for name in _OF_LABELS if name in held_out), None)
+    if monitored is None:
+        return max(map(len, history.values()), default=0), None
+    return best_epoch(history[monitored], monitored == ranked, min_delta), monitored
 
 
 class Epochs:
@@ -97,12 +128,9 @@ class Epochs:
         For a rising metric, the last of equally good epochs is the best. A ranking can be perfect before the scores are
         well apart.
         """
-        best, least = 0, math.inf
-        for epoch, value in enumerate(self._monitored(), start=1):
-            bound = least - self._min_delta
-            if value < bound or (self._monitor.rising and value == bound):
-                best, least = epoch, value
-        return best
+        if not self._stopping:
+            return 0
+        return best_epoch(self.history.get(self._monitor.name, []), self._monitor.rising, self._stopping.min_delta)
 
     @property
     def over(self) -> bool:
@@ -130,15 +158,6 @@ class Epochs:
         """Restores the variables of the best epoch, if there is one."""
         if self._directory and self.best not in (0, self.done):
             self._restore(self._directory, self.best)
-
-    def _monitored(self) -> list[float]:
-        """Returns the values to minimize."""
-        values = self.history.get(self._monitor.name, []) if self._stopping else []
-        return [-value for value in values] if self._monitor.rising else values
-
-    @property
-    def _min_delta(self) -> float:
-        return self._stopping.min_delta if self._stopping else 0.0
 
     def _resume(self) -> None:
         if self._directory and tf.io.gfile.exists(os.path.join(self._directory, _STATE)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import tensorflow as tf
@@ -51,11 +52,12 @@ class Executor(ExecutorBase):
         reason = execution.parameters.get("accept_reason") or ""
         if broken and not reason:
             examples = execution.input("examples").uri
-            raise DataRefused("\n".join([*(_describe(check, examples) for check in broken), _advice()]))
+            facts = _record(checks, reference is not None, None)
+            raise DataRefused("\n".join([*(_describe(check, examples) for check in broken), _advice()]), facts)
         decision.set_string_custom_property(STATISTICS_PROPERTY, statistics.uri)
         if broken:
             decision.set_string_custom_property(ACCEPTED_PROPERTY, reason)
-        _write(decision.uri, checks, reference is not None, reason if broken else None)
+        _write(decision.uri, _record(checks, reference is not None, reason if broken else None))
 
 
 def _advice() -> str:
@@ -138,11 +140,14 @@ def _as_text(value: bytes | float) -> str:
     return repr(value.decode()) if isinstance(value, bytes) else f"{value:g}"
 
 
-def _write(uri: str, checks: list[Check], compared: bool, reason: str | None) -> None:
-    record = {
+def _record(checks: list[Check], compared: bool, reason: str | None) -> dict[str, Any]:
+    return {
         "checks": [check.record() for check in checks],
         "compared_with_last_accepted": compared,
         "accepted_anomalies": reason,
     }
+
+
+def _write(uri: str, record: dict[str, Any]) -> None:
     with tf.io.gfile.GFile(os.path.join(uri, DECISION_FILE), "w") as out:
         json.dump(record, out, indent=1)

@@ -16,29 +16,33 @@ DESTINATION_PROPERTY = "pushed_destination"
 _MODEL_INPUT = "model"
 
 
-def withdrawn_destinations(store: mlmd.MetadataStore) -> set[str]:
-    """Returns the paths or URLs of the versions that were withdrawn and not restored since."""
+def withdrawals(store: mlmd.MetadataStore) -> dict[str, str]:
+    """Returns when and why versions were withdrawn that were not restored since, by path or URL."""
     from ml_metadata import errors
     from ml_metadata.proto import metadata_store_pb2
 
     try:
         executions = store.get_executions_by_type(ROLLBACK)
     except errors.NotFoundError:
-        return set()
-    withdrawn: dict[str, bool] = {}
+        return {}
+    withdrawn: dict[str, str] = {}
     for execution in sorted(executions, key=lambda execution: execution.id):
         if execution.last_known_state == metadata_store_pb2.Execution.COMPLETE:
             values = execution.custom_properties
             path = os.path.join(values["directory"].string_value, str(values["version"].int_value))
-            withdrawn[path] = not values["undo"].int_value
-    return {path for path, is_withdrawn in withdrawn.items() if is_withdrawn}
+            if values["undo"].int_value:
+                withdrawn.pop(path, None)
+            else:
+                reason = (values["when"].string_value, values["reason"].string_value)
+                withdrawn[path] = ": ".join(filter(None, reason))
+    return withdrawn
 
 
 def withdrawn_models(store: mlmd.MetadataStore) -> set[int]:
     """Returns the ids of the model artifacts that were published as withdrawn versions."""
     from ml_metadata.proto import metadata_store_pb2
 
-    destinations = withdrawn_destinations(store)
+    destinations = withdrawals(store)
     if not destinations:
         return set()
     pushed = [

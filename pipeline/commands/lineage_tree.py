@@ -78,6 +78,8 @@ def _grow(tree: Tree, lineage: Lineage) -> None:
     if lineage.model:
         model = tree.add(f"[bold]model[/] {escape(lineage.model.uri)}")
         model.add(f"published as {', '.join(lineage.published)}" if lineage.published else "not published")
+        for version, reason in lineage.withdrawn.items():
+            model.add(f"{version} is withdrawn since {escape(reason)}")
     if lineage.parent:
         _grow(
             tree.add(f"[bold]parent[/] the model of run {lineage.parent.run}, the base of the warm start"),

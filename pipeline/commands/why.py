@@ -26,16 +26,15 @@ def explain(folder: RunFolder) -> Iterator[str]:
     """
     yield headline(folder)
     summary = folder.read_summary()
-    evaluation = folder.root.path / str(summary.get("evaluation"))
+    evaluation = summary.get("evaluation") and folder.root.path / summary["evaluation"]
+    if summary.get("error") and (not evaluation or summary.get("blessed")):
+        yield str(summary["error"])
+    if not evaluation:
+        yield from _before_evaluation(folder, summary)
+        return
     folder.root.ensure(evaluation)
     if not Path(evaluation, EVALUATION_FILE).is_file():
-        if summary.get("error"):
-            yield str(summary["error"])
-        if is_alive(folder):
-            raise ReportError(f"{folder.path}: the run has not reached the evaluation. Try again later")
-        raise ReportError(
-            f"{folder.path}: the run did not reach the evaluation, or its evaluation was removed ({evaluation})"
-        )
+        raise ReportError(f"{folder.path}: the evaluation of the run was removed ({evaluation})")
     verdict = read_evaluation(str(evaluation))
     yield from _rules(verdict)
     yield from _figures(verdict)
@@ -43,6 +42,27 @@ def explain(folder: RunFolder) -> Iterator[str]:
     if Path(evaluation, WORST_FILE).is_file():
         yield from _worst_pairs(Path(evaluation, WORST_FILE))
     yield f"\nFull evaluation: {evaluation}"
+
+
+def _before_evaluation(folder: RunFolder, summary: dict[str, Any]) -> Iterator[str]:
+    """Explains a run that ended before its evaluation: the checks of the gate, if it got so far.
+
+    Raises:
+      ReportError: the run has not reached the evaluation, and no rule refused anything.
+    """
+    if checks := summary.get("data", {}).get("checks"):
+        yield "\nChecks of the data"
+        yield from _columns([["rule", "verdict", "value", "bound"], *(_check(check) for check in checks)])
+    if summary["status"] in ("data_refused", "model_refused"):
+        return
+    if is_alive(folder):
+        raise ReportError(f"{folder.path}: the run has not reached the evaluation. Try again later")
+    raise ReportError(f"{folder.path}: the run did not reach the evaluation. {folder.log} has all output")
+
+
+def _check(check: dict[str, Any]) -> list[str]:
+    rule = f"{check['rule']} ({check['about']})" if "about" in check else check["rule"]
+    return [rule, "holds" if check["ok"] else "broken", f"{check['value']:.6g}", f"{check['bound']:.6g}"]
 
 
 def _rules(verdict: Evaluation) -> Iterator[str]:

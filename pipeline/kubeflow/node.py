@@ -15,10 +15,10 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from compat.process import prepare
-from errors import ConfigError, KindredError, RunIdError, Unavailable
+from errors import ConfigError, DataRefused, KindredError, RunIdError, Unavailable
 from pipeline.config import PipelineConfig
 from pipeline.config.sections.kubeflow import Metadata
 from pipeline.kubeflow import arguments, markdown, ui_artifacts
@@ -133,7 +133,9 @@ class _TaskAttempt:
     def _failed(self, node_id: str, error: Exception, began: float) -> NodeRecord:
         record = self._run.record
         judge(error, record)
-        found = {"status": record.status, "error": record.error}
+        found: dict[str, Any] = {"status": record.status, "error": record.error}
+        if isinstance(error, DataRefused) and error.facts:
+            found["data"] = {name: record.data[name] for name in error.facts if name in record.data}
         is_final = isinstance(error, KindredError) and not isinstance(error, Unavailable)
         if not is_final:
             traceback.print_exception(error)

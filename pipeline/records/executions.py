@@ -10,6 +10,8 @@ from typing import Any
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
+from components.pusher.withdrawals import withdrawals
+
 _Event, _Execution = metadata_store_pb2.Event, metadata_store_pb2.Execution
 # TFX records resolved artifacts as INTERNAL_OUTPUT events.
 _OUTPUTS = (_Event.OUTPUT, _Event.INTERNAL_OUTPUT, _Event.PENDING_OUTPUT)
@@ -83,6 +85,10 @@ class Executions:
         used = sorted({event.execution_id for event in events if event.type == _Event.INPUT})
         executions = (self._describe(execution) for execution in self._store.get_executions_by_id(used))
         return list({made.id: made for execution in executions for made in execution.outputs.get(key, ())}.values())
+
+    def withdrawals(self) -> dict[str, str]:
+        """Returns when and why versions were withdrawn that were not restored since, by path or URL."""
+        return withdrawals(self._store)
 
     def _describe(self, execution: metadata_store_pb2.Execution) -> Execution:
         contexts = {context.type: context.name for context in self._store.get_contexts_by_execution(execution.id)}

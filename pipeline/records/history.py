@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from components.pusher.destination import open_versions
-from components.pusher.withdrawals import ROLLBACK
+from components.pusher.withdrawals import withdrawals
 from pipeline.records.metadata_backup import is_sound
 from pipeline.records.progress import has_ended, headline
 from pipeline.records.root import Root
@@ -141,21 +141,11 @@ def _makers(root: Root, directory: str) -> dict[int, str]:
 
 
 def _reasons(root: Root, directory: str) -> dict[int, str]:
-    """Returns when and why each version was withdrawn, by number, from ML Metadata."""
+    """Returns when and why each withdrawn version was withdrawn, by number, from ML Metadata."""
     if not is_sound(root.metadata):
         return {}
-    import ml_metadata as mlmd
-
     from pipeline.records.store import open_store
 
-    try:
-        executions = open_store(root.metadata).get_executions_by_type(ROLLBACK)
-    except mlmd.errors.NotFoundError:
-        return {}
-    reasons = {}
-    for execution in sorted(executions, key=lambda execution: execution.id):
-        values = execution.custom_properties
-        if values["directory"].string_value == directory and not values["undo"].int_value:
-            when, reason = values["when"].string_value, values["reason"].string_value
-            reasons[int(values["version"].int_value)] = ": ".join(filter(None, [when, reason]))
-    return reasons
+    found = withdrawals(open_store(root.metadata)).items()
+    places = ((place.rpartition("/"), reason) for place, reason in found)
+    return {int(number): reason for (folder, _, number), reason in places if folder == directory}

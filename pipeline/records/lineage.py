@@ -43,7 +43,10 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Lineage:
-    """The lineage of a model, complete up to the last step of its run. `parent` is the base of a warm start."""
+    """The lineage of a model, complete up to the last step of its run. `parent` is the base of a warm start.
+
+    `withdrawn` has the time and the reason of each version in `published` that is withdrawn.
+    """
 
     pipeline: str
     run: str
@@ -53,6 +56,7 @@ class Lineage:
     model: Step | None = None
     tuned: dict[str, Any] | None = None
     published: list[str] = dataclasses.field(default_factory=list)
+    withdrawn: dict[str, str] = dataclasses.field(default_factory=dict)
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     parent: Lineage | None = None
 
@@ -87,6 +91,8 @@ def _of_model(executions: Executions, model: Artifact, pipeline: str, runs: Path
         return None
     graph = made.input("transform_graph")
     transform = executions.maker(graph) if graph else None
+    published = sorted(set(_published(executions, runs, model)))
+    withdrawn = {_shown(place, runs): reason for place, reason in executions.withdrawals().items()}
     base, best = made.input("base_model"), made.input("hyperparameters")
     return Lineage(
         pipeline,
@@ -96,7 +102,8 @@ def _of_model(executions: Executions, model: Artifact, pipeline: str, runs: Path
         preprocessing=_step(executions, graph),
         model=_step(executions, model),
         tuned=_tuned(best) if best else None,
-        published=sorted(set(_published(executions, runs, model))),
+        published=published,
+        withdrawn={name: withdrawn[name] for name in published if name in withdrawn},
         versions=_record(runs, made.run_id).get("versions", {}),
         parent=_of_model(executions, base, pipeline, runs, depth - 1) if base and depth else None,
     )
@@ -155,9 +162,13 @@ def _published(executions: Executions, runs: Path, model: Artifact) -> Iterator[
     """Returns every version that was published from `model`."""
     for pushed in executions.made_from(model, "pushed_model"):
         if pushed.properties.get("pushed"):
-            destination = str(pushed.properties["pushed_destination"])
-            relative = os.path.relpath(destination, runs.parent) if "://" not in destination else destination
-            yield destination if relative.startswith("..") else relative
+            yield _shown(str(pushed.properties["pushed_destination"]), runs)
+
+
+def _shown(destination: str, runs: Path) -> str:
+    """Returns the path of a version relative to the root, or as it is if it is elsewhere."""
+    relative = os.path.relpath(destination, runs.parent) if "://" not in destination else destination
+    return destination if relative.startswith("..") else relative
 
 
 def _record(runs: Path, run_id: str) -> dict[str, Any]:

@@ -109,9 +109,23 @@ def headline(folder: RunFolder) -> str:
     alive = is_alive(folder)
     summary = folder.read_summary()
     state = summary["status"].replace("_", " ")
+    if summary.get("published"):
+        state = f"{state} {_withdrawal(folder, summary['published'])}".rstrip()
     if not has_ended(summary):
         state = progress_of(summary, alive, _nodes(folder, summary["run_id"]))
     return f"{summary['pipeline']} {summary['run_id']}: {state}"
+
+
+def _withdrawal(folder: RunFolder, published: str) -> str:
+    """Returns the end of a sentence about a version that was withdrawn, or an empty string."""
+    metadata = folder.root.metadata
+    if not metadata.is_file():
+        return ""
+    from pipeline.records.executions import Executions
+
+    place = published if "://" in published else str(folder.root.path / published)
+    reason = Executions.in_file(metadata).withdrawals().get(place)
+    return "" if reason is None else f"as {published}, which is withdrawn since {reason}"
 
 
 def _nodes(folder: RunFolder, run_id: str) -> dict[str, Execution]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from pipeline.records import node_ids
 from pipeline.report import charts, words
 from pipeline.report.charts import Axis, Series
 from pipeline.report.sources import Absent, Run
+from trainer.epochs import HELD_OUT, kept_epoch
 
 _HISTORY = "history.json"  # trainer.run_fn.HISTORY_FILE
-_HELD_OUT = "val_"
 _TITLES = {"loss": "Loss", "rmse": "RMSE"}
 
 
@@ -32,21 +32,22 @@ def learning(run: Run) -> Learning:
     """Returns the learning curves of the run's model, including a cached one."""
     path = Path(run.uri(node_ids.TRAINER, "model_run"), _HISTORY)
     history: dict[str, list[float]] = json.loads(path.read_text(encoding="utf-8"))
-    names = [name for name in history if not name.startswith(_HELD_OUT) and history[name]]
+    names = [name for name in history if not name.startswith(HELD_OUT) and history[name]]
     if not names:
         raise Absent("Training recorded no values per epoch.")
-    ranked = next((name for name in history if name.startswith(_HELD_OUT) and _of(name) not in _TITLES), None)
+    stopping = _with_choice(run, "train")["early_stopping"] or {}
+    best, chooser = kept_epoch(history, stopping.get("min_delta", 0.0))
+    ranked = chooser if chooser and _of(chooser) not in _TITLES else None
     monitored = next((name for name in ("rmse", "loss") if name in names), names[0])
-    best = _best(history[ranked], max) if ranked else _best(history.get(_HELD_OUT + monitored, []), min)
     drawn = [_curve(name, history, best if name == monitored else None) for name in dict.fromkeys([monitored, *names])]
     if ranked:
         drawn.insert(0, _curve(_of(ranked), {ranked: history[ranked]}, best))
-    return Learning(drawn, list(_sentences(run, history, monitored, best)))
+    return Learning(drawn, list(_sentences(run, history, monitored, best if chooser else None)))
 
 
 def _curve(name: str, history: dict[str, list[float]], best: int | None) -> tuple[str, Markup, Markup]:
     series = [Series("training pairs", _points(history[name]), "train")] if name in history else []
-    held_out = history.get(_HELD_OUT + name)
+    held_out = history.get(HELD_OUT + name)
     if held_out:
         series.append(Series("held-out pairs", _points(held_out), "held-out"))
     marks = []
@@ -66,11 +67,7 @@ def _points(values: Sequence[float]) -> list[tuple[float, float]]:
 
 def _of(measure: str) -> str:
     """Returns the metric of a measure of held-out pairs."""
-    return measure.removeprefix(_HELD_OUT)
-
-
-def _best(held_out: Sequence[float], of: Callable[[Sequence[float]], float]) -> int | None:
-    return held_out.index(of(held_out)) + 1 if held_out else None
+    return measure.removeprefix(HELD_OUT)
 
 
 def _sentences(run: Run, history: dict[str, list[float]], monitored: str, best: int | None) -> Sequence[str]:

@@ -108,7 +108,9 @@ def _checks(run: Run) -> Any:
 def parts(run: Run) -> list[Part]:
     """Builds every section of the report of `run`. An error affects only its own section."""
     asked = {"tuning": run.config.get("tune"), "settings": run.summary.get("search")}
-    return [_part(section, run) for section in SECTIONS if asked.get(section.id, True)]
+    built = [_part(section, run) for section in SECTIONS if asked.get(section.id, True)]
+    # A search for settings ends at the Tuner, so that the sections after it have nothing to say.
+    return [part for part in built if not part.absent] if run.summary["status"] == "tuned" else built
 
 
 def _part(section: ReportSection, run: Run) -> Part:

@@ -68,6 +68,15 @@ class Run:
         components = self.summary["components"]
         return components[-1]["id"] if components and components[-1]["state"] == "failed" else None
 
+    @property
+    def withdrawn(self) -> str | None:
+        """When and why the published version was withdrawn, or None if it is not."""
+        published = self.summary.get("published")
+        if not published or self.executions is None:
+            return None
+        place = published if "://" in published else os.path.join(self.root, published)
+        return self.executions.withdrawals().get(place)
+
     def uri(self, node_id: str, key: str) -> str:
         """Returns the URI of output `key` of a node.
 

@@ -77,6 +77,8 @@ def _headline(run: Run) -> str:
     if run.progress:
         return _so_far(run.progress)
     if summary["status"] == "published":
+        if since := run.withdrawn:
+            return f"The model was published as {summary['published']}. This version is withdrawn since {since}."
         return f"The model is published as {summary['published']}."
     if summary["status"] == "awaiting_approval":
         return f"Version {summary['awaiting']} awaits approval. The served model did not change."
@@ -87,6 +89,8 @@ def _headline(run: Run) -> str:
     if summary["status"] == "model_refused":
         return "The model was refused. The served model did not change."
     where = f" in {run.failed_node}" if run.failed_node else ""
+    if summary.get("published"):
+        return f"The run failed{where}, after it published the model as {summary['published']}."
     return f"The run failed{where}. The served model did not change."
 
 
@@ -117,6 +121,9 @@ def _sentences(run: Run) -> Iterator[str]:
             broken = next(rule for rule in rules if not rule["ok"])
             verb = "does" if len(rules) - held == 1 else "do"
             yield f"{len(rules) - held} of {len(rules)} blessing rules {verb} not hold: {broken['rule']}."
+    if lists := run.summary.get("lists"):
+        rows = sum(counts["rows"] for counts in lists["counts"].values())
+        yield f"Lists of all entities, {words.count(rows)} rows, are in {lists['path']}."
     figure = headline_figure(run)
     if figure is not None:
         yield _against_baseline(figure)

@@ -213,6 +213,7 @@ def judge(error: BaseException, record: RunRecord, directories: Sequence[str] = 
     """
     if isinstance(error, DataRefused):
         record.status = "data_refused"
+        record.data.update({name: value for name, value in error.facts.items() if value is not None})
     elif isinstance(error, ModelRefused):
         record.status = "model_refused"
     if isinstance(error, KindredError):

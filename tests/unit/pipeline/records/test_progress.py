@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -74,6 +75,19 @@ def test_run_is_alive_with_its_process(folder: RunFolder) -> None:
         assert may_have_changed(folder)
         with pytest.raises(ReportError, match="did not reach the evaluation"):
             list(explain(folder))
+
+
+def test_refused_data_are_explained(folder: RunFolder) -> None:
+    checks = [
+        {"rule": "validate.min_rows", "value": 3.0, "bound": 10.0, "ok": False},
+        {"rule": "validate.max_new_values", "about": "genres", "value": 0.25, "bound": 0.5, "ok": True},
+    ]
+    refusal = {"status": "data_refused", "error": "validate.min_rows: 3 rows", "data": {"checks": checks}}
+    folder.summary.write_text(json.dumps(folder.read_summary() | refusal))
+    text = "\n".join(explain(folder))
+    assert "validate.min_rows: 3 rows" in text and "None" not in text
+    assert re.search(r"validate.min_rows +broken +3 +10\n", text)
+    assert re.search(r"validate.max_new_values \(genres\) +holds +0.25 +0.5", text)
 
 
 def test_finished_run_shows_its_record(folder: RunFolder) -> None:

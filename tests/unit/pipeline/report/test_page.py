@@ -17,6 +17,7 @@ import pytest
 from pipeline.records.progress import Progress
 from pipeline.report import page
 from pipeline.report.page import SECTIONS, as_data, render
+from pipeline.report.verdict import verdict
 from tests.unit.pipeline.report.planted_report import HOSTILE, empty_run, run_with
 
 pytestmark = pytest.mark.tensorflow
@@ -165,7 +166,14 @@ def test_policy_blocks_requests_and_scripts(hostile: str) -> None:
             {"error": "RuntimeError: no"}, "The run failed. The served model did not change.",
             "No component started.",
         ),
-        ({"status": "tuned"}, "The search for settings is complete.", "and did not include Trainer"),
+        (
+            {
+                "status": "failed", "published": "serving/3", "error": "OSError: No space left on device",
+                "components": [{"id": "BatchLists", "state": "failed", "seconds": 0.1}],
+            },
+            "The run failed in BatchLists, after it published the model as serving/3.",
+            "The run ended at BatchLists, before",
+        ),
     ],
 )  # fmt: skip
 def test_early_end_is_explained_per_section(tmp_path: Path, summary: dict, headline: str, why: str) -> None:
@@ -249,9 +257,30 @@ def test_trials_are_shown(tmp_path: Path) -> None:
     assert 'id="tuning"' in text and "train.learning_rate" in text and "0.2500" in text and "1 (recommended)" in text
     assert "-0.1000 (-0.1500 to -0.0500)" in text and "0 (current)" in text and "the loss became nan" in text
     assert "1,234 rows that no trial saw" in text and "1 trials have no result" in text
+    assert 'class="nothing"' not in text and 'id="map"' not in text, "a search has no model to show"
     kept = render(empty_run(tmp_path, status="tuned", tuning=tuning | {"chosen": 0}, config=config))
     assert "No settings are better than the current ones beyond noise" in kept
     assert "No settings are better" not in text
+
+
+def test_withdrawn_version_says_so(tmp_path: Path) -> None:
+    class Withdrawals:
+        def withdrawals(self) -> dict[str, str]:
+            return {str(tmp_path / "serving" / "3"): "2026-11-25T22:07:01: stars fell"}
+
+    planted = empty_run(tmp_path, status="published", published="serving/3")
+    run = dataclasses.replace(planted, executions=Withdrawals())  # type: ignore[arg-type]
+    assert run.root == tmp_path
+    assert run.withdrawn == "2026-11-25T22:07:01: stars fell"
+    assert "This version is withdrawn since 2026-11-25T22:07:01: stars fell." in verdict(run).headline
+
+
+def test_refused_data_show_what_was_checked(tmp_path: Path) -> None:
+    checks = [{"rule": "validate.min_rows", "value": 3.0, "bound": 10.0, "ok": False}]
+    components = [{"id": "DataGate", "state": "failed", "seconds": 0.1}]
+    data = {"checks": checks, "compared_with_last_accepted": False, "rows": 3, "quarantined": 0, "splits": {}}
+    text = render(empty_run(tmp_path, status="data_refused", error="no", components=components, data=data))
+    assert "validate.min_rows" in text and "does not hold" in text
 
 
 def test_positives_show_lowest_scores(tmp_path: Path) -> None:
