@@ -25,8 +25,8 @@ def main() -> None:
     """Measures. Prints a line per run."""
     arguments = _arguments()
     from benchmarks.random_model import publish
-    from pipeline.commands.batch.lists import rank
-    from pipeline.commands.batch.output import staged
+    from components.batch_lists.output import staged
+    from components.batch_lists.ranking import rank
     from serving.local_model import LocalModel
 
     with tempfile.TemporaryDirectory() as folder:
@@ -38,7 +38,7 @@ def main() -> None:
             since = time.monotonic()
             ranking = rank(model, "right", arguments.k, queries)
             with staged(Path(folder, "lists.parquet"), ranking.schema) as write:
-                for table in ranking.blocks():
+                for _, table in ranking.blocks(0, ranking.count):
                     write(table)
             found["ours"].append(time.monotonic() - since)
             for name, select in (("product", False), ("selection", True)):

@@ -21,3 +21,9 @@ class CardDocument(artifact.Artifact):
     """A model card: `model_card.md` describes a model for its users."""
 
     TYPE_NAME = "ModelCard"
+
+
+class RankedLists(artifact.Artifact):
+    """Lists of the best entities for all entities: `batch_lists.folder` describes its files."""
+
+    TYPE_NAME = "RankedLists"

@@ -10,9 +10,9 @@ import pyarrow as pa
 import tensorflow as tf
 
 from compat.tensorflow import silenced_stderr
-from compat.tensorflow_paths import literal
 from errors import ModelNotFound
 from kindred.manifest import damage
+from kindred.saved_model import NoSignature, SavedModel
 from serving.client import ModelClient
 
 
@@ -43,11 +43,10 @@ class LocalModel(ModelClient):
             )
         try:
             with silenced_stderr():
-                self._model = tf.saved_model.load(literal(str(path)))
-            self._signatures, self._path = self._model.signatures, path
+                self._model, self._path = SavedModel(str(path)), path
         except (OSError, tf.errors.OpError, ValueError) as error:
             raise ModelNotFound(f"--model {path}: cannot load the model: {str(error).splitlines()[0]}") from None
-        if "score" not in self._signatures:
+        if "score" not in self._model.signatures:
             raise ModelNotFound(f"--model {path}: not a Kindred model, because it has no signature `score`")
 
     def predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, list[Any]]:
@@ -59,24 +58,15 @@ class LocalModel(ModelClient):
         return {name: tensor.numpy().tolist() for name, tensor in self._call(signature, inputs).items()}
 
     def rank(self, signature: str, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Calls a signature that ranks the entities of a side.
-
-        Args:
-          signature: `similar_*` or `neighbors_*`.
-          ids: the ids of the queries, bytes `[n]`.
-          k: the number of answers for each query.
-
-        Returns:
-          The ids of the answers, bytes `[n, at most k]`, and their scores, float32 in the same shape. Best first.
+        """Calls a signature that ranks the entities of a side, as described in `SavedModel.rank`.
 
         Raises:
           ModelNotFound: the model has no such signature.
         """
-        inputs = self._signature(signature).structured_input_signature[1]
-        (queries,) = (name for name in inputs if name.endswith("_id"))
-        found = self._call(signature, {queries: ids, "k": k})
-        (answers,) = (tensor for name, tensor in found.items() if name.endswith("_id"))
-        return answers.numpy(), found["score"].numpy()
+        try:
+            return self._model.rank(signature, ids, k)
+        except NoSignature:
+            raise self._lacks(signature) from None
 
     def score_pairs(self, left: np.ndarray, right: np.ndarray) -> dict[str, np.ndarray]:
         """Calls `score` for ids of bytes, each `[n]`. Returns its outputs by name, each `[n]`."""
@@ -89,17 +79,16 @@ class LocalModel(ModelClient):
 
     def ids(self, side: str) -> pa.Array:
         """Returns the ids that the model knows on a side, binary, in the order of its table: most frequent first."""
-        return pa.array(getattr(self._model, side).ids.numpy(), pa.binary())
+        return self._model.ids(side)
 
     def _call(self, signature: str, inputs: dict[str, Any]) -> dict[str, tf.Tensor]:
-        function = self._signature(signature)
-        specs = function.structured_input_signature[1]
-        return dict(function(**{name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()}))
+        try:
+            return self._model.call(signature, inputs)
+        except NoSignature:
+            raise self._lacks(signature) from None
 
-    def _signature(self, signature: str) -> Any:
-        if signature not in self._signatures:
-            why = "an earlier version of Kindred published it. Train and publish it again"
-            if signature.endswith("_approximate"):
-                why = "it has no index. Set publish.approximate: true, and train and publish it again"
-            raise ModelNotFound(f"--model {self._path}: has no signature `{signature}`, because {why}")
-        return self._signatures[signature]
+    def _lacks(self, signature: str) -> ModelNotFound:
+        why = "an earlier version of Kindred published it. Train and publish it again"
+        if signature.endswith("_approximate"):
+            why = "it has no index. Set publish.approximate: true, and train and publish it again"
+        return ModelNotFound(f"--model {self._path}: has no signature `{signature}`, because {why}")

@@ -10,6 +10,7 @@ from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
 
+from components.batch_lists.folder import ListsFolder
 from components.pusher.destination import open_versions
 from components.pusher.executor import AWAITING_PROPERTY, PUSHED_PROPERTY
 from components.pusher.withdrawals import DESTINATION_PROPERTY, PUSHED_MODEL
@@ -68,6 +69,7 @@ def approve(root: Root, version: int, reason: str, write_report: Callable[[RunFo
             versions.approve(version)
             _mark_pushed(pushed, os.path.join(directory, str(version)), version)
             store.put_artifacts(pushed)
+        ListsFolder(root.lists).point(version)
         for folder in _note(root, directory, version, reason):
             write_report(folder)
     return f"version {version} of {directory} is published"

@@ -26,7 +26,7 @@ def describe(outcome: RunOutcome, root: Root) -> str:
     record = outcome.record
     headline = f"\n{_HEADLINES[record.status]} after {record.seconds:.1f} s (exit code {outcome.exit_code})"
     lines = [headline, *_figures(record)]
-    if record.published:
+    if record.status == "published":
         lines += _next_steps(outcome, root)
     elif record.awaiting is not None:
         lines += [
@@ -80,13 +80,15 @@ def _next_steps(outcome: RunOutcome, root: Root) -> list[str]:
     published = str(record.published)
     files = [f"  record    {typed_path(outcome.folder.summary)}"]
     files += [f"  report    {typed_path(path)}" for path in _reports(outcome)]
+    lists = [f"  lists     {typed_path(root.path / record.lists['path'])}"] if record.lists else []
     place = root.place_of(published)
     if is_remote(place):
-        return [f"  model     {place}", *files]
+        return [f"  model     {place}", *lists, *files]
     serving = typed_path((root.path / published).parent)
     left, right = record.frequent_pair
     return [
         f"  model     {typed_path(root.path / published)}",
+        *lists,
         *files,
         "",
         "Next:",

@@ -5,19 +5,23 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+from collections.abc import Callable
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
+from components.batch_lists.folder import ListsFolder
 from components.pusher.destination import open_versions
 from components.pusher.versions import Versions
 from components.pusher.withdrawals import DESTINATION_PROPERTY, PUSHED_MODEL
 from components.pusher.withdrawals import ROLLBACK as EXECUTION_TYPE
 from errors import RollbackError
-from pipeline.records.history import storage_of
+from pipeline.records.history import storage_of, versions_by_run
 from pipeline.records.metadata_backup import backup_of, is_sound, restore_if_damaged
 from pipeline.records.root import Root
+from pipeline.records.run_folder import RunFolder
 from pipeline.records.store import open_store, recorded
+from pipeline.running.console import redirect_output
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +59,14 @@ class _Plan:
         )
 
 
-def roll_back(root: Root, to: str, undo: bool, reason: str, version: int | None = None) -> str:
+def roll_back(
+    root: Root,
+    to: str,
+    undo: bool,
+    reason: str,
+    version: int | None = None,
+    write_report: Callable[[RunFolder], object] | None = None,
+) -> str:
     """Withdraws the newest version below `to`, restores the last withdrawn one, or serves `version`.
 
     Records each change as an execution of `kindred.Rollback` with the affected pushed model as its input. It is stored
@@ -89,7 +100,21 @@ def roll_back(root: Root, to: str, undo: bool, reason: str, version: int | None 
         for number in plan.withdrawn:
             with _recorded(root, directory, number, {**properties, "undo": 0}):
                 versions.withdraw(number)
+        ListsFolder(root.lists).point(plan.served)
+        if write_report:
+            _update_reports(root, directory, [*plan.restored, *plan.withdrawn], write_report)
     return (f"{replaced}. " if replaced else "") + plan.describe(directory)
+
+
+def _update_reports(
+    root: Root, directory: str, changed: list[int], write_report: Callable[[RunFolder], object]
+) -> None:
+    """Writes the reports of the runs that made some versions. Without one, the version has changed all the same."""
+    for run_id, number in versions_by_run(root, directory).items():
+        folder = RunFolder(root.runs / run_id)
+        if number in changed and folder.report.is_file():
+            with contextlib.suppress(Exception), redirect_output(folder.log):
+                write_report(folder)
 
 
 def _recorded(

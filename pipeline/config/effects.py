@@ -72,6 +72,11 @@ _SLICES_OF_RANKINGS = Condition(
     lambda _: "with ranking metrics only",
     f"choose from {', '.join(LEFT)}",
 )
+_LISTS_OF_PAIRS = Condition(
+    lambda sections: not {"left", "right"}.isdisjoint(value_of("batch.lists", sections) or ("right",)),
+    lambda _: "with batch.lists of neighbors only",
+    "add left or right to batch.lists",
+)
 _DELIMITED = _one_of("data.format", "csv", "tsv")
 _TEXT = _one_of("data.format", "csv", "tsv", "jsonl", "adjacency")
 _ALS = _any(
@@ -174,6 +179,7 @@ EFFECTS: tuple[tuple[str, Condition, str], ...] = (
     ("train.search.renew", _SEARCHED, "the file sets everything that a search could choose, or rules it out"),
     ("evaluate.candidates", _SAMPLED_METRICS, "no metric ranks them"),
     ("evaluate.slices", _SLICES_OF_RANKINGS, f"rankings are measured on {', '.join(LEFT)}"),
+    ("batch.exclude_seen", _LISTS_OF_PAIRS, "neighbors are of the same side, and pairs have both"),
     ("notify.on", _NOTIFIED, "there is nobody to notify"),
     ("notify.webhook_secret", _present("notify.webhook"), "it signs the webhook"),
     ("beam.job_server_jar", _absent("beam.job_endpoint"), _STARTS_AGAIN),

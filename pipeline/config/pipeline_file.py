@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import pydantic
-from pydantic import Field, StrictStr
+from pydantic import AfterValidator, Field, StrictStr
 
+from components.batch_lists.settings import BatchSettings
 from components.data_gate.settings import GateSettings
 from components.evaluator.names import is_approximate, is_ranking, plain
 from components.evaluator.settings import EvaluateSettings
@@ -23,6 +25,23 @@ from storage.settings import StorageSettings
 from trainer.search.space import LABEL_METRICS, HoldOut, TuneSettings
 from trainer.settings import RMSE, EncodeSettings, ModelSettings, ScoreSettings, TrainSettings
 
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def _name(name: str) -> str:
+    """Refuses what is no label of DNS, which Kubernetes names are."""
+    if _NAME.fullmatch(name):
+        return name
+    near = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63].strip("-")
+    advice = f". Try {near}" if near else ""
+    raise ValueError(
+        "must have 1 to 63 lower-case letters, digits and hyphens, and begin and end with a letter or a digit, because "
+        f"clusters use it as a name{advice}"
+    )
+
+
+Name = Annotated[StrictStr, AfterValidator(_name), Field(json_schema_extra={"pattern": f"^{_NAME.pattern}$"})]
+
 
 class PipelineConfig(Section):
     """A pipeline file. `schema` and `validate` are aliases, because pydantic reserves these names.
@@ -30,7 +49,7 @@ class PipelineConfig(Section):
     Example: `PipelineConfig.model_validate({"name": "films", "data": {"path": "/data/pairs.csv"}})`
     """
 
-    name: Annotated[StrictStr, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+    name: Name
     data: DataSettings
     schema_path: Annotated[StrictStr, Field(alias="schema")] = str(defaults.SCHEMA)
     validate_: Annotated[GateSettings, Field(alias="validate")] = GateSettings()
@@ -41,6 +60,7 @@ class PipelineConfig(Section):
     tune: Tune | None = None
     evaluate: EvaluateSettings = EvaluateSettings()
     publish: Publish = Publish()
+    batch: BatchSettings | None = None
     keep: Keep = Keep()
     notify: Notify = Notify()
     beam: Beam = Beam()

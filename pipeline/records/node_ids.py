@@ -15,3 +15,4 @@ LAST_BLESSED = "LatestBlessedModel"
 EVALUATOR = "Evaluator"
 CANARY = "ServingCanary"
 PUSHER = "Pusher"
+BATCH_LISTS = "BatchLists"  # only with a section `batch`

@@ -128,6 +128,11 @@ class Root:
         return self.path / "runs"
 
     @property
+    def lists(self) -> Path:
+        """Directory of the lists of each version, if section `batch` asks for them."""
+        return self.path / "lists"
+
+    @property
     def index(self) -> Path:
         """The page about all runs and versions."""
         return self.path / "index.html"

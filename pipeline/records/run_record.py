@@ -52,6 +52,7 @@ class RunRecord:
       evaluation: path of the Evaluator's output, relative to the root.
       published: path or URL of the published version.
       awaiting: number of the version that awaits approval.
+      lists: the folder of the lists of all entities, and their numbers.
       versions: version of each library.
       error: reason of a failure.
       frequent_pair: the most frequent entity of each side, for examples in messages. Not part of summary.json.
@@ -75,6 +76,7 @@ class RunRecord:
     evaluation: str | None = None
     published: str | None = None
     awaiting: int | None = None
+    lists: dict[str, Any] | None = None
     versions: dict[str, str] = dataclasses.field(default_factory=lambda: library_versions())
     error: str | None = None
     frequent_pair: tuple[str, str] = ("LEFT", "RIGHT")
@@ -89,7 +91,7 @@ class RunRecord:
         self.seconds = round(time.monotonic() - since, 3)
         content = dataclasses.asdict(self)
         del content["frequent_pair"]
-        for name in ("approximate", "awaiting", "error", "evaluation", "search", "tuning", "warm_start"):
+        for name in ("approximate", "awaiting", "error", "evaluation", "lists", "search", "tuning", "warm_start"):
             if content[name] is None:
                 del content[name]
         # Tasks of a run write concurrently, in containers with overlapping process ids.

@@ -49,16 +49,22 @@ class RunConsole:
     def component(self, node_id: str) -> Iterator[None]:
         """Shows a spinner with the seconds of `node_id` inside the block, if the output is a terminal.
 
-        The lines that the node shows are printed in any case.
+        The spinner also shows how far the node is. The lines that the node shows are printed in any case.
         """
         lines = _Lines(self.say)
         progress.LOGGER.addHandler(lines)
         try:
-            with self.running() as show:
+            with self.running() as show, self._counts(node_id, show):
                 show([node_id])
                 yield
         finally:
             progress.LOGGER.removeHandler(lines)
+
+    def _counts(self, node_id: str, show: Callable[[Collection[str]], None]) -> contextlib.AbstractContextManager[None]:
+        """Shows the counts of `kindred.progress`. Without a terminal, nobody watches, and they become rare lines."""
+        if not self._console.is_terminal:
+            return contextlib.nullcontext()
+        return progress.watched(lambda text: show([f"{node_id}  {text}" if text else node_id]))
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Callable[[Collection[str]], None]]:

@@ -8,6 +8,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from components.batch_lists.executor import REUSED_PROPERTY as REUSED_LISTS
+from components.batch_lists.executor import VERSION_PROPERTY
+from components.batch_lists.folder import read_manifest
 from components.data_gate.executor import DECISION_FILE
 from components.evaluator.evaluation import Evaluation, read_evaluation
 from components.evaluator.figures import MEAN, POPULARITY, find
@@ -31,6 +34,7 @@ from trainer import features
 from trainer.data.examples import SPLITS
 from trainer.data.transform_graph import TransformGraph
 from trainer.entity_features.table import read_accounts
+from trainer.epochs import HELD_OUT, kept_epoch
 from trainer.index.facts import read_index
 from trainer.run_fn import HISTORY_FILE
 from trainer.search.choice import read_choice
@@ -120,8 +124,11 @@ def _training(record: RunRecord, config: PipelineConfig, root: Root, result: Nod
     history = json.loads(Path(result.uri("model_run"), HISTORY_FILE).read_text(encoding="utf-8"))
     trained = record.data["splits"]["train"]
     name = "rmse" if "rmse" in history else "loss"
-    line = f"{len(history['loss'])} epochs of {trained:,} rows, {name} {history[name][-1]:.4f} on them"
     choice = read_choice(result.uri("model_run"))
+    stopping = config.train.early_stopping
+    kept, chooser = kept_epoch(history, stopping.min_delta if stopping and choice is None else 0.0)
+    which = f"kept epoch {kept} by {chooser.removeprefix(HELD_OUT)} on held-out rows, " if chooser else ""
+    line = f"{len(history['loss'])} epochs of {trained:,} rows, {which}{name} {history[name][kept - 1]:.4f} on them"
     if choice:
         record.search = choice.to_json()
         line += f"; {choice.describe()}"
@@ -204,6 +211,20 @@ def _publication(record: RunRecord, config: PipelineConfig, root: Root, result: 
     return ("cached" if reused else "executed"), detail
 
 
+def _lists(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
+    version = result.property("lists", VERSION_PROPERTY)
+    if not version:
+        return "skipped", "nothing is published"
+    manifest = read_manifest(Path(result.uri("lists")))
+    assert manifest
+    place = os.path.relpath(root.lists / str(version), root.path)
+    record.lists = {"path": place, "counts": manifest.lists}
+    counts = "; ".join(
+        f"{name}: {found['queries']:,} lists, {found['rows']:,} rows" for name, found in manifest.lists.items()
+    )
+    return ("cached" if result.property("lists", REUSED_LISTS) else "executed"), f"{place}; {counts}"
+
+
 _FINDERS: dict[str, Callable[[RunRecord, PipelineConfig, Root, NodeResult], Finding]] = {
     node_ids.EXAMPLE_GEN: _ingest,
     node_ids.STATISTICS_GEN: _statistics,
@@ -214,4 +235,5 @@ _FINDERS: dict[str, Callable[[RunRecord, PipelineConfig, Root, NodeResult], Find
     node_ids.EVALUATOR: _evaluation,
     node_ids.CANARY: _canary,
     node_ids.PUSHER: _publication,
+    node_ids.BATCH_LISTS: _lists,
 }

@@ -17,10 +17,13 @@ from pathlib import Path
 
 from ml_metadata.proto import metadata_store_pb2
 
+from components.batch_lists.folder import STAGING_PREFIX as LISTS_STAGING
+from components.batch_lists.folder import ListsFolder
+from components.pusher.destination import open_versions
 from components.pusher.local import STAGING_PREFIX
 from errors import ReportError
 from pipeline.records import node_ids
-from pipeline.records.history import Run, destination_of, runs_of, versions_by_run
+from pipeline.records.history import Run, destination_of, runs_of, storage_of, versions_by_run
 from pipeline.records.metadata_backup import back_up, is_sound, restore_if_damaged
 from pipeline.records.metadata_rows import remove_executions
 from pipeline.records.root import Root
@@ -93,13 +96,14 @@ def prune(root: Root, kept: Kept, dry_run: bool = False) -> Pruned:
     if not runs or not is_sound(root.metadata):
         raise ReportError(f"no run is recorded below {root}. Set --root to the root of a pipeline")
     needed = _needed_runs(root, runs, kept)
-    removed = Pruned({"artifacts": 0, "old reports and logs": 0, "leftovers": 0, "executions": 0})
+    removed = Pruned({"artifacts": 0, "old reports and logs": 0, "old lists": 0, "leftovers": 0, "executions": 0})
     executions = _executions(root, needed)
     _remove(_artifacts(root, executions, dry_run), "artifacts", removed, dry_run)
     pages = list(_pages(runs, needed, root.stored_files()))
     _remove(pages, "old reports and logs", removed, dry_run)
     if not dry_run and root.session:
         root.session.forget(pages)
+    _remove(_lists(root), "old lists", removed, dry_run)
     _remove(_leftovers(root), "leftovers", removed, dry_run)
     _forget(root, executions, removed, dry_run)
     return removed
@@ -200,12 +204,25 @@ def _pages(runs: list[Run], needed: set[str], stored: set[Path]) -> Iterator[Pat
             yield from (path for path in pages if path.is_file() or path in stored)
 
 
+def _lists(root: Root) -> Iterator[Path]:
+    """Yields the lists of versions that are gone."""
+    folder = ListsFolder(root.lists)
+    if numbers := folder.versions():
+        versions = open_versions(destination_of(root), storage=storage_of(root))
+        present = {*versions.published(), *versions.withdrawn(), *versions.awaiting()}
+        yield from (root.lists / str(number) for number in numbers if number not in present)
+
+
 def _leftovers(root: Root) -> Iterator[Path]:
     """Yields staged folders of killed publishers, and temporary folders of killed runs, after a day without writes."""
     directory = destination_of(root)
     staged = Path(directory).glob(f"{STAGING_PREFIX}*") if "://" not in directory else ()
     temporary = Path(tempfile.gettempdir())
-    for path in (*staged, *(found for prefix in LEFTOVERS for found in temporary.glob(f"{prefix}*"))):
+    for path in (
+        *staged,
+        *root.lists.glob(f"{LISTS_STAGING}*"),
+        *(found for prefix in LEFTOVERS for found in temporary.glob(f"{prefix}*")),
+    ):
         with contextlib.suppress(OSError):
             if path.stat().st_uid == os.getuid() and time.time() - _last_written(path) > _LEFTOVER_SECONDS:
                 yield path

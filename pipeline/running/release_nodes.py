@@ -9,6 +9,7 @@ from tfx.components.trainer.component import Trainer
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.types import standard_artifacts
 
+from components.batch_lists.component import BatchLists
 from components.evaluator.component import PairEvaluator
 from components.evaluator.names import is_ranking
 from components.evaluator.settings import EvaluationSettings
@@ -146,3 +147,20 @@ def build_pusher(
         approve=int(config.publish.approve),
         storage=config.storage,
     ).with_id(node_ids.PUSHER)
+
+
+def build_lists(
+    config: PipelineConfig, root: Root, example_gen: PairExampleGen, trained: Trainer, pusher: VersionPusher
+) -> BatchLists | None:
+    """Ranks all entities with the published model. Returns None if the pipeline file asks for no lists."""
+    if config.batch is None:
+        return None
+    return BatchLists(
+        model=trained.outputs["model"],
+        examples=example_gen.outputs["examples"],
+        pushed_model=pusher.outputs["pushed_model"],
+        settings=config.batch,
+        directory=str(root.lists),
+        pipeline=config.name,
+        keep=config.publish.keep,
+    ).with_id(node_ids.BATCH_LISTS)

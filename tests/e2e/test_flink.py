@@ -6,6 +6,7 @@ The module has one cluster on free ports. Its packages are in build/flink, like 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import shutil
@@ -21,6 +22,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 
 from bootstrap.flink.__main__ import FOLDER
@@ -38,7 +40,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("mvn") is None, reason="there is no Maven here: Beam's job server comes from it"),
 ]
 WORDS = Path(__file__).parents[2] / "examples" / "word_pairs" / "pipeline.yaml"
-BEAM_NODES = ("PairExampleGen", "Transform")
+BEAM_NODES = ("PairExampleGen", "Transform", "BatchLists")
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +96,7 @@ def settings(ports: Ports, **changes: Any) -> list[str]:
 
 def run(folder: Path, root: str, *more: object) -> tuple[int, str]:
     few = ("--set", "train.epochs=3", "--set", "evaluate.bless=[{metric: rmse, better_than: baseline}]")
+    few += ("--set", "batch={k: 5}")
     done = kindred("run", "--config", WORDS, "--data", folder / "pairs.csv", "--root", folder / root, *few, *more)
     return done.returncode, done.stderr
 
@@ -112,6 +115,8 @@ def test_flink_equals_local_result(cluster: FlinkCluster, folder: Path, here: Fu
     assert _vocabularies(folder / "flink") == _vocabularies(folder / "here")
     assert there["data"] == this["data"]
     assert there["metrics"] == pytest.approx(this["metrics"], rel=1e-6)
+    assert there["lists"] == this["lists"]
+    assert _lists(folder / "flink") == _ranking(folder / "flink")
     finished = [name for name in _finished_jobs(cluster) if not name.startswith("kindred-check")]
     assert len(finished) == len(BEAM_NODES), "each component was a job of Flink's"
 
@@ -215,6 +220,23 @@ def _examples(root: Path, split: str) -> Counter[tuple[bytes, bytes, float]]:
 def _files(root: Path, output: str) -> dict[str, bytes]:
     place = _artifact(root, output)
     return {str(path.relative_to(place)): path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()}
+
+
+def _lists(root: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pyarrow.parquet.read_table(root / "lists" / "current" / "right").to_pylist()
+    return rows
+
+
+def _ranking(root: Path) -> list[dict[str, Any]]:
+    """Returns the lists of the published model, ranked here."""
+    from components.batch_lists.ranking import rank
+    from components.batch_lists.seen import SeenPairs
+    from kindred.saved_model import SavedModel
+    from trainer.data.examples import SPLITS
+
+    seen = functools.partial(SeenPairs.of_examples, str(_artifact(root, "PairExampleGen/examples")), SPLITS, "left")
+    ranking = rank(SavedModel(str(root / "serving" / "1")), "right", 5, None, seen)
+    return [row for _, table in ranking.blocks(0, ranking.count) for row in table.to_pylist()]
 
 
 def _vocabularies(root: Path) -> dict[str, bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,19 +56,19 @@ def recommend(
     queried = side if neighbors else OTHER[side]
     queries = None if for_ == "all" else reading.distinct_ids("--for", Path(for_), layout, queried)
     loaded = _load(model)
-    from pipeline.commands.batch.lists import rank
-    from pipeline.commands.batch.seen import SeenPairs
+    from components.batch_lists.ranking import rank
+    from components.batch_lists.seen import SeenPairs
 
     def seen(known: pa.Array, answers: pa.Array) -> SeenPairs:
         assert exclude_seen is not None
         found = reading.pairs("--exclude-seen", exclude_seen, layout)
-        return SeenPairs((pair if queried == "left" else pair[::-1] for pair in found), known, answers)
+        return SeenPairs.of_ids((pair if queried == "left" else pair[::-1] for pair in found), known, answers)
 
     ranking = rank(loaded, side, k, queries, seen if exclude_seen is not None else None, neighbors)
     if not ranking.count:
         raise InputError(f"--for {for_}: the model knows none of its {queried} ids. Check --columns and --side")
-    with files.staged(output, ranking.schema) as write:
-        seconds = _written(ranking.blocks(), write, ranking.count, lambda table: len(table.column(0).unique()))
+    with files.written(output, ranking.schema) as write:
+        seconds = _written(ranking.blocks(0, ranking.count), write, ranking.count)
     unknown = 0 if queries is None else len(queries) - ranking.count
     left_out = f". {unknown:,} ids are not in the model and have no list" if unknown else ""
     say(f"{output}: {ranking.count:,} lists in {seconds:.1f} s ({ranking.count / seconds:,.0f}/s){left_out}", err=True)
@@ -106,8 +106,8 @@ def score_file(model: str, source: Path, output: str, columns: str) -> None:
             unknown += int((~(known[0] & known[1])).sum())
             yield scores.as_text(table) if is_text else table
 
-    with files.staged(output, scores.schema_of(is_text)) as write:
-        seconds = _written(tables(), write, count, len)
+    with files.written(output, scores.schema_of(is_text)) as write:
+        seconds = _written(((len(table), table) for table in tables()), write, count)
     flagged = f". {unknown:,} pairs have an unknown id" if unknown else ""
     say(f"{output}: {count:,} pairs in {seconds:.1f} s ({count / seconds:,.0f}/s){flagged}", err=True)
 
@@ -129,10 +129,8 @@ def _load(model: str) -> LocalModel:
     return LocalModel(found)
 
 
-def _written(
-    tables: Iterator[pa.Table], write: Callable[[pa.Table], None], total: int, count: Callable[[pa.Table], int]
-) -> float:
-    """Writes the tables and shows the progress on a terminal. Returns the seconds."""
+def _written(tables: Iterable[tuple[int, pa.Table]], write: Callable[[pa.Table], None], total: int) -> float:
+    """Writes tables with a count each, and shows the progress on a terminal. Returns the seconds."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -143,7 +141,7 @@ def _written(
         disable=not console.is_terminal,
     ) as progress:  # fmt: skip
         task = progress.add_task("", total=total)
-        for table in tables:
+        for count, table in tables:
             write(table)
-            progress.advance(task, count(table))
+            progress.advance(task, count)
     return max(time.monotonic() - since, 1e-9)

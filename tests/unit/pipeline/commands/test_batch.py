@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.batch_lists import ranking as lists
+from components.batch_lists.seen import SeenPairs
 from pipeline import cli
-from pipeline.commands.batch import lists
-from pipeline.commands.batch.seen import SeenPairs
 from serving.local_model import LocalModel
 from tests.unit.trainer.planted_model import LEFT, RIGHT, Planted
 
@@ -192,7 +192,7 @@ def test_mask_marks_exactly_the_seen_answers(data: st.DataObject) -> None:
     seen = data.draw(st.lists(pair, max_size=20))
     tables = [pa.array([str(n).encode() for n in range(count)], pa.binary()) for count in (queries, partners)]
     columns = [pa.array([str(row[side]).encode() for row in seen], pa.binary()) for side in (0, 1)]
-    found = SeenPairs([(columns[0], columns[1])], *tables)
+    found = SeenPairs.of_ids([(columns[0], columns[1])], *tables)
     rows = np.array(data.draw(st.lists(st.integers(0, queries - 1), max_size=5)), np.int64)
     answers = np.array(
         data.draw(st.lists(st.integers(-1, partners - 1), min_size=4 * len(rows), max_size=4 * len(rows)))

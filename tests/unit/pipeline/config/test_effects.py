@@ -113,6 +113,9 @@ CASES: dict[str, tuple[Any, list[tuple[dict[str, Any], dict[str, Any]]], tuple[d
         "/c.csv", [(SCORED, {}), (POSITIVES, {})], (POSITIVES, {"evaluate.metrics": ["sampled_ndcg@10"]})
     ),
     "evaluate.slices": (["right_head"], [(POSITIVES, {})], (SCORED, {})),
+    "batch.exclude_seen": (
+        "train", [(SCORED, {"batch.lists": ["neighbors_left"]})], (SCORED, {"batch.lists": ["left"]})
+    ),
     "notify.on": (["failed"], [(SCORED, {})], (SCORED, {"notify.slack": "SLACK_URL"})),
     "notify.webhook_secret": (
         "KEY", [(SCORED, {"notify.slack": "SLACK_URL"})], (SCORED, {"notify.webhook": "https://example.com/runs"})
@@ -137,8 +140,8 @@ ALWAYS = {
     "encode.oov_hashes", "encode.shared", "score.center", "score.scale", "model.dimension", "model.objective",
     "train.epochs", "train.optimizer", "train.early_stopping.validation_fraction",
     "train.early_stopping.patience", "train.early_stopping.min_delta", "train.seed", "train.data_memory_mb",
-    "train.devices", "train.warm_start", "tune", "evaluate.metrics", "evaluate.bless", "publish.to", "publish.keep",
-    "keep.runs", "keep.days", "notify.webhook", "notify.slack", "notify.command",
+    "train.devices", "train.warm_start", "tune", "batch", "evaluate.metrics", "evaluate.bless",
+    "publish.to", "publish.keep", "keep.runs", "keep.days", "notify.webhook", "notify.slack", "notify.command",
     "storage.endpoint", "storage.region", "storage.anonymous",
     "publish.outside_root", "publish.approve", "publish.approximate",
     "publish.canary.rows", "publish.canary.max_p99_ms", "publish.canary.start_seconds", "train.search.settings",
@@ -156,7 +159,7 @@ def _tree(base: dict[str, Any], *keys: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_key_is_classified() -> None:
     leaves = {key for key, kind in KEYS.items() if ".0." not in key and not kind.startswith("section")}
-    assert {key for key in CASES if not key.startswith("beam.")} | ALWAYS == leaves
+    assert {key for key in CASES if not key.startswith(("beam.", "batch."))} | ALWAYS == leaves
     assert set(CASES) == {key for key, _, _ in EFFECTS}
 
 

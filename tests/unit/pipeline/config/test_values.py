@@ -122,6 +122,7 @@ KEYS = {
     "publish.keep": "whole",
     "publish.approve": "switch",
     "publish.approximate": "choice or switch",
+    "batch": "absent section",
     "keep": "section",
     "keep.runs": "whole?",
     "keep.days": "whole?",

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.commands.batch.seen import SeenPairs, rows_of
-from serving.client import OTHER
-from serving.local_model import LocalModel
+from components.batch_lists.seen import SeenPairs, rows_of
+from trainer.features import LEFT, RIGHT
 
+OTHER = {LEFT: RIGHT, RIGHT: LEFT}
 # A block of queries has a matrix of scores with every entity. This many numbers are 256 MiB.
 _SCORES = 1 << 26
 _MOST_QUERIES = 4096
 # How many answers are asked for at once. Queries with many seen partners need more, and share smaller blocks.
 _ANSWERS = 1 << 19
+
+
+class Ranker(Protocol):
+    """A loaded model: `kindred.saved_model.SavedModel` or `serving.local_model.LocalModel`."""
+
+    def ids(self, side: str) -> pa.Array:
+        """Returns the ids that the model knows on a side, binary."""
+
+    def rank(self, signature: str, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns ids of answers and their scores, `[n, at most k]`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +38,8 @@ class Ranking:
       side: the side of the answers.
       queried: the side of the queries.
       k: the length of each list. Shorter where fewer entities are left.
-      blocks: yields a table of some lists, with the schema of `schema`.
+      blocks: yields numbers of queries and tables of their lists with the columns of `schema`, for the queries from
+        one number to another.
       count: the number of queries that the model knows, which get a list.
       schema: the columns: the query, the rank from 1, the answer and its score.
     """
@@ -35,13 +47,13 @@ class Ranking:
     side: str
     queried: str
     k: int
-    blocks: Callable[[], Iterator[pa.Table]]
+    blocks: Callable[[int, int], Iterator[tuple[int, pa.Table]]]
     count: int
     schema: pa.Schema
 
 
 def rank(
-    model: LocalModel,
+    model: Ranker,
     side: str,
     k: int,
     queries: pa.Array | None = None,
@@ -69,17 +81,22 @@ def rank(
     names = ("query_id", "neighbor_id") if same_side else (f"{queried}_id", f"{side}_id")
     schema = pa.schema([(names[0], kind), ("rank", pa.int32()), (names[1], kind), ("score", pa.float32())])
 
-    def blocks() -> Iterator[pa.Table]:
-        size = int(np.clip(_SCORES // max(len(answers), 1), 1, _MOST_QUERIES))
-        for start in range(0, len(rows), size):
-            block = rows[start : start + size]
+    def blocks(first: int, end: int) -> Iterator[tuple[int, pa.Table]]:
+        size = block_size(len(answers))
+        for start in range(first, end, size):
+            block = rows[start : min(start + size, end)]
             found, scores = np.full((len(block), k), -1), np.zeros((len(block), k), np.float32)
             for part in _parts(block, left_out, k, len(answers)):
                 some, of_them = _best(model, signature, known.take(block[part]), answers, k, left_out, block[part])
                 found[part, : some.shape[1]], scores[part, : some.shape[1]] = some, of_them
-            yield _table(schema, known.take(block), answers, found, scores)
+            yield len(block), _table(schema, known.take(block), answers, found, scores)
 
     return Ranking(side, queried, k, blocks, len(rows), schema)
+
+
+def block_size(answers: int) -> int:
+    """Returns the number of queries whose scores with every one of `answers` entities fit in memory."""
+    return int(np.clip(_SCORES // max(answers, 1), 1, _MOST_QUERIES))
 
 
 def _parts(block: np.ndarray, seen: SeenPairs | None, k: int, count: int) -> Iterator[np.ndarray]:
@@ -98,7 +115,7 @@ def _parts(block: np.ndarray, seen: SeenPairs | None, k: int, count: int) -> Ite
 
 
 def _best(
-    model: LocalModel,
+    model: Ranker,
     signature: str,
     queries: pa.Array,
     answers: pa.Array,

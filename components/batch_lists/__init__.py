@@ -1,0 +1,1 @@
+"""Lists of the best entities for all entities of a published model."""
