@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import shutil
 import sys
+from collections.abc import Iterator
 
 # C0 except tab and newline, DEL, C1, the marks, embeddings and isolates that change the direction of text, the
 # separators of lines and paragraphs, and undecodable bytes, which Python reads as lone surrogates.
@@ -26,17 +29,59 @@ def _notation(code: int) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
-def say(text: object, err: bool = False) -> None:
-    """Prints a line.
+def fitted(text: str, width: int) -> str:
+    """Breaks lines that are wider than the terminal, between words. A longer word, such as a path, stays whole.
+
+    The command lines of this program are broken so that a shell reads them as one.
+
+    Args:
+      text: a line, or several.
+      width: the columns of the terminal.
+    """
+    from rich.cells import cell_len
+
+    from kindred.invocation import command
+
+    program = f"{command()} "
+    lines = []
+    for line in text.split("\n"):
+        if cell_len(line) <= width:
+            lines.append(line)
+        elif line.lstrip().startswith(program):
+            lines += _broken([shlex.quote(word) for word in shlex.split(line)], line, width, " \\")
+        else:
+            lines += _broken(line.split(), line, width, "")
+    return "\n".join(lines)
+
+
+def _broken(words: list[str], line: str, width: int, end: str) -> Iterator[str]:
+    """Yields lines of words. All but the first are indented further. All but the last have `end`."""
+    from rich.cells import cell_len
+
+    margin = line[: len(line) - len(line.lstrip())]
+    current = margin + words[0]
+    for word in words[1:]:
+        if cell_len(f"{current} {word}{end}") > width:
+            yield current + end
+            current = f"{margin}  {word}"
+        else:
+            current += f" {word}"
+    yield current
+
+
+def say(text: object, err: bool = False, fit: bool = True) -> None:
+    """Prints a line. On a terminal, it is broken between words.
 
     Args:
       text: the line, or several. Surrogates stand for undecodable bytes, as `os.fsdecode` makes them.
       err: whether to print to stderr.
+      fit: whether a terminal may break lines. JSON stays as it is.
     """
     stream = sys.stderr if err else sys.stdout
     line = f"{text}\n"
     if stream.isatty():
         line = printable(line)
+        line = fitted(line, shutil.get_terminal_size().columns) if fit else line
     binary = getattr(stream, "buffer", None)
     if binary is None:  # a stream of text that replaces the real one
         stream.write(printable(line))

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from components.batch_lists.ranking import rank
+from components.batch_lists.seen import SeenPairs
 from errors import ConfigError, ModelNotFound
 from kindred.api.ids import Id, checked_side, column, encoded, is_text
 from pipeline.commands.batch import scores
-from pipeline.commands.batch.lists import rank
-from pipeline.commands.batch.seen import SeenPairs
 from serving.answers import Neighbor as Answer
 from serving.answers import PairScore
 from serving.client import OTHER
@@ -226,13 +226,13 @@ class Model:
 
         def seen(known: pa.Array, answers: pa.Array) -> SeenPairs:
             assert pairs is not None
-            return SeenPairs([pairs], known, answers)
+            return SeenPairs.of_ids([pairs], known, answers)
 
         queries = None if ids is None else column(ids, "ids")
         ranking = rank(self._client, side, k, queries, seen if pairs is not None else None, neighbors)
 
         def batches() -> Iterator[pa.RecordBatch]:
-            for table in ranking.blocks():
+            for _, table in ranking.blocks(0, ranking.count):
                 yield from table.to_batches()
 
         return pa.RecordBatchReader.from_batches(ranking.schema, batches())

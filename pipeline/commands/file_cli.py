@@ -10,27 +10,14 @@ import typer
 
 from kindred.invocation import typed_path
 from kindred.terminal import say
-from pipeline.commands.root_cli import JsonOption
-from pipeline.kubeflow.options import Set
-
-BeamOption = Annotated[
-    str | None,
-    typer.Option(metavar="PROFILE", help="Where rows are read: local, flink or dataflow. Default: beam.profile."),
-]
-DataOption = Annotated[str | None, typer.Option(help="Replaces data.path.")]
-NewRootOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="DIR|URL", help="Where all results go: a directory, or the URL of an object store. Default: build/NAME."
-    ),
-]
+from pipeline.options import BeamOption, ConfigOption, DataOption, JsonOption, NewRootOption, SetOption
 
 
 def check(
-    config: Annotated[Path, typer.Option(help="The pipeline file.")],
+    config: ConfigOption,
     data: DataOption = None,
     root: NewRootOption = None,
-    set_: Set = None,
+    set_: SetOption = None,
     beam: BeamOption = None,
     show: Annotated[bool, typer.Option("--show", help="Print the configuration with all defaults.")] = False,
     json_: JsonOption = False,
@@ -40,7 +27,7 @@ def check(
 
     verdict = check(Request(config, set_ or (), data, root, beam))
     if json_:
-        say(verdict.to_json())
+        say(verdict.to_json(), fit=False)
     else:
         if show and verdict.config is not None:
             say(verdict.resolved().rstrip())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,44 +11,28 @@ import typer
 
 from errors import ModelNotFound
 from kindred.terminal import say
-from pipeline.commands.batch.cli import ColumnsOption, score_file
+from pipeline.commands.batch.cli import score_file
+from pipeline.commands.table import aligned
+from pipeline.options import (
+    ApproximateOption,
+    CaFileOption,
+    ColumnsOption,
+    CountOption,
+    EndpointOption,
+    JsonOption,
+    ModelOption,
+    NamedRootOption,
+    ProbesOption,
+    QuietOption,
+    SideOption,
+    TokenFileOption,
+    say_json,
+)
 from storage.urls import is_object
 
 if TYPE_CHECKING:
     from serving.answers import Neighbor
     from serving.client import ModelClient
-
-ModelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--model", metavar="PATH", help="A published model, a directory of versions, a root, or the URL of a model."
-    ),
-]
-EndpointOption = Annotated[
-    str | None,
-    typer.Option(
-        "--endpoint",
-        metavar="URL",
-        help="A served model: http://HOST:PORT/v1/models/NAME, grpc://HOST:PORT/NAME, https://... or grpcs://...",
-    ),
-]
-CaFileOption = Annotated[
-    Path | None, typer.Option(help="With --endpoint: the PEM file of the certificates to trust, such as your own CA.")
-]
-TokenFileOption = Annotated[
-    Path | None, typer.Option(help="With --endpoint: the file of the bearer token. Default: $KINDRED_TOKEN.")
-]
-SideOption = Annotated[str, typer.Option(help="The side of the answers: left or right.")]
-CountOption = Annotated[int, typer.Option("-k", min=0, help="How many.")]
-ApproximateOption = Annotated[
-    bool, typer.Option("--approximate", help="Read a part of the catalogue only. Faster, and may miss some answers.")
-]
-ProbesOption = Annotated[
-    int | None, typer.Option(min=1, help="With --approximate: the number of blocks to read. More find more.")
-]
-RootOption = Annotated[
-    str, typer.Option(metavar="DIR|URL", help="The root of a pipeline's runs, such as build/NAME or s3://BUCKET/NAME.")
-]
 
 
 def score(
@@ -65,6 +50,8 @@ def score(
         typer.Option(metavar="FILE|URL", help="With --input: the file or object to write: .parquet, .csv or .jsonl."),
     ] = None,
     columns: ColumnsOption = "left_id,right_id",
+    json_: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Score one pair, or the pairs of a file: signed score, strength, value in the unit of the label, known ids."""
     if (input_ is None) != (output is None):
@@ -72,12 +59,15 @@ def score(
     if input_ is not None and output is not None:
         if left is not None or model is None:
             raise typer.BadParameter("needs --model, and neither LEFT nor RIGHT", param_hint="--input")
-        score_file(model, input_, output, columns)
+        score_file(model, input_, output, columns, json_, quiet)
         return
     if left is None or right is None:
         raise typer.BadParameter("give both, or --input and --output", param_hint="LEFT RIGHT")
     client = _model(model, endpoint, ca_file, token_file)
     answer = client.score(os.fsencode(left), os.fsencode(right))
+    if json_:
+        say_json({"left": left, "right": right, **dataclasses.asdict(answer)})
+        return
     meaning = "similar" if answer.score > 0 else "dissimilar" if answer.score < 0 else "neither"
     _echo_columns(
         ("score", f"{answer.score:+.4f}", meaning),
@@ -102,9 +92,7 @@ def similar(
     exclude_seen: Annotated[
         Path | None, typer.Option(metavar="PAIRS", help="A file of pairs. The partners of ID in it are left out.")
     ] = None,
-    columns: Annotated[
-        str, typer.Option(metavar="LEFT,RIGHT", help="The columns of PAIRS: names, or numbers from 0 without a header.")
-    ] = "left_id,right_id",
+    columns: ColumnsOption = "left_id,right_id",
     liked: Annotated[
         list[str] | None,
         typer.Option(
@@ -115,6 +103,7 @@ def similar(
     ] = None,
     approximate: ApproximateOption = False,
     probes: ProbesOption = None,
+    json_: JsonOption = False,
 ) -> None:
     """List the entities of one side with the highest scores for an entity of the other side, known or new (--liked)."""
     _check_side(side)
@@ -131,6 +120,7 @@ def similar(
             liked or [],
             k,
             [os.fsencode(name) for name in exclude or ()],
+            json_,
         )
         return
     query = os.fsencode(id_)
@@ -144,10 +134,10 @@ def similar(
     if not known:
         asked = "left" if side == "right" else "right"
         _warn_unknown(client, asked, id_, f"use --side {asked} to list {asked} entities for it")
-    _echo_ranking(neighbors)
+    _echo_ranking(neighbors, known, json_)
 
 
-def _recommend(client: ModelClient, side: str, liked: list[str], k: int, exclude: list[bytes]) -> None:
+def _recommend(client: ModelClient, side: str, liked: list[str], k: int, exclude: list[bytes], as_json: bool) -> None:
     """Prints the ranking for an entity that the model has never seen."""
     ids = [os.fsencode(name) for name in liked]
     for name, known in zip(liked, client.known(side, ids), strict=True):
@@ -157,7 +147,7 @@ def _recommend(client: ModelClient, side: str, liked: list[str], k: int, exclude
     ranking, known = client.recommend(side, ids, k, exclude)
     if not known:
         say("No liked id is known. This is the ranking for an average entity.", err=True)
-    _echo_ranking(ranking)
+    _echo_ranking(ranking, known, as_json)
 
 
 def neighbors(
@@ -170,6 +160,7 @@ def neighbors(
     k: CountOption = 10,
     approximate: ApproximateOption = False,
     probes: ProbesOption = None,
+    json_: JsonOption = False,
 ) -> None:
     """List the entities of the same side as an entity that are most like it, by the cosine of their vectors."""
     _check_side(side)
@@ -178,12 +169,12 @@ def neighbors(
     found, known = client.neighbors(side, os.fsencode(id_), k, probes=blocks)
     if not known:
         _warn_unknown(client, side, id_, f"use --side {'left' if side == 'right' else 'right'}")
-    _echo_ranking(found)
+    _echo_ranking(found, known, json_)
 
 
 def serve(
     context: typer.Context,
-    root: RootOption,
+    root: NamedRootOption,
     to: Annotated[str, typer.Option(help="The directory of versions below the root, or its URL.")] = "serving",
     name: Annotated[str | None, typer.Option(help="The name of the model. Default: the name of the root.")] = None,
     rest_port: Annotated[int, typer.Option(help="The port of REST.")] = 8501,
@@ -255,13 +246,15 @@ def _warn_unknown(client: ModelClient, side: str, id_: str, advice: str) -> None
     say(f"{text} This is the ranking for an average entity.", err=True)
 
 
-def _echo_ranking(ranking: list[Neighbor]) -> None:
+def _echo_ranking(ranking: list[Neighbor], known: bool, as_json: bool) -> None:
+    if as_json:
+        answers = [{"id": os.fsdecode(neighbor.id), "score": neighbor.score} for neighbor in ranking]
+        say_json({"known": known, "answers": answers})
+        return
     _echo_columns(*((os.fsdecode(neighbor.id), f"{neighbor.score:+.4f}") for neighbor in ranking))
 
 
 def _echo_columns(*rows: tuple[str, ...]) -> None:
     """Prints rows in aligned columns. Never truncates cells, because scripts read them."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    for line in aligned(rows):
         say(line)  # an id is bytes and may not be text

@@ -10,16 +10,11 @@ import typer
 
 from kindred.terminal import say
 from pipeline.kubeflow.options import RemoteAccess, expand_options
+from pipeline.options import JsonOption, UsedRootOption, say_json
 
 if TYPE_CHECKING:
     from pipeline.records.root import Root
     from pipeline.records.run_folder import RunFolder
-
-UsedRootOption = Annotated[
-    str | None,
-    typer.Option("--root", metavar="DIR|URL", help="The root of a pipeline's runs. Default: the only one in build/."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 @expand_options
@@ -29,7 +24,8 @@ def runs(access: RemoteAccess, root: UsedRootOption = None, json_: JsonOption = 
     from pipeline.commands.history import describe_runs
 
     is_remote = remote.check(root, access)
-    say(remote.describe_runs(access, json_) if is_remote else describe_runs(_used(root), json_))
+    text = remote.describe_runs(access, json_) if is_remote else describe_runs(_used(root), json_)
+    say(text, fit=not json_)
 
 
 def compare(
@@ -42,7 +38,7 @@ def compare(
     from pipeline.commands.compare import compare as described
     from pipeline.records.find_run import find_run
 
-    say(described(find_run(first, root), find_run(second, root), json_))
+    say(described(find_run(first, root), find_run(second, root), json_), fit=not json_)
 
 
 def versions(
@@ -55,7 +51,7 @@ def versions(
     """List the versions of a root: which one is served, which are damaged or withdrawn, and which run made each."""
     from pipeline.commands.history import describe_versions
 
-    say(describe_versions(_used(root), to, json_))
+    say(describe_versions(_used(root), to, json_), fit=not json_)
 
 
 def verify(
@@ -67,7 +63,7 @@ def verify(
     from pipeline.commands.verify import verify as check
 
     verdict = check(_used(root), repair, write_report)
-    say(verdict.to_text(json_))
+    say(verdict.to_text(json_), fit=not json_)
     raise typer.Exit(0 if verdict.is_whole else 1)
 
 
@@ -89,6 +85,7 @@ def prune(
         int | None, typer.Option(min=1, metavar="DAYS", help="Keep runs that are at most DAYS old.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing. Print what would be removed.")] = False,
+    json_: JsonOption = False,
 ) -> None:
     """Remove artifacts, reports and logs of old runs. What versions, the cache or the next run need stays."""
     from errors import ConfigError
@@ -100,6 +97,9 @@ def prune(
     place = _used(root)
     with place.locked():
         removed = remove(place, Kept(keep, older_than), dry_run)
+    if json_:
+        say_json({"root": str(place), "dry_run": dry_run, "removed": removed.counts, "bytes": removed.size})
+        return
     say(f"{place}: {'would remove' if dry_run else 'removed'} {removed}")
 
 
@@ -112,13 +112,18 @@ def write_report(folder: RunFolder) -> None:
     write_index(folder.root)
 
 
-def report_here(run: str, root: str | None, why: bool) -> Path | None:
+def report_here(run: str, root: str | None, why: bool, as_json: bool) -> Path | None:
     """Returns the path of the report of a run in a root. With `why`, prints that, and returns None."""
     from pipeline.records.find_run import find_run
     from pipeline.records.progress import headline, may_have_changed
 
     folder = find_run(run, root)
     folder.fetch()
+    if why and as_json:
+        from pipeline.commands.why import facts
+
+        say_json(facts(folder))
+        return None
     if why:
         from pipeline.commands.why import explain
 

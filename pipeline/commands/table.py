@@ -25,20 +25,23 @@ def lay_out(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | Non
       A line for the head and for each row if all fit. Otherwise a block for each row: its first cell, then a line for
       each other cell that is not empty, with its name, wrapped between words.
     """
-    width = _width() if width is None else width
-    widths = [max(map(cell_len, column)) for column in zip(head, *rows, strict=True)]
-    if sum(widths) + len(_GAP) * (len(widths) - 1) <= width:
-        return [_line(row, widths) for row in (head, *rows)]
+    width = terminal_width() if width is None else width
+    lines = aligned([head, *rows])
+    if all(cell_len(line) <= width for line in lines):
+        return lines
     return [line for row in rows for line in _block(head, row, width)]
 
 
-def _width() -> int:
+def terminal_width() -> int:
+    """Returns the columns of the terminal, and no limit for a file or a pipe."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNLIMITED
 
 
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = [cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
-    return _GAP.join(cells).rstrip()
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Returns a line for each row, whose cells begin in the same columns."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    padded = ([cell + " " * (w - cell_len(cell)) for cell, w in zip(row, widths, strict=True)] for row in rows)
+    return [_GAP.join(cells).rstrip() for cells in padded]
 
 
 def _block(head: Sequence[str], row: Sequence[str], width: int) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import ConfigError, SettingsRefused
+from pipeline.commands.table import lay_out
 from pipeline.config import PipelineConfig, edit, load_config, yaml_file
 
 
@@ -105,8 +106,7 @@ def describe(tuning: dict[str, Any]) -> str:
     keys = list(dict.fromkeys(key for trial in trials for key in trial["settings"]))
     rows = [["trial", measure, "difference", "95 % interval", "seconds", *keys]]
     rows += [_row(trial, keys, tuning["current"]) for trial in trials]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = lay_out(rows[0], rows[1:])
     lines += [f"trial {trial['trial']} has no result: {trial['fault']}" for trial in trials if "fault" in trial]
     others = len(trials) - 1
     if others < tuning["asked"]:

@@ -9,9 +9,10 @@ from typing import Any
 import pyarrow.parquet
 
 from components.evaluator.evaluation import EVALUATION_FILE, WORST_FILE, Evaluation, read_evaluation
-from components.evaluator.figures import Figure
+from components.evaluator.figures import Figure, to_tree
 from components.evaluator.names import ERRORS
 from errors import ReportError
+from pipeline.commands.table import lay_out, terminal_width
 from pipeline.records.progress import headline, is_alive
 from pipeline.records.run_folder import RunFolder
 
@@ -42,6 +43,23 @@ def explain(folder: RunFolder) -> Iterator[str]:
     if Path(evaluation, WORST_FILE).is_file():
         yield from _worst_pairs(Path(evaluation, WORST_FILE))
     yield f"\nFull evaluation: {evaluation}"
+
+
+def facts(folder: RunFolder) -> dict[str, Any]:
+    """Returns what `explain` is made of, as JSON: state, error, rules, checks and figures, if there are any."""
+    summary = folder.read_summary()
+    found = {
+        "run_id": folder.path.name,
+        "status": summary["status"],
+        "error": summary.get("error"),
+        "published": summary.get("published"),
+        "rules": summary.get("blessing", []),
+        "checks": summary.get("data", {}).get("checks", []),
+    }
+    evaluation = summary.get("evaluation") and folder.root.path / summary["evaluation"]
+    if evaluation and Path(evaluation, EVALUATION_FILE).is_file():
+        found["figures"] = to_tree(read_evaluation(str(evaluation)).figures)
+    return found
 
 
 def _before_evaluation(folder: RunFolder, summary: dict[str, Any]) -> Iterator[str]:
@@ -119,5 +137,5 @@ def _interval(figure: Figure) -> str:
 
 
 def _columns(rows: list[list[str]]) -> Iterable[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    margin = "  "
+    return [margin + line for line in lay_out(rows[0], rows[1:], terminal_width() - len(margin))]

@@ -12,7 +12,8 @@ import typer
 from errors import ConfigError
 from kindred.invocation import command
 from kindred.terminal import say
-from pipeline.kubeflow.options import Access, Data, RunOptions, Set, expand_options
+from pipeline.kubeflow.options import Access, Data, RunOptions, expand_options
+from pipeline.options import BeamOption, ConfigOption, JsonOption, SetOption, say_json
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.client import KubeflowClient
@@ -22,11 +23,11 @@ schedules = typer.Typer(no_args_is_help=True, help="Recurring runs on Kubeflow P
 
 
 def compile_(
-    config: Annotated[Path, typer.Option(help="The pipeline file.")],
+    config: ConfigOption,
     output: Annotated[Path, typer.Option(help="The package to write, a .yaml file.")],
     data: Data = None,
-    set_: Set = None,
-    beam: Annotated[str | None, typer.Option(metavar="PROFILE", help="Replaces beam.profile.")] = None,
+    set_: SetOption = None,
+    beam: BeamOption = None,
 ) -> None:
     """Compile a pipeline into a package for Kubeflow Pipelines."""
     if output.suffix not in (".yaml", ".yml"):
@@ -120,11 +121,15 @@ def backfill(
 
 @schedules.command("list")
 @expand_options
-def list_(access: Access) -> None:
+def list_(access: Access, json_: JsonOption = False) -> None:
     """Print the name, state, cron and id of every schedule."""
     from pipeline.kubeflow import schedule
 
-    for row in schedule.rows(_connect(access)):
+    rows = schedule.rows(_connect(access))
+    if json_:
+        say_json([dict(zip(("name", "state", "cron", "id"), row, strict=True)) for row in rows])
+        return
+    for row in rows:
         say("\t".join(row))
 
 

@@ -11,8 +11,9 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from pipeline.options import SetOption
+
 Data = Annotated[str | None, typer.Option(help="Replaces data.path. Give the path as tasks see it.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="section.key=value. Repeat it for more keys.")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +24,7 @@ class RunOptions:
     package: Annotated[Path | None, typer.Option("--package", help="A compiled package, instead of --config.")] = None
     experiment: Annotated[str | None, typer.Option(help="Default: the pipeline's name.")] = None
     data: Data = None
-    set_: Set = None
+    set_: SetOption = None
     service_account: Annotated[str | None, typer.Option(help="Default: kubeflow.service_account.")] = None
 
 

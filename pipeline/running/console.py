@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -13,10 +14,14 @@ from typing import IO
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
+from rich.text import Text
 
 from kindred import progress
-from kindred.terminal import printable
+from kindred.terminal import fitted, printable
 
+_WIDE = 80
+"""In narrower terminals, the line of a component has its details below it."""
 _STYLES = {"executed": "green", "succeeded": "green", "cached": "cyan", "skipped": "yellow", "failed": "red"}
 
 
@@ -33,17 +38,25 @@ class _Lines(logging.Handler):
 
 
 class RunConsole:
-    """Prints the lines of a run to the terminal (stderr)."""
+    """Prints the lines of a run to the terminal (stderr).
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    Args:
+      console: the terminal.
+      quiet: whether to print only lines with a style, which are warnings.
+    """
+
+    def __init__(self, console: Console, quiet: bool = False) -> None:
+        self._console, self._quiet = console, quiet
+        self._live = console.is_terminal and not quiet
 
     def say(self, text: str, style: str = "") -> None:
         """Prints a line."""
+        if self._quiet and not style:
+            return
         self._console.print(escape(self._safe(text)), style=style or None, soft_wrap=True, highlight=False)
 
     def _safe(self, text: str) -> str:
-        return printable(text) if self._console.is_terminal else text
+        return fitted(printable(text), self._console.width) if self._console.is_terminal else text
 
     @contextlib.contextmanager
     def component(self, node_id: str) -> Iterator[None]:
@@ -62,7 +75,7 @@ class RunConsole:
 
     def _counts(self, node_id: str, show: Callable[[Collection[str]], None]) -> contextlib.AbstractContextManager[None]:
         """Shows the counts of `kindred.progress`. Without a terminal, nobody watches, and they become rare lines."""
-        if not self._console.is_terminal:
+        if not self._live:
             return contextlib.nullcontext()
         return progress.watched(lambda text: show([f"{node_id}  {text}" if text else node_id]))
 
@@ -73,8 +86,9 @@ class RunConsole:
         Yields:
           A function that takes the current names whenever they change.
         """
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        with Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal) as bar:
+        whole = Column(overflow="fold")  # rather than cut
+        columns = (SpinnerColumn(), TextColumn("{task.description}", table_column=whole), TimeElapsedColumn())
+        with Progress(*columns, console=self._console, transient=True, disable=not self._live) as bar:
             shown: dict[str, TaskID] = {}
 
             def show(names: Collection[str]) -> None:
@@ -95,9 +109,15 @@ class RunConsole:
           seconds: its duration.
           detail: a summary of its results.
         """
+        if self._quiet:
+            return
         style = _STYLES[state]
-        line = f"  {node_id:<20} [{style}]{state:<9}[/{style}] {seconds:6.1f} s  {escape(self._safe(detail))}"
-        self._console.print(line.rstrip(), soft_wrap=True, highlight=False)
+        line = f"  {node_id:<20} {state:<9} {seconds:6.1f} s  {detail}".rstrip()
+        if self._console.is_terminal and self._console.width < _WIDE:
+            line = f"  {node_id} {state} {seconds:.1f} s" + (f"\n    {detail}" if detail else "")
+        shown = Text(self._safe(line))
+        shown.highlight_regex(rf"(?<=^  {re.escape(node_id)})\s+{state}\b", style)
+        self._console.print(shown, soft_wrap=True, highlight=False)
 
 
 @contextlib.contextmanager

@@ -84,7 +84,7 @@ def run(
         record = RunRecord.begin(config, run_id)
         file = RecordFile(record, folder)
         with marked_alive(folder), redirect_output(folder.log) as terminal:
-            console = RunConsole(terminal)
+            console = RunConsole(terminal, options.quiet)
             late.append(functools.partial(_give_up, record, console, file))
             try:
                 file.save()

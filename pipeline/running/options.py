@@ -15,3 +15,5 @@ class RunOptions:
     """The last node to run, or None for the whole graph."""
     owns_process: bool = False
     """Whether the process serves this run only, so that a signal may end it whatever a library does meanwhile."""
+    quiet: bool = False
+    """Whether the terminal shows warnings only."""

@@ -6,12 +6,14 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from errors import ConfigError, InputError
+from kindred import progress
 from kindred.terminal import say
+from pipeline.options import ColumnsOption, JsonOption, QuietOption, SideOption, say_json
 from serving.client import OTHER
 
 if TYPE_CHECKING:
@@ -19,10 +21,6 @@ if TYPE_CHECKING:
 
     from components.pair_example_gen.settings import ColumnSettings
     from serving.local_model import LocalModel
-
-ColumnsOption = Annotated[
-    str, typer.Option(metavar="LEFT,RIGHT", help="The columns of pairs: names, or numbers from 0 without a header.")
-]
 
 
 def recommend(
@@ -33,7 +31,7 @@ def recommend(
     for_: Annotated[
         str, typer.Option("--for", metavar="all|FILE", help="Pairs, or ids in a .txt file with one in each line.")
     ] = "all",
-    side: Annotated[str, typer.Option(help="The side of the answers: left or right.")] = "right",
+    side: SideOption = "right",
     neighbors: Annotated[
         bool, typer.Option("--neighbors", help="List the nearest entities of the same side instead.")
     ] = False,
@@ -42,6 +40,8 @@ def recommend(
     ] = None,
     columns: ColumnsOption = "left_id,right_id",
     k: Annotated[int, typer.Option("-k", min=1, help="The length of each list.")] = 10,
+    json_: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """List the best entities for every entity, or for those of a file. The file appears when it is whole."""
     if side not in ("left", "right"):
@@ -68,13 +68,14 @@ def recommend(
     if not ranking.count:
         raise InputError(f"--for {for_}: the model knows none of its {queried} ids. Check --columns and --side")
     with files.written(output, ranking.schema) as write:
-        seconds = _written(ranking.blocks(0, ranking.count), write, ranking.count)
+        seconds = _written(ranking.blocks(0, ranking.count), write, ranking.count, quiet)
     unknown = 0 if queries is None else len(queries) - ranking.count
     left_out = f". {unknown:,} ids are not in the model and have no list" if unknown else ""
-    say(f"{output}: {ranking.count:,} lists in {seconds:.1f} s ({ranking.count / seconds:,.0f}/s){left_out}", err=True)
+    facts = {"output": str(output), "lists": ranking.count, "unknown": unknown, "seconds": round(seconds, 3)}
+    _report(facts, f"{ranking.count:,} lists", ranking.count, left_out, json_, quiet)
 
 
-def score_file(model: str, source: Path, output: str, columns: str) -> None:
+def score_file(model: str, source: Path, output: str, columns: str, as_json: bool, quiet: bool) -> None:
     """Scores every pair of a file, in its order.
 
     Raises:
@@ -107,9 +108,10 @@ def score_file(model: str, source: Path, output: str, columns: str) -> None:
             yield scores.as_text(table) if is_text else table
 
     with files.written(output, scores.schema_of(is_text)) as write:
-        seconds = _written(((len(table), table) for table in tables()), write, count)
+        seconds = _written(((len(table), table) for table in tables()), write, count, quiet)
     flagged = f". {unknown:,} pairs have an unknown id" if unknown else ""
-    say(f"{output}: {count:,} pairs in {seconds:.1f} s ({count / seconds:,.0f}/s){flagged}", err=True)
+    facts = {"output": str(output), "pairs": count, "unknown": unknown, "seconds": round(seconds, 3)}
+    _report(facts, f"{count:,} pairs", count, flagged, as_json, quiet)
 
 
 def _columns(text: str) -> ColumnSettings:
@@ -129,19 +131,35 @@ def _load(model: str) -> LocalModel:
     return LocalModel(found)
 
 
-def _written(tables: Iterable[tuple[int, pa.Table]], write: Callable[[pa.Table], None], total: int) -> float:
+def _report(facts: dict[str, Any], done: str, count: int, more: str, as_json: bool, quiet: bool) -> None:
+    """Prints what was written: as JSON to stdout, or as a sentence to stderr."""
+    if as_json:
+        say_json(facts)
+    elif not quiet:
+        seconds = facts["seconds"]
+        rate = f"{count / max(seconds, 1e-3):,.0f}/s"
+        say(f"{facts['output']}: {done} in {seconds:.1f} s ({rate}){more}", err=True)
+
+
+def _written(
+    tables: Iterable[tuple[int, pa.Table]], write: Callable[[pa.Table], None], total: int, quiet: bool
+) -> float:
     """Writes tables with a count each, and shows the progress on a terminal. Returns the seconds."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Column
 
     since = time.monotonic()
     console = Console(stderr=True)
-    with Progress(
-        BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True,
-        disable=not console.is_terminal,
-    ) as progress:  # fmt: skip
-        task = progress.add_task("", total=total)
-        for count, table in tables:
-            write(table)
-            progress.advance(task, count)
+    text = TextColumn("{task.description}", table_column=Column(overflow="fold"))
+    with (
+        Progress(BarColumn(20), text, console=console, transient=True, disable=quiet or not console.is_terminal) as bar,
+        progress.counted("done", total),
+    ):
+        task = bar.add_task("", total=total)
+        with progress.watched(lambda line: bar.update(task, description=line)):
+            for count, table in tables:
+                write(table)
+                bar.advance(task, count)
+                progress.advance(count)
     return max(time.monotonic() - since, 1e-9)

@@ -9,6 +9,8 @@ crashes Python (such as a module for another C library) becomes a line of the re
 
 from __future__ import annotations
 
+import dataclasses
+
 from rich.console import Console
 from rich.markup import escape
 
@@ -16,6 +18,7 @@ from pipeline.commands.doctor.check import Check
 from pipeline.commands.doctor.child import check_imports
 from pipeline.commands.doctor.machine import check_machine
 from pipeline.commands.doctor.versions import check_versions, installed_versions, read_lock
+from pipeline.options import say_json
 
 
 def diagnose() -> list[Check]:
@@ -36,8 +39,11 @@ def render(checks: list[Check], console: Console) -> None:
     console.print(f"[red]{len(failed)} of {len(checks)} checks failed.[/]" if failed else "[green]Healthy.[/]")
 
 
-def main() -> int:
+def main(as_json: bool = False) -> int:
     """Prints the diagnosis. Returns 0 if all checks pass, otherwise 1."""
     checks = diagnose()
-    render(checks, Console())
+    if as_json:
+        say_json([dataclasses.asdict(check) for check in checks])
+    else:
+        render(checks, Console())
     return 0 if all(check.ok for check in checks) else 1
