@@ -50,8 +50,11 @@ class Count:
         seconds = max(now - self.since, 1e-9)
         share = self.worked / self.total if self.total else 0.0
         whole = f" of {self.total:,}" if self.measured else ""
-        percent = "" if self.measured else f" ({min(share, 1.0):.0%})"
-        facts = [f"{self.done:,}{whole} {self.unit}{percent}", f"{self.done / seconds:,.0f}/s"]
+        percent = f" ({min(share, 1.0):.0%})" if share and not self.measured else ""
+        facts = [f"{self.done:,}{whole} {self.unit}{percent}"]
+        if self.done:
+            rate = self.done / seconds
+            facts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{1 / rate:,.1f} s each")
         if 0 < share < 1 and seconds > 1:
             facts.append(f"{_duration(seconds / share - seconds)} left")
         return ", ".join(facts)
@@ -77,16 +80,17 @@ class _Counter:
         for watcher in list(self._watchers):
             watcher("")
 
-    def advance(self, done: int, worked: int) -> None:
+    def advance(self, unit: str, done: int, worked: int) -> None:
         with self._lock:
-            if not self._counts:
+            count, now = next((count for count in reversed(self._counts) if count.unit == unit), None), time.monotonic()
+            if count is None:
                 return
-            count, now = self._counts[-1], time.monotonic()
             count.done += done
             count.worked += worked
             if now - self._told < (_WATCHED_SECONDS if self._watchers else _LOGGED_SECONDS):
                 return
-            self._told, text, watchers = now, count.describe(now), list(self._watchers)
+            self._told, watchers = now, list(self._watchers)
+            text = "; ".join(count.describe(now) for count in self._counts)
         for watcher in watchers:
             watcher(text)
         if not watchers:
@@ -121,14 +125,15 @@ def counted(unit: str, total: int, measured: bool = True) -> Iterator[None]:
         _COUNTER.end(count)
 
 
-def advance(done: int, worked: int | None = None) -> None:
-    """Adds finished work to what the current `counted` block counts. Does nothing without one, as in other processes.
+def advance(unit: str, done: int, worked: int | None = None) -> None:
+    """Adds finished work to the innermost `counted` block of a unit. Does nothing without one, as in other processes.
 
     Args:
+      unit: what is counted.
       done: the number of units.
       worked: the work in the unit of the total, if that counts something else.
     """
-    _COUNTER.advance(done, done if worked is None else worked)
+    _COUNTER.advance(unit, done, done if worked is None else worked)
 
 
 def watched(watcher: Callable[[str], None]) -> contextlib.AbstractContextManager[None]:

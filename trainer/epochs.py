@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from kindred import progress
 from trainer.settings import EarlyStoppingSettings
 
 History = dict[str, list[float]]
@@ -31,6 +32,8 @@ class Monitor:
     rising: bool = False
 
 
+EPOCHS = "epochs"
+"""What `kindred.progress` counts."""
 HELD_OUT = "val_"
 """How the names of measures of held-out rows begin."""
 _OF_LABELS = ("val_rmse", "val_loss")
@@ -151,6 +154,7 @@ class Epochs:
         for name, value in measured.items():
             self.history.setdefault(name, []).append(float(value))
         self._draw(self.done, measured)
+        progress.advance(EPOCHS, 1)
         if self._directory and self._writes and not is_repeated:
             self._save(self._directory)
 

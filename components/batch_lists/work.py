@@ -87,7 +87,7 @@ class RankPart:
             for queries, table in ranking.blocks(part.first, part.end):
                 write(table)
                 rows += len(table)
-                progress.advance(queries)
+                progress.advance("lists", queries)
         counts = {"lists": part.lists, "queries": part.end - part.first, "rows": rows}
         Path(self.counts, f"{part.lists}-{part.name}.json").write_text(json.dumps(counts), encoding="utf-8")
         yield from ()

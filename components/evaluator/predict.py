@@ -8,6 +8,7 @@ import numpy as np
 
 from components.coded_pairs import CodedPairs
 from components.evaluator.metrics import Answers
+from kindred import progress
 from trainer.export.tables import Tables
 
 
@@ -24,5 +25,6 @@ def predict(tables: Tables, pairs: CodedPairs) -> Predictions:
 
     They come from its tables. ServingCanary compares these with the answers of its signatures.
     """
-    scores, known = tables.scores(pairs.left_ids, pairs.right_ids, pairs.eval.left, pairs.eval.right)
+    with progress.counted("rows", len(pairs.eval)):
+        scores, known = tables.scores(pairs.left_ids, pairs.right_ids, pairs.eval.left, pairs.eval.right)
     return Predictions(Answers(tables.values(scores).astype(np.float64), scores.astype(np.float64)), known)

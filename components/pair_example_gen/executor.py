@@ -48,6 +48,7 @@ from components.pair_example_gen.suspicious import warning
 from components.pair_example_gen.suspicious.find import find as find_suspicious
 from components.threads import Threaded, threads_of
 from errors import DataRefused, InputError
+from kindred import progress
 from storage.disk import require
 from trainer.data.examples import EVAL, SIDES, SPLITS, TRAIN, Examples
 
@@ -103,7 +104,8 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         paths = IngestPaths(examples, set_aside, os.path.join(set_aside, "work"), parts)
         with _directories(paths), inputs.described_aside([*input_files, *feature_files]) as described:
             with _unchanged(dict(zip(input_files, (fingerprint for fingerprint, _ in sizes), strict=True))):
-                totals = self._read(input_files, ages, settings, paths)
+                with progress.counted("rows", sum(size for (size, _), _ in sizes), measured=False):
+                    totals = self._read(input_files, ages, settings, paths)
                 inputs.write(objects.named_by_url(described.result(), settings.copied), examples)
             read = totals.good
             size = sum(files.fingerprint(path)[0] for path in {archives.on_disk(file) for file in input_files})
@@ -172,7 +174,7 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
     def _for_each_part(
         self, work: Callable[[int], list[str]], paths: IngestPaths, stage: str, writes: bool = True
     ) -> list[Report]:
-        with self._make_beam_pipeline() as pipeline:
+        with progress.counted("parts", paths.parts), self._make_beam_pipeline() as pipeline:
             parts = pipeline | "Parts" >> beam.Create(list(range(paths.parts)), reshuffle=True)
             written = parts | stage >> self._each(work)
             if writes:

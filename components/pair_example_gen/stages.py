@@ -19,6 +19,7 @@ from components.pair_example_gen.rules import TIME, Checked, RowRules, encode_id
 from components.pair_example_gen.settings import IngestSettings
 from components.pair_example_gen.shards import ShardWriter, split_by_row, timed_split
 from errors import InputError
+from kindred import progress
 from trainer import features
 from trainer.data.examples import EVAL, TRAIN, entities_file
 
@@ -94,6 +95,7 @@ class ReadChunk:
         except InputError as error:
             report.fault = str(error)
         report.write(self._paths.reports("read"), chunk.name)
+        progress.advance("rows", 0, worked=chunk.size)
         return report.shards
 
     def _read(self, chunk: Chunk, report: Report) -> None:
@@ -109,6 +111,7 @@ class ReadChunk:
         for rows in chunks.read(chunk, self._settings):
             checked = rules.check(chunk.file, rows)
             quarantine.write(checked.bad)
+            progress.advance("rows", checked.pairs.num_rows, worked=0)
             if checked.numbers_as_time:
                 report.numbers_as_time = chunk.file
             if checked.dates_as_time:

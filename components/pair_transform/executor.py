@@ -22,6 +22,7 @@ from tfx_bsl.tfxio import tf_example_record
 from compat.tensorflow_paths import literal
 from components.execution import ExecutionArguments, ExecutorBase
 from components.pair_transform import entity_features, vocabulary
+from kindred import progress
 from trainer import features
 from trainer.data.examples import TRAIN, Examples
 from trainer.entity_features.settings import columns_of
@@ -64,6 +65,7 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         source = _Numbers(examples, analyzed.ArrowSchema())
         metadata, temporary = tft.DatasetMetadata(schema), os.path.join(literal(output), ".temp_path")
         with (
+            progress.counted("rows", Examples(examples).count(TRAIN)),
             self._make_beam_pipeline() as pipeline,
             tft_beam.Context(temp_dir=temporary, use_deep_copy_optimization=True),
             vocabulary.taken_from(examples),
@@ -107,6 +109,7 @@ class _Numbers:
                 part = rows.take(slice(start, start + _ROWS))
                 weight = np.ones(len(part), np.float32) if part.weight is None else part.weight
                 yield self._batch(len(part), {features.SCORE: part.score, features.WEIGHT: weight})
+                progress.advance("rows", len(part))
 
     def _batch(self, count: int, numbers: dict[str, np.ndarray | None]) -> pa.RecordBatch:
         offsets = pa.array(np.arange(count + 1))

@@ -11,7 +11,9 @@ import pyarrow.compute as pc
 from components.coded_pairs import CodedPairs
 from components.pair_example_gen.reading import chunks
 from components.ranking_evaluator.settings import Candidates
+from kindred import progress
 from trainer.export.tables import Tables
+from trainer.ranking.blocks import QUERIES
 from trainer.ranking.lists import Lists
 from trainer.ranking.ranks import Ranking, rank_candidates, rank_catalogue
 
@@ -73,7 +75,8 @@ class Ranker:
     def rank(self, task: Task, depth: int | None) -> Ranking:
         """Ranks the whole catalogue. Positives outside the catalogue count as not found."""
         relevant, seen = self._rows(task.relevant), self._rows(task.seen)
-        ranking = rank_catalogue(self.queries, self.catalogue, relevant, seen, depth, self.bias)
+        with progress.counted(QUERIES, len(self.queries)):
+            ranking = rank_catalogue(self.queries, self.catalogue, relevant, seen, depth, self.bias)
         return dataclasses.replace(ranking, relevant=task.relevant.counts)
 
     def rank_candidates(self, task: Task) -> Ranking:

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from compat.tensorflow_paths import literal
 from errors import InputError
-from kindred import advice
+from kindred import advice, progress
 from trainer.data import hashing
 
 
@@ -148,6 +148,7 @@ class Tables:
             a, b = of_left.rows[left[part]], of_right.rows[right[part]]
             dot = np.einsum("nd,nd->n", of_left.vectors[a], of_right.vectors[b])
             score[part] = dot + of_left.bias[a] + of_right.bias[b] + np.float32(self.offset)
+            progress.advance("rows", len(a))
         return score, of_left.known[left] & of_right.known[right]
 
 

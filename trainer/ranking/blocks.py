@@ -10,8 +10,11 @@ from collections.abc import Callable
 import numpy as np
 import threadpoolctl
 
+from kindred import progress
 from trainer.ranking.lists import Lists
 
+QUERIES = "left entities"
+"""What `kindred.progress` counts."""
 # The number of scores of a block. They fit into the cache of a core, and a matrix product of this size has full speed.
 BLOCK_BYTES = 2 << 20
 
@@ -55,6 +58,7 @@ def for_each_block(
             flat = scores.reshape(-1)  # one index is faster than two
             flat[mine.owners * len(catalogue) + mine.rows] = -np.inf
         work(start, scores)
+        progress.advance(QUERIES, len(scores))
 
     # One block per core. Passes over the scores take as long as the products, and only products are multithreaded.
     with threadpoolctl.threadpool_limits(1, "blas"), concurrent.futures.ThreadPoolExecutor(cores()) as pool:

@@ -14,13 +14,14 @@ import tensorflow as tf
 from absl import logging
 
 from errors import TrainingTooLarge
+from kindred import progress
 from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.model.table_sizes import TableSizes
 from trainer.search import plans
 from trainer.search.holdout import hold_out
 from trainer.search.records import Trial
 from trainer.search.space import HoldOut
-from trainer.search.trials import Trials
+from trainer.search.trials import TRIALS, Trials
 from trainer.settings import LOG_LOSS, RMSE, SOLVED_BY, SearchSettings
 
 CHOICE_FILE = "search.json"
@@ -151,7 +152,8 @@ def _searched(
 ) -> Choice:
     sweeps = None if "train.epochs" in search.settings else int(sections["train"]["epochs"])
     trials = Trials(kept, held, sizes, sections, metric, search.budget, sweeps)
-    plans.follow(trials, plans.Plan(search.settings, sections))
+    with progress.counted(TRIALS, search.budget):
+        plans.follow(trials, plans.Plan(search.settings, sections))
     if trials.best().fault:
         raise TrainingTooLarge(str(trials.best().fault))
     return Choice(metric, known, tuple(trials.done), about_as_good(trials, range(len(trials.done))), len(held))

@@ -15,6 +15,7 @@ import numpy as np
 from absl import logging
 
 from errors import TrainingError, TrainingTooLarge
+from kindred import progress
 from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.least_squares.blend import blended, sample_of
 from trainer.model.table_sizes import TableSizes
@@ -27,6 +28,8 @@ from trainer.settings import ModelSettings, TrainSettings, has_solver, with_valu
 from trainer.training import memory
 from trainer.training.alternation import solver_of
 
+TRIALS = "trials"
+"""What `kindred.progress` counts."""
 _SWEEPS = 16
 
 
@@ -152,6 +155,7 @@ class Trials:
     def _add(self, trial: Trial, figure: Figure | None) -> None:
         self.done.append(trial)
         self.figures.append(figure)
+        progress.advance(TRIALS, 1)
         self._say(f"trial {self.spent} of at most {self.budget}: {self._line(trial)}")
 
     def _line(self, trial: Trial) -> str:

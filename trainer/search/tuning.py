@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from errors import TrainingDiverged
+from kindred import progress
 from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.model.table_sizes import TableSizes
 from trainer.search import plans
@@ -19,7 +20,7 @@ from trainer.search.holdout import hold_out
 from trainer.search.proposals import Proposer
 from trainer.search.records import Trial, TrialRecords
 from trainer.search.space import LABEL_METRICS, Family, TuneSettings
-from trainer.search.trials import Trials
+from trainer.search.trials import TRIALS, Trials
 from trainer.settings import SEARCHABLE, SearchSettings, has_solver, with_values
 
 # Trials of each family before the search continues with the best one.
@@ -102,12 +103,12 @@ def tune(
     )
     current = 0
     if planned:
-        with trials.at_most(before):
+        with progress.counted(TRIALS, before), trials.at_most(before):
             plans.follow(trials, plans.Plan(search.settings, sections))
         current = about_as_good(trials, range(len(trials.done)))
     else:
         trials.run({}, None)
-    with trials.at_most(settings.trials):
+    with progress.counted(TRIALS, settings.trials), trials.at_most(settings.trials):
         _explore(trials, settings, planned)
     if all(trial.value is None for trial in trials.done):
         raise TrainingDiverged(f"tune: all {len(trials.done)} trials failed. run.log has the reason of each")

@@ -12,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from compat.glibc import keep_freed_memory
+from kindred import progress
 from trainer.data.pairs import Pairs, TrainingPairs
-from trainer.epochs import Epochs, History, Monitor
+from trainer.epochs import EPOCHS, Epochs, History, Monitor
 from trainer.gradient.descent import Descent, diverged
 from trainer.judge import Judge
 from trainer.model.network import GLOBAL_BIAS, LEFT_VECTORS, RIGHT_VECTORS, build_model
@@ -117,7 +118,8 @@ def fit(
             # The chief writes to a shared directory. Each worker writes to its own temporary directory.
             writes=devices.is_chief(strategy) or folders.epochs is None,
         )
-        engine.run(validation, judge, epochs)
+        with progress.counted(EPOCHS, settings.epochs - epochs.done):
+            engine.run(validation, judge, epochs)
         # The loss of an epoch is measured before its last step, so it does not show the effect of that step.
         if not engine.finite:
             raise diverged("a weight became infinite or NaN", epochs.done, settings.learning_rate)

@@ -53,6 +53,13 @@ class Chunk:
     dialect: Dialect | None = None
     encoding: str = UTF_8
 
+    @property
+    def size(self) -> int:
+        """The bytes of the chunk, or 0 if they are not known, because the file is compressed or counts row groups."""
+        if self.format in ("parquet", "tfrecord") or files.compression_of(self.file) is not None:
+            return 0
+        return (files.fingerprint(self.file)[0] if self.end is None else self.end) - self.start
+
 
 def check_head(file: str, layout: PairFiles) -> None:
     """Checks the header of `file`. For TFRecords, checks only that the file exists.

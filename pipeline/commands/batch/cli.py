@@ -68,7 +68,7 @@ def recommend(
     if not ranking.count:
         raise InputError(f"--for {for_}: the model knows none of its {queried} ids. Check --columns and --side")
     with files.written(output, ranking.schema) as write:
-        seconds = _written(ranking.blocks(0, ranking.count), write, ranking.count, quiet)
+        seconds = _written(ranking.blocks(0, ranking.count), write, "lists", ranking.count, quiet)
     unknown = 0 if queries is None else len(queries) - ranking.count
     left_out = f". {unknown:,} ids are not in the model and have no list" if unknown else ""
     facts = {"output": str(output), "lists": ranking.count, "unknown": unknown, "seconds": round(seconds, 3)}
@@ -108,7 +108,7 @@ def score_file(model: str, source: Path, output: str, columns: str, as_json: boo
             yield scores.as_text(table) if is_text else table
 
     with files.written(output, scores.schema_of(is_text)) as write:
-        seconds = _written(((len(table), table) for table in tables()), write, count, quiet)
+        seconds = _written(((len(table), table) for table in tables()), write, "pairs", count, quiet)
     flagged = f". {unknown:,} pairs have an unknown id" if unknown else ""
     facts = {"output": str(output), "pairs": count, "unknown": unknown, "seconds": round(seconds, 3)}
     _report(facts, f"{count:,} pairs", count, flagged, as_json, quiet)
@@ -142,7 +142,7 @@ def _report(facts: dict[str, Any], done: str, count: int, more: str, as_json: bo
 
 
 def _written(
-    tables: Iterable[tuple[int, pa.Table]], write: Callable[[pa.Table], None], total: int, quiet: bool
+    tables: Iterable[tuple[int, pa.Table]], write: Callable[[pa.Table], None], unit: str, total: int, quiet: bool
 ) -> float:
     """Writes tables with a count each, and shows the progress on a terminal. Returns the seconds."""
     from rich.console import Console
@@ -154,12 +154,12 @@ def _written(
     text = TextColumn("{task.description}", table_column=Column(overflow="fold"))
     with (
         Progress(BarColumn(20), text, console=console, transient=True, disable=quiet or not console.is_terminal) as bar,
-        progress.counted("done", total),
+        progress.counted(unit, total),
     ):
         task = bar.add_task("", total=total)
         with progress.watched(lambda line: bar.update(task, description=line)):
             for count, table in tables:
                 write(table)
                 bar.advance(task, count)
-                progress.advance(count)
+                progress.advance(unit, count)
     return max(time.monotonic() - since, 1e-9)
