@@ -32,7 +32,7 @@ class BatchLists(Component, base_beam_component.BaseBeamComponent, executor=Exec
     model: Input[standard_artifacts.Model]
     examples: Input[standard_artifacts.Examples]
     pushed_model: Input[standard_artifacts.PushedModel]
-    settings: BatchSettings
+    settings: BatchSettings = BatchSettings()
     directory: str
     pipeline: str
-    keep: int
+    keep: int = 5

@@ -59,6 +59,7 @@ def test_guide_of_own_pipelines_quotes_example() -> None:
 
 
 def test_guide_of_own_pipelines_lists_arguments() -> None:
+    from components.batch_lists.component import BatchLists
     from components.data_gate.component import DataGate
     from components.declaration import Component
     from components.evaluator.component import PairEvaluator
@@ -70,7 +71,8 @@ def test_guide_of_own_pipelines_lists_arguments() -> None:
 
     page = _text("docs", "guides", "components-in-your-own-pipeline.md")
     kinds: list[type[Component]] = [
-        PairStatisticsGen, DataGate, Tuner, RankingEvaluator, PairEvaluator, ServingCanary, VersionPusher,
+        PairStatisticsGen, DataGate, Tuner, RankingEvaluator, PairEvaluator, ServingCanary, BatchLists,
+        VersionPusher,
     ]  # fmt: skip
     for kind in kinds:
         (row,) = re.findall(rf"^\| `{kind.__name__}` \|.*$", page, re.MULTILINE)
