@@ -152,14 +152,18 @@ def doctor(json_: JsonOption = False) -> None:
     raise typer.Exit(diagnose(json_))
 
 
-def main() -> None:
-    """Runs the command. A user's mistake prints a sentence to stderr and sets the exit code."""
-    prepare()
+def _run() -> None:
     command, width = typer.main.get_command(app), shutil.get_terminal_size().columns
     if width < narrow_help.WIDTH:
         narrow_help.fit_help(command, width)
+    command()
+
+
+def main() -> None:
+    """Runs the command. A user's mistake prints a sentence to stderr and sets the exit code."""
+    prepare()
     try:
-        command()
+        _run()
     except KindredError as error:
         say(f"error: {error}", err=True)
         sys.exit(error.exit_code)

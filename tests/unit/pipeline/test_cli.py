@@ -303,7 +303,7 @@ def test_unexpected_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None
     def broken() -> None:
         raise RuntimeError("ours")
 
-    monkeypatch.setattr(cli, "app", broken)
+    monkeypatch.setattr(cli, "_run", broken)
     with pytest.raises(RuntimeError, match="ours"):
         cli.main()
 
@@ -312,5 +312,5 @@ def test_user_mistakes_keep_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: p
     def refuse() -> None:
         raise ModelNotFound("gone")
 
-    monkeypatch.setattr(cli, "app", refuse)
+    monkeypatch.setattr(cli, "_run", refuse)
     assert _main(monkeypatch, capsys) == (2, "", "error: gone\n")
