@@ -6,15 +6,19 @@ Every chart has a name and a text description for accessibility.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup, escape
+from rich.cells import cell_len
 
 from pipeline.report import words
 from pipeline.report.scales import Scale, linear, logarithmic
 
 _WIDTH, _HEIGHT = 400, 240
+_CHARACTER = 6.6
+"""The width of a character of a label (11.5 px), in wide fonts without serifs."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 10, 26, 40
 
 
@@ -84,7 +88,10 @@ class Dot:
 
 def dots(name: str, described: str, rows: Sequence[tuple[str, Sequence[Dot]]], x: Axis) -> Markup:
     """Draws one row of dots per label on a common scale."""
-    label, row, top = 136, 22, 6
+    row, top = 22, 6
+    # Room for the longest label. Paper and narrow screens have none beside the chart.
+    longest = max((cell_len(words_) for words_, _ in rows), default=0)
+    label = min(max(136, 16 + math.ceil(_CHARACTER * longest)), _WIDTH - 120)
     height = top + row * len(rows) + _BOTTOM
     values = [v for _, row_dots in rows for dot in row_dots for v in (dot.value, dot.low, dot.high) if v is not None]
     scale = linear(min((*values, *x.hold)), max((*values, *x.hold)), label, _WIDTH - _RIGHT)

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 
 from pipeline.report import charts, data
 from pipeline.report.charts import Axis, Dot, Series
@@ -62,6 +63,18 @@ def test_dots_and_intervals_share_a_scale() -> None:
     assert at == pytest.approx((low + high) / 2, abs=0.02)
     beyond = float(re.match(r"M([\d.]+)", mean.get("d", "")).group(1))  # type: ignore[union-attr]
     assert (beyond - at) / (high - low) == pytest.approx(2.5, abs=0.01)
+
+
+@pytest.mark.parametrize("label", ["all", "label negative, 12 rows", "both ids known, 29 rows", "語" * 12])
+def test_longest_label_is_inside_the_drawing(label: str) -> None:
+    rows = [("all", [Dot(0.5, "candidate")]), (label, [Dot(1.0, "mean")])]
+    drawing = _read(charts.dots("rmse", "", rows, Axis("rmse")))
+    texts = {text.text: text for text in drawing.iter(f"{_SVG}text") if text.get("class") == "label"}
+    assert texts[label].get("text-anchor") == "end"
+    # Characters of 11.5 px are at most 6.6 px wide, and those of East Asia twice as wide.
+    assert float(texts[label].get("x", 0)) >= 6.6 * cell_len(label)
+    (circle,) = drawing.iter(f"{_SVG}circle")
+    assert float(texts[label].get("x", 0)) < float(circle.get("cx", 0)) < 400
 
 
 @pytest.mark.parametrize("bound", [None, 0.5, -3.0])
