@@ -82,9 +82,10 @@ class _Counter:
 
     def advance(self, unit: str, done: int, worked: int) -> None:
         with self._lock:
-            count, now = next((count for count in reversed(self._counts) if count.unit == unit), None), time.monotonic()
+            count = next((count for count in reversed(self._counts) if count.unit == unit), None)
             if count is None:
                 return
+            now = time.monotonic()
             count.done += done
             count.worked += worked
             if now - self._told < (_WATCHED_SECONDS if self._watchers else _LOGGED_SECONDS):

@@ -16,6 +16,7 @@ import compat
 import components
 import pipeline
 import trainer
+from components.batch_lists.folder import Manifest
 from components.pusher.local import LocalVersions
 from errors import ReportError
 from pipeline.records.root import Root
@@ -91,11 +92,26 @@ def _days_ago(days: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() - days * 86400))
 
 
+def test_lists_of_removed_versions_are_removed(tmp_path: Path) -> None:
+    planted = Planted(tmp_path / "root", 2)
+    (planted.root.path / "serving" / "2").mkdir(parents=True)
+    (planted.root.path / "serving" / ".withdrawn-3").mkdir()
+    for version in ("1", "2", "3"):
+        lists = planted.root.lists / version
+        lists.mkdir(parents=True)
+        Manifest("key", int(version), "films", {}, {}, {}).write(lists)
+    (planted.root.lists / "4").mkdir()
+    assert prune(planted.root, Kept(runs=2), dry_run=True).counts["old lists"] == 1
+    assert prune(planted.root, Kept(runs=2)).counts["old lists"] == 1
+    assert sorted(path.name for path in planted.root.lists.iterdir()) == ["2", "3", "4"], "4 is of somebody else"
+
+
 def test_newest_runs_are_kept(tmp_path: Path) -> None:
     planted = Planted(tmp_path / "root", 5)
     removed = prune(planted.root, Kept(runs=2))
     assert planted.models() == planted.live() == planted.reports() == [4, 5]
-    assert removed.counts == {"artifacts": 3, "old reports and logs": 6, "leftovers": 0, "executions": 3}
+    counts = {"artifacts": 3, "old reports and logs": 6, "old lists": 0, "leftovers": 0, "executions": 3}
+    assert removed.counts == counts
     assert removed.size == 3 * (1000 + len("report") + len("log"))
     assert sorted(path.name for path in planted.root.runs.iterdir()) == list("12345"), "records stay"
     assert all((planted.root.runs / name / "summary.json").is_file() for name in "12345")
