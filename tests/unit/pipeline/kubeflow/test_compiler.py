@@ -20,6 +20,7 @@ from kindred import advice
 from pipeline.config import PipelineConfig
 from pipeline.kubeflow import arguments, compiler, shape
 from pipeline.kubeflow.compiler import MAX_ARGUMENT, compile_package
+from pipeline.kubeflow.grouping import group_nodes
 from pipeline.records.root import Root
 from pipeline.running.graph import compile_graph, create_pipeline
 from tests.unit.pipeline.kubeflow.films import RUN_ID, TREE, Package, config, tree
@@ -65,6 +66,13 @@ def test_package_equals_golden_file(text: str) -> None:
     assert text == GOLDEN.read_text(encoding="utf-8"), (
         f"the package has changed; if that is meant: KINDRED_UPDATE_GOLDEN=1 python -m pytest {Path(__file__).name}"
     )
+
+
+def test_lists_join_the_task_of_the_pusher_if_wanted() -> None:
+    for batch, last in (({}, "BatchLists"), (None, "Pusher")):
+        wanted = PipelineConfig.model_validate({**TREE, "batch": batch})
+        groups = group_nodes(shape.shape_of_config(wanted, Path("/kindred/films")), wanted.kubeflow)
+        assert groups[-1].node_ids[-1] == last and "Pusher" in groups[-1].node_ids
 
 
 def test_kfp_sdk_loads_package(text: str) -> None:

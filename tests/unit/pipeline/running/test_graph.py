@@ -55,6 +55,16 @@ def test_nodes_follow_their_upstream_nodes(nodes: dict[str, Any]) -> None:
         assert all(list(nodes).index(other) < list(nodes).index(node_id) for other in node.upstream_nodes)
 
 
+def test_lists_follow_the_pusher_if_wanted(root: Root, nodes: dict[str, Any]) -> None:
+    wanted = _compile(root, batch={})
+    assert list(wanted) == [*ORDER, "BatchLists"]
+    assert set(wanted["BatchLists"].upstream_nodes) == {"PairExampleGen", "Trainer", "Pusher"}
+    assert not wanted["BatchLists"].execution_options.caching_options.enable_cache, "it reads its folder itself"
+    parameters = wanted["BatchLists"].parameters.parameters
+    assert parameters["directory"].field_value.string_value == str(root.path / "lists")
+    assert parameters["code"].field_value.string_value
+
+
 def test_transform_waits_for_gate(nodes: dict[str, Any]) -> None:
     assert "DataGate" in nodes["Transform"].upstream_nodes
     assert _upstream(nodes, "DataGate") == set(ORDER[:5])
