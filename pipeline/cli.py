@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from compat.process import prepare
-from errors import DataRefused, KindredError
+from errors import ConfigError, DataRefused, KindredError
 from kindred.terminal import say
 from pipeline.commands import file_cli, model_cli, narrow_help, root_cli, run_cli
 from pipeline.commands.batch.cli import recommend
