@@ -123,8 +123,7 @@ def _withdrawal(folder: RunFolder, published: str) -> str:
         return ""
     from pipeline.records.executions import Executions
 
-    place = published if "://" in published else str(folder.root.path / published)
-    reason = Executions.in_file(metadata).withdrawals().get(place)
+    reason = Executions.in_file(metadata).withdrawals().get(folder.root.place_of(published))
     return "" if reason is None else f"as {published}, which is withdrawn since {reason}"
 
 

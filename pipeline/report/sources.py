@@ -74,8 +74,7 @@ class Run:
         published = self.summary.get("published")
         if not published or self.executions is None:
             return None
-        place = published if "://" in published else os.path.join(self.root, published)
-        return self.executions.withdrawals().get(place)
+        return self.executions.withdrawals().get(self.folder.root.place_of(published))
 
     def uri(self, node_id: str, key: str) -> str:
         """Returns the URI of output `key` of a node.
