@@ -15,6 +15,7 @@ import pytest
 from errors import ModelNotFound
 from pipeline import cli
 from pipeline.commands import model_cli
+from serving.answers import PairScore
 
 KINDRED = Path(sys.executable).with_name("kindred")
 HEAVY = {"tensorflow", "tfx", "keras", "apache_beam", "numpy", "pyarrow", "pandas"}
@@ -80,7 +81,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     def score(left: bytes, right: bytes) -> SimpleNamespace:
         calls.append((left, right))
         value = {b"up": 1.5, b"down": -1.5}.get(right, 0.0)
-        return SimpleNamespace(
+        return PairScore(
             score=value, strength=abs(value), value=value + 3, left_known=left != b"film", right_known=right != b"new"
         )
 
@@ -123,6 +124,36 @@ def test_score_explains_sign(run_kindred, model: list, right: str, number: str, 
     assert cells["value"][0] == f"{float(number) + 3:.4f}"
     assert cells["left"] == ["a b", "known"]
     assert model == [(b"a b", right.encode())]
+
+
+def test_answers_are_json_if_wanted(run_kindred, model: list) -> None:
+    code, out, err = run_kindred("score", "--model", "m", "a b", "up", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == {
+        "left": "a b", "right": "up", "score": 1.5, "strength": 1.5, "value": 4.5, "left_known": True,
+        "right_known": True,
+    }  # fmt: skip
+    answers = [{"id": "café", "score": 2.0}, {"id": "two words", "score": 1.0}]
+    for words in (["similar", "x"], ["similar", "--liked", "x"]):
+        assert json.loads(run_kindred(*words, "--model", "m", "--json")[1]) == {"known": True, "answers": answers}
+    out = run_kindred("similar", "raw", "--model", "m", "--json")[1]
+    assert json.loads(out)["answers"] == [{"id": "\udcff", "score": 2.0}], "an id that is no text keeps its bytes"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["run"], ["tune"], ["check"], ["score"], ["similar"], ["neighbors"], ["recommend"], ["report"], ["runs"],
+        ["compare"], ["versions"], ["verify"], ["prune"], ["monitor"], ["lineage"], ["doctor"], ["schedule", "list"],
+    ],
+)  # fmt: skip
+def test_command_that_prints_facts_has_json(run_kindred, command: list[str]) -> None:
+    assert "--json" in run_kindred(*command, "--help")[1]
+
+
+@pytest.mark.parametrize("command", ["run", "tune", "recommend", "score"])
+def test_command_that_shows_progress_can_be_quiet(run_kindred, command: str) -> None:
+    assert "--quiet" in run_kindred(command, "--help")[1]
 
 
 def test_unknown_id_is_reported(run_kindred, model: list) -> None:
