@@ -3,9 +3,11 @@
 Versions: apache-beam 2.77. Other versions are imported without changes. If a patched function is gone, Beam uses its
 own code, which is slower and has the same results.
 
-Reason: Beam tries to import pandas and BigQuery's client, and works without them. It also inspects all methods of a
-DoFn whenever it builds, translates, validates or starts a stage, and builds a command-line parser whenever it reads an
-option. One Transform has tens of thousands of inspections and a thousand parsers. Their results never change.
+Reason: Beam tries to import pandas and the clients of BigQuery and of object stores, and works without them. The client
+of Google's store is imported for the first path that needs it. TensorFlow reads no other store. Beam also inspects all
+methods of a DoFn whenever it builds, translates, validates or starts a stage, and builds a command-line parser whenever
+it reads an option. One Transform has tens of thousands of inspections and a thousand parsers. Their results never
+change.
 
 It imports IPython to ask whether it runs in a notebook. At the end of each bundle, it waits until a thread that samples
 the time of its steps wakes up. That thread sleeps up to 0.2 s.
@@ -26,8 +28,12 @@ from typing import Any
 
 from compat.imports import is_version, without
 
-# Beam's clients of Google's file stores stay.
-UNNEEDED = ("pandas", "pymongo", "bson", "apache_beam.io.gcp.bigquery")
+_GOOGLE_STORAGE = "apache_beam.io.gcp.gcsfilesystem"
+_OTHER_STORES = ("aws.s3filesystem", "azure.blobstoragefilesystem", "hadoopfilesystem")
+UNNEEDED = (
+    "pandas", "pymongo", "bson", "apache_beam.io.gcp.bigquery", _GOOGLE_STORAGE,
+    *(f"apache_beam.io.{name}" for name in _OTHER_STORES),
+)  # fmt: skip
 TESTED = "2.77."
 
 _SAMPLING_MS = 1
@@ -55,7 +61,7 @@ def apply_patches() -> None:
         owner: Any = importlib.import_module(place.partition(":")[0])
         owner = getattr(owner, place.partition(":")[2]) if ":" in place else owner
         original = vars(owner).get(name)
-        if original is not None and not hasattr(original, "__wrapped__"):
+        if original is not None and not hasattr(getattr(original, "__func__", original), "__wrapped__"):
             setattr(owner, name, remembering(original))
 
 
@@ -131,11 +137,25 @@ def _without_import(is_in_ipython: Callable[[], bool]) -> Callable[[], bool]:
     return answer
 
 
+def _importing_client(get_filesystem: Any) -> staticmethod[[str], Any]:
+    """Imports the client of Google's store for a path of that store."""
+    find: Callable[[str], Any] = getattr(get_filesystem, "__func__", get_filesystem)
+
+    @functools.wraps(find)
+    def found(path: str) -> Any:
+        if path.startswith("gs://"):
+            importlib.import_module(_GOOGLE_STORAGE)
+        return find(path)
+
+    return staticmethod(found)
+
+
 _PATCHES: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("apache_beam.transforms.core", "get_function_args_defaults", _remembering),
     ("apache_beam.transforms.userstate", "get_dofn_specs", _remembering_specs),
     ("apache_beam.options.pipeline_options:PipelineOptions", "view_as", _remembering_views),
     ("apache_beam.runners.worker.statesampler:StateSampler", "__init__", _sampling_often),
+    ("apache_beam.io.filesystems:FileSystems", "get_filesystem", _importing_client),
     ("apache_beam.utils.interactive_utils", "is_in_ipython", _without_import),
     ("apache_beam.pipeline", "is_in_ipython", _without_import),
 )

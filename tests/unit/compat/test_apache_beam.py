@@ -10,12 +10,14 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
+from apache_beam.io import filesystems
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms import core, userstate
 
 from compat.apache_beam import (
     _PATCHES,
+    _importing_client,
     _remembering,
     _remembering_specs,
     _remembering_views,
@@ -170,3 +172,19 @@ def test_missing_function_is_skipped(place: str, name: str, monkeypatch: pytest.
     assert name not in vars(_owner(place))
     others = [(patched, function) for patched, function, _ in _PATCHES if (patched, function) != (place, name)]
     assert all(hasattr(getattr(_owner(patched), function), "__wrapped__") for patched, function in others)
+
+
+def test_client_of_google_is_imported_for_its_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    imported: list[str] = []
+    monkeypatch.setattr("compat.apache_beam.importlib.import_module", imported.append)
+    get = _importing_client(staticmethod(lambda path: path.upper())).__func__
+    assert get("/tmp/x") == "/TMP/X"
+    assert not imported
+    assert get("gs://bucket/x") == "GS://BUCKET/X"
+    assert imported == ["apache_beam.io.gcp.gcsfilesystem"]
+
+
+def test_file_systems_find_stores_of_google() -> None:
+    apply_patches()
+    assert type(filesystems.FileSystems.get_filesystem("gs://bucket/x")).__name__ == "GCSFileSystem"
+    assert type(filesystems.FileSystems.get_filesystem("/tmp/x")).__name__ == "LocalFileSystem"
