@@ -9,7 +9,7 @@ from kfp import kubernetes
 from errors import ConfigError
 from pipeline.config import PipelineConfig
 from pipeline.config.sections.kubeflow import Kubeflow, TaskResources
-from pipeline.kubeflow.metadata import PASSWORD_VARIABLE
+from pipeline.kubeflow.metadata import PASSWORD_VARIABLE, TLS_FOLDER
 
 
 def equip(task: Any, kubeflow: Kubeflow, node_id: str) -> Any:
@@ -106,6 +106,8 @@ def _inject(task: Any, kubeflow: Kubeflow) -> None:
             )
         else:
             kubernetes.use_config_map_as_volume(task, config_map_name=config_map.name, mount_path=config_map.mount)
-    mysql = kubeflow.metadata.mysql
+    service, mysql = kubeflow.metadata.grpc, kubeflow.metadata.mysql
+    if service is not None and service.tls_secret is not None:
+        kubernetes.use_secret_as_volume(task, secret_name=service.tls_secret, mount_path=str(TLS_FOLDER))
     if mysql is not None:
         kubernetes.use_secret_as_env(task, secret_name=mysql.secret, secret_key_to_env={mysql.key: PASSWORD_VARIABLE})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ml_metadata as mlmd
@@ -13,25 +15,60 @@ from ml_metadata import errors
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
-from errors import ServiceUnavailable
+from errors import ConfigError, ServiceUnavailable
 from pipeline.config.sections.kubeflow import Metadata
 
 PASSWORD_VARIABLE = "KINDRED_METADATA_PASSWORD"
 """The cluster sets it from a secret. All other settings of a task are arguments."""
 
-# The client does not report why MySQL refuses.
-_MYSQL_HINT = " with its user and password"
+TLS_FOLDER = Path("/etc/kindred/metadata")
+"""Where the pods of tasks and of the service have the secret with certificates."""
+
 _CALL_SECONDS = 60.0
 _LONGEST_PAUSE = 5.0
 _NOT_CONNECTED = ("failed to connect", "connection refused", "name resolution", "dns resolution")
 
 
+@dataclasses.dataclass(frozen=True)
+class Certificates:
+    """The certificate of one side, its key, and the authority that signs the certificates of both sides, as PEM."""
+
+    authority: str
+    chain: str
+    key: str
+
+    @classmethod
+    def read(cls, folder: Path) -> Certificates:
+        """Reads the files of a secret, which have the names that cert-manager gives them.
+
+        Raises:
+          ConfigError: a file is missing or not PEM.
+        """
+        return cls(*(_read_pem(folder / name) for name in ("ca.crt", "tls.crt", "tls.key")))
+
+
+def _read_pem(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"kubeflow.metadata.grpc.tls_secret: its file {path} cannot be read ({error}); "
+            "the secret must have ca.crt, tls.crt and tls.key"
+        ) from None
+
+
 def connection(place: Metadata) -> metadata.ConnectionConfigType:
     """Returns the connection configuration for the client of ML Metadata."""
     if place.grpc is not None:
-        return metadata_store_pb2.MetadataStoreClientConfig(
+        client = metadata_store_pb2.MetadataStoreClientConfig(
             host=place.grpc.host, port=place.grpc.port, client_timeout_sec=_CALL_SECONDS
         )
+        if place.grpc.tls_secret is not None:
+            found = Certificates.read(TLS_FOLDER)
+            ssl = client.ssl_config
+            # `server_cert` is the chain of the client, whose key is `client_key` (_get_channel in ml_metadata 1.17).
+            ssl.custom_ca, ssl.server_cert, ssl.client_key = found.authority, found.chain, found.key
+        return client
     if place.mysql is not None:
         password = os.environ.get(PASSWORD_VARIABLE, "")
         mysql = place.mysql
@@ -93,12 +130,19 @@ def wait_for(place: Metadata) -> metadata.ConnectionConfigType:
             if time.monotonic() + pause > deadline:
                 raise ServiceUnavailable(
                     f"ML Metadata at {_describe(place)} did not answer in {place.wait_seconds} s: {error}; "
-                    f"check that it is running, and check kubeflow.metadata{_MYSQL_HINT if place.mysql else ''}"
+                    f"check that it is running, and check kubeflow.metadata{_hint(place)}"
                 ) from None
         else:
             return config
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _hint(place: Metadata) -> str:
+    """Returns what else may be wrong. The client reports neither why MySQL refuses nor why TLS fails."""
+    if place.mysql is not None:
+        return " with its user and password"
+    return " with tls_secret: both sides must use TLS, with the same authority" if place.grpc is not None else ""
 
 
 def _describe(place: Metadata) -> str:

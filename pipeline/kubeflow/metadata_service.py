@@ -20,9 +20,9 @@ import grpc
 from ml_metadata.metadata_store.pywrap.metadata_store_extension import metadata_store as store_extension
 from ml_metadata.proto import metadata_store_pb2, metadata_store_service_pb2
 
-from errors import KindredError
+from errors import ConfigError, KindredError
 from pipeline.config.sections.kubeflow import Metadata, Mysql
-from pipeline.kubeflow.metadata import connection, wait_for
+from pipeline.kubeflow.metadata import TLS_FOLDER, Certificates, connection, wait_for
 
 _SERVICE = "ml_metadata.MetadataStoreService"
 _MESSAGE_BYTES = 256 << 20
@@ -54,19 +54,21 @@ class Store:
         )
 
 
-def serve(place: Metadata, host: str, port: int) -> tuple[grpc.Server, int]:
+def serve(place: Metadata, host: str, port: int, tls: Path | None = None) -> tuple[grpc.Server, int]:
     """Starts the service.
 
     Args:
       place: the database.
       host: the address to listen on.
       port: the port to listen on. 0: a free port.
+      tls: the folder with certificates. Clients must then show one of the same authority. None: no encryption.
 
     Returns:
       The server, and its port.
 
     Raises:
       ServiceUnavailable: the database does not answer in time.
+      ConfigError: a certificate cannot be read.
       OSError: the port is in use.
     """
     wait_for(place)
@@ -77,11 +79,30 @@ def serve(place: Metadata, host: str, port: int) -> tuple[grpc.Server, int]:
     )
     server.add_generic_rpc_handlers((_handler(Store(connection(place))),))
     try:
-        bound = server.add_insecure_port(f"{host}:{port}")
+        address = f"{host}:{port}"
+        bound = server.add_secure_port(address, _credentials(tls)) if tls else server.add_insecure_port(address)
     except RuntimeError as error:
         raise OSError(f"port {port} cannot be used: {error}") from None
     server.start()
     return server, bound
+
+
+def _credentials(folder: Path) -> grpc.ServerCredentials:
+    """Returns credentials that follow the files in `folder`: a renewed certificate needs no restart."""
+
+    def read() -> grpc.ServerCertificateConfiguration:
+        found = Certificates.read(folder)
+        pair = (found.key.encode(), found.chain.encode())
+        return grpc.ssl_server_certificate_configuration([pair], found.authority.encode())
+
+    def renewed() -> grpc.ServerCertificateConfiguration | None:
+        try:
+            return read()
+        except ConfigError as error:
+            logging.warning("the certificates stay as they are: %s", error)
+            return None
+
+    return grpc.dynamic_ssl_server_credentials(read(), renewed, require_client_authentication=True)
 
 
 def _handler(store: Store) -> grpc.GenericRpcHandler:
@@ -116,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         )  # fmt: skip
     try:
-        server, port = serve(place, options.host, options.port)
+        server, port = serve(place, options.host, options.port, TLS_FOLDER if options.tls else None)
     except (KindredError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -133,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pipeline.kubeflow.metadata_service", allow_abbrev=False)
     parser.add_argument("--host", default="[::]")
     parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--tls", action="store_true", help=f"Serve with the certificates in {TLS_FOLDER}.")
     database = parser.add_mutually_exclusive_group(required=True)
     database.add_argument("--sqlite", type=Path)
     database.add_argument("--mysql-host")

@@ -1,6 +1,6 @@
 """Checks that tasks can write to a volume: `python -m pipeline.kubeflow.volume /kindred`.
 
-The job in deploy/kubeflow/volume.yaml runs it as the user and group of the tasks. It imports only the standard library,
+The job in deploy/kubeflow/profile/volume.yaml runs it as the user and group of the tasks. It imports only the standard library,
 so that it needs little memory.
 """
 

@@ -108,10 +108,15 @@ class TaskResources(Section):
 
 
 class Grpc(Section):
-    """An ML Metadata service. The default is the one of deploy/kubeflow."""
+    """An ML Metadata service. The default is the one of deploy/kubeflow.
+
+    `tls_secret` is a secret with `ca.crt`, `tls.crt` and `tls.key`. With it, tasks verify the service and show their
+    own certificate.
+    """
 
     host: Host = "kindred-metadata"
     port: Annotated[StrictInt, Field(gt=0, lt=65536)] = 8080
+    tls_secret: Name | None = None
 
 
 class Mysql(Section):

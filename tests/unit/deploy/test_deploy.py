@@ -20,7 +20,10 @@ from pipeline.kubeflow.submission import Package
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "deploy" / "kubeflow"
 KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
-FILES = sorted(path for path in FOLDER.glob("*.yaml") if path.name != "kustomization.yaml")
+PARTS = {
+    name: yaml.safe_load((FOLDER / name / "kustomization.yaml").read_text()) for name in KUSTOMIZATION["resources"]
+}
+FILES = sorted(path for name in PARTS for path in (FOLDER / name).glob("*.yaml") if path.name != "kustomization.yaml")
 OBJECTS = [(path.name, manifest) for path in FILES for manifest in yaml.safe_load_all(path.read_text())]
 
 
@@ -42,7 +45,10 @@ def test_every_object_matches_kubernetes_schema(file: str, manifest: dict[str, A
 
 
 def test_kustomize_lists_exactly_every_file() -> None:
-    assert sorted(KUSTOMIZATION["resources"]) == [path.name for path in FILES]
+    assert sorted((FOLDER / name / file) for name, part in PARTS.items() for file in part["resources"]) == FILES
+    components = {path.parent.name for path in FOLDER.glob("*/kustomization.yaml")} - PARTS.keys()
+    assert components == {"openshift", "root-owned-volume", "tls"}
+    assert all(part.keys() == {"apiVersion", "kind", "resources"} for part in PARTS.values()), "for any namespace"
     kinds = {(m["kind"], m["metadata"]["name"]) for _, m in OBJECTS}
     assert len(kinds) == len(OBJECTS)
 
@@ -79,6 +85,16 @@ def test_every_reference_resolves() -> None:
     binding = named("RoleBinding", "kindred-pipeline")
     assert named(binding["roleRef"]["kind"], binding["roleRef"]["name"])
     assert all(named(subject["kind"], subject["name"]) for subject in binding["subjects"])
+
+
+def test_only_tasks_reach_the_metadata_service() -> None:
+    policy = named("NetworkPolicy", "kindred-metadata")["spec"]
+    assert policy["podSelector"]["matchLabels"] == named("Service", "kindred-metadata")["spec"]["selector"]
+    (rule,) = policy["ingress"]
+    here, elsewhere = rule["from"]
+    assert here["podSelector"] == elsewhere["podSelector"]
+    assert here["podSelector"]["matchExpressions"] == [{"key": "pipeline/runid", "operator": "Exists"}]
+    assert rule["ports"] == [{"port": "grpc"}]
 
 
 def test_role_may_change_only_task_results() -> None:

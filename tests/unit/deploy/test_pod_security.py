@@ -13,6 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from pipeline.kubeflow.metadata_service import TLS_FOLDER, _parser
 from tests.unit.deploy.pod_security import violations
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
@@ -53,7 +54,7 @@ def all_pods() -> Iterator[Any]:
 
 def kubeflow_with(component: str) -> list[dict[str, Any]]:
     """Returns the objects of deploy/kubeflow with the changes of a Kustomize component."""
-    found = [copy.deepcopy(manifest) for path, manifest in MANIFESTS if path.parent == KUBEFLOW]
+    found = [copy.deepcopy(manifest) for path, manifest in MANIFESTS if KUBEFLOW in path.parents]
     changes = yaml.safe_load((KUBEFLOW / component / "kustomization.yaml").read_text(encoding="utf-8"))
     assert changes["kind"] == "Component" and changes.keys() == {"apiVersion", "kind", "patches"}
     for change in changes["patches"]:
@@ -63,9 +64,11 @@ def kubeflow_with(component: str) -> list[dict[str, Any]]:
             *way, last = step["path"].strip("/").split("/")
             place = manifest
             for key in way:
-                place = place[key]
+                place = place[int(key)] if isinstance(place, list) else place[key]
             if step["op"] == "remove":
                 del place[last]
+            elif last == "-":
+                place.append(step["value"])
             else:
                 assert step["op"] == "add"
                 place[last] = step["value"]
@@ -77,13 +80,13 @@ def test_restricted_accepts_every_pod(pod: dict[str, Any]) -> None:
     assert violations(pod) == []
 
 
-@pytest.mark.parametrize("component", ["openshift", "root-owned-volume"])
+@pytest.mark.parametrize("component", ["openshift", "root-owned-volume", "tls"])
 def test_components_are_valid_by_the_schema(component: str) -> None:
     for manifest in kubeflow_with(component):
         kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
 
 
-@pytest.mark.parametrize("component", ["openshift", "root-owned-volume"])
+@pytest.mark.parametrize("component", ["openshift", "root-owned-volume", "tls"])
 def test_kustomize_applies_components_alike(component: str, tmp_path: Path) -> None:
     if shutil.which("kubectl") is None:
         pytest.skip("there is no kubectl here, whose kustomize would apply the component")
@@ -115,6 +118,17 @@ def test_openshift_chooses_every_user_and_group() -> None:
             assert violations(pod) == []
             for part in (pod, *pod["containers"]):
                 assert not {"runAsUser", "runAsGroup", "fsGroup"} & part["securityContext"].keys()
+
+
+def test_service_with_tls_reads_the_certificates_of_the_secret() -> None:
+    (deployment,) = (m for m in kubeflow_with("tls") if m["kind"] == "Deployment")
+    (pod,) = pods_of(deployment).values()
+    (container,) = pod["containers"]
+    assert _parser().parse_args(container["args"]).tls is True
+    (mount,) = (mount for mount in container["volumeMounts"] if mount["name"] == "tls")
+    assert (mount["mountPath"], mount["readOnly"]) == (str(TLS_FOLDER), True)
+    assert {"name": "tls", "secret": {"secretName": "kindred-metadata-tls"}} in pod["volumes"]
+    assert violations(pod) == []
 
 
 def test_volume_check_runs_as_tasks() -> None:
