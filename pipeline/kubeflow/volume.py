@@ -1,7 +1,7 @@
 """Checks that tasks can write to a volume: `python -m pipeline.kubeflow.volume /kindred`.
 
-The job in deploy/kubeflow/profile/volume.yaml runs it as the user and group of the tasks. It imports only the standard library,
-so that it needs little memory.
+The job in deploy/kubeflow/profile/volume.yaml runs it as the user and group of the tasks. It imports only the standard
+library, so that it needs little memory.
 """
 
 from __future__ import annotations
