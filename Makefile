@@ -22,10 +22,11 @@ RUN_DATA := $(if $(DATA),,$(if $(IS_WORDS),$(WORDS_DATA)))
 TASK_DATA := $(or $(DATA),$(if $(IS_WORDS),/kindred/word_pairs/pairs.csv))
 
 IMAGE ?= kindred:0.1.0
+SERVING_IMAGE ?= kindred-serving:0.1.0
 PACKAGE ?= build/package.yaml
 DOCKER ?= $(or $(firstword $(shell command -v docker podman)),docker)
 
-.PHONY: help run-local serve test lint docs doctor bench soak flink-up flink-down compile submit image check-wheel check-fresh sbom clean always
+.PHONY: help run-local serve test lint docs doctor bench soak flink-up flink-down compile submit image check-image check-wheel check-fresh audit sbom clean always
 
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -43,9 +44,13 @@ compile: $(VENV) ## Compile a pipeline for Kubeflow [CONFIG=FILE] [DATA=PATH] [P
 submit: $(VENV) ## Run a pipeline on Kubeflow and follow it [HOST=URL] [CONFIG=FILE] [DATA=PATH]
 	@.venv/bin/kindred submit --config '$(CONFIG)' $(if $(TASK_DATA),--data '$(TASK_DATA)') $(if $(HOST),--host '$(HOST)')
 
-image: ## Build the container image for all tasks [IMAGE=kindred:0.1.0]
-	@command -v '$(DOCKER)' >/dev/null || { echo 'docker or podman is needed to build the image, but neither is installed.' >&2; exit 2; }
-	@DOCKER_BUILDKIT=1 '$(DOCKER)' build --file deploy/Dockerfile --tag '$(IMAGE)' .
+image: ## Build the image of all tasks and the one of the model server [IMAGE=kindred:0.1.0] [SERVING_IMAGE=NAME] [BASE=IMAGE]
+	@command -v '$(DOCKER)' >/dev/null || { echo 'docker or podman is needed to build the images, but neither is installed.' >&2; exit 2; }
+	@build() { DOCKER_BUILDKIT=1 '$(DOCKER)' build --file deploy/Dockerfile $(if $(BASE),--build-arg 'BASE=$(BASE)') "$$@" .; }; \
+		build --target tasks --tag '$(IMAGE)' && build --target serving --tag '$(SERVING_IMAGE)'
+
+check-image: $(VENV) ## Build both images with podman and run them without network and privileges [BASE=IMAGE] [PODMAN=COMMAND]
+	@.venv/bin/python -m pytest tests/image -s $(ARGS)
 
 test: $(VENV) ## Run the tests, fast ones first [JOBS=2: processes]
 	@.venv/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile $(wildcard tests/unit tests/integration tests/reliability)
@@ -81,6 +86,9 @@ check-wheel: $(VENV) ## Build the wheel, install it outside the repository and r
 check-fresh: $(VENV) ## Check the setup on bare machines and every installed Python [ONLY=bookworm] [FULL=1] (root)
 	@.venv/bin/python -m bootstrap.check_fresh $(ONLY) $(if $(FULL),--full)
 
+audit: $(VENV) ## Compare the packages of the lock with known vulnerabilities (needs the internet)
+	@.venv/bin/python -m bootstrap.audit
+
 sbom: $(VENV) ## Write the packages of the lock as CycloneDX JSON [SBOM=build/sbom.json]
 	@.venv/bin/python -m bootstrap.sbom '$(or $(SBOM),build/sbom.json)'
 
@@ -92,7 +100,7 @@ clean: ## Remove build/ (runs, generated data, logs) and tool caches, but not .v
 # Runs if one of these files is newer than the stamp, if the user chose a Python, or if the Python of .venv is missing.
 # create_venv.py checks again within milliseconds, and does nothing if nothing changed.
 CHOSEN := $(filter command environment,$(origin PYTHON))
-$(VENV): uv.lock pyproject.toml $(addprefix bootstrap/,create_venv.py supported.py steps.py glibc.py elf_versions.py) \
+$(VENV): uv.lock pyproject.toml $(addprefix bootstrap/,create_venv.py supported.py steps.py glibc.py elf_versions.py uv.txt) \
 		$(if $(CHOSEN),always) $(shell test -x .venv/bin/python || echo always)
 	@command -v '$(PYTHON)' >/dev/null || { echo '`$(PYTHON)` is not installed: install Python 3.10, 3.11, 3.12 or' \
 		'3.13, or choose one with `make PYTHON=/path/to/python3.12 ...`.' >&2; exit 2; }

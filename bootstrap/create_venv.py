@@ -18,6 +18,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,7 @@ INPUTS = (
     "uv.lock",
     "pyproject.toml",
     "bootstrap/create_venv.py",
+    "bootstrap/uv.txt",
     "bootstrap/supported.py",
     "bootstrap/steps.py",
     "bootstrap/glibc.py",
@@ -49,7 +51,10 @@ INPUTS = (
 )
 """Files that determine the content of `.venv`, relative to the repository. A change triggers a new setup."""
 
-UV_PINNED = "0.13.9"
+UV_REQUIREMENT = ROOT / "bootstrap" / "uv.txt"
+"""The version of uv and the hashes of its wheels, for pip."""
+
+UV_PINNED = re.search(r"^uv==(\S+)", UV_REQUIREMENT.read_text(), re.MULTILINE).group(1)  # type: ignore[union-attr]
 UV_FOLDER = BUILD / ("uv-" + UV_PINNED)
 UV_OLDEST = (0, 9, 0)
 """The oldest uv that is known to read this lock and this pyproject.toml."""
@@ -181,8 +186,8 @@ def install_uv(python: "dict[str, Any]") -> str:
     shutil.rmtree(str(staged), ignore_errors=True)
     with step("install uv " + UV_PINNED):
         run([python["executable"], "-m", "venv", str(staged)], "Creating a virtual environment for uv")
-        pip = [str(staged / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
-        run([*pip, "uv==" + UV_PINNED], "Installing uv with pip")
+        pip = [str(staged / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-deps"]
+        run([*pip, "--require-hashes", "--requirement", str(UV_REQUIREMENT)], "Installing uv with pip")
     shutil.rmtree(str(UV_FOLDER), ignore_errors=True)
     staged.rename(UV_FOLDER)  # scripts of a moved environment do not run, but uv is a standalone program
     return str(UV_FOLDER / "bin" / "uv")

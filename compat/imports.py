@@ -18,6 +18,8 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
+from compat.distributions import version
+
 Shortcut = Callable[[ModuleType, Callable[[], None]], None]
 
 
@@ -67,7 +69,7 @@ class _ShortcutLoader(Loader):
 def is_version(distribution: str, tested: str | tuple[str, ...]) -> bool:
     """Returns whether the installed version of `distribution` starts with `tested`, such as `2.21.`."""
     try:
-        return importlib.metadata.version(distribution).startswith(tested)
+        return version(distribution).startswith(tested)
     except importlib.metadata.PackageNotFoundError:
         return False
 

@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", r"ignore:label\(\) is deprecated:DeprecationWarning")
 
 
-_FLOORS = ("unit", "integration", "reliability", "e2e")
+_FLOORS = ("unit", "integration", "reliability", "e2e", "image")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

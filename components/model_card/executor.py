@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import importlib.metadata
 import json
 import os
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from tfx import types
 from tfx.components.example_gen.utils import SPAN_PROPERTY_NAME
 
+from compat.distributions import version
 from components.evaluator.evaluation import read_evaluation
 from components.execution import ExecutionArguments, ExecutorBase
 from components.model_card.card import CARD_FILE, Facts, render
@@ -50,7 +50,7 @@ class Executor(ExecutorBase):
             history=_read(os.path.join(model_run, HISTORY_FILE)) or {},
             warm_start=_read(os.path.join(model_run, WARM_START_FILE)),
             evaluation=read_evaluation(execution.input("evaluation").uri),
-            versions={name: importlib.metadata.version(name) for name in _PACKAGES},
+            versions={name: version(name) for name in _PACKAGES},
         )
         with open(os.path.join(execution.output("card").uri, CARD_FILE), "w", encoding="utf-8") as out:
             out.write(render(facts))

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
 import platform
+
+from compat.distributions import version
 
 _PACKAGES = ("kindred", "apache-beam", "pyarrow", "tensorflow", "tfx", "tfx-bsl", "tensorflow-transform")
 
 
 def versions() -> dict[str, str]:
     """Returns the versions of Python and of the packages in pickled steps. Missing packages are absent."""
-    installed = {name: list(importlib.metadata.distributions(name=name)) for name in _PACKAGES}
-    installed_versions = {name: distributions[0].version for name, distributions in installed.items() if distributions}
-    return {"Python": ".".join(platform.python_version_tuple()[:2]), **installed_versions}
+    found = {"Python": ".".join(platform.python_version_tuple()[:2])}
+    for name in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def look(number: int, folder: str) -> None:

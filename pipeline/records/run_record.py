@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import os
 import platform
@@ -13,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
+from compat.distributions import version
 from pipeline.config import PipelineConfig
 
 Status = Literal["running", "published", "tuned", "awaiting_approval", "data_refused", "model_refused", "failed"]
@@ -103,4 +103,4 @@ class RunRecord:
 def library_versions() -> dict[str, str]:
     """Returns the versions of Python and of the libraries that affect results."""
     versions = {"python": platform.python_version()}
-    return versions | {name: importlib.metadata.version(name) for name in _REPORTED_VERSIONS}
+    return versions | {name: version(name) for name in _REPORTED_VERSIONS}

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from compat.distributions import version
 from kindred import PACKAGES
 
 LIBRARIES = (
@@ -175,7 +176,7 @@ def library_versions() -> tuple[tuple[str, str], ...]:
 
 def _version(name: str) -> str:
     try:
-        return importlib.metadata.version(name)
+        return version(name)
     except importlib.metadata.PackageNotFoundError:
         return ""
 

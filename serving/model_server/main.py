@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import os
 import signal
@@ -10,6 +9,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from compat.distributions import version
 from compat.process import prepare
 from serving.model_server import flags
 
@@ -25,12 +25,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     options = flags.parse(sys.argv[1:] if arguments is None else arguments)
     if options.version:
-        print(f"kindred-model-server {importlib.metadata.version('kindred')}")
-        print(f"TensorFlow {importlib.metadata.version('tensorflow')}")
+        print(f"kindred-model-server {version('kindred')}")
+        print(f"TensorFlow {version('tensorflow')}")
         return
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    # As the first process of a container, this one ignores a signal without a handler.
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
     prepare()
     # These modules import TensorFlow, which takes seconds. A wrong flag is reported before.
     from serving.model_server.faults import Fault
@@ -38,9 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     # A thread that works on a large request gives way to the others five times as often as by default.
     sys.setswitchinterval(0.001)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     try:
         server = ModelServer(options)
         server.start(stop)

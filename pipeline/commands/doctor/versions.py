@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from compat.distributions import BUILDS
 from pipeline.commands.doctor.check import LOCK, Check, install_again
 
 DISTRIBUTIONS = (
@@ -46,7 +47,8 @@ def read_lock(path: Path = LOCK) -> dict[str, set[str]] | None:
 def installed_versions() -> dict[str, str]:
     """Returns the version of every installed package, by normalized name."""
     found = ((d.metadata["Name"], d.version) for d in importlib.metadata.distributions())
-    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in found if name}
+    versions = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in found if name}
+    return {name: versions[build] for name, build in BUILDS.items() if build in versions} | versions
 
 
 def check_versions(installed: Mapping[str, str], locked: Mapping[str, set[str]] | None) -> Iterator[Check]:

@@ -26,7 +26,7 @@ from pathlib import Path
 from tests.e2e.kubeflow.checks import read_package
 from tests.e2e.kubeflow.dag import Workflow
 from tests.e2e.kubeflow.driver import Run, Task, Values, root_inputs
-from tests.e2e.kubeflow.launcher import Launcher
+from tests.e2e.kubeflow.launcher import Launcher, Start
 from tests.e2e.kubeflow.package import Spec, dependencies, display_name, is_exit_task
 from tests.e2e.kubeflow.processes import Processes
 from tests.e2e.kubeflow.results import FAILED, SUCCEEDED, RunResult, TaskRun
@@ -45,6 +45,8 @@ class Interpreter:
       package: the text of the package.
       folder: the directory of artifacts, with a folder per run.
       environment: variables of all tasks, in addition to those of this process.
+      starter: returns the function that starts the commands of a task, given its display name and whether the task is
+        cold. The default starts processes of this machine.
       release: the release of KFP whose fields count: "2.15" or "2.16".
       sleep: waits between two attempts. The default does not wait. Waits are recorded in any case.
 
@@ -58,12 +60,14 @@ class Interpreter:
         folder: Path,
         environment: Mapping[str, str] | None = None,
         *,
+        starter: Callable[[str, bool], Start] | None = None,
         release: str = "2.15",
         sleep: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._package = read_package(package, release)
         self._folder, self._sleep = folder, sleep
         self._processes = Processes(environment or {})
+        self._starter = starter or self._processes.starter
         self._places = threading.BoundedSemaphore(_PARALLEL)
 
     def kill_once(self, task: str, when: str) -> None:
@@ -116,7 +120,7 @@ class Interpreter:
     def _run_container(self, task: Task, inputs: Values, record: TaskRun, place: Path, cold: bool) -> None:
         """Runs a task as often as its policy allows."""
         policy = RetryPolicy.read(task.spec.get("retryPolicy"), task.path)
-        start = self._processes.starter(record.name, cold)
+        start = self._starter(record.name, cold)
         container = self._package.container(task.component)
         launcher = Launcher(task, container, inputs, place / ".pods" / task.path, place / task.path, start)
         record.began = time.monotonic()

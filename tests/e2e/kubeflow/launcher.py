@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -26,7 +25,9 @@ from tests.e2e.kubeflow.placeholders import (
 from tests.e2e.kubeflow.values import Value, text_of, value_from_text, value_of
 
 Start = Callable[[list[str], Mapping[str, str]], tuple[int, str]]
-"""Runs a command with variables. Returns its exit code, negative for a signal, and its output."""
+"""Runs a command with variables. Returns its exit code, negative for a signal, and its output.
+
+Raises FileNotFoundError if the program does not exist."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,11 +118,11 @@ class Launcher:
         Only the log contains the exit code of the command.
         """
         variables = {variable["name"]: variable["value"] for variable in self._container.get("env", [])}
-        program = sys.executable if words[0] in ("python", "python3") else words[0]
-        if not shutil.which(program):
+        try:
+            code, output = self._start(words, variables)
+        except FileNotFoundError:
             ended = f'exec: "{words[0]}": executable file not found in $PATH'
             return 1, f"failed to execute component: {ended}\n"
-        code, output = self._start([program, *words[1:]], variables)
         if code == 0:
             return 0, output
         ended = f"exit status {code}" if code > 0 else f"signal: {_SIGNALS.get(-code, -code)}"

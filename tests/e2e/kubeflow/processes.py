@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Mapping
 
@@ -49,7 +51,11 @@ class Processes:
     def starter(self, task: str, cold: bool) -> Start:
         """Returns the function that starts the commands of a task."""
 
-        def start(command: list[str], variables: Mapping[str, str]) -> tuple[int, str]:
+        def start(words: list[str], variables: Mapping[str, str]) -> tuple[int, str]:
+            program = sys.executable if words[0] in ("python", "python3") else words[0]
+            if not shutil.which(program):
+                raise FileNotFoundError(words[0])
+            command = [program, *words[1:]]
             more = {**self._environment, **variables}
             kill = self._kills.get(task)
             if cold or kill is not None or command[1:2] != ["-m"] or not command[2].startswith("pipeline."):

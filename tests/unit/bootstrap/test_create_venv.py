@@ -7,6 +7,7 @@ import inspect
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -119,6 +120,25 @@ def test_setup_installs_repairs_and_stamps(fresh: Fresh) -> None:
     assert ("--python-platform x86_64-manylinux_2_39" in fresh.calls[0]) == (sys.platform == "linux")
     assert "python -m bootstrap.glibc\n" in (fresh.root / "build" / "setup.log").read_text()
     assert fresh.stamp.exists()
+
+
+def test_pip_checks_the_hash_of_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+
+    def record(command: list[str], what: str) -> None:
+        commands.append(command)
+        tmp_path.joinpath("uv.staged").mkdir(exist_ok=True)
+
+    monkeypatch.setattr(create_venv, "run", record)
+    monkeypatch.setattr(create_venv, "UV_FOLDER", tmp_path / "uv")
+    create_venv.install_uv({"executable": sys.executable})
+    requirement = create_venv.UV_REQUIREMENT
+    assert commands[-1][-3:] == ["--require-hashes", "--requirement", str(requirement)]
+    lines = [line.split("#")[0].strip(" \\") for line in requirement.read_text().splitlines()]
+    name, *hashes = filter(None, lines)
+    assert name == f"uv=={create_venv.UV_PINNED}"
+    # Linux and macOS.
+    assert len(hashes) == 2 and all(re.fullmatch("--hash=sha256:[0-9a-f]{64}", text) for text in hashes)
 
 
 def test_second_call_only_renews_stamp(fresh: Fresh) -> None:
