@@ -4,7 +4,7 @@
 
 Planted pairs, d = 32, batches of 4096, as in `benchmarks.pipeline`. Runs are interleaved. Each is measured from process
 start to exit, in a new root. `again` is a second run on a machine with an empty disk. It downloads what the cache
-needs.
+needs. `processor` is the time on the processor, without the server, which other load changes little.
 
 The server is versitygw (`go install github.com/versity/versitygw/cmd/versitygw@v1.8.0`) if it is installed, otherwise
 moto. Both run on the same cores as the run.
@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import json
 import os
+import resource
 import shutil
 import socket
 import statistics
@@ -40,6 +41,7 @@ def main() -> None:
     arguments = _arguments()
     data = pairs_of(Path(arguments.cache), arguments.rows)
     seconds: dict[str, list[float]] = {kind: [] for kind in _KINDS}
+    processor: dict[str, list[float]] = {kind: [] for kind in _KINDS}
     with tempfile.TemporaryDirectory() as folder, _server(arguments.server, Path(folder)) as endpoint:
         config = Path(folder, "pipeline.yaml")
         config.write_text(_config(data, arguments.epochs))
@@ -48,13 +50,19 @@ def main() -> None:
             roots["directory"] = f"{folder}/root-{number}"
             for kind, root in roots.items():
                 machine = Path(folder, f"machine-{kind}-{number}")
-                seconds[kind].append(_run(config, root, endpoint, machine))
+                for times, measured in zip((seconds, processor), _run(config, root, endpoint, machine), strict=True):
+                    times[kind].append(measured)
                 shutil.rmtree(machine, ignore_errors=True)
-                print(f"run {number + 1}: {kind}: {seconds[kind][-1]:.1f} s", flush=True)
-    medians = {kind: round(statistics.median(found), 2) for kind, found in seconds.items()}
-    ratio = round(medians["store"] / medians["directory"], 2)
-    result = {"benchmark": "object_store", "ratio": ratio, **medians, "unit": "s", "server": arguments.server}
-    print(json.dumps(result | {"n": arguments.rows, "epochs": arguments.epochs, "runs": arguments.runs}))
+                took = f"{seconds[kind][-1]:.1f} s, {processor[kind][-1]:.1f} s of the processor"
+                print(f"run {number + 1}: {kind}: {took}", flush=True)
+    result = {"benchmark": "object_store", **_summary(seconds), "processor": _summary(processor), "unit": "s"}
+    result |= {"server": arguments.server, "n": arguments.rows, "epochs": arguments.epochs, "runs": arguments.runs}
+    print(json.dumps(result))
+
+
+def _summary(times: dict[str, list[float]]) -> dict[str, float]:
+    medians = {kind: round(statistics.median(found), 2) for kind, found in times.items()}
+    return {"ratio": round(medians["store"] / medians["directory"], 2), **medians}
 
 
 def _arguments() -> argparse.Namespace:
@@ -80,8 +88,8 @@ def _config(data: Path, epochs: int) -> str:
     )
 
 
-def _run(config: Path, root: str, endpoint: str, machine: Path) -> float:
-    """Returns the seconds of the process.
+def _run(config: Path, root: str, endpoint: str, machine: Path) -> tuple[float, float]:
+    """Returns the seconds of the process from start to exit, and on the processor.
 
     Raises:
       SystemExit: the run failed. The message has the end of its output.
@@ -96,12 +104,12 @@ def _run(config: Path, root: str, endpoint: str, machine: Path) -> float:
         "AWS_SECRET_ACCESS_KEY": _SECRET,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    since = time.monotonic()
+    since, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     finished = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    seconds = time.monotonic() - since
+    seconds, after = time.monotonic() - since, resource.getrusage(resource.RUSAGE_CHILDREN)
     if finished.returncode:
         sys.exit(f"{root} failed with exit code {finished.returncode}:\n{finished.stderr[-4000:]}")
-    return seconds
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 @contextlib.contextmanager

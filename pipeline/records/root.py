@@ -232,9 +232,15 @@ class Root:
           RootError, StoreError, StoreUnavailable: as `locked`.
         """
         session = self.session
-        if session is not None:
-            with contextlib.suppress(filelock.Timeout), filelock.FileLock(self.path / ".lock", timeout=0):
+        if session is None:
+            return self
+        try:
+            with filelock.FileLock(self.path / ".lock", timeout=0):
                 session.fetch()
+        except filelock.Timeout:
+            pass  # what the run has is as new, or newer
+        except OSError as error:
+            raise self._unusable_here(error) from None
         return self
 
     @contextlib.contextmanager
@@ -249,9 +255,12 @@ class Root:
                 f"--root {self}: another run is using it. Wait for its end, or set another --root"
             ) from None
         except OSError as error:
-            if error.filename is None or not str(error.filename).startswith(str(self.path)):
-                raise
-            raise self._unusable(error) from None
+            raise self._unusable_here(error) from None
+
+    def _unusable_here(self, error: OSError) -> Exception:
+        """Returns the error to raise for a fault of a file. One outside the root stays as it is."""
+        is_here = error.filename is not None and str(error.filename).startswith(str(self.path))
+        return self._unusable(error) if is_here else error
 
     def _unusable(self, error: OSError) -> RootError:
         reason = os.strerror(error.errno) if error.errno else str(error)

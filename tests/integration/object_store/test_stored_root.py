@@ -406,6 +406,23 @@ def test_other_urls_are_refused(url: str) -> None:
         Root.at(url, "films")
 
 
+def test_working_copy_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(CACHE, str(tmp_path / "file"))
+    with pytest.raises(
+        RootError, match=r"--root s3://b/films: the working copy .* cannot be written \(Not a directory\)"
+    ):
+        Root.at("s3://b/films", "films")
+
+
+def test_running_run_does_not_stop_readers_on_its_machine(machines: Iterator[Machine]) -> None:
+    one = next(machines)
+    one.run(7, "planted")
+    with one.root.locked():
+        one.record(8, "half")
+        assert one.known().keys() == {_model(7), _model(8)}
+
+
 def test_same_url_at_another_endpoint_is_another_root(
     machines: Iterator[Machine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
