@@ -30,7 +30,7 @@ def check(
         say(verdict.to_json(), fit=False)
     else:
         if show and verdict.config is not None:
-            say(verdict.resolved().rstrip())
+            say(verdict.resolved().rstrip(), fit=False)
         say(verdict.to_text(), err=show or bool(verdict.faults))
     raise typer.Exit(verdict.exit_code)
 
