@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import filelock
 
+from kindred import cgroup
 from pipeline.records.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -29,11 +32,13 @@ class Progress:
       alive: whether the process is alive. None if unknown, because a run of cluster tasks holds no lock.
       node: current or last component. None at the start or between two components.
       since: start time of the component, or of the run if `node` is None.
+      out_of_memory: whether the kernel has killed a process of the run because memory ran out.
     """
 
     alive: bool | None
     node: str | None
     since: datetime
+    out_of_memory: bool = False
 
     @property
     def place(self) -> str:
@@ -49,7 +54,14 @@ class Progress:
         at = f" at {self.node}" if self.node else ""
         if self.alive is None:
             return f"unfinished according to its record{at and f', last{at}'}"
-        return f"killed{at}, or its machine stopped"
+        return f"killed{at}{self.why_killed}"
+
+    @property
+    def why_killed(self) -> str:
+        """The end of a sentence about a run whose process is gone."""
+        if self.out_of_memory:
+            return " by the kernel, because memory ran out"
+        return ", or its machine stopped"
 
 
 def moment(when: datetime) -> str:
@@ -61,7 +73,33 @@ def moment(when: datetime) -> str:
 def marked_alive(folder: RunFolder) -> Iterator[None]:
     """Marks the run in `folder` as alive. The lock ends with the process."""
     with filelock.FileLock(folder.running_mark, timeout=0):
+        with contextlib.suppress(OSError):
+            _note_kills(folder)
         yield
+        with contextlib.suppress(OSError):
+            folder.kills.unlink(missing_ok=True)
+
+
+def _note_kills(folder: RunFolder) -> None:
+    file = cgroup.kills_file()
+    if file is not None and (kills := cgroup.kills(file)) is not None:
+        noted = {"file": str(file), "inode": file.stat().st_ino, "kills": kills}
+        folder.kills.write_text(json.dumps(noted), encoding="utf-8")
+
+
+def ran_out_of_memory(folder: RunFolder) -> bool:
+    """Returns whether the kernel has killed a process in the cgroup of an unfinished run since its start.
+
+    False if the cgroup is gone, as after a restart of the machine or of the container.
+    """
+    try:
+        noted = json.loads(folder.kills.read_text(encoding="utf-8"))
+        file = Path(noted["file"])
+        if file.stat().st_ino != noted["inode"]:
+            return False
+        return (cgroup.kills(file) or 0) > noted["kills"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def is_alive(folder: RunFolder) -> bool | None:
@@ -80,14 +118,23 @@ def is_alive(folder: RunFolder) -> bool | None:
     return False
 
 
-def progress_of(summary: Mapping[str, Any], alive: bool | None, nodes: Mapping[str, Execution]) -> Progress | None:
-    """Returns the progress of the run of `summary`, given its executions in ML Metadata, or None if it has ended."""
+def progress_of(
+    summary: Mapping[str, Any], alive: bool | None, nodes: Mapping[str, Execution], out_of_memory: bool = False
+) -> Progress | None:
+    """Returns the progress of a run, or None if it has ended.
+
+    Args:
+      summary: its record.
+      alive: whether its process is alive, or None if unknown.
+      nodes: its executions in ML Metadata.
+      out_of_memory: whether the kernel has killed a process of the run.
+    """
     if has_ended(summary):
         return None
     at = max((node for node in nodes.values() if node.running), key=lambda node: node.began, default=None)
     if at is None:
-        return Progress(alive, None, datetime.fromisoformat(summary["started"]))
-    return Progress(alive, at.node_id, datetime.fromtimestamp(at.began, timezone.utc))
+        return Progress(alive, None, datetime.fromisoformat(summary["started"]), out_of_memory)
+    return Progress(alive, at.node_id, datetime.fromtimestamp(at.began, timezone.utc), out_of_memory)
 
 
 def has_ended(summary: Mapping[str, Any]) -> bool:
@@ -112,7 +159,7 @@ def headline(folder: RunFolder) -> str:
     if summary.get("published"):
         state = f"{state} {_withdrawal(folder, summary['published'])}".rstrip()
     if not has_ended(summary):
-        state = progress_of(summary, alive, _nodes(folder, summary["run_id"]))
+        state = progress_of(summary, alive, _nodes(folder, summary["run_id"]), ran_out_of_memory(folder))
     return f"{summary['pipeline']} {summary['run_id']}: {state}"
 
 

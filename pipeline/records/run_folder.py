@@ -49,6 +49,11 @@ class RunFolder:
         return self.path / ".running"
 
     @property
+    def kills(self) -> Path:
+        """How many processes the kernel had killed for lack of memory when an unfinished run started, and where."""
+        return self.path / ".kills"
+
+    @property
     def lock(self) -> Path:
         """A lock for cluster tasks, which take turns writing the summary."""
         return self.path / ".lock"

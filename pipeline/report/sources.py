@@ -13,7 +13,7 @@ from components.pair_statistics import distribution
 from components.pair_statistics.distribution import Distribution
 from pipeline.records import node_ids
 from pipeline.records.executions import Execution, Executions
-from pipeline.records.progress import Progress, is_alive, progress_of
+from pipeline.records.progress import Progress, is_alive, progress_of, ran_out_of_memory
 from pipeline.records.run_folder import RunFolder
 from trainer.export.tables import Tables, read_tables
 
@@ -47,7 +47,7 @@ class Run:
         alive = is_alive(folder)
         summary = folder.read_summary()
         nodes = executions.of_run(summary["run_id"]) if executions else {}
-        return cls(summary, folder, executions, nodes, progress_of(summary, alive, nodes))
+        return cls(summary, folder, executions, nodes, progress_of(summary, alive, nodes, ran_out_of_memory(folder)))
 
     @property
     def root(self) -> Path:

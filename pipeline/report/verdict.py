@@ -101,7 +101,7 @@ def _so_far(progress: Progress) -> str:
     at = f" at {progress.node}" if progress.node else ""
     if progress.alive is None:
         return f"The run was unfinished{at} when this report was written."
-    return f"The run was killed{at}, or its machine stopped."
+    return f"The run was killed{at}{progress.why_killed}."
 
 
 def _sentences(run: Run) -> Iterator[str]:

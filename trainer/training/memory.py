@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import psutil
 
 from errors import TrainingTooLarge
+from kindred import cgroup
 from trainer.data.hashing import Numbering
 from trainer.gradient.shared_candidates import BLOCK
 from trainer.model.table_sizes import TableSizes
@@ -17,7 +16,6 @@ _FLOAT = 4
 _ENTRY = 160
 # Copies of a table that an optimizer keeps.
 _SLOTS = {"adam": 2.0, "sgd": 0.0}
-_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def needed(sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> dict[str, int]:
@@ -79,14 +77,8 @@ def _least_squares(sizes: TableSizes, model: ModelSettings, copies: int) -> tupl
 
 def available() -> int:
     """Returns the bytes that this process can still use: free memory, or the rest of its container's limit."""
-    free = int(psutil.virtual_memory().available)
-    for file in _CGROUP_LIMITS:
-        if os.path.exists(file):
-            with open(file, encoding="ascii") as limit:
-                text = limit.read().strip()
-            if text.isdigit():
-                return min(free, int(text) - psutil.Process().memory_info().rss)
-    return free
+    free, rest = int(psutil.virtual_memory().available), cgroup.free_memory()
+    return free if rest is None else min(free, rest)
 
 
 def check(sizes: TableSizes, model: ModelSettings, settings: TrainSettings) -> None:
