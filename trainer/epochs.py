@@ -23,6 +23,9 @@ from trainer.settings import EarlyStoppingSettings
 
 History = dict[str, list[float]]
 
+HISTORY_FILE = "history.json"
+"""The values of each measure after each epoch, in the folder of the Trainer's `model_run`."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Monitor:

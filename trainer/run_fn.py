@@ -18,15 +18,15 @@ from trainer.data import dataset, hashing
 from trainer.data.examples import Examples, of_split
 from trainer.data.pairs import Pairs
 from trainer.data.transform_graph import TransformGraph
+from trainer.epochs import HISTORY_FILE
 from trainer.export import projector, saved_model
 from trainer.export.published_model import NO_LIMITS
 from trainer.model.table_sizes import TableSizes, table_sizes
+from trainer.own import module
 from trainer.search.choice import CHOICE_FILE, Choice, choose
 from trainer.settings import TrainSettings, training_settings, with_values
 from trainer.training import described, fitting, memory, warm_start
 from trainer.training.fold_in import learn_fold_in
-
-HISTORY_FILE = "history.json"
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -42,7 +42,11 @@ def run_fn(fn_args: FnArgs) -> None:
       TrainingTooLarge: the model would not fit in memory.
       TrainingDiverged: the loss became infinite or NaN.
       DiskFull: the model would not fit on the disk.
+      TrainingError, ModelRefused: the file of train.module_file failed, or its model breaks the contract.
     """
+    if module.KEY in fn_args.custom_config:
+        module.train(fn_args)
+        return
     tuned = fn_args.hyperparameters or {}
     encode, model, train = training_settings(with_values(fn_args.custom_config, tuned.get("values", {})))
     transform = TransformGraph(fn_args.transform_output)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 
-from sections import NonNegativeInt, Number, PositiveInt, Section
+from sections import LocalPath, NonNegativeInt, Number, PositiveInt, Section
 
 # The metric that chooses settings and epochs if pairs have scores. Otherwise it is a ranking metric.
 RMSE = "rmse"
@@ -217,6 +217,7 @@ class TrainSettings(Section):
     devices: Literal["one", "all", "workers"] = "one"
     als: AlsSettings = AlsSettings()
     warm_start: StrictBool = False
+    module_file: LocalPath | None = None
     search: SearchSettings = SearchSettings()
 
 

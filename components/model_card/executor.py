@@ -19,8 +19,8 @@ from components.pair_example_gen import inputs
 from components.pair_example_gen.executor import QUARANTINED_PROPERTY, ROWS_PROPERTY
 from components.pair_statistics.executor import read_split
 from trainer.data.examples import SPLITS
+from trainer.epochs import HISTORY_FILE
 from trainer.index.facts import read_index
-from trainer.run_fn import HISTORY_FILE
 from trainer.search.choice import read_choice
 from trainer.training.warm_start import WARM_START_FILE
 

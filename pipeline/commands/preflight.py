@@ -43,6 +43,7 @@ def input_faults(config: PipelineConfig, root: Root) -> Iterator[KindredError]:
       root: keeps the copies of objects.
     """
     yield from faults_in(_check_schema, config.schema_path)
+    yield from faults_in(_check_module, config.train.module_file)
     candidates = config.evaluate.candidates
     if candidates is not None:
         yield from faults_in(check_head, candidates, candidate_files(config, candidates))
@@ -77,6 +78,13 @@ def local_data(config: PipelineConfig, root: Root) -> DataSettings:
 def _check_schema(path: str) -> None:
     if not is_remote(path) and not Path(path).is_file():
         raise ConfigError(f"schema: {path}: no such file. Omit `schema` to use the curated one")
+
+
+def _check_module(path: str | None) -> None:
+    if path is not None:
+        from trainer.own import module  # imports TensorFlow
+
+        module.read(path)
 
 
 def _faults_of_pairs(data: DataSettings) -> Iterator[KindredError]:

@@ -114,6 +114,8 @@ _SEARCHED = Condition(
 _BIASED = _one_of("model.objective", "regression", "logistic", "softmax", "pairwise")
 _SCORED = _present("data.columns.score")
 _DESCRIBED = _any(_present("data.left_features"), _present("data.right_features"))
+_OURS = _absent("train.module_file")
+_OWN = "the file decides how to train"
 _FIELDS = "it describes the fields of delimited text"
 _LABELS = "pairs with a score have labels, and no negatives are sampled"
 _SOLVES = "least squares solves for each row and takes no gradient steps"
@@ -177,6 +179,8 @@ EFFECTS: tuple[tuple[str, Condition, str], ...] = (
     ("train.als.frequency_exponent", _IALS, "the strength is learned from the data, or is train.als.ridge"),
     ("train.search.budget", _SEARCHED, "the file sets everything that a search could choose, or rules it out"),
     ("train.search.renew", _SEARCHED, "the file sets everything that a search could choose, or rules it out"),
+    ("train.warm_start", _OURS, _OWN),
+    ("encode.oov_hashes", _OURS, "tables of an own trainer have one row for each unknown id"),
     ("evaluate.candidates", _SAMPLED_METRICS, "no metric ranks them"),
     ("evaluate.slices", _SLICES_OF_RANKINGS, f"rankings are measured on {', '.join(LEFT)}"),
     ("batch.exclude_seen", _LISTS_OF_PAIRS, "neighbors are of the same side, and pairs have both"),

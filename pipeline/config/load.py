@@ -109,9 +109,15 @@ def _apply(tree: dict[str, Any], override: str) -> None:
 
 
 def _resolve_paths(tree: dict[str, Any], base: Path, data_path: str | None) -> None:
-    """Makes `schema`, `evaluate.candidates`, and the paths of pairs and features absolute. Removes `file://`."""
+    """Makes all paths of input files absolute: of the schema, a trainer, candidates, pairs and features.
+
+    Removes `file://`.
+    """
     if isinstance(tree.get("schema"), str):
         tree["schema"] = _absolute(base, tree["schema"])
+    train = tree.get("train")
+    if isinstance(train, dict) and isinstance(train.get("module_file"), str) and train["module_file"]:
+        train["module_file"] = _absolute(base, train["module_file"])
     evaluate = tree.get("evaluate")
     if isinstance(evaluate, dict) and isinstance(evaluate.get("candidates"), str):
         evaluate["candidates"] = _absolute(base, evaluate["candidates"])

@@ -40,6 +40,16 @@ def _fault(rule: Callable[[], None]) -> str:
     return ""
 
 
+def own_trainer(data: DataSettings, train: TrainSettings, tunes: bool) -> None:
+    """Checks that a trainer of the user's own is not combined with a search, or with features of entities."""
+    if train.module_file is None:
+        return
+    if tunes:
+        raise ValueError("tune: has no effect with train.module_file, because the file decides how to train. Omit it")
+    for side in data.features:
+        raise ValueError(f"data.{side}_features: has no effect with train.module_file. Omit one of them")
+
+
 def what_solvers_can(encode: EncodeSettings, model: ModelSettings, train: TrainSettings) -> None:
     """Checks that the solver of the objective supports the optimizer and the other settings."""
     objective, als = model.objective, train.optimizer == "als"

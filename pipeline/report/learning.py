@@ -14,9 +14,8 @@ from pipeline.records import node_ids
 from pipeline.report import charts, words
 from pipeline.report.charts import Axis, Series
 from pipeline.report.sources import Absent, Run
-from trainer.epochs import HELD_OUT, kept_epoch
+from trainer.epochs import HELD_OUT, HISTORY_FILE, kept_epoch
 
-_HISTORY = "history.json"  # trainer.run_fn.HISTORY_FILE
 _TITLES = {"loss": "Loss", "rmse": "RMSE"}
 
 
@@ -30,7 +29,7 @@ class Learning:
 
 def learning(run: Run) -> Learning:
     """Returns the learning curves of the run's model, including a cached one."""
-    path = Path(run.uri(node_ids.TRAINER, "model_run"), _HISTORY)
+    path = Path(run.uri(node_ids.TRAINER, "model_run"), HISTORY_FILE)
     history: dict[str, list[float]] = json.loads(path.read_text(encoding="utf-8"))
     names = [name for name in history if not name.startswith(HELD_OUT) and history[name]]
     if not names:

@@ -34,9 +34,8 @@ from trainer import features
 from trainer.data.examples import SPLITS
 from trainer.data.transform_graph import TransformGraph
 from trainer.entity_features.table import read_accounts
-from trainer.epochs import HELD_OUT, kept_epoch
+from trainer.epochs import HELD_OUT, HISTORY_FILE, kept_epoch
 from trainer.index.facts import read_index
-from trainer.run_fn import HISTORY_FILE
 from trainer.search.choice import read_choice
 from trainer.training.warm_start import WARM_START_FILE
 
@@ -128,7 +127,10 @@ def _training(record: RunRecord, config: PipelineConfig, root: Root, result: Nod
     stopping = config.train.early_stopping
     kept, chooser = kept_epoch(history, stopping.min_delta if stopping and choice is None else 0.0)
     which = f"kept epoch {kept} by {chooser.removeprefix(HELD_OUT)} on held-out rows, " if chooser else ""
-    line = f"{len(history['loss'])} epochs of {trained:,} rows, {which}{name} {history[name][kept - 1]:.4f} on them"
+    # A trainer of the user's own need not record values.
+    line = f"{trained:,} rows"
+    if history.get(name):
+        line = f"{len(history[name])} epochs of {line}, {which}{name} {history[name][kept - 1]:.4f} on them"
     if choice:
         record.search = choice.to_json()
         line += f"; {choice.describe()}"

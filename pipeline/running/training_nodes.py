@@ -20,6 +20,7 @@ from pipeline.config import PipelineConfig
 from pipeline.records import node_ids
 from pipeline.running.code_digest import this_program
 from trainer.custom_config import trainer_config
+from trainer.own import module
 
 # The function that TFX calls in the trainer.
 _RUN_FN = "trainer.run_fn.run_fn"
@@ -77,6 +78,7 @@ def _training_config(config: PipelineConfig) -> dict[str, Any]:
     return {
         **trainer_config(config.encode, config.model, config.train, config.choosing_metric, config.hold_out),
         **config.feature_columns,
+        **({module.KEY: module.read(config.train.module_file)} if config.train.module_file else {}),
         # An interrupted training resumes only with the code that it started with.
         "code": this_program().digest([_RUN_FN]),
     }

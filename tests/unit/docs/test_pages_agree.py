@@ -50,6 +50,12 @@ def test_report_page_names_every_section() -> None:
     assert _first_cells(_text("docs", "report.md")) == ["part", "the top", *titles]
 
 
+def test_guide_of_own_trainer_quotes_example() -> None:
+    (quoted,) = re.findall(r"```python\n(.*?)```", _text("docs", "guides", "own-trainer.md"), re.DOTALL)
+    code = _text("examples", "own_trainer", "svd.py")
+    assert quoted == "".join(line for line in code[code.index("def ") :].splitlines(True) if '"""' not in line)
+
+
 def test_guide_of_own_pipelines_quotes_example() -> None:
     page = _text("docs", "guides", "components-in-your-own-pipeline.md")
     code = set(_text("examples", "tfx_pipeline", "graph.py").splitlines())

@@ -126,6 +126,12 @@ CASES: dict[str, tuple[Any, list[tuple[dict[str, Any], dict[str, Any]]], tuple[d
         [(SCORED, {"beam.job_endpoint": "h:1", "beam.flink_master": "h:2"}), (SCORED, {})],
         (SCORED, {"beam.flink_master": "h:1"}),
     ),
+    "train.warm_start": (True, [(SCORED, {"train.module_file": "/t.py"})], (SCORED, {})),
+    "encode.oov_hashes": (
+        2,
+        [(SCORED, {"train.module_file": "/t.py", "encode.oov_buckets": 4})],
+        (SCORED, {"encode.oov_buckets": 4}),
+    ),
 }  # fmt: skip
 
 # Keys that have an effect whatever the others are, or that another rule refuses where they have none.
@@ -137,10 +143,10 @@ ALWAYS = {
     "data.right_features", "schema", "validate.min_rows",
     "validate.min_eval_rows", "validate.min_entities", "validate.max_entity_share", "validate.max_unseen_share",
     "validate.max_entity_distance", "encode.min_count", "encode.max_vocabulary", "encode.oov_buckets",
-    "encode.oov_hashes", "encode.shared", "score.center", "score.scale", "model.dimension", "model.objective",
+    "encode.shared", "train.module_file", "score.center", "score.scale", "model.dimension", "model.objective",
     "train.epochs", "train.optimizer", "train.early_stopping.validation_fraction",
     "train.early_stopping.patience", "train.early_stopping.min_delta", "train.seed", "train.data_memory_mb",
-    "train.devices", "train.warm_start", "tune", "batch", "evaluate.metrics", "evaluate.bless",
+    "train.devices", "tune", "batch", "evaluate.metrics", "evaluate.bless",
     "publish.to", "publish.keep", "keep.runs", "keep.days", "notify.webhook", "notify.slack", "notify.command",
     "storage.endpoint", "storage.region", "storage.anonymous",
     "publish.outside_root", "publish.approve", "publish.approximate",

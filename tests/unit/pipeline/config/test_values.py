@@ -102,6 +102,7 @@ KEYS = {
     "train.als.implicit": "number?",
     "train.als.frequency_exponent": "number",
     "train.warm_start": "switch",
+    "train.module_file": "text?",
     "train.search": "section",
     "train.search.budget": "whole",
     "train.search.settings": "list",

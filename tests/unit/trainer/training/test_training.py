@@ -203,8 +203,8 @@ def test_settings_round_trip_as_json() -> None:
 
 
 def test_training_record_is_json(tmp_path: Path) -> None:
-    run_fn._write_json(str(tmp_path / "run"), run_fn.HISTORY_FILE, {"loss": [1.5, 0.5]})
-    assert json.loads((tmp_path / "run" / run_fn.HISTORY_FILE).read_text()) == {"loss": [1.5, 0.5]}
+    run_fn._write_json(str(tmp_path / "run"), epochs.HISTORY_FILE, {"loss": [1.5, 0.5]})
+    assert json.loads((tmp_path / "run" / epochs.HISTORY_FILE).read_text()) == {"loss": [1.5, 0.5]}
 
 
 @pytest.mark.usefixtures("eagerly")
@@ -256,7 +256,7 @@ def test_run_fn_connects_its_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert (more[0], more[-2:]) == ({}, ["auto", 0.0])  # no features, publish.approximate, no log odds
     assert _tables(network)[LEFT_VECTORS].shape == (LEFTS + 2, 5)
     assert _tables(network)[RIGHT_VECTORS].shape == (RIGHTS + 2, 5)
-    assert len(json.loads((run_dir / run_fn.HISTORY_FILE).read_text())["loss"]) == 3
+    assert len(json.loads((run_dir / epochs.HISTORY_FILE).read_text())["loss"]) == 3
     assert json.loads((run_dir / "warm_start.json").read_text()) == {"base_model": "base", "cold": "why"}
     assert projected == [(network, graph, False, str(run_dir))]
     assert not (tmp_path / "unfinished").exists()

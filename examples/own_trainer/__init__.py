@@ -1,0 +1,1 @@
+"""A trainer of one's own for train.module_file (docs/guides/own-trainer.md)."""
