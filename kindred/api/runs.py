@@ -54,7 +54,7 @@ class Run:
     def published(self) -> str | None:
         """The directory or the URL of the published version, or None if the run published none."""
         path = self.summary.get("published")
-        return path if path is None or "://" in path else str(self.folder.parents[1] / path)
+        return None if path is None else RunFolder(self.folder).root.place_of(path)
 
     @property
     def version(self) -> int | None:
@@ -81,7 +81,9 @@ class Run:
         """
         from pipeline.commands.why import explain
 
-        return "\n".join(explain(RunFolder(self.folder)))
+        folder = RunFolder(self.folder)
+        folder.fetch()
+        return "\n".join(explain(folder))
 
     def raise_for_status(self) -> Run:
         """Raises the reason of a run that was refused or failed. Otherwise, returns the run.
@@ -110,7 +112,7 @@ def run(
     Args:
       config: the pipeline file.
       data: replaces data.path: a path or a URL.
-      root: where state, records and versions are stored. Default: build/NAME.
+      root: where state, records and versions are stored, a directory or a URL. Default: build/NAME.
       overrides: values by dotted key, such as `{"train.epochs": 5}`, which replace those of the file.
       beam: replaces beam.profile.
       accept_anomalies: overrules the data gate once. The reason is recorded.
@@ -135,7 +137,7 @@ def run(
 
     changes = [f"{key}={json.dumps(value)}" for key, value in (overrides or {}).items()]
     settings = load_config(Path(config), changes, None if data is None else os.fspath(data), beam)
-    place = Root.at(None if root is None else Path(root), settings.name)
+    place = Root.at(None if root is None else os.fspath(root), settings.name, settings.storage)
     check_inputs(settings, place)
     check_engine(settings.beam, str(place.path))
     outcome = local.run(settings, place, RunOptions(accept_anomalies), write_report)
@@ -145,11 +147,14 @@ def run(
 def runs(root: str | os.PathLike[str]) -> list[Run]:
     """Returns the runs of a root, oldest first.
 
+    Args:
+      root: a directory, or the URL of a root in an object store.
+
     Raises:
       ReportError: the root has no run.
     """
-    place = Root(Path(root).absolute())
+    place = Root.at(os.fspath(root), "").fetch()
     found = [Run(entry.folder.path, entry.summary or {}) for entry in runs_of(place)]
     if not found:
-        raise ReportError(f"no run is recorded below {place.path}. Name the root of a pipeline, such as build/NAME")
+        raise ReportError(f"no run is recorded below {place}. Name the root of a pipeline, such as build/NAME")
     return found
