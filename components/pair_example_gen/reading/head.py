@@ -172,14 +172,19 @@ def _fits(dialect: Dialect, sample: bytes, layout: PairFiles, format_: Format) -
 
 
 def _best(first: Dialect, others: Iterator[Dialect], sample: bytes, layout: PairFiles) -> Dialect:
-    """Returns the first that fits, unless it is the comma and another one fits all records and explains every comma."""
+    """Returns the first that fits, unless it is the comma and another one fits all records and explains every comma.
+
+    In a header without commas, those of the rows are in the values, such as `Matrix, The` in a file with semicolons.
+    """
     if layout.columns.has_header or first.delimiter != b",":
         return first
+    by_commas = _first_fields(first, sample)
+    has_odd_header = by_commas is not None and by_commas.counts[0] != _width(by_commas)[0]
     for other in others:
         fields = _first_fields(other, sample)
         if other.delimiter in (WHITESPACE, b" ") or fields is None or _width(fields)[1] < 1:
             continue
-        if other.delimiter == b"\t" or recognition.only_decimal_commas(fields, _width(fields)[0]):
+        if has_odd_header or other.delimiter == b"\t" or recognition.only_decimal_commas(fields, _width(fields)[0]):
             return other
     return first
 

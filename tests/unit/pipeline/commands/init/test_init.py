@@ -66,6 +66,16 @@ def _csv(folder: Path, header: str | None, *columns: list[Any], delimiter: str =
 LEFT, RIGHT = ([pair[side] for pair in PAIRS] for side in (0, 1))
 
 
+@pytest.mark.parametrize("delimiter", [";", "|", "\t"])
+def test_commas_in_every_title_are_no_delimiter(tmp_path: Path, delimiter: str) -> None:
+    """Each row has one comma, in the title, and the header has none."""
+    titles = [f"Film {name}, The" for name in RIGHT]
+    path = _csv(tmp_path, delimiter.join(["userId", "title", "rating"]), LEFT, titles, STARS, delimiter=delimiter)
+    config = _init(tmp_path / "new", path)
+    assert _roles(config) == {"left": "userId", "right": "title", "score": "rating"}
+    assert _pairs(config) == list(zip(LEFT, titles, strict=True))
+
+
 @pytest.mark.parametrize(
     ("header", "columns", "roles"),
     [
