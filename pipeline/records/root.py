@@ -15,6 +15,7 @@ import filelock
 from components.pair_example_gen.files import is_remote
 from errors import ConfigError, RootError
 from pipeline.config import PipelineConfig
+from pipeline.records.path_limits import check_destination, check_root
 from pipeline.records.run_ids import make_run_folder
 from pipeline.records.stored.session import Session
 from pipeline.records.stored.working_copy import Identity, identity_of, read_base, working_folder
@@ -49,14 +50,16 @@ class Root:
           storage: how the store of a URL is reached. None: as before, or by the variables of the provider.
 
         Raises:
-          RootError: `root` is a URL that is not one of a folder in an object store.
+          RootError: `root` is a URL that is not one of a folder in an object store, or its path is too long.
         """
         text = str(root or Path("build", name))
         if is_object(text):
             return cls(working_folder(text, storage))
         if "://" in text:
             raise RootError(f"--root {text}: must be a directory, or a URL that begins with {SCHEMES_IN_WORDS}")
-        return cls(Path(text).absolute())
+        path = Path(text).absolute()
+        check_root(path)
+        return cls(path)
 
     @property
     def identity(self) -> Identity | None:
@@ -156,6 +159,7 @@ class Root:
                 f"publish.to: {to} is outside the root {self.path}. Versions there beyond publish.keep are removed. "
                 "Set publish.to to a directory below the root, or publish.outside_root to true"
             )
+        check_destination(directory)
         return str(self.path / to)
 
     def _stored_serving(self, config: PipelineConfig) -> str:
