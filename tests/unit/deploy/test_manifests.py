@@ -12,6 +12,8 @@ import yaml
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 KUBERNETES = ("1.29", "1.33")
+# Fields of KServe's ComponentExtensionSpec (pkg/apis/serving/v1beta1/component.go), not of a pod.
+KSERVE_SCALING = ("minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "deploymentStrategy")
 
 
 def _documents(name: str) -> list[dict[str, Any]]:
@@ -22,7 +24,7 @@ MANIFESTS = {document["kind"]: document for document in _documents("kubernetes/s
 POD = MANIFESTS["Deployment"]["spec"]["template"]
 (CONTAINER,) = POD["spec"]["containers"]
 (COMPOSED,) = _documents("compose.yaml")[0]["services"].values()
-(KSERVE,) = _documents("kserve/inference-service.yaml")
+KSERVE, KSERVE_BUDGET = _documents("kserve/inference-service.yaml")
 
 
 @pytest.mark.parametrize("version", KUBERNETES)
@@ -43,12 +45,38 @@ def test_kserve_pod_is_valid() -> None:
     own = {"modelFormat", "runtimeVersion", "protocolVersion", "storageUri"}
     predictor = dict(KSERVE["spec"]["predictor"])
     model = {key: value for key, value in predictor.pop("model").items() if key not in own}
-    spec = {key: value for key, value in predictor.items() if key not in ("minReplicas", "maxReplicas")}
+    spec = {key: value for key, value in predictor.items() if key not in KSERVE_SCALING}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": KSERVE["metadata"]}
     pod["spec"] = {**spec, "containers": [{"name": "kserve-container", **model}]}
     kubernetes_validate.validate(pod, KUBERNETES[-1], strict=True)
     assert KSERVE["apiVersion"] == "serving.kserve.io/v1beta1"
-    assert set(predictor) <= {"minReplicas", "maxReplicas", "securityContext"}
+    assert set(predictor) <= {*KSERVE_SCALING, "securityContext", "terminationGracePeriodSeconds"}
+    kubernetes_validate.validate(KSERVE_BUDGET, KUBERNETES[-1], strict=True)
+
+
+@pytest.mark.parametrize("server", ["kubernetes", "kserve"])
+def test_update_and_eviction_leave_a_server_that_answers(server: str) -> None:
+    """A pod goes only when another is ready, and stops listening only when it has left the endpoints."""
+    predictor = KSERVE["spec"]["predictor"]
+    strategy, pod, container, budget = (
+        (MANIFESTS["Deployment"]["spec"]["strategy"], POD["spec"], CONTAINER, MANIFESTS["PodDisruptionBudget"])
+        if server == "kubernetes"
+        else (predictor["deploymentStrategy"], predictor, predictor["model"], KSERVE_BUDGET)
+    )
+    assert strategy["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    (command, seconds) = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert command == "sleep" and 5 <= int(seconds) < pod["terminationGracePeriodSeconds"]
+    scaler = predictor if server == "kserve" else MANIFESTS["HorizontalPodAutoscaler"]["spec"]
+    assert budget["spec"]["minAvailable"] < scaler["minReplicas"], "otherwise no node can be drained"
+
+
+def test_autoscaler_owns_the_number_of_replicas() -> None:
+    scaler, deployment = MANIFESTS["HorizontalPodAutoscaler"]["spec"], MANIFESTS["Deployment"]
+    target = scaler["scaleTargetRef"]
+    assert (target["kind"], target["name"]) == (deployment["kind"], deployment["metadata"]["name"])
+    assert "replicas" not in deployment["spec"], "each apply would reset what the autoscaler chose"
+    # The utilization is relative to the request.
+    assert "cpu" in CONTAINER["resources"]["requests"]
 
 
 def _image_version() -> str:
