@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,10 @@ from kindred import progress
 from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.model.table_sizes import TableSizes
 from trainer.search import plans
-from trainer.search.holdout import hold_out
+from trainer.search.holdout import draws
 from trainer.search.records import Trial
 from trainer.search.space import HoldOut
-from trainer.search.trials import TRIALS, Trials
+from trainer.search.trials import TRIALS, Trials, some_left
 from trainer.settings import LOG_LOSS, RMSE, SOLVED_BY, SearchSettings
 
 CHOICE_FILE = "search.json"
@@ -32,7 +31,7 @@ _ALIKE = 0.2
 # A trial with a smaller dimension wins if it is worse by at most this share.
 _ABOUT_EQUAL = {True: 0.002, False: 0.01}
 # Raise it if the same trials would no longer be made.
-_VERSION = 3
+_VERSION = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +41,12 @@ class Choice:
     Attributes:
       metric: the measure of the trials.
       sizes: training rows, and left and right entities, of the data of the search.
-      trials: every trial, in order.
+      trials: every trial on all rows, in order.
       chosen: the number of the chosen trial, from 0.
       held_out: the number of rows that measured the trials.
       hold_out: which rows these are.
       reused: whether the choice is of an earlier run.
+      scouts: trials on the rows of some left entities, which came first. Their values are not those of `trials`.
       finding: what was wrong with the choice of the earlier run, or None.
     """
 
@@ -58,6 +58,7 @@ class Choice:
     reused: bool = False
     finding: str | None = None
     hold_out: HoldOut = "random"
+    scouts: tuple[Trial, ...] = ()
 
     @property
     def best(self) -> Trial:
@@ -74,7 +75,9 @@ class Choice:
     def describe(self) -> str:
         """Returns the choice in a line."""
         chosen = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in self.best.settings.items())
-        when = "settings of an earlier search" if self.reused else f"{len(self.trials)} settings tried"
+        when = (
+            "settings of an earlier search" if self.reused else f"{len(self.trials) + len(self.scouts)} settings tried"
+        )
         line = f"{when}: {chosen} ({self.metric} {self.best.value:.4f} on held-out rows)"
         return f"{line}. {self.finding}" if self.finding else line
 
@@ -86,7 +89,8 @@ class Choice:
     def of_json(cls, tree: Mapping[str, Any]) -> Choice:
         """Reads the result of `to_json`."""
         fields = {field.name: tree[field.name] for field in dataclasses.fields(cls) if field.name in tree}
-        return cls(**fields | {"trials": tuple(Trial(**trial) for trial in tree["trials"])})
+        trials = {name: tuple(Trial(**trial) for trial in tree.get(name, ())) for name in ("trials", "scouts")}
+        return cls(**fields | trials)
 
 
 def choose(
@@ -124,11 +128,10 @@ def choose(
         logging.info("the settings of the last search are used again: %s", last.values)
         return dataclasses.replace(last, reused=True)
     seed = int(sections["train"]["seed"])
-    some = _some_left(pairs, seed)
-    if some is not None:
+    if len(pairs) > _ROWS:
+        some = some_left(pairs, sizes.left, _ROWS, seed)[pairs.left]
         pairs, times = pairs.take(some), None if times is None else times[some]
-    kept, held = hold_out(pairs, times, how, seed, sizes.shared)
-    choice = _searched(kept, held, sizes, sections, metric, search, known)
+    choice = _searched(draws(pairs, times, how, seed, sizes.shared), sizes, sections, metric, search, known)
     choice = dataclasses.replace(choice, finding=finding, hold_out=how)
     _write(path, dataclasses.replace(choice, finding=None))
     return choice
@@ -142,8 +145,7 @@ def measure_of(metric: str, pairs: TrainingPairs, sections: Mapping[str, Any], s
 
 
 def _searched(
-    kept: Pairs,
-    held: Pairs,
+    drawn: Sequence[tuple[Pairs, Pairs]],
     sizes: TableSizes,
     sections: Mapping[str, Any],
     metric: str,
@@ -151,35 +153,24 @@ def _searched(
     known: Mapping[str, int],
 ) -> Choice:
     sweeps = None if "train.epochs" in search.settings else int(sections["train"]["epochs"])
-    trials = Trials(kept, held, sizes, sections, metric, search.budget, sweeps)
+    trials = Trials(*drawn[0], sizes, sections, metric, search.budget, sweeps, draws=drawn[1:])
     with progress.counted(TRIALS, search.budget):
         plans.follow(trials, plans.Plan(search.settings, sections))
     if trials.best().fault:
         raise TrainingTooLarge(str(trials.best().fault))
-    return Choice(metric, known, tuple(trials.done), about_as_good(trials, range(len(trials.done))), len(held))
+    chosen = about_as_good(trials, range(len(trials.done)))
+    held = sum(len(held) for _, held in drawn)
+    scouts = tuple(trials.scout.done) if trials.scout else ()
+    return Choice(metric, known, tuple(trials.done), chosen, held, scouts=scouts)
 
 
 def about_as_good(trials: Trials, numbers: Iterable[int]) -> int:
     """Returns the number of the smallest model that is about as good as the best one, of some trials."""
-    gains = {number: trials.gain(trials.done[number]) for number in numbers}
-    best = max(gains.values())
-    least = best - abs(best) * _ABOUT_EQUAL[trials.rising is False] if math.isfinite(best) else best
-    good = [number for number, gain in gains.items() if gain >= least]
-    return min(good, key=lambda number: (trials.dimension(number), -gains[number]))
-
-
-def _some_left(pairs: Pairs, seed: int) -> np.ndarray | None:
-    """Returns all rows of random left entities, about `_ROWS`, or None for all.
-
-    The share of observed pairs stays the same.
-    """
-    if len(pairs) <= _ROWS:
-        return None
-    counts = np.bincount(pairs.left)
-    order = np.random.default_rng(seed).permutation(len(counts))
-    chosen = np.zeros(len(counts), bool)
-    chosen[order[: int(np.searchsorted(np.cumsum(counts[order]), _ROWS)) + 1]] = True
-    return np.flatnonzero(chosen[pairs.left])
+    numbers = list(numbers)
+    best, share = trials.best_of(numbers), _ABOUT_EQUAL[trials.rising is False]
+    good = [number for number in numbers if number == best or trials.is_about_as_good(number, best, share)]
+    smallest = min(trials.dimension(number) for number in good)
+    return trials.best_of(number for number in good if trials.dimension(number) == smallest)
 
 
 def _count(entities: np.ndarray) -> int:
