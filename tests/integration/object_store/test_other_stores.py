@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
@@ -21,8 +22,10 @@ from pathlib import Path
 import pytest
 
 from components.pusher.remote import RemoteVersions
-from errors import StoreError
+from errors import RootError, StoreError
+from pipeline.records.root import Root
 from serving.downloads import complete_versions
+from storage.cache import CACHE
 from storage.settings import StorageSettings
 from storage.store import Store
 from tests.object_store import CREDENTIALS, free_port
@@ -110,3 +113,27 @@ def test_versions_are_published_withdrawn_and_retired(store: Store, tmp_path: Pa
     assert versions.published() == numbers[-2:]
     assert complete_versions(store.url, store._settings) == [str(number) for number in numbers[-2:]]
     assert store.folders() == [str(number) for number in numbers[-2:]]
+
+
+def test_root_continues_on_another_machine(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def root_on(machine: str) -> Root:
+        monkeypatch.setenv(CACHE, str(tmp_path / machine))
+        return Root.at(f"{store.url}/root", "", store._settings)
+
+    with (root := root_on("one")).locked():
+        with contextlib.closing(sqlite3.connect(root.metadata)) as database, database:
+            database.executescript(
+                "CREATE TABLE Artifact (id INTEGER, uri TEXT, state INT);"
+                "CREATE TABLE ArtifactProperty (artifact_id INT, name TEXT, string_value TEXT);"
+                "CREATE TABLE Execution (id INTEGER);"
+            )
+            database.execute("INSERT INTO Artifact VALUES (1, ?, 2)", [str(root.artifacts / "Node" / "output" / "1")])
+        (root.artifacts / "Node" / "output" / "1").mkdir(parents=True)
+        (root.artifacts / "Node" / "output" / "1" / "data").write_text("planted")
+        with pytest.raises(RootError, match="another run is using it"), root_on("two").locked():
+            pass
+    with (root := root_on("two")).locked():
+        folder = root.artifacts / "Node" / "output" / "1"
+        assert list(folder.iterdir()) == []
+        root.ensure(folder)
+        assert (folder / "data").read_text() == "planted"
