@@ -10,6 +10,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 PYTHON ?= $(or $(firstword $(shell command -v python3 python3.13 python3.12 python3.11 python3.10)),python3)
 JOBS ?= 2
+KILLS ?= 100
 WORDS_CONFIG := examples/word_pairs/pipeline.yaml
 CONFIG ?= $(WORDS_CONFIG)
 
@@ -68,8 +69,9 @@ doctor: $(VENV) ## Check the installation and suggest fixes
 docs: $(VENV) ## Build the documentation site into build/site
 	@.venv/bin/python -m bootstrap.site
 
-soak: $(VENV) ## Run a pipeline many times in one root and compare the first runs with the last [ARGS="--runs 100"]
+soak: $(VENV) ## Run a pipeline many times in one root, and kill runs at random points [ARGS="--runs 100"] [KILLS=100]
 	.venv/bin/python -m benchmarks.soak $(ARGS)
+	.venv/bin/python -m tests.reliability.kills --kills $(KILLS)
 
 bench: $(VENV) ## Run a benchmark, or list them [BENCH=NAME] [ARGS="--rows 100000"]
 	@if [ -n '$(BENCH)' ]; then .venv/bin/python -m benchmarks.$(BENCH) $(ARGS); else .venv/bin/python -m benchmarks; fi
