@@ -17,8 +17,8 @@ _INTERRUPTED = 130  # 128 plus the number of SIGINT, as shells do
 
 def main() -> None:
     """Runs the command `kindred`."""
+    _require_own_packages()
     try:
-        _require_own_packages()
         from compat.leaving import leave_quickly
 
         leave = leave_quickly()
