@@ -78,7 +78,7 @@ def test_runs_versions_and_reports_are_read(machine: Callable[[str], Root], buck
     assert destination_of(root) == f"{bucket.url}/films/serving"
     rows = versions_of(root, destination_of(root))
     assert rows == [Version(1, "published", "1"), Version(2, "served", "2")]
-    path = root_cli.report_here("1", f"{bucket.url}/films", why=False)
+    path = root_cli.report_here("1", f"{bucket.url}/films", why=False, as_json=False)
     assert path is not None and path.read_text() == "report of 1"
     assert find_run("latest", f"{bucket.url}/films").path.name == "2"
 

@@ -10,14 +10,14 @@ import pyarrow.parquet
 import pytest
 
 from errors import ConfigError, StoreError
-from pipeline.commands.batch.output import check, staged
+from pipeline.commands.batch.output import check, written
 from tests.object_store import Bucket, FaultyProxy
 
 _TABLE = pa.table({"left_id": ["a", "b"], "score": pa.array([0.5, -1.0], pa.float32())})
 
 
 def _write(url: str) -> None:
-    with staged(url, _TABLE.schema) as write:
+    with written(url, _TABLE.schema) as write:
         write(_TABLE.slice(0, 1))
         write(_TABLE.slice(1))
 

@@ -198,6 +198,6 @@ def test_approximate_ranking_leaves_out_ids(planted: Planted) -> None:
 
 def test_model_without_index_is_refused(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
     model = LocalModel(planted.model)
-    monkeypatch.setattr(model, "_signatures", {"score": None})
+    monkeypatch.setattr(model._model, "signatures", {"score": None})
     with pytest.raises(ModelNotFound, match=r"similar_right_approximate.*Set publish\.approximate: true"):
         model.similar("right", LEFT[0], 3, probes=4)

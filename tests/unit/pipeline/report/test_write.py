@@ -15,7 +15,7 @@ from pipeline.records.progress import marked_alive
 from pipeline.records.run_folder import RunFolder
 from pipeline.report import write
 from pipeline.report.sources import Run
-from pipeline.running import local
+from pipeline.running import closing
 from pipeline.running.console import RunConsole
 from tests.unit.pipeline.report.planted_report import empty_run
 
@@ -71,6 +71,6 @@ def test_unwritable_report_is_one_console_line(
 
     monkeypatch.setattr(write, "write_report", broken)
     out = io.StringIO()
-    local._report(folder, RunConsole(Console(file=out, width=200)), broken)
+    closing._report(folder, RunConsole(Console(file=out, width=200)), broken)
     assert out.getvalue() == f"The report could not be written. See {folder.log}.\n"
     assert "the disk is full" in capsys.readouterr().err

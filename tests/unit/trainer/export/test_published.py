@@ -58,5 +58,5 @@ def test_model_without_center_is_refused(planted: Planted, monkeypatch: pytest.M
         get_tensor=checkpoint.get_tensor,
     )
     monkeypatch.setattr(tf.train, "load_checkpoint", lambda _: older)
-    with pytest.raises(InputError, match=r"older version wrote this model.*--root DIR"):
+    with pytest.raises(InputError, match=r"older version wrote this model.*Set --root to another root"):
         read_tables(str(planted.model))
