@@ -9,16 +9,14 @@ import numpy as np
 from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.ranking import ranking_metrics
 from trainer.ranking.lists import Lists
-from trainer.ranking.ranks import Ranking, rank_catalogue
+from trainer.ranking.ranks import rank_catalogue
 
 # A mean over so many left entities decides between models that differ by a few percent, and costs a part of a sweep.
 QUERIES = 4_000
 # Scores that are computed in any case: with small catalogs, of more left entities. Rankings of sparse pairs have few
 # hits, so that a mean over few of them is mostly luck.
-_SCORES = 1 << 27
+_SCORES = 1 << 28
 _ROWS = 1 << 20
-# With so many pairs to find, the metric has little noise.
-_MANY = 10_000
 
 
 class Judge:
@@ -59,12 +57,9 @@ class Judge:
         self._seen = Lists.of_pairs(left, right, entities[0]).take(queries)
         mine = wanted[held.left]
         relevant = Lists.of_pairs(held.left[mine], held.right[mine], entities[0]).take(queries)
-        relevant = relevant.without(self._seen)
+        self._relevant = relevant.without(self._seen)
         _, occurrences = kept.occurrences(entities)
         self._unknown = np.where(occurrences > 0, 0, -np.inf).astype(np.float32)
-        self._counts = relevant.counts
-        self._relevant = relevant.where(occurrences[relevant.rows] > 0)
-        self.noisy = len(relevant.rows) < _MANY
 
     def per_query(self, left: np.ndarray, right: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
         """Returns the metric of each query with a relevant pair, float64 `[q]`.
@@ -74,24 +69,10 @@ class Judge:
           right: right vectors, float32 `[rows, d]`.
           bias: right biases, float32 `[rows]`, or None.
         """
-        return ranking_metrics.per_query(self._ranking(left, right, bias, self._depth), self._metric)
-
-    def with_smooth(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, float | None]:
-        """Returns `per_query`, and the mean NDCG of all ranks if there are few pairs to find.
-
-        Every pair counts for that NDCG, not only those among the first k. So it has less noise than the metric, and it
-        agrees with it about which of two models is better.
-        """
-        if not self.noisy:
-            return self.per_query(left, right), None
-        ranking = self._ranking(left, right, None, None)
-        smooth = ranking_metrics.ndcg(ranking, None)[self._counts > 0]
-        return ranking_metrics.per_query(ranking, self._metric), float(smooth.mean()) if len(smooth) else 0.0
-
-    def _ranking(self, left: np.ndarray, right: np.ndarray, bias: np.ndarray | None, depth: int | None) -> Ranking:
         offsets = self._unknown if bias is None else bias + self._unknown
-        ranking = rank_catalogue(left[self._queries], right, self._relevant, self._seen, depth, offsets)
-        return dataclasses.replace(ranking, relevant=self._counts)
+        ranking = rank_catalogue(left[self._queries], right, self._relevant, self._seen, self._depth, offsets)
+        ranking = dataclasses.replace(ranking, relevant=self._relevant.counts)
+        return ranking_metrics.per_query(ranking, self._metric)
 
     def mean(self, left: np.ndarray, right: np.ndarray, bias: np.ndarray | None = None) -> float:
         """Returns the mean of `per_query`, or 0 without queries."""

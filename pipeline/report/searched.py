@@ -58,17 +58,10 @@ def _sentences(search: dict[str, Any], rising: bool) -> Sequence[str]:
         f"{words.count(search['held_out'])} training rows that the trial did not see{which}. "
         f"{'Higher' if rising else 'Lower'} is better."
     ]
-    if scouts := search.get("scouts"):
-        sentences.append(
-            f"First, it ranked {words.count(len(scouts))} settings on the rows of some left entities. The best of them "
-            "started the trials of this table."
-        )
     if chosen["value"] == best:
         sentences.append("It chose the best trial.")
     else:
-        sentences.append(
-            "It chose the smallest model that is about as good as the best trial, or one that differs less than noise."
-        )
+        sentences.append("It chose the smallest model that is about as good as the best trial.")
     sentences.append(f"Then it trained on all training rows for {chosen['epochs']} epochs.")
     if search["reused"]:
         sentences.append(

@@ -42,14 +42,13 @@ class ImplicitAls:
         shape = (sizes.left, sizes.right)
         self._strength, self._exponent = model.regularization, als.frequency_exponent
         self._unobserved = model.unobserved_weight
-        self._sides = Interactions.of_sides(pairs, shape)
+        self._sides = (
+            Interactions.of(pairs.left, pairs.right, pairs.weight, shape),
+            Interactions.of(pairs.right, pairs.left, pairs.weight, shape[::-1]),
+        )
         self._weight = float(self._sides[0].counts.sum())
         # The first sweep solves for the left rows and does not read their initial values.
-        first = pairs.once(
-            ("first rows of ials", shape, model.dimension, seed),
-            lambda: _first_rows(self._sides, model.dimension, seed),
-        )
-        self.tables = [np.zeros((sizes.left, model.dimension), np.float32), first.copy()]
+        self.tables = [np.zeros((sizes.left, model.dimension), np.float32), _first_rows(self._sides, model, seed)]
 
     biases = None
     offset = 0.0
@@ -159,7 +158,7 @@ def _solved_by_numbers(block: EntityBlock, others: np.ndarray, diagonal: np.ndar
     return found, np.einsum("bd,bd->b", found, targets[:, :, 0])
 
 
-def _first_rows(sides: tuple[Interactions, Interactions], dimension: int, seed: int) -> np.ndarray:
+def _first_rows(sides: tuple[Interactions, Interactions], model: ModelSettings, seed: int) -> np.ndarray:
     """Returns initial right rows, float32 `[rows, d]`.
 
     They are approximately the leading right singular directions of the pairs, by subspace iteration from random rows
@@ -170,11 +169,11 @@ def _first_rows(sides: tuple[Interactions, Interactions], dimension: int, seed: 
         (np.sqrt(np.where(side.counts > 0, side.counts, 1)).astype(np.float32) for side in sides),
         sides[0].matrix,
     )
-    rows = np.random.default_rng(seed).standard_normal((matrix.shape[1], dimension), dtype=np.float32)
+    rows = np.random.default_rng(seed).standard_normal((matrix.shape[1], model.dimension), dtype=np.float32)
     for _ in range(_SUBSPACE_ITERATIONS):
         rows = matrix.T @ ((matrix @ (rows / right[:, None])) / left[:, None] ** 2)
         rows = np.linalg.qr(rows / right[:, None])[0]
-    found = np.zeros((matrix.shape[1], dimension), np.float32)
+    found = np.zeros((matrix.shape[1], model.dimension), np.float32)
     found[:, : rows.shape[1]] = rows * right[:, None]
     lengths = np.sqrt(np.square(found).sum(axis=1)[sides[1].counts > 0].mean())
     return found * np.float32(_FIRST_LENGTH / max(lengths, 1e-12))

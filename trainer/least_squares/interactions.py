@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import numpy as np
 import scipy.sparse
+import threadpoolctl
 
-from trainer.data.pairs import Pairs
-from trainer.ranking.blocks import cores, one_blas_thread
+from trainer.ranking.blocks import cores
 
 # The size of the rows and the normal equations of a block, in numbers. They fit into the cache of a core.
 BLOCK_NUMBERS = 1 << 20
@@ -55,16 +55,6 @@ class Interactions:
         values = np.ones(len(own), np.float32) if weight is None else weight.astype(np.float32)
         return cls(scipy.sparse.csr_matrix((values, (own, other)), shape=shape))
 
-    @classmethod
-    def of_sides(cls, pairs: Pairs, shape: tuple[int, int]) -> tuple[Interactions, Interactions]:
-        """Groups pairs by left entity and by right entity, for `shape` left and right entities."""
-
-        def make() -> tuple[Interactions, Interactions]:
-            left = cls.of(pairs.left, pairs.right, pairs.weight, shape)
-            return left, cls(left.matrix.T.tocsr())
-
-        return pairs.once(("interactions", shape), make)
-
     @property
     def counts(self) -> np.ndarray:
         """The summed weight of the pairs of each entity, float64 `[entities]`."""
@@ -102,7 +92,7 @@ def in_parallel(work: Callable[[_Part], None], parts: Iterator[_Part]) -> None:
 
     Parts must be independent, so that their order does not affect the results.
     """
-    with one_blas_thread(), ThreadPoolExecutor(cores()) as pool:
+    with threadpoolctl.threadpool_limits(1), ThreadPoolExecutor(cores()) as pool:
         for _ in pool.map(work, parts):
             pass
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.linalg
-import scipy.sparse
 
 from trainer.data.pairs import Pairs
 from trainer.least_squares.interactions import Interactions, gramian
@@ -36,11 +35,13 @@ class Spectral:
 
     def __init__(self, pairs: Pairs, sizes: TableSizes, model: ModelSettings, als: AlsSettings, seed: int) -> None:
         shape = (sizes.left, sizes.right)
-        sides = Interactions.of_sides(pairs, shape)
-        self._scales = [np.maximum(side.counts, 1e-12) ** model.popularity_exponent for side in sides]
-        inverse = [(1 / scale).astype(np.float32) for scale in self._scales]
-        self._matrix = _scaled(sides[0].matrix, inverse[0], inverse[1])
-        self._transposed = _scaled(sides[1].matrix, inverse[1], inverse[0])
+        side = Interactions.of(pairs.left, pairs.right, pairs.weight, shape)
+        counts = (side.counts, np.asarray(side.matrix.sum(axis=0, dtype=np.float64)).ravel())
+        self._scales = [np.maximum(count, 1e-12) ** model.popularity_exponent for count in counts]
+        divisors = self._scales[0][pairs.left] * self._scales[1][pairs.right]
+        weights = (1 if pairs.weight is None else pairs.weight) / divisors
+        self._matrix = Interactions.of(pairs.left, pairs.right, weights, shape).matrix
+        self._transposed = self._matrix.T.tocsr()
         self._total = float(np.square(self._matrix.data, dtype=np.float64).sum())
         self._d = model.dimension
         width = min(model.dimension + _OVERSAMPLING, *shape)
@@ -94,12 +95,6 @@ class Spectral:
             errors += float(weight @ (1 - scores) ** 2)
             weights += float(weight.sum())
         return {"loss": errors / weights}
-
-
-def _scaled(matrix: scipy.sparse.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> scipy.sparse.csr_matrix:
-    """Multiplies each value by the factors of its row and its column."""
-    values = matrix.data * np.repeat(rows, np.diff(matrix.indptr)) * columns[matrix.indices]
-    return scipy.sparse.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def _orthonormal(rows: np.ndarray) -> np.ndarray:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
-import functools
 import os
 import threading
 from collections.abc import Callable
-from typing import cast
 
 import numpy as np
 import threadpoolctl
@@ -25,17 +22,6 @@ BLOCK_BYTES = 2 << 20
 def cores() -> int:
     """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@functools.cache
-def _libraries() -> threadpoolctl.ThreadpoolController:
-    # To find the libraries of a process takes longer than many of the computations.
-    return threadpoolctl.ThreadpoolController()
-
-
-def one_blas_thread() -> contextlib.AbstractContextManager[object]:
-    """Returns a context in which each matrix product uses one thread, for work that is parallel by itself."""
-    return cast("contextlib.AbstractContextManager[object]", _libraries().limit(limits=1, user_api="blas"))
 
 
 def for_each_block(
@@ -75,5 +61,5 @@ def for_each_block(
         progress.advance(QUERIES, len(scores))
 
     # One block per core. Passes over the scores take as long as the products, and only products are multithreaded.
-    with one_blas_thread(), concurrent.futures.ThreadPoolExecutor(cores()) as pool:
+    with threadpoolctl.threadpool_limits(1, "blas"), concurrent.futures.ThreadPoolExecutor(cores()) as pool:
         list(pool.map(block, range(0, len(queries), count)))

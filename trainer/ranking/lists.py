@@ -63,11 +63,8 @@ class Lists:
     def without(self, other: Lists) -> Lists:
         """Returns the rows of each list that are not in the same list of `other`."""
         width = int(max(self.rows.max(initial=0), other.rows.max(initial=0))) + 1
-        return self.where(~is_in(self.owners * width + self.rows, other.owners * width + other.rows))
-
-    def where(self, kept: np.ndarray) -> Lists:
-        """Returns the rows of each list for which `kept` `[offsets[-1]]` is true."""
         owners = self.owners
+        kept = ~is_in(owners * width + self.rows, other.owners * width + other.rows)
         return Lists(np.concatenate([[0], np.cumsum(np.bincount(owners[kept], minlength=len(self)))]), self.rows[kept])
 
 

@@ -155,14 +155,12 @@ def _full_ranks(scores: np.ndarray, relevant: Lists) -> np.ndarray:
     """Returns the rank of every relevant row of a block `[b, c]`: the number of better candidates plus 1."""
     owners = relevant.owners
     rank = np.empty(len(owners), np.int64)
+    columns = np.arange(scores.shape[1])
     step = max(len(scores) // 4, 1)
     for first in range(0, len(owners), step):
         part = slice(first, first + step)
         own, row = scores[owners[part]], relevant.rows[part]
         value = own[np.arange(len(row)), row][:, None]
-        rank[part] = 1 + np.count_nonzero(own > value, axis=1)
-        equal = own == value
-        # Ties are rare, so that only few rows need the order of their candidates.
-        for tied in np.flatnonzero(np.count_nonzero(equal, axis=1) > 1).tolist():
-            rank[first + tied] += np.count_nonzero(equal[tied, : row[tied]])
+        before = (own > value) | ((own == value) & (columns < row[:, None]))
+        rank[part] = 1 + before.sum(axis=1)
     return rank

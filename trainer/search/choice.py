@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,10 @@ from kindred import progress
 from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.model.table_sizes import TableSizes
 from trainer.search import plans
-from trainer.search.holdout import draws
+from trainer.search.holdout import hold_out
 from trainer.search.records import Trial
 from trainer.search.space import HoldOut
-from trainer.search.trials import TRIALS, Trials, some_left
+from trainer.search.trials import TRIALS, Trials
 from trainer.settings import LOG_LOSS, RMSE, SOLVED_BY, SearchSettings
 
 CHOICE_FILE = "search.json"
@@ -31,7 +32,7 @@ _ALIKE = 0.2
 # A trial with a smaller dimension wins if it is worse by at most this share.
 _ABOUT_EQUAL = {True: 0.002, False: 0.01}
 # Raise it if the same trials would no longer be made.
-_VERSION = 4
+_VERSION = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +42,11 @@ class Choice:
     Attributes:
       metric: the measure of the trials.
       sizes: training rows, and left and right entities, of the data of the search.
-      trials: every trial on all rows, in order.
+      trials: every trial, in order.
       chosen: the number of the chosen trial, from 0.
       held_out: the number of rows that measured the trials.
       hold_out: which rows these are.
       reused: whether the choice is of an earlier run.
-      scouts: trials on the rows of some left entities, which came first. Their values are not those of `trials`.
       finding: what was wrong with the choice of the earlier run, or None.
     """
 
@@ -58,7 +58,6 @@ class Choice:
     reused: bool = False
     finding: str | None = None
     hold_out: HoldOut = "random"
-    scouts: tuple[Trial, ...] = ()
 
     @property
     def best(self) -> Trial:
@@ -75,9 +74,7 @@ class Choice:
     def describe(self) -> str:
         """Returns the choice in a line."""
         chosen = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in self.best.settings.items())
-        when = (
-            "settings of an earlier search" if self.reused else f"{len(self.trials) + len(self.scouts)} settings tried"
-        )
+        when = "settings of an earlier search" if self.reused else f"{len(self.trials)} settings tried"
         line = f"{when}: {chosen} ({self.metric} {self.best.value:.4f} on held-out rows)"
         return f"{line}. {self.finding}" if self.finding else line
 
@@ -89,8 +86,7 @@ class Choice:
     def of_json(cls, tree: Mapping[str, Any]) -> Choice:
         """Reads the result of `to_json`."""
         fields = {field.name: tree[field.name] for field in dataclasses.fields(cls) if field.name in tree}
-        trials = {name: tuple(Trial(**trial) for trial in tree.get(name, ())) for name in ("trials", "scouts")}
-        return cls(**fields | trials)
+        return cls(**fields | {"trials": tuple(Trial(**trial) for trial in tree["trials"])})
 
 
 def choose(
@@ -128,10 +124,11 @@ def choose(
         logging.info("the settings of the last search are used again: %s", last.values)
         return dataclasses.replace(last, reused=True)
     seed = int(sections["train"]["seed"])
-    if len(pairs) > _ROWS:
-        some = some_left(pairs, sizes.left, _ROWS, seed)[pairs.left]
+    some = _some_left(pairs, seed)
+    if some is not None:
         pairs, times = pairs.take(some), None if times is None else times[some]
-    choice = _searched(draws(pairs, times, how, seed, sizes.shared), sizes, sections, metric, search, known)
+    kept, held = hold_out(pairs, times, how, seed, sizes.shared)
+    choice = _searched(kept, held, sizes, sections, metric, search, known)
     choice = dataclasses.replace(choice, finding=finding, hold_out=how)
     _write(path, dataclasses.replace(choice, finding=None))
     return choice
@@ -145,7 +142,8 @@ def measure_of(metric: str, pairs: TrainingPairs, sections: Mapping[str, Any], s
 
 
 def _searched(
-    drawn: Sequence[tuple[Pairs, Pairs]],
+    kept: Pairs,
+    held: Pairs,
     sizes: TableSizes,
     sections: Mapping[str, Any],
     metric: str,
@@ -153,24 +151,35 @@ def _searched(
     known: Mapping[str, int],
 ) -> Choice:
     sweeps = None if "train.epochs" in search.settings else int(sections["train"]["epochs"])
-    trials = Trials(*drawn[0], sizes, sections, metric, search.budget, sweeps, draws=drawn[1:])
+    trials = Trials(kept, held, sizes, sections, metric, search.budget, sweeps)
     with progress.counted(TRIALS, search.budget):
         plans.follow(trials, plans.Plan(search.settings, sections))
     if trials.best().fault:
         raise TrainingTooLarge(str(trials.best().fault))
-    chosen = about_as_good(trials, range(len(trials.done)))
-    held = sum(len(held) for _, held in drawn)
-    scouts = tuple(trials.scout.done) if trials.scout else ()
-    return Choice(metric, known, tuple(trials.done), chosen, held, scouts=scouts)
+    return Choice(metric, known, tuple(trials.done), about_as_good(trials, range(len(trials.done))), len(held))
 
 
 def about_as_good(trials: Trials, numbers: Iterable[int]) -> int:
     """Returns the number of the smallest model that is about as good as the best one, of some trials."""
-    numbers = list(numbers)
-    best, share = trials.best_of(numbers), _ABOUT_EQUAL[trials.rising is False]
-    good = [number for number in numbers if number == best or trials.is_about_as_good(number, best, share)]
-    smallest = min(trials.dimension(number) for number in good)
-    return trials.best_of(number for number in good if trials.dimension(number) == smallest)
+    gains = {number: trials.gain(trials.done[number]) for number in numbers}
+    best = max(gains.values())
+    least = best - abs(best) * _ABOUT_EQUAL[trials.rising is False] if math.isfinite(best) else best
+    good = [number for number, gain in gains.items() if gain >= least]
+    return min(good, key=lambda number: (trials.dimension(number), -gains[number]))
+
+
+def _some_left(pairs: Pairs, seed: int) -> np.ndarray | None:
+    """Returns all rows of random left entities, about `_ROWS`, or None for all.
+
+    The share of observed pairs stays the same.
+    """
+    if len(pairs) <= _ROWS:
+        return None
+    counts = np.bincount(pairs.left)
+    order = np.random.default_rng(seed).permutation(len(counts))
+    chosen = np.zeros(len(counts), bool)
+    chosen[order[: int(np.searchsorted(np.cumsum(counts[order]), _ROWS)) + 1]] = True
+    return np.flatnonzero(chosen[pairs.left])
 
 
 def _count(entities: np.ndarray) -> int:

@@ -53,7 +53,7 @@ class Gauge:
     def of_tables(self, left: np.ndarray, right: np.ndarray) -> tuple[Figure, float]:
         """Returns the figure of a ranking by left and right vectors `[rows, d]`, and its zero point."""
         assert self._judge
-        return of_mean(*self._judge.with_smooth(left, right)), self._zero_point(left, right)
+        return of_mean(self._judge.per_query(left, right)), self._zero_point(left, right)
 
     def of_network(self, network: keras.Model, model: ModelSettings) -> Figure:
         """Returns the figure of a trained network."""

@@ -15,18 +15,6 @@ _P = TypeVar("_P", Pairs, ShardedPairs)
 HELD_OUT = 0.1
 
 
-# Few rows are held out several times, because each draw measures with much noise: at most so often, and such that the
-# draws together train on at most so many rows.
-_DRAWS, _DRAWN_ROWS = 3, 30_000
-
-
-def draws(pairs: Pairs, times: np.ndarray | None, how: HoldOut, seed: int, shared: bool) -> list[tuple[Pairs, Pairs]]:
-    """Splits off rows that measure, several times if there are few rows and they are random. See `hold_out`."""
-    random = how == "random" or times is None
-    count = min(_DRAWS, max(_DRAWN_ROWS // max(len(pairs), 1), 1)) if random else 1
-    return [hold_out(pairs, times, how, seed + number, shared) for number in range(count)]
-
-
 def hold_out(pairs: _P, times: np.ndarray | None, how: HoldOut, seed: int, shared: bool) -> tuple[_P, Pairs]:
     """Splits off the rows that measure.
 

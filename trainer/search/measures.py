@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import scipy.special
@@ -24,41 +24,18 @@ class Figure:
     Attributes:
       value: the metric.
       influence: how much each unit, such as a left entity, moves the metric, float64 `[units]`. The sum is 0.
-      smooth: another metric with less noise, or None. A higher one is better.
     """
 
     value: float
     influence: np.ndarray
-    smooth: float | None = None
 
 
-def of_mean(values: np.ndarray, smooth: float | None = None) -> Figure:
+def of_mean(values: np.ndarray) -> Figure:
     """Returns the mean of independent `values` `[units]`, or 0 of none."""
     if not len(values):
-        return Figure(0.0, np.zeros(0), smooth)
+        return Figure(0.0, np.zeros(0))
     mean = float(values.mean())
-    return Figure(mean, (values - mean) / len(values), smooth)
-
-
-def averaged(found: Sequence[tuple[Figure, float | None]]) -> tuple[Figure, float | None]:
-    """Returns the mean of the figures and zero points of several draws of held-out rows."""
-    figures, zeros = [figure for figure, _ in found], [zero for _, zero in found if zero is not None]
-    smooth = [figure.smooth for figure in figures if figure.smooth is not None]
-    influence = np.concatenate([figure.influence for figure in figures]) / len(figures)
-    value = float(np.mean([figure.value for figure in figures]))
-    return Figure(value, influence, float(np.mean(smooth)) if smooth else None), float(
-        np.mean(zeros)
-    ) if zeros else None
-
-
-def within_noise(one: Figure, other: Figure) -> bool:
-    """Whether two figures of the same held-out rows differ by at most the standard error of their difference.
-
-    Only figures with a smooth metric can tell.
-    """
-    if one.smooth is None or other.smooth is None:
-        return False
-    return (one.value - other.value) ** 2 <= float(np.square(one.influence - other.influence).sum())
+    return Figure(mean, (values - mean) / len(values))
 
 
 class LabelMeasure:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainer.least_squares.spectral import ENOUGH_SWEEPS
-from trainer.search.climb import climb
 from trainer.search.records import Trial
 from trainer.search.space import LABEL_METRICS
 from trainer.search.trials import Trials
@@ -17,12 +17,10 @@ from trainer.settings import LOG_LOSS
 _MOST_BYTES = 512 << 20
 _DIMENSIONS = (64, 128, 256)
 _EXPONENTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-# The regularization times the weight of all pairs of an entity, seen or not, divided by that of the seen ones. Half
-# steps. Coarse moves take two.
+# Half steps. Coarse moves take two.
 _PENALTIES = (
-    0.0015, 0.0028, 0.005, 0.009, 0.015, 0.028, 0.05, 0.09, 0.15, 0.28, 0.5, 0.9, 1.5, 2.8, 5.0, 9.0, 15.0
+    0.0003, 0.0005, 0.001, 0.0018, 0.003, 0.0055, 0.01, 0.018, 0.03, 0.055, 0.1, 0.18, 0.3, 0.55, 1.0, 1.8, 3.0
 )  # fmt: skip
-_FIRST_PENALTY = 0.15
 # The weight of unobserved pairs, divided by the share of observed pairs: how much all of them count, relative to the
 # observed ones.
 _UNOBSERVED = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
@@ -92,7 +90,7 @@ def ratings(trials: Trials, plan: Plan) -> None:
     for objective in others:
         # The best settings of the first objective already show whether another one can be better.
         other = trials.run({**best.settings, "model.objective": objective}, _MANY)
-        if other and trials.is_better(other, best):
+        if other and trials.gain(other) > trials.gain(best):
             _labels(trials, plan, {"model.objective": objective})
 
 
@@ -110,7 +108,7 @@ def _labels(trials: Trials, plan: Plan, objective: Mapping[str, Any]) -> None:
     ridges = plan.values("train.als.ridge", [None, *(_rounded(ridge * unit) for ridge in _RIDGES)])
     one |= {"model.dimension": _nearest(_FIRST_WIDTH, widths), "train.als.ridge": ridges[0]}
     axes = {"train.als.implicit": plan.values("train.als.implicit", _IMPLICIT)}
-    best, _ = climb(trials, lambda values: {**one, **values}, axes, {"train.als.implicit": 5.0}, _SOME)
+    best = _climb(trials, one, axes, {"train.als.implicit": 5.0}, _SOME)
     best = best and trials.run(best.settings, _MANY)
     best = best and _dimensioned(trials, best, widths)
     best = best and _ridged(trials, best, ridges)
@@ -132,7 +130,7 @@ def _dimensioned(trials: Trials, best: Trial, widths: Sequence[int]) -> Trial:
         before = best
         for width in others:
             other = trials.run({**best.settings, "model.dimension": width}, _MANY)
-            if other is None or not trials.is_better(other, best):
+            if other is None or trials.gain(other) <= trials.gain(best):
                 break
             best = other
         if best is not before:
@@ -144,7 +142,7 @@ def _ridged(trials: Trials, best: Trial, ridges: Sequence[Any]) -> Trial:
     """Tries larger ridges while they are better. Each gets all sweeps, because a large ridge needs more of them."""
     for ridge in ridges[1:]:
         other = trials.run({**best.settings, "train.als.ridge": ridge}, _MANY)
-        if other is None or not trials.is_better(other, best):
+        if other is None or trials.gain(other) <= trials.gain(best):
             break
         best = other
     return best
@@ -162,11 +160,10 @@ def _affordable(widths: Sequence[int], trials: Trials) -> Sequence[int]:
 
 def _spectral(trials: Trials, plan: Plan, widths: Sequence[int]) -> Trial | None:
     """Finds the exponent with the smallest dimension. One decomposition then measures all dimensions."""
-    fixed = {**plan.others, "model.objective": "spectral", "model.dimension": widths[0]}
+    settings = {**plan.others, "model.objective": "spectral", "model.dimension": widths[0]}
     axes = {"model.popularity_exponent": plan.values("model.popularity_exponent", _EXPONENTS)}
-    start, first = {"model.popularity_exponent": 0.4}, trials.scout or trials
-    best, _ = climb(first, lambda values: {**fixed, **values}, axes, start, ENOUGH_SWEEPS)
-    if best is None or (len(widths) == 1 and first is trials):
+    best = _climb(trials, settings, axes, {"model.popularity_exponent": 0.4}, ENOUGH_SWEEPS)
+    if best is None or len(widths) == 1:
         return best
     return trials.run({**best.settings, "model.dimension": widths[-1]}, ENOUGH_SWEEPS, tuple(widths[:-1]))
 
@@ -174,49 +171,33 @@ def _spectral(trials: Trials, plan: Plan, widths: Sequence[int]) -> Trial | None
 def _ials(trials: Trials, plan: Plan, widths: Sequence[int]) -> Trial | None:
     """Finds penalties with the smallest dimension, then the dimension, with few sweeps. The best gets all sweeps.
 
-    The penalty of an entity is the regularization times the weight of all its pairs, seen or not. So another weight of
-    unobserved pairs changes the regularization such that this penalty stays. A larger dimension needs a smaller one, so
-    that is tried again. With many rows, some of them find the penalties and the least dimension.
+    A larger dimension needs a smaller regularization, so that is tried again.
     """
-    density, fixed = trials.density, {**plan.others, "model.objective": "ials", "model.dimension": widths[0]}
-    weights = plan.values("model.unobserved_weight", [_rounded(factor * density) for factor in _UNOBSERVED])
-    penalties = plan.values("model.regularization", _PENALTIES)
-
-    def strength(penalty: float, weight: float) -> float:
-        return _rounded(penalty / (1 + weight / density)) if "model.regularization" in plan.keys else penalty
-
-    def settings(values: Mapping[str, Any]) -> Mapping[str, Any]:
-        chosen = {"model.regularization": strength(**values), "model.unobserved_weight": values["weight"]}
-        return {**fixed, **chosen}
-
-    first, axes = trials.scout or trials, {"penalty": penalties, "weight": weights}
-    start = {"penalty": _FIRST_PENALTY, "weight": _rounded(_FIRST_UNOBSERVED * density)}
-    best, found = climb(first, settings, axes, start, _FEW, strides=(2, 1))
-    best = best and _widened(first, best, widths)
+    weights = [_rounded(factor * trials.density) for factor in _UNOBSERVED]
+    axes = {
+        "model.regularization": plan.values("model.regularization", _PENALTIES),
+        "model.unobserved_weight": plan.values("model.unobserved_weight", weights),
+    }
+    start = {"model.regularization": 0.01, "model.unobserved_weight": weights[_UNOBSERVED.index(_FIRST_UNOBSERVED)]}
+    settings = {**plan.others, "model.objective": "ials", "model.dimension": widths[0]}
+    best = _climb(trials, settings, axes, start, _FEW, strides=(2, 1))
+    for width in widths[1:]:
+        if best is None:
+            break
+        wider = trials.run({**best.settings, "model.dimension": width}, _FEW, quick=True)
+        if wider is None or trials.gain(wider) < (1 + _WORTHWHILE) * trials.gain(best):
+            break
+        best = wider
     if best and best.settings["model.dimension"] != widths[0]:
-        smaller = penalties[: list(penalties).index(found["penalty"])][::-1]
-        best = _less_regularized(first, best, [strength(penalty, found["weight"]) for penalty in smaller])
-    if best and first is not trials:
-        best = trials.run(best.settings, _FEW, quick=True)
-        best = best and _widened(trials, best, widths)
+        best = _less_regularized(trials, best, axes["model.regularization"])
     return best and trials.run(best.settings, _MANY)
 
 
-def _widened(trials: Trials, best: Trial, widths: Sequence[int]) -> Trial:
-    """Moves to larger dimensions while they are worthwhile."""
-    for width in widths[list(widths).index(best.settings["model.dimension"]) + 1 :]:
-        wider = trials.run({**best.settings, "model.dimension": width}, _FEW, quick=True)
-        if wider is None or not trials.is_better(wider, best, _WORTHWHILE):
-            break
-        best = wider
-    return best
-
-
-def _less_regularized(trials: Trials, best: Trial, strengths: Sequence[float]) -> Trial:
-    """Moves to smaller regularizations while they are better."""
-    for strength in strengths:
-        other = trials.run({**best.settings, "model.regularization": strength}, _FEW, quick=True)
-        if other is None or not trials.is_better(other, best):
+def _less_regularized(trials: Trials, best: Trial, penalties: Sequence[Any]) -> Trial:
+    """Moves to smaller penalties while they are better."""
+    for penalty in penalties[: list(penalties).index(best.settings["model.regularization"])][::-1]:
+        other = trials.run({**best.settings, "model.regularization": penalty}, _FEW, quick=True)
+        if other is None or trials.gain(other) <= trials.gain(best):
             break
         best = other
     return best
@@ -237,6 +218,50 @@ def _blend(trials: Trials, plan: Plan, ials: Trial, spectral: Trial) -> None:
         both = part and trials.blend({**settings, "model.dimension": total}, part, spectral, _MANY)
         if both is None or both is not trials.best():
             break
+
+
+def _climb(
+    trials: Trials,
+    settings: Mapping[str, Any],
+    axes: Mapping[str, Sequence[Any]],
+    start: Mapping[str, Any],
+    sweeps: int,
+    strides: Sequence[int] = (1,),
+) -> Trial | None:
+    """Moves to other values while they are better, one key at a time.
+
+    Args:
+      trials: runs the settings.
+      settings: the values of all other keys.
+      axes: the values of each key in order.
+      start: the first values. A key starts with its first value otherwise.
+      sweeps: the number of sweeps of a trial.
+      strides: how many values each move takes. All keys move with the first stride, then with the next.
+
+    Returns:
+      The best trial, or None if the budget was spent before the first.
+    """
+    at = {key: values.index(start[key]) if key in start and start[key] in values else 0 for key, values in axes.items()}
+
+    def run(places: Mapping[str, int]) -> Trial | None:
+        chosen = {key: axes[key][place] for key, place in places.items()}
+        return trials.run({**settings, **chosen}, sweeps, quick=True)
+
+    best = run(at)
+    for stride, (key, values) in itertools.product(strides, axes.items()):
+        for step in (stride, -stride):
+            moved = False
+            while best and 0 <= at[key] + step < len(values):
+                other = run({**at, key: at[key] + step})
+                if other is None:
+                    return best
+                if trials.gain(other) <= trials.gain(best):
+                    break
+                best, moved = other, True
+                at[key] += step
+            if moved:
+                break
+    return best
 
 
 def _rounded(number: float) -> float:

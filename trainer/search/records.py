@@ -71,7 +71,7 @@ class TrialRecords:
                 content = np.load(io.BytesIO(file.read()), allow_pickle=False)
             trials = [Trial(**tree) for tree in json.loads(str(content["trials"]))]
             return [
-                (trial, None if trial.value is None else _figure(content, number, trial.value))
+                (trial, None if trial.value is None else Figure(trial.value, content[f"influence{number}"]))
                 for number, trial in enumerate(trials)
             ]
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
@@ -83,9 +83,7 @@ class TrialRecords:
         path = self._path(key)
         if path is None:
             return
-        figures = [(n, figure) for n, (_, figure) in enumerate(measured) if figure is not None]
-        arrays = {f"influence{n}": figure.influence for n, figure in figures}
-        arrays |= {f"smooth{n}": np.array(figure.smooth) for n, figure in figures if figure.smooth is not None}
+        arrays = {f"influence{n}": figure.influence for n, (_, figure) in enumerate(measured) if figure is not None}
         content = io.BytesIO()
         trials = json.dumps([dataclasses.asdict(trial) for trial, _ in measured])
         np.savez(content, **{"trials": np.array(trials), **arrays})  # type: ignore[arg-type]
@@ -99,8 +97,3 @@ class TrialRecords:
             return None
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
         return f"{self._folder}/{digest}.npz"
-
-
-def _figure(content: Mapping[str, np.ndarray], number: int, value: float) -> Figure:
-    smooth = content.get(f"smooth{number}")
-    return Figure(value, content[f"influence{number}"], None if smooth is None else float(smooth))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ from trainer.search.measures import Figure
 from trainer.search.records import PATIENCE, Measured, Trial
 from trainer.training.alternation import Solver
 
-# Returns the figure and the zero point of tables, biases and offset of solvers, cut to a dimension.
-Measure = Callable[[Sequence[Solver], int], tuple[Figure, "float | None"]]
+# Returns the figure and the zero point of tables, biases and offset of a solver, cut to a dimension.
+Measure = Callable[[Solver, int], tuple[Figure, "float | None"]]
 
 
 @dataclasses.dataclass
@@ -27,35 +27,32 @@ class _Width:
 
 
 class SweepRun:
-    """Sweeps of one setting, which can continue later.
+    """Sweeps of one solver, which can continue later.
 
     Args:
-      solvers: a solver for each draw of held-out rows.
+      solver: the solver.
       settings: the values of the trial by dotted key.
       widths: the dimensions to measure, the widest last.
       rising: whether larger figures are better.
-      measure: measures the solvers after a sweep.
+      measure: measures the solver after a sweep.
       keeps_tables: whether the tables of the best sweep are needed later.
-      done: how many sweeps the solvers are ahead of their initial values.
     """
 
     def __init__(
         self,
-        solvers: Sequence[Solver],
+        solver: Solver,
         settings: Mapping[str, Any],
         widths: tuple[int, ...],
         rising: bool,
         measure: Measure,
         keeps_tables: bool,
-        done: int = 0,
     ) -> None:
-        self._solvers, self.settings, self._rising, self._measure = solvers, settings, rising, measure
+        self._solver, self.settings, self._rising, self._measure = solver, settings, rising, measure
         self._of = {width: _Width() for width in widths}
         self._seconds = 0.0
         self._keeps_tables = keeps_tables
-        self.done = done
-        # Left and right vectors of each draw.
-        self.tables: list[list[np.ndarray]] = []
+        self.done = 0
+        self.tables: list[np.ndarray] = []
 
     def sweep(self, most: int, last_only: bool) -> list[Measured]:
         """Sweeps until `most` are done, or `PATIENCE` in a row are not better.
@@ -69,8 +66,7 @@ class SweepRun:
         """
         since = time.monotonic()
         while self.done < most and (last_only or not self.is_over):
-            for solver in self._solvers:
-                solver.sweep()
+            self._solver.sweep()
             self.done += 1
             if self.done == most or not last_only:
                 self._measure_all()
@@ -84,13 +80,13 @@ class SweepRun:
 
     def _measure_all(self) -> None:
         for width, of in self._of.items():
-            figure, zero = self._measure(self._solvers, width)
+            figure, zero = self._measure(self._solver, width)
             of.sweeps.append(self.done)
             of.figures.append(figure)
             of.zeros.append(zero)
         widest = list(self._of.values())[-1]
         if self._keeps_tables and self._best(widest) == len(widest.figures) - 1:
-            self.tables = [[table.copy() for table in solver.tables] for solver in self._solvers]
+            self.tables = [table.copy() for table in self._solver.tables]
 
     def _best(self, of: _Width) -> int:
         return int(np.argmax([figure.value if self._rising else -figure.value for figure in of.figures]))

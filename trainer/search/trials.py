@@ -6,8 +6,9 @@ import contextlib
 import functools
 import gc
 import json
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,36 +16,24 @@ from absl import logging
 
 from errors import TrainingError, TrainingTooLarge
 from kindred import progress
-from trainer.data.pairs import Pairs, ReusedPairs, TrainingPairs
+from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.least_squares.blend import blended, sample_of
-from trainer.least_squares.spectral import ENOUGH_SWEEPS
 from trainer.model.table_sizes import TableSizes
-from trainer.ranking.blocks import one_blas_thread
 from trainer.search import descent
 from trainer.search.gauge import Gauge
-from trainer.search.measures import Figure, averaged, is_rising
+from trainer.search.measures import Figure, is_rising
 from trainer.search.records import Measured, Trial, TrialRecords
-from trainer.search.standings import Standings
 from trainer.search.sweeps import SweepRun
 from trainer.settings import ModelSettings, TrainSettings, has_solver, with_values
 from trainer.training import memory
-from trainer.training.alternation import Solver, solver_of
+from trainer.training.alternation import solver_of
 
 TRIALS = "trials"
 """What `kindred.progress` counts."""
 _SWEEPS = 16
-# Sweeps of `spectral` that start from the directions of another exponent.
-_WARM_SWEEPS = 2
-# A search of at least twice as many rows first ranks settings on a share of the rows, at least so many, by the rankings
-# of so many left entities.
-_SCOUT_ROWS, _SCOUT_SHARE, _SCOUT_QUERIES = 100_000, 0.25, 3_000
-# Trials of fewer rows have products that are too small for several threads.
-_SMALL = 50_000
-# Trials on all rows that follow.
-_RESERVE = 7
 
 
-class Trials(Standings):
+class Trials:
     """Trains with settings on some rows and measures them on others.
 
     Args:
@@ -57,7 +46,6 @@ class Trials(Standings):
       sweeps: the number of sweeps of every trial, or None to find the best number.
       say: gets a line for each trial.
       records: finished trials of an interrupted search.
-      draws: further draws of rows to train on and to measure on. The figures of all draws are averaged.
     """
 
     def __init__(
@@ -71,46 +59,19 @@ class Trials(Standings):
         sweeps: int | None = None,
         say: Callable[[str], object] = logging.info,
         records: TrialRecords | None = None,
-        draws: Sequence[tuple[Pairs, Pairs]] = (),
     ) -> None:
-        self._kept = ReusedPairs.of(kept) if isinstance(kept, Pairs) else kept
-        self._held, self.sizes = held, sizes
+        self._kept, self._held, self.sizes = kept, held, sizes
         self.sections, self.budget, self._sweeps = sections, budget, sweeps
         self._seed = TrainSettings.model_validate(sections["train"]).seed
         self._gauge = Gauge(metric, kept, held, sizes, self._seed)
-        self._more = [(ReusedPairs.of(one), Gauge(metric, one, other, sizes, self._seed)) for one, other in draws]
-        self.metric = metric
-        super().__init__(is_rising(metric))
+        self.metric, self.rising = metric, is_rising(metric)
+        self.done: list[Trial] = []
+        self.figures: list[Figure | None] = []
         self._say, self._records = say, records or TrialRecords(None)
-        self._own = 0
+        self.spent = 0
         # The best run of each objective and dimension, by its settings.
         self._runs: dict[str, SweepRun] = {}
         self._best_runs: dict[tuple[str, int], tuple[str, float]] = {}
-
-    @property
-    def spent(self) -> int:
-        """The number of trials that were made, on all rows and on some."""
-        return self._own + (self.scout.spent if self.scout else 0)
-
-    @functools.cached_property
-    def scout(self) -> Trials | None:
-        """Cheap trials on the rows of some left entities, or None if there are few rows or the budget is small.
-
-        The share of observed pairs and the number of pairs of a left entity are the same as with all rows.
-        """
-        kept, most = self._kept, self.budget - self._own - _RESERVE
-        if not isinstance(kept, Pairs) or not self._gauge.ranks or len(kept) < 2 * _SCOUT_ROWS or most < _RESERVE:
-            return None
-        rows = max(_SCOUT_ROWS, round(_SCOUT_SHARE * len(kept)))
-        some = some_left(kept, self.sizes.left, rows, self._seed)
-        judged = np.unique(self._held.left[some[self._held.left]])
-        judged = np.random.default_rng(self._seed).permutation(judged)[:_SCOUT_QUERIES]
-        held = self._held.take(np.isin(self._held.left, judged))
-        say = functools.partial(_on_some, self._say, len(kept))
-        if not len(held):
-            return None
-        part = kept.take(some[kept.left])
-        return Trials(part, held, self.sizes, self.sections, self.metric, most, self._sweeps, say)
 
     @contextlib.contextmanager
     def at_most(self, count: int) -> Iterator[None]:
@@ -145,6 +106,16 @@ class Trials(Standings):
         """Whether the budget is spent."""
         return self.spent >= self.budget
 
+    def gain(self, trial: Trial) -> float:
+        """Returns the value of a trial such that larger is better, -inf without a finite value."""
+        if trial.value is None or not math.isfinite(trial.value):
+            return -math.inf
+        return trial.value if self.rising else -trial.value
+
+    def best(self) -> Trial:
+        """Returns the best trial. An earlier one wins a tie."""
+        return max(self.done, key=self.gain)
+
     def run(
         self,
         settings: Mapping[str, Any],
@@ -171,12 +142,11 @@ class Trials(Standings):
                 return trial
         if self.exhausted:
             return None
-        self._own += 1
+        self.spent += 1
         key = [dict(settings), sweeps, list(widths), quick]
         measured = self._records.read(key)
         if measured is None:
-            with one_blas_thread() if len(self._kept) < _SMALL else contextlib.nullcontext():
-                measured = self._made(settings, sweeps, widths, quick)
+            measured = self._made(settings, sweeps, widths, quick)
             self._records.write(key, measured)
         for trial, figure in measured:
             self._add(trial, figure)
@@ -236,32 +206,13 @@ class Trials(Standings):
         key = json.dumps([dict(settings), widths], sort_keys=True)
         run = self._runs.get(key)
         if run is None:
-            solvers = [solver_of(part, self.sizes, model, train) for part in (kept, *(part for part, _ in self._more))]
+            solver = solver_of(kept, self.sizes, model, train)
             every = (*widths, model.dimension)
-            measure = functools.partial(self._measured, log_odds=model.log_odds)
-            done = 0 if widths or (sweeps or ENOUGH_SWEEPS) < ENOUGH_SWEEPS else self._warmed(solvers, model)
-            run = SweepRun(solvers, settings, every, self.rising, measure, self._gauge.ranks, done)
+            measure = functools.partial(self._gauge.of_solver, log_odds=model.log_odds)
+            run = SweepRun(solver, settings, every, self.rising, measure, self._gauge.ranks)
         measured = run.sweep(sweeps or train.epochs, fixed or model.objective == "spectral")
         self._remember(key, run, model, max(self.gain(trial) for trial, _ in measured))
         return measured
-
-    @property
-    def _gauges(self) -> list[Gauge]:
-        return [self._gauge, *(gauge for _, gauge in self._more)]
-
-    def _measured(self, solvers: Sequence[Solver], width: int, log_odds: float) -> tuple[Figure, float | None]:
-        """Returns the mean figure and zero point of the draws."""
-        of = zip(self._gauges, solvers, strict=True)
-        return averaged([gauge.of_solver(solver, width, log_odds) for gauge, solver in of])
-
-    def _warmed(self, solvers: Sequence[Solver], model: ModelSettings) -> int:
-        """Starts `spectral` from the directions of another exponent. Returns how many sweeps that is worth."""
-        known = self._best_runs.get((model.objective, model.dimension))
-        if model.objective != "spectral" or known is None or not self._runs[known[0]].tables:
-            return 0
-        for solver, tables in zip(solvers, self._runs[known[0]].tables, strict=True):
-            solver.start_from(tables)
-        return ENOUGH_SWEEPS - _WARM_SWEEPS
 
     def _remember(self, key: str, run: SweepRun, model: ModelSettings, gain: float) -> None:
         """Keeps the best run of each objective and dimension, to continue it or to use its tables."""
@@ -285,18 +236,17 @@ class Trials(Standings):
         parts = [self._tables(ials, self._dimension(settings) - half), self._tables(spectral, half)]
         if not all(parts) or self.exhausted:
             return self.run(settings, sweeps)
-        self._own += 1
+        self.spent += 1
         since = time.monotonic()
         assert isinstance(self._kept, Pairs)
-        some = [sample_of(kept, self._seed) for kept in (self._kept, *(kept for kept, _ in self._more))]
-        sums = [blended(*tables) for tables in zip(*parts, some, strict=True)]
-        figure, zero = averaged([gauge.of_tables(*one) for gauge, one in zip(self._gauges, sums, strict=True)])
+        left, right = blended(parts[0], parts[1], sample_of(self._kept, self._seed))
+        figure, zero = self._gauge.of_tables(left, right)
         seconds = round(time.monotonic() - since, 2)
         self._add(Trial(settings, figure.value, ials.epochs, seconds, ials.sweeps, zero), figure)
         return self.done[-1]
 
-    def _tables(self, trial: Trial, width: int) -> list[list[np.ndarray]]:
-        """Returns tables of `width` columns of each draw with the settings of a trial, if a run has them, or nothing.
+    def _tables(self, trial: Trial, width: int) -> list[np.ndarray]:
+        """Returns tables of `width` columns with the settings of a trial, if a run has them, or nothing.
 
         The first columns of a wider `spectral` are those of a narrower one.
         """
@@ -306,24 +256,8 @@ class Trials(Standings):
             if {**run.settings, "model.dimension": 0} == of and (
                 wide == width or (wide > width and of.get("model.objective") == "spectral")
             ):
-                return [[table[:, :width] for table in tables] for tables in run.tables]
+                return [table[:, :width] for table in run.tables]
         return []
 
     def _dimension(self, settings: Mapping[str, Any]) -> int:
         return int(settings.get("model.dimension", self.sections["model"]["dimension"]))
-
-
-def some_left(pairs: Pairs, left: int, rows: int, seed: int) -> np.ndarray:
-    """Returns which of `left` entities are in a random sample with about `rows` pairs, bool `[left]`.
-
-    The share of observed pairs stays the same.
-    """
-    counts = np.bincount(pairs.left, minlength=left)
-    order = np.random.default_rng(seed).permutation(len(counts))
-    chosen = np.zeros(len(counts), bool)
-    chosen[order[: int(np.searchsorted(np.cumsum(counts[order]), rows)) + 1]] = True
-    return chosen
-
-
-def _on_some(say: Callable[[str], object], rows: int, line: str) -> None:
-    say(f"on some of {rows:,} rows, {line}")

@@ -14,8 +14,7 @@ from trainer.data import dataset
 from trainer.data.pairs import Pairs
 from trainer.model.table_sizes import TableSizes
 from trainer.search.choice import choose
-from trainer.search.holdout import draws, hold_out, latest, latest_of_left
-from trainer.search.space import HoldOut
+from trainer.search.holdout import hold_out, latest, latest_of_left
 from trainer.settings import SEARCHABLE, ModelSettings, SearchSettings, TrainSettings
 
 ROWS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), min_size=1, max_size=80)
@@ -87,14 +86,3 @@ def test_rows_without_times_are_held_out_at_random() -> None:
     other_kept, other_held = pairs.hold_out(0.1, 3)
     np.testing.assert_array_equal(held.right, other_held.right)
     np.testing.assert_array_equal(kept.left, other_kept.left)
-
-
-@pytest.mark.parametrize(("rows", "how", "count"), [(200, "random", 3), (200, "latest", 1), (40_000, "random", 1)])
-def test_few_random_rows_are_drawn_several_times(rows: int, how: HoldOut, count: int) -> None:
-    number = np.arange(rows, dtype=np.int32)
-    pairs = Pairs(number, number, np.ones(rows, np.float32))
-    found = draws(pairs, number.astype(float), how, seed=1, shared=False)
-    assert len(found) == count
-    assert len({tuple(held.left.tolist()) for _, held in found}) == count
-    for kept, held in found:
-        np.testing.assert_array_equal(np.sort(np.concatenate([kept.left, held.left])), number)

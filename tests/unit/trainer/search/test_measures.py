@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import log_loss
 
 from trainer.data.pairs import Pairs
-from trainer.search.measures import LabelMeasure, averaged, of_mean
+from trainer.search.measures import LabelMeasure
 
 
 def _pairs(low: float, high: float, weighted: bool) -> Pairs:
@@ -49,20 +49,3 @@ def test_influence_is_the_derivative_by_the_weight_of_an_entity() -> None:
     more = Pairs(pairs.left, pairs.right, pairs.label, pairs.weight * np.where(pairs.left == 4, np.float32(1.001), 1))
     change = LabelMeasure("log_loss", more, more).figure(scores, 1.0).value - figure.value
     assert change / 0.001 == pytest.approx(figure.influence[4], rel=0.01)
-
-
-def test_mean_of_draws_has_the_error_of_all_their_units() -> None:
-    draw = np.random.default_rng(1)
-    values = [draw.random(50), draw.random(50)]
-    found, zero = averaged([(of_mean(values[0], 0.2), 1.0), (of_mean(values[1], 0.4), 3.0)])
-    together = of_mean(np.concatenate(values))
-    assert (found.value, found.smooth, zero) == (pytest.approx(together.value), pytest.approx(0.3), 2.0)
-    error, of_all = (np.square(one.influence).sum() ** 0.5 for one in (found, together))
-    assert error == pytest.approx(of_all, rel=0.05)
-
-
-def test_one_draw_is_its_own_mean() -> None:
-    figure = of_mean(np.array([0.0, 1.0, 1.0]))
-    found, zero = averaged([(figure, None)])
-    assert (found.value, found.smooth, zero) == (figure.value, None, None)
-    np.testing.assert_array_equal(found.influence, figure.influence)
