@@ -43,7 +43,7 @@ def test_failed_upload_leaves_the_former_object(
 
 def test_interrupted_work_leaves_the_former_object(bucket: Bucket, proxy: FaultyProxy) -> None:
     bucket.put("lists/today.csv", "yesterday")
-    with pytest.raises(KeyError), staged(f"{bucket.url}/lists/today.csv", _TABLE.schema):
+    with pytest.raises(KeyError), written(f"{bucket.url}/lists/today.csv", _TABLE.schema):
         raise KeyError
     assert bucket.get("lists/today.csv") == b"yesterday"
 
