@@ -11,6 +11,9 @@ from typing import Any
 
 from benchmarks.synthetic import Planted, write_csv
 
+DIMENSION, BATCH = 32, 4096
+"""Sizes of the models of whole runs, which the bare script and stock TFX have too."""
+
 
 def pairs_of(cache: Path, rows: int, entities: int | None = None) -> Path:
     """Returns a folder with one CSV file of planted pairs. Creates it unless it exists.
@@ -43,3 +46,16 @@ def measured_run(module: str, *arguments: str) -> dict[str, Any]:
             sys.exit(f"{' '.join(command)} failed:\n{log.read().decode(errors='replace')[-4000:]}")
     measured: dict[str, Any] = json.loads(finished.stdout.splitlines()[-1])
     return measured
+
+
+def pipeline_file(data: Path, epochs: int) -> str:
+    """Returns the pipeline file of a whole run on the pairs in the folder `data`."""
+    return json.dumps(
+        {
+            "name": "pairs",
+            "data": {"path": str(data.resolve()), "split": {"eval_fraction": 0.1}},
+            "model": {"dimension": DIMENSION},
+            "train": {"epochs": epochs, "batch_size": BATCH, "early_stopping": None},
+            "publish": {"approximate": False},
+        }
+    )

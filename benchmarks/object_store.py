@@ -28,9 +28,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.harness import pairs_of
+from benchmarks.harness import pairs_of, pipeline_file
 
-_DIMENSION, _BATCH = 32, 4096
 _KINDS = ("directory", "store", "again")
 _BUCKET = "benchmark"
 _KEY, _SECRET = "loopback", "loopback-secret"
@@ -44,7 +43,7 @@ def main() -> None:
     processor: dict[str, list[float]] = {kind: [] for kind in _KINDS}
     with tempfile.TemporaryDirectory() as folder, _server(arguments.server, Path(folder)) as endpoint:
         config = Path(folder, "pipeline.yaml")
-        config.write_text(_config(data, arguments.epochs))
+        config.write_text(pipeline_file(data, arguments.epochs))
         for number in range(arguments.runs):
             roots = dict.fromkeys(_KINDS, f"s3://{_BUCKET}/root-{number}")
             roots["directory"] = f"{folder}/root-{number}"
@@ -74,18 +73,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--server", choices=("versitygw", "moto"), default=installed)
     parser.add_argument("--cache", default="build/bench", help="directory of generated files")
     return parser.parse_args()
-
-
-def _config(data: Path, epochs: int) -> str:
-    return json.dumps(
-        {
-            "name": "pairs",
-            "data": {"path": str(data.resolve()), "split": {"eval_fraction": 0.1}},
-            "model": {"dimension": _DIMENSION},
-            "train": {"epochs": epochs, "batch_size": _BATCH, "early_stopping": None},
-            "publish": {"approximate": False},
-        }
-    )
 
 
 def _run(config: Path, root: str, endpoint: str, machine: Path) -> tuple[float, float]:

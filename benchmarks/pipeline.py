@@ -27,9 +27,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import measured_run, pairs_of
+from benchmarks.harness import BATCH, DIMENSION, measured_run, pairs_of, pipeline_file
 
-_DIMENSION, _BATCH = 32, 4096
 _KINDS = ("ours", "script", "stock", "floor")
 _NAMES = {"ours": "ours", "stock": "theirs", "script": "script", "floor": "floor"}
 _RATIOS = {"ratio": ("stock", "ours"), "to_script": ("ours", "script"), "to_floor": ("ours", "floor")}
@@ -66,29 +65,17 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _config(data: Path, epochs: int) -> str:
-    return json.dumps(
-        {
-            "name": "pairs",
-            "data": {"path": str(data.resolve()), "split": {"eval_fraction": 0.1}},
-            "model": {"dimension": _DIMENSION},
-            "train": {"epochs": epochs, "batch_size": _BATCH, "early_stopping": None},
-            "publish": {"approximate": False},
-        }
-    )
-
-
 def _run(kind: str, data: Path, epochs: int) -> _Run:
     """Returns the seconds of the process and of each node.
 
     Raises:
       SystemExit: the run failed. The message has the end of its output.
     """
-    sizes = ["--epochs", str(epochs), "--dimension", str(_DIMENSION), "--batch-size", str(_BATCH)]
+    sizes = ["--epochs", str(epochs), "--dimension", str(DIMENSION), "--batch-size", str(BATCH)]
     with tempfile.TemporaryDirectory() as folder:
         root, config = f"{folder}/root", Path(folder, "pipeline.yaml")
         Path(root).mkdir()
-        config.write_text(_config(data, epochs))
+        config.write_text(pipeline_file(data, epochs))
         commands = {
             "ours": [str(Path(sys.executable).with_name("kindred")), "run", "--config", str(config), "--root", root],
             "stock": [sys.executable, "-m", "benchmarks.stock_pipeline", str(data), root, *sizes],
@@ -106,7 +93,7 @@ def _run(kind: str, data: Path, epochs: int) -> _Run:
 
 def _floor(arguments: argparse.Namespace) -> _Run:
     """Returns the seconds of all steps and an epoch, and of each step."""
-    sizes = ["--rows", str(arguments.rows), "--dimension", str(_DIMENSION), "--batch-size", str(_BATCH)]
+    sizes = ["--rows", str(arguments.rows), "--dimension", str(DIMENSION), "--batch-size", str(BATCH)]
     if arguments.entities is not None:
         sizes += ["--entities", str(arguments.entities)]
     run = measured_run("floor", "--cache", arguments.cache, *sizes)

@@ -1,6 +1,6 @@
 """What a long node does: lines, and how far it is. A run shows both on its console, and a task of a cluster in its log.
 
-A node counts what it has done. Somebody who watches, such as the console on a terminal, is told a few times per second.
+A node counts what it has done. An observer, such as the console on a terminal, gets the count a few times per second.
 If nobody does, a line says it twice a minute.
 """
 

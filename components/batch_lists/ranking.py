@@ -77,7 +77,7 @@ def rank(
     rows = rows[rows >= 0]
     signature = f"neighbors_{side}" if same_side else f"similar_{side}"
     left_out = seen(known, answers) if seen else None
-    kind = pa.string() if _is_text(known) and _is_text(answers) else pa.binary()
+    kind = pa.string() if is_text(known) and is_text(answers) else pa.binary()
     names = ("query_id", "neighbor_id") if same_side else (f"{queried}_id", f"{side}_id")
     schema = pa.schema([(names[0], kind), ("rank", pa.int32()), (names[1], kind), ("score", pa.float32())])
 
@@ -148,7 +148,7 @@ def _table(schema: pa.Schema, queries: pa.Array, answers: pa.Array, found: np.nd
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _is_text(ids: pa.Array) -> bool:
+def is_text(ids: pa.Array) -> bool:
     """Returns whether all ids are UTF-8."""
     try:
         ids.cast(pa.string())

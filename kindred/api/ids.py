@@ -59,12 +59,3 @@ def checked_side(side: str) -> str:
     if side not in ("left", "right"):
         raise ConfigError(f"side: must be 'left' or 'right' (got {side!r})")
     return side
-
-
-def is_text(ids: pa.Array) -> bool:
-    """Returns whether all ids are UTF-8."""
-    try:
-        ids.cast(pa.string())
-    except pa.ArrowInvalid:
-        return False
-    return True

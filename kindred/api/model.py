@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from components.batch_lists.ranking import rank
+from components.batch_lists.ranking import is_text, rank
 from components.batch_lists.seen import SeenPairs
 from errors import ConfigError, ModelNotFound
-from kindred.api.ids import Id, checked_side, column, encoded, is_text
+from kindred.api.ids import Id, checked_side, column, encoded
 from pipeline.commands.batch import scores
 from serving.answers import Neighbor as Answer
 from serving.answers import PairScore

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import traceback
 from collections.abc import Callable
 
 import ml_metadata as mlmd
@@ -113,8 +114,11 @@ def _update_reports(
     for run_id, number in versions_by_run(root, directory).items():
         folder = RunFolder(root.runs / run_id)
         if number in changed and folder.report.is_file():
-            with contextlib.suppress(Exception), redirect_output(folder.log):
-                write_report(folder)
+            with contextlib.suppress(OSError), redirect_output(folder.log):  # the log may be read-only
+                try:
+                    write_report(folder)
+                except Exception:
+                    traceback.print_exc()
 
 
 def _recorded(

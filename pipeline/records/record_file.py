@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from pathlib import Path
 
 from pipeline.records.run_folder import RunFolder
 from pipeline.records.run_record import RunRecord
@@ -26,7 +25,7 @@ class RecordFile:
 
     def __init__(self, record: RunRecord, folder: RunFolder) -> None:
         self._record, self._file = record, folder.summary
-        self._reserve: Path = folder.path / ".reserve"
+        self._reserve = folder.reserve
         self._since = time.monotonic()
         self.fault: OSError | None = None
         with contextlib.suppress(OSError):

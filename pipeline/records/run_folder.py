@@ -49,6 +49,11 @@ class RunFolder:
         return self.path / ".running"
 
     @property
+    def reserve(self) -> Path:
+        """Space on the disk for the record of an unfinished run."""
+        return self.path / ".reserve"
+
+    @property
     def kills(self) -> Path:
         """How many processes the kernel had killed for lack of memory when an unfinished run started, and where."""
         return self.path / ".kills"

@@ -200,7 +200,7 @@ def _pages(runs: list[Run], needed: set[str], stored: set[Path]) -> Iterator[Pat
     """Yields the reports and logs of runs that are not needed, here or in the store of the root. Their records stay."""
     for run in runs:
         if run.folder.path.name not in needed:
-            pages = (run.folder.report, run.folder.log)
+            pages = (run.folder.report, run.folder.log, run.folder.reserve)
             yield from (path for path in pages if path.is_file() or path in stored)
 
 

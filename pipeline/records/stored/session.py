@@ -233,7 +233,7 @@ class Session:
         return RootError(
             f"--root {self.url}: has no state {base.generation}, which this machine has seen there. Either the root "
             "was deleted, or the URL and the endpoint lead to another store. Correct them, or delete "
-            f"{self._folder} to begin anew"
+            f"{self._folder} to start with an empty root"
         )
 
     def _name(self, path: Path) -> str:
