@@ -18,6 +18,7 @@ from pipeline.commands import file_cli, model_cli, narrow_help, root_cli, run_cl
 from pipeline.commands.batch.cli import recommend
 from pipeline.kubeflow import cli as kubeflow
 from pipeline.kubeflow.options import RemoteAccess, expand_options
+from pipeline.kubeflow.schedule_cli import schedules
 from pipeline.options import JsonOption, NamedRootOption, RunArgument, UsedRootOption, say_json
 
 app = typer.Typer(
@@ -27,7 +28,7 @@ app = typer.Typer(
 
 app.command("compile")(kubeflow.compile_)
 app.command("submit")(kubeflow.submit)
-app.add_typer(kubeflow.schedules, name="schedule")
+app.add_typer(schedules, name="schedule")
 
 
 def _print_version(wanted: bool) -> None:
@@ -68,12 +69,17 @@ def rollback(
     ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Serve the version that was rolled back last again.")] = False,
     reason: Annotated[str, typer.Option(help="The reason, which is recorded.")] = "",
+    json_: JsonOption = False,
 ) -> None:
     """Serve the previous version again, or another one. The metadata of the root records it."""
     from pipeline.commands.rollback import roll_back
     from pipeline.records.root import Root
 
-    say(roll_back(Root.at(root, "").fetch(), to, undo, reason, version, root_cli.write_report))
+    done = roll_back(Root.at(root, "").fetch(), to, undo, reason, version, root_cli.write_report)
+    if json_:
+        say_json(done.to_json())
+    else:
+        say(done.describe())
 
 
 @app.command()

@@ -36,14 +36,14 @@ def approve(root: Root, version: int, reason: str, write_report: Callable[[RunFo
       write_report: writes the report of a run.
 
     Returns:
-      A sentence about the change.
+      The directory of the published version.
 
     Raises:
       RollbackError: there is no such version, a newer one is served, or its files are damaged.
       RootError: a run is using the root, or its database is damaged.
     """
     directory = destination_of(root)
-    versions = open_versions(directory)
+    versions, published_at = open_versions(directory), os.path.join(directory, str(version))
     with root.locked():
         waiting, published = versions.awaiting(), versions.published()
         if version not in waiting:
@@ -67,12 +67,12 @@ def approve(root: Root, version: int, reason: str, write_report: Callable[[RunFo
         facts: dict[str, int | str | None] = {"directory": directory, "version": version, "reason": reason}
         with recorded(store, EXECUTION_TYPE, facts, pushed):
             versions.approve(version)
-            _mark_pushed(pushed, os.path.join(directory, str(version)), version)
+            _mark_pushed(pushed, published_at, version)
             store.put_artifacts(pushed)
         ListsFolder(root.lists).point(version)
         for folder in _note(root, directory, version, reason):
             write_report(folder)
-    return f"version {version} of {directory} is published"
+    return published_at
 
 
 def _mark_pushed(pushed: list[metadata_store_pb2.Artifact], destination: str, version: int) -> None:

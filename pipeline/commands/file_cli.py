@@ -10,7 +10,7 @@ import typer
 
 from kindred.invocation import typed_path
 from kindred.terminal import say
-from pipeline.options import BeamOption, ConfigOption, DataOption, JsonOption, NewRootOption, SetOption
+from pipeline.options import BeamOption, ConfigOption, DataOption, JsonOption, NewRootOption, SetOption, say_json
 
 
 def check(
@@ -40,6 +40,7 @@ def init(
     data: Annotated[str, typer.Option(help="A file, a directory, a glob, or a pattern of spans.")],
     name: Annotated[str | None, typer.Option(help="The name of the pipeline. Default: that of DIR.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing pipeline.yaml.")] = False,
+    json_: JsonOption = False,
 ) -> None:
     """Look at a file of pairs and write a pipeline file with comments. On a terminal, ask for the columns first."""
     from pipeline.commands.init.ask import ask_on_terminal
@@ -47,6 +48,9 @@ def init(
 
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     proposal = init(Request(directory, data, name, force), ask_on_terminal if on_terminal else None)
+    if json_:
+        say_json(proposal.to_json())
+        return
     say(proposal.text)
     say(f"Written to {typed_path(proposal.path)}.")
-    say(f"Next: {proposal.next}")
+    say("\n".join(["Next:", *(f"  {one}" for one in proposal.next)]))

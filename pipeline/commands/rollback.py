@@ -7,6 +7,7 @@ import dataclasses
 import os
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
@@ -26,36 +27,53 @@ from pipeline.running.console import redirect_output
 
 
 @dataclasses.dataclass(frozen=True)
-class _Plan:
-    """The changes of a rollback, in their order, and the version that is served after them."""
+class Rollback:
+    """The changes of a rollback.
 
+    Attributes:
+      directory: the directory of versions.
+      restored: the versions that are published again, in the order of the changes.
+      withdrawn: the versions that are withdrawn, in the order of the changes.
+      served: the version that is served afterwards.
+      repaired: a sentence about the database, if it was damaged and its copy replaced it.
+    """
+
+    directory: str
     restored: list[int]
     withdrawn: list[int]
     served: int
+    repaired: str | None = None
 
     @classmethod
-    def of(cls, versions: Versions, version: int | None, undo: bool) -> _Plan:
-        """Returns the plan of the options of `kindred rollback`.
+    def planned(cls, directory: str, versions: Versions, version: int | None, undo: bool) -> Rollback:
+        """Returns what the options of `kindred rollback` change.
 
         Raises:
           LookupError: there is no version to withdraw or to restore.
         """
         if version is not None:
-            return cls(*versions.changes_to(version), served=version)
+            return cls(directory, *versions.changes_to(version), served=version)
         if undo:
             restored, _ = versions.restoration()
-            return cls([restored], [], restored)
+            return cls(directory, [restored], [], restored)
         withdrawn, served = versions.withdrawal()
-        return cls([], [withdrawn], served)
+        return cls(directory, [], [withdrawn], served)
 
-    def describe(self, directory: str) -> str:
-        """Returns a sentence about the changes."""
+    def to_json(self) -> dict[str, Any]:
+        """Returns the attributes by name."""
+        return dataclasses.asdict(self)
+
+    def describe(self) -> str:
+        """Returns sentences about the changes."""
+        return (f"{self.repaired}. " if self.repaired else "") + self._changes()
+
+    def _changes(self) -> str:
         if not self.withdrawn:
-            return f"version {self.served} of {directory} is served again"
+            return f"version {self.served} of {self.directory} is served again"
         one = len(self.withdrawn) == 1
         names = f"version{'' if one else 's'} {', '.join(map(str, self.withdrawn))}"
         back = "--undo" if one and not self.restored else f"--version {self.withdrawn[-1]}"
-        return f"{names} of {directory} {'is' if one else 'are'} withdrawn and {self.served} is served. " + (
+        return f"{names} of {self.directory} {'is' if one else 'are'} withdrawn and {self.served} is served. " + (
             f"Restore it with {back}." if one else f"Serve the newest one again with {back}."
         )
 
@@ -67,14 +85,14 @@ def roll_back(
     reason: str,
     version: int | None = None,
     write_report: Callable[[RunFolder], object] | None = None,
-) -> str:
+) -> Rollback:
     """Withdraws the newest version below `to`, restores the last withdrawn one, or serves `version`.
 
     Records each change as an execution of `kindred.Rollback` with the affected pushed model as its input. It is stored
     before the change, so that nothing changes without a record.
 
     Returns:
-      A sentence about the change.
+      The changes.
 
     Raises:
       RollbackError: there is no root, no earlier version, no withdrawn version, or no version `version`.
@@ -91,7 +109,7 @@ def roll_back(
             raise RollbackError(f"--root {root}: its database {root.metadata.name} is empty, so it contains no run")
         versions = open_versions(directory, storage=storage_of(root))
         try:
-            plan = _Plan.of(versions, version, undo)
+            plan = Rollback.planned(directory, versions, version, undo)
         except LookupError as error:
             raise RollbackError(str(error)) from None
         properties: dict[str, int | str | None] = {"served": plan.served, "reason": reason}
@@ -104,7 +122,7 @@ def roll_back(
         ListsFolder(root.lists).point(plan.served)
         if write_report:
             _update_reports(root, directory, [*plan.restored, *plan.withdrawn], write_report)
-    return (f"{replaced}. " if replaced else "") + plan.describe(directory)
+    return dataclasses.replace(plan, repaired=replaced)
 
 
 def _update_reports(

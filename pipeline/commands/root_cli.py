@@ -71,11 +71,16 @@ def approve(
     version: Annotated[int, typer.Argument(metavar="VERSION", help="The version that awaits approval.")],
     root: UsedRootOption = None,
     reason: Annotated[str, typer.Option(help="The reason, which is recorded.")] = "",
+    json_: JsonOption = False,
 ) -> None:
     """Publish a version that awaits approval (publish.approve). Servers then load it."""
     from pipeline.commands.approve import approve as publish
 
-    say(publish(_used(root), version, reason, write_report))
+    path = publish(_used(root), version, reason, write_report)
+    if json_:
+        say_json({"version": version, "path": path, "reason": reason})
+    else:
+        say(f"version {version} is published to {path}")
 
 
 def prune(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline.kubeflow.client import KubeflowClient
 from pipeline.kubeflow.parameters import SPAN
@@ -52,13 +52,44 @@ class _Run:
     values: Mapping[str, Any]
 
 
+@dataclasses.dataclass(frozen=True)
+class EndedSpan:
+    """How the run of a span ended.
+
+    Attributes:
+      span: the span.
+      run_id: the run.
+      state: its final state in API v2beta1.
+    """
+
+    span: str
+    run_id: str
+    state: str
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it succeeded."""
+        return self.state == "SUCCEEDED"
+
+    def to_json(self) -> dict[str, str]:
+        """Returns the attributes by name."""
+        return dataclasses.asdict(self)
+
+
+class Say(Protocol):
+    """Prints a line. `matters` is true for a line about a failure."""
+
+    def __call__(self, text: str, matters: bool = False) -> None:
+        """Prints `text`."""
+
+
 def backfill(
     runs: PackageRuns,
     wanted: Sequence[Mapping[str, Any]],
     begin: Callable[[Mapping[str, Any]], str],
     follow: Callable[[str], str],
-    say: Callable[[str], None],
-) -> bool:
+    say: Say,
+) -> list[EndedSpan]:
     """Runs each span after the one before has succeeded.
 
     A span that a run of the same package with the same parameters has finished is left out, and one that still runs is
@@ -72,21 +103,24 @@ def backfill(
       say: prints a line.
 
     Returns:
-      Whether every span has succeeded. The first that has not ends the backfill.
+      How each span ended. The first that has not succeeded is the last one.
 
     Raises:
       ClusterRefused, ServiceUnavailable: see `KubeflowClient.call`.
     """
-    known = list(runs)
+    known, ended = list(runs), []
     for values in wanted:
         span = values[SPAN]
         same = [run for run in known if run.values == values and run.state not in _ENDED_BADLY]
         if done := next((run for run in same if run.state == "SUCCEEDED"), None):
             say(f"span {span}: run {done.run_id} has succeeded")
+            ended.append(EndedSpan(span, done.run_id, done.state))
             continue
         run_id = same[0].run_id if same else begin(values)
         say(": ".join(filter(None, [f"span {span}: run {run_id}", runs.cluster.run_url(run_id)])))
-        if (state := follow(run_id)) != "SUCCEEDED":
-            say(f"span {span}: {state.lower()}, so the backfill stops; give the same command again to continue with it")
-            return False
-    return True
+        ended.append(EndedSpan(span, run_id, follow(run_id)))
+        if not ended[-1].is_well:
+            why = f"{ended[-1].state.lower()}, so the backfill stops"
+            say(f"span {span}: {why}; give the same command again to continue with it", matters=True)
+            break
+    return ended

@@ -101,9 +101,10 @@ class _Following:
             self._print(node)
         run = self.run
         headline, *lines = outcome.describe(run.run_id, run.state, self._end, run.workflow, run.was_cancelled)
-        self._console.say(headline, "" if run.state == "SUCCEEDED" else "red")
+        went_well = run.state == "SUCCEEDED"
+        self._console.say(headline, "" if went_well else "red")
         for line in filter(None, [run.error, *lines]):
-            self._console.say(line)
+            self._console.say(line, matters=not went_well)
         # Kubeflow runs no report for a run that is cancelled.
         if self._end is None and not run.was_cancelled:
             page = run.cluster.run_url(run.run_id)

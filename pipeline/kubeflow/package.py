@@ -43,6 +43,15 @@ class Package:
         """The name of this package on a server: the name of the pipeline and a digest of the content."""
         return f"{self.name}-{hashlib.sha256(self.text.encode()).hexdigest()[:12]}"
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns the names of the pipeline, of this package on a server, of its tasks, and the run parameters."""
+        return {
+            "pipeline": self.name,
+            "version": self.version,
+            "tasks": list(self.tasks.values()),
+            "parameters": dict(self.parameters),
+        }
+
 
 def read_package(text: str, source: str) -> Package:
     """Reads a compiled package.

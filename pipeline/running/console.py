@@ -42,16 +42,16 @@ class RunConsole:
 
     Args:
       console: the terminal.
-      quiet: whether to print only lines with a style, which are warnings.
+      quiet: whether to print only warnings and errors.
     """
 
     def __init__(self, console: Console, quiet: bool = False) -> None:
         self._console, self._quiet = console, quiet
         self._live = console.is_terminal and not quiet
 
-    def say(self, text: str, style: str = "") -> None:
-        """Prints a line."""
-        if self._quiet and not style:
+    def say(self, text: str, style: str = "", matters: bool = False) -> None:
+        """Prints a line. A quiet console prints it only if it has a style or matters."""
+        if self._quiet and not (style or matters):
             return
         self._console.print(escape(self._safe(text)), style=style or None, soft_wrap=True, highlight=False)
 

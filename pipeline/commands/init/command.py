@@ -8,6 +8,7 @@ import re
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from errors import ConfigError, InputError
 from kindred.invocation import command, typed_path
@@ -44,15 +45,22 @@ class Proposal:
     Attributes:
       path: its path.
       text: its text.
+      columns: the column of each role, and why.
     """
 
     path: Path
     text: str
+    columns: Mapping[str, Choice]
 
     @property
-    def next(self) -> str:
-        """The command that runs it."""
-        return command("run", "--config", typed_path(self.path))
+    def next(self) -> list[str]:
+        """The commands that check it and run it."""
+        return [command(verb, "--config", typed_path(self.path)) for verb in ("check", "run")]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the path, the columns with the reasons, and the next commands."""
+        columns = {role: dataclasses.asdict(choice) for role, choice in self.columns.items()}
+        return {"file": str(self.path), "columns": columns, "next": self.next}
 
 
 def init(request: Request, ask: Ask | None = None) -> Proposal:
@@ -78,7 +86,7 @@ def init(request: Request, ask: Ask | None = None) -> Proposal:
     name = request.name or _name_of(request.folder)
     text = write_text(name, _relative(place.path, request.folder), settings, chosen, _about(place, table))
     _write(target, text, request.force)
-    return Proposal(target, text)
+    return Proposal(target, text, chosen)
 
 
 def _columns(table: Table) -> dict[str, Choice]:

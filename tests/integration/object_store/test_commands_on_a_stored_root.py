@@ -84,7 +84,7 @@ def test_runs_versions_and_reports_are_read(machine: Callable[[str], Root], buck
 
 
 def test_rollback_on_one_machine_is_seen_on_another(machine: Callable[[str], Root], bucket: Bucket) -> None:
-    text = roll_back(machine("two"), "serving", False, "wrong films")
+    text = roll_back(machine("two"), "serving", False, "wrong films").describe()
     assert f"{bucket.url}/films/serving" in text
     rows = versions_of(root := machine("three"), destination_of(root))
     assert [(row.number, row.state) for row in rows] == [(1, "served"), (2, "withdrawn")]

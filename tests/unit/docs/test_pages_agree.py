@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bootstrap.site import references
 from tests.unit.docs.pages import ROOT
 
 _DECISIONS = ROOT / "docs" / "decisions"
@@ -48,6 +49,13 @@ def test_report_page_names_every_section() -> None:
     titles = re.findall(r'Section\(\s*"[^"]+",\s*"([^"]+)"', _text("pipeline", "report", "page.py"))
     assert len(titles) > 10
     assert _first_cells(_text("docs", "report.md")) == ["part", "the top", *titles]
+
+
+def test_page_of_json_names_every_command() -> None:
+    cells = " ".join(_first_cells(_text("docs", "reference", "json.md")))
+    named = {words for words in re.findall(r"`(.+?)`", cells) if "--" not in words}
+    commands = set(re.findall(r"^## kindred (.+)$", references.commands(), re.MULTILINE))
+    assert named == commands - {"serve"}
 
 
 def test_guide_of_own_trainer_quotes_example() -> None:

@@ -7,10 +7,13 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import typer
 
 from errors import ModelNotFound
 from pipeline import cli
@@ -140,20 +143,24 @@ def test_answers_are_json_if_wanted(run_kindred, model: list) -> None:
     assert json.loads(out)["answers"] == [{"id": "\udcff", "score": 2.0}], "an id that is no text keeps its bytes"
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["run"], ["tune"], ["check"], ["score"], ["similar"], ["neighbors"], ["recommend"], ["report"], ["runs"],
-        ["compare"], ["versions"], ["verify"], ["prune"], ["monitor"], ["lineage"], ["doctor"], ["schedule", "list"],
-    ],
-)  # fmt: skip
-def test_command_that_prints_facts_has_json(run_kindred, command: list[str]) -> None:
-    assert "--json" in run_kindred(*command, "--help")[1]
+def _options(command: Any, *names: str) -> Iterator[tuple[str, set[str]]]:
+    """Yields the name of each command and its options."""
+    if hasattr(command, "commands"):
+        for name, below in command.commands.items():
+            yield from _options(below, *names, name)
+    else:
+        yield " ".join(names), {option for parameter in command.params for option in parameter.opts}
 
 
-@pytest.mark.parametrize("command", ["run", "tune", "recommend", "score"])
-def test_command_that_shows_progress_can_be_quiet(run_kindred, command: str) -> None:
-    assert "--quiet" in run_kindred(command, "--help")[1]
+def test_every_command_but_the_server_has_json() -> None:
+    options = dict(_options(typer.main.get_command(cli.app)))
+    assert [name for name, found in options.items() if "--json" not in found] == ["serve"]
+
+
+def test_commands_that_show_progress_can_be_quiet() -> None:
+    options = dict(_options(typer.main.get_command(cli.app)))
+    quiet = {"run", "tune", "recommend", "score", "submit", "schedule backfill"}
+    assert {name for name, found in options.items() if "--quiet" in found} == quiet
 
 
 def test_unknown_id_is_reported(run_kindred, model: list) -> None:

@@ -82,7 +82,7 @@ def _recorded(root: Root) -> list[dict]:
 
 
 def test_rollback_is_served_and_recorded(root: Root) -> None:
-    message = roll_back(root, "serving", undo=False, reason="stars fell")
+    message = roll_back(root, "serving", undo=False, reason="stars fell").describe()
     serving = root.path / "serving"
     assert message.startswith(f"version 3 of {serving} is withdrawn and 2 is served")
     assert sorted(path.name for path in serving.iterdir()) == [".withdrawn-3", "1", "2"]
@@ -94,7 +94,8 @@ def test_rollback_is_served_and_recorded(root: Root) -> None:
 
 def test_undo_is_served_and_recorded(root: Root) -> None:
     roll_back(root, "serving", undo=False, reason="")
-    assert roll_back(root, "serving", undo=True, reason="") == f"version 3 of {root.path / 'serving'} is served again"
+    done = roll_back(root, "serving", undo=True, reason="")
+    assert done.describe() == f"version 3 of {root.path / 'serving'} is served again"
     assert sorted(path.name for path in (root.path / "serving").iterdir()) == ["1", "2", "3"]
     assert [(record["version"], record["served"], record["undo"]) for record in _recorded(root)] == [
         (3, 2, ""),
@@ -103,7 +104,7 @@ def test_undo_is_served_and_recorded(root: Root) -> None:
 
 
 def test_chosen_version_is_served(root: Root) -> None:
-    message = roll_back(root, "serving", undo=False, reason="spam", version=1)
+    message = roll_back(root, "serving", undo=False, reason="spam", version=1).describe()
     assert message.startswith("versions 2, 3 of ") and message.endswith("with --version 3.")
     assert _versions(root) == [".withdrawn-2", ".withdrawn-3", "1"]
     assert [(record["version"], record["served"], record["reason"]) for record in _recorded(root)] == [
@@ -129,7 +130,8 @@ def test_served_version_changes_with_the_last_rename(root: Root, monkeypatch: py
 
 def test_withdrawn_version_is_served_again(root: Root) -> None:
     roll_back(root, "serving", undo=False, reason="", version=1)
-    assert roll_back(root, "serving", undo=False, reason="", version=3).endswith("is served again")
+    done = roll_back(root, "serving", undo=False, reason="", version=3)
+    assert done.describe().endswith("is served again")
     assert _versions(root) == [".withdrawn-2", "1", "3"]
     assert _withdrawn_models(root) == ["model/2"]
 
@@ -202,7 +204,7 @@ def test_locked_root_is_refused(root: Root) -> None:
 def test_copy_replaces_an_emptied_database(root: Root) -> None:
     back_up(root.metadata)
     root.metadata.write_bytes(b"")
-    message = roll_back(root, "serving", undo=False, reason="stars fell")
+    message = roll_back(root, "serving", undo=False, reason="stars fell").describe()
     assert message.startswith(f"{root.metadata} was empty. The copy of ")
     assert "version 3 of" in message
     assert [record["version"] for record in _recorded(root)] == [3]

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.kubeflow import cli as kubeflow_cli
-from pipeline.kubeflow import submission
+from pipeline.kubeflow import requested, submission
 from pipeline.kubeflow.options import Access
 from tests.unit.pipeline.kubeflow.conftest import PACKAGE, RunKindred
 from tests.unit.pipeline.kubeflow.fake_kubeflow import FakeKubeflow
@@ -174,7 +173,7 @@ def test_settings_become_run_parameters_where_possible(
         compiled.append(overrides)
         return PACKAGE
 
-    monkeypatch.setattr(kubeflow_cli, "_compile", compile_)
+    monkeypatch.setattr(requested, "compile_file", compile_)
     config = tmp_path / "films-pipeline.yaml"
     config.write_text("name: films\ndata: {path: /kindred/a.csv}\nkubeflow: {service_account: robot}\n")
     for epochs in (5, 6):

@@ -201,16 +201,25 @@ def test_bad_name_and_url_are_refused(tmp_path: Path) -> None:
         init(Request(tmp_path, "s3://bucket/p.csv"))
 
 
-def test_next_command_works_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The printed command with `check` in place of `run`, which reads the same options and trains nothing."""
+def test_next_commands_work_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     _csv(tmp_path, "user,film,stars", LEFT, RIGHT, STARS)
     done = CliRunner().invoke(app, ["init", "my films", "--data", "p.csv"])
     assert done.exit_code == 0
-    printed = done.stdout.splitlines()[-1].removeprefix("Next: ")
-    words = shlex.split(printed)
-    assert words[-3:] == ["run", "--config", "my films/pipeline.yaml"]
-    assert CliRunner().invoke(app, ["check", *words[-2:]]).exit_code == 0
+    check, run = (shlex.split(line)[-3:] for line in done.stdout.splitlines()[-2:])
+    assert (check[0], run) == ("check", ["run", "--config", "my films/pipeline.yaml"])
+    assert CliRunner().invoke(app, check).exit_code == 0
+
+
+def test_proposal_is_json_if_wanted(tmp_path: Path) -> None:
+    path = _csv(tmp_path, "user,film,stars", LEFT, RIGHT, STARS)
+    done = CliRunner().invoke(app, ["init", str(tmp_path / "films"), "--data", str(path), "--json"])
+    proposal = json.loads(done.stdout)
+    assert proposal["file"] == str(tmp_path / "films" / "pipeline.yaml") and Path(proposal["file"]).is_file()
+    assert {role: chosen["column"] for role, chosen in proposal["columns"].items()} == {
+        "left": "user", "right": "film", "score": "stars",
+    }  # fmt: skip
+    assert [shlex.split(line)[-3] for line in proposal["next"]] == ["check", "run"]
 
 
 def test_asks_on_a_terminal(tmp_path: Path) -> None:
