@@ -24,7 +24,7 @@ def find_version(url: str, settings: StorageSettings | None = None) -> str:
     """Returns the URL of a SavedModel.
 
     Args:
-      url: of a SavedModel, or of a folder of versions.
+      url: of a SavedModel, of a folder of versions, or of a root, whose versions are in its folder `serving`.
       settings: how the store is reached.
 
     Returns:
@@ -37,10 +37,10 @@ def find_version(url: str, settings: StorageSettings | None = None) -> str:
     store = Store(url, settings)
     if store.find(_GRAPH):
         return store.url
-    versions = complete_versions(url, settings)
-    if not versions:
-        raise ModelNotFound(f"--model {url}: no complete model version there. `kindred run` publishes to publish.to")
-    return urls.join(url, max(versions, key=int))
+    for folder in (url, urls.join(url, "serving")):
+        if versions := complete_versions(folder, settings):
+            return urls.join(folder, max(versions, key=int))
+    raise ModelNotFound(f"--model {url}: no complete model version there. `kindred run` publishes to publish.to")
 
 
 def complete_versions(url: str, settings: StorageSettings | None = None) -> list[str]:

@@ -13,7 +13,7 @@ def find_model(path: Path | str) -> Path:
 
     Args:
       path: a SavedModel, or a directory of versions. A version is a directory whose name is a number. Or the URL of
-        one of them. Or a root, whose versions are in its directory `serving`.
+        one of them. Or a root or its URL, whose versions are in its directory `serving`.
 
     Returns:
       `path` if it is a SavedModel, otherwise its version with the highest number.

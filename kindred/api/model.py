@@ -67,7 +67,7 @@ def load(where: str | os.PathLike[str]) -> Model:
     """Loads a published model.
 
     Args:
-      where: a root, a directory of versions, or one version. Or the URL of one of the last two (docs/object-stores.md).
+      where: a root, a directory of versions, or one version. Or the URL of one of them (docs/object-stores.md).
 
     Returns:
       The model. Of several versions, that with the highest number.

@@ -17,8 +17,8 @@ from pipeline.report import words
 from pipeline.report.scales import Scale, linear, logarithmic
 
 _WIDTH, _HEIGHT = 400, 240
-_CHARACTER = 6.6
-"""The width of a character of a label (11.5 px), in wide fonts without serifs."""
+_CHARACTER = 7.4
+"""The width of a digit of a label (11.5 px), in wide fonts without serifs. Most letters are narrower."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 10, 26, 40
 
 
@@ -33,11 +33,19 @@ class Series:
 
 @dataclasses.dataclass(frozen=True)
 class Axis:
-    """The label of an axis, whether it is logarithmic, and a number that a linear axis must include."""
+    """An axis.
+
+    Attributes:
+      title: its label.
+      log: whether it is logarithmic.
+      hold: numbers that a linear axis must include.
+      whole: whether it counts something, so that its ticks are whole numbers.
+    """
 
     title: str
     log: bool = False
     hold: tuple[float, ...] = ()
+    whole: bool = False
 
 
 def lines(
@@ -134,7 +142,9 @@ def _scales(points: Sequence[tuple[float, float]], x: Axis, y: Axis) -> tuple[Sc
 
 
 def _scale(axis: Axis, values: Sequence[float], start: float, end: float) -> Scale:
-    return (logarithmic if axis.log else linear)(min(values), max(values), start, end)
+    if axis.log:
+        return logarithmic(min(values), max(values), start, end)
+    return linear(min(values), max(values), start, end, axis.whole)
 
 
 def _axes(x_scale: Scale, y_scale: Scale, x: Axis, y: Axis) -> Markup:
@@ -147,7 +157,7 @@ def _axes(x_scale: Scale, y_scale: Scale, x: Axis, y: Axis) -> Markup:
         ]
     parts += [*_x_ticks(x_scale, bottom, bottom + 4), _line(_LEFT, bottom, _WIDTH - _RIGHT, bottom, "axis")]
     parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 5, x.title, "title", "middle"))
-    parts.append(_text(0, 11, y.title, "title", "start"))
+    parts.append(_text(0, 12, y.title, "title", "start"))
     return Markup("").join(parts)
 
 
@@ -155,7 +165,8 @@ def _x_ticks(scale: Scale, top: float, bottom: float) -> Iterable[Markup]:
     end = max(bottom, top) + (0 if bottom - top < 10 else 4)
     for place, label in scale.ticks:
         yield _line(place, top, place, end, "grid")
-        yield _text(place, end + 13, label, "tick", "middle")
+        # The last label stays inside: paper and narrow screens have no room beside the chart.
+        yield _text(min(place, _WIDTH - _CHARACTER * len(label) / 2), end + 13, label, "tick", "middle")
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, style: str) -> Markup:

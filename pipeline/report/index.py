@@ -84,4 +84,6 @@ def _trend(name: str, points: list[tuple[float, float]]) -> Markup:
     (_, first), (last_run, last) = points[0], points[-1]
     about = f"From {words.short(first)} to {words.short(last)} in {len(points)} runs."
     mark = Series(words.short(last), [(last_run, last)], "candidate")
-    return charts.lines(f"{name} by run", about, [Series(name, points, "train")], Axis("run"), Axis(name), [mark])
+    return charts.lines(
+        f"{name} by run", about, [Series(name, points, "train")], Axis("run", whole=True), Axis(name), [mark]
+    )

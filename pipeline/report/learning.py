@@ -53,7 +53,9 @@ def _curve(name: str, history: dict[str, list[float]], best: int | None) -> tupl
     if best and held_out:
         marks = [Series(f"best: {words.short(held_out[best - 1])}", [(best, held_out[best - 1])], "held-out")]
     title = _TITLES.get(name, name)
-    chart = charts.lines(f"{title} by epoch", charts.described(series), series, Axis("epoch"), Axis(title), marks)
+    chart = charts.lines(
+        f"{title} by epoch", charts.described(series), series, Axis("epoch", whole=True), Axis(title), marks
+    )
     key = charts.legend(
         [(one.style, f"{one.name}, {words.figure(one.points[-1][1])} in the last epoch") for one in series]
     )

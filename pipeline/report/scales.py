@@ -10,13 +10,17 @@ from pipeline.report import words
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """Maps `[low, high]` to `[start, end]` (SVG user units), linearly or by logarithm (`log`)."""
+    """Maps `[low, high]` to `[start, end]` (SVG user units), linearly or by logarithm (`log`).
+
+    The ticks of a scale of counts, such as epochs (`whole`), are whole numbers.
+    """
 
     low: float
     high: float
     start: float
     end: float
     log: bool = False
+    whole: bool = False
 
     def __call__(self, value: float) -> float:
         """Returns the rounded position of `value`. Clips values outside the scale."""
@@ -31,16 +35,16 @@ class Scale:
     @property
     def ticks(self) -> list[tuple[float, str]]:
         """Returns round numbers on the scale with their labels: powers of ten, or about five steps of 1, 2 or 5."""
-        values = _powers(self.low, self.high) if self.log else _steps(self.low, self.high)
+        values = _powers(self.low, self.high) if self.log else _steps(self.low, self.high, self.whole)
         return [(self(value), words.short(value)) for value in values]
 
 
-def linear(low: float, high: float, start: float, end: float) -> Scale:
+def linear(low: float, high: float, start: float, end: float, whole: bool = False) -> Scale:
     """Returns a linear scale between round numbers around `low` and `high`. Adds space around a single value."""
-    step = _step(low, high)
+    step = _step(low, high, whole)
     if low == high:
         low, high = low - step, high + step
-    return Scale(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, start, end)
+    return Scale(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, start, end, whole=whole)
 
 
 def logarithmic(low: float, high: float, start: float, end: float) -> Scale:
@@ -49,15 +53,16 @@ def logarithmic(low: float, high: float, start: float, end: float) -> Scale:
     return Scale(10.0**bottom, 10.0 ** max(top, bottom + 1), start, end, log=True)
 
 
-def _step(low: float, high: float) -> float:
-    """Returns a step of 1, 2 or 5 times a power of ten, so that about four steps fit."""
+def _step(low: float, high: float, whole: bool) -> float:
+    """Returns a step of 1, 2 or 5 times a power of ten, so that about four steps fit. At least 1 if it is `whole`."""
     rough = (high - low) / 4 or abs(high) / 4 or 1.0
     power: float = 10.0 ** math.floor(math.log10(rough))
-    return next((factor * power for factor in (1, 2, 5) if factor * power >= rough * 0.999), 10 * power)
+    step = next((factor * power for factor in (1, 2, 5) if factor * power >= rough * 0.999), 10 * power)
+    return max(step, 1.0) if whole else step
 
 
-def _steps(low: float, high: float) -> list[float]:
-    step = _step(low, high)
+def _steps(low: float, high: float, whole: bool) -> list[float]:
+    step = _step(low, high, whole)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(number * step, 12) for number in range(first, last + 1)]
 

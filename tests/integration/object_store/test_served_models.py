@@ -53,6 +53,8 @@ def test_newest_complete_version_is_downloaded_once(
     found = find_model(models)
     assert _content(found) == _content(model)
     assert find_model(f"{models}/2") == found
+    RemoteVersions(f"{bucket.url}/films/serving").publish(str(model))
+    assert _content(find_model(f"{bucket.url}/films")) == _content(model), "a root has its versions in `serving`"
     assert find_model(f"{models}/1") != found
     proxy.requests.clear()
     assert find_model(models) == found

@@ -79,6 +79,18 @@ def empty_run(folder: Path, **summary: Any) -> Run:
     return Run(_summary({}) | none | summary, RunFolder(folder / "runs" / "run"), None, {})
 
 
+def tuned_run(folder: Path, chosen: int = 1) -> Run:
+    """A search with three trials: a better one, the current settings (0), and one without a result."""
+    trial = {"trial": 1, "score": 0.25, "settings": {"train.learning_rate": 0.01}, "epochs": 3, "seconds": 1.0}
+    trial |= {"difference": -0.1, "interval": [-0.15, -0.05], "better": True}
+    current = {"trial": 0, "score": 0.35, "settings": {"train.learning_rate": 0.5}, "epochs": 3, "seconds": 1.0}
+    failed = {"trial": 2, "score": None, "settings": {}, "epochs": 0, "seconds": 0.1, "fault": "the loss became nan"}
+    tuning = {"measure": "rmse", "rising": False, "asked": 2, "held_out": 1234, "current": 0, "chosen": chosen}
+    tuning |= {"values": {}, "trials": [trial, current, failed]}
+    config = empty_run(folder).config | {"tune": {"trials": 2}}
+    return empty_run(folder, status="tuned", tuning=tuning, config=config)
+
+
 def tables(left: list[bytes], right: list[bytes]) -> Tables:
     """A model with a row for unknown ids at the end of each side."""
     draw = np.random.default_rng(1)

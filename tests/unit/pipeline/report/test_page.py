@@ -18,7 +18,7 @@ from pipeline.records.progress import Progress
 from pipeline.report import page
 from pipeline.report.page import SECTIONS, as_data, render
 from pipeline.report.verdict import verdict
-from tests.unit.pipeline.report.planted_report import HOSTILE, empty_run, run_with
+from tests.unit.pipeline.report.planted_report import HOSTILE, empty_run, run_with, tuned_run
 
 pytestmark = pytest.mark.tensorflow
 
@@ -246,19 +246,12 @@ def test_warnings_about_the_data_are_shown_and_escaped(tmp_path: Path) -> None:
 
 
 def test_trials_are_shown(tmp_path: Path) -> None:
-    trial = {"trial": 1, "score": 0.25, "settings": {"train.learning_rate": 0.01}, "epochs": 3, "seconds": 1.0}
-    trial |= {"difference": -0.1, "interval": [-0.15, -0.05], "better": True}
-    current = {"trial": 0, "score": 0.35, "settings": {"train.learning_rate": 0.5}, "epochs": 3, "seconds": 1.0}
-    failed = {"trial": 2, "score": None, "settings": {}, "epochs": 0, "seconds": 0.1, "fault": "the loss became nan"}
-    tuning = {"measure": "rmse", "rising": False, "asked": 2, "held_out": 1234, "current": 0, "chosen": 1}
-    tuning |= {"values": {}, "trials": [trial, current, failed]}
-    config = empty_run(tmp_path).config | {"tune": {"trials": 2}}
-    text = render(empty_run(tmp_path, status="tuned", tuning=tuning, config=config))
+    text = render(tuned_run(tmp_path))
     assert 'id="tuning"' in text and "train.learning_rate" in text and "0.2500" in text and "1 (recommended)" in text
     assert "-0.1000 (-0.1500 to -0.0500)" in text and "0 (current)" in text and "the loss became nan" in text
     assert "1,234 rows that no trial saw" in text and "1 trials have no result" in text
     assert 'class="nothing"' not in text and 'id="map"' not in text, "a search has no model to show"
-    kept = render(empty_run(tmp_path, status="tuned", tuning=tuning | {"chosen": 0}, config=config))
+    kept = render(tuned_run(tmp_path, chosen=0))
     assert "No settings are better than the current ones beyond noise" in kept
     assert "No settings are better" not in text
 

@@ -83,6 +83,18 @@ def test_ticks_are_few_and_inside(a: float, b: float) -> None:
     assert places == sorted(places) and all(48 <= place <= 390 for place in places)
 
 
+@given(st.integers(0, 10_000), st.integers(0, 10_000))
+def test_ticks_of_counts_are_whole(a: int, b: int) -> None:
+    scale = linear(min(a, b), max(a, b), 48, 390, whole=True)
+    assert 2 <= len(scale.ticks) <= 8
+    assert all("." not in label or label.endswith("k") for _, label in scale.ticks)
+    assert scale.low <= min(a, b) and max(a, b) <= scale.high
+
+
+def test_two_runs_have_two_ticks() -> None:
+    assert [label for _, label in linear(1, 2, 0, 9, whole=True).ticks] == ["1", "2"]
+
+
 def test_vertical_axes_grow_upwards() -> None:
     scale = linear(0, 10, 200, 26)
     assert scale(0) == 200 and scale(10) == 26 and scale(5) == 113
