@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,8 @@ import pyarrow as pa
 _SHARDS = 64
 # Rows that are collected before they are distributed to the shards.
 _DEAL_ROWS = 1 << 20
+
+_T = TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +51,10 @@ class Pairs:
         """Whether the labels have two values, one of which is positive."""
         low, high = self.label.min(initial=np.inf), self.label.max(initial=-np.inf)
         return bool(low <= 0 < high and ((self.label == low) | (self.label == high)).all())
+
+    def once(self, key: Hashable, make: Callable[[], _T]) -> _T:
+        """Returns `make()`, which must depend on the columns and `key` only. `ReusedPairs` keep it."""
+        return make()
 
     def take(self, rows: np.ndarray | slice) -> Pairs:
         """Returns the given rows in the given order."""
@@ -118,6 +125,25 @@ class Pairs:
 
     def _columns(self) -> list[np.ndarray]:
         return [self.left, self.right, self.label] + ([] if self.weight is None else [self.weight])
+
+
+class ReusedPairs(Pairs):
+    """Pairs of several trainings. What these compute from the columns alone is kept, so that it is computed once."""
+
+    @functools.cached_property
+    def _kept(self) -> dict[Hashable, Any]:
+        return {}
+
+    def once(self, key: Hashable, make: Callable[[], _T]) -> _T:
+        """Returns the earlier result for `key`, or keeps that of `make()`. It must not be changed."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return cast(_T, self._kept[key])
+
+    @classmethod
+    def of(cls, pairs: Pairs) -> ReusedPairs:
+        """Returns the same columns."""
+        return cls(*pairs._columns())
 
 
 class TrainingPairs(Protocol):

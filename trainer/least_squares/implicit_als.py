@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from trainer.data.pairs import Pairs
-from trainer.least_squares.interactions import BLOCK_NUMBERS, EntityBlock, Interactions, gramian, in_parallel
+from trainer.least_squares.interactions import BLOCK_NUMBERS, EntityBlock, Interactions, in_parallel
+from trainer.least_squares.subspaces import gramian, orthonormal
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import AlsSettings, ModelSettings
 
@@ -42,13 +43,14 @@ class ImplicitAls:
         shape = (sizes.left, sizes.right)
         self._strength, self._exponent = model.regularization, als.frequency_exponent
         self._unobserved = model.unobserved_weight
-        self._sides = (
-            Interactions.of(pairs.left, pairs.right, pairs.weight, shape),
-            Interactions.of(pairs.right, pairs.left, pairs.weight, shape[::-1]),
-        )
+        self._sides = Interactions.of_sides(pairs, shape)
         self._weight = float(self._sides[0].counts.sum())
         # The first sweep solves for the left rows and does not read their initial values.
-        self.tables = [np.zeros((sizes.left, model.dimension), np.float32), _first_rows(self._sides, model, seed)]
+        first = pairs.once(
+            ("first rows of ials", shape, model.dimension, seed),
+            lambda: _first_rows(self._sides, model.dimension, seed),
+        )
+        self.tables = [np.zeros((sizes.left, model.dimension), np.float32), first.copy()]
 
     biases = None
     offset = 0.0
@@ -158,7 +160,7 @@ def _solved_by_numbers(block: EntityBlock, others: np.ndarray, diagonal: np.ndar
     return found, np.einsum("bd,bd->b", found, targets[:, :, 0])
 
 
-def _first_rows(sides: tuple[Interactions, Interactions], model: ModelSettings, seed: int) -> np.ndarray:
+def _first_rows(sides: tuple[Interactions, Interactions], dimension: int, seed: int) -> np.ndarray:
     """Returns initial right rows, float32 `[rows, d]`.
 
     They are approximately the leading right singular directions of the pairs, by subspace iteration from random rows
@@ -169,11 +171,13 @@ def _first_rows(sides: tuple[Interactions, Interactions], model: ModelSettings, 
         (np.sqrt(np.where(side.counts > 0, side.counts, 1)).astype(np.float32) for side in sides),
         sides[0].matrix,
     )
-    rows = np.random.default_rng(seed).standard_normal((matrix.shape[1], model.dimension), dtype=np.float32)
+    random = np.random.default_rng(seed).standard_normal((matrix.shape[1], dimension), dtype=np.float32)
+    rows = random
     for _ in range(_SUBSPACE_ITERATIONS):
         rows = matrix.T @ ((matrix @ (rows / right[:, None])) / left[:, None] ** 2)
-        rows = np.linalg.qr(rows / right[:, None])[0]
-    found = np.zeros((matrix.shape[1], model.dimension), np.float32)
-    found[:, : rows.shape[1]] = rows * right[:, None]
+        rows = orthonormal(rows / right[:, None])
+    # Pairs of fewer directions than columns leave columns empty. They stay random, because a sweep keeps zeros.
+    rows = np.where(rows.any(axis=0), rows, random / np.sqrt(np.float32(max(len(rows), 1))))
+    found = rows * right[:, None]
     lengths = np.sqrt(np.square(found).sum(axis=1)[sides[1].counts > 0].mean())
     return found * np.float32(_FIRST_LENGTH / max(lengths, 1e-12))

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import numpy as np
 import scipy.sparse
-import threadpoolctl
 
-from trainer.ranking.blocks import cores
+from trainer.data.pairs import Pairs
+from trainer.ranking.blocks import cores, one_blas_thread
 
 # The size of the rows and the normal equations of a block, in numbers. They fit into the cache of a core.
 BLOCK_NUMBERS = 1 << 20
@@ -55,6 +55,16 @@ class Interactions:
         values = np.ones(len(own), np.float32) if weight is None else weight.astype(np.float32)
         return cls(scipy.sparse.csr_matrix((values, (own, other)), shape=shape))
 
+    @classmethod
+    def of_sides(cls, pairs: Pairs, shape: tuple[int, int]) -> tuple[Interactions, Interactions]:
+        """Groups pairs by left entity and by right entity, for `shape` left and right entities."""
+
+        def make() -> tuple[Interactions, Interactions]:
+            left = cls.of(pairs.left, pairs.right, pairs.weight, shape)
+            return left, cls(left.matrix.T.tocsr())
+
+        return pairs.once(("interactions", shape), make)
+
     @property
     def counts(self) -> np.ndarray:
         """The summed weight of the pairs of each entity, float64 `[entities]`."""
@@ -92,15 +102,6 @@ def in_parallel(work: Callable[[_Part], None], parts: Iterator[_Part]) -> None:
 
     Parts must be independent, so that their order does not affect the results.
     """
-    with threadpoolctl.threadpool_limits(1), ThreadPoolExecutor(cores()) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(cores()) as pool:
         for _ in pool.map(work, parts):
             pass
-
-
-def gramian(table: np.ndarray) -> np.ndarray:
-    """Returns Q'Q of `[rows, d]`, float64 `[d, d]`. In float32, the sum would lose small terms."""
-    total = np.zeros((table.shape[1],) * 2)
-    for start in range(0, len(table), 1 << 16):
-        part = table[start : start + (1 << 16)]
-        total += part.T @ part
-    return total

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse
 
 from trainer.data.pairs import Pairs
-from trainer.least_squares.interactions import Interactions, gramian
+from trainer.least_squares.interactions import Interactions
+from trainer.least_squares.subspaces import gramian, orthonormal
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import AlsSettings, ModelSettings
 
@@ -14,8 +16,6 @@ from trainer.settings import AlsSettings, ModelSettings
 ENOUGH_SWEEPS = 5
 # More directions than needed, so that the last ones are also exact (Halko, Martinsson & Tropp 2011, section 1.3).
 _OVERSAMPLING = 16
-# The smallest eigenvalue of a Gramian that is more than rounding, relative to the largest.
-_LEAST_EIGENVALUE = 1e-7
 
 
 class Spectral:
@@ -35,18 +35,16 @@ class Spectral:
 
     def __init__(self, pairs: Pairs, sizes: TableSizes, model: ModelSettings, als: AlsSettings, seed: int) -> None:
         shape = (sizes.left, sizes.right)
-        side = Interactions.of(pairs.left, pairs.right, pairs.weight, shape)
-        counts = (side.counts, np.asarray(side.matrix.sum(axis=0, dtype=np.float64)).ravel())
-        self._scales = [np.maximum(count, 1e-12) ** model.popularity_exponent for count in counts]
-        divisors = self._scales[0][pairs.left] * self._scales[1][pairs.right]
-        weights = (1 if pairs.weight is None else pairs.weight) / divisors
-        self._matrix = Interactions.of(pairs.left, pairs.right, weights, shape).matrix
-        self._transposed = self._matrix.T.tocsr()
+        sides = Interactions.of_sides(pairs, shape)
+        self._scales = [np.maximum(side.counts, 1e-12) ** model.popularity_exponent for side in sides]
+        inverse = [(1 / scale).astype(np.float32) for scale in self._scales]
+        self._matrix = _scaled(sides[0].matrix, inverse[0], inverse[1])
+        self._transposed = _scaled(sides[1].matrix, inverse[1], inverse[0])
         self._total = float(np.square(self._matrix.data, dtype=np.float64).sum())
         self._d = model.dimension
         width = min(model.dimension + _OVERSAMPLING, *shape)
         draw = np.random.default_rng(seed)
-        self._basis = _orthonormal(draw.standard_normal((sizes.right, width), dtype=np.float32))
+        self._basis = orthonormal(draw.standard_normal((sizes.right, width), dtype=np.float32))
         self.tables = [np.zeros((rows, model.dimension), np.float32) for rows in shape]
 
     biases = None
@@ -56,7 +54,7 @@ class Spectral:
         """Starts from the directions of right vectors `[rows, d]`, and random ones for the oversampling."""
         known = tables[1] / self._scales[1][:, None].astype(np.float32)
         width = self._basis.shape[1]
-        self._basis[...] = _orthonormal(np.concatenate([known, self._basis], axis=1)[:, :width])
+        self._basis[...] = orthonormal(np.concatenate([known, self._basis], axis=1)[:, :width])
         for mine, given in zip(self.tables, tables, strict=True):
             mine[...] = given
 
@@ -71,7 +69,7 @@ class Spectral:
         Returns:
           `loss`, the share of the loss of empty tables that remains.
         """
-        self._basis[...] = _orthonormal(self._transposed @ _orthonormal(self._matrix @ self._basis))
+        self._basis[...] = orthonormal(self._transposed @ orthonormal(self._matrix @ self._basis))
         images = self._matrix @ self._basis
         # The singular vectors of A in the subspace: the eigenvectors of its Gramian (Golub & Van Loan 2013, 8.6).
         values, vectors = scipy.linalg.eigh(gramian(images))
@@ -97,15 +95,7 @@ class Spectral:
         return {"loss": errors / weights}
 
 
-def _orthonormal(rows: np.ndarray) -> np.ndarray:
-    """Returns an orthonormal basis of the columns of `[n, k]`, float32. Dependent columns become 0.
-
-    By the eigenvectors of the Gramian, twice: one pass loses digits where singular values differ much (Yamamoto et al.
-    2015). Products are much faster than Householder reflections of a tall matrix.
-    """
-    for _ in range(2):
-        values, vectors = scipy.linalg.eigh(gramian(rows))
-        real = values > _LEAST_EIGENVALUE * max(float(values[-1]), 1e-300)
-        inverse = np.where(real, 1 / np.sqrt(np.where(real, values, 1)), 0)
-        rows = rows @ (vectors * inverse).astype(np.float32)
-    return rows
+def _scaled(matrix: scipy.sparse.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> scipy.sparse.csr_matrix:
+    """Multiplies each value by the factors of its row and its column."""
+    values = matrix.data * np.repeat(rows, np.diff(matrix.indptr)) * columns[matrix.indices]
+    return scipy.sparse.csr_matrix((values, matrix.indices, matrix.indptr), shape=matrix.shape)

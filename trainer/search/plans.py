@@ -207,11 +207,12 @@ def _blend(trials: Trials, plan: Plan, ials: Trial, spectral: Trial) -> None:
     """Tries the sum of the best models of both kinds. Each has half of the dimensions.
 
     The sum of as many dimensions again as the best of `ials` needs no training. Half of them are tried if that is the
-    best so far.
+    best so far, unless a smaller `ials` was worse: then halves of both are worse too.
     """
     settings = {**spectral.settings, **ials.settings, "model.objective": "blend"}
     width = ials.settings["model.dimension"]
-    for total in _affordable(plan.values("model.dimension", (2 * width, width)), trials):
+    totals = _affordable(plan.values("model.dimension", (width, 2 * width)), trials)
+    for total in reversed(totals if width == _DIMENSIONS[0] else totals[-1:]):
         part: Trial | None = ials
         if total - total // 2 != width:
             part = trials.run({**ials.settings, "model.dimension": total - total // 2}, _MANY)

@@ -16,7 +16,7 @@ from absl import logging
 
 from errors import TrainingError, TrainingTooLarge
 from kindred import progress
-from trainer.data.pairs import Pairs, TrainingPairs
+from trainer.data.pairs import Pairs, ReusedPairs, TrainingPairs
 from trainer.least_squares.blend import blended, sample_of
 from trainer.model.table_sizes import TableSizes
 from trainer.search import descent
@@ -60,7 +60,9 @@ class Trials:
         say: Callable[[str], object] = logging.info,
         records: TrialRecords | None = None,
     ) -> None:
-        self._kept, self._held, self.sizes = kept, held, sizes
+        # What trials compute from the rows alone, they share.
+        self._kept = ReusedPairs.of(kept) if isinstance(kept, Pairs) else kept
+        self._held, self.sizes = held, sizes
         self.sections, self.budget, self._sweeps = sections, budget, sweeps
         self._seed = TrainSettings.model_validate(sections["train"]).seed
         self._gauge = Gauge(metric, kept, held, sizes, self._seed)
