@@ -14,6 +14,7 @@ SHORTCUTS: dict[str, Shortcut] = {
     "numpy.f2py": numpy.import_on_demand,
     "pyarrow": pyarrow.import_quickly,
     "tensorflow_transform.keras_lib": tensorflow_transform.use_installed_keras,
+    "tensorflow_transform.saved.saved_transform_io_v2": tensorflow_transform.trace_in_turn,
     "tensorflow_data_validation": tensorflow_data_validation.import_quickly,
     "tfx.components": tfx.import_on_demand,
     "tensorflow_model_analysis": tfx.import_on_demand,
