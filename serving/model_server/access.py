@@ -87,6 +87,12 @@ class Tokens:
         return tokens
 
 
+def token_of(metadata: Any) -> bytes:
+    """Returns the value of the header `authorization` in the metadata of a gRPC call, or nothing."""
+    value = dict(metadata).get("authorization", b"")
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
+
+
 class TokenInterceptor(grpc.ServerInterceptor):
     """Refuses gRPC calls without a valid token, before their message is read. Health checks need none."""
 
@@ -97,10 +103,8 @@ class TokenInterceptor(grpc.ServerInterceptor):
         """Returns the handler of a call, or one that refuses it."""
         if handler_call_details.method.startswith(f"/{HEALTH}/"):
             return continuation(handler_call_details)
-        metadata = dict(handler_call_details.invocation_metadata)
-        value = metadata.get("authorization", "")
         try:
-            self._tokens.check(value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape"))
+            self._tokens.check(token_of(handler_call_details.invocation_metadata))
         except Fault as fault:
             message = fault.message
             # A handler of a stream, because that of a single message runs only when the message is here.

@@ -85,7 +85,7 @@ class Call:
         self._held = 0
         self._closed = False
         self._is_active: Callable[[], bool] = lambda: True
-        self._cancelled = threading.Event()
+        self._cancelled = False
 
     def hold(self, size: int) -> None:
         """Counts `size` bytes until the call ends. Call it before the memory is allocated.
@@ -106,7 +106,7 @@ class Call:
 
     def cancel(self) -> None:
         """Makes the next `check` raise, because nobody waits for the answer. Safe from any thread."""
-        self._cancelled.set()
+        self._cancelled = True
 
     def check(self) -> None:
         """Stops work that nobody waits for. Long work calls it between its steps.
@@ -114,7 +114,7 @@ class Call:
         Raises:
           Fault: CANCELLED, because the client disconnected or its time is over.
         """
-        if self._cancelled.is_set() or not self._is_active():
+        if self._cancelled or not self._is_active():
             raise Fault(Code.CANCELLED, "nobody waits for the answer any more")
 
     def close(self) -> None:

@@ -182,7 +182,8 @@ def _fetches(servable: Servable, name: str, wanted: Sequence[str]) -> Mapping[st
             )
         if alias in wanted[:number]:
             raise invalid(f"duplicate output tensor alias: {alias}")
-    return {alias: outputs[alias] for alias in wanted} if wanted else outputs
+    # In the order of the signature, so that clients cannot make TensorFlow prepare a call for each order.
+    return {alias: name for alias, name in outputs.items() if alias in wanted} if wanted else outputs
 
 
 def _classifications(outputs: Mapping[str, Array]) -> Any:

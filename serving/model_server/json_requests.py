@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import json
 from typing import Any
 
@@ -213,14 +214,21 @@ def _numbers(leaves: list[Any], kind: Any, alias: str) -> Array:
         if type(leaf) not in allowed:
             raise _wrong_type(leaf, kind.name, alias)
     if kind.name in _INTEGERS:
+        least, most = _bounds(kind.name)
         for leaf in leaves:
-            if not kind.min <= leaf <= kind.max:
+            if not least <= leaf <= most:
                 raise _wrong_type(leaf, kind.name, alias)
     array = np.empty(len(leaves), dtype=kind.as_numpy_dtype)
     with np.errstate(over="ignore"):
         for start in range(0, len(leaves), _STEP):  # other threads run in between
             array[start : start + _STEP] = np.array(leaves[start : start + _STEP], dtype=array.dtype)
     return array
+
+
+@functools.cache
+def _bounds(kind: str) -> tuple[int, int]:
+    bounds = np.iinfo(kind)
+    return int(bounds.min), int(bounds.max)
 
 
 def _wrong_type(value: Any, kind: str, alias: str) -> Fault:

@@ -21,7 +21,7 @@ from serving.model_server.tensors import Array
 
 _BINARY_SUFFIX = "_bytes"
 _VALUES = 1 << 14  # that are written at a time
-_HALVES = (np.dtype(np.float16), np.dtype(tf.bfloat16.as_numpy_dtype))
+_HALVES = (np.dtype(np.float16).num, np.dtype(tf.bfloat16.as_numpy_dtype).num)
 
 
 def answer(outputs: Mapping[str, Array], as_rows: bool) -> bytes:
@@ -34,7 +34,9 @@ def answer(outputs: Mapping[str, Array], as_rows: bool) -> bytes:
     Raises:
       Fault: the row format is requested, but the outputs have different numbers of rows.
     """
-    outputs = {name: array.astype(np.float32) if array.dtype in _HALVES else array for name, array in outputs.items()}
+    outputs = {
+        name: array.astype(np.float32) if array.dtype.num in _HALVES else array for name, array in outputs.items()
+    }
     if as_rows:
         return b'{"predictions":%b}' % _rows(outputs)
     columns = {name: _column(name, array) for name, array in outputs.items()}

@@ -7,7 +7,8 @@ on the size of the request, so both must be bounded.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from serving.model_server.tensors import Array
 Run = Callable[[Mapping[str, Array]], list[Array]]
 
 _ALL = 2**31 - 1
+_SIZES = 1000
 # A string of an answer: in TensorFlow, as bytes and as text of Python, and in the response.
 _STRING_BYTES = 128
 # A row for an unseen entity needs a matrix, and a vector for each id of its list.
@@ -53,7 +55,7 @@ def bounded(
     rows = max((inputs[name].shape[0] for name in ranked_for or inputs if inputs[name].ndim), default=1)
     k = number_of_answers(inputs)
     catalogue = _ALL if k is None else catalogue_of(servable, signature, inputs, aliases)
-    hold(call, signature, aliases, rows, None if k is None else max(min(k, catalogue), 0))
+    hold(call, servable, signature, aliases, rows, None if k is None else max(min(k, catalogue), 0))
     step = max(_SCORES_AT_A_TIME // max(catalogue if k is not None else 1, 1), 1)
     if ranked_for == [GIVEN]:
         width = inputs[GIVEN].shape[1]
@@ -93,26 +95,27 @@ def _empty(alias: str, info: Any) -> Array:
     return np.array(_ALL, kind) if alias == K else np.zeros(shape, kind)
 
 
-def hold(call: Call, signature: Any, aliases: Iterable[str], rows: int, k: int | None) -> None:
+def hold(call: Call, servable: Servable, signature: Any, aliases: Mapping[str, str], rows: int, k: int | None) -> None:
     """Counts the bytes of the answer, as far as the signature and the request determine them.
 
     Args:
       call: the request.
+      servable: the model.
       signature: the SignatureDef that the request calls.
-      aliases: the outputs to compute.
+      aliases: tensor names by the alias of each output to compute.
       rows: rows of the request.
       k: the number of answers per row, at most the catalogue, or None if the signature is no ranking.
 
     Raises:
       Fault: the answer needs more than `max_output_bytes`.
     """
-    size = 0
-    for alias in aliases:
-        info = signature.outputs[alias]
-        values = rows
-        for dimension in info.tensor_shape.dim[1:]:
-            values *= dimension.size if dimension.size >= 0 else 1 if k is None else k
-        size += values * _bytes_of_value(info.dtype)
+    key = tuple(aliases.values())
+    of_row = servable.answer_bytes.get(key)
+    if of_row is None:
+        if len(servable.answer_bytes) >= _SIZES:  # clients choose outputs
+            servable.answer_bytes.clear()
+        of_row = servable.answer_bytes[key] = [_bytes_of_row(signature.outputs[alias]) for alias in aliases]
+    size = rows * sum(size * (1 if k is None else k) ** unknown for size, unknown in of_row)
     if size > call.limits.max_output_bytes:
         given, advice = ("", "") if k is None else (f" with k={k}", " or a smaller k")
         raise invalid(
@@ -120,6 +123,13 @@ def hold(call: Call, signature: Any, aliases: Iterable[str], rows: int, k: int |
             f"--max_output_bytes={call.limits.max_output_bytes}. Send fewer rows{advice}"
         )
     call.hold(size)
+
+
+def _bytes_of_row(info: Any) -> tuple[int, int]:
+    """Returns the bytes of a row of an output if each unknown dimension is 1, and how many of these it has."""
+    sizes = [dimension.size for dimension in info.tensor_shape.dim[1:]]
+    known = [size for size in sizes if size >= 0]
+    return math.prod(known) * _bytes_of_value(info.dtype), len(sizes) - len(known)
 
 
 @functools.cache

@@ -19,7 +19,8 @@ from serving.model_server.calls import Call
 from serving.model_server.connections import ARRIVED
 from serving.model_server.faults import Code, Fault, fault_of, http_status, invalid
 from serving.model_server.service import Service, metadata_json, status_json
-from serving.model_server.small_requests import MOST_BYTES, SmallRequests
+from serving.model_server.small_requests import SmallRequests
+from serving.model_server.together import MOST_BYTES
 
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _CALL = re.compile(rf"(?i)/v1/models/(?P<model>[^/:]+){_VERSION}:(?P<api>classify|regress|predict)")

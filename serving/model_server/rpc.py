@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
@@ -19,14 +19,17 @@ from tensorflow_serving.apis import (
 
 from serving.model_server.calls import Call, closing, unlimited
 from serving.model_server.faults import Code, Fault, invalid
-from serving.model_server.health import Health, no_profiler
 from serving.model_server.model_config import models_of
 from serving.model_server.servable import DEFAULT_SIGNATURE, Servable
 from serving.model_server.service import Service
-from serving.model_server.tensors import to_proto
+from serving.model_server.tensors import Array, write
 from serving.model_server.wire import parsed
 
 Method = Callable[[Call, Any], Any]
+# Computes the response to a message. Takes a function that returns whether the client still waits. Raises Faults.
+Answer = Callable[[bytes, Callable[[], bool]], bytes]
+
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _MESSAGE = 2000
@@ -38,9 +41,9 @@ class PredictionService:
     def __init__(self, service: Service, as_content: bool) -> None:
         self._service, self._as_content = service, as_content
 
-    def handler(self) -> grpc.GenericRpcHandler:
-        """Returns the handler of the methods. It receives bytes, to refuse what would become too large."""
-        return _handler(
+    def answers(self) -> dict[str, Answer]:
+        """Returns the methods by path. They get bytes, to refuse what would become too large."""
+        return _answers(
             "PredictionService",
             self._service,
             {
@@ -56,10 +59,21 @@ class PredictionService:
         spec = request.model_spec
         with self._service.lease(spec) as servable:
             outputs = self._service.inference.predict_protos(call, servable, request)
+        return self.response(servable, spec, outputs, call)
+
+    def response(self, servable: Servable, spec: Any, outputs: Mapping[str, Array], call: Call) -> Any:
+        """Returns a PredictResponse.
+
+        Args:
+          servable: computed the outputs.
+          spec: the ModelSpec of the request.
+          outputs: arrays by output alias.
+          call: the request.
+        """
         response = predict_pb2.PredictResponse()
         for alias, array in outputs.items():
             call.check()
-            response.outputs[alias].CopyFrom(to_proto(array, self._as_content))
+            write(response.outputs[alias], array, self._as_content)
         return _with_model_spec(servable, spec, response)
 
     def _classify(self, call: Call, request: Any) -> Any:
@@ -91,16 +105,17 @@ class PredictionService:
         return self._service.metadata(request.model_spec)
 
 
-def _abort(context: grpc.ServicerContext, fault: Fault) -> None:
-    """Ends a call with a fault. Clients refuse trailers above 8 KiB, and a message can quote a request."""
-    context.abort(_CODES[fault.code], fault.message[:_MESSAGE])
+def status_of(fault: Fault) -> tuple[grpc.StatusCode, str]:
+    """Returns the status of a fault. Clients refuse trailers above 8 KiB, and a message can quote a request."""
+    return _CODES[fault.code], fault.message[:_MESSAGE]
 
 
 def _with_model_spec(servable: Servable, spec: Any, response: Any) -> Any:
     """Fills in the model, signature and version that computed `response`."""
-    response.model_spec.name = spec.name
-    response.model_spec.signature_name = spec.signature_name or DEFAULT_SIGNATURE
-    response.model_spec.version.value = servable.version
+    made = response.model_spec
+    made.name = spec.name
+    made.signature_name = spec.signature_name or DEFAULT_SIGNATURE
+    made.version.value = servable.version
     return response
 
 
@@ -110,9 +125,9 @@ class ModelService:
     def __init__(self, service: Service, may_reload: bool) -> None:
         self._service, self._may_reload = service, may_reload
 
-    def handler(self) -> grpc.GenericRpcHandler:
-        """Returns the handler of the methods."""
-        return _handler(
+    def answers(self) -> dict[str, Answer]:
+        """Returns the methods by path."""
+        return _answers(
             "ModelService",
             self._service,
             {
@@ -140,10 +155,10 @@ class ModelService:
         return response
 
 
-def _handler(
+def _answers(
     name: str, service: Service, methods: Mapping[str, tuple[Any, Method]], counted: bool = True
-) -> grpc.GenericRpcHandler:
-    """Returns the handler of a service of package `tensorflow.serving`.
+) -> dict[str, Answer]:
+    """Returns the methods of a service of package `tensorflow.serving` by path.
 
     Args:
       name: the name of the service.
@@ -152,26 +167,23 @@ def _handler(
       counted: whether requests appear in the metrics and occupy a slot.
     """
 
-    def unary(api: str, kind: Any, method: Method) -> grpc.RpcMethodHandler:
-        def behavior(body: bytes, context: grpc.ServicerContext) -> Any:
-            try:
-                with closing(service.calls.begin() if counted else unlimited(service.limits)) as call:
-                    call.watch(context.is_active)
-                    request = parsed(kind, body, call)
-                    if not counted:
-                        return method(call, request)
-                    with service.counted(_model_of(request), api, "GRPC"):
-                        return method(call, request)
-            except Fault as fault:
-                _abort(context, fault)
+    def answer(api: str, kind: Any, method: Method, body: bytes, is_active: Callable[[], bool]) -> bytes:
+        with closing(service.calls.begin() if counted else unlimited(service.limits)) as call:
+            call.watch(is_active)
+            request = parsed(kind, body, call)
+            if not counted:
+                return serialized(method(call, request))
+            with service.counted(_model_of(request), api, "GRPC"):
+                return serialized(method(call, request))
 
-        return grpc.unary_unary_rpc_method_handler(behavior, response_serializer=_serialized)
-
-    handlers = {api: unary(api, kind, method) for api, (kind, method) in methods.items()}
-    return grpc.method_handlers_generic_handler(f"tensorflow.serving.{name}", handlers)
+    return {
+        f"/tensorflow.serving.{name}/{api}": functools.partial(answer, api, kind, method)
+        for api, (kind, method) in methods.items()
+    }
 
 
-def _serialized(response: Any) -> bytes:
+def serialized(response: Any) -> bytes:
+    """Returns the bytes of a message."""
     return bytes(response.SerializeToString())
 
 
@@ -179,31 +191,3 @@ def _model_of(request: Any) -> str:
     """Returns the name of the model that a request names, or an empty string."""
     named = request.tasks[:1] if hasattr(request, "tasks") else [request]
     return str(named[0].model_spec.name) if named else ""
-
-
-def build_server(
-    service: Service,
-    threads: int,
-    as_content: bool,
-    options: list[tuple[str, Any]],
-    health: Health | None = None,
-    may_reload: bool = True,
-    interceptors: Sequence[grpc.ServerInterceptor] = (),
-) -> grpc.Server:
-    """Builds a gRPC server with all services, without binding a port."""
-    limits = service.limits
-    server = grpc.server(
-        ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
-        maximum_concurrent_rpcs=limits.max_concurrency,
-        interceptors=interceptors,
-        options=[
-            ("grpc.max_receive_message_length", limits.max_body_bytes),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", 0),
-            *options,
-        ],
-    )
-    of_models = ModelService(service, may_reload).handler()
-    handlers = [PredictionService(service, as_content).handler(), of_models, no_profiler()]
-    server.add_generic_rpc_handlers([*handlers, health.handler()] if health else handlers)
-    return server

@@ -20,6 +20,8 @@ tf.get_logger().setLevel("ERROR")  # the loader is deprecated, but TensorFlow Se
 
 DEFAULT_SIGNATURE = "serving_default"
 _CATALOGUES = 1000
+# Prepared calls, each of which has a copy of a part of the graph.
+_CALLABLES = 200
 _CALLING_THREAD = -1  # RunOptions.inter_op_thread_pool, config.proto
 
 
@@ -57,6 +59,7 @@ class Servable:
 
     Attributes:
       catalogues: the number of entities that a ranking chooses from, by its output tensors and scalar inputs.
+      answer_bytes: the size of a row of outputs by their tensors (`serving.model_server.outputs`).
     """
 
     def __init__(self, name: str, version: int, path: str, settings: SessionSettings) -> None:
@@ -88,6 +91,7 @@ class Servable:
         self._callables: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}
         self._outputs: dict[str, Mapping[str, str]] = {}
         self.catalogues: dict[tuple[str, ...], int] = {}
+        self.answer_bytes: dict[tuple[str, ...], list[tuple[int, int]]] = {}
         self._lock = threading.Lock()
         self._batcher: Batches | None = None
 
@@ -165,6 +169,8 @@ class Servable:
             else:
                 options.run_options.timeout_in_ms = self._timeout_ms
             made = self._session._make_callable_from_options(options)
+            if len(self._callables) >= _CALLABLES:  # clients choose outputs
+                self._callables.clear()
             return self._callables.setdefault((names, fetches), made)
 
     def close(self) -> None:

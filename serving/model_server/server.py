@@ -13,9 +13,10 @@ from pathlib import Path
 import grpc
 import uvicorn
 
-from serving.model_server import batching, flag_values, model_config, rpc
+from compat import grpcio
+from serving.model_server import batching, flag_values, model_config, rpc, rpc_server
 from serving.model_server.access import TokenInterceptor, Tokens, check_certificate
-from serving.model_server.arrivals import Arrivals
+from serving.model_server.arrivals import ArrivalInterceptor, Arrivals
 from serving.model_server.connections import protocol, within_descriptors
 from serving.model_server.faults import Fault, invalid
 from serving.model_server.health import Health
@@ -24,6 +25,7 @@ from serving.model_server.loading import Loader
 from serving.model_server.metrics import ServerMetrics
 from serving.model_server.model_config import ServedModel
 from serving.model_server.model_manager import ModelManager
+from serving.model_server.reception import Reception
 from serving.model_server.request_logs import RequestLogs
 from serving.model_server.rest import RestApi
 from serving.model_server.servable import SessionSettings
@@ -129,16 +131,15 @@ class ModelServer:
         if flags.enable_grpc_healthcheck_service:
             self._health = Health(watchers=threads // 4)
         self._arrivals = Arrivals(flags.body_timeout_seconds, threads)
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="grpc")
+        predictions = rpc.PredictionService(self.service, flags.enable_serialization_as_tensor_content)
+        answers = {
+            **predictions.answers(),
+            **rpc.ModelService(self.service, flags.allow_reload_config).answers(),
+        }
         options = flag_values.channel_arguments(flags.grpc_channel_arguments)
-        self._grpc = rpc.build_server(
-            self.service,
-            threads,
-            flags.enable_serialization_as_tensor_content,
-            options,
-            self._health,
-            flags.allow_reload_config,
-            [self._arrivals, *([TokenInterceptor(self._tokens)] if self._tokens else [])],
-        )
+        interceptors = [ArrivalInterceptor(self._arrivals), *([TokenInterceptor(self._tokens)] if self._tokens else [])]
+        self._grpc = rpc_server.build(answers, pool, self.service.limits, options, self._health, interceptors)
         credentials = flag_values.credentials(flags)
         addresses = [f"{flags.host}:{flags.port}"] if flags.port else []
         addresses += [f"unix:{flags.grpc_socket_path}"] if flags.grpc_socket_path else []
@@ -149,7 +150,9 @@ class ModelServer:
             except RuntimeError:
                 raise OSError(f"cannot listen on {address}. Choose another --port") from None
             log.info("Running gRPC ModelServer at %s ...", address)
-        self._grpc.start()
+        reception = Reception(self.service, predictions, answers, pool, threads, self._arrivals, self._tokens)
+        if not grpcio.start(self._grpc, reception.methods, reception):
+            self._grpc.start()
 
     def stop(self) -> bool:
         """Refuses new requests, waits up to --drain_seconds for running requests, and frees the models.

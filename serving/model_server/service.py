@@ -47,12 +47,17 @@ class Service:
         except Exception as error:  # count every request, and give every client an answer
             # No variable may hold the fault, and it may not be its own cause. Either would be a reference cycle, which
             # keeps the request in memory until a full garbage collection.
-            raise self._failed(model, error) from None
+            raise self.failed(model, error) from None
+        self.succeeded(model, api, entrypoint, started)
+
+    def succeeded(self, model: str, api: str, entrypoint: str, started: float) -> None:
+        """Counts a request that succeeded. `started` is its time of `time.perf_counter`."""
         self.metrics.requests.add(model, "OK")
         microseconds = (time.perf_counter() - started) * 1e6
         self.metrics.request_latency.labels(model, api, entrypoint).observe(microseconds)
 
-    def _failed(self, model: str, error: Exception) -> Fault:
+    def failed(self, model: str, error: Exception) -> Fault:
+        """Counts a request that failed. Returns the exception as a fault."""
         fault = fault_of(error)
         # Names of models that do not exist come from clients. Each would be a line of the metrics page.
         self.metrics.requests.add(model if self.models.has(model) else UNKNOWN_MODEL, fault.code.name)

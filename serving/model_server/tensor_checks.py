@@ -21,7 +21,8 @@ from serving.model_server.tensors import Array, to_array
 STRING_BYTES = 64
 MAX_RANK = 64  # of NumPy
 _TYPES = 256  # more than TensorFlow has
-_NO_VALUES = (tf.variant, tf.resource)
+_NO_VALUES = (tf.variant.as_datatype_enum, tf.resource.as_datatype_enum)
+_TEXT = tf.string.as_datatype_enum
 
 
 def decode(call: Call, signature: Any, protos: Mapping[str, Any]) -> dict[str, Array]:
@@ -39,9 +40,13 @@ def decode(call: Call, signature: Any, protos: Mapping[str, Any]) -> dict[str, A
       Fault: an alias, type, shape or number of values does not fit. Nothing was allocated.
     """
     check_aliases(signature, protos)
-    sizes = {alias: _size(proto, alias, signature.inputs[alias].dtype) for alias, proto in protos.items()}
-    check_rows(max((_dimensions(proto)[0] for proto in protos.values() if _dimensions(proto)), default=1), call.limits)
-    hold_input(call, sum(sizes.values()))
+    size, rows = 0, 1
+    for alias, proto in protos.items():
+        shape = [dimension.size for dimension in proto.tensor_shape.dim]
+        size += _size(proto, shape, alias, signature.inputs[alias].dtype)
+        rows = max([rows, *shape[:1]])
+    check_rows(rows, call.limits)
+    hold_input(call, size)
     return {alias: to_array(proto, alias) for alias, proto in protos.items()}
 
 
@@ -65,7 +70,7 @@ def type_of(number: int, alias: str) -> tf.DType:
     kind = _base_type(number)
     if kind is None:
         raise invalid(f"input {alias!r} has the type {number}, which TensorFlow does not have")
-    if kind in _NO_VALUES:
+    if kind.as_datatype_enum in _NO_VALUES:
         raise invalid(f"input {alias!r} has the type {kind.name}. A request cannot carry values of this type")
     return kind
 
@@ -78,31 +83,27 @@ def _base_type(number: int) -> tf.DType | None:
         return None
 
 
-def _size(proto: Any, alias: str, expected: int) -> int:
+def _size(proto: Any, shape: list[int], alias: str, expected: int) -> int:
     """Returns the bytes that the tensor needs once it is built."""
     kind = type_of(proto.dtype, alias)
     if expected and proto.dtype != expected:
         raise invalid(f"input {alias!r} has the type {kind.name}. The signature expects {tf.as_dtype(expected).name}")
-    shape = _dimensions(proto)
-    if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
+    if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise invalid(f"tensor parsing error: {alias}: the shape has an unknown rank or dimension")
     if len(shape) > MAX_RANK:
         raise invalid(f"tensor parsing error: {alias}: {len(shape)} dimensions, more than {MAX_RANK}")
     count = math.prod(shape)
-    if proto.tensor_content and kind == tf.string:
+    is_text = proto.dtype == _TEXT
+    if proto.tensor_content and is_text:
         raise invalid(f"input {alias!r}: send strings in string_val, not in tensor_content")
     if proto.tensor_content and len(proto.tensor_content) != count * kind.size:
         raise invalid(
             f"tensor parsing error: {alias}: the shape {shape} of {kind.name} needs {count * kind.size} bytes, "
             f"tensor_content has {len(proto.tensor_content)}"
         )
-    if kind != tf.string:
+    if not is_text:
         return count * kind.size
-    last = len(proto.string_val[-1]) if proto.string_val else 0
     # Repeating the last value repeats only a reference in NumPy, but a copy of the content in TensorFlow.
-    repeated = max(count - len(proto.string_val), 0) * last
+    missing = count - len(proto.string_val)
+    repeated = missing * len(proto.string_val[-1]) if missing > 0 and proto.string_val else 0
     return count * STRING_BYTES + int(proto.ByteSize()) + repeated
-
-
-def _dimensions(proto: Any) -> list[int]:
-    return [dimension.size for dimension in proto.tensor_shape.dim]

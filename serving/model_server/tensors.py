@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from tensorflow.core.framework import tensor_pb2
 from serving.model_server.faults import Code, Fault, invalid
 
 Array = np.ndarray[Any, Any]
+
+_TEXT = tf.string.as_datatype_enum
 
 # By NumPy type: the TensorProto field of the values, and the type to view them as. Clients read these fields, so a
 # response must not use `tensor_content`, as `tf.make_tensor_proto` would.
@@ -45,6 +48,10 @@ def to_array(proto: Any, name: str) -> Array:
     Raises:
       Fault: the values do not fit the shape, or the type cannot hold values.
     """
+    if proto.dtype == _TEXT and proto.string_val:
+        shape = [dimension.size for dimension in proto.tensor_shape.dim]
+        if math.prod(shape) == len(proto.string_val):  # as TensorFlow does, in a fifth of the time
+            return np.array(list(proto.string_val), dtype=object).reshape(shape)
     try:
         return np.asarray(tf.make_ndarray(proto))
     except (TypeError, ValueError, IndexError, OverflowError) as error:
@@ -53,19 +60,31 @@ def to_array(proto: Any, name: str) -> Array:
 
 def to_proto(array: Array, as_content: bool = False) -> Any:
     """Converts an array to a TensorProto with typed fields or, if `as_content`, packed `tensor_content`."""
+    proto = tensor_pb2.TensorProto()
+    write(proto, array, as_content)
+    return proto
+
+
+def write(proto: Any, array: Array, as_content: bool = False) -> None:
+    """Writes an array to an empty TensorProto. For the arguments, see `to_proto`.
+
+    Raises:
+      Fault: the array has a type that clients cannot read.
+    """
     if as_content and array.dtype != object:
-        return tf.make_tensor_proto(array)
+        proto.CopyFrom(tf.make_tensor_proto(array))
+        return
     try:
         field, view = _FIELDS[array.dtype.name]
     except KeyError:
         raise Fault(Code.UNIMPLEMENTED, f"cannot encode an output of type {array.dtype.name}") from None
-    proto = tensor_pb2.TensorProto(dtype=_number(array.dtype))
-    proto.tensor_shape.SetInParent()
+    proto.dtype = _number(array.dtype)
+    shape = proto.tensor_shape
+    shape.SetInParent()
     for size in array.shape:
-        proto.tensor_shape.dim.add(size=size)
-    flat = np.ascontiguousarray(array).reshape(-1)
+        shape.dim.add().size = size
+    flat = array.ravel()
     getattr(proto, field).extend((flat.view(view) if view is not None else flat).tolist())
-    return proto
 
 
 @functools.cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -14,52 +13,17 @@ import pytest
 from tensorflow_serving.apis import model_pb2
 
 from serving.model_server import json_requests, json_responses, small_requests
-from serving.model_server.calls import Calls, Limits
-from serving.model_server.faults import Code, Fault
+from serving.model_server import together as together_
+from serving.model_server.calls import Calls
+from serving.model_server.faults import Code
 from serving.model_server.inference import Inference
-from serving.model_server.metrics import ServerMetrics
 from serving.model_server.servable import Servable, SessionSettings
 from serving.model_server.small_requests import SmallRequests
+from tests.integration.model_server.counting import OneModel
 from tests.unit.trainer.planted_model import LEFT, RIGHT, Planted
 
 FILTERS: dict[str, Any] = {"exclude": ["b"], "candidates": []}
 SPEC = model_pb2.ModelSpec(name="words")
-
-
-class _Counting(Inference):
-    """Remembers the rows of each call. Fails for several rows if told to."""
-
-    def __init__(self) -> None:
-        super().__init__(ServerMetrics())
-        self.rows: list[int] = []
-        self.fails_together = False
-
-    def predict(self, call: Any, servable: Any, signature_name: str, inputs: Any, wanted: Any = ()) -> Any:
-        self.rows.append(max(array.shape[0] for array in inputs.values() if array.ndim))
-        if self.fails_together and self.rows[-1] > 1:
-            raise Fault(Code.INTERNAL, "too many")
-        return super().predict(call, servable, signature_name, inputs, wanted)
-
-
-class _Service:
-    """One model. The requests wait in the queue until `open` is set."""
-
-    limits = Limits()
-
-    def __init__(self, servable: Servable) -> None:
-        self.inference = _Counting()
-        self.entered, self.open = threading.Event(), threading.Event()
-        self._servable = servable
-        self.logged: list[tuple[str, dict, dict]] = []
-
-    def log(self, servable: Servable, signature: str, inputs: dict, outputs: dict) -> None:
-        self.logged.append((signature, inputs, outputs))
-
-    @contextlib.contextmanager
-    def lease(self, spec: Any) -> Iterator[Servable]:
-        self.entered.set()
-        self.open.wait(10)
-        yield self._servable
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +34,12 @@ def servable(planted: Planted) -> Iterator[Servable]:
 
 
 @pytest.fixture
-def service(servable: Servable, monkeypatch: pytest.MonkeyPatch) -> _Service:
+def service(servable: Servable, monkeypatch: pytest.MonkeyPatch) -> OneModel:
     monkeypatch.setattr(small_requests, "_THREADS", 1)
-    return _Service(servable)
+    return OneModel(servable)
 
 
-def together(service: _Service, bodies: list[dict[str, Any]], cancelled: int | None = None) -> list[Any]:
+def together(service: OneModel, bodies: list[dict[str, Any]], cancelled: int | None = None) -> list[Any]:
     """Returns the answers or faults to requests that wait at the same time. `None` are those computed alone."""
 
     async def ask() -> list[Any]:
@@ -105,7 +69,7 @@ def together(service: _Service, bodies: list[dict[str, Any]], cancelled: int | N
     return asyncio.run(ask())
 
 
-def alone(service: _Service, servable: Servable, body: dict[str, Any]) -> Any:
+def alone(service: OneModel, servable: Servable, body: dict[str, Any]) -> Any:
     name = json_requests.signature_name(body)
     inputs, as_rows = json_requests.inputs_of(body, servable.signature(name))
     call = Calls(service.limits).begin()
@@ -135,7 +99,7 @@ def same(actual: Any, expected: Any) -> bool:
     return actual == (pytest.approx(expected, abs=1e-6) if isinstance(expected, float) else expected)
 
 
-def test_each_gets_its_own_answer(service: _Service, servable: Servable) -> None:
+def test_each_gets_its_own_answer(service: OneModel, servable: Servable) -> None:
     left, right = text(*LEFT[:4]), text(*RIGHT[:4])
     rows = [{"left_id": one, "right_id": other} for one, other in zip(left, right, strict=True)]
     bodies = [
@@ -154,7 +118,7 @@ def test_each_gets_its_own_answer(service: _Service, servable: Servable) -> None
     assert sorted(service.inference.rows) == [1, 1, 4, 8, 16 + 4 + 4 + 1]
 
 
-def test_faults_stay_with_their_request(service: _Service, servable: Servable) -> None:
+def test_faults_stay_with_their_request(service: OneModel, servable: Servable) -> None:
     left, right = text(*LEFT[:2]), text(*RIGHT[:2])
     bodies = [
         score(left[:1], right[:1]),
@@ -173,7 +137,7 @@ def test_faults_stay_with_their_request(service: _Service, servable: Servable) -
     assert all(fault.__context__ is None for fault in answers[3:6]), "no fault holds its request"
 
 
-def test_failed_call_is_repeated_for_each(service: _Service, servable: Servable) -> None:
+def test_failed_call_is_repeated_for_each(service: OneModel, servable: Servable) -> None:
     service.inference.fails_together = True
     bodies = [score([one], text(RIGHT[0])) for one in text(*LEFT[:3])]
     assert all(
@@ -183,7 +147,7 @@ def test_failed_call_is_repeated_for_each(service: _Service, servable: Servable)
     assert sorted(service.inference.rows) == [1, 1, 1, 1, 3]
 
 
-def test_nobody_computes_for_a_client_that_left(service: _Service) -> None:
+def test_nobody_computes_for_a_client_that_left(service: OneModel) -> None:
     bodies = [score([one], text(RIGHT[0])) for one in text(*LEFT[:3])]
     answers = together(service, bodies, cancelled=1)
     assert answers[1].code is Code.CANCELLED
@@ -199,16 +163,16 @@ def test_nobody_computes_for_a_client_that_left(service: _Service) -> None:
         {"signature_name": "similar_right_filtered", "inputs": {**ranking(["a"], 3)["inputs"], **FILTERS}},
     ],
 )
-def test_other_requests_are_computed_alone(service: _Service, body: dict[str, Any]) -> None:
+def test_other_requests_are_computed_alone(service: OneModel, body: dict[str, Any]) -> None:
     assert together(service, [score(["a"], ["b"]), body])[1] is None
 
 
-def test_large_rankings_are_computed_alone(service: _Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(small_requests, "_SMALL_RANKING", 3)
+def test_large_rankings_are_computed_alone(service: OneModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together_, "_SMALL_RANKING", 3)
     assert together(service, [score(["a"], ["b"]), ranking(["a"], 2)])[1] is None
 
 
-def test_only_request_is_answered_at_once(service: _Service, servable: Servable) -> None:
+def test_only_request_is_answered_at_once(service: OneModel, servable: Servable) -> None:
     service.open.set()
     good, bad = score(text(LEFT[0]), text(RIGHT[0])), {"signature_name": "no such", "inputs": {}}
     other = {"signature_name": "similar_right_filtered", "inputs": {**ranking(["a"], 3)["inputs"], **FILTERS}}
@@ -231,7 +195,7 @@ def test_only_request_is_answered_at_once(service: _Service, servable: Servable)
     assert alone_ == b"null"
 
 
-def test_request_that_nothing_computes_any_more_gets_a_fault(service: _Service) -> None:
+def test_request_that_nothing_computes_any_more_gets_a_fault(service: OneModel) -> None:
     """The server stops, and its pool drops the work."""
     service.open.set()
     dropped: Future[bytes] = Future()
@@ -253,7 +217,7 @@ def test_threads_end(servable: Servable) -> None:
 
     before: set[threading.Thread] = set()
     before = mine()  # those of other tests, which may still end
-    small = SmallRequests(_Service(servable))  # type: ignore[arg-type]
+    small = SmallRequests(OneModel(servable))  # type: ignore[arg-type]
     started = mine()
     assert started
     small.close()
