@@ -16,6 +16,7 @@ import time
 from typing import Any
 
 import numpy as np
+import threadpoolctl
 
 _K = 10
 _PER_CENTER = 500
@@ -55,8 +56,9 @@ def measure(kind: str, entities: int, dimension: int, requests: int) -> dict[str
     side = SideVariables("right", TableVariables([b""] * entities, vectors), np.zeros(entities, np.float32), False)
     del vectors
     started = time.process_time()
-    index = SideIndex(side)
-    probes = index.by_score.calibrate(index.parts, queries[:512], None)
+    with threadpoolctl.threadpool_limits(1, "blas"):  # as in the Trainer
+        index = SideIndex(side)
+        probes = index.by_score.calibrate(index.parts, queries[:512], None)
     seconds = time.process_time() - started
     k, groups, blocks = tf.constant(_K), tf.constant(probes.groups), tf.constant(probes.probes)
 

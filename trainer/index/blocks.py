@@ -7,7 +7,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import threadpoolctl
 
 from trainer.index.kmeans import clusters
 
@@ -95,12 +94,10 @@ def partition(vectors: np.ndarray, bias: np.ndarray, seed: int = 0) -> Partition
     random, found = np.random.default_rng(seed), list[np.ndarray]()
     lifted = _Lifted(vectors, bias)
     count = min(round(_GROUPS * math.sqrt(len(vectors))), len(vectors) // LARGEST)
-    # Most products are small. With several threads, BLAS takes three times the processor time for them.
-    with threadpoolctl.threadpool_limits(1, "blas"):
-        groups = clusters(lifted, np.arange(len(vectors)), count, random) if len(vectors) else []
-        for group in groups:
-            for fine in clusters(lifted, group, round(len(group) / _OF_CLUSTER), random):
-                _halve(lifted, fine, LARGEST, random, found)
+    groups = clusters(lifted, np.arange(len(vectors)), count, random) if len(vectors) else []
+    for group in groups:
+        for fine in clusters(lifted, group, round(len(group) / _OF_CLUSTER), random):
+            _halve(lifted, fine, LARGEST, random, found)
     order = np.concatenate([*map(np.sort, found), np.zeros(0, np.int64)]).astype(np.int32)
     return Partition(Blocks(order, _starts(found)), Blocks(order, _starts(groups)))
 
