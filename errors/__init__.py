@@ -92,9 +92,18 @@ class DataRefused(KindredError):
 
 
 class ModelRefused(KindredError):
-    """The model was not blessed, or it failed the serving canary."""
+    """The model was not blessed, failed the serving canary, or broke a rule on replayed requests.
+
+    Args:
+      message: the reason.
+      replay: what the replay found, as JSON values for the record of the run.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str, replay: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.replay = replay
 
 
 class SettingsRefused(KindredError):

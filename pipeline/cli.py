@@ -131,7 +131,7 @@ def monitor(
     from pipeline.commands.monitor.command import monitor as compare_log
     from pipeline.records.root import Root
 
-    text, broken = compare_log(log, Root.at(root, "").fetch(), json_)
+    text, broken = compare_log(log, Root.at(root, "").fetch(), json_, lambda words: say(f"warning: {words}", err=True))
     say(text, fit=not json_)
     for words in broken:
         say(words, err=True)

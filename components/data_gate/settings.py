@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from sections import PositiveInt, Section, Share
 
+DRIFT_RULES = (
+    "validate.max_unseen_share",
+    "validate.max_entity_distance",
+    "validate.max_score_divergence",
+    "validate.max_new_values",
+)
+"""The rules that compare with earlier data."""
+
 
 class GateSettings(Section):
     """The bounds of the gate. None switches a bound off.

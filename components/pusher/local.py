@@ -89,6 +89,10 @@ class LocalVersions(Versions):
         """Returns what `Versions.damage_of_awaiting` does. Reads all files."""
         return damage(self._path(awaiting_name(version)))
 
+    def local(self, version: int) -> contextlib.AbstractContextManager[str]:
+        """Returns what `Versions.local` does."""
+        return contextlib.nullcontext(self._path(str(version)))
+
     def _move(self, name: str, target: str) -> None:
         os.rename(self._path(name), self._path(target))
 

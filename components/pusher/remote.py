@@ -13,13 +13,14 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 
 from components.pusher.versions import Versions
-from errors import StoreError, StoreUnavailable
-from kindred.manifest import CARD, MANIFEST, Manifest, model_digests, parse_manifest
+from errors import ModelDamaged, StoreError, StoreUnavailable
+from kindred.manifest import CARD, MANIFEST, Manifest, damage, model_digests, parse_manifest
 from storage.settings import StorageSettings
 from storage.store import Store, StoredObject, in_parallel
 
@@ -98,6 +99,21 @@ class RemoteVersions(Versions):
             if is_suspect and self._store.digest(f"{version}/{name}") != digest:
                 return name
         return None
+
+    @contextlib.contextmanager
+    def local(self, version: int) -> Iterator[str]:
+        """Yields what `Versions.local` does. The copy exists in the block only.
+
+        Raises:
+          StoreError, StoreUnavailable: the store refuses a request, cannot be reached, or fails.
+          ModelDamaged: a file differs from the manifest.
+        """
+        with tempfile.TemporaryDirectory(prefix="kindred-version-") as folder:
+            entries = {entry.name.removeprefix(f"{version}/"): entry for entry in self._store.objects(str(version))}
+            in_parallel(lambda name: self._store.download(entries[name], os.path.join(folder, name)), entries)
+            if wrong := damage(folder):
+                raise ModelDamaged(f"{self.directory}/{version}/{wrong} is missing or changed since it was published")
+            yield folder
 
     @contextlib.contextmanager
     def _claimed_number(self) -> Iterator[int]:

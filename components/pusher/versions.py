@@ -7,6 +7,7 @@ which TensorFlow Serving ignores. `local.py` and `remote.py` implement the file 
 from __future__ import annotations
 
 import abc
+import contextlib
 import re
 
 from kindred.manifest import Manifest, model_digests
@@ -100,6 +101,10 @@ class Versions(abc.ABC):
           version: the version.
           thorough: whether to read all files, even if that downloads a model.
         """
+
+    @abc.abstractmethod
+    def local(self, version: int) -> contextlib.AbstractContextManager[str]:
+        """Returns a context with the local directory of a version, which is a copy if the version is remote."""
 
     def _has_files(self, name: str, digests: dict[str, str]) -> bool:
         manifest = self._manifest(name)

@@ -109,7 +109,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
 
 
 def _resolve_paths(tree: dict[str, Any], base: Path, data_path: str | None) -> None:
-    """Makes all paths of input files absolute: of the schema, a trainer, candidates, pairs and features.
+    """Makes all paths of input files absolute: of the schema, a trainer, candidates, a log, pairs and features.
 
     Removes `file://`.
     """
@@ -124,6 +124,8 @@ def _resolve_paths(tree: dict[str, Any], base: Path, data_path: str | None) -> N
     publish = tree.get("publish")
     if isinstance(publish, dict) and isinstance(publish.get("to"), str):
         publish["to"] = _without_scheme(publish["to"])
+    if isinstance(publish, dict):
+        _resolve_replay(base, publish)
     if tree.get("data") is None and data_path is not None:
         tree["data"] = {}
     data = tree.setdefault("data", {})
@@ -135,6 +137,14 @@ def _resolve_paths(tree: dict[str, Any], base: Path, data_path: str | None) -> N
         for features in (data.get("left_features"), data.get("right_features")):
             if isinstance(features, dict) and isinstance(features.get("path"), str) and features["path"]:
                 features["path"] = _absolute(base, features["path"])
+
+
+def _resolve_replay(base: Path, publish: dict[str, Any]) -> None:
+    """Makes the path of a log absolute. The log is the section itself, or its key `log`."""
+    replay = publish.get("replay")
+    owner, key = (replay, "log") if isinstance(replay, dict) else (publish, "replay")
+    if isinstance(owner.get(key), str) and owner[key]:
+        owner[key] = _absolute(base, owner[key])
 
 
 def _absolute(base: Path, path: str) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from components.pusher.destination import open_versions
 from components.pusher.withdrawals import withdrawals
@@ -14,7 +14,10 @@ from pipeline.records.metadata_backup import is_sound
 from pipeline.records.progress import has_ended, headline
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
+from sections import Section
 from storage.settings import StorageSettings
+
+S = TypeVar("S", bound=Section)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,10 +83,15 @@ def storage_of(root: Root) -> StorageSettings:
     """Returns how the newest run reached object stores."""
     if identity := root.identity:
         return identity.storage
+    return section_of(root, "storage", StorageSettings)
+
+
+def section_of(root: Root, name: str, kind: type[S]) -> S:
+    """Returns a section of the pipeline file of the newest run with a readable one, or the defaults."""
     for run in reversed(runs_of(root)):
         with contextlib.suppress(ValueError, KeyError, TypeError):
-            return StorageSettings.model_validate((run.summary or {})["config"]["storage"])
-    return StorageSettings()
+            return kind.model_validate((run.summary or {})["config"][name])
+    return kind()
 
 
 def versions_of(root: Root, directory: str, check_files: bool = True) -> list[Version]:

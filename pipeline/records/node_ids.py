@@ -14,5 +14,6 @@ TRAINER = "Trainer"
 LAST_BLESSED = "LatestBlessedModel"
 EVALUATOR = "Evaluator"
 CANARY = "ServingCanary"
+REPLAY = "ReplayCheck"  # only with publish.replay
 PUSHER = "Pusher"
 BATCH_LISTS = "BatchLists"  # only with a section `batch`

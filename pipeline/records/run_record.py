@@ -50,6 +50,7 @@ class RunRecord:
       blessed: whether the model is blessed.
       blessing: result of each blessing rule.
       evaluation: path of the Evaluator's output, relative to the root.
+      replay: the comparison with the served version on logged requests.
       published: path or URL of the published version.
       awaiting: number of the version that awaits approval.
       lists: the folder of the lists of all entities, and their numbers.
@@ -74,6 +75,7 @@ class RunRecord:
     blessed: bool = False
     blessing: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     evaluation: str | None = None
+    replay: dict[str, Any] | None = None
     published: str | None = None
     awaiting: int | None = None
     lists: dict[str, Any] | None = None
@@ -91,7 +93,17 @@ class RunRecord:
         self.seconds = round(time.monotonic() - since, 3)
         content = dataclasses.asdict(self)
         del content["frequent_pair"]
-        for name in ("approximate", "awaiting", "error", "evaluation", "lists", "search", "tuning", "warm_start"):
+        for name in (
+            "approximate",
+            "awaiting",
+            "error",
+            "evaluation",
+            "lists",
+            "replay",
+            "search",
+            "tuning",
+            "warm_start",
+        ):
             if content[name] is None:
                 del content[name]
         # Tasks of a run write concurrently, in containers with overlapping process ids.

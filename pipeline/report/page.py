@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from pipeline.records import node_ids
-from pipeline.report import data, learning, provenance, quality, searched, space, words, worst_pairs
+from pipeline.report import data, learning, provenance, quality, replayed, searched, space, words, worst_pairs
 from pipeline.report.sources import Absent, Run
 from pipeline.report.verdict import verdict
 
@@ -68,6 +68,10 @@ SECTIONS = (
         "blessing.html",
     ),
     ReportSection(
+        "replay", "Replay", "Logged requests, answered by the candidate and by the served version.", replayed.replayed,
+        "replay.html",
+    ),
+    ReportSection(
         "worst", "Largest errors", "Held-out pairs, worst first. Causes are bad data or missing information.",
         worst_pairs.worst_pairs, "worst.html",
     ),
@@ -107,7 +111,11 @@ def _checks(run: Run) -> Any:
 
 def parts(run: Run) -> list[Part]:
     """Builds every section of the report of `run`. An error affects only its own section."""
-    asked = {"tuning": run.config.get("tune"), "settings": run.summary.get("search")}
+    asked = {
+        "tuning": run.config.get("tune"),
+        "settings": run.summary.get("search"),
+        "replay": run.summary.get("replay"),
+    }
     built = [_part(section, run) for section in SECTIONS if asked.get(section.id, True)]
     # A search for settings ends at the Tuner, so that the sections after it have nothing to say.
     return [part for part in built if not part.absent] if run.summary["status"] == "tuned" else built

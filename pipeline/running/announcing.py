@@ -1,8 +1,9 @@
-"""What a finished run tells others: runs/metrics.prom and notices. A failure does not change the result of the run."""
+"""What a finished run reports to others: runs/metrics.prom and notices. A failure does not change the result."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 
 from pipeline.config.sections.notify import Notify
@@ -35,6 +36,12 @@ def announce(
         write_metrics(root, record, exit_code)
     except Exception as error:
         warn(f"{root.runs / METRICS_FILE} could not be written: {error}")
-    if notify.targets and (notice := Notice.of(record, exit_code)):
-        for fault in send(notify, notice, os.environ, limit):
-            warn(f"a notice was not delivered: {fault}")
+    deadline = time.monotonic() + limit
+    for notice in filter(None, (Notice.of(record, exit_code), Notice.of_drift(record, exit_code))):
+        deliver(notify, notice, warn, deadline - time.monotonic())
+
+
+def deliver(notify: Notify, notice: Notice, warn: Callable[[str], None], limit: float = TIME_LIMIT) -> None:
+    """Sends a notice to all targets. Prints a warning for each that was not reached."""
+    for fault in send(notify, notice, os.environ, limit):
+        warn(f"a notice was not delivered: {fault}")

@@ -22,6 +22,8 @@ from components.pair_example_gen.suspicious import warning
 from components.pair_statistics.executor import SAMPLED_PROPERTY
 from components.pusher.executor import AWAITING_PROPERTY, DAMAGED_PROPERTY, PUSHED_PROPERTY, REUSED_PROPERTY
 from components.pusher.withdrawals import DESTINATION_PROPERTY
+from components.replay.executor import REPORT_FILE as REPLAY_FILE
+from components.replay.words import describe as describe_replay
 from components.serving_canary.executor import BLESSED_PROPERTY, REPORT_FILE
 from kindred import advice
 from pipeline.config import PipelineConfig
@@ -198,6 +200,13 @@ def _canary(record: RunRecord, config: PipelineConfig, root: Root, result: NodeR
     return result.state, f"{len(report['tested'])} checks by {report['binary']}, p99 {latency['p99']:.1f} ms"
 
 
+def _replay(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
+    if not result.property("blessing", BLESSED_PROPERTY):
+        return "skipped", "not blessed"
+    record.replay = json.loads(Path(result.uri("blessing"), REPLAY_FILE).read_text(encoding="utf-8"))
+    return result.state, describe_replay(record.replay)
+
+
 def _publication(record: RunRecord, config: PipelineConfig, root: Root, result: NodeResult) -> Finding:
     if waiting := result.property("pushed_model", AWAITING_PROPERTY):
         record.awaiting, record.status = int(waiting), "awaiting_approval"
@@ -236,6 +245,7 @@ _FINDERS: dict[str, Callable[[RunRecord, PipelineConfig, Root, NodeResult], Find
     node_ids.TRAINER: _training,
     node_ids.EVALUATOR: _evaluation,
     node_ids.CANARY: _canary,
+    node_ids.REPLAY: _replay,
     node_ids.PUSHER: _publication,
     node_ids.BATCH_LISTS: _lists,
 }

@@ -38,7 +38,8 @@ def create_pipeline(config: PipelineConfig, root: Root, accept_reason: str | Non
     evaluator = release_nodes.build_evaluator(config, example_gen, transform, model_trainer, resolver, ranking)
     canary = release_nodes.build_canary(config, example_gen, model_trainer, evaluator)
     card = release_nodes.build_card(config, example_gen, statistics, model_trainer, evaluator, tuner)
-    pusher = release_nodes.build_pusher(config, root, model_trainer, evaluator, canary, card)
+    replay = release_nodes.build_replay(config, root, model_trainer, canary)
+    pusher = release_nodes.build_pusher(config, root, model_trainer, evaluator, replay or canary, card)
     lists = release_nodes.build_lists(config, root, example_gen, model_trainer, pusher)
     return Pipeline(
         pipeline_name=config.name,
@@ -46,7 +47,8 @@ def create_pipeline(config: PipelineConfig, root: Root, accept_reason: str | Non
         components=[
             example_gen, statistics, schema, validator, last_accepted, gate,
             transform, *filter(None, (base_model, tuner)), model_trainer, resolver,
-            *filter(None, (ranking,)), evaluator, canary, card, pusher, *filter(None, (lists,)),
+            *filter(None, (ranking,)), evaluator, canary, *filter(None, (replay,)), card, pusher,
+            *filter(None, (lists,)),
         ],
         enable_cache=True,
         beam_pipeline_args=profiles.options(config.beam, str(root.artifacts)),
@@ -65,7 +67,7 @@ def compile_graph(graph: Pipeline, run_id: str) -> pipeline_pb2.Pipeline:
     runtime_parameter_utils.substitute_runtime_parameter(compiled, run_parameter)
     add_code(compiled, this_program())
     for node in compiled.nodes:
-        if node.pipeline_node.node_info.id in (node_ids.PUSHER, node_ids.BATCH_LISTS):
-            # They read their directories themselves (executor.py of pusher and of batch_lists).
+        if node.pipeline_node.node_info.id in (node_ids.REPLAY, node_ids.PUSHER, node_ids.BATCH_LISTS):
+            # They read their directories themselves (executor.py of replay, pusher and batch_lists).
             node.pipeline_node.execution_options.caching_options.enable_cache = False
     return compiled

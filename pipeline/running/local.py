@@ -216,6 +216,7 @@ def judge(error: BaseException, record: RunRecord, directories: Sequence[str] = 
         record.data.update({name: value for name, value in error.facts.items() if value is not None})
     elif isinstance(error, ModelRefused):
         record.status = "model_refused"
+        record.replay = dict(error.replay) if error.replay else record.replay
     if isinstance(error, KindredError):
         record.error = str(error)
         return error.exit_code

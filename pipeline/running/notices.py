@@ -1,4 +1,4 @@
-"""Notices of finished runs: a signed webhook, a text for Slack, a command. They never change the result of a run."""
+"""Notices of runs and of drift: a signed webhook, a text for Slack, a command. They never change a result."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from components.data_gate.settings import DRIFT_RULES
 from pipeline.config.sections.notify import Event, Notify
 from pipeline.records.run_record import RunRecord, Status
 
@@ -42,10 +43,17 @@ class NoticeError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Notice:
-    """A finished run, as notices describe it."""
+    """A finished run or a drift, as notices describe it.
+
+    Attributes:
+      event: for `notify.on`.
+      content: the JSON object.
+      result: what happened, for people.
+    """
 
     event: Event
     content: dict[str, Any]
+    result: str
 
     @classmethod
     def of(cls, record: RunRecord, exit_code: int) -> Notice | None:
@@ -53,22 +61,33 @@ class Notice:
         event = _EVENTS.get(record.status)
         if event is None:
             return None
-        error = record.error and record.error[:_LONGEST_ERROR]
-        metrics = {name: value for name, value in record.metrics.items() if math.isfinite(value)}
-        content = {
-            "event": event,
-            "pipeline": record.pipeline,
-            "run_id": record.run_id,
-            "status": record.status,
-            "exit_code": exit_code,
-            "started": record.started,
-            "seconds": record.seconds,
-            "published": record.published,
-            "awaiting": record.awaiting,
-            "metrics": metrics,
-            "error": error,
-        }
-        return cls(event, content)
+        content = _describe(record, exit_code) | {"event": event}
+        waiting = f"version {record.awaiting}" if event == "awaiting_approval" else None
+        what = waiting or record.published or content["error"] or "no reason"
+        return cls(event, content, f"{record.status.replace('_', ' ')}: {what}")
+
+    @classmethod
+    def of_drift(cls, record: RunRecord, exit_code: int) -> Notice | None:
+        """Returns the notice of a run whose data differ from earlier data beyond a bound, or None."""
+        found = [check for check in record.data.get("checks", ()) if check["rule"] in DRIFT_RULES and not check["ok"]]
+        if not found:
+            return None
+        named = (f"{check['rule']} {check.get('about', '')}".strip() for check in found)
+        result = f"drift of the data: {', '.join(named)}"
+        return cls("drift", _describe(record, exit_code) | {"event": "drift", "of": "data", "drift": found}, result)
+
+    @classmethod
+    def of_traffic(cls, pipeline: str, run_id: str, drift: Sequence[Mapping[str, Any]]) -> Notice:
+        """Returns the notice of logged requests that differ from training data beyond a bound.
+
+        Args:
+          pipeline: name of the pipeline.
+          run_id: the run that published the version.
+          drift: the broken checks, with `model` and `version`.
+        """
+        content = {"event": "drift", "of": "requests", "pipeline": pipeline, "run_id": run_id, "drift": list(drift)}
+        named = (f"{check['rule']} {check.get('about', '')}".strip() for check in drift)
+        return cls("drift", content, f"drift of the requests: {', '.join(named)}")
 
     def body(self) -> bytes:
         """Returns the notice as JSON."""
@@ -76,13 +95,24 @@ class Notice:
 
     def text(self) -> bytes:
         """Returns the JSON that Slack accepts. Text from data cannot mention people or channels."""
-        if self.event == "awaiting_approval":
-            result = f"version {self.content['awaiting']}"
-        else:
-            result = self.content["published"] or self.content["error"] or "no reason"
-        line = f"{self.content['pipeline']}: {self.content['status'].replace('_', ' ')}: {result}"
+        line = f"{self.content['pipeline']}: {self.result}"
         line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         return json.dumps({"text": f"{line} (run {self.content['run_id']})"}).encode()
+
+
+def _describe(record: RunRecord, exit_code: int) -> dict[str, Any]:
+    return {
+        "pipeline": record.pipeline,
+        "run_id": record.run_id,
+        "status": record.status,
+        "exit_code": exit_code,
+        "started": record.started,
+        "seconds": record.seconds,
+        "published": record.published,
+        "awaiting": record.awaiting,
+        "metrics": {name: value for name, value in record.metrics.items() if math.isfinite(value)},
+        "error": record.error and record.error[:_LONGEST_ERROR],
+    }
 
 
 def send(settings: Notify, notice: Notice, environment: Mapping[str, str], limit: float = TIME_LIMIT) -> list[str]:

@@ -23,6 +23,7 @@ from components.pair_transform.component import PairTransform
 from components.pusher.component import VersionPusher, push_destination
 from components.ranking_evaluator.component import RankingEvaluator
 from components.ranking_evaluator.settings import Candidates, RankingSettings
+from components.replay.component import ReplayCheck
 from components.serving_canary.component import ServingCanary
 from pipeline.config import PipelineConfig, candidate_files
 from pipeline.records import node_ids
@@ -103,6 +104,20 @@ def build_canary(
     ).with_id(node_ids.CANARY)
 
 
+def build_replay(config: PipelineConfig, root: Root, trained: Trainer, canary: ServingCanary) -> ReplayCheck | None:
+    """Compares the candidate with the served version. Returns None if the pipeline file names no log."""
+    if config.publish.replay is None:
+        return None
+    return ReplayCheck(
+        model=trained.outputs["model"],
+        infra_blessing=canary.outputs["blessing"],
+        push_destination=push_destination(root.serving(config)),
+        pipeline=config.name,
+        settings=config.publish.replay,
+        storage=config.storage,
+    ).with_id(node_ids.REPLAY)
+
+
 def build_card(
     config: PipelineConfig,
     example_gen: PairExampleGen,
@@ -132,14 +147,14 @@ def build_pusher(
     root: Root,
     trained: Trainer,
     evaluator: PairEvaluator,
-    canary: ServingCanary,
+    tested: ServingCanary | ReplayCheck,
     card: ModelCard,
 ) -> VersionPusher:
-    """Publishes the model if it is blessed and the canary accepts it."""
+    """Publishes the model if it is blessed and passed the last test."""
     return VersionPusher(
         model=trained.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
-        infra_blessing=canary.outputs["blessing"],
+        infra_blessing=tested.outputs["blessing"],
         card=card.outputs["card"],
         push_destination=push_destination(root.serving(config)),
         pipeline=config.name,

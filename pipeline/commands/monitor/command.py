@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
-from errors import InputError, ReportError
+from errors import ReportError
 from pipeline.commands.monitor.compare import Compared, compare
 from pipeline.commands.monitor.page import PAGE, write_page
 from pipeline.commands.monitor.traffic import SIDES, Log, read_log
+from pipeline.config.sections.notify import Notify
+from pipeline.records.history import section_of
 from pipeline.records.root import Root
-from storage.store import Store, in_parallel
-from storage.urls import is_object
+from pipeline.records.run_folder import RunFolder
+from pipeline.running.announcing import deliver
+from pipeline.running.notices import Notice
 
 
-def monitor(prefix: str, root: Root, as_json: bool) -> tuple[str, list[str]]:
+def monitor(prefix: str, root: Root, as_json: bool, warn: Callable[[str], None]) -> tuple[str, list[str]]:
     """Compares a request log with the training data, and writes the page ROOT/monitor.html.
+
+    Sends a notice for each version with a broken rule, as section `notify` of the newest run says.
 
     Args:
       prefix: the beginning of the paths of the log files, or of the URLs of objects.
       root: the root that published the model.
       as_json: whether to return JSON instead of text.
+      warn: prints a warning about a notice that was not delivered.
 
     Returns:
       What to print, and a sentence for each broken rule.
 
     Raises:
       InputError: there is no log.
+      StoreError, StoreUnavailable: a store refuses a request, cannot be reached, or fails.
       ReportError: the root did not publish any of the logged versions, or the data of their runs are gone.
     """
-    log = _read(prefix)
+    log = read_log(prefix)
     versions = [compare(root, traffic) for traffic in log.traffic]
     write_page(root.path / PAGE, root.name, log, versions)
     if not any(version.checks for version in versions):
@@ -44,28 +48,20 @@ def monitor(prefix: str, root: Root, as_json: bool) -> tuple[str, list[str]]:
         for check in version.checks
         if not check.ok
     ]
+    _announce(root, versions, warn)
     if as_json:
         return json.dumps(_record(log, versions, root), indent=2, ensure_ascii=False), broken
     return "\n".join([*_lines(log, versions), f"page: {root.path / PAGE}"]), broken
 
 
-def _read(prefix: str) -> Log:
-    """Reads a log. Downloads one in an object store first.
-
-    Raises:
-      InputError: there is no log.
-      StoreError, StoreUnavailable: the store refuses a request, cannot be reached, or fails.
-    """
-    if not is_object(prefix):
-        return read_log(Path(prefix))
-    url, _, name = prefix.rpartition("/")
-    store = Store(url)
-    entries = [entry for entry in store.objects() if entry.name.startswith(name) and "/" not in entry.name]
-    if not entries:
-        raise InputError(f"--log {prefix}: no object begins with this URL. Use the filename_prefix of the model config")
-    with tempfile.TemporaryDirectory(prefix="kindred-logs-") as folder:
-        in_parallel(lambda entry: store.download(entry, os.path.join(folder, entry.name)), entries)
-        return read_log(Path(folder, name))
+def _announce(root: Root, versions: Sequence[Compared], warn: Callable[[str], None]) -> None:
+    notify = section_of(root, "notify", Notify)
+    for version in versions:
+        broken = [check.record() for check in version.checks if not check.ok]
+        if broken and version.run:
+            of = {"model": version.traffic.model, "version": version.traffic.version}
+            pipeline = str(RunFolder(root.runs / version.run).read_summary()["pipeline"])
+            deliver(notify, Notice.of_traffic(pipeline, version.run, [of | check for check in broken]), warn)
 
 
 def _record(log: Log, versions: list[Compared], root: Root) -> dict[str, object]:

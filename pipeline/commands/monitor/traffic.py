@@ -1,22 +1,21 @@
-"""Reads request logs: TFRecord files of PredictionLog, written by kindred-model-server or TensorFlow Serving."""
+"""The logged requests of each version of a model, counted."""
 
 from __future__ import annotations
 
 import collections
 import dataclasses
 import datetime
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
-from google.protobuf.message import DecodeError
-from tensorflow_serving.apis import prediction_log_pb2
 
 from components.pair_statistics.distribution import COUNTS, Distribution
+from components.request_logs import log_files, model_of, read_records
 from errors import InputError
+from storage.urls import is_object
 
 SIDES = ("left", "right")
 # The signatures whose scores are of the pairs that a client asks for. Those of rankings are only the best ones.
@@ -99,22 +98,23 @@ class Log:
     traffic: list[Traffic]
 
 
-def read_log(prefix: Path) -> Log:
-    """Reads all files whose paths begin with `prefix`.
+def read_log(prefix: Path | str) -> Log:
+    """Reads all files whose paths, or URLs of objects, begin with `prefix`.
 
     Raises:
       InputError: there is no such file, or none of them has a request.
+      StoreError, StoreUnavailable: the store refuses a request, cannot be reached, or fails.
     """
-    names = prefix.parent.iterdir() if prefix.parent.is_dir() else ()
-    files = sorted(file for file in names if file.name.startswith(prefix.name) and file.is_file())
-    if not files:
-        raise InputError(f"--log {prefix}: no file begins with this path. Use the filename_prefix of the model config")
-    traffic: dict[tuple[str, int], Traffic] = {}
-    damaged, records = [], 0
-    for file in files:
-        count, whole = _read(file, traffic)
-        records += count
-        damaged += [] if whole else [file]
+    with log_files(str(prefix)) as files:
+        if not files:
+            what = "object begins with this URL" if is_object(str(prefix)) else "file begins with this path"
+            raise InputError(f"--log {prefix}: no {what}. Use the filename_prefix of the model config")
+        traffic: dict[tuple[str, int], Traffic] = {}
+        damaged, records = [], 0
+        for file in files:
+            count, whole = _read(file, traffic)
+            records += count
+            damaged += [] if whole else [file]
     if not traffic:
         raise InputError(f"--log {prefix}: {len(files)} files without a Predict request, such as {files[0]}")
     return Log(files, records, damaged, [traffic[key] for key in sorted(traffic)])
@@ -124,31 +124,16 @@ def _read(file: Path, traffic: dict[tuple[str, int], Traffic]) -> tuple[int, boo
     """Adds the records of a file. Returns their number, and whether the file ends with a whole record."""
     count = 0
     try:
-        for log in _records(file):
+        for log in read_records(file):
+            if log is None:
+                raise InputError(f"--log {file}: a record is not a PredictionLog of TensorFlow Serving")
             count += 1
             if log.HasField("predict_log"):
-                key = _version(log)
+                key = model_of(log)
                 traffic.setdefault(key, Traffic(*key)).add(log)
     except tf.errors.DataLossError:
         return count, False
     return count, True
-
-
-def _records(file: Path) -> Iterator[Any]:
-    for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
-        log = prediction_log_pb2.PredictionLog()
-        try:
-            log.ParseFromString(record)
-        except DecodeError:
-            raise InputError(f"--log {file}: a record is not a PredictionLog of TensorFlow Serving") from None
-        yield log
-
-
-def _version(log: Any) -> tuple[str, int]:
-    """Returns model and version. The response has the version that answered, the request may only have a label."""
-    specs = (log.predict_log.response.model_spec, log.log_metadata.model_spec, log.predict_log.request.model_spec)
-    name = next((spec.name for spec in specs if spec.name), "")
-    return name, next((int(spec.version.value) for spec in specs if spec.HasField("version")), 0)
 
 
 def _counts(ids: collections.Counter[bytes]) -> pa.Table:

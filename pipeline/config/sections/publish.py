@@ -5,6 +5,7 @@ from __future__ import annotations
 import pydantic
 from pydantic import StrictBool
 
+from components.replay.settings import Replay
 from components.serving_canary.settings import CanarySettings
 from sections import PositiveInt, Section
 from storage.settings import DataPath
@@ -21,6 +22,7 @@ class Publish(Section):
       approve: whether a blessed model awaits `kindred approve` before servers see it.
       approximate: whether a model has approximate rankings. `auto` means that it has many entities.
       canary: how a model is tested first.
+      replay: the logged requests on which a model is compared with the served version, and the rules on it.
     """
 
     to: DataPath = "serving"
@@ -29,6 +31,7 @@ class Publish(Section):
     approve: StrictBool = False
     approximate: Approximate = "auto"
     canary: CanarySettings = CanarySettings()
+    replay: Replay | None = None
 
     @pydantic.model_validator(mode="after")
     def _local_approval(self) -> Publish:

@@ -18,7 +18,7 @@ import pytest
 from components.pusher.destination import open_versions
 from components.pusher.local import LocalVersions
 from components.pusher.remote import RemoteVersions
-from errors import ConfigError, StoreError, StoreUnavailable
+from errors import ConfigError, ModelDamaged, StoreError, StoreUnavailable
 from tests.object_store import Bucket, FaultyProxy, cut, error
 from tests.unit.components.rollbacks import restore, withdraw
 
@@ -223,6 +223,16 @@ def test_missing_file_is_damage(model: Path, versions: RemoteVersions, bucket: B
     bucket.delete("models/1/assets/left")
     assert versions.damage(1) == "assets/left"
     assert versions.newest_if_same(str(model)) is None
+
+
+def test_local_copy_of_a_version_is_verified(model: Path, versions: RemoteVersions, bucket: Bucket) -> None:
+    versions.publish(str(model))
+    with versions.local(1) as folder:
+        assert Path(folder, "assets", "left").read_bytes() == b"assets/left"
+    assert not Path(folder).exists()
+    bucket.put("models/1/assets/left", b"assets/lefT")
+    with pytest.raises(ModelDamaged, match=r"models/1/assets/left is missing or changed"), versions.local(1):
+        pass
 
 
 def test_withdrawing_and_restoring(model: Path, versions: RemoteVersions, bucket: Bucket) -> None:

@@ -80,12 +80,13 @@ def test_guide_of_own_pipelines_lists_arguments() -> None:
     from components.pair_statistics.component import PairStatisticsGen
     from components.pusher.component import VersionPusher
     from components.ranking_evaluator.component import RankingEvaluator
+    from components.replay.component import ReplayCheck
     from components.serving_canary.component import ServingCanary
     from components.tuner.component import Tuner
 
     page = _text("docs", "guides", "components-in-your-own-pipeline.md")
     kinds: list[type[Component]] = [
-        PairStatisticsGen, DataGate, Tuner, RankingEvaluator, PairEvaluator, ServingCanary, BatchLists,
+        PairStatisticsGen, DataGate, Tuner, RankingEvaluator, PairEvaluator, ServingCanary, ReplayCheck, BatchLists,
         VersionPusher,
     ]  # fmt: skip
     for kind in kinds:

@@ -66,11 +66,11 @@ def rows() -> list[Row]:
     return [(left[i], right[i], 95.0 + 10.0 * (i % 2)) for i in range(len(left))]
 
 
-def publish(folder: Path, approximate: bool = False) -> Planted:
+def publish(folder: Path, approximate: bool = False, seed: int = 5) -> Planted:
     """Exports the model to `folder`/serving/1 with the real preprocessing and export."""
     learned = analyze(rows(), folder, encode=EncodeSettings().model_dump(), score={"center": "mean", "scale": "std"})
     network = build_model(TableSizes(len(LEFT) + 1, len(RIGHT) + 1), ModelSettings(dimension=DIMENSION), seed=1)
-    random = np.random.default_rng(5)
+    random = np.random.default_rng(seed)
 
     def draw(*shape: int) -> np.ndarray:
         return random.normal(size=shape).astype(np.float32)

@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-import tensorflow as tf
-from tensorflow_serving.apis import prediction_log_pb2
 
 from components.data_gate.rules import check_traffic
 from components.data_gate.settings import GateSettings
 from components.pair_statistics.distribution import COUNTS, Distribution
 from errors import InputError
+from pipeline.commands.monitor import command
 from pipeline.commands.monitor.compare import Compared, compare
 from pipeline.commands.monitor.page import write_page
-from pipeline.commands.monitor.traffic import read_log
+from pipeline.commands.monitor.traffic import Traffic, read_log
 from pipeline.records.root import Root
+from tests.request_logs import logged, write_log
 
 pytestmark = pytest.mark.tensorflow
 
 
 def _log(version: int, signature: str, inputs: dict, outputs: dict, moment: int = 0) -> bytes:
-    log = prediction_log_pb2.PredictionLog()
-    log.log_metadata.timestamp_secs = moment
-    log.predict_log.request.model_spec.name = "films"
-    log.predict_log.request.model_spec.signature_name = signature
-    log.predict_log.response.model_spec.name = "films"
-    log.predict_log.response.model_spec.version.value = version
-    for name, value in inputs.items():
-        log.predict_log.request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
-    for name, value in outputs.items():
-        log.predict_log.response.outputs[name].CopyFrom(tf.make_tensor_proto(value))
-    return log.SerializeToString()
-
-
-def _write(path: Path, records: list[bytes]) -> None:
-    with tf.io.TFRecordWriter(str(path)) as out:
-        for record in records:
-            out.write(record)
+    return logged(signature, inputs, outputs, version=version, moment=moment)
 
 
 SCORE = _log(
@@ -53,9 +39,9 @@ SIMILAR = _log(
 
 
 def test_requests_are_counted_by_version(tmp_path: Path) -> None:
-    _write(tmp_path / "films.1", [SCORE, SIMILAR])
-    _write(tmp_path / "films.2", [SCORE])
-    _write(tmp_path / "other", [SIMILAR])
+    write_log(tmp_path / "films.1", [SCORE, SIMILAR])
+    write_log(tmp_path / "films.2", [SCORE])
+    write_log(tmp_path / "other", [SIMILAR])
     log = read_log(tmp_path / "films")
     assert (len(log.files), log.records, log.damaged) == (2, 3, [])
     second, third = log.traffic
@@ -68,7 +54,7 @@ def test_requests_are_counted_by_version(tmp_path: Path) -> None:
 
 
 def test_file_that_is_being_written_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
-    _write(tmp_path / "films.1", [SCORE, SCORE])
+    write_log(tmp_path / "films.1", [SCORE, SCORE])
     content = (tmp_path / "films.1").read_bytes()
     (tmp_path / "films.1").write_bytes(content[:-7])
     log = read_log(tmp_path / "films")
@@ -85,7 +71,7 @@ def test_file_that_is_being_written_is_read_as_far_as_it_goes(tmp_path: Path) ->
 )
 def test_unusable_log_is_one_sentence(tmp_path: Path, records: list[bytes] | None, words: str) -> None:
     if records is not None:
-        _write(tmp_path / "films.1", records)
+        write_log(tmp_path / "films.1", records)
     with pytest.raises(InputError, match=words):
         read_log(tmp_path / "films")
 
@@ -135,7 +121,7 @@ def test_drift_of_each_kind_is_found() -> None:
 
 
 def test_version_without_record_is_not_compared(tmp_path: Path) -> None:
-    _write(tmp_path / "films.1", [SCORE])
+    write_log(tmp_path / "films.1", [SCORE])
     (traffic,) = read_log(tmp_path / "films").traffic
     compared = compare(Root(tmp_path), traffic)
     assert not compared.checks and "no record of a run that published version 2" in str(compared.absent)
@@ -143,7 +129,7 @@ def test_version_without_record_is_not_compared(tmp_path: Path) -> None:
 
 
 def test_page_shows_figures_and_escapes_names(tmp_path: Path) -> None:
-    _write(tmp_path / "films.1", [SCORE, SIMILAR])
+    write_log(tmp_path / "films.1", [SCORE, SIMILAR])
     log = read_log(tmp_path / "films")
     random = np.random.default_rng(9)
     train = _drawn(random, 500)
@@ -158,3 +144,34 @@ def test_page_shows_figures_and_escapes_names(tmp_path: Path) -> None:
     assert "<films>" not in text and "&lt;films&gt;" in text
     assert "films version 2" in text and "validate.max_unseen_share" in text and "✕ does not hold" in text
     assert "http://" not in text.replace("http://www.w3.org", "") and "<script" not in text
+
+
+def test_drift_of_requests_is_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notice, run = tmp_path / "notice.json", "20260101-000000-000"
+    code = "import sys; open(sys.argv[1], 'w').write(sys.stdin.read())"
+    notify = {"on": ["drift"], "command": [sys.executable, "-c", code, str(notice)]}
+    summary = {"pipeline": "films", "status": "published", "config": {"notify": notify}}
+    (tmp_path / "runs" / run).mkdir(parents=True)
+    (tmp_path / "runs" / run / "summary.json").write_text(json.dumps(summary))
+    write_log(tmp_path / "log", [SCORE] * 300)
+    train = _drawn(np.random.default_rng(9), 5000)
+
+    def planted(root: Root, traffic: Traffic) -> Compared:
+        return Compared(traffic, run, train, tuple(check_traffic(traffic.distribution, train, GateSettings())))
+
+    monkeypatch.setattr(command, "compare", planted)
+    _, broken = command.monitor(str(tmp_path / "log"), Root(tmp_path), True, pytest.fail)
+    content = json.loads(notice.read_text())
+    assert (content["event"], content["of"], content["pipeline"], content["run_id"]) == (
+        "drift",
+        "requests",
+        "films",
+        run,
+    )
+    assert len(content["drift"]) == len(broken) > 0
+    assert {(check["model"], check["version"], check["ok"]) for check in content["drift"]} == {("films", 2, False)}
+    notice.unlink()
+    summary["config"]["notify"] = {**notify, "on": ["failed"]}
+    (tmp_path / "runs" / run / "summary.json").write_text(json.dumps(summary))
+    command.monitor(str(tmp_path / "log"), Root(tmp_path), True, pytest.fail)
+    assert not notice.exists()

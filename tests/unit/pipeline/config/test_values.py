@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.replay.settings import ReplaySettings
 from pipeline.config import load_config
 from tests.unit.pipeline.config.pipeline_files import full_tree, put, refusal, write
 
@@ -137,6 +138,7 @@ KEYS = {
     "publish.canary.rows": "whole",
     "publish.canary.max_p99_ms": "number?",
     "publish.canary.start_seconds": "number",
+    "publish.replay": "absent section or text",
     "storage": "section",
     "storage.endpoint": "text?",
     "storage.region": "text?",
@@ -154,6 +156,7 @@ WRONG: dict[str, list[Any]] = {
     "list": ["rmse", 1, None, {}],
     "bound": ["January", "", "20261101", True, 1.5, -1, [], {}],
     "absent section": ["words", 1, True, [], ["a"]],
+    "absent section or text": [1, True, [], ["a"]],
 }
 WRONG["column?"] = [value for value in WRONG["column"] if value is not None]
 WRONG |= {
@@ -243,6 +246,31 @@ def test_invalid_value_is_refused_with_key(folder: Path, key: str, value: Any) -
     message = refusal(folder, tree)
     assert message.startswith(f"{folder / 'pipeline.yaml'}: {key}: ")
     assert isinstance(value, list) or "(got " in message
+
+
+@pytest.mark.parametrize(
+    ("rules", "key"),
+    [
+        ({"log": None}, "log"), ({"requests": 0}, "requests"), ({"min_requests": -1}, "min_requests"),
+        ({"max_failed": 1.1}, "max_failed"), ({"max_score_change": -0.1}, "max_score_change"),
+        ({"min_rank_overlap": "0.5"}, "min_rank_overlap"), ({"max_latency_ratio": 0}, "max_latency_ratio"),
+        ({"max_latency": 2}, "max_latency: unknown key. Did you mean max_latency_ratio?"),
+        ({"log": "ftp://host/log"}, "log"),
+    ],
+)  # fmt: skip
+def test_wrong_rule_of_a_replay_is_refused_with_key(folder: Path, rules: dict[str, Any], key: str) -> None:
+    tree = full_tree()
+    tree["publish"]["replay"] = {"log": "requests", **rules}
+    message = refusal(folder, tree)
+    assert message.startswith(f"{folder / 'pipeline.yaml'}: publish.replay.{key}"), message
+
+
+@pytest.mark.parametrize("replay", ["requests", {"log": "requests"}])
+def test_log_of_a_replay_is_relative_to_the_file(folder: Path, replay: Any) -> None:
+    tree = full_tree()
+    tree["publish"]["replay"] = replay
+    settings = load_config(write(folder, tree)).publish.replay
+    assert settings is not None and settings == ReplaySettings(log=str(folder / "requests"))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from tests.unit.pipeline.report.planted_report import HOSTILE, empty_run, run_wi
 
 pytestmark = pytest.mark.tensorflow
 
-ALWAYS = [section.id for section in SECTIONS if section.id not in ("tuning", "settings")]
+ALWAYS = [section.id for section in SECTIONS if section.id not in ("tuning", "settings", "replay")]
 _VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 
@@ -307,3 +307,34 @@ def test_no_table_has_the_name_of_a_section() -> None:
         labels = set(re.findall(r'm\.scroll\("([^"]+)"\)', text))
         names = set(headings.findall(text)) if template.name in {"index.html", "monitor.html"} else titles
         assert not labels & names, f"{template.name}: a region and its section have one name"
+
+
+def test_replay_shows_figures_and_rules(tmp_path: Path) -> None:
+    from tests.unit.components.replay.test_comparison import FIGURES
+
+    counts = {"files": 1, "records": 12, "damaged_files": 1, "foreign_records": 2, "of_other_models": 0}
+    found = {
+        "log": "/logs/<films>", "model": "films", "served": 3, "replayed": 10, "unanswered": 0,
+        "fault": "score: <script>", **counts, **FIGURES,
+        "scores": {"pairs": 4, "mean_change": 0.5, "max_change": 1.0, "sign_changes": 0.25},
+        "rankings": {"lists": 2, "overlap": 0.75, "first_changed": 0.5},
+        "ids": {"requested": 8, "unknown": 0.25, "unknown_served": 0.125, "lost": 0.125},
+        "latency": {"ratio": 2.0, "p50_ms": 2.0, "p99_ms": 4.0, "p50_served_ms": 1.0, "p99_served_ms": 2.0},
+        "rules": [
+            {"rule": "publish.replay.max_latency_ratio", "value": 2.0, "bound": 1.5, "ok": False},
+            {"rule": "publish.replay.max_lost_ids", "value": None, "bound": 0.1, "ok": True},
+        ],
+    }  # fmt: skip
+    text = render(run_with(tmp_path, [b"a"], [b"x"], replay=found, status="model_refused"))
+    shown = " ".join(_Reader(text).text)
+    assert "<script>" in shown and "1 damaged files" in shown and "2 records that are no Predict request" in shown
+    assert "publish.replay.max_latency_ratio" in shown and "nothing to compare" in shown and "2.00" in shown
+    nothing = {
+        "log": "/l",
+        "model": "films",
+        "nothing": "no file begins with /l",
+        **dict.fromkeys(counts, 0),
+        "rules": [],
+    }
+    shown = " ".join(_Reader(render(run_with(tmp_path / "n", [b"a"], [b"x"], replay=nothing))).text)
+    assert "Nothing was replayed: no file begins with /l." in shown and "no rules on the replay" in shown

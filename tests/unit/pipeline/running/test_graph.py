@@ -65,6 +65,18 @@ def test_lists_follow_the_pusher_if_wanted(root: Root, nodes: dict[str, Any]) ->
     assert parameters["code"].field_value.string_value
 
 
+def test_replay_is_between_the_canary_and_the_pusher(root: Root) -> None:
+    wanted = _compile(root, publish={"replay": "/logs/tiny"})
+    assert [node_id for node_id in wanted if node_id not in ORDER] == ["ReplayCheck"]
+    assert set(wanted["ReplayCheck"].upstream_nodes) == {"Trainer", "ServingCanary"}
+    blessing = wanted["Pusher"].inputs.inputs["infra_blessing"].channels[0]
+    assert blessing.producer_node_query.id == "ReplayCheck"
+    assert wanted["ServingCanary"].execution_options.caching_options.enable_cache
+    assert not wanted["ReplayCheck"].execution_options.caching_options.enable_cache, (
+        "the log and the destination change"
+    )
+
+
 def test_transform_waits_for_gate(nodes: dict[str, Any]) -> None:
     assert "DataGate" in nodes["Transform"].upstream_nodes
     assert _upstream(nodes, "DataGate") == set(ORDER[:5])

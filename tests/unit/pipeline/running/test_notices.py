@@ -23,6 +23,7 @@ from pipeline.config.sections.notify import Notify
 from pipeline.records.root import Root
 from pipeline.records.run_record import RunRecord, Status
 from pipeline.running import local, notices
+from pipeline.running.announcing import announce
 from pipeline.running.notices import Notice, send
 from pipeline.running.options import RunOptions
 
@@ -196,3 +197,41 @@ def test_refused_run_is_announced_with_its_exit_code(receiver: Receiver, answer:
     content = json.loads(body)
     assert (content["event"], content["exit_code"], content["run_id"]) == ("failed", 2, outcome.record.run_id)
     assert 'kindred_run_exit_code{pipeline="films"} 2\n' in (tmp_path / "runs" / "metrics.prom").read_text()
+
+
+def _drifted(status: Status, **check: Any) -> RunRecord:
+    record = RunRecord.begin(PipelineConfig.model_validate(_FILE), "20261128-120000-000")
+    rule = {"rule": "validate.max_unseen_share", "about": "left_id", "value": 0.75, "bound": 0.5, "ok": False}
+    record.status, record.data = status, {"checks": [rule | check]}
+    return record
+
+
+@pytest.mark.parametrize("status", ["data_refused", "published"])
+def test_drift_of_data_has_its_own_notice(receiver: Receiver, tmp_path: Path, status: Status) -> None:
+    (tmp_path / "runs").mkdir()
+    record = _drifted(status)
+    announce(Notify(webhook=receiver.url), Root(tmp_path), record, 3, pytest.fail)
+    first, second = (json.loads(body) for _, _, body in receiver.requests)
+    assert first["event"] == ("refused" if status == "data_refused" else "published")
+    assert (second["event"], second["of"], second["drift"]) == ("drift", "data", record.data["checks"])
+    announce(Notify(on=("drift",), webhook=receiver.url), Root(tmp_path), record, 3, pytest.fail)
+    assert len(receiver.requests) == 3
+
+
+@pytest.mark.parametrize("check", [{"ok": True}, {"rule": "validate.min_rows"}, {"rule": "validate.max_score_skew"}])
+def test_other_broken_rules_are_no_drift(check: dict[str, Any]) -> None:
+    assert Notice.of_drift(_drifted("data_refused", **check), 3) is None
+
+
+def test_text_of_a_drift_names_the_rule() -> None:
+    notice = Notice.of_drift(_drifted("data_refused"), 3)
+    assert notice and json.loads(notice.text()) == {
+        "text": "films: drift of the data: validate.max_unseen_share left_id (run 20261128-120000-000)"
+    }
+
+
+def test_unreachable_target_of_a_drift_is_a_warning(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    (tmp_path / "runs").mkdir()
+    announce(Notify(on=("drift",), command=("false",)), Root(tmp_path), _drifted("published"), 0, warnings.append)
+    assert warnings == ["a notice was not delivered: notify.command: false ended with exit code 1"]
