@@ -174,4 +174,8 @@ class BatchMaker:
             if self.sampler.shared:
                 signature["log_count"] = tf.TensorSpec([None], tf.float32)
                 signature["negative_log_count"] = tf.TensorSpec([count], tf.float32)
-        return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(4)
+        batches = tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(4)
+        # Nothing here is tuned. And the end of a training would wait until the thread that tunes is asleep.
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return batches.with_options(options)
