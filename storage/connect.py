@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from errors import StoreError
 from storage.settings import StorageSettings
+from storage.trust import trust
 from storage.urls import Location
 
 _SECONDS = datetime.timedelta(seconds=15)
@@ -37,8 +38,14 @@ def connect(location: Location, settings: StorageSettings) -> pa.fs.FileSystem:
     """Returns the file system of PyArrow for a location. Sends no request, except to find the region of a bucket.
 
     Raises:
-      StoreError: a needed variable is missing.
+      StoreError: a needed variable is missing, or `ca_file` cannot be used.
     """
+    if settings.ca_file is not None and location.provider != "s3":
+        raise StoreError(
+            f"storage.ca_file: has no effect on {location.provider}://{location.bucket}, because PyArrow trusts other "
+            "certificates only for s3://. Omit it, and add the certificates to those of the machine"
+        )
+    trust(settings.ca_file)
     return _PROVIDERS[location.provider](location, settings, endpoint_of(location.provider, settings))
 
 

@@ -90,10 +90,7 @@ def _described(url: str, settings: StorageSettings, text: str, attempts: int) ->
             f"{url}: {endpoint} cannot be reached. Check storage.endpoint, the variable of the provider and the network"
         )
     if _UNTRUSTED.search(text):
-        return StoreError(
-            f"{url}: the certificate of {endpoint} is not trusted. Set the variable SSL_CERT_FILE to the certificates "
-            "of its authority (PEM)"
-        )
+        return StoreError(f"{url}: the certificate of {endpoint} is not trusted. {_trusting(place.provider)}")
     if _NO_BUCKET.search(text):
         return StoreError(f"{url}: there is no bucket {place.bucket} at {endpoint}. Correct the URL, or create it")
     if _EXPIRED.search(text):
@@ -113,6 +110,12 @@ def _described(url: str, settings: StorageSettings, text: str, attempts: int) ->
             f"{url}: {endpoint} failed {attempts} times ({reason}). Nothing is lost. Run the same command again later"
         )
     return StoreError(f"{url}: {endpoint} refuses a request: {reason}")
+
+
+def _trusting(provider: str) -> str:
+    if provider != "s3":
+        return "Add the certificate of its authority to those of the machine"
+    return "Set storage.ca_file, or the variable SSL_CERT_FILE, to the certificates of its authority (PEM)"
 
 
 def _without_secrets(text: str) -> str:

@@ -129,7 +129,6 @@ def run(
     Example: `run("films/pipeline.yaml", overrides={"train.epochs": 5}).metrics["rmse"]`
     """
     from pipeline.beam.engine import check_engine
-    from pipeline.commands.preflight import check_inputs
     from pipeline.commands.root_cli import write_report
     from pipeline.config import load_config
     from pipeline.running import local
@@ -138,6 +137,8 @@ def run(
     changes = [f"{key}={json.dumps(value)}" for key, value in (overrides or {}).items()]
     settings = load_config(Path(config), changes, None if data is None else os.fspath(data), beam)
     place = Root.at(None if root is None else os.fspath(root), settings.name, settings.storage)
+    from pipeline.commands.preflight import check_inputs  # imports PyArrow, after Root.at (storage/trust.py)
+
     check_inputs(settings, place)
     check_engine(settings.beam, str(place.path))
     outcome = local.run(settings, place, RunOptions(accept_anomalies), write_report)

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from components.pair_example_gen import objects
-from components.pair_example_gen.reading.chunks import describe
 from errors import ConfigError, KindredError
 from kindred.invocation import command, typed_path
 from pipeline.beam.engine import check_engine
-from pipeline.commands import preflight
 from pipeline.config import PipelineConfig, load_config, load_input_sections, yaml_file
 from pipeline.records.root import Root
 from pipeline.running.local import check_destination
@@ -95,6 +93,8 @@ def check(request: Request) -> Verdict:
 
 
 def _faults(config: PipelineConfig, root: Root) -> Iterator[KindredError]:
+    from pipeline.commands import preflight  # imports PyArrow, after Root.at (storage/trust.py)
+
     yield from preflight.faults_in(root.check_writable)
     yield from preflight.input_faults(config, root)
     yield from preflight.faults_in(check_engine, config.beam, str(root.path))
@@ -103,6 +103,8 @@ def _faults(config: PipelineConfig, root: Root) -> Iterator[KindredError]:
 
 def _faults_of_readable_inputs(request: Request) -> list[str]:
     """Returns the faults of local inputs although other sections of the file have faults."""
+    from pipeline.commands import preflight
+
     config = load_input_sections(request.config, request.overrides, request.data)
     if config is None or objects.are_in(config.data):
         return []
@@ -110,6 +112,9 @@ def _faults_of_readable_inputs(request: Request) -> list[str]:
 
 
 def _describe_input(config: PipelineConfig, root: Root) -> str:
+    from components.pair_example_gen.reading.chunks import describe
+    from pipeline.commands import preflight
+
     data = preflight.local_data(config, root)
     files = preflight.pair_files(data)
     found = describe(files[0], data)

@@ -74,9 +74,10 @@ def approve(
     json_: JsonOption = False,
 ) -> None:
     """Publish a version that awaits approval (publish.approve). Servers then load it."""
-    from pipeline.commands.approve import approve as publish
+    place = _used(root)
+    from pipeline.commands.approve import approve as publish  # imports PyArrow, after Root.at (storage/trust.py)
 
-    path = publish(_used(root), version, reason, write_report)
+    path = publish(place, version, reason, write_report)
     if json_:
         say_json({"version": version, "path": path, "reason": reason})
     else:

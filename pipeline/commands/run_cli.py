@@ -44,7 +44,6 @@ def run(
     """Run a pipeline on this machine: validate, train, evaluate, publish."""
     from pipeline.beam.engine import check_engine
     from pipeline.commands import backfill, conclusion
-    from pipeline.commands.preflight import check_inputs
     from pipeline.config import load_config
     from pipeline.records.root import Root
     from pipeline.running import local
@@ -55,6 +54,8 @@ def run(
     if span is not None:
         request = backfill.Request(config, set_ or (), data, beam, place)
         pipeline_config = _at_span(request, pipeline_config, span, accept_anomalies)
+    from pipeline.commands.preflight import check_inputs  # imports PyArrow, after Root.at (storage/trust.py)
+
     check_inputs(pipeline_config, place)
     check_engine(pipeline_config.beam, str(place.path))
     outcome = local.run(
@@ -100,7 +101,6 @@ def tune(
     from pipeline.beam.engine import check_engine
     from pipeline.commands import conclusion
     from pipeline.commands import trials as tried
-    from pipeline.commands.preflight import check_inputs
     from pipeline.records import node_ids
     from pipeline.records.root import Root
     from pipeline.running import local
@@ -110,6 +110,8 @@ def tune(
     if write:
         tried.check_writable(config, set_ or ())
     place = Root.at(root, pipeline_config.name, pipeline_config.storage)
+    from pipeline.commands.preflight import check_inputs  # imports PyArrow, after Root.at (storage/trust.py)
+
     check_inputs(pipeline_config, place)
     check_engine(pipeline_config.beam, str(place.path))
     outcome = local.run(

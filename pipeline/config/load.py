@@ -109,18 +109,13 @@ def _apply(tree: dict[str, Any], override: str) -> None:
 
 
 def _resolve_paths(tree: dict[str, Any], base: Path, data_path: str | None) -> None:
-    """Makes all paths of input files absolute: of the schema, a trainer, candidates, a log, pairs and features.
-
-    Removes `file://`.
-    """
+    """Makes all paths of input files absolute, and removes `file://`."""
     if isinstance(tree.get("schema"), str):
         tree["schema"] = _absolute(base, tree["schema"])
-    train = tree.get("train")
-    if isinstance(train, dict) and isinstance(train.get("module_file"), str) and train["module_file"]:
-        train["module_file"] = _absolute(base, train["module_file"])
-    evaluate = tree.get("evaluate")
-    if isinstance(evaluate, dict) and isinstance(evaluate.get("candidates"), str):
-        evaluate["candidates"] = _absolute(base, evaluate["candidates"])
+    for section, key in (("train", "module_file"), ("evaluate", "candidates"), ("storage", "ca_file")):
+        keys = tree.get(section)
+        if isinstance(keys, dict) and isinstance(keys.get(key), str) and keys[key]:
+            keys[key] = _absolute(base, keys[key])
     publish = tree.get("publish")
     if isinstance(publish, dict) and isinstance(publish.get("to"), str):
         publish["to"] = _without_scheme(publish["to"])

@@ -29,6 +29,7 @@ from pipeline.kubeflow.run_identity import checked_run_id, submission_digest
 from pipeline.kubeflow.task_log import node_line
 from pipeline.records.root import Root
 from pipeline.running.local import judge
+from storage.trust import trust
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.node_runs import NodeRuns
@@ -108,6 +109,7 @@ class _TaskAttempt:
     def _start(self, config: PipelineConfig) -> NodeRuns:
         """Imports TFX, after the arguments have been checked, and builds the graph."""
         logging.basicConfig(level=logging.INFO)
+        trust(config.storage.ca_file)
         from pipeline.kubeflow.node_runs import NodeRuns
 
         return NodeRuns.of(

@@ -16,6 +16,7 @@ from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
 from sections import Section
 from storage.settings import StorageSettings
+from storage.trust import trust
 
 S = TypeVar("S", bound=Section)
 
@@ -80,7 +81,17 @@ def destination_of(root: Root) -> str:
 
 
 def storage_of(root: Root) -> StorageSettings:
-    """Returns how the newest run reached object stores."""
+    """Returns how the newest run reached object stores.
+
+    Raises:
+      StoreError: its `storage.ca_file` cannot be used.
+    """
+    found = _storage_of(root)
+    trust(found.ca_file)
+    return found
+
+
+def _storage_of(root: Root) -> StorageSettings:
     if identity := root.identity:
         return identity.storage
     return section_of(root, "storage", StorageSettings)

@@ -22,6 +22,7 @@ from pipeline.records.stored.working_copy import Identity, identity_of, read_bas
 from storage import urls
 from storage.cache import CACHE
 from storage.settings import StorageSettings
+from storage.trust import trust
 from storage.urls import SCHEMES_IN_WORDS, is_object
 
 
@@ -51,7 +52,10 @@ class Root:
 
         Raises:
           RootError: `root` is a URL that is not one of a folder in an object store, or its path is too long.
+          StoreError: `storage.ca_file` cannot be used.
         """
+        if storage is not None:
+            trust(storage.ca_file)
         text = str(root or Path("build", name))
         if is_object(text):
             return cls(working_folder(text, storage))
@@ -148,10 +152,10 @@ class Root:
             in an object store, and a version would await approval there.
         """
         to = config.publish.to
-        if is_remote(to):
-            return to
         if self.identity:
             return self._stored_serving(config)
+        if is_remote(to):
+            return to
         directory = os.path.normpath(self.path / to)
         root = os.path.normpath(self.path)
         if not config.publish.outside_root and os.path.commonpath([root, directory]) != root:
@@ -163,7 +167,7 @@ class Root:
         return str(self.path / to)
 
     def _stored_serving(self, config: PipelineConfig) -> str:
-        to = posixpath.normpath(config.publish.to)
+        to = config.publish.to if is_remote(config.publish.to) else posixpath.normpath(config.publish.to)
         if to.startswith(("/", "..")):
             raise ConfigError(
                 f"publish.to: {config.publish.to} is outside the root {self}. Set it to a folder below the root, or to "

@@ -15,6 +15,7 @@ from storage import urls
 from storage.cache import CACHE, cache_folder
 from storage.connect import endpoint_of
 from storage.settings import StorageSettings
+from storage.trust import trust
 
 _IDENTITY = ".store.json"
 _BASE = ".base.json"
@@ -69,6 +70,7 @@ def working_folder(url: str, storage: StorageSettings | None = None) -> Path:
 
     Raises:
       RootError: `url` is not the URL of a folder in a store, or the folder cannot be created.
+      StoreError: `storage.ca_file` cannot be used.
     """
     try:
         place = urls.parse(url)
@@ -79,6 +81,9 @@ def working_folder(url: str, storage: StorageSettings | None = None) -> Path:
     digest = hashlib.sha256(f"{endpoint} {url}".encode()).hexdigest()[:12]
     folder = cache_folder() / "roots" / f"{place.path.rpartition('/')[2]}-{digest}"
     identity = identity_of(folder)
+    if identity is None and storage is None and (used := _only_copy(folder, url)):
+        folder, identity = used, identity_of(used)
+    trust((storage or (identity.storage if identity else StorageSettings())).ca_file)
     if identity is None or (storage is not None and identity.storage != storage):
         owner = identity.owner if identity else uuid.uuid4().hex
         settings = storage or StorageSettings()
@@ -92,6 +97,17 @@ def working_folder(url: str, storage: StorageSettings | None = None) -> Path:
                 "another folder"
             ) from None
     return folder
+
+
+def _only_copy(folder: Path, url: str) -> Path | None:
+    """Returns the working copy of a URL that a pipeline file has made for its endpoint, if there is one only."""
+    found = [path for path in folder.parent.glob(f"{folder.name.rpartition('-')[0]}-*") if _is_copy(path, url)]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_copy(folder: Path, url: str) -> bool:
+    identity = identity_of(folder)
+    return identity is not None and identity.url == url and identity.storage.endpoint is not None
 
 
 def identity_of(folder: Path) -> Identity | None:

@@ -7,9 +7,6 @@ copy replaces its target, and a deletion of an absent object succeeds.
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +14,7 @@ import pytest
 from errors import StoreError, StoreUnavailable
 from storage.settings import StorageSettings
 from storage.store import Store, in_parallel
-from tests.object_store import CREDENTIALS, Bucket, FaultyProxy, cut, error, free_port, s3_server, truncated
+from tests.object_store import CREDENTIALS, Bucket, FaultyProxy, cut, error, free_port, truncated
 
 CONTENT = bytes(range(256)) * 1000
 
@@ -171,25 +168,6 @@ def test_unreachable_endpoint_is_named() -> None:
     endpoint = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(StoreError, match=f"s3://films: {endpoint} cannot be reached. Check storage.endpoint"):
         Store("s3://films", StorageSettings(endpoint=endpoint, anonymous=True)).objects()
-
-
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
-def test_untrusted_certificate_is_named(tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-days", "2"]
-    made += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(made, check=True, capture_output=True)
-    with s3_server("-c", str(certificate), "-k", str(key)) as endpoint:
-        endpoint = endpoint.replace("http:", "https:")
-        with pytest.raises(StoreError, match=f"the certificate of {endpoint} is not trusted. .*SSL_CERT_FILE"):
-            Store("s3://films", StorageSettings(endpoint=endpoint, anonymous=True)).objects()
-        program = f"""if True:
-            from storage.settings import StorageSettings
-            from storage.store import Store
-            Store("s3://films", StorageSettings(endpoint="{endpoint}", anonymous=True)).objects()"""
-        environment = os.environ | {"SSL_CERT_FILE": str(certificate)}
-        told = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
-        assert "there is no bucket films" in told.stderr
 
 
 def test_page_of_a_proxy_is_no_store(store: Store, proxy: FaultyProxy) -> None:

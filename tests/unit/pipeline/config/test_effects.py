@@ -148,7 +148,7 @@ ALWAYS = {
     "train.early_stopping.patience", "train.early_stopping.min_delta", "train.seed", "train.data_memory_mb",
     "train.devices", "tune", "batch", "evaluate.metrics", "evaluate.bless",
     "publish.to", "publish.keep", "keep.runs", "keep.days", "notify.webhook", "notify.slack", "notify.command",
-    "storage.endpoint", "storage.region", "storage.anonymous",
+    "storage.endpoint", "storage.region", "storage.anonymous", "storage.ca_file",
     "publish.outside_root", "publish.approve", "publish.approximate",
     "publish.canary.rows", "publish.canary.max_p99_ms", "publish.canary.start_seconds", "train.search.settings",
     "publish.replay",

@@ -143,6 +143,7 @@ KEYS = {
     "storage.endpoint": "text?",
     "storage.region": "text?",
     "storage.anonymous": "switch",
+    "storage.ca_file": "text?",
 }
 WRONG: dict[str, list[Any]] = {
     "text": [1, 1.5, True, None, [], {}],
