@@ -23,7 +23,13 @@ class VersionState(enum.IntEnum):
 
 @dataclasses.dataclass
 class ModelVersion:
-    """One version of a model, and its state."""
+    """One version of a model, and its state.
+
+    Attributes:
+      files: the fingerprint of its files when it was loaded, or failed to load.
+      seen: their fingerprint at the last poll.
+      note: what its status says although it is served.
+    """
 
     number: int
     path: str
@@ -36,6 +42,8 @@ class ModelVersion:
     busy: bool = False
     wanted: bool = True
     files: Any = None
+    seen: Any = None
+    note: str = ""
 
 
 class HostedModel:

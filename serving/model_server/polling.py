@@ -18,6 +18,7 @@ from typing import Any
 import tensorflow as tf
 
 from errors import KindredError
+from serving.model_server import changes
 from serving.model_server.faults import Code, Fault, fault_of
 from serving.model_server.hosted_models import HostedModel, ModelVersion, VersionState
 from serving.model_server.loading import Loader, fingerprint
@@ -133,8 +134,10 @@ class Poller:
             reason = error.message if isinstance(error, tf.errors.OpError) else str(error)
             self._note(model, f"Could not find base path {settings.base_path} for servable {name}: {reason}")
             return None
+        changes.look(model, self._changed)
         with self._changed:
-            damaged = {number for number in names if _is_damaged(model.versions.get(number))}
+            damaged = {number for number in names if changes.is_damaged(model.versions.get(number))}
+            changes.report(name, model)
         # The newest whole version serves in place of a damaged one.
         chosen = settings.policy.choose(set(names) - damaged)
         problem = f"No versions of servable {name} found under base path {settings.base_path}"
@@ -154,7 +157,7 @@ class Poller:
             known = model.versions.get(number)
             if known is None or (known.state is VersionState.END and known.fault is None):
                 model.versions[number] = ModelVersion(number, path)
-            elif known.fault is not None and not known.busy and known.files != fingerprint(path):
+            elif known.fault is not None and not known.busy and known.files != known.seen:
                 known.state, known.attempts, known.next_attempt = VersionState.LOADING, 0, 0.0
 
     def _load_wanted(self, name: str, model: HostedModel) -> None:
@@ -184,6 +187,7 @@ class Poller:
             log.info("Successfully loaded servable version {name: %s version: %d}", name, entry.number)
             with self._changed:
                 entry.servable, entry.fault, entry.state, entry.busy = servable, None, VersionState.AVAILABLE, False
+                entry.files, entry.seen, entry.note = files, files, ""
                 self._changed.notify_all()
         self._wake.set()
 
@@ -202,9 +206,9 @@ class Poller:
         log.error("Loading servable {name: %s version: %d} failed: %s", name, entry.number, fault.message)
         with self._changed:
             entry.attempts += 1
-            entry.fault, entry.files, entry.busy = fault, files, False
+            entry.fault, entry.files, entry.seen, entry.busy = fault, files, files, False
             entry.next_attempt = time.monotonic() + max(self._settings.retry_seconds, 0)
-            if _is_damaged(entry):
+            if fault.code is Code.DATA_LOSS:
                 entry.wanted = self._models[name].polled = False  # the next poll chooses another one
             if entry.attempts > self._settings.max_retries or not entry.wanted:
                 entry.state = VersionState.END
@@ -238,13 +242,6 @@ def _children(base_path: str) -> list[str]:
     from serving.downloads import complete_versions  # imports PyArrow
 
     return complete_versions(base_path)
-
-
-def _is_damaged(entry: ModelVersion | None) -> bool:
-    """Whether files of a version differ from its manifest, and have not changed since that was found."""
-    if entry is None or entry.fault is None or entry.fault.code is not Code.DATA_LOSS:
-        return False
-    return bool(entry.files == fingerprint(entry.path))
 
 
 def _log_error(work: Future[None]) -> None:

@@ -112,7 +112,7 @@ def version_of(spec: Any) -> tuple[int | None, str | None]:
 def _status(version: ModelVersion) -> Any:
     status = get_model_status_pb2.ModelVersionStatus(version=version.number, state=int(version.state))
     status.status.error_code = int(version.fault.code) if version.fault else 0
-    status.status.error_message = version.fault.message if version.fault else ""
+    status.status.error_message = version.fault.message if version.fault else version.note
     return status
 
 

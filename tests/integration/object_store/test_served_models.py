@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from components.pusher.remote import RemoteVersions
 from errors import ModelDamaged, ModelNotFound, StoreError
-from kindred.manifest import damage
+from kindred.manifest import MANIFEST, damage
 from serving.store import find_model
 from storage.cache import CACHE
 from tests.object_store import Bucket, FaultyProxy, free_port, truncated
@@ -164,4 +165,15 @@ def test_server_loads_only_complete_versions(
     _wait_for(status, '"version":"3"')
     _wait_for(status, "AVAILABLE")
     assert "failed" not in log.read_text()
+    versions.withdraw(3)
+    bucket.put("models/2/assets/extra", b"changed")
+    wanted = "models/2 have changed since this version was loaded"
+    falls_back = json.loads(_wait_for(status, wanted))["model_version_status"]
+    assert {entry["version"]: entry["state"] for entry in falls_back}["2"] == "AVAILABLE"
+    fourth = f"models/{versions.publish(str(planted.model))}"
+    _wait_for(status, f'"version":"{fourth[-1]}"')
+    bucket.put(f"models/5/{MANIFEST}", bucket.get(f"{fourth}/{MANIFEST}"))
+    bucket.put("models/5/saved_model.pb", b"damaged")
+    refused = json.loads(_wait_for(status, "DATA_LOSS"))["model_version_status"]
+    assert {entry["version"]: entry["state"] for entry in refused}[fourth[-1]] == "AVAILABLE"
     assert all(damage(str(path.parent)) is None for path in (tmp_path / "cache").rglob("saved_model.pb"))

@@ -85,3 +85,32 @@ def test_end_does_not_wait_for_loads(tmp_path: Path, loader: SlowLoader) -> None
     until(lambda: states(manager, "a")[1] in (VersionState.AVAILABLE, VersionState.END))
     time.sleep(0.05)
     assert len(loader.started) == 1, "what waited is not loaded"
+
+
+def test_changed_files_of_a_served_version_are_reported(
+    tmp_path: Path, loader: SlowLoader, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in an object store. A store that cannot be reached has no fingerprint, and is no change."""
+    files: dict[str, tuple[str, ...]] = {"now": ("first",)}
+    monkeypatch.setattr("serving.model_server.changes.is_object", lambda path: True)
+    for module in ("changes", "polling"):
+        monkeypatch.setattr(f"serving.model_server.{module}.fingerprint", lambda path: files["now"])
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    manager = started(tmp_path, loader, "m")
+    loader.allowed.release(2)
+    until(lambda: states(manager, "m").get(1) is VersionState.AVAILABLE)
+
+    def note() -> str:
+        return manager.status("m")[0].note
+
+    assert note() == ""
+    files["now"] = ("other",)
+    until(note)
+    assert "have changed since this version was loaded" in note()
+    files["now"] = ()
+    time.sleep(0.1)
+    assert note(), "a store without an answer is no news"
+    files["now"] = ("first",)
+    until(lambda: not note())
+    assert sum("have changed" in line for line in caplog.messages) == 1
+    assert manager.close(10)
