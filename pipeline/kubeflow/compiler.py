@@ -50,6 +50,18 @@ _LIGHT_NEEDS = {
     REFUSED: TaskResources(cpu="100m", memory="256Mi", retries=0),
     # It reads records and writes a page, whatever the size of the data.
     RUN_REPORT: TaskResources(cpu="250m", memory="2Gi"),
+    # They read schemas, statistics and records. Their memory is that of their imports.
+    **dict.fromkeys(
+        (
+            node_ids.SCHEMA,
+            node_ids.VALIDATOR,
+            node_ids.LAST_ACCEPTED,
+            node_ids.GATE,
+            node_ids.LAST_BLESSED,
+            node_ids.CARD,
+        ),
+        TaskResources(cpu="250m", memory="2Gi"),
+    ),
 }
 
 
@@ -113,7 +125,8 @@ class _PackageBuilder:
     def _run(self, groups: Sequence[TaskGroup], inputs: Mapping[str, Any], tasks: dict[str, Any]) -> None:
         """Adds the tasks of `groups` to `tasks`."""
         for group in groups:
-            task = self._task(self._node_container(group), group.name, group.node_ids[0], inputs)
+            needs_most = next((node for node in group.node_ids if node not in _LIGHT_NEEDS), group.node_ids[0])
+            task = self._task(self._node_container(group), group.name, needs_most, inputs)
             tasks[group.name] = task.after(*(tasks[other] for other in group.upstream))
 
     def _refuse(self, inputs: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 SCHEMA = "ImportSchemaGen"
 EXAMPLE_GEN = "PairExampleGen"
 STATISTICS_GEN = "StatisticsGen"
+VALIDATOR = "ExampleValidator"
 LAST_ACCEPTED = "LastAcceptedData"
 GATE = "DataGate"
 TRANSFORM = "Transform"
@@ -15,5 +16,6 @@ LAST_BLESSED = "LatestBlessedModel"
 EVALUATOR = "Evaluator"
 CANARY = "ServingCanary"
 REPLAY = "ReplayCheck"  # only with publish.replay
+CARD = "ModelCard"
 PUSHER = "Pusher"
 BATCH_LISTS = "BatchLists"  # only with a section `batch`

@@ -152,6 +152,9 @@ class Metadata(Section):
         return self
 
 
+_REQUESTS = ("cpu", "memory")
+
+
 def _distinct_mounts(volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
     if len({volume.mount for volume in volumes}) < len(volumes):
         raise ValueError("two volumes have the same mount")
@@ -182,9 +185,11 @@ class Kubeflow(Section):
         return self.task.model_copy(update=_set_fields(self.components.get(node_id)))
 
     def with_needs(self, needs: Mapping[str, TaskResources]) -> Kubeflow:
-        """Returns the section with other defaults for some tasks. `components` still wins, and `task` does not."""
+        """Returns the section with other defaults for some tasks. What `task` and `components` say about them wins."""
+        chosen = {name: value for name, value in _set_fields(self.task).items() if name in _REQUESTS}
         merged = {
-            task: wanted.model_copy(update=_set_fields(self.components.get(task))) for task, wanted in needs.items()
+            task: wanted.model_copy(update=chosen | _set_fields(self.components.get(task)))
+            for task, wanted in needs.items()
         }
         return self.model_copy(update={"components": {**self.components, **merged}})
 

@@ -132,7 +132,7 @@ def served(models: str, planted: Planted, tmp_path: Path) -> Iterator[tuple[str,
 
 
 def _wait_for(url: str, text: str) -> str:
-    deadline, found = time.monotonic() + 90, ""
+    deadline, found = time.monotonic() + 300, ""
     while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:

@@ -10,6 +10,12 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from serving.model_server.flags import ADDED, SERVED
+from storage.cache import CACHE
+from storage.urls import is_object
+from tests.unit.deploy.pod_security import violations
+from tests.unit.deploy.test_pod_security import changed
+
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 KUBERNETES = ("1.29", "1.33")
 # Fields of KServe's ComponentExtensionSpec (pkg/apis/serving/v1beta1/component.go), not of a pod.
@@ -79,6 +85,39 @@ def test_autoscaler_owns_the_number_of_replicas() -> None:
     assert "cpu" in CONTAINER["resources"]["requests"]
 
 
+@pytest.fixture(scope="module")
+def from_store() -> dict[str, dict[str, Any]]:
+    """The objects of deploy/kubernetes with component `object-store`, by kind."""
+    return {manifest["kind"]: manifest for manifest in changed(DEPLOY / "kubernetes", "object-store")}
+
+
+def test_server_of_an_object_store_needs_no_volume(from_store: dict[str, dict[str, Any]]) -> None:
+    for manifest in from_store.values():
+        kubernetes_validate.validate(manifest, KUBERNETES[-1], strict=True)
+    pod = from_store["Deployment"]["spec"]["template"]["spec"]
+    assert violations(pod) == []
+    (container,) = pod["containers"]
+    assert container["image"] == "kindred-serving"
+    flags = dict(flag.removeprefix("--").split("=", 1) for flag in container["args"])
+    assert flags.keys() <= {flag.name for flag in (*SERVED, *ADDED)}
+    assert is_object(flags["model_base_path"])
+    assert f"/{flags['model_name']}/" in container["readinessProbe"]["httpGet"]["path"]
+    assert not [volume for volume in pod["volumes"] if "persistentVolumeClaim" in volume]
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+    (cache,) = (variable["value"] for variable in container["env"] if variable["name"] == CACHE)
+    assert cache in {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert from_store["NetworkPolicy"]["spec"]["egress"]
+
+
+def test_last_answers_of_a_stopped_server_fit_into_its_grace_period(from_store: dict[str, dict[str, Any]]) -> None:
+    """Kubernetes stops waiting after the grace period, which begins with the pause before SIGTERM."""
+    pod = from_store["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (drain,) = (int(flag.split("=")[1]) for flag in container["args"] if flag.startswith("--drain_seconds="))
+    pause = int(container["lifecycle"]["preStop"]["exec"]["command"][-1])
+    assert pause + drain < pod["terminationGracePeriodSeconds"]
+
+
 def _image_version() -> str:
     return str(CONTAINER["image"]).split(":")[1]
 
@@ -126,8 +165,6 @@ def test_network_policy_allows_only_clients() -> None:
 
 
 def test_our_server_knows_every_flag() -> None:
-    from serving.model_server.flags import SERVED
-
     known = {flag.name for flag in SERVED}
     for flag in (*CONTAINER["args"], *COMPOSED["command"]):
         assert flag.removeprefix("--").split("=")[0] in known

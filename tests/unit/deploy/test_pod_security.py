@@ -54,9 +54,14 @@ def all_pods() -> Iterator[Any]:
 
 def kubeflow_with(component: str) -> list[dict[str, Any]]:
     """Returns the objects of deploy/kubeflow with the changes of a Kustomize component."""
-    found = [copy.deepcopy(manifest) for path, manifest in MANIFESTS if KUBEFLOW in path.parents]
-    changes = yaml.safe_load((KUBEFLOW / component / "kustomization.yaml").read_text(encoding="utf-8"))
-    assert changes["kind"] == "Component" and changes.keys() == {"apiVersion", "kind", "patches"}
+    return changed(KUBEFLOW, component)
+
+
+def changed(folder: Path, component: str) -> list[dict[str, Any]]:
+    """Returns the objects of a folder with the changes of a Kustomize component in it."""
+    found = [copy.deepcopy(manifest) for path, manifest in MANIFESTS if folder in path.parents]
+    changes = yaml.safe_load((folder / component / "kustomization.yaml").read_text(encoding="utf-8"))
+    assert changes["kind"] == "Component" and changes.keys() - {"images"} == {"apiVersion", "kind", "patches"}
     for change in changes["patches"]:
         target = (change["target"]["kind"], change["target"]["name"])
         (manifest,) = (each for each in found if (each["kind"], each["metadata"]["name"]) == target)

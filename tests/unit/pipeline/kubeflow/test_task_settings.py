@@ -79,16 +79,42 @@ def test_other_tasks_have_none_of_the_settings(package: films.Package) -> None:
             assert not keys & task.platform.keys(), task.name
 
 
-def test_tasks_without_data_reserve_little(package: films.Package) -> None:
-    for name, cpu, memory in (("RunReport", "250m", "2Gi"), ("Refused", "100m", "256Mi")):
-        resources = _task(package, name).container["resources"]
-        assert (resources["resourceCpuRequest"], resources["resourceMemoryRequest"]) == (cpu, memory)
+_LIGHT = ("ImportSchemaGen", "ExampleValidator", "LastAcceptedData", "DataGate", "LatestBlessedModel", "ModelCard")
 
 
-def test_component_setting_wins_over_light_needs() -> None:
-    text = compile_package(films.config(task={"memory": "9Gi"}, components={"RunReport": {"memory": "3Gi"}}))
-    resources = _task(films.Package(text), "RunReport").container["resources"]
-    assert (resources["resourceCpuRequest"], resources["resourceMemoryRequest"]) == ("250m", "3Gi")
+def _requests(name: str, /, **changes: Any) -> tuple[str, str]:
+    resources = _task(films.Package(compile_package(films.config(**changes))), name).container["resources"]
+    return resources["resourceCpuRequest"], resources["resourceMemoryRequest"]
+
+
+def test_tasks_without_data_reserve_little() -> None:
+    text = compile_package(films.config(task={}, group="none"))
+    package = films.Package(text)
+    found = {
+        task.name: (
+            task.container["resources"]["resourceCpuRequest"], task.container["resources"]["resourceMemoryRequest"],
+        )
+        for task in package.tasks
+    }  # fmt: skip
+    assert found.pop("Refused") == ("100m", "256Mi")
+    assert found.pop("Trainer") == ("4", "16Gi")
+    assert {found.pop(name) for name in ("RunReport", *_LIGHT)} == {("250m", "2Gi")}
+    assert set(found.values()) == {("1", "4Gi")}
+
+
+def test_task_that_also_reads_data_reserves_for_it() -> None:
+    """It begins with LatestBlessedModel."""
+    assert _requests("EvaluateAndPush", task={}) == ("1", "4Gi")
+
+
+def test_settings_of_the_file_win_over_light_needs() -> None:
+    assert _requests("RunReport", task={"memory": "9Gi"}) == ("250m", "9Gi")
+    assert _requests("DataGate", task={"cpu": "3"}, group="none") == ("3", "2Gi")
+    assert _requests("Refused", task={"memory": "9Gi", "retries": 7}) == ("100m", "9Gi")
+    assert _requests("RunReport", task={"memory": "9Gi"}, components={"RunReport": {"memory": "3Gi"}}) == (
+        "250m",
+        "3Gi",
+    )
 
 
 def test_affinity_that_kubernetes_does_not_know_is_refused() -> None:
