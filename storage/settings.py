@@ -12,6 +12,15 @@ from storage import urls
 Endpoint = Annotated[StrictStr, Field(pattern=r"^https?://[^/@\s]+/?$")]
 
 
+SECRET_VARIABLES = (
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AZURE_STORAGE_KEY",
+    "AZURE_STORAGE_CONNECTION_STRING",
+)
+"""Variables of the providers that are secrets."""
+
+
 def _known(path: str) -> str:
     if "://" in path and not urls.is_object(path):
         raise ValueError(

@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -54,6 +55,33 @@ def s3_server(*options: str) -> Iterator[str]:
     port = free_port()
     arguments = [*command, "-H", "127.0.0.1", "-p", str(port), *options]
     with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            _wait_for(port, process)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def versitygw() -> Iterator[str]:
+    """Starts versitygw, another S3 server, without data, and yields its URL. Skips the test where it is missing."""
+    program = shutil.which("versitygw")
+    if program is None:
+        pytest.skip("versitygw is not installed")
+    port = free_port()
+    access = {
+        "ROOT_ACCESS_KEY": CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        "ROOT_SECRET_KEY": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+    }
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(
+            [program, "--port", f"127.0.0.1:{port}", "posix", folder],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | access,
+        ) as process,
+    ):
         try:
             _wait_for(port, process)
             yield f"http://127.0.0.1:{port}"

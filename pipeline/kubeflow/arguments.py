@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from errors import ConfigError
+from errors import ConfigError, RootError
 from pipeline.config import PipelineConfig, build_config
 from pipeline.kubeflow.parameters import at_span
+from pipeline.kubeflow.stored_root import StoredRoot
 from pipeline.records.root import Root
 from pipeline.records.run_record import RunRecord
+from storage.settings import StorageSettings
+from storage.urls import SCHEMES_IN_WORDS, is_object
 
 
 def parser(program: str, outputs: Sequence[str], optional: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -30,7 +33,6 @@ def parser(program: str, outputs: Sequence[str], optional: Sequence[str] = ()) -
         "run-id",
         "data",
         "span",
-        "root",
         "config",
         "graph",
         "all-nodes",
@@ -41,6 +43,7 @@ def parser(program: str, outputs: Sequence[str], optional: Sequence[str] = ()) -
         made.add_argument(f"--{name}", required=True)
     for name in optional:
         made.add_argument(f"--{name}")
+    add_root(made)
     made.add_argument("--nodes")
     made.add_argument("--accept-anomalies", default="")
     made.add_argument("--schema")
@@ -48,17 +51,35 @@ def parser(program: str, outputs: Sequence[str], optional: Sequence[str] = ()) -
     return made
 
 
-def checked_root(text: str) -> Root:
-    """Returns the root that a run parameter names.
+def add_root(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments from which `checked_root` finds the root."""
+    parser.add_argument("--root", required=True)
+    parser.add_argument("--mounts", default='["/"]')
+    parser.add_argument("--storage", default="{}")
+
+
+def checked_root(options: argparse.Namespace) -> Root:
+    """Returns the root that a run parameter names: a directory on a volume, or the working copy of a URL.
 
     Raises:
-      ConfigError: `text` is not an absolute path.
+      ConfigError: the root is neither, or it is the root of local runs.
+      StoreError, StoreUnavailable: the store refuses a request, cannot be reached, or fails.
     """
-    if not text.startswith("/"):
-        raise ConfigError(
-            f"run parameter pipeline_root: must be an absolute path on a volume of the tasks (got {text!r})"
-        )
-    return Root(Path(text))
+    text, mounts = options.root, json.loads(options.mounts)
+    if not is_object(text):
+        if not any(f"{text}/".startswith(f"{mount.rstrip('/')}/") for mount in mounts):
+            on = f"an absolute path on a volume of the tasks ({', '.join(mounts)}), or " if mounts else ""
+            raise ConfigError(
+                f"run parameter pipeline_root: must be {on}a URL that begins with {SCHEMES_IN_WORDS} (got {text!r})"
+            )
+        return Root(Path(text))
+    try:
+        root = Root.at(text, "", StorageSettings.model_validate_json(options.storage))
+        if stored := StoredRoot.of(root):
+            stored.check()
+    except RootError as error:
+        raise ConfigError(f"run parameter pipeline_root: {str(error).removeprefix('--root: ')}") from None
+    return root
 
 
 def read_config(options: argparse.Namespace, root: Root) -> PipelineConfig:
@@ -94,7 +115,7 @@ def _compiled(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _write_schema(root: Root, text: str) -> Path:
-    """Writes the user's own schema to the volume. Its name is the digest of its content."""
+    """Writes the user's own schema below the root. Its name is the digest of its content."""
     path = root.path / "schemas" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.pbtxt"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

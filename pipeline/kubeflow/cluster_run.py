@@ -1,14 +1,16 @@
-"""One run on a cluster: its folder on the shared volume, the records of its nodes, and summary.json."""
+"""One run on a cluster: its folder on the shared volume or in the store, the records of its nodes, and summary.json."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
 import filelock
 
 from pipeline.kubeflow.node_records import NodeRecord, NodeRecords, merge
+from pipeline.kubeflow.stored_root import StoredRoot
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
 from pipeline.records.run_record import RunRecord
@@ -30,10 +32,13 @@ class ClusterRun:
         self.folder = RunFolder(root.runs / empty.run_id)
         self._empty = empty
         self._records = NodeRecords(self.folder)
+        self._stored = StoredRoot.of(root)
 
     @property
     def nodes(self) -> dict[str, NodeRecord]:
         """The records of the nodes so far, by node id."""
+        if self._stored:
+            self._stored.fetch(self.folder.tasks)
         return self._records.read()
 
     @property
@@ -43,15 +48,21 @@ class ClusterRun:
 
     def note(self, node: NodeRecord) -> None:
         """Writes the record of a node and updates summary.json."""
-        self._records.write(node)
+        self.store(self._records.write(node))
         # Tasks that end at the same time take turns, so that the last writer has read all other records.
         with filelock.FileLock(self.folder.lock, timeout=_LOCK_SECONDS):
-            nodes = self.nodes
-            record = merge(self._empty, nodes, self.node_ids)
-            if record.status == "failed" and not any(other.is_final for other in nodes.values()):
-                # Kubeflow may retry the failed task. Only the exit task marks the run as failed.
-                record.status, record.error = "running", None
-            self._write(record)
+            merged = None
+            # A store has no such lock. There, the last writer is the one that finds no new record afterwards.
+            while (nodes := self.nodes) != merged:
+                self._update(nodes)
+                merged = nodes
+
+    def _update(self, nodes: dict[str, NodeRecord]) -> None:
+        record = merge(self._empty, nodes, self.node_ids)
+        if record.status == "failed" and not any(other.is_final for other in nodes.values()):
+            # Kubeflow may retry the failed task. Only the exit task marks the run as failed.
+            record.status, record.error = "running", None
+        self._write(record)
 
     def close(self) -> RunRecord:
         """Ends the record of the run. A node that is still marked as running counts as failed."""
@@ -70,6 +81,16 @@ class ClusterRun:
     def _write(self, record: RunRecord) -> None:
         seconds = time.time() - datetime.fromisoformat(record.started).timestamp()
         record.write(self.folder.summary, time.monotonic() - max(seconds, 0.0))
+        self.store(self.folder.summary)
+
+    def store(self, *files: Path) -> None:
+        """Uploads files of the root that this process has written. Does nothing on a volume.
+
+        Raises:
+          StoreError, StoreUnavailable: the store refuses a request, cannot be reached, or fails.
+        """
+        if self._stored:
+            self._stored.send(*files)
 
 
 def _lost(lost: Sequence[NodeRecord], node_ids: Sequence[str], nodes: dict[str, NodeRecord]) -> str:
@@ -85,6 +106,6 @@ def _lost(lost: Sequence[NodeRecord], node_ids: Sequence[str], nodes: dict[str, 
     if missing is None:
         return "no task recorded a reason; see the logs of the tasks"
     return (
-        f"{missing} did not begin: its pod did not start, or could not reach the volume. "
+        f"{missing} did not begin: its pod did not start, or could not reach the root. "
         "The pod's events and the log of its task give the reason."
     )

@@ -30,11 +30,12 @@ from pipeline.config import SCHEMA, SCHEMA_OF_POSITIVES, PipelineConfig
 from pipeline.config.sections.kubeflow import TaskResources
 from pipeline.kubeflow import containers
 from pipeline.kubeflow.containers import GO, REFUSED, RUN_REPORT, STOP, VERDICT, signed
-from pipeline.kubeflow.equipment import equip, metadata_arguments
+from pipeline.kubeflow.equipment import equip, metadata_arguments, place_arguments
 from pipeline.kubeflow.grouping import TaskGroup, group_nodes
 from pipeline.kubeflow.parameters import RunParameter, run_parameters
 from pipeline.kubeflow.shape import digest, shape_of_config
 from pipeline.records import node_ids
+from pipeline.records.root import Root
 from storage.urls import is_object
 
 MAX_ARGUMENT = 64 * 1024
@@ -77,26 +78,28 @@ def compile_package(config: PipelineConfig) -> str:
     root = checked_root(config)
     check_root(config.beam, root)
     _check_data(config)
-    shape = shape_of_config(config, Path(root))
+    shape = shape_of_config(config, Root.at(root, config.name, config.storage))
     _check_components(config, [*shape, RUN_REPORT])
     constants = [*_constants(config), "--graph", digest(shape), "--all-nodes", ",".join(shape)]
     constants += metadata_arguments(config)
-    builder = _PackageBuilder(config, constants, run_parameters(config, root))
+    builder = _PackageBuilder(config, constants, place_arguments(config), run_parameters(config, root))
     return _yaml(builder.pipeline(group_nodes(shape, config.kubeflow)))
 
 
 class _PackageBuilder:
     """Builds the tasks of one pipeline with the kfp SDK."""
 
-    def __init__(self, config: PipelineConfig, constants: list[str], parameters: list[RunParameter]) -> None:
+    def __init__(
+        self, config: PipelineConfig, constants: list[str], place: list[str], parameters: list[RunParameter]
+    ) -> None:
         self._config, self._parameters = config, parameters
         self._kubeflow = config.kubeflow.with_needs(_LIGHT_NEEDS)
         image = config.kubeflow.image
         self._node_container: Callable[[TaskGroup], Any] = lambda group: containers.node_container(
-            group.name, group.node_ids, image, constants, parameters
+            group.name, group.node_ids, image, [*constants, *place], parameters
         )
-        self._report_container = containers.report_container(image, constants, parameters)
-        self._refusal_container = containers.refusal_container(image, parameters)
+        self._report_container = containers.report_container(image, [*constants, *place], parameters)
+        self._refusal_container = containers.refusal_container(image, place, parameters)
 
     def pipeline(self, groups: Sequence[TaskGroup]) -> Any:
         """Returns a pipeline of the kfp SDK with one task per group."""
@@ -142,21 +145,29 @@ class _PackageBuilder:
 
 
 def checked_root(config: PipelineConfig) -> str:
-    """Returns the root directory of the pipeline, as tasks see it.
+    """Returns the root of the pipeline, as tasks see it: a directory or a URL.
 
     Raises:
-      ConfigError: the root is not on a volume.
+      ConfigError: tasks would not share the root, or not ML Metadata.
     """
     kubeflow = config.kubeflow
     root = kubeflow.root
     if root is None:
         if not kubeflow.volumes:
             raise ConfigError(
-                "kubeflow.volumes: is empty, but tasks must share the root; add a volume with claim and mount"
+                "kubeflow.root: is not set and kubeflow.volumes is empty, but tasks must share the root; set "
+                "kubeflow.root to a URL such as s3://bucket/films, or add a volume with claim and mount"
             )
         root = f"{kubeflow.volumes[0].mount.rstrip('/')}/{config.name}"
-    if not kubeflow.is_mounted(root):
-        raise ConfigError(f"kubeflow.root: must be on one of kubeflow.volumes, which all tasks share (got {root!r})")
+    if not is_object(root) and not kubeflow.is_mounted(root):
+        raise ConfigError(
+            f"kubeflow.root: must be a URL, or on one of kubeflow.volumes, which all tasks share (got {root!r})"
+        )
+    if is_object(root) and config.beam.is_engine:
+        raise ConfigError(
+            f"beam.profile: workers of {config.beam.profile} write to the directories of a task, so kubeflow.root must "
+            f"be on a volume that they share (got {root!r}); use local"
+        )
     sqlite = kubeflow.metadata.sqlite
     if sqlite is not None and not kubeflow.is_mounted(sqlite):
         raise ConfigError(f"kubeflow.metadata.sqlite: must be on one of kubeflow.volumes (got {sqlite!r})")
@@ -171,10 +182,9 @@ def _check_data(config: PipelineConfig) -> None:
         paths[key] = (features.path, f"--set {key}=PATH")
     for key, (path, option) in paths.items():
         if not is_object(path) and not config.kubeflow.is_mounted(path):
-            raise ConfigError(
-                f"{key}: {path} does not exist for tasks, because kubeflow.volumes are mounted at {mounts}; "
-                f"give the path as tasks see it with {option}"
-            )
+            reason = f"kubeflow.volumes are mounted at {mounts}" if mounts else "they have no volume"
+            place = "the path as tasks see it" if mounts else "the URL of objects"
+            raise ConfigError(f"{key}: {path} does not exist for tasks, because {reason}; give {place} with {option}")
 
 
 def _check_components(config: PipelineConfig, node_ids: Sequence[str]) -> None:

@@ -62,10 +62,16 @@ def report_container(image: str, constants: Sequence[str], parameters: Sequence[
     return _component(RUN_REPORT, "pipeline.kubeflow.run_report", [], image, constants, parameters, outputs)
 
 
-def refusal_container(image: str, parameters: Sequence[RunParameter]) -> Any:
-    """Returns the component of the task that fails a refused run. Its only parameter is the root."""
+def refusal_container(image: str, place: Sequence[str], parameters: Sequence[RunParameter]) -> Any:
+    """Returns the component of the task that fails a refused run. Its only parameter is the root.
+
+    Args:
+      image: the image of every task.
+      place: arguments that find the root.
+      parameters: the parameters of a run.
+    """
     root = [parameter for parameter in parameters if parameter.name == run.ROOT]
-    return _component(REFUSED, "pipeline.kubeflow.refused", [], image, [], root, {})
+    return _component(REFUSED, "pipeline.kubeflow.refused", [], image, place, root, {})
 
 
 def signed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from kfp import kubernetes
@@ -32,6 +33,12 @@ def metadata_arguments(config: PipelineConfig) -> list[str]:
     """Returns the arguments that locate ML Metadata, without the password."""
     metadata = config.kubeflow.metadata
     return ["--metadata", metadata.model_dump_json(exclude_none=True)]
+
+
+def place_arguments(config: PipelineConfig) -> list[str]:
+    """Returns the arguments from which `arguments.checked_root` finds the root that a run parameter names."""
+    mounts = [volume.mount for volume in config.kubeflow.volumes]
+    return ["--mounts", json.dumps(mounts), "--storage", config.storage.model_dump_json(exclude_none=True)]
 
 
 def _reserve(task: Any, wanted: TaskResources) -> None:

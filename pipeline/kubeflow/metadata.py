@@ -81,17 +81,26 @@ class PatientMetadata(metadata.Metadata):
 
     _store: mlmd.MetadataStore | None
 
+    def __init__(self, config: metadata.ConnectionConfigType, open_: Callable[..., Any] | None = None) -> None:
+        super().__init__(config)
+        self._open = open_
+
     def __enter__(self) -> PatientMetadata:
         """Opens the store. A nested block uses the open store."""
         if self._store is None:
-            self._store = open_store(self._connection_config)
+            self._store = open_store(self._connection_config, self._open)
         self._users += 1
         return self
 
 
-def open_store(config: metadata.ConnectionConfigType) -> mlmd.MetadataStore:
-    """Returns a store that retries its calls. Also retries to create the tables of a new database."""
-    return _patiently(lambda: PatientStore(config), lambda error: True, attempts=5)
+def open_store(config: metadata.ConnectionConfigType, open_: Callable[..., Any] | None = None) -> mlmd.MetadataStore:
+    """Returns a store that retries its calls. Also retries to create the tables of a new database.
+
+    Args:
+      config: connects to ML Metadata.
+      open_: makes the store. The default is `PatientStore`.
+    """
+    return _patiently(lambda: (open_ or PatientStore)(config), lambda error: True, attempts=5)
 
 
 class PatientStore(mlmd.MetadataStore):

@@ -45,13 +45,16 @@ def main(words: Sequence[str] | None = None) -> int:
     options = arguments.parser("pipeline.kubeflow.node", ["summary", "verdict"], _ARTIFACTS).parse_args(words)
     try:
         run_id = checked_run_id(options.run_id)
-        root = arguments.checked_root(options.root)
+        root = arguments.checked_root(options)
+        return _TaskAttempt(options, root, run_id).run()
+    except Unavailable as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except KindredError as error:
-        # There is no folder for a record. Task Refused detects the same error and fails the run.
+        # There is no place for a record. Task Refused detects the same error and fails the run.
         print(f"error: {error}", file=sys.stderr)
         _write_outputs(options, STOP, str(error))
         return 0
-    return _TaskAttempt(options, root, run_id).run()
 
 
 class _TaskAttempt:

@@ -13,6 +13,7 @@ import os
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.records.run_folder import RunFolder
@@ -70,13 +71,15 @@ class NodeRecords:
         records = (NodeRecord(**json.loads(file.read_text(encoding="utf-8"))) for file in files)
         return {record.id: record for record in records}
 
-    def write(self, record: NodeRecord) -> None:
-        """Writes the record of one node atomically."""
+    def write(self, record: NodeRecord) -> Path:
+        """Writes the record of one node atomically. Returns its file."""
         self._folder.mkdir(parents=True, exist_ok=True)
         # Processes in two pods may have the same id.
         staged = self._folder / f".{record.id}.{uuid.uuid4().hex}"
         staged.write_text(json.dumps(dataclasses.asdict(record)) + "\n", encoding="utf-8")
-        os.replace(staged, self._folder / f"{record.id}.json")
+        file = self._folder / f"{record.id}.json"
+        os.replace(staged, file)
+        return file
 
 
 def findings(before: RunRecord, after: RunRecord) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from typing import Any
 
 from tfx.proto.orchestration import pipeline_pb2
 
+from compat.tfx_cache import keys_without
 from errors import ConfigError, RunIdError
 from pipeline.config import PipelineConfig
 from pipeline.config.sections.kubeflow import Metadata
@@ -14,6 +16,9 @@ from pipeline.kubeflow.metadata import PatientMetadata, wait_for
 from pipeline.kubeflow.node_records import findings
 from pipeline.kubeflow.shape import digest, shape_of
 from pipeline.kubeflow.shared_files import share_directories
+from pipeline.kubeflow.staging import Staging
+from pipeline.kubeflow.stored_metadata import opener
+from pipeline.kubeflow.stored_root import StoredRoot
 from pipeline.records.root import Root
 from pipeline.records.run_record import EndState, RunRecord
 from pipeline.running.findings import note
@@ -29,7 +34,11 @@ class NodeRuns:
     ) -> None:
         self._config, self._root, self._run_id = config, root, run_id
         self._nodes = {entry.pipeline_node.node_info.id: entry.pipeline_node for entry in graph.nodes}
-        self._runner = NodeRunner(graph, PatientMetadata(store))
+        handle, stored = PatientMetadata(store, opener(root)), StoredRoot.of(root)
+        if stored:
+            self._runner = NodeRunner(graph, handle, stored.fetch_artifact, Staging(stored).operators)
+        else:
+            self._runner = NodeRunner(graph, handle)
 
     @classmethod
     def of(
@@ -82,7 +91,9 @@ class NodeRuns:
         node = self._nodes[node_id]
         if reason := self._runner.disagreement(node, is_resumed):
             raise RunIdError(f"run id {self._run_id}: {reason}; start a new run")
-        result = self._runner.run(node)
+        # Pods have their working copies at different paths.
+        with keys_without(str(self._root.path)) if self._root.identity else contextlib.nullcontext():
+            result = self._runner.run(node)
         after = copy.deepcopy(record)
         state, detail = note(after, self._config, self._root, node_id, result)
         return state, detail, findings(record, after)

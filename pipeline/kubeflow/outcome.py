@@ -69,16 +69,20 @@ def where_to_look(reason: str, run_id: str, page: str | None, workflow: Workflow
 
 
 def _places(record: RunEnded | None) -> list[str]:
-    """Returns the paths of model, record and report, as tasks see them."""
+    """Returns the places of model, record and report, as tasks see them."""
     if record is None or not record.root:
         return []
-    root = Root(Path(record.root))
-    folder = RunFolder(root.runs / record.run_id)
-    lines = [f"  record    {folder.summary}", f"  report    {folder.report}"]
+    below = folder_below(record.run_id)
+    lines = [f"  record    {record.root}{below.summary}", f"  report    {record.root}{below.report}"]
     if record.published:
-        model = record.published if "://" in record.published else root.path / record.published
+        model = record.published if "://" in record.published else f"{record.root}/{record.published}"
         lines.insert(0, f"  model     {model}")
     return lines
+
+
+def folder_below(run_id: str) -> RunFolder:
+    """Returns the folder of a run. Its paths follow that of the root, which is a directory or a URL."""
+    return RunFolder(Root(Path("/")).runs / run_id)
 
 
 def _messages(tasks: Iterable[StartedTask]) -> list[str]:

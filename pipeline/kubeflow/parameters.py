@@ -20,7 +20,7 @@ Value = bool | int | float | str
 _MEANINGS = {
     DATA_PATH: "The data to read, as tasks see them. See data.path in the pipeline file.",
     SPAN: f"The number or the date of the span to read, instead of {LATEST}. With data.spans, the newest of them.",
-    ROOT: "Where tasks keep artifacts, records of runs and published models. An absolute path on their volume.",
+    ROOT: "Where tasks keep artifacts, records of runs and published models: a path on their volume, or a URL.",
     ACCEPT: "The reason for accepting the data in this run although a rule of the gate is broken. Empty: do not.",
 }
 

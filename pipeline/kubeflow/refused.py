@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from errors import KindredError
+from pipeline.kubeflow import arguments
 from pipeline.kubeflow.run_identity import checked_run_id
-from pipeline.records.root import Root
+from pipeline.kubeflow.stored_root import StoredRoot
 from pipeline.records.run_folder import RunFolder
 
 TERMINATION_LOG = Path("/dev/termination-log")
@@ -20,7 +21,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Prints why the run was stopped. Returns the exit code 1."""
     parser = argparse.ArgumentParser(prog="pipeline.kubeflow.refused", allow_abbrev=False)
     parser.add_argument("--run-id", required=True)
-    parser.add_argument("--root", required=True)
+    arguments.add_root(parser)
     options = parser.parse_args(words)
     reason = _reason(options)
     print(reason, file=sys.stderr, flush=True)
@@ -31,7 +32,11 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _reason(options: argparse.Namespace) -> str:
     try:
-        folder = RunFolder(Root(Path(options.root)).runs / checked_run_id(options.run_id))
+        run_id = checked_run_id(options.run_id)
+        root = arguments.checked_root(options)
+        folder = RunFolder(root.runs / run_id)
+        if stored := StoredRoot.of(root):
+            stored.fetch(folder.summary)
         error = folder.read_summary().get("error")
     except KindredError as refused:
         return f"error: {refused}"

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from errors import ClusterRefused, ReportError, ServiceUnavailable
 from pipeline.kubeflow.client import KubeflowClient
-from pipeline.kubeflow.outcome import ENDED_STATES, is_report
+from pipeline.kubeflow.outcome import ENDED_STATES, folder_below, is_report
 from pipeline.kubeflow.pod_logs import LogUnreadable, PodLogs
 from pipeline.kubeflow.run_view import RunView
 from pipeline.kubeflow.submission import task_names_of
 from pipeline.kubeflow.task_log import RunEnded, read
-from pipeline.records.root import Root
-from pipeline.records.run_folder import RunFolder
+from storage.urls import is_object
 
 # frontend/server/handlers/artifacts.ts, Kubeflow Pipelines 2.16.1.
 _PATH = "/artifacts/get"
@@ -76,6 +73,7 @@ def _elsewhere(view: RunView, reason: str, ended: RunEnded | None) -> str:
     where = f"open {page}" if page else "open the run in the user interface of Kubeflow"
     ways = [f"{where} and the output `report` of the task RunReport"]
     if ended and ended.root:
-        report = RunFolder(Root(Path(ended.root)).runs / view.run_id).report
-        ways.append(f"copy {report} from the volume of its tasks")
+        report = f"{ended.root}{folder_below(view.run_id).report}"
+        where = "" if is_object(ended.root) else " from the volume of its tasks"
+        ways.append(f"copy {report}{where}")
     return f"run {view.run_id}: the report cannot be read here ({reason}). To see it, {', or '.join(ways)}"

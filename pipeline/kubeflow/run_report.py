@@ -26,6 +26,7 @@ from pipeline.kubeflow.task_log import NodeEnded, run_line
 from pipeline.records.executions import Executions
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
+from pipeline.records.run_metrics import FILE as METRICS_FILE
 from pipeline.records.run_record import EXIT_CODES, RunRecord
 from pipeline.running.announcing import announce
 
@@ -42,7 +43,7 @@ def main(words: Sequence[str] | None = None) -> int:
     ).parse_args(words)
     try:
         run_id = checked_run_id(options.run_id)
-        root = arguments.checked_root(options.root)
+        root = arguments.checked_root(options)
     except KindredError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -50,11 +51,21 @@ def main(words: Sequence[str] | None = None) -> int:
     record = run.close()
     _report(run.folder, Metadata.model_validate_json(options.metadata))
     _write_outputs(options, run.folder, record)
+    _store(run, run.folder.report)
     print(_line(record, root, ui_artifacts.uri_of(options.executor_input, "report")), flush=True)
     print(record.error or f"{record.status} {record.published or ''}".rstrip(), file=sys.stderr, flush=True)
     # Last, because a target may be slow: the record is complete by now, also for who reads the log.
     announce(_notify(options), root, record, EXIT_CODES.get(record.status, 1), _warn)
+    _store(run, root.runs / METRICS_FILE)
     return 0
+
+
+def _store(run: ClusterRun, file: Path) -> None:
+    """Uploads a page for people. An error here does not change the status of the run."""
+    try:
+        run.store(file)
+    except KindredError as error:
+        _warn(f"{file.name} was not stored: {error}")
 
 
 def _notify(options: argparse.Namespace) -> Notify:
@@ -74,7 +85,7 @@ def _line(record: RunRecord, root: Root, report: str) -> str:
         error=record.error,
         components=nodes,
         published=record.published,
-        root=str(root.path),
+        root=str(root),
         report=report,
     )
 
@@ -93,18 +104,20 @@ def _report(folder: RunFolder, metadata: Metadata) -> None:
         # Imports TensorFlow.
         from pipeline.report.write import write_report
 
-        write_report(folder, _executions(metadata))
+        write_report(folder, _executions(folder.root, metadata))
     except Exception:
         traceback.print_exc()
 
 
-def _executions(place: Metadata) -> Executions | None:
+def _executions(root: Root, place: Metadata) -> Executions | None:
     """Returns the executions in ML Metadata, or None if it does not answer. The report works without them."""
     from pipeline.kubeflow.metadata import open_store, wait_for
+    from pipeline.kubeflow.stored_metadata import opener
 
     try:
         patience = min(place.wait_seconds, _LONGEST_WAIT)
-        return Executions(open_store(wait_for(place.model_copy(update={"wait_seconds": patience}))))
+        connection = wait_for(place.model_copy(update={"wait_seconds": patience}))
+        return Executions(open_store(connection, opener(root)))
     except KindredError as error:
         print(f"The report is written without ML Metadata: {error}", file=sys.stderr)
         return None

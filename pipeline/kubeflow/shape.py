@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 
 from tfx.orchestration.local import runner_utils
 from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
@@ -20,13 +19,13 @@ Shape = dict[str, list[str]]
 _RUNNABLE = (executable_spec_pb2.PythonClassExecutableSpec, executable_spec_pb2.BeamExecutableSpec)
 
 
-def shape_of_config(config: PipelineConfig, root: Path) -> Shape:
+def shape_of_config(config: PipelineConfig, root: Root) -> Shape:
     """Returns the shape of the graph of `config`.
 
     Raises:
       ConfigError: a node does not run as a Python process, so a task cannot run it.
     """
-    graph = compile_graph(create_pipeline(config, Root(root)), "run")
+    graph = compile_graph(create_pipeline(config, root), "run")
     deployment = runner_utils.extract_local_deployment_config(graph)
     for entry in graph.nodes:
         node_id = entry.pipeline_node.node_info.id

@@ -6,7 +6,7 @@ Their properties make run comparison and lineage work. A task writes them to its
 artifacts (provisionOutputs in backend/src/v2/driver/driver.go), so it cannot be a constant.
 
 The artifacts keep their places in Kubeflow's own storage, where each is a small file with the same properties. A place
-on the volume of the tasks is a property: the user interface could not open it. With the URL of another bucket as the
+below the root of the tasks is a property: the user interface could not open it. With the URL of another bucket as the
 place of an artifact, the launcher fails the task (Config.KeyFromURI in backend/src/v2/objectstore/config.go).
 """
 
@@ -18,7 +18,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.pair_example_gen.files import is_remote
 from pipeline.records.root import Root
 from pipeline.records.run_record import RunRecord
 
@@ -49,7 +48,7 @@ def model(record: RunRecord, root: Root) -> Properties:
             "pipeline": record.pipeline,
             "status": record.status,
             "version": published and published.rstrip("/").rpartition("/")[2],
-            "location": published if published is None or is_remote(published) else str(root.path / published),
+            "location": published and root.place_of(published),
         }
     )
 

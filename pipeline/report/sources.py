@@ -86,6 +86,7 @@ class Run:
         artifact = node.output(key) if node else None
         if artifact is None:
             raise Absent(self.why_not(node_id))
+        self.folder.root.ensure(artifact.uri)
         if not os.path.isdir(artifact.uri):
             raise Absent(f"The output of {node_id} was deleted: {artifact.uri}.")
         return artifact.uri
@@ -114,6 +115,8 @@ class Run:
         node = self.nodes.get(node_ids.LAST_ACCEPTED)
         decision = node.output("last_decision") or node.output("decision") if node else None
         uri = decision.properties.get("statistics_uri", "") if decision else ""
+        if uri:
+            self.folder.root.ensure(uri)
         return _distributions(uri) if os.path.isdir(os.path.join(uri, "distributions")) else None
 
     @functools.cached_property

@@ -140,11 +140,13 @@ def _training(record: RunRecord, config: PipelineConfig, root: Root, result: Nod
     if index:
         record.approximate = index.to_json()
         line += f"; {index.describe()}"
-    return result.state, f"{line}; {_warm_start(record, result)}" if config.train.warm_start else line
+    return result.state, f"{line}; {_warm_start(record, root, result)}" if config.train.warm_start else line
 
 
-def _warm_start(record: RunRecord, result: NodeResult) -> str:
+def _warm_start(record: RunRecord, root: Root, result: NodeResult) -> str:
     found = json.loads(Path(result.uri("model_run"), WARM_START_FILE).read_text(encoding="utf-8"))
+    if found.get("base_model"):
+        found["base_model"] = root.place_of(os.path.relpath(found["base_model"], root.path))
     record.warm_start = found
     if "cold" in found:
         return f"cold start: {found['cold']}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ml_metadata as mlmd
@@ -65,12 +65,17 @@ class NodeRunner:
       graph: the compiled graph.
       handle: connects to ML Metadata.
       fetch: gets the URI of an artifact that is missing or damaged, and restores it if an object store has it.
+      operators: run executors in place of TFX's own operators, by the type of their specification.
     """
 
     def __init__(
-        self, graph: pipeline_pb2.Pipeline, handle: metadata.Metadata, fetch: Callable[[str], None] | None = None
+        self,
+        graph: pipeline_pb2.Pipeline,
+        handle: metadata.Metadata,
+        fetch: Callable[[str], None] | None = None,
+        operators: Mapping[Any, Any] | None = None,
     ) -> None:
-        self._graph, self._fetch = graph, fetch
+        self._graph, self._fetch, self._operators = graph, fetch, dict(operators or {})
         self._deployment = runner_utils.extract_local_deployment_config(graph)
         self._metadata = handle
         self._whole: set[int] = set()
@@ -82,7 +87,8 @@ class NodeRunner:
           NodeFailed: TFX marked the execution as failed but did not raise an exception.
           Exception: raised by the executor of the node.
         """
-        damaged = self._discard_damaged(*self._latest(node))
+        # A download costs more than a second launch, so that without the files only what the launch finds is checked.
+        damaged = self._discard_damaged(*([] if self._fetch else self._latest(node)))
         while found := self._discard_damaged(result := self._launch(node)):
             damaged += found
         return dataclasses.replace(result, damaged=tuple(damaged))
@@ -108,6 +114,7 @@ class NodeRunner:
             pipeline_runtime_spec=self._graph.runtime_spec,
             executor_spec=executor,
             custom_driver_spec=runner_utils.extract_custom_driver_spec(self._deployment, node_id),
+            custom_executor_operators=self._operators,
         ).launch()
         if launched is None or launched.execution_id is None:
             return NodeResult("skipped", {})

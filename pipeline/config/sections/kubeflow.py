@@ -9,9 +9,23 @@ import pydantic
 from pydantic import Field, StrictBool, StrictInt, StrictStr
 
 from sections import NonNegativeInt, PositiveInt, Section, Text
+from storage import urls
+from storage.settings import SECRET_VARIABLES
+from storage.urls import is_object
 
 # Names of Kubernetes objects (RFC 1123).
 Name = Annotated[StrictStr, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+
+
+def _known(place: str) -> str:
+    if is_object(place):
+        urls.parse(place)
+    elif not place.startswith("/") or place.startswith("//"):
+        raise ValueError(f"must be an absolute path on a volume, or a URL that begins with {urls.SCHEMES_IN_WORDS}")
+    return place
+
+
+RootPlace = Annotated[Text, pydantic.AfterValidator(_known)]
 AbsolutePath = Annotated[StrictStr, Field(pattern=r"^/[^/].*$")]
 Host = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$")]
 # Quantities in the format of the kfp SDK.
@@ -22,7 +36,15 @@ Memory = Annotated[StrictStr, Field(pattern=r"^[0-9]+(\.[0-9]+)?(E|Ei|P|Pi|T|Ti|
 _WORD = r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)"
 LabelKey = Annotated[StrictStr, Field(pattern=rf"^([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_WORD}$")]
 LabelValue = Annotated[StrictStr, Field(pattern=rf"^{_WORD}?$")]
-VariableName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+def _not_secret(name: str) -> str:
+    if name in SECRET_VARIABLES:
+        raise ValueError("is a secret, which would be readable in the package. Use kubeflow.secrets")
+    return name
+
+
+VariableName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), pydantic.AfterValidator(_not_secret)]
 
 
 def _unexpanded(value: str) -> str:
@@ -162,7 +184,10 @@ def _distinct_mounts(volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
 
 
 class Kubeflow(Section):
-    """How the graph runs on Kubeflow Pipelines. `kindred run` ignores this section."""
+    """How the graph runs on Kubeflow Pipelines. `kindred run` ignores this section.
+
+    `root` is a directory on one of `volumes`, or a URL. With a URL, no volume is the default.
+    """
 
     image: Text = "kindred:latest"
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
@@ -170,7 +195,7 @@ class Kubeflow(Section):
     volumes: Annotated[tuple[Volume, ...], pydantic.AfterValidator(_distinct_mounts)] = (
         Volume(claim="kindred", mount="/kindred"),
     )
-    root: AbsolutePath | None = None
+    root: RootPlace | None = None
     metadata: Metadata = Metadata(grpc=Grpc())
     service_account: Name | None = None
     secrets: tuple[Injected, ...] = ()
@@ -179,6 +204,13 @@ class Kubeflow(Section):
     group: Literal["light", "none"] = "light"
     task: TaskResources = TaskResources()
     components: dict[Text, TaskResources] = {}
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _no_volume(cls, value: object) -> object:
+        if isinstance(value, dict) and "volumes" not in value and is_object(str(value.get("root"))):
+            return {**value, "volumes": ()}
+        return value
 
     def task_of(self, node_id: str) -> TaskResources:
         """Returns the resources of node `node_id`: `task`, with the values of `components` for this node."""

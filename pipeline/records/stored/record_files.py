@@ -44,3 +44,8 @@ def changed_files(folder: Path, base: Base) -> dict[str, Stamp | None]:
             found.append(file)
     stamps = {file.relative_to(folder).as_posix(): stamp_of(file) for file in found}
     return {name: stamp for name, stamp in stamps.items() if stamp and base.files.get(name) != stamp}
+
+
+def is_of_task(name: str) -> bool:
+    """Returns whether a file of a root is the record of a node on Kubeflow, RUNS/RUN/tasks/NODE.json."""
+    return name.split("/")[2:3] == ["tasks"]

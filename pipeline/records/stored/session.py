@@ -13,11 +13,12 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from errors import RootError, StoreError
-from kindred.digests import file_digests, first_difference
+from errors import RootError
+from kindred.digests import first_difference
+from pipeline.records.stored.artifacts import StoredArtifacts
 from pipeline.records.stored.database import copy_database, live_artifacts
 from pipeline.records.stored.lease import Lease
-from pipeline.records.stored.record_files import changed_files, download_records
+from pipeline.records.stored.record_files import changed_files, download_records, is_of_task
 from pipeline.records.stored.states import State, States
 from pipeline.records.stored.working_copy import (
     REMOVED,
@@ -49,6 +50,7 @@ class Session:
         self._store = Store(identity.url, identity.storage)
         self._states = States(self._store)
         self._lease = Lease(self._store, identity.owner)
+        self._artifacts = StoredArtifacts(self._store, folder)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -60,6 +62,12 @@ class Session:
         """
         with self._lease.held():
             self.fetch()
+            base = read_base(self._folder)
+            if not base.generation and any(is_of_task(name) for name in base.files):
+                raise RootError(
+                    f"--root {self.url}: has runs of Kubeflow, whose ML Metadata is a service. Artifacts of both would "
+                    "have the same names. Set another --root"
+                )
             yield
 
     def check(self) -> None:
@@ -81,9 +89,14 @@ class Session:
           StoreError, StoreUnavailable: the store refuses a request, cannot be reached, or fails.
         """
         base, newest = read_base(self._folder), self._states.newest()
-        if newest is None or newest.token == base.token:
-            if newest is None and base.generation:
+        if newest is None:
+            if base.generation:
                 raise self._lost(base)
+            if not (self._folder / _METADATA).exists():
+                # Tasks on Kubeflow store records, but no state.
+                write_base(self._folder, Base(files=download_records(self._store, self._folder, base.files)))
+            return
+        if newest.token == base.token:
             return
         if newest.generation < base.generation:
             raise self._lost(base)
@@ -98,18 +111,7 @@ class Session:
 
     def fetch_artifact(self, uri: str) -> None:
         """Downloads the files of an artifact whose folder here is missing or damaged, if the store has them."""
-        folder = Path(uri)
-        name = self._name(folder)
-        entries = [entry for entry in self._store.objects(name) if not entry.name.endswith("/")]
-        if not entries:
-            return
-        staged = folder.with_name(f".{folder.name}.part")
-        shutil.rmtree(staged, ignore_errors=True)
-        in_parallel(
-            lambda entry: self._store.download(entry, str(staged / entry.name.removeprefix(f"{name}/"))), entries
-        )
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(staged, folder)
+        self._artifacts.fetch(uri)
 
     def fetch_files(self, folder: Path) -> None:
         """Downloads the files of a run that only the store has: its report and its log."""
@@ -155,7 +157,7 @@ class Session:
             return False
         before = live_artifacts(self._folder / _BASE_METADATA, str(self._folder))
         now = live_artifacts(self._folder / _METADATA, str(self._folder))
-        self._upload_artifacts({name: digests for name, digests in now.items() if before.get(name) != digests})
+        self._artifacts.upload({name: digests for name, digests in now.items() if before.get(name) != digests})
         in_parallel(lambda name: self._store.send(str(self._folder / name), name), files)
         self._commit_database(Base(base.generation, base.token, None, {**base.files, **files}))
         self._states.remove_old()
@@ -209,25 +211,6 @@ class Session:
                 shutil.rmtree(folder, ignore_errors=True)
         for name in live:
             (self._folder / name).mkdir(parents=True, exist_ok=True)
-
-    def _upload_artifacts(self, artifacts: dict[str, str]) -> None:
-        """Uploads the files of artifacts, and compares their digests here and their sizes there.
-
-        Args:
-          artifacts: digests as JSON by name.
-        """
-        expected = {
-            f"{name}/{file}": digest
-            for name, digests in artifacts.items()
-            for file, digest in (json.loads(digests) if digests else file_digests(str(self._folder / name))).items()
-        }
-        sent = in_parallel(lambda name: self._store.send(str(self._folder / name), name), expected)
-        listed = in_parallel(self._store.objects, artifacts)
-        sizes = {entry.name: entry.size for entries in listed for entry in entries}
-        for (name, digest), uploaded in zip(expected.items(), sent, strict=True):
-            file = self._folder / name
-            if uploaded != digest or sizes.get(name) != file.stat().st_size:
-                raise StoreError(f"{self.url}/{name} differs from {file}, which was uploaded. Run again")
 
     def _lost(self, base: Base) -> RootError:
         return RootError(

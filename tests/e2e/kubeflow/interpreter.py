@@ -11,8 +11,8 @@ the source file.
     launcher.py                   one attempt
     executor_output.py            its artifacts and their properties
 
-Not emulated: pods, volumes, secrets, resources, the cache, artifacts as inputs, loops, termination by a user, and the
-end of an attempt after the window of its retryPolicy.
+A command has an empty disk of its own (processes.py). Not emulated: the rest of pods, volumes, secrets, resources, the
+cache, artifacts as inputs, loops, termination by a user, and the end of an attempt after the window of its retryPolicy.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class Interpreter:
         self._starter = starter or self._processes.starter
         self._places = threading.BoundedSemaphore(_PARALLEL)
 
-    def kill_once(self, task: str, when: str) -> None:
-        """Kills the first attempt of the task with display name `task` whose log contains `when`.
+    def kill_once(self, task: str, when: str | threading.Event) -> None:
+        """Kills the first attempt of the task with display name `task` whose log contains `when`, or at an event.
 
         The signal is SIGKILL, as for a container without enough memory. `run` fails if the text does not appear.
         """

@@ -1,4 +1,10 @@
-"""Starts the commands of tasks as processes, and kills those that a test selects."""
+"""Starts the commands of tasks as processes, and kills those that a test selects.
+
+Each command has an empty disk of its own, which ends with it. The containers of a pod share no disk with other pods
+(https://kubernetes.io/docs/concepts/storage/volumes/), and a further attempt is another pod: `processNodeRetries` in
+Argo's workflow/controller/operator.go, 3.7.8, adds a child node, and each node of type Pod has a pod. Variables lead to
+the disk as in deploy/Dockerfile. A path outside it stands for a volume, and `platform_spec` says whether there is one.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +15,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from tests.e2e.kubeflow import warm
 from tests.e2e.kubeflow.launcher import Start
@@ -21,8 +28,15 @@ _LIMIT = 600
 
 @dataclasses.dataclass
 class _Kill:
-    when: str
+    when: str | threading.Event
     done: bool = False
+
+    def is_due(self, line: str) -> bool:
+        return not self.done and isinstance(self.when, str) and self.when in line
+
+    @property
+    def has_happened(self) -> bool:
+        return isinstance(self.when, threading.Event) and self.when.is_set()
 
 
 class Processes:
@@ -36,7 +50,7 @@ class Processes:
         self._environment = dict(environment)
         self._kills: dict[str, _Kill] = {}
 
-    def kill_once(self, task: str, when: str) -> None:
+    def kill_once(self, task: str, when: str | threading.Event) -> None:
         self._kills[task] = _Kill(when)
 
     def check_killed(self) -> None:
@@ -56,13 +70,24 @@ class Processes:
             if not shutil.which(program):
                 raise FileNotFoundError(words[0])
             command = [program, *words[1:]]
-            more = {**self._environment, **variables}
             kill = self._kills.get(task)
-            if cold or kill is not None or command[1:2] != ["-m"] or not command[2].startswith("pipeline."):
-                return _run(command, more, kill)
-            return warm.run(command, more)
+            with _disk() as places:
+                more = {**places, **self._environment, **variables}
+                if cold or kill is not None or command[1:2] != ["-m"] or not command[2].startswith("pipeline."):
+                    return _run(command, more, kill)
+                return warm.run(command, more)
 
         return start
+
+
+@contextlib.contextmanager
+def _disk() -> Iterator[dict[str, str]]:
+    """Yields the variables that lead to the empty disk of a pod. Its name is short, because sockets are below it."""
+    with tempfile.TemporaryDirectory(prefix="pod-", dir="/tmp", ignore_cleanup_errors=True) as disk:
+        home, temporary, cache = (os.path.join(disk, name) for name in ("home", "tmp", "tmp/cache"))
+        for place in (home, temporary):
+            os.mkdir(place)
+        yield {"HOME": home, "TMPDIR": temporary, "XDG_CACHE_HOME": cache, "KINDRED_CACHE": ""}
 
 
 def _run(command: list[str], variables: Mapping[str, str], kill: _Kill | None) -> tuple[int, str]:
@@ -84,18 +109,31 @@ def _run(command: list[str], variables: Mapping[str, str], kill: _Kill | None) -
     watch.start()
     output = ""
     sent = False
+    ended = threading.Event()
+    if kill is not None and not kill.done and isinstance(kill.when, threading.Event):
+        threading.Thread(target=_kill_at, args=(kill.when, ended, kill_all), daemon=True).start()
     try:
         assert process.stdout is not None
         for line in process.stdout:
-            output += line.decode("utf-8", errors="replace")
-            if kill is not None and not kill.done and kill.when in line.decode("utf-8", errors="replace"):
+            text = line.decode("utf-8", errors="replace")
+            output += text
+            if kill is not None and kill.is_due(text):
                 sent = True
                 kill_all()
         code = process.wait()
-        if kill is not None and sent:
+        if kill is not None and not kill.done and (sent or kill.has_happened):
             kill.done = code == -signal.SIGKILL
         return code, output
     finally:
+        ended.set()
         watch.cancel()
         kill_all()
         process.wait()
+
+
+def _kill_at(when: threading.Event, ended: threading.Event, kill_all: Callable[[], None]) -> None:
+    """Kills a command when the event happens, unless the command ends before."""
+    while not ended.is_set():
+        if when.wait(0.05):
+            kill_all()
+            return

@@ -34,5 +34,6 @@ def _run(module: str, arguments: list[str], variables: dict[str, str], log: str)
         for descriptor in (1, 2):
             os.dup2(sink.fileno(), descriptor)
     os.environ.update(variables)
+    tempfile.tempdir = None  # the process that was forked may have asked for its own
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

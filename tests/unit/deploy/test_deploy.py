@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,10 +19,12 @@ from pipeline.kubeflow.submission import Package
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "deploy" / "kubeflow"
-KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
 PARTS = {
-    name: yaml.safe_load((FOLDER / name / "kustomization.yaml").read_text()) for name in KUSTOMIZATION["resources"]
+    name: yaml.safe_load((FOLDER / name / "kustomization.yaml").read_text())
+    for name in ("account", "metadata", "profile")
 }
+OVERLAYS = {"volume": {"metadata", "profile"}, "object-store": {"metadata", "account"}}
+COMPONENTS = {"defaults", "openshift", "root-owned-volume", "tls", "workload-identity"}
 FILES = sorted(path for name in PARTS for path in (FOLDER / name).glob("*.yaml") if path.name != "kustomization.yaml")
 OBJECTS = [(path.name, manifest) for path in FILES for manifest in yaml.safe_load_all(path.read_text())]
 
@@ -44,12 +47,35 @@ def test_every_object_matches_kubernetes_schema(file: str, manifest: dict[str, A
 
 
 def test_kustomize_lists_exactly_every_file() -> None:
-    assert sorted((FOLDER / name / file) for name, part in PARTS.items() for file in part["resources"]) == FILES
-    components = {path.parent.name for path in FOLDER.glob("*/kustomization.yaml")} - PARTS.keys()
-    assert components == {"openshift", "root-owned-volume", "tls"}
+    named = [(name, resource) for name, part in PARTS.items() for resource in part["resources"]]
+    assert sorted(FOLDER / name / file for name, file in named if file.endswith(".yaml")) == FILES
+    assert {name for name in named if not name[1].endswith(".yaml")} == {("profile", "../account")}
+    assert {path.parent.name for path in FOLDER.glob("*/kustomization.yaml")} == {*PARTS, *COMPONENTS}
     assert all(part.keys() == {"apiVersion", "kind", "resources"} for part in PARTS.values()), "for any namespace"
     kinds = {(m["kind"], m["metadata"]["name"]) for _, m in OBJECTS}
     assert len(kinds) == len(OBJECTS)
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_overlay_has_what_its_root_needs(name: str) -> None:
+    overlay = yaml.safe_load((FOLDER / "overlays" / name / "kustomization.yaml").read_text())
+    assert overlay["resources"] == [f"../../{part}" for part in sorted(OVERLAYS[name], reverse=name != "volume")]
+    assert overlay["components"] == ["../../defaults"]
+    assert yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["resources"] == ["overlays/volume"]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_kustomize_builds_overlay(name: str) -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("there is no kubectl here, whose kustomize would build the overlay")
+    folder = FOLDER / "overlays" / name
+    done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=True)
+    built = list(yaml.safe_load_all(done.stdout))
+    assert {manifest["metadata"]["namespace"] for manifest in built} == {"kubeflow"}
+    kinds = {manifest["kind"] for manifest in built}
+    assert ("PersistentVolumeClaim" in kinds, "Job" in kinds) == (name == "volume",) * 2
+    for manifest in built:
+        kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
 
 
 @pytest.mark.parametrize(("name", "pod"), list(pods()), ids=lambda value: value if isinstance(value, str) else "")

@@ -94,13 +94,13 @@ def test_every_container_is_read_only_and_has_bounds(pod: dict[str, Any]) -> Non
         assert "memory" in container["resources"]["limits"]
 
 
-@pytest.mark.parametrize("component", ["openshift", "root-owned-volume", "tls"])
+@pytest.mark.parametrize("component", ["openshift", "root-owned-volume", "tls", "workload-identity"])
 def test_components_are_valid_by_the_schema(component: str) -> None:
     for manifest in kubeflow_with(component):
         kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
 
 
-@pytest.mark.parametrize("component", ["openshift", "root-owned-volume", "tls"])
+@pytest.mark.parametrize("component", ["openshift", "root-owned-volume", "tls", "workload-identity"])
 def test_kustomize_applies_components_alike(component: str, tmp_path: Path) -> None:
     if shutil.which("kubectl") is None:
         pytest.skip("there is no kubectl here, whose kustomize would apply the component")

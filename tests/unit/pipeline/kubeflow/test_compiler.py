@@ -71,7 +71,7 @@ def test_package_equals_golden_file(text: str) -> None:
 def test_lists_join_the_task_of_the_pusher_if_wanted() -> None:
     for batch, last in (({}, "BatchLists"), (None, "Pusher")):
         wanted = PipelineConfig.model_validate({**TREE, "batch": batch})
-        groups = group_nodes(shape.shape_of_config(wanted, Path("/kindred/films")), wanted.kubeflow)
+        groups = group_nodes(shape.shape_of_config(wanted, Root(Path("/kindred/films"))), wanted.kubeflow)
         assert groups[-1].node_ids[-1] == last and "Pusher" in groups[-1].node_ids
 
 
@@ -240,6 +240,42 @@ def test_every_task_has_volumes_secrets_and_config_maps(package: Package) -> Non
         assert given["configMapAsVolume"][0]["mountPath"] == "/etc/files"
 
 
+def test_root_in_a_store_needs_no_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KINDRED_CACHE", str(tmp_path))
+    changed = tree(root="s3://bucket/films") | {"storage": {"endpoint": "http://minio.kubeflow:9000"}}
+    changed["data"] = {"path": "s3://bucket/data/{SPAN}/*.csv"}
+    compiled = Package(compile_package(PipelineConfig.model_validate(changed)))
+    assert compiled.defaults["pipeline_root"] == "s3://bucket/films"
+    for task in compiled.tasks:
+        assert "pvcMount" not in task.platform
+        words = compiled.arguments(task.name, OUTPUTS) if task.name != "Refused" else task.container["args"]
+        place = {name: words[words.index(name) + 1] for name in ("--mounts", "--storage")}
+        assert json.loads(place["--mounts"]) == []
+        assert json.loads(place["--storage"])["endpoint"] == "http://minio.kubeflow:9000"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"data": {"path": "/kindred/pairs.csv"}},
+            "data.path: /kindred/pairs.csv does not exist for tasks, because they",
+        ),
+        ({"beam": {"profile": "flink", "flink_master": "flink:8081"}}, "beam.profile: workers of flink write to the"),
+        ({"publish": {"approve": True}}, "publish.approve: needs a directory as --root"),
+    ],
+    ids=str,
+)
+def test_what_needs_a_volume_is_refused_with_a_root_in_a_store(
+    changes: dict[str, Any], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KINDRED_CACHE", str(tmp_path))
+    changed = tree(root="s3://bucket/films") | {"data": {"path": "s3://bucket/data/{SPAN}/*.csv"}} | changes
+    with pytest.raises(ConfigError) as refused:
+        compile_package(PipelineConfig.model_validate(changed))
+    assert words in str(refused.value)
+
+
 def test_password_is_only_in_secret() -> None:
     mysql = {"host": "db", "secret": "kindred-metadata-db"}
     compiled = Package(compile_package(config(metadata={"mysql": mysql}, secrets=[])))
@@ -274,8 +310,8 @@ def test_own_schema_is_included_and_escaped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"root": "/elsewhere/films"}, "kubeflow.root: must be on one of kubeflow.volumes"),
-        ({"volumes": []}, "kubeflow.volumes: is empty"),
+        ({"root": "/elsewhere/films"}, "kubeflow.root: must be a URL, or on one of kubeflow.volumes"),
+        ({"volumes": []}, "kubeflow.root: is not set and kubeflow.volumes is empty"),
         (
             {"volumes": [{"claim": "c", "mount": "/other"}]},
             "data.path: /kindred/data/span-{SPAN}/*.csv does not exist for tasks",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from errors import RunIdError
+from errors import RunIdError, StoreUnavailable
 from pipeline.kubeflow import node, refused, run_report
 from pipeline.kubeflow.node_records import NodeRecord, NodeRecords
 from pipeline.kubeflow.run_identity import checked_run_id
@@ -106,7 +106,36 @@ def test_run_without_id_fails_without_writing(task: Task, capsys: pytest.Capture
 
 def test_relative_root_is_refused(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
     assert task.run(root="films") == (0, "stop")
-    assert "pipeline_root: must be an absolute path on a volume of the tasks (got 'films')" in capsys.readouterr().err
+    assert "pipeline_root: must be an absolute path on a volume of the tasks (/), or a URL" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("root", "mounts", "words"),
+    [
+        ("/kindredly/films", '["/kindred"]', "on a volume of the tasks (/kindred), or a URL"),
+        ("/kindred/films", "[]", "pipeline_root: must be a URL that begins with s3://"),
+        ("s3://bucket/../films", "[]", "pipeline_root: must have no empty part"),
+    ],
+)
+def test_root_that_tasks_do_not_share_is_refused(
+    task: Task, root: str, mounts: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert task.run(root=root, mounts=mounts) == (0, "stop")
+    assert words in capsys.readouterr().err
+    assert task.refuse(root=root, mounts=mounts) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_store_that_does_not_answer_is_an_accident(
+    task: Task, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(store: object) -> None:
+        raise StoreUnavailable("s3://bucket/films: does not answer")
+
+    monkeypatch.setenv("KINDRED_CACHE", str(task.folder / "cache"))
+    monkeypatch.setattr("pipeline.kubeflow.stored_root.StoredRoot.check", fail)
+    assert task.run(root="s3://bucket/films") == (1, ""), "Kubeflow tries again"
+    assert capsys.readouterr().err == "error: s3://bucket/films: does not answer\n"
 
 
 def test_wrong_parameter_stops_run(task: Task, capsys: pytest.CaptureFixture[str]) -> None:

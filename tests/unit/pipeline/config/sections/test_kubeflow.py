@@ -21,7 +21,15 @@ def config(kubeflow: dict[str, Any] | None = None) -> dict[str, Any]:
         ({"imag": "x"}, "kubeflow.imag: unknown key"),
         ({"image": ""}, "kubeflow.image: "),
         ({"image_pull_policy": "Sometimes"}, "kubeflow.image_pull_policy: must be 'Always'"),
-        ({"root": "relative"}, "kubeflow.root: "),
+        ({"root": "relative"}, "kubeflow.root: must be an absolute path on a volume, or a URL that begins with s3://"),
+        ({"root": "//films"}, "kubeflow.root: must be an absolute path"),
+        ({"root": "ftp://host/films"}, "kubeflow.root: must be an absolute path"),
+        ({"root": "s3://bucket/../films"}, "kubeflow.root: must have no empty part, . or .. in the key"),
+        ({"task": {"env": {"AWS_SECRET_ACCESS_KEY": "x"}}}, "is a secret, which would be readable in the package"),
+        (
+            {"components": {"Trainer": {"env": {"AZURE_STORAGE_KEY": "x"}}}},
+            "is a secret, which would be readable in the package. Use kubeflow.secrets",
+        ),
         ({"volumes": [{"claim": "Bad_Name", "mount": "/a"}]}, "kubeflow.volumes.0.claim: "),
         (
             {"volumes": [{"claim": "a", "mount": "/a"}, {"claim": "b", "mount": "/a"}]},
@@ -52,6 +60,13 @@ def test_wrong_value_is_refused_with_key(kubeflow: dict[str, Any], words: str) -
 def test_metadata_defaults_to_deployed_service() -> None:
     assert Kubeflow.model_validate({"metadata": {"wait_seconds": 5}}).metadata.grpc.host == "kindred-metadata"
     assert Kubeflow.model_validate({"metadata": {"sqlite": "/k/m.sqlite"}}).metadata.grpc is None
+
+
+def test_root_in_a_store_needs_no_volume() -> None:
+    assert Kubeflow.model_validate({"root": "gs://bucket/films"}).volumes == ()
+    assert [volume.mount for volume in Kubeflow.model_validate({"root": "/kindred/f"}).volumes] == ["/kindred"]
+    both = Kubeflow.model_validate({"root": "az://c/films", "volumes": [{"claim": "data", "mount": "/data"}]})
+    assert [volume.claim for volume in both.volumes] == ["data"], "for the data, for example"
 
 
 def test_component_overrides_only_its_keys() -> None:
