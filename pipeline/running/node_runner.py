@@ -87,8 +87,7 @@ class NodeRunner:
           NodeFailed: TFX marked the execution as failed but did not raise an exception.
           Exception: raised by the executor of the node.
         """
-        # A download costs more than a second launch, so that without the files only what the launch finds is checked.
-        damaged = self._discard_damaged(*([] if self._fetch else self._latest(node)))
+        damaged = self._discard_damaged(*self._latest(node))
         while found := self._discard_damaged(result := self._launch(node)):
             damaged += found
         return dataclasses.replace(result, damaged=tuple(damaged))

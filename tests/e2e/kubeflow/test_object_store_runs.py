@@ -191,7 +191,7 @@ def test_published_model_equals_that_of_a_local_run(cluster: Cluster) -> None:
         file.write_bytes(cluster.get(key))
     pairs = folder / "asked.csv"
     asked = [f"{planted.left_id(i)},{planted.right_id(j)}" for i in range(planted.LEFT) for j in range(planted.RIGHT)]
-    pairs.write_text("\n".join(["left,right", *asked]) + "\n", encoding="utf-8")
+    pairs.write_text("\n".join(["left_id,right_id", *asked]) + "\n", encoding="utf-8")
     scores = []
     for model in (folder / "local" / "serving", folder / "remote"):
         out = model.parent / f"{model.name}-scores.csv"
