@@ -123,7 +123,8 @@ class Versions(abc.ABC):
         """
         published = self.published()
         if len(published) < 2:
-            raise LookupError(f"{self.directory} has {len(published)} version(s). There is no earlier version to serve")
+            count = "one version" if published else "no version"
+            raise LookupError(f"{self.directory} has {count}. There is no earlier version to serve")
         return published[-1], published[-2]
 
     def withdraw(self, version: int) -> None:

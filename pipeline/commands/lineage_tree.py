@@ -73,6 +73,8 @@ def _grow(tree: Tree, lineage: Lineage) -> None:
         _settings(step, lineage.model.settings)
         if lineage.tuned:
             step.add(f"the Tuner chose {_listed(lineage.tuned)}")
+        if lineage.chosen:
+            step.add(f"the Trainer chose {_listed(lineage.chosen)}")
     if lineage.versions:
         tree.add(f"[bold]versions[/] {_listed(lineage.versions)}")
     if lineage.model:

@@ -43,7 +43,7 @@ def score(
     ca_file: CaFileOption = None,
     token_file: TokenFileOption = None,
     input_: Annotated[
-        Path | None, typer.Option("--input", metavar="PAIRS", help="Instead of LEFT and RIGHT: a file of pairs.")
+        str | None, typer.Option("--input", metavar="PAIRS", help="Instead of LEFT and RIGHT: files of pairs.")
     ] = None,
     output: Annotated[
         str | None,
@@ -90,7 +90,8 @@ def similar(
         list[str] | None, typer.Option(metavar="ID", help="An id to leave out of the answers. Repeat it for several.")
     ] = None,
     exclude_seen: Annotated[
-        Path | None, typer.Option(metavar="PAIRS", help="A file of pairs. The partners of ID in it are left out.")
+        str | None,
+        typer.Option(metavar="PAIRS", help="Files of pairs, as data.path has them. The partners of ID are left out."),
     ] = None,
     columns: ColumnsOption = "left_id,right_id",
     liked: Annotated[

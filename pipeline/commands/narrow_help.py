@@ -8,7 +8,7 @@ from typing import Any
 
 from kindred.terminal import fitted
 
-WIDTH = 80
+WIDTH = 100
 """In terminals of at least this many columns, Typer's tables cut nothing."""
 _INDENT = " " * 4
 

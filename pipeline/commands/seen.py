@@ -1,24 +1,21 @@
-"""Reads from a file of pairs which partners an entity has."""
+"""Reads from files of pairs which partners an entity has."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pydantic
 import typer
 
-from components.pair_example_gen.reading import chunks
-from components.pair_example_gen.settings import ColumnSettings, PairFiles
-from errors import InputError
+from components.pair_example_gen.settings import ColumnSettings
+from pipeline.commands.batch.reading import pairs
 
 
-def partners(path: Path, columns: str, side: str, entity: bytes) -> list[bytes]:
+def partners(path: str, columns: str, side: str, entity: bytes) -> list[bytes]:
     """Returns the distinct ids of one side that occur in a pair with an entity of the other side.
 
     Args:
-      path: a file in any format that a pipeline reads.
+      path: files in any format that a pipeline reads.
       columns: the names or numbers of the columns of left and right ids, separated by a comma.
       side: the side of the partners, `left` or `right`.
       entity: an id of the other side.
@@ -26,19 +23,10 @@ def partners(path: Path, columns: str, side: str, entity: bytes) -> list[bytes]:
     Raises:
       InputError: there is no such file, or it lacks a column.
     """
-    if not path.is_file():
-        raise InputError(f"--exclude-seen {path}: no such file")
-    layout = PairFiles(path=str(path), columns=columns_of(columns))
-    other = "left" if side == "right" else "right"
     found: set[bytes] = set()
-    try:
-        for chunk in chunks.cut(0, str(path), layout):
-            for rows in chunks.read(chunk, layout):
-                own = rows.columns[other].cast(pa.binary())
-                partner = rows.columns[side].cast(pa.binary()).filter(pc.equal(own, pa.scalar(entity, pa.binary())))
-                found.update(name for name in partner.to_pylist() if name)
-    except InputError as error:
-        raise InputError(f"--exclude-seen {path}: {error}. Name the columns with --columns LEFT,RIGHT") from None
+    for left, right in pairs("--exclude-seen", path, columns_of(columns), skip_broken=True):
+        partner, own = (left, right) if side == "left" else (right, left)
+        found.update(partner.filter(pc.equal(own, pa.scalar(entity, pa.binary()))).to_pylist())
     return sorted(found)
 
 

@@ -1,4 +1,8 @@
-"""Sets keys in the text of a pipeline file, and leaves comments, order and everything else as it is."""
+"""Sets keys in the text of a pipeline file, and leaves comments, order and everything else as it is.
+
+A YAML library that keeps comments writes the whole file again. It changes lines that nobody edits: the indentation of
+lists, `null`, blanks and line ends. So this module edits the text where PyYAML finds the nodes.
+"""
 
 from __future__ import annotations
 

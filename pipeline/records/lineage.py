@@ -43,9 +43,12 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Lineage:
-    """The lineage of a model, complete up to the last step of its run. `parent` is the base of a warm start.
+    """The lineage of a model, complete up to the last step of its run.
 
-    `withdrawn` has the time and the reason of each version in `published` that is withdrawn.
+    Attributes:
+      chosen: the settings that the Trainer chose in place of those of `model`.
+      withdrawn: the time and the reason of each version in `published` that is withdrawn.
+      parent: the base of a warm start.
     """
 
     pipeline: str
@@ -55,6 +58,7 @@ class Lineage:
     preprocessing: Step | None = None
     model: Step | None = None
     tuned: dict[str, Any] | None = None
+    chosen: dict[str, Any] | None = None
     published: list[str] = dataclasses.field(default_factory=list)
     withdrawn: dict[str, str] = dataclasses.field(default_factory=dict)
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -102,6 +106,7 @@ def _of_model(executions: Executions, model: Artifact, pipeline: str, runs: Path
         preprocessing=_step(executions, graph),
         model=_step(executions, model),
         tuned=_tuned(best) if best else None,
+        chosen=(_record(runs, made.run_id).get("search") or {}).get("values"),
         published=published,
         withdrawn={name: withdrawn[name] for name in published if name in withdrawn},
         versions=_record(runs, made.run_id).get("versions", {}),

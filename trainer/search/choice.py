@@ -73,7 +73,10 @@ class Choice:
 
     def describe(self) -> str:
         """Returns the choice in a line."""
-        chosen = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in self.best.settings.items())
+        given = {key.rpartition(".")[2]: value for key, value in self.best.settings.items() if value is not None}
+        chosen = ", ".join(
+            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in given.items()
+        )
         when = "settings of an earlier search" if self.reused else f"{len(self.trials)} settings tried"
         line = f"{when}: {chosen} ({self.metric} {self.best.value:.4f} on held-out rows)"
         return f"{line}. {self.finding}" if self.finding else line

@@ -237,15 +237,16 @@ def _find_columns(file: str, layout: PairFiles, names: Sequence[str]) -> dict[st
             if column >= len(names):
                 raise InputError(
                     f"data.columns.{role}: {file} has no column {column}. It has {len(names)} columns, numbered from 0"
-                    f"{_advice(names)}"
+                    f"{_shown(names)[1]}"
                 )
             numbers[role] = column
             continue
         if list(names).count(column) != 1:
             fault = "no column" if column not in names else "more than one column"
+            shown, advice = _shown(names)
             raise InputError(
-                f"data.columns.{role}: {file} has {fault} {column!r}. {_similar(column, names)}"
-                f"Its columns are {', '.join(map(repr, names))}{_advice(names)}"
+                f"data.columns.{role}: {file} has {fault} {column!r}. {_similar(column, shown)}"
+                f"Its columns are {', '.join(map(repr, shown))}{advice}"
             )
         numbers[role] = list(names).index(column)
     return numbers
@@ -257,11 +258,20 @@ def _similar(column: str, names: Sequence[str]) -> str:
     return "".join(f"Did you mean {name!r}? " for name in names if name.lower() in close)
 
 
-def _advice(names: Sequence[str]) -> str:
-    """Returns which key may be wrong where a column is missing."""
+def _shown(names: Sequence[str]) -> tuple[Sequence[str], str]:
+    """Returns the columns of a file that lacks a column, and which key may be wrong.
+
+    A delimiter is recognized by the columns of the pipeline file. If these are wrong, the only column is likely to be
+    several.
+    """
     if any("\ufffd" in name for name in names):
-        return ". They are not UTF-8: set data.encoding, for example to cp1252"
-    return ". If another text separates the fields, set data.delimiter" if len(names) == 1 else ""
+        return names, ". They are not UTF-8: set data.encoding, for example to cp1252"
+    if len(names) != 1:
+        return names, ""
+    for delimiter in (";", "\t", "|", ","):
+        if delimiter in names[0]:
+            return names[0].split(delimiter), f", if {delimiter!r} separates them. If not, set data.delimiter"
+    return names, ". If another text separates the fields, set data.delimiter"
 
 
 def _check_named(file: str, layout: PairFiles) -> dict[str, Column]:

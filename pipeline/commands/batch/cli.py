@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,7 +35,7 @@ def recommend(
         bool, typer.Option("--neighbors", help="List the nearest entities of the same side instead.")
     ] = False,
     exclude_seen: Annotated[
-        Path | None, typer.Option(metavar="PAIRS", help="A file of pairs that no list repeats.")
+        str | None, typer.Option(metavar="PAIRS", help="Files of pairs, as data.path has them. No list repeats them.")
     ] = None,
     columns: ColumnsOption = "left_id,right_id",
     k: Annotated[int, typer.Option("-k", min=1, help="The length of each list.")] = 10,
@@ -54,14 +53,14 @@ def recommend(
     files.check(output)
     layout = _columns(columns)
     queried = side if neighbors else OTHER[side]
-    queries = None if for_ == "all" else reading.distinct_ids("--for", Path(for_), layout, queried)
+    queries = None if for_ == "all" else reading.distinct_ids("--for", for_, layout, queried)
     loaded = _load(model)
     from components.batch_lists.ranking import rank
     from components.batch_lists.seen import SeenPairs
 
     def seen(known: pa.Array, answers: pa.Array) -> SeenPairs:
         assert exclude_seen is not None
-        found = reading.pairs("--exclude-seen", exclude_seen, layout)
+        found = reading.pairs("--exclude-seen", exclude_seen, layout, skip_broken=True)
         return SeenPairs.of_ids((pair if queried == "left" else pair[::-1] for pair in found), known, answers)
 
     ranking = rank(loaded, side, k, queries, seen if exclude_seen is not None else None, neighbors)
@@ -70,12 +69,12 @@ def recommend(
     with files.written(output, ranking.schema) as write:
         seconds = _written(ranking.blocks(0, ranking.count), write, "lists", ranking.count, quiet)
     unknown = 0 if queries is None else len(queries) - ranking.count
-    left_out = f". {unknown:,} ids are not in the model and have no list" if unknown else ""
+    left_out = f". {_counted(unknown, 'id is', 'ids are')} not in the model, and without a list" if unknown else ""
     facts = {"output": str(output), "lists": ranking.count, "unknown": unknown, "seconds": round(seconds, 3)}
-    _report(facts, f"{ranking.count:,} lists", ranking.count, left_out, json_, quiet)
+    _report(facts, _counted(ranking.count, "list", "lists"), ranking.count, left_out, json_, quiet)
 
 
-def score_file(model: str, source: Path, output: str, columns: str, as_json: bool, quiet: bool) -> None:
+def score_file(model: str, source: str, output: str, columns: str, as_json: bool, quiet: bool) -> None:
     """Scores every pair of a file, in its order.
 
     Raises:
@@ -109,9 +108,9 @@ def score_file(model: str, source: Path, output: str, columns: str, as_json: boo
 
     with files.written(output, scores.schema_of(is_text)) as write:
         seconds = _written(((len(table), table) for table in tables()), write, "pairs", count, quiet)
-    flagged = f". {unknown:,} pairs have an unknown id" if unknown else ""
+    flagged = f". {_counted(unknown, 'pair has', 'pairs have')} an unknown id" if unknown else ""
     facts = {"output": str(output), "pairs": count, "unknown": unknown, "seconds": round(seconds, 3)}
-    _report(facts, f"{count:,} pairs", count, flagged, as_json, quiet)
+    _report(facts, _counted(count, "pair", "pairs"), count, flagged, as_json, quiet)
 
 
 def _columns(text: str) -> ColumnSettings:
@@ -129,6 +128,10 @@ def _load(model: str) -> LocalModel:
     from serving.local_model import LocalModel
 
     return LocalModel(found)
+
+
+def _counted(count: int, one: str, several: str) -> str:
+    return f"{count:,} {one if count == 1 else several}"
 
 
 def _report(facts: dict[str, Any], done: str, count: int, more: str, as_json: bool, quiet: bool) -> None:

@@ -84,7 +84,9 @@ def init(request: Request, ask: Ask | None = None) -> Proposal:
         chosen = ask(chosen, table)
     settings = settings_for(table, {role: choice.column for role, choice in chosen.items()})
     name = request.name or _name_of(request.folder)
-    text = write_text(name, _relative(place.path, request.folder), settings, chosen, _about(place, table))
+    text = write_text(
+        name, _relative(place.path, request.folder), settings, chosen, _about(place, table, chosen), bool(place.spans)
+    )
     _write(target, text, request.force)
     return Proposal(target, text, chosen)
 
@@ -98,18 +100,18 @@ def _columns(table: Table) -> dict[str, Choice]:
     return propose(table.facts, table.names)
 
 
-def _about(place: Place, table: Table) -> str:
+def _about(place: Place, table: Table, chosen: Mapping[str, Choice]) -> str:
     count = "1 file" if len(place.files) == 1 else f"{len(place.files):,} files"
-    found = [
-        f"{count}. The proposal is from the first {table.sample.rows:,} rows of {os.path.basename(place.files[0])}."
-    ]
+    source = f"The proposal is from the first {table.sample.rows:,} rows of {os.path.basename(place.files[0])}."
     if place.spans:
-        found[0] = f"{place.spans:,} spans. A run reads the newest one. data.spans chooses others. {found[0]}"
+        found = [f"{place.spans:,} spans. A run reads the newest one, or those that `spans` chooses. {source}"]
+    else:
+        found = [f"{count}. {source}"]
     if table.sample.recognized:
         found.append(f"Recognized: {', '.join(table.sample.recognized)}.")
-    others = [name for name in table.names.values() if name]
-    if others:
-        found.append(f"Columns: {', '.join(others)}.")
+    taken = {choice.column for choice in chosen.values()}
+    if others := [name for column, name in table.names.items() if name and column not in taken]:
+        found.append(f"Not used: {', '.join(others)}.")
     return "\n".join(found)
 
 

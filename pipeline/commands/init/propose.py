@@ -87,7 +87,7 @@ class _Proposal:
             ids = [column for column in self._free(role) if not self._facts[column].is_time]
             ids.sort(key=lambda column: self._facts[column].counts_rows)
             if role not in self.chosen and ids:
-                self._choose(role, ids[0], "The first column of ids that is left")
+                self._choose(role, ids[0], "The first column of ids without another role")
         if not {"left", "right"} <= self.chosen.keys():
             found = (f"{self._names[at] or at} ({facts.describe()})" for at, facts in self._facts.items())
             raise InputError(f"data.columns: a pair needs two columns of ids. The columns are {', '.join(found)}")
@@ -103,7 +103,7 @@ class _Proposal:
             and not {"score", "weight"} & self.chosen.keys()
             and (len(scores) == 1 or not any(self._names.values()))
         ):
-            self._choose("score", scores[0], "The first column of numbers that is left")
+            self._choose("score", scores[0], "The first column of numbers without another role")
 
     def _free(self, role: str) -> list[Column]:
         taken = {choice.column for choice in self.chosen.values()}

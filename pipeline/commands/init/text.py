@@ -10,10 +10,11 @@ from pipeline.commands.init.propose import Choice
 from pipeline.config import json_schema, yaml_file
 
 _WIDTH = 100
+_SPANS = "#   spans: {latest: 30}                    # read the newest 30 spans. {} reads all of them\n"
 _OTHERS = """\
 # All other keys have defaults (docs/pipeline-file.md, `kindred check --show`). Some that are often changed:
 # data:
-#   split: {by: time, eval_fraction: 0.1}    # evaluate the newest pairs. Needs the column time
+SPANS#   split: {by: time, eval_fraction: 0.1}    # evaluate the newest pairs. Needs the column time
 #   duplicates: last                         # of equal pairs, the last one counts
 # model: {dimension: 64}                     # without it, the Trainer chooses settings on held-out rows
 # evaluate:
@@ -22,7 +23,9 @@ _OTHERS = """\
 """
 
 
-def write_text(name: str, path: str, settings: Mapping[str, Any], chosen: Mapping[str, Choice], about: str) -> str:
+def write_text(
+    name: str, path: str, settings: Mapping[str, Any], chosen: Mapping[str, Choice], about: str, has_spans: bool
+) -> str:
     """Returns the text of a pipeline file.
 
     Args:
@@ -31,6 +34,7 @@ def write_text(name: str, path: str, settings: Mapping[str, Any], chosen: Mappin
       settings: further keys of section `data`.
       chosen: the column of each role.
       about: describes the data, one sentence to a line.
+      has_spans: whether the path has spans.
     """
     # Editors with a YAML language server complete and check keys with it.
     lines = [f"# yaml-language-server: $schema={json_schema.FILE.as_uri()}"]
@@ -42,7 +46,7 @@ def write_text(name: str, path: str, settings: Mapping[str, Any], chosen: Mappin
     if "score" not in chosen:
         lines += _comment("No score: every pair is a positive, and the model learns which pairs are likely.", 4)
     metric = "rmse" if "score" in chosen else "ndcg@10"
-    return "\n".join([*lines, "", _OTHERS.replace("METRIC", metric)])
+    return "\n".join([*lines, "", _OTHERS.replace("METRIC", metric).replace("SPANS", _SPANS if has_spans else "")])
 
 
 def _entry(tree: dict[str, Any], indent: int) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""On a terminal of 40 columns, no line is cut, and no word that fits a line is broken."""
+"""On a terminal of 40 columns or more, no line is cut, and no word that fits a line is broken."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import fcntl
 import json
 import os
 import pty
+import re
 import shlex
 import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -25,16 +29,25 @@ from components.evaluator.figures import Comparison, Figure
 from components.evaluator.rules import RuleResult
 from kindred.invocation import command
 from kindred.terminal import fitted
+from pipeline import cli
+from pipeline.commands import narrow_help
 
 COLUMNS = 40
 RUN = "20261125-220701-000"
 IDS = ["語" * 15, "naïve film of the year", "x" * 60]
 
-# Commands of a root, and help. They run in one process, because an import takes seconds.
+# Answers and refusals of commands. They run in one process, because an import takes seconds.
 COMMANDS = [
     ["runs"], ["versions"], ["compare", RUN, "20261126-220701-000"], ["report", "--why", RUN], ["report", RUN],
     ["check", "--config", "wrong.yaml"], ["check", "--config", "missing.yaml"], ["runs", "--root", "nothing"],
-    ["recommend", "--help"], ["schedule", "create", "--help"], ["--help"],
+    ["init", "new", "--data", "missing.csv"], ["run", "--config", "wrong.yaml"], ["tune", "--config", "wrong.yaml"],
+    ["score", "a", "b", "--model", "no model"], ["similar", "a", "--model", "no model"],
+    ["neighbors", "a", "--model", "no model"], ["recommend", "--model", "no model", "--output", "lists.csv"],
+    ["serve", "--root", "nothing"], ["rollback", "--root", "build/films"], ["verify"], ["approve", "7"],
+    ["prune", "--keep", "1", "--dry-run"], ["monitor", "--log", "no log", "--root", "build/films"], ["lineage", RUN],
+    ["compile", "--config", "wrong.yaml", "--output", "package.yaml"], ["submit", "--config", "wrong.yaml"],
+    ["submit", "--package", "missing.yaml"], ["schedule", "create", "nightly", "--cron", "0 3 * *"],
+    ["schedule", "backfill", "--span", "3..1"], ["frobnicate"], ["run"], ["recommend", "--sid", "left"],
 ]  # fmt: skip
 SCRIPT = """
 import json, sys
@@ -47,6 +60,13 @@ for words in json.loads(sys.argv.pop()):
         pass
     print("=====", flush=True)
 """
+
+
+def _helps(command: Any, *words: str) -> Iterator[list[str]]:
+    """Yields the request for help of a command, and those of all commands below it."""
+    yield [*words, "--help"]
+    for name, below in getattr(command, "commands", {}).items():
+        yield from _helps(below, *words, name)
 
 
 @pytest.fixture
@@ -80,10 +100,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _on_terminal(folder: Path, commands: list[list[str]]) -> list[str]:
-    """Returns what each command prints on a terminal of 40 columns."""
+def _on_terminal(folder: Path, commands: list[list[str]], columns: int = COLUMNS) -> list[str]:
+    """Returns what each command prints on a terminal."""
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     shown = b""
     with subprocess.Popen(
@@ -98,15 +118,21 @@ def _on_terminal(folder: Path, commands: list[list[str]]) -> list[str]:
             pass
         assert process.wait() == 0, shown.decode()
     os.close(ours)
-    return shown.decode().replace("\r\n", "\n").split("=====\n")[:-1]
+    text = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())  # without colors
+    return text.replace("\r\n", "\n").split("=====\n")[:-1]
 
 
-def test_no_line_is_cut_and_no_word_is_broken(folder: Path) -> None:
-    for words, text in zip(COMMANDS, _on_terminal(folder, COMMANDS), strict=True):
+@pytest.mark.parametrize("columns", [COLUMNS, narrow_help.WIDTH])
+def test_no_line_is_cut_and_no_word_is_broken(folder: Path, columns: int) -> None:
+    helps = list(_helps(typer.main.get_command(cli.app)))
+    assert len(helps) > 25
+    # Help has tables in wide terminals.
+    commands = [*COMMANDS, *helps] if columns == COLUMNS else helps
+    for words, text in zip(commands, _on_terminal(folder, commands, columns), strict=True):
         assert text.strip() and "Traceback" not in text, (words, text)
         assert "…" not in text, (words, text)
         for line in text.splitlines():
-            assert cell_len(line) <= COLUMNS or len(line.split()) == 1, (words, line)
+            assert cell_len(line) <= columns or len(line.split()) == 1, (words, line)
 
 
 def test_ids_stay_whole(folder: Path) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from components.batch_lists import ranking as lists
 from components.batch_lists.seen import SeenPairs
 from pipeline import cli
+from pipeline.commands.seen import partners
 from serving.local_model import LocalModel
 from tests.unit.trainer.planted_model import LEFT, RIGHT, Planted
 
@@ -43,6 +44,7 @@ def kindred(planted: Planted, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 
 def _pairs(path: Path, *pairs: tuple[bytes, bytes]) -> Path:
+    path.parent.mkdir(exist_ok=True)
     with open(path, "wb") as file:
         file.write(b"\n".join(b",".join(pair) for pair in ((b"left_id", b"right_id"), *pairs)) + b"\n")
     return path
@@ -89,6 +91,20 @@ def test_seen_partners_are_left_out(
     assert LEFT[1] not in found, "it has seen everything"
 
 
+def test_seen_pairs_come_from_many_files(kindred: Any, model: LocalModel, tmp_path: Path) -> None:
+    """One file a day, and a row without an id, which a run quarantines."""
+    _pairs(tmp_path / "days" / "day-2026-01-01.csv", (LEFT[0], RIGHT[0]), (b"", RIGHT[0]))
+    _pairs(tmp_path / "days" / "day-2026-01-02.csv", (LEFT[0], RIGHT[1]))
+    output = tmp_path / "lists.parquet"
+    expected = [one.id for one in model.similar("right", LEFT[0], 2, exclude=RIGHT[:2])[0]]
+    for seen in ("days", "days/*.csv", "days/day-{YYYY}-{MM}-{DD}.csv"):
+        code, err = kindred("recommend", "--output", output, "-k", 2, "--exclude-seen", tmp_path / seen)
+        assert code == 0, err
+        assert [name for name, _ in _lists(output)[LEFT[0]]] == expected
+    found = partners(str(tmp_path / "days"), "left_id,right_id", "right", LEFT[0])
+    assert found == sorted(RIGHT[:2])
+
+
 def test_more_answers_than_entities_are_all_of_them(kindred: Any, tmp_path: Path) -> None:
     output = tmp_path / "lists.parquet"
     code, err = kindred("recommend", "--output", output, "-k", 10**12)
@@ -111,7 +127,7 @@ def test_lists_for_the_ids_of_a_file(kindred: Any, tmp_path: Path) -> None:
     ids = tmp_path / "ids.txt"
     ids.write_bytes(b"\n".join([LEFT[2], b"never seen", LEFT[0], LEFT[2]]) + b"\n\n")
     code, err = kindred("recommend", "--output", output, "--for", ids)
-    assert code == 0 and "1 ids are not in the model" in err
+    assert code == 0 and "1 id is not in the model" in err
     assert list(_lists(output)) == [LEFT[2], LEFT[0]]
     pairs = _pairs(tmp_path / "pairs.csv", (LEFT[3], b"x"), (LEFT[1], b"y"), (LEFT[3], b"z"))
     assert kindred("recommend", "--output", output, "--for", pairs)[0] == 0
@@ -136,7 +152,7 @@ def test_scores_of_a_file_keep_its_order(kindred: Any, model: LocalModel, tmp_pa
     rows = [(LEFT[3], RIGHT[1]), (LEFT[0], RIGHT[0]), (b"never seen", RIGHT[2]), (LEFT[0], RIGHT[0])]
     output = tmp_path / "scores.parquet"
     code, err = kindred("score", "--input", _pairs(tmp_path / "pairs.csv", *rows), "--output", output)
-    assert code == 0 and "4 pairs" in err and "1 pairs have an unknown id" in err
+    assert code == 0 and "4 pairs" in err and "1 pair has an unknown id" in err
     found = pa.parquet.read_table(output).to_pylist()
     for row, (left, right) in zip(found, rows, strict=True):
         expected = model.score(left, right)

@@ -183,7 +183,7 @@ def test_model_of_withdrawn_version_is_no_baseline(root: Root) -> None:
 def test_single_version_stays(root: Root) -> None:
     for _ in range(2):
         roll_back(root, "serving", undo=False, reason="")
-    with pytest.raises(RollbackError, match=r"has 1 version\(s\)") as refused:
+    with pytest.raises(RollbackError, match=r"has one version") as refused:
         roll_back(root, "serving", undo=False, reason="")
     assert refused.value.exit_code == 2
     assert len(_recorded(root)) == 2
