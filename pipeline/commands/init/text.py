@@ -10,12 +10,14 @@ from pipeline.commands.init.propose import Choice
 from pipeline.config import json_schema, yaml_file
 
 _WIDTH = 100
-_SPANS = "#   spans: {latest: 30}                    # read the newest 30 spans. {} reads all of them\n"
+# Each line works as it is without its `# `, in its place.
+_DATA = {
+    "spans": "spans: {latest: 30}                      # read the newest 30 spans. {} reads all of them",
+    "time": "split: {by: time, eval_fraction: 0.1}    # evaluate the newest pairs",
+    "": "duplicates: last                         # of equal pairs, the last one counts",
+}
 _OTHERS = """\
 # All other keys have defaults (docs/pipeline-file.md, `kindred check --show`). Some that are often changed:
-# data:
-SPANS#   split: {by: time, eval_fraction: 0.1}    # evaluate the newest pairs. Needs the column time
-#   duplicates: last                         # of equal pairs, the last one counts
 # model: {dimension: 64}                     # without it, the Trainer chooses settings on held-out rows
 # evaluate:
 #   bless:                                   # what a model needs to be published
@@ -46,7 +48,10 @@ def write_text(
     if "score" not in chosen:
         lines += _comment("No score: every pair is a positive, and the model learns which pairs are likely.", 4)
     metric = "rmse" if "score" in chosen else "ndcg@10"
-    return "\n".join([*lines, "", _OTHERS.replace("METRIC", metric).replace("SPANS", _SPANS if has_spans else "")])
+    lines.append("  # Often changed:")
+    given = {"", *chosen, *(["spans"] if has_spans else [])}
+    lines += [f"  # {line}" for needs, line in _DATA.items() if needs in given]
+    return "\n".join([*lines, "", _OTHERS.replace("METRIC", metric)])
 
 
 def _entry(tree: dict[str, Any], indent: int) -> Iterator[str]:

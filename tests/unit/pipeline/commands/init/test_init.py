@@ -211,6 +211,22 @@ def test_next_commands_work_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert CliRunner().invoke(app, check).exit_code == 0
 
 
+@pytest.mark.parametrize("name", ["p.csv", "days/day-2026-01-01.csv"])
+def test_suggested_lines_work_without_comment_sign(tmp_path: Path, name: str) -> None:
+    (tmp_path / "days").mkdir()
+    for file in (name, "days/day-2026-01-02.csv"):
+        _csv(tmp_path, "user,film,stars,time", LEFT, RIGHT, STARS, TIMES, name=file)
+    has_spans = "/" in name
+    text = init(Request(tmp_path / "new", str(tmp_path / ("days" if has_spans else name)))).text
+    keys = "spans|split|duplicates|model|evaluate|  bless|    - "
+    changed = re.sub(rf"^( *)# (?={keys})", r"\1", text, flags=re.MULTILINE)
+    assert text.count("\n") == changed.count("\n") and len(text) - len(changed) == 2 * (6 + has_spans)
+    (tmp_path / "new" / "pipeline.yaml").write_text(changed)
+    config = load_config(tmp_path / "new" / "pipeline.yaml")
+    assert (config.data.split.by, config.data.duplicates, config.model.dimension) == ("time", "last", 64)
+    assert config.data.spans.latest == (30 if has_spans else 1)
+
+
 def test_proposal_is_json_if_wanted(tmp_path: Path) -> None:
     path = _csv(tmp_path, "user,film,stars", LEFT, RIGHT, STARS)
     done = CliRunner().invoke(app, ["init", str(tmp_path / "films"), "--data", str(path), "--json"])
