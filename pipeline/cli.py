@@ -139,6 +139,28 @@ def monitor(
 
 
 @app.command()
+def watch(
+    root: NamedRootOption,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Replaces publish.watch.minutes.")] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Watch the newest version on its server as publish.watch says. Roll it back if it breaks a bound (exit code 4)."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before the import of TensorFlow
+    from pipeline.commands.watch.command import settings_of, watch_newest
+    from pipeline.records.root import Root
+
+    place = Root.at(root, "").fetch()
+    settings = settings_of(place)
+    settings = settings if minutes is None else settings.replace(minutes=minutes)
+    watched = watch_newest(place, settings, root_cli.write_report, lambda words: say(f"warning: {words}", err=True))
+    if json_:
+        say_json(watched.to_json())
+    else:
+        say(watched.describe())
+    raise typer.Exit(watched.exit_code)
+
+
+@app.command()
 def lineage(
     run: RunArgument = "latest",
     root: UsedRootOption = None,

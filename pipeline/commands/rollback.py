@@ -45,8 +45,10 @@ class Rollback:
     repaired: str | None = None
 
     @classmethod
-    def planned(cls, directory: str, versions: Versions, version: int | None, undo: bool) -> Rollback:
-        """Returns what the options of `kindred rollback` change.
+    def planned(
+        cls, directory: str, versions: Versions, version: int | None, undo: bool, newest: int | None = None
+    ) -> Rollback:
+        """Returns what the options of `kindred rollback` change. `newest` is the only version to withdraw, if given.
 
         Raises:
           LookupError: there is no version to withdraw or to restore.
@@ -57,6 +59,8 @@ class Rollback:
             restored, _ = versions.restoration()
             return cls(directory, [restored], [], restored)
         withdrawn, served = versions.withdrawal()
+        if newest not in (None, withdrawn):
+            raise LookupError(f"{directory}: version {withdrawn} was published after {newest}")
         return cls(directory, [], [withdrawn], served)
 
     def to_json(self) -> dict[str, Any]:
@@ -85,11 +89,12 @@ def roll_back(
     reason: str,
     version: int | None = None,
     write_report: Callable[[RunFolder], object] | None = None,
+    newest: int | None = None,
 ) -> Rollback:
     """Withdraws the newest version below `to`, restores the last withdrawn one, or serves `version`.
 
     Records each change as an execution of `kindred.Rollback` with the affected pushed model as its input. It is stored
-    before the change, so that nothing changes without a record.
+    before the change, so that nothing changes without a record. With `newest`, withdraws no other version than that.
 
     Returns:
       The changes.
@@ -109,7 +114,7 @@ def roll_back(
             raise RollbackError(f"--root {root}: its database {root.metadata.name} is empty, so it contains no run")
         versions = open_versions(directory, storage=storage_of(root))
         try:
-            plan = Rollback.planned(directory, versions, version, undo)
+            plan = Rollback.planned(directory, versions, version, undo, newest)
         except LookupError as error:
             raise RollbackError(str(error)) from None
         properties: dict[str, int | str | None] = {"served": plan.served, "reason": reason}

@@ -24,6 +24,8 @@ from pipeline.options import (
 if TYPE_CHECKING:
     from pipeline.commands import backfill
     from pipeline.config import PipelineConfig
+    from pipeline.records.root import Root
+    from pipeline.running.local import RunOutcome
 
 
 def run(
@@ -61,11 +63,32 @@ def run(
     outcome = local.run(
         pipeline_config, place, RunOptions(accept_anomalies, owns_process=True, quiet=quiet), root_cli.write_report
     )
+    if not json_ and (not quiet or outcome.exit_code):
+        say(conclusion.describe(outcome, place), err=outcome.exit_code != 0)
+    exit_code = outcome.exit_code or _watch(pipeline_config, place, outcome, quiet)
     if json_:
         say_json(outcome.folder.read_summary())
-    elif not quiet or outcome.exit_code:
-        say(conclusion.describe(outcome, place), err=outcome.exit_code != 0)
-    raise typer.Exit(outcome.exit_code)
+    raise typer.Exit(exit_code)
+
+
+def _watch(config: PipelineConfig, root: Root, outcome: RunOutcome, quiet: bool) -> int:
+    """Watches a new version as section `publish.watch` says. Returns the exit code of the run.
+
+    A version that could not be watched stays published.
+    """
+    from pipeline.records import node_ids
+
+    settings, pushed = config.publish.watch, {"id": node_ids.PUSHER, "state": "executed"}
+    if settings is None or not any(pushed.items() <= node.items() for node in outcome.record.components):
+        return outcome.exit_code
+    from pipeline.commands.watch.command import watch_newest
+
+    if not quiet:
+        say(f"watching the version for {settings.minutes:g} minutes. Ctrl-C stops the watch and keeps it", err=True)
+    watched = watch_newest(root, settings, root_cli.write_report, lambda text: say(f"warning: {text}", err=True))
+    if not quiet or watched.state != "kept":
+        say(watched.describe(), err=True)
+    return 0 if watched.state == "not_watched" else watched.exit_code
 
 
 def _at_span(

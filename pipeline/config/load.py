@@ -120,7 +120,7 @@ def _resolve_paths(tree: dict[str, Any], base: Path, data_path: str | None) -> N
     if isinstance(publish, dict) and isinstance(publish.get("to"), str):
         publish["to"] = _without_scheme(publish["to"])
     if isinstance(publish, dict):
-        _resolve_replay(base, publish)
+        _resolve_logs(base, publish)
     if tree.get("data") is None and data_path is not None:
         tree["data"] = {}
     data = tree.setdefault("data", {})
@@ -134,12 +134,13 @@ def _resolve_paths(tree: dict[str, Any], base: Path, data_path: str | None) -> N
                 features["path"] = _absolute(base, features["path"])
 
 
-def _resolve_replay(base: Path, publish: dict[str, Any]) -> None:
-    """Makes the path of a log absolute. The log is the section itself, or its key `log`."""
-    replay = publish.get("replay")
-    owner, key = (replay, "log") if isinstance(replay, dict) else (publish, "replay")
-    if isinstance(owner.get(key), str) and owner[key]:
-        owner[key] = _absolute(base, owner[key])
+def _resolve_logs(base: Path, publish: dict[str, Any]) -> None:
+    """Makes paths of request logs absolute. Section `replay` can be the path itself."""
+    replay, watch = publish.get("replay"), publish.get("watch")
+    owners = [(replay, "log") if isinstance(replay, dict) else (publish, "replay"), (watch, "log")]
+    for owner, key in owners:
+        if isinstance(owner, dict) and isinstance(owner.get(key), str) and owner[key]:
+            owner[key] = _absolute(base, owner[key])
 
 
 def _absolute(base: Path, path: str) -> str:

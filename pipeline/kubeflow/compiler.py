@@ -175,8 +175,15 @@ def checked_root(config: PipelineConfig) -> str:
 
 
 def _check_data(config: PipelineConfig) -> None:
+    if config.publish.watch is not None:
+        raise ConfigError(
+            "publish.watch: no task of Kubeflow watches a server; omit the section with --set publish.watch=null, and "
+            "let an alert of your monitoring call `kindred rollback`"
+        )
     mounts = ", ".join(volume.mount for volume in config.kubeflow.volumes)
     paths = {"data.path": (config.data.path, "--data PATH")}
+    if config.publish.replay is not None:
+        paths["publish.replay.log"] = (config.publish.replay.log, "--set publish.replay.log=PREFIX")
     for side, features in config.data.features.items():
         key = f"data.{side}_features.path"
         paths[key] = (features.path, f"--set {key}=PATH")

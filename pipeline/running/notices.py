@@ -89,6 +89,19 @@ class Notice:
         named = (f"{check['rule']} {check.get('about', '')}".strip() for check in drift)
         return cls("drift", content, f"drift of the requests: {', '.join(named)}")
 
+    @classmethod
+    def of_rollback(cls, pipeline: str, run_id: str, version: int, reason: str) -> Notice:
+        """Returns the notice of a version that the watch rolled back.
+
+        Args:
+          pipeline: name of the pipeline.
+          run_id: the run that published the version.
+          version: the version.
+          reason: the broken bound.
+        """
+        content = {"event": "rolled_back", "pipeline": pipeline, "run_id": run_id, "version": version, "reason": reason}
+        return cls("rolled_back", content, f"rolled back: version {version}: {reason}")
+
     def body(self) -> bytes:
         """Returns the notice as JSON."""
         return json.dumps(self.content, allow_nan=False).encode()

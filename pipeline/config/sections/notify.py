@@ -8,7 +8,7 @@ from pydantic import Field, StrictStr
 
 from sections import Section, Text
 
-Event = Literal["published", "refused", "failed", "awaiting_approval", "drift"]
+Event = Literal["published", "refused", "failed", "awaiting_approval", "drift", "rolled_back"]
 Variable = Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 # Records contain the pipeline file, so an address with a password or a query with a token is refused.
 PlainUrl = Annotated[StrictStr, Field(pattern=r"^https?://[^/@\s?#]+(/[^\s?#]*)?$")]
@@ -19,7 +19,8 @@ class Notify(Section):
 
     Attributes:
       on: how a run must end for a notice. `refused` means by the data gate, a blessing rule, the canary or a replay.
-        `drift` means that the data differ from earlier data, or logged requests from the data, beyond a bound.
+        `rolled_back` means that `publish.watch` withdrew the version later. `drift` means that the data differ from
+        earlier data, or logged requests from the data, beyond a bound.
       webhook: the URL that gets the notice as JSON, without secrets.
       webhook_secret: the variable with the key that signs the JSON.
       slack: the variable with the URL of a Slack incoming webhook, or of a service that accepts the same text.

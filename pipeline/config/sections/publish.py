@@ -7,6 +7,7 @@ from pydantic import StrictBool
 
 from components.replay.settings import Replay
 from components.serving_canary.settings import CanarySettings
+from pipeline.config.sections.watch import WatchSettings
 from sections import PositiveInt, Section
 from storage.settings import DataPath
 from trainer.settings import Approximate
@@ -23,6 +24,7 @@ class Publish(Section):
       approximate: whether a model has approximate rankings. `auto` means that it has many entities.
       canary: how a model is tested first.
       replay: the logged requests on which a model is compared with the served version, and the rules on it.
+      watch: how a version is watched after its publication, and when it is rolled back.
     """
 
     to: DataPath = "serving"
@@ -32,6 +34,7 @@ class Publish(Section):
     approximate: Approximate = "auto"
     canary: CanarySettings = CanarySettings()
     replay: Replay | None = None
+    watch: WatchSettings | None = None
 
     @pydantic.model_validator(mode="after")
     def _local_approval(self) -> Publish:

@@ -151,7 +151,7 @@ ALWAYS = {
     "storage.endpoint", "storage.region", "storage.anonymous", "storage.ca_file",
     "publish.outside_root", "publish.approve", "publish.approximate",
     "publish.canary.rows", "publish.canary.max_p99_ms", "publish.canary.start_seconds", "train.search.settings",
-    "publish.replay",
+    "publish.replay", "publish.watch",
 }  # fmt: skip
 
 

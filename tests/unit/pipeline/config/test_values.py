@@ -139,6 +139,7 @@ KEYS = {
     "publish.canary.max_p99_ms": "number?",
     "publish.canary.start_seconds": "number",
     "publish.replay": "absent section or text",
+    "publish.watch": "absent section",
     "storage": "section",
     "storage.endpoint": "text?",
     "storage.region": "text?",

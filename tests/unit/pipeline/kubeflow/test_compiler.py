@@ -18,6 +18,7 @@ from tfx.orchestration.pipeline import Pipeline
 from errors import ConfigError
 from kindred import advice
 from pipeline.config import PipelineConfig
+from pipeline.config.sections.publish import Publish
 from pipeline.kubeflow import arguments, compiler, shape
 from pipeline.kubeflow.compiler import MAX_ARGUMENT, compile_package
 from pipeline.kubeflow.grouping import group_nodes
@@ -331,6 +332,20 @@ def test_own_schema_is_included_and_escaped(tmp_path: Path) -> None:
 def test_invalid_cluster_settings_are_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError) as refused:
         compile_package(config(**changes))
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("publish", "words"),
+    [
+        ({"watch": {"endpoint": "http://models:8501", "max_error_rate": 0.1}}, "publish.watch: no task of Kubeflow"),
+        ({"replay": "/home/me/log"}, "publish.replay.log: /home/me/log does not exist for tasks"),
+    ],
+    ids=["watch", "replay"],
+)
+def test_what_tasks_cannot_reach_is_refused(publish: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        compile_package(config().model_copy(update={"publish": Publish.model_validate(publish)}))
     assert words in str(refused.value)
 
 
