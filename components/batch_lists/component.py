@@ -9,6 +9,7 @@ from components.artifacts import RankedLists
 from components.batch_lists.executor import Executor
 from components.batch_lists.settings import BatchSettings
 from components.declaration import Component, Input
+from storage.settings import StorageSettings
 
 
 class BatchLists(Component, base_beam_component.BaseBeamComponent, executor=Executor):
@@ -19,9 +20,10 @@ class BatchLists(Component, base_beam_component.BaseBeamComponent, executor=Exec
       examples: `Examples` with the pairs that lists leave out.
       pushed_model: `PushedModel` of VersionPusher. Without a version in it, nothing is written.
       settings: which lists to write.
-      directory: folder of the lists of all versions.
+      directory: folder of the lists of all versions, or its URL.
       pipeline: name of the pipeline.
       keep: number of versions whose lists are kept.
+      storage: how the store of a URL is reached.
 
     Outputs:
       lists: `RankedLists`, with a folder for each kind of lists, and `lists.json`.
@@ -36,3 +38,4 @@ class BatchLists(Component, base_beam_component.BaseBeamComponent, executor=Exec
     directory: str
     pipeline: str
     keep: int = 5
+    storage: StorageSettings = StorageSettings()

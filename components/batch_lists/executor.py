@@ -13,14 +13,16 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.utils import path_utils
 
 from components.batch_lists import folder
-from components.batch_lists.folder import ListsFolder, Manifest
+from components.batch_lists.folder import Manifest
 from components.batch_lists.settings import BatchSettings
+from components.batch_lists.stored import open_lists
 from components.batch_lists.work import RankPart, parts_of, read_counts
 from components.execution import ExecutionArguments, ExecutorBase
 from components.pusher.executor import AWAITING_PROPERTY, PUSHED_PROPERTY
 from components.threads import Threaded
 from kindred import progress
 from kindred.manifest import model_digests
+from storage.settings import StorageSettings
 
 REUSED_PROPERTY = "reused"
 VERSION_PROPERTY = "version"
@@ -39,25 +41,25 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
 
         Raises:
           OSError: the lists cannot be written.
+          StoreError, StoreUnavailable: the object store of the root refuses a request, cannot be reached, or fails.
         """
         lists, pushed = execution.output("lists"), execution.input("pushed_model")
         version = _version(pushed)
         if version is None:
             return
         model = path_utils.serving_model_path(execution.input("model").uri)
-        made = ListsFolder(Path(execution.parameters["directory"]))
+        storage = StorageSettings.model_validate_json(execution.parameters["storage"])
+        made = open_lists(str(execution.parameters["directory"]), storage)
         key = _key(execution, model)
-        kept = made.find(version, key)
-        if kept is None:
+        is_kept = made.reuse(version, key, Path(lists.uri))
+        if not is_kept:
             self._make(execution, model, version, key)
             made.publish(version, Path(lists.uri))
-        else:
-            folder.link_files(kept, Path(lists.uri))
         if pushed.get_int_custom_property(PUSHED_PROPERTY):
             made.point(version)
         made.retire(int(execution.parameters["keep"]))
         lists.set_int_custom_property(VERSION_PROPERTY, version)
-        lists.set_int_custom_property(REUSED_PROPERTY, int(kept is not None))
+        lists.set_int_custom_property(REUSED_PROPERTY, int(is_kept))
 
     def _make(self, execution: ExecutionArguments, model: str, version: int, key: str) -> None:
         settings, output = execution.settings(BatchSettings), Path(execution.output("lists").uri)

@@ -52,8 +52,16 @@ class Manifest:
 def read_manifest(folder: Path) -> Manifest | None:
     """Reads `lists.json` of a folder, or returns None if it has none or is no folder of lists."""
     try:
-        return Manifest(**json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return parse_manifest((folder / MANIFEST).read_bytes())
+    except OSError:
+        return None
+
+
+def parse_manifest(content: bytes) -> Manifest | None:
+    """Returns the facts of a `lists.json`, or None if it is none."""
+    try:
+        return Manifest(**json.loads(content))
+    except (ValueError, TypeError):
         return None
 
 
@@ -79,6 +87,13 @@ class ListsFolder:
         if manifest is None or manifest.key != key or first_difference(digests_of(folder), manifest.files):
             return None
         return folder
+
+    def reuse(self, version: int, key: str, target: Path) -> bool:
+        """Links the lists of a version to `target` if they were made of the same. Returns whether they are whole."""
+        folder = self.find(version, key)
+        if folder is not None:
+            link_files(folder, target)
+        return folder is not None
 
     def publish(self, version: int, lists: Path) -> None:
         """Makes the lists of a version appear with one rename. Lists of the same version are replaced.

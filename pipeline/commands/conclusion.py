@@ -80,7 +80,7 @@ def _next_steps(outcome: RunOutcome, root: Root) -> list[str]:
     published = str(record.published)
     files = [f"  record    {typed_path(outcome.folder.summary)}"]
     files += [f"  report    {typed_path(path)}" for path in _reports(outcome)]
-    lists = [f"  lists     {typed_path(root.path / record.lists['path'])}"] if record.lists else []
+    lists = [f"  lists     {_typed(root.place_of(record.lists['path']))}"] if record.lists else []
     place = root.place_of(published)
     if is_remote(place):
         return [f"  model     {place}", *lists, *files]
@@ -95,6 +95,10 @@ def _next_steps(outcome: RunOutcome, root: Root) -> list[str]:
         f"  {command('score', '--model', serving, *_ids(left, right))}",
         f"  {command('similar', '--model', serving, *_ids(left))}",
     ]
+
+
+def _typed(place: str) -> str:
+    return place if is_remote(place) else typed_path(place)
 
 
 def _ids(*ids: str) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
-from components.batch_lists.folder import ListsFolder
+from components.batch_lists.stored import open_lists
 from components.pusher.destination import open_versions
 from components.pusher.versions import Versions
 from components.pusher.withdrawals import DESTINATION_PROPERTY, PUSHED_MODEL
@@ -124,7 +124,7 @@ def roll_back(
         for number in plan.withdrawn:
             with _recorded(root, directory, number, {**properties, "undo": 0}):
                 versions.withdraw(number)
-        ListsFolder(root.lists).point(plan.served)
+        open_lists(root.place_of(root.lists.name), storage_of(root)).point(plan.served)
         if write_report:
             _update_reports(root, directory, [*plan.restored, *plan.withdrawn], write_report)
     return dataclasses.replace(plan, repaired=replaced)

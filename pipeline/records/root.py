@@ -173,11 +173,6 @@ class Root:
                 f"publish.to: {config.publish.to} is outside the root {self}. Set it to a folder below the root, or to "
                 "a URL"
             )
-        if config.batch is not None:
-            raise ConfigError(
-                "batch: needs a directory as --root, because an object store has no rename. Use kindred recommend "
-                "--output URL after the run"
-            )
         if config.publish.approve:
             raise ConfigError("publish.approve: needs a directory as --root, because an object store has no rename")
         return self.place_of(to)

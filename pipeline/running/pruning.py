@@ -43,6 +43,7 @@ LEFTOVERS = (
     "kindred-pairs-",
     "kindred-epochs-",
     "kindred-paths-",
+    "kindred-version-",
 )
 
 

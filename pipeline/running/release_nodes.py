@@ -175,7 +175,8 @@ def build_lists(
         examples=example_gen.outputs["examples"],
         pushed_model=pusher.outputs["pushed_model"],
         settings=config.batch,
-        directory=str(root.lists),
+        directory=root.place_of(root.lists.name),
         pipeline=config.name,
         keep=config.publish.keep,
+        storage=config.storage,
     ).with_id(node_ids.BATCH_LISTS)

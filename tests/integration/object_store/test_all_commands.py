@@ -23,7 +23,7 @@ __all__ = ["machine"]
 _OF_FILE = "--config FILE --root ROOT --set name=films"
 _ANSWERS = {
     "check": (f"check {_OF_FILE}", 0, "Nothing to refuse"),
-    "check batch": (f"check {_OF_FILE} --set batch={{}}", 2, "batch: needs a directory as --root"),
+    "check batch": (f"check {_OF_FILE} --set batch={{}}", 0, "Nothing to refuse"),
     "check approve": (
         f"check {_OF_FILE} --set publish.approve=true", 2, "publish.approve: needs a directory as --root",
     ),
@@ -44,10 +44,7 @@ _ANSWERS = {
     "monitor": ("monitor --root ROOT --log ROOT/logs/a", 2, "ROOT/logs/a"),
     "approve": ("approve 1 --root ROOT", 2, "version 1 does not await approval"),
     "rollback": ("rollback --root ROOT", 0, "ROOT/serving"),
-    "run": (f"run {_OF_FILE} --set batch={{}}", 2, "batch: needs a directory as --root"),
-    "run elsewhere": (
-        f"run {_OF_FILE} --set batch={{}} --set publish.to=MODELS", 2, "batch: needs a directory as --root",
-    ),
+    "run": (f"run {_OF_FILE} --set publish.approve=true", 2, "publish.approve: needs a directory as --root"),
     "tune": (f"tune {_OF_FILE} --set publish.approve=true", 2, "publish.approve: needs a directory as --root"),
 }  # fmt: skip
 _WITHOUT_ROOT = {"init", "compile", "submit", "schedule", "doctor"}

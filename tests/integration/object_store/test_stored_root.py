@@ -395,11 +395,6 @@ def test_approval_needs_a_directory(machines: Iterator[Machine]) -> None:
         next(machines).root.serving(_config(approve=True))
 
 
-def test_lists_need_a_directory(machines: Iterator[Machine]) -> None:
-    with pytest.raises(ConfigError, match=r"batch: needs a directory as --root"):
-        next(machines).root.serving(PipelineConfig.model_validate({**_FILE, "batch": {}}))
-
-
 @pytest.mark.parametrize("url", ["s3://", "s3://b*/root", "s3://bucket/a/../b", "hdfs://host/root", "http://x/root"])
 def test_other_urls_are_refused(url: str) -> None:
     with pytest.raises(RootError, match="--root"):
