@@ -23,21 +23,12 @@ def _rest(port: int, answer: bytes) -> None:
     uvicorn.run(application, host="127.0.0.1", port=port, log_config=None, access_log=False, lifespan="off", ws="none")
 
 
-def _grpc(port: int, answer: str) -> None:
+def _grpc(port: int, answer: bytes) -> None:
     import grpc
-    import tensorflow as tf  # noqa: F401 - registers its protos before TensorFlow Serving's
-    from tensorflow_serving.apis import predict_pb2
 
-    response = predict_pb2.PredictResponse()
-    response.outputs["score"].string_val.append(answer.encode())
-    method = grpc.unary_unary_rpc_method_handler(
-        lambda request, context: response,
-        predict_pb2.PredictRequest.FromString,
-        predict_pb2.PredictResponse.SerializeToString,
-    )
+    method = grpc.unary_unary_rpc_method_handler(lambda request, context: answer)
     server = grpc.server(ThreadPoolExecutor(16))
-    service = grpc.method_handlers_generic_handler("tensorflow.serving.PredictionService", {"Predict": method})
-    server.add_generic_rpc_handlers((service,))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bare.Server", {"Answer": method}),))
     server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     server.wait_for_termination()
@@ -45,4 +36,4 @@ def _grpc(port: int, answer: str) -> None:
 
 if __name__ == "__main__":
     protocol, port, answer = sys.argv[1:]
-    _rest(int(port), answer.encode()) if protocol == "rest" else _grpc(int(port), answer)
+    (_rest if protocol == "rest" else _grpc)(int(port), answer.encode())

@@ -13,6 +13,8 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import uvloop
 
@@ -46,14 +48,23 @@ class _Connection(asyncio.Protocol):
             self._send()
 
 
-async def _load(port: int, path: str, body: bytes, connections: int, seconds: float) -> dict[str, float]:
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
+async def measured(
+    connection: Callable[[], Any], port: int, times: list[float], connections: int, seconds: float
+) -> dict[str, float]:
+    """Opens connections, and measures after a second of warm-up.
+
+    Args:
+      connection: makes a protocol that repeats one request. It counts those that `failed`.
+      port: of the server.
+      times: where the protocols append the seconds of each request.
+      connections: their number.
+      seconds: of the measurement.
+
+    Returns:
+      What `report` returns.
+    """
     loop = asyncio.get_running_loop()
-    times: list[float] = []
-    made = [
-        await loop.create_connection(lambda: _Connection(head.encode() + body, times), "127.0.0.1", port)
-        for _ in range(connections)
-    ]
+    made = [await loop.create_connection(connection, "127.0.0.1", port) for _ in range(connections)]
     await asyncio.sleep(1)  # the first requests of a connection are slower
     times.clear()
     print(flush=True)
@@ -89,7 +100,10 @@ def main() -> None:
     """Reads the body from standard input, and measures."""
     port, path, connections, seconds = sys.argv[1:]
     body = sys.stdin.buffer.read()
-    print(json.dumps(uvloop.run(_load(int(port), path, body, int(connections), float(seconds)))))
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
+    request, times = head.encode() + body, list[float]()
+    load = measured(lambda: _Connection(request, times), int(port), times, int(connections), float(seconds))
+    print(json.dumps(uvloop.run(load)))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Seconds and peak memory of each component, from one million to thirty million pairs.
 
-    python -m benchmarks.scale [--rows 1000000 3000000 10000000 30000000] [--epochs 1]
+    python -m benchmarks.scale [--rows 1000000 3000000 10000000 30000000] [--epochs 1] [--entities N] [--dimension 32]
 
 Planted pairs are streamed to disk. Each side has one entity per twenty pairs, at most 1.5 million. Each size is one
-`kindred run` in its own root. `exponent` is the slope of log(seconds) over log(rows), fitted by least squares. Memory
+`kindred run` in its own root. `index` is the part of the Trainer's seconds that makes the index of approximate
+rankings. `exponent` is the slope of log(seconds) over log(rows), fitted by least squares. Memory
 is that of the largest process of the run.
 """
 
@@ -26,7 +27,7 @@ import psutil
 
 from benchmarks.harness import pairs_of
 
-_DIMENSION, _BATCH = 32, 8192
+_BATCH = 8192
 _PAIRS_PER_ENTITY, _MAX_ENTITIES = 20, 1_500_000
 _SAMPLE_SECONDS = 0.2
 
@@ -35,7 +36,7 @@ def main() -> None:
     """Measures. Prints a table per size and one JSON line."""
     arguments = _arguments()
     cache = Path(arguments.cache)
-    sizes = [_run(rows, _data(cache, rows), cache, arguments.epochs) for rows in sorted(arguments.rows)]
+    sizes = [_run(rows, _data(cache, rows, arguments.entities), arguments) for rows in sorted(arguments.rows)]
     rows, seconds = ([size[key] for size in sizes] for key in ("rows", "seconds"))
     result: dict[str, Any] = {"benchmark": "scale", "unit": "s", "n": rows[-1], "runs": 1, "ours": seconds[-1]}
     if len(sizes) > 1:
@@ -47,23 +48,27 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=str(__doc__).splitlines()[0])
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 3_000_000, 10_000_000, 30_000_000])
     parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--entities", type=int, help="of each side")
+    parser.add_argument("--dimension", type=int, default=32)
     parser.add_argument("--cache", default="build/bench", help="directory of generated files")
     return parser.parse_args()
 
 
-def _data(cache: Path, rows: int) -> Path:
-    return pairs_of(cache, rows, min(rows // _PAIRS_PER_ENTITY, _MAX_ENTITIES))
+def _data(cache: Path, rows: int, entities: int | None) -> Path:
+    return pairs_of(cache, rows, entities or min(rows // _PAIRS_PER_ENTITY, _MAX_ENTITIES))
 
 
-def _run(rows: int, data: Path, cache: Path, epochs: int) -> dict[str, Any]:
+def _run(rows: int, data: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Returns seconds and MiB of a run, in total and by component.
 
     Raises:
       SystemExit: the run failed. The message has the end of its output.
     """
+    cache = Path(arguments.cache)
     config = cache / "scale.yaml"
-    train = {"epochs": epochs, "batch_size": _BATCH, "early_stopping": None}
-    tree = {"name": "scale", "data": {"path": str(data.resolve())}, "model": {"dimension": _DIMENSION}, "train": train}
+    train = {"epochs": arguments.epochs, "batch_size": _BATCH, "early_stopping": None}
+    tree = {"name": "scale", "data": {"path": str(data.resolve())}, "train": train}
+    tree["model"] = {"dimension": arguments.dimension}
     config.write_text(json.dumps(tree))
     with tempfile.TemporaryDirectory(dir=cache) as root:
         kindred = str(Path(sys.executable).with_name("kindred"))
@@ -83,7 +88,8 @@ def _run(rows: int, data: Path, cache: Path, epochs: int) -> dict[str, Any]:
             if process.returncode not in (0, 4):  # 4: the Evaluator refused the model, after measuring it
                 sys.exit(Path(root, "output").read_text(errors="replace")[-4000:])
         (summary,) = Path(root, "run", "runs").glob("*/summary.json")
-        components = json.loads(summary.read_text())["components"]
+        record = json.loads(summary.read_text())
+        components = record["components"]
     print(f"{rows:,} pairs: {seconds:.1f} s, {memory.peak() / 2**20:,.0f} MiB", flush=True)
     ends = since + seconds - sum(component["seconds"] for component in components)
     found = {}
@@ -93,6 +99,9 @@ def _run(rows: int, data: Path, cache: Path, epochs: int) -> dict[str, Any]:
         found[component["id"]] = {"seconds": round(component["seconds"], 1), "peak_mib": round(peak)}
         print(f"  {component['id']:<20} {component['seconds']:8.1f} s {peak:8,.0f} MiB", flush=True)
     size = {"rows": rows, "seconds": round(seconds, 1), "peak_mib": round(memory.peak() / 2**20)}
+    if "approximate" in record:
+        size["index"] = record["approximate"]["seconds"]
+        print(f"  {'index, of Trainer':<20} {size['index']:8.1f} s", flush=True)
     return size | {"components": found}
 
 

@@ -3,11 +3,10 @@
     python -m benchmarks.throughput [--entities 10000] [--dimension 64] [--clients 64] [--seconds 4]
 
 Serves a model of two sides of `--entities` random rows, and asks for one score and for the best ten, with one client
-and with `--clients`. The REST client is `benchmarks.load`. The gRPC client is grpcio's, in threads of one process, and
-costs more than the server. So each protocol is also measured with a server that does nothing but answer: uvicorn
-without an application, and grpcio with a handler that returns the same response. `server_us` is the processor time of
-the server per request, in microseconds. `tensorflow_us` is the wall time of a call of TensorFlow, which answers several
-requests at a time if they wait.
+and with `--clients`. The clients are `benchmarks.load` and `benchmarks.grpc_load`. Each protocol is also measured with
+a server that does nothing but answer: uvicorn without an application, and grpcio's server with a handler that returns
+bytes. `server_us` is the processor time of the server per request, in microseconds. `tensorflow_us` is the wall time of
+a call of TensorFlow, which answers several requests at a time if they wait.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.grpc_load import PREDICT
 from benchmarks.model_server import NAME, Rest, free_port, served, tensorflow_time
 from benchmarks.random_model import publish
 
@@ -69,7 +69,8 @@ def main() -> None:
     for protocol in ("rest", "grpc"):
         with _bare(protocol, answers["score"]) as (port, server):
             for clients in (1, arguments.clients):
-                cases.append({"bare": True, **_case(protocol, port, server, "score", clients, arguments.seconds)})
+                ask = "score" if protocol == "rest" else "/bare.Server/Answer"
+                cases.append({"bare": True, **_case(protocol, port, server, ask, clients, arguments.seconds)})
                 print(json.dumps(cases[-1]), flush=True)
     ours = next(c for c in cases if c["ask"] == "score" and c["protocol"] == "rest" and c["clients"] > 1)
     bare = next(c for c in cases if c.get("bare") and c["protocol"] == "rest" and c["clients"] > 1)
@@ -79,12 +80,13 @@ def main() -> None:
 
 
 def _case(protocol: str, port: int, server: int, ask: str, clients: int, seconds: float) -> dict[str, Any]:
-    module, path = ("benchmarks.load", _PATH) if protocol == "rest" else ("benchmarks.grpc_load", ask)
+    method = PREDICT if ask in _BODIES else ask
+    module, path = ("benchmarks.load", _PATH) if protocol == "rest" else ("benchmarks.grpc_load", method)
     command = [sys.executable, "-m", module, str(port), path, str(clients), str(seconds)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as load:
         assert load.stdin is not None
         assert load.stdout is not None
-        load.stdin.write(json.dumps(_BODIES[ask]))
+        load.stdin.write(json.dumps(_BODIES.get(ask, "")))
         load.stdin.close()
         load.stdout.readline()  # the measurement begins
         before = _processor_time(server)
@@ -129,7 +131,7 @@ def _bare(protocol: str, answer: bytes) -> Iterator[tuple[int, int]]:
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.bare_server", protocol, str(port), answer.decode()]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
-        time.sleep(8 if protocol == "grpc" else 2)
+        time.sleep(2)
         try:
             yield port, server.pid
         finally:

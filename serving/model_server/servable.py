@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -22,6 +23,8 @@ DEFAULT_SIGNATURE = "serving_default"
 _CATALOGUES = 1000
 # Prepared calls, each of which has a copy of a part of the graph.
 _CALLABLES = 200
+# A signature is slow for some time after so many calls in a row that took longer.
+_SLOW_SECONDS, _SLOW_CALLS, _SLOW_FOR_SECONDS = 0.05, 3, 60.0
 _CALLING_THREAD = -1  # RunOptions.inter_op_thread_pool, config.proto
 
 
@@ -92,6 +95,8 @@ class Servable:
         self._outputs: dict[str, Mapping[str, str]] = {}
         self.catalogues: dict[tuple[str, ...], int] = {}
         self.answer_bytes: dict[tuple[str, ...], list[tuple[int, int]]] = {}
+        self._slow_calls: dict[str, int] = {}
+        self._slow_until: dict[str, float] = {}
         self._lock = threading.Lock()
         self._batcher: Batches | None = None
 
@@ -124,6 +129,20 @@ class Servable:
         if len(self.catalogues) >= _CATALOGUES:  # a key can contain values of requests
             self.catalogues.clear()
         self.catalogues[key] = entities
+
+    def took(self, name: str, seconds: float) -> None:
+        """Records how long a call of small requests took (`serving.model_server.together`)."""
+        if seconds <= _SLOW_SECONDS:
+            self._slow_calls.pop(name, None)
+            return
+        count = self._slow_calls.get(name, 0) + 1
+        self._slow_calls[name] = count % _SLOW_CALLS
+        if count == _SLOW_CALLS:
+            self._slow_until[name] = time.monotonic() + _SLOW_FOR_SECONDS
+
+    def is_slow(self, name: str) -> bool:
+        """Whether a signature is slow, so that a thread that answers all requests must not wait for it."""
+        return name in self._slow_until and time.monotonic() < self._slow_until[name]
 
     @property
     def batches(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -130,7 +131,7 @@ def _parsed(service: Service, request: Request, leases: contextlib.ExitStack) ->
         return None
     servable, name, inputs = asked
     signature = servable.signature(name)
-    rows = None if servable.batches else rows_of(inputs)
+    rows = None if servable.batches or servable.is_slow(name) else rows_of(inputs)
     if rows is None or not 0 < rows <= MOST:
         return None
     check_aliases(signature, inputs)
@@ -154,8 +155,10 @@ def _computed(service: Service, group: list[_Parsed]) -> list[Done]:
         else np.concatenate([parsed.asked.arrays[alias] for parsed in group])
         for alias, array in first.items()
     }
+    started = time.perf_counter()
     try:
         results = service.inference.predict(unlimited(), servable, signature, inputs)
+        servable.took(signature, time.perf_counter() - started)
     except Exception as error:  # one request can make all fail
         if len(group) > 1:
             return [done for parsed in group for done in _computed(service, [parsed])]

@@ -14,6 +14,7 @@ from tensorflow_serving.apis import predict_pb2
 
 from serving.model_server import together
 from serving.model_server.arrivals import Arrivals
+from serving.model_server.calls import unlimited
 from serving.model_server.faults import Code, Fault
 from serving.model_server.reception import Reception
 from serving.model_server.rpc import PREDICT, PredictionService
@@ -210,6 +211,45 @@ def test_other_requests_are_computed_alone(reception: Reception, service: OneMod
     pool.run()
     assert [call.outcome[:5] for call in calls] == [b"alone"] * 3
     assert service.inference.rows == []
+
+
+def test_slow_signature_does_not_keep_the_thread(reception: Reception, service: OneModel, pool: _Later) -> None:
+    """A signature of someone else can have the inputs of Kindred's. After three slow calls, the pool computes it."""
+    message, other = (request(name, left_id=[LEFT[0]]) for name in ("embed_left", "no such"))
+    servable = service._servable
+    try:
+        for seconds in (0.1, 0.1, 0.01, 0.1, 0.1):
+            servable.took("embed_left", seconds)
+        assert not isinstance(ask(reception, [message])[0], bytes), "a fast call ends the count"
+        for _ in range(3):
+            servable.took("embed_left", 0.1)
+        call = Unary()
+        reception.begun(call)  # type: ignore[arg-type]
+        reception.received(call, message)  # type: ignore[arg-type]
+        reception.idle()
+        assert call.outcome is None
+        pool.run()
+        assert call.outcome[:5] == b"alone"
+        assert ask(reception, [other]) == [grpc.StatusCode.FAILED_PRECONDITION], "others are answered as before"
+    finally:
+        servable._slow_until.clear()
+
+
+def test_outputs_in_any_order_are_one_prepared_call(
+    servable: Servable, service: OneModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients choose outputs, and each prepared call needs memory."""
+    inputs = {name: np.array([b"a"], object) for name in ("left_id", "right_id")}
+
+    def prepared(*wanted: str) -> set[Any]:
+        service.inference.predict(unlimited(), servable, "score", inputs, wanted)
+        return {fetches for _, fetches in servable._callables}
+
+    first = prepared("score", "value")
+    assert prepared("value", "score") == first
+    monkeypatch.setattr("serving.model_server.servable._CALLABLES", 1)
+    for wanted in (("score",), ("value",), ("strength",)):
+        assert len(prepared(*wanted)) == 1
 
 
 def test_unforeseen_error_ends_no_thread(
