@@ -59,10 +59,10 @@ def test_message_that_inflates_is_refused(victim: Victim) -> None:
 
 
 def test_streams_that_are_reset_leave_nothing(victim: Victim) -> None:
-    """CVE-2023-44487: a client opens a stream and resets it at once, thousands of times."""
+    """CVE-2023-44487: a client opens a stream and resets it at once, a thousand times."""
     block, cancelled = headers(), (8).to_bytes(4, "big")
     begun = b"".join(
-        frame(_HEADERS, 4, stream, block) + frame(_RESET, 0, stream, cancelled) for stream in range(1, 10_000, 2)
+        frame(_HEADERS, 4, stream, block) + frame(_RESET, 0, stream, cancelled) for stream in range(1, 2_000, 2)
     )
     with victim.attacked(), socket.create_connection(("127.0.0.1", victim.client.grpc_port), timeout=20) as connection:
         with contextlib.suppress(ConnectionError):  # the server may end such a connection
