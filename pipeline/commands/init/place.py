@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator
 
 from components.pair_example_gen.files import is_remote
+from components.pair_example_gen.reading import archives
 from components.pair_example_gen.source import check_span, fill_in, find_files, has_span, span_numbers, split_path
-from errors import ConfigError
+from errors import ConfigError, InputError
 
 _DATE = re.compile(r"(?P<before>.*?)\d{4}-\d\d-\d\d(?P<after>.*)")
 _NUMBER = re.compile(r"(?P<before>(?i:span|day|week|month|batch|snapshot)[-_=]?)(?P<number>\d+)(?P<after>.*)")
@@ -48,6 +49,8 @@ def find_place(data: str) -> Place:
         path = next(_patterns(path), path)
     base, pattern = split_path(path)
     if not has_span(pattern):
+        if not any(character in path for character in "*?[") and not os.path.exists(path) and not archives.split(path):
+            raise InputError(f"--data {data}: no such file or directory")
         return Place(path, find_files(base, pattern).files)
     check_span(base, pattern)
     numbers = span_numbers(base, pattern)

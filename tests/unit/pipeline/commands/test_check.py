@@ -141,3 +141,13 @@ def test_recognized_dialect_is_reported(folder: Path) -> None:
     (folder / "pairs.csv").write_text(ROWS.replace(",", ";"))
     _write(folder)
     assert "Recognized: delimiter semicolon" in _check()[1]
+
+
+def test_missing_column_is_sought_in_the_divided_header(folder: Path) -> None:
+    """Without a known column, the delimiter of a file is not known."""
+    (folder / "pairs.csv").write_text(ROWS.replace(",", ";"))
+    _write(folder, data={"path": "pairs.csv", "columns": {"left": "users", "right": "films"}})
+    err = _check()[2]
+    assert (
+        "no column 'users'. Did you mean 'user'? Its columns are 'user', 'film', 'stars', if ';' separates them" in err
+    )

@@ -211,6 +211,11 @@ def test_next_commands_work_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert CliRunner().invoke(app, check).exit_code == 0
 
 
+def test_missing_file_is_named_by_its_option(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^--data .*none\.csv: no such file"):
+        init(Request(tmp_path, str(tmp_path / "none.csv")))
+
+
 @pytest.mark.parametrize("name", ["p.csv", "days/day-2026-01-01.csv"])
 def test_suggested_lines_work_without_comment_sign(tmp_path: Path, name: str) -> None:
     (tmp_path / "days").mkdir()
