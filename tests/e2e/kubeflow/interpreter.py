@@ -107,8 +107,9 @@ class Interpreter:
 
         workflow = Workflow(self._package, run, run_container)
         state = workflow.execute(inputs)
-        self._processes.check_killed()
-        return RunResult(state, workflow.tasks, workflow.dags)
+        result = RunResult(state, workflow.tasks, workflow.dags)
+        self._processes.check_killed(result.log)
+        return result
 
     def after(self, display: str) -> set[str]:
         """Returns the display names of all direct and indirect downstream tasks, without exit tasks."""

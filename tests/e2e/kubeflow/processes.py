@@ -53,14 +53,12 @@ class Processes:
     def kill_once(self, task: str, when: str | threading.Event) -> None:
         self._kills[task] = _Kill(when)
 
-    def check_killed(self) -> None:
-        """Fails if a selected task was not killed, because the test would prove nothing."""
+    def check_killed(self, log: str) -> None:
+        """Prints the log and fails if a selected task was not killed, because the test would prove nothing."""
         missed = {task: kill.when for task, kill in self._kills.items() if not kill.done}
         self._kills.clear()
         if missed:
-            raise AssertionError(
-                f"never killed, as their logs did not contain the text, or they ended right after it: {missed}"
-            )
+            raise AssertionError(f"never killed, as it did not happen, or they ended right after it: {missed}\n{log}")
 
     def starter(self, task: str, cold: bool) -> Start:
         """Returns the function that starts the commands of a task."""

@@ -240,7 +240,7 @@ def test_local_commands_read_the_root_and_local_runs_refuse_it(
     for name, value in {**variables, "KINDRED_CACHE": str(cluster.folder / "cache")}.items():
         monkeypatch.setenv(name, value)
     listed = json.loads(kindred("runs", "--root", f"s3://{ROOT}", "--json").stdout)
-    assert {run["run_id"] for run in listed["runs"]} == set(RUNS.values())
+    assert {run["run_id"] for run in listed} == set(RUNS.values())
     config, data = cluster.folder / "pipeline.yaml", cluster.folder / "pairs.csv"
     refused = kindred("run", "--config", config, "--data", data, "--root", f"s3://{ROOT}")
     assert (refused.returncode, "has runs of Kubeflow" in refused.stderr) == (2, True), refused.stderr

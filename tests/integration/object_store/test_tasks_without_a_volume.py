@@ -113,8 +113,9 @@ def test_damaged_input_is_refused(pods: Pods, bucket: Bucket) -> None:
         staging.fetch_inputs(execution)
 
 
-@pytest.mark.parametrize("fault", [cut, error(503, "SlowDown"), error(500, "InternalError"), truncated])
-@pytest.mark.parametrize("method", ["PUT", "GET"])
+@pytest.mark.parametrize(
+    ("method", "fault"), [("PUT", cut), ("PUT", error(503, "SlowDown")), ("GET", cut), ("GET", truncated)]
+)
 def test_passing_fault_loses_nothing(
     pods: Pods, proxy: FaultyProxy, method: str, fault: Callable[[bytes], bytes]
 ) -> None:
