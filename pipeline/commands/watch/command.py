@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
+import absl.logging
 import tensorflow as tf
 
 from components.pusher.destination import open_versions
@@ -98,6 +99,7 @@ def watch_newest(
 
 
 def _roll_back(root: Root, directory: str, watched: Watched, write_report: Callable[[RunFolder], object]) -> Watched:
+    absl.logging.set_verbosity(absl.logging.WARNING)  # ML Metadata reports each connection
     try:
         roll_back(root, directory, False, f"watch: {watched.reason}", None, write_report, newest=watched.version)
     except KindredError as error:
