@@ -213,10 +213,11 @@ def test_second_run_is_cached(cluster: Cluster, package: Interpreter) -> None:
 def test_third_run_with_changed_data_starts_warm(cluster: Cluster, package: Interpreter) -> None:
     cluster.put_pairs(seed=8)
     package.kill_once("EvaluateAndPush", when=cluster.kill_at(3, "films/serving/"))
-    package._sleep = lambda seconds: None
+    between: list[list[str]] = []
+    package._sleep = lambda seconds: between.append(cluster.published)
     result = run(cluster, package, "third")
     check_succeeded(result)
-    assert result["EvaluateAndPush"].codes == [1, 0], "killed while it published"
+    assert (result["EvaluateAndPush"].codes, between) == ([1, 0], [["1"]]), "killed while it published"
     found = cluster.summary("third")
     assert (found["status"], found["published"]) == ("published", "serving/2")
     assert found["warm_start"]["left"]["kept"] == planted.LEFT
