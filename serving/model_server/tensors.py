@@ -14,7 +14,7 @@ from serving.model_server.faults import Code, Fault, invalid
 
 Array = np.ndarray[Any, Any]
 
-_TEXT = tf.string.as_datatype_enum
+_TEXT, _INT32 = tf.string.as_datatype_enum, tf.int32.as_datatype_enum
 
 # By NumPy type: the TensorProto field of the values, and the type to view them as. Clients read these fields, so a
 # response must not use `tensor_content`, as `tf.make_tensor_proto` would.
@@ -52,6 +52,8 @@ def to_array(proto: Any, name: str) -> Array:
         shape = [dimension.size for dimension in proto.tensor_shape.dim]
         if math.prod(shape) == len(proto.string_val):  # as TensorFlow does, in a fifth of the time
             return np.array(list(proto.string_val), dtype=object).reshape(shape)
+    elif proto.dtype == _INT32 and len(proto.int_val) == 1 and not (proto.tensor_content or proto.tensor_shape.dim):
+        return np.array(proto.int_val[0], np.int32)
     try:
         return np.asarray(tf.make_ndarray(proto))
     except (TypeError, ValueError, IndexError, OverflowError) as error:
