@@ -53,14 +53,16 @@ class Executor(ExecutorBase):
             sample = read_sample(files, name, settings.requests)
         model = path_utils.serving_model_path(execution.input("model").uri)
         with _served(_versions(execution, storage), model) as (served, why_not):
-            why_not = why_not or _why_empty(sample, settings.log, name)
             result = {"log": settings.log, "model": name, **_counts(sample)}
-            if why_not or served is None:
-                result["nothing"] = why_not
-            else:
+            if nothing := why_not or _why_empty(sample, settings.log, name):
+                result["nothing"] = nothing
+            elif served:
                 found = compare(Trained(model), Trained(served[1]), sample.requests)
                 result |= {"served": served[0], **found.figures()}
-        _judge(result, settings)
+        if why_not:
+            result["rules"] = []  # the first version of a root must not wait for requests to an earlier one
+        else:
+            _judge(result, settings)
         _write(blessing.uri, result)
         blessing.set_int_custom_property(BLESSED_PROPERTY, 1)
 

@@ -137,6 +137,9 @@ def test_nothing_to_compare_is_reported_and_passes(
     if records is not None:
         write_log(tmp_path / "log", records)
     assert words in check(other, max_score_change=0.01)["nothing"]
+    if served != "planted":
+        assert check(other, min_requests=1)["rules"] == [], "there is nothing to compare with"
+        return
     with pytest.raises(ModelRefused, match=r"(?s)min_requests.*Nothing was replayed"):
         check(other, min_requests=1)
 
