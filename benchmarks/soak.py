@@ -3,6 +3,7 @@
     python -m benchmarks.soak [--runs 1000] [--keep 3] [--rows 3000]
 
 Each run is a process of its own. It reads a new span, trains, publishes and removes what section `keep` does not keep.
+The rules may refuse a model, because spans are small. The result counts these runs.
 The means of the first and of the last tenth are compared. The first run, which imports from a cold file cache, is not
 counted.
 """
@@ -20,6 +21,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from errors import ModelRefused
 
 _LEFT, _RIGHT = 60, 40
 _FILE = """
@@ -50,13 +53,16 @@ def _run(place: Path, span: int, arguments: argparse.Namespace) -> dict[str, flo
     _write_pairs(place / f"span-{span}", span, arguments.rows)
     words = ["run", "--config", str(place / "pipeline.yaml"), "--root", str(place / "root"), "--span", str(span)]
     since = time.monotonic()
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "kindred", *words, "--set", f"keep.runs={arguments.keep}"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False, text=True,
     )  # fmt: skip
+    if done.returncode not in (0, ModelRefused.exit_code):
+        sys.exit(f"run {span} ended with {done.returncode}:\n{done.stderr[-4000:]}")
     root = place / "root"
     run = {
         "seconds": time.monotonic() - since,
+        "refused": float(done.returncode == ModelRefused.exit_code),
         "artifacts_mb": _bytes(root / "pipeline") / 1e6,
         "runs_mb": _bytes(root / "runs") / 1e6,
         "database_mb": (root / "metadata.sqlite").stat().st_size / 1e6,
