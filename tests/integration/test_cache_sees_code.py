@@ -6,7 +6,6 @@ write nothing, so that a run of the whole graph takes a second.
 
 from __future__ import annotations
 
-import functools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,6 @@ import pytest
 from tfx.components.evaluator import constants
 from tfx.orchestration import metadata
 from tfx.orchestration.portable import base_executor_operator, python_executor_operator
-from tfx.orchestration.portable.launcher import Launcher
 from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
 from components.data_gate.executor import STATISTICS_PROPERTY
@@ -85,7 +83,8 @@ class Program:
             shutil.copy(self._seen, self._root.metadata)
         graph = self.compile()
         connection = metadata.sqlite_metadata_connection_config(str(self._root.metadata))
-        runner = node_runner.NodeRunner(graph, metadata.Metadata(connection))
+        idle = dict.fromkeys(Idle.SUPPORTED_EXECUTOR_SPEC_TYPE, Idle)
+        runner = node_runner.NodeRunner(graph, metadata.Metadata(connection), operators=idle)
         return {e.pipeline_node.node_info.id: runner.run(e.pipeline_node).state for e in graph.nodes}
 
     def code(self) -> dict[str, str]:
@@ -126,11 +125,7 @@ class Program:
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     folder = tmp_path_factory.mktemp("program")
-    kinds = Idle.SUPPORTED_EXECUTOR_SPEC_TYPE
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            node_runner, "Launcher", functools.partial(Launcher, custom_executor_operators=dict.fromkeys(kinds, Idle))
-        )
         for module in ("graph", "training_nodes"):
             patch.setattr(f"pipeline.running.{module}.this_program", lambda: SourceTree(folder / "source"))
         yield Program(folder)

@@ -36,6 +36,7 @@ WHOLE_GRAPH = {
     "train": {"warm_start": True},
     "tune": {"trials": 1},
     "evaluate": {"metrics": ["rmse", "recall@10"]},
+    "publish": {"replay": "requests"},
 }
 """A pipeline file with every optional node."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 
 import grpc
 import pytest
@@ -67,7 +68,20 @@ def test_streams_that_are_reset_leave_nothing(victim: Victim) -> None:
     with victim.attacked(), socket.create_connection(("127.0.0.1", victim.client.grpc_port), timeout=20) as connection:
         with contextlib.suppress(ConnectionError):  # the server may end such a connection
             connection.sendall(_OPENING + frame(_SETTINGS, 0, 0, b"") + begun)
+        wait_until_calls_are_accepted(victim)
         victim.check_answers()
+
+
+def wait_until_calls_are_accepted(victim: Victim) -> None:
+    """The bound of concurrent calls counts calls until the server has noticed their end."""
+    request, deadline = predict_pb2.PredictRequest(model_spec={"name": "unknown"}), time.monotonic() + 20
+    while True:
+        with pytest.raises(grpc.RpcError) as refused:
+            victim.client.prediction.Predict(request, timeout=10)
+        if refused.value.code() == grpc.StatusCode.NOT_FOUND:
+            return
+        assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(

@@ -80,8 +80,10 @@ def test_request_with_internal_error_is_answered(
             patched.setattr(Inference, "predict_protos", _fail)
             status, answer = client.post("half:predict", {"instances": [8]})
             assert status == 500 and "a bug" in answer["error"]
+            request = predict_pb2.PredictRequest(model_spec={"name": "half"})
+            request.inputs["x"].CopyFrom(tf.make_tensor_proto([8.0]))
             with pytest.raises(grpc.RpcError) as error:
-                client.prediction.Predict(predict_pb2.PredictRequest(model_spec={"name": "half"}))
+                client.prediction.Predict(request)
             assert error.value.code().name == "INTERNAL"
         assert _tracebacks(caplog) == ["_fail", "_fail"]
         assert client.post("half:predict", {"instances": [8]}) == (200, {"predictions": [6.0]})

@@ -42,6 +42,7 @@ _ANSWERS = {
     "verify": ("verify --root ROOT", 0, "whole"),
     "prune": ("prune --root ROOT --keep 1 --dry-run", 0, "would remove"),
     "monitor": ("monitor --root ROOT --log ROOT/logs/a", 2, "ROOT/logs/a"),
+    "watch": ("watch --root ROOT", 2, "has no section publish.watch"),
     "approve": ("approve 1 --root ROOT", 2, "version 1 does not await approval"),
     "rollback": ("rollback --root ROOT", 0, "ROOT/serving"),
     "run": (f"run {_OF_FILE} --set publish.approve=true", 2, "publish.approve: needs a directory as --root"),

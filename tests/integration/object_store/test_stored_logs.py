@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from errors import InputError
-from pipeline.commands.monitor.command import _read
+from pipeline.commands.monitor.traffic import read_log
 from serving.model_server import request_logs
 from serving.model_server.log_objects import LogObjects, is_prefix
 from serving.model_server.metrics import ServerMetrics
@@ -38,7 +38,7 @@ def _serve(prefix: str, numbers: range, **limits: int) -> None:
 
 
 def _numbers(prefix: str) -> list[int]:
-    (traffic,) = _read(prefix).traffic
+    (traffic,) = read_log(prefix).traffic
     return sorted(int(name) for name in traffic.ids["left"].elements())
 
 
@@ -78,7 +78,7 @@ def test_idle_server_uploads_old_files(prefix: str, bucket: Bucket, monkeypatch:
 def test_missing_log_is_named(prefix: str, bucket: Bucket) -> None:
     bucket.put("logs/other", tf.constant(b"").numpy())
     with pytest.raises(InputError, match="no object begins with this URL"):
-        _read(prefix)
+        read_log(prefix)
 
 
 @pytest.mark.parametrize("url", ["s3://bucket", "s3://bucket/", "s3://bucket/logs/", "hdfs://x/logs", "logs/films"])

@@ -309,7 +309,7 @@ def test_withdrawn_version_can_be_restored(model: Path, versions: LocalVersions)
     assert versions.withdrawn_if_same(str(model)) == 3
     assert withdraw(versions) == (2, 1)
     assert versions.withdrawn() == [2, 3]
-    with pytest.raises(LookupError, match=r"has 1 version\(s\). There is no earlier version"):
+    with pytest.raises(LookupError, match=r"has one version[.] There is no earlier version"):
         withdraw(versions)
     assert restore(versions) == (2, 1)
     assert restore(versions) == (3, 2)
