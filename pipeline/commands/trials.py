@@ -9,9 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from errors import ConfigError, SettingsRefused
 from pipeline.commands.table import lay_out
-from pipeline.config import PipelineConfig, edit, load_config, yaml_file
+from pipeline.config import PipelineConfig, edit, effects, load_config, yaml_file
+from trainer.settings import with_values
 
 
 def load_config_to_tune(
@@ -47,7 +50,9 @@ def write(path: Path, tuning: Mapping[str, Any]) -> str:
     """
     if tuning["chosen"] == tuning["current"]:
         raise SettingsRefused(f"{path} is unchanged: {_why_not(tuning)}")
-    text = edit.with_keys(path.read_text(encoding="utf-8"), tuning["values"], str(path))
+    before = path.read_text(encoding="utf-8")
+    useless = _without_effect(path, tuning["values"])
+    text = edit.with_keys(edit.without_keys(before, useless, str(path)), tuning["values"], str(path))
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         staged.write_text(text, encoding="utf-8")
@@ -59,7 +64,20 @@ def write(path: Path, tuning: Mapping[str, Any]) -> str:
         raise ConfigError(f"{path}: cannot be written ({reason}). Copy the settings above by hand") from None
     finally:
         staged.unlink(missing_ok=True)
-    return f"Written to {path}: {', '.join(tuning['values'])}"
+    comments = f". Now comments, because they would have no effect: {', '.join(useless)}" if useless else ""
+    return f"Written to {path}: {', '.join(tuning['values'])}{comments}"
+
+
+def _without_effect(path: Path, values: Mapping[str, Any]) -> list[str]:
+    """Returns the keys of the file that have no effect with other settings."""
+    sections = load_config(path).sections
+    names = {key.partition(".")[0] for key in values}
+    changed = with_values({name: sections[name].model_dump(mode="json") for name in names}, values)
+    try:
+        sections |= {name: type(sections[name]).model_validate(changed[name]) for name in names}
+    except ValidationError:
+        return []  # the check of the new file has the message
+    return [key for key in effects.without_effect(sections) if key not in values]
 
 
 def _check(staged: Path, path: Path) -> None:

@@ -6,7 +6,7 @@ lists, `null`, blanks and line ends. So this module edits the text where PyYAML 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
@@ -34,16 +34,56 @@ def with_keys(text: str, values: Mapping[str, Any], source: str) -> str:
     for key, value in values.items():
         changed = _with_key(changed, key.split("."), value)
     expected = _expected(before, values)
-    try:
-        is_right = yaml_file.parse(changed, source) == expected
-    except ConfigError:
-        is_right = False
-    if not is_right:
+    if not _has(changed, expected, source):
         keys = ", ".join(values)
         raise ConfigError(
             f"{source}: {keys} cannot be set without changing something else, such as an anchor. Edit the file by hand"
         )
     return changed
+
+
+def _has(text: str, expected: Any, source: str) -> bool:
+    """Whether the text is YAML with these values."""
+    try:
+        return bool(yaml_file.parse(text, source) == expected)
+    except ConfigError:
+        return False
+
+
+def without_keys(text: str, keys: Iterable[str], source: str) -> str:
+    """Returns the text with the lines of dotted keys as comments.
+
+    Args:
+      text: a pipeline file.
+      keys: dotted keys. Those that the text does not have are left out.
+      source: the name of the file in error messages.
+
+    Raises:
+      ConfigError: a key is not alone on its lines.
+    """
+    expected = _unshared(yaml_file.parse(text, source))
+    for key in keys:
+        section, *path = key.split(".")
+        owner: Any = expected
+        for part in (section, *path[:-1]):
+            owner = owner.get(part) if isinstance(owner, dict) else None
+        if isinstance(owner, dict) and path and path[-1] in owner:
+            del owner[path[-1]]
+            text = _commented_out(text, key.split("."))
+            if not _has(text, expected, source):
+                raise ConfigError(f"{source}: {key} would have no effect any more. Remove it from the file by hand")
+    return text
+
+
+def _commented_out(text: str, path: list[str]) -> str:
+    node: Any = yaml.compose(text, yaml.SafeLoader)
+    for part in path:
+        name, node = next(entry for entry in node.value if entry[0].value == part)
+    first = text.rfind("\n", 0, name.start_mark.index) + 1
+    lines = text[first : max(_end(node), name.end_mark.index)].split("\n")
+    column = name.start_mark.column
+    marked = "\n".join(f"{line[:column]}# {line[column:]}" for line in lines)
+    return f"{text[:first]}{marked}{text[first + len(chr(10).join(lines)) :]}"
 
 
 def _expected(tree: Any, values: Mapping[str, Any]) -> Any:

@@ -209,17 +209,22 @@ def refuse_without_effect(sections: Sections) -> None:
     Raises:
       ValueError: some keys have no effect. The message has each key, its value, the reason and the remedy.
     """
-    faults = list(_faults(sections))
+    faults = [fault for _, fault in _faults(sections)]
     if faults:
         raise ValueError("\n".join(faults))
 
 
-def _faults(sections: Sections) -> Iterator[str]:
+def without_effect(sections: Sections) -> list[str]:
+    """Returns the dotted keys that `refuse_without_effect` refuses."""
+    return [key for key, _ in _faults(sections)]
+
+
+def _faults(sections: Sections) -> Iterator[tuple[str, str]]:
     for key in dict.fromkeys(key for key, _, _ in EFFECTS):
         value, missing = value_of(key, sections), _missing(key, sections)
         if missing is not None and value is not None and value != default_of(key, sections):
             shown = list(value) if isinstance(value, tuple) else value
-            yield f"{key}: {missing[0]} (got {shown!r}). Omit the key, or {missing[1]}"
+            yield key, f"{key}: {missing[0]} (got {shown!r}). Omit the key, or {missing[1]}"
 
 
 def _missing(key: str, sections: Sections) -> tuple[str, str] | None:

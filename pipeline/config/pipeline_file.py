@@ -85,12 +85,15 @@ class PipelineConfig(Section):
             lambda: rules.searched_settings(columns, self.encode, self.model, self.train),
             lambda: rules.approximate_metrics(self.evaluate, self.publish.approximate),
         )
-        sections = (getattr(self, name) for name in type(self).model_fields)
-        names = (field.alias or name for name, field in type(self).model_fields.items())
-        effects.refuse_without_effect(dict(zip(names, sections, strict=True)))
+        effects.refuse_without_effect(self.sections)
         if self.tune:
             self.tuned(self.tune)
         return self
+
+    @property
+    def sections(self) -> dict[str, Any]:
+        """The values of the first level by their names in the file."""
+        return {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
 
     def tuned(self, tune: Tune) -> TuneSettings:
         """Returns what a section `tune` tries.

@@ -83,6 +83,17 @@ def test_better_settings_are_written_into_the_file(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o640 and os.listdir(tmp_path) == ["pipeline.yaml"]
 
 
+def test_keys_without_effect_become_comments(tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.yaml"
+    head = "name: films\ndata: {path: d.csv, columns: {left: l, right: r, score: s}}\n"
+    file.write_text(f"{head}train:\n  optimizer: sgd  # slow\n  learning_rate: 0.001  # mine\n  epochs: 2\n")
+    said = write(file, _tuning([], values={"train.optimizer": "als", "model.dimension": 16}))
+    assert "no effect: train.learning_rate" in said
+    assert "  optimizer: als  # slow\n  # learning_rate: 0.001  # mine\n  epochs: 2\n" in file.read_text()
+    config = load_config(file)
+    assert (config.train.optimizer, config.model.dimension) == ("als", 16)
+
+
 def test_settings_within_the_noise_are_not_written(tmp_path: Path) -> None:
     file = tmp_path / "pipeline.yaml"
     file.write_text(PIPELINE)

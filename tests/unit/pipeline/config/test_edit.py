@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from errors import ConfigError
 from pipeline.config import yaml_file
-from pipeline.config.edit import with_keys
+from pipeline.config.edit import with_keys, without_keys
 
 FILE = """\
 # yaml-language-server: $schema=...
@@ -120,3 +120,23 @@ def test_only_the_key_changes(tree: dict[str, Any], path: list[str], value: Any,
             return
     section[path[-1]] = value
     assert yaml_file.parse(with_keys(text, {".".join(path): value}, "f"), "f") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("train:\n  a: 1  # one\n  b: 2\n", "train:\n  # a: 1  # one\n  b: 2\n"),
+        ("train:\n  b: 2\n  a:\n    c: 3\n    d: 4\nx: 1\n", "train:\n  b: 2\n  # a:\n  #   c: 3\n  #   d: 4\nx: 1\n"),
+        ("train:\n  b: 2\n  a: 1", "train:\n  b: 2\n  # a: 1"),
+        ("train: {b: 2}\n", "train: {b: 2}\n"),
+        ("x: 1\n", "x: 1\n"),
+    ],
+    ids=("value", "section", "end of the file", "no such key", "no such section"),
+)
+def test_key_becomes_a_comment(text: str, left: str) -> None:
+    assert without_keys(text, ["train.a"], "f") == left
+
+
+def test_key_between_others_is_left_to_its_author() -> None:
+    with pytest.raises(ConfigError, match=r"train\.a would have no effect any more"):
+        without_keys("train: {a: 1, b: 2}\n", ["train.a"], "f")
