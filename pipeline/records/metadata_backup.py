@@ -65,9 +65,23 @@ def restore_if_damaged(file: Path, artifacts: Path) -> str | None:
         file.with_name(file.name + suffix).unlink(missing_ok=True)
     staged = file.with_name(f".{file.name}.{os.getpid()}")
     shutil.copyfile(copy, staged)
+    _pass_over_used_numbers(staged, artifacts)
     os.replace(staged, file)
     when = datetime.datetime.fromtimestamp(copy.stat().st_mtime).isoformat(" ", "minutes")
     return f"{file} was {state}. The copy of {when} replaces it"
+
+
+def _pass_over_used_numbers(file: Path, artifacts: Path) -> None:
+    """Gives later executions numbers that no directory of artifacts has.
+
+    A run after the copy may have written there. Its files must not become part of another execution's output.
+    """
+    used = [int(name.name) for name in artifacts.glob("*/*/*") if name.name.isdecimal()]
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        # AUTOINCREMENT counts in this table (https://sqlite.org/autoinc.html).
+        database.execute(
+            "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'Execution'", (max(used, default=0),)
+        )
 
 
 def is_sound(file: Path) -> bool:

@@ -18,7 +18,9 @@ def file(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A database with the tables that are looked for and many rows."""
     file = tmp_path / request.param
     with contextlib.closing(sqlite3.connect(file)) as database:
-        database.executescript("CREATE TABLE Artifact (id INTEGER, uri TEXT); CREATE TABLE Execution (id INTEGER)")
+        database.execute("CREATE TABLE Artifact (id INTEGER, uri TEXT)")
+        database.execute("CREATE TABLE Execution (id INTEGER PRIMARY KEY AUTOINCREMENT)")
+        database.execute("INSERT INTO Execution VALUES (16)")
         database.executemany("INSERT INTO Artifact VALUES (?, ?)", [(i, f"uri {i}" * 20) for i in range(500)])
         database.commit()
     return file
@@ -57,6 +59,17 @@ def test_copy_replaces_damaged_database(file: Path, harm: object, state: str) ->
     assert restore_if_damaged(file, file.parent / "pipeline") is None
     damaged = file.with_name(file.name + ".damaged")
     assert damaged.exists() == (state == "damaged"), "what may still be readable is kept"
+
+
+@pytest.mark.parametrize(("folders", "following"), [(("Trainer/model/19", "Trainer/model_run/x"), 20), ((), 17)])
+def test_executions_after_the_copy_keep_their_folders(file: Path, folders: tuple[str, ...], following: int) -> None:
+    back_up(file)
+    for folder in folders:
+        (file.parent / "pipeline" / folder).mkdir(parents=True)
+    file.unlink()
+    assert restore_if_damaged(file, file.parent / "pipeline")
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        assert database.execute("INSERT INTO Execution DEFAULT VALUES").lastrowid == following
 
 
 def test_damage_without_copy_is_refused(file: Path) -> None:
