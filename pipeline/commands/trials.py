@@ -50,9 +50,9 @@ def write(path: Path, tuning: Mapping[str, Any]) -> str:
     """
     if tuning["chosen"] == tuning["current"]:
         raise SettingsRefused(f"{path} is unchanged: {_why_not(tuning)}")
-    before = path.read_text(encoding="utf-8")
     useless = _without_effect(path, tuning["values"])
-    text = edit.with_keys(edit.without_keys(before, useless, str(path)), tuning["values"], str(path))
+    text = edit.with_keys(path.read_text(encoding="utf-8"), tuning["values"], str(path))
+    text = edit.without_keys(text, useless, str(path))
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         staged.write_text(text, encoding="utf-8")

@@ -11,7 +11,7 @@ the source file.
     launcher.py                   one attempt
     executor_output.py            its artifacts and their properties
 
-A command has an empty disk of its own (processes.py). Not emulated: the rest of pods, volumes, secrets, resources, the
+Each command has an empty disk (processes.py). Not emulated: the rest of pods, volumes, secrets, resources, the
 cache, artifacts as inputs, loops, termination by a user, and the end of an attempt after the window of its retryPolicy.
 """
 

@@ -1,6 +1,6 @@
 """Starts the commands of tasks as processes, and kills those that a test selects.
 
-Each command has an empty disk of its own, which ends with it. The containers of a pod share no disk with other pods
+Each command has an empty disk, which is removed at its end. The containers of a pod share no disk with other pods
 (https://kubernetes.io/docs/concepts/storage/volumes/), and a further attempt is another pod: `processNodeRetries` in
 Argo's workflow/controller/operator.go, 3.7.8, adds a child node, and each node of type Pod has a pod. Variables lead to
 the disk as in deploy/Dockerfile. A path outside it stands for a volume, and `platform_spec` says whether there is one.

@@ -37,7 +37,7 @@ def message(flag: int = 0) -> bytes:
 
 
 def sent(victim: Victim, frames: bytes, wanted: bytes) -> bytes:
-    """Sends frames over a connection of its own. Returns what comes until `wanted` does or the connection ends."""
+    """Sends frames over a new connection. Returns what comes until `wanted` does or the connection ends."""
     with socket.create_connection(("127.0.0.1", victim.client.grpc_port), timeout=20) as connection:
         received = b""
         with contextlib.suppress(ConnectionError):

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.model_server import running
+
+if TYPE_CHECKING:
+    from serving.model_server.servable import Servable
+    from tests.unit.trainer.planted_model import Planted
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,6 +32,16 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     saved_models.write_types(folder / "types" / "7")
     saved_models.write_examples(folder / "examples" / "1")
     return folder
+
+
+@pytest.fixture(scope="module")
+def servable(planted: Planted) -> Iterator[Servable]:
+    """The planted model of words, loaded without a server."""
+    from serving.model_server.servable import Servable, SessionSettings
+
+    servable = Servable("words", 1, str(planted.model), SessionSettings(timeout_ms=30_000))
+    yield servable
+    servable.close()
 
 
 @pytest.fixture(scope="session", params=running.BINARIES, ids=lambda path: Path(path).name)

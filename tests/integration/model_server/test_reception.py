@@ -18,9 +18,9 @@ from serving.model_server.calls import unlimited
 from serving.model_server.faults import Code, Fault
 from serving.model_server.reception import Reception
 from serving.model_server.rpc import PREDICT, PredictionService
-from serving.model_server.servable import Servable, SessionSettings
+from serving.model_server.servable import Servable
 from tests.integration.model_server.counting import OneModel
-from tests.unit.trainer.planted_model import LEFT, RIGHT, Planted
+from tests.unit.trainer.planted_model import LEFT, RIGHT
 
 OTHER = "/tensorflow.serving.PredictionService/Classify"
 _PLACES = 4
@@ -54,7 +54,7 @@ class Unary:
 
 
 class _Later(Executor):
-    """Runs its work when it is told to."""
+    """Runs the submitted work when a test calls `run`."""
 
     def __init__(self) -> None:
         self.work: list[Callable[[], None]] = []
@@ -67,13 +67,6 @@ class _Later(Executor):
     def run(self) -> None:
         while self.work:
             self.work.pop(0)()
-
-
-@pytest.fixture(scope="module")
-def servable(planted: Planted) -> Iterator[Servable]:
-    servable = Servable("words", 1, str(planted.model), SessionSettings(timeout_ms=30_000))
-    yield servable
-    servable.close()
 
 
 @pytest.fixture

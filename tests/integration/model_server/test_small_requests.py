@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
 
@@ -17,20 +16,13 @@ from serving.model_server import together as together_
 from serving.model_server.calls import Calls
 from serving.model_server.faults import Code
 from serving.model_server.inference import Inference
-from serving.model_server.servable import Servable, SessionSettings
+from serving.model_server.servable import Servable
 from serving.model_server.small_requests import SmallRequests
 from tests.integration.model_server.counting import OneModel
-from tests.unit.trainer.planted_model import LEFT, RIGHT, Planted
+from tests.unit.trainer.planted_model import LEFT, RIGHT
 
 FILTERS: dict[str, Any] = {"exclude": ["b"], "candidates": []}
 SPEC = model_pb2.ModelSpec(name="words")
-
-
-@pytest.fixture(scope="module")
-def servable(planted: Planted) -> Iterator[Servable]:
-    servable = Servable("words", 1, str(planted.model), SessionSettings(timeout_ms=30_000))
-    yield servable
-    servable.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A store whose certificate has an authority of its own: `storage.ca_file` in a pipeline file and in a stored root."""
+"""A store with a certificate of a private authority: `storage.ca_file` in a pipeline file and in a stored root."""
 
 from __future__ import annotations
 

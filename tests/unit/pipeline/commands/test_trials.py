@@ -94,6 +94,14 @@ def test_keys_without_effect_become_comments(tmp_path: Path) -> None:
     assert (config.train.optimizer, config.model.dimension) == ("als", 16)
 
 
+def test_only_key_of_a_section_becomes_a_comment(tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.yaml"
+    head = "name: films\ndata: {path: d.csv, columns: {left: l, right: r, score: s}}\n"
+    file.write_text(f"{head}train:\n  learning_rate: 0.001\n")
+    write(file, _tuning([], values={"train.optimizer": "als"}))
+    assert file.read_text() == f"{head}train:\n  # learning_rate: 0.001\n  optimizer: als\n"
+
+
 def test_settings_within_the_noise_are_not_written(tmp_path: Path) -> None:
     file = tmp_path / "pipeline.yaml"
     file.write_text(PIPELINE)
