@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from serving.model_server.faults import Code, Fault
 from serving.model_server.hosted_models import VersionState
 from serving.model_server.model_config import ServedModel
 from serving.model_server.model_manager import ModelManager
@@ -50,7 +51,12 @@ def started(tmp_path: Path, loader: SlowLoader, *names: str) -> ModelManager:
 
 
 def states(manager: ModelManager, name: str) -> dict[int, VersionState]:
-    return {entry.number: entry.state for entry in manager.status(name)}
+    """Returns the state of each version, or nothing before the first poll has found one."""
+    try:
+        return {entry.number: entry.state for entry in manager.status(name)}
+    except Fault as fault:
+        assert fault.code is Code.NOT_FOUND
+        return {}
 
 
 def test_superseded_version_is_not_loaded(tmp_path: Path, loader: SlowLoader) -> None:
