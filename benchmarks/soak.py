@@ -52,7 +52,7 @@ def main() -> None:
 def _run(place: Path, span: int, arguments: argparse.Namespace) -> dict[str, float]:
     _write_pairs(place / f"span-{span}", span, arguments.rows)
     words = ["run", "--config", str(place / "pipeline.yaml"), "--root", str(place / "root"), "--span", str(span)]
-    since = time.monotonic()
+    since, processor = time.monotonic(), _processor_seconds()
     done = subprocess.run(
         [sys.executable, "-m", "kindred", *words, "--set", f"keep.runs={arguments.keep}"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False, text=True,
@@ -62,6 +62,7 @@ def _run(place: Path, span: int, arguments: argparse.Namespace) -> dict[str, flo
     root = place / "root"
     run = {
         "seconds": time.monotonic() - since,
+        "processor_seconds": _processor_seconds() - processor,
         "refused": float(done.returncode == ModelRefused.exit_code),
         "artifacts_mb": _bytes(root / "pipeline") / 1e6,
         "runs_mb": _bytes(root / "runs") / 1e6,
@@ -72,6 +73,12 @@ def _run(place: Path, span: int, arguments: argparse.Namespace) -> dict[str, flo
     }
     print(f"run {span}: {json.dumps({name: round(value, 2) for name, value in run.items()})}", flush=True)
     return run
+
+
+def _processor_seconds() -> float:
+    """Returns the processor time of all runs so far, which other load changes less than the time by the clock."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _write_pairs(folder: Path, span: int, rows: int) -> None:
