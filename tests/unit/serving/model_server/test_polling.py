@@ -53,10 +53,11 @@ def started(tmp_path: Path, loader: SlowLoader, *names: str) -> ModelManager:
 def states(manager: ModelManager, name: str) -> dict[int, VersionState]:
     """Returns the state of each version, or nothing before the first poll has found one."""
     try:
-        return {entry.number: entry.state for entry in manager.status(name)}
+        entries = manager.status(name)
     except Fault as fault:
         assert fault.code is Code.NOT_FOUND
         return {}
+    return {entry.number: entry.state for entry in entries}
 
 
 def test_superseded_version_is_not_loaded(tmp_path: Path, loader: SlowLoader) -> None:
