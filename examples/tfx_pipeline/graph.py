@@ -76,7 +76,8 @@ def create_pipeline(pairs: str, root: str) -> Pipeline:
             example_gen, statistics, schema, validator, transform, trainer, blessed, evaluator, pusher,
         ],
         enable_cache=True,
-        beam_pipeline_args=["--direct_running_mode=in_memory", "--direct_num_workers=1"],
+        # Beam's default first downloads another engine, and leaves a temporary folder for each job.
+        beam_pipeline_args=["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"],
     )  # fmt: skip
 
 

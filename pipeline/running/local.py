@@ -20,6 +20,7 @@ from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
 from pipeline.records.run_record import EXIT_CODES, RunRecord
 from pipeline.records.stored.session import Session
+from pipeline.running import temporary
 from pipeline.running.closing import close
 from pipeline.running.console import RunConsole, redirect_output
 from pipeline.running.options import RunOptions
@@ -78,14 +79,18 @@ def run(
     for directory in written_to(config, root):
         require(directory, _LEAST_ROOM, "runs, even of small data,")
     # Signals are handled before there is a run, so that each run that a signal ends has a record of that.
-    with stoppable(conclude if options.owns_process else None) as stop, root.locked(stores=False) as session:
+    with (
+        stoppable(conclude if options.owns_process else None) as stop,
+        root.locked(stores=False) as session,
+        _temporary(options) as remove_temporary,
+    ):
         run_id = root.new_run()
         folder = RunFolder(root.runs / run_id)
         record = RunRecord.begin(config, run_id)
         file = RecordFile(record, folder)
         with marked_alive(folder), redirect_output(folder.log) as terminal:
             console = RunConsole(terminal, options.quiet)
-            late.append(functools.partial(_give_up, record, console, file))
+            late.append(functools.partial(_give_up, record, console, file, remove_temporary))
             try:
                 file.save()
                 exit_code = _execute(config, root, options, record, console, file.save, stop)
@@ -103,10 +108,18 @@ def run(
     return RunOutcome(record, exit_code or stored_code, folder, str(fault))
 
 
-def _give_up(record: RunRecord, console: RunConsole, file: RecordFile, stop: Stop) -> None:
+def _temporary(options: RunOptions) -> contextlib.AbstractContextManager[Callable[[], None]]:
+    """Returns the temporary folder of a run. A process with other threads keeps its own, for their files."""
+    return temporary.own_folder() if options.owns_process else contextlib.nullcontext(lambda: None)
+
+
+def _give_up(
+    record: RunRecord, console: RunConsole, file: RecordFile, remove_temporary: Callable[[], None], stop: Stop
+) -> None:
     """Records and prints that the run was stopped. The process ends at once."""
     record.error = stop.reason()
     file.finish()
+    remove_temporary()
     console.say(f"\nFailed after {record.seconds:.1f} s (exit code {stop.exit_code})\n{record.error}")
 
 

@@ -28,6 +28,7 @@ from pipeline.records.metadata_backup import back_up, is_sound, restore_if_damag
 from pipeline.records.metadata_rows import remove_executions
 from pipeline.records.root import Root
 from pipeline.records.store import open_store
+from pipeline.running import temporary
 
 _LIVE, _DELETED = metadata_store_pb2.Artifact.LIVE, metadata_store_pb2.Artifact.DELETED
 _SUCCESSFUL = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
@@ -36,6 +37,7 @@ _COMPARED = 2
 """How many of the newest blessed models, and of the newest accepted data, the next run may compare with."""
 _LEFTOVER_SECONDS = 24 * 3600
 LEFTOVERS = (
+    "kindred-new-",
     "kindred-workers-",
     "kindred-output-",
     "kindred-logs-",
@@ -215,14 +217,15 @@ def _lists(root: Root) -> Iterator[Path]:
 
 
 def _leftovers(root: Root) -> Iterator[Path]:
-    """Yields staged folders of killed publishers, and temporary folders of killed runs, after a day without writes."""
+    """Yields temporary folders of killed runs, and after a day without writes, those of others and staged versions."""
+    yield from temporary.abandoned()
     directory = destination_of(root)
     staged = Path(directory).glob(f"{STAGING_PREFIX}*") if "://" not in directory else ()
-    temporary = Path(tempfile.gettempdir())
+    shared = Path(tempfile.gettempdir())
     for path in (
         *staged,
         *root.lists.glob(f"{LISTS_STAGING}*"),
-        *(found for prefix in LEFTOVERS for found in temporary.glob(f"{prefix}*")),
+        *(found for prefix in LEFTOVERS for found in shared.glob(f"{prefix}*")),
     ):
         with contextlib.suppress(OSError):
             if path.stat().st_uid == os.getuid() and time.time() - _last_written(path) > _LEFTOVER_SECONDS:

@@ -12,9 +12,12 @@ from typing import Any
 KINDRED = str(Path(sys.executable).with_name("kindred"))
 
 
-def kindred(*arguments: object, timeout: float = 300, source: Path | None = None) -> subprocess.CompletedProcess[str]:
+def kindred(
+    *arguments: object, timeout: float = 300, source: Path | None = None, temporary: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Runs the command. `source` is a folder with the packages to run instead of those under test."""
-    env = {**os.environ, "PYTHONPATH": str(source)} if source else None
+    env = {**os.environ, **({"PYTHONPATH": str(source)} if source else {})}
+    env |= {"TMPDIR": str(temporary)} if temporary else {}
     command = [KINDRED, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, env=env)
     assert "Traceback" not in done.stdout + done.stderr, done.stderr

@@ -36,17 +36,22 @@ def test_next_run_resumes_killed_training(tmp_path: Path) -> None:
     # Small batches, so that an epoch takes long enough to be interrupted.
     changed = (f"train.epochs={EPOCHS}", "train.batch_size=2", "train.early_stopping=null", "train.optimizer=adagrad")
     arguments = ["run", "--config", config, "--root", root, *(part for key in changed for part in ("--set", key))]
-    process = subprocess.Popen([KINDRED, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    temporary = _created(tmp_path / "temporary")
+    process = subprocess.Popen(
+        [KINDRED, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )  # fmt: skip
     done = _wait_for_epochs(root, 2, process)
     process.send_signal(signal.SIGSTOP)  # so that it does not continue during the checks
     _assert_told(root, "running, at Trainer since ", "The run is in progress, at Trainer since ")
     process.kill()
     process.wait()
-    assert done < EPOCHS
+    assert done < EPOCHS and list(temporary.iterdir())
     _assert_told(root, "killed at Trainer, or its machine", "The run was killed at Trainer, or its machine stopped.")
 
-    finished = kindred(*arguments)
+    finished = kindred(*arguments, temporary=temporary)
     assert finished.returncode == 0, finished.stderr
+    assert not list(temporary.iterdir())
     summary = last_summary(root)
     assert states(summary)["Transform"] == "cached" and states(summary)["Trainer"] == "executed"
     log = (root / "runs" / summary["run_id"] / "run.log").read_text(errors="replace")
@@ -60,10 +65,11 @@ def test_next_run_resumes_killed_training(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 1)])
 def test_signal_ends_run_with_record(tmp_path: Path, number: signal.Signals, code: int) -> None:
     """The first during the import of TensorFlow, the others when the server of the canary runs."""
-    config, root = planted.write_pipeline(tmp_path), tmp_path / "root"
+    config, root, temporary = planted.write_pipeline(tmp_path), tmp_path / "root", _created(tmp_path / "temporary")
     process = subprocess.Popen(
         [KINDRED, "run", "--config", str(config), "--root", str(root), "--set", "train.batch_size=2"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, text=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
         # The tests may run under nohup or in the background, where signals are ignored.
         preexec_fn=lambda: [signal.signal(one, signal.SIG_DFL) for one in (signal.SIGHUP, signal.SIGINT)],
     )  # fmt: skip
@@ -79,6 +85,12 @@ def test_signal_ends_run_with_record(tmp_path: Path, number: signal.Signals, cod
     assert f"{what}. Rerun the command" in output
     with pytest.raises(ProcessLookupError):  # nothing of its session is left
         os.killpg(process.pid, 0)
+    assert not list(temporary.iterdir())
+
+
+def _created(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 def _until(happened: Callable[[], object], process: subprocess.Popen[str]) -> None:
