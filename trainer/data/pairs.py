@@ -107,6 +107,12 @@ class Pairs:
         for start in range(0, len(self), batch_size):
             yield self.take(order[start : start + batch_size])
 
+    def sample(self, draw: np.random.Generator, count: int) -> Pairs:
+        """Returns `count` random rows in the order of the columns, or all rows if there are not more."""
+        if count >= len(self):
+            return self
+        return self.take(np.sort(draw.choice(len(self), count, replace=False, shuffle=False)))
+
     def in_order(self, batch_size: int) -> Iterator[Pairs]:
         """Yields one pass in the order of the columns."""
         for start in range(0, len(self), batch_size):
@@ -168,6 +174,9 @@ class TrainingPairs(Protocol):
     def shuffled(self, draw: np.random.Generator, batch_size: int) -> Iterator[Pairs]:
         """Yields one pass in a random order. The last batch may be smaller."""
 
+    def sample(self, draw: np.random.Generator, count: int) -> Pairs:
+        """Returns `count` random rows, or all rows if there are not more."""
+
     def occurrences(self, sizes: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Counts the pairs of each left and each right entity, int64 `[left]` and `[right]` for `sizes`."""
 
@@ -211,6 +220,10 @@ class ShardedPairs:
             yield from pairs.take(slice(0, whole)).in_order(batch_size)
             rest = [pairs.take(slice(whole, None))]
         yield from (last for last in rest if len(last))
+
+    def sample(self, draw: np.random.Generator, count: int) -> Pairs:
+        """Returns `count` random rows, or all rows if there are not more."""
+        return next(self.shuffled(draw, count))
 
     def occurrences(self, sizes: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Counts the pairs of each left and each right entity, int64 `[left]` and `[right]` for `sizes`."""

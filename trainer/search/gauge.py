@@ -63,7 +63,7 @@ class Gauge:
         return of_mean(self._judge.per_query(*descent.tables(network, model, self._sizes)))
 
     def _zero_point(self, left: np.ndarray, right: np.ndarray) -> float:
-        some = next(self._held.shuffled(np.random.default_rng(self._seed), calibration.PAIRS))
+        some = self._held.sample(np.random.default_rng(self._seed), calibration.PAIRS)
         observed, random = calibration.random_pairs(some.left, some.right, self._seed)
         of_observed, of_random = (
             np.einsum("nd,nd->n", left[rows], right[columns]) for rows, columns in (observed, random)

@@ -176,7 +176,7 @@ def _clear_untouched_rows(
 
 def _zero_point(network: keras.Model, pairs: TrainingPairs, settings: TrainSettings) -> float:
     """Returns the score that separates pairs of the data from random pairs."""
-    some = next(pairs.shuffled(np.random.default_rng(settings.seed), calibration.PAIRS))
+    some = pairs.sample(np.random.default_rng(settings.seed), calibration.PAIRS)
     observed, random = calibration.random_pairs(some.left, some.right, settings.seed)
     of_observed, of_random = (
         np.asarray(network([left[:, None], right[:, None]]))[:, 0] for left, right in (observed, random)

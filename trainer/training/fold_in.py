@@ -131,7 +131,7 @@ def _regular(matrix: np.ndarray) -> np.ndarray:
 
 def _sample(pairs: TrainingPairs, known: tuple[int, int]) -> Pairs:
     """Returns some pairs of known ids."""
-    some = next(pairs.shuffled(np.random.default_rng(0), _PAIRS))
+    some = pairs.sample(np.random.default_rng(0), _PAIRS)
     return some.take(np.flatnonzero((some.left < known[0]) & (some.right < known[1])))
 
 
@@ -139,16 +139,17 @@ def _by_distribution(
     pairs: Pairs, left: _Table, right: _Table, offset: float, biased: bool, model: ModelSettings
 ) -> FoldIn:
     """Returns the parts from the distribution of the rows of each side."""
-    scores = np.einsum("nd,nd->n", left.vectors[pairs.left], right.vectors[pairs.right])
-    scores += left.bias[pairs.left] + right.bias[pairs.right] + np.float32(offset)
-    positives = model.objective != "regression" and pairs.positives_only
+    regression = model.objective == "regression"
+    # Regression explains labels, not scores.
+    scores = np.zeros(0, np.float32) if regression else _scores(pairs, left, right, offset)
+    positives = not regression and pairs.positives_only
     # A weak label would hardly move a row away from the average one.
     liked = float(np.quantile(pairs.label, _LIKED)) if len(pairs) else 1.0
     of_signs, labels = None, pairs.label
     if positives:
         liked = _mean(scores, np.ones(len(scores), bool), default=1.0)
         labels = np.full(len(scores), liked, np.float32)
-    elif model.objective != "regression":
+    elif not regression:
         of_signs = (
             _mean(scores, pairs.label <= 0, default=float(scores.min(initial=0))),
             _mean(scores, pairs.label > 0, default=float(scores.max(initial=0))),
@@ -171,6 +172,11 @@ def _by_distribution(
     of_left = part(left, right, pairs.left, pairs.right)
     of_right = part(right, left, pairs.right, pairs.left)
     return FoldIn((of_left,), (of_right,), biased, positives, liked, of_signs)
+
+
+def _scores(pairs: Pairs, left: _Table, right: _Table, offset: float) -> np.ndarray:
+    scores = np.einsum("nd,nd->n", left.vectors[pairs.left], right.vectors[pairs.right])
+    return np.asarray(scores + left.bias[pairs.left] + right.bias[pairs.right] + np.float32(offset))
 
 
 def _rows(table: _Table, last: np.ndarray, biased: bool) -> np.ndarray:

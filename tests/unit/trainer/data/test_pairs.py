@@ -103,6 +103,15 @@ def test_unordered_hold_out_leaves_rows_on_both_sides(rows: list[tuple[int, int]
     assert sorted([*kept.label, *held.label]) == list(range(len(rows)))
 
 
+def test_sample_has_distinct_random_rows(many: TrainingPairs) -> None:
+    """A random tenth has a mean row with deviation 4,000 / sqrt(12 n)."""
+    first, second = (_rows(many.sample(np.random.default_rng(seed), 400)) for seed in (1, 2))
+    assert len(set(first)) == len(set(second)) == 400 and set(first) != set(second)
+    if isinstance(many, Pairs):
+        assert first == sorted(first) and abs(np.mean(first) - 2000) < 4 * 4000 / (12 * 400) ** 0.5
+    assert sorted(_rows(many.sample(np.random.default_rng(1), 5000))) == list(range(4000))
+
+
 def test_occurrences_are_counted(many: TrainingPairs) -> None:
     left, right = many.occurrences((12_001, 28_000))
     assert left.tolist() == [int(row % 3 == 1 and row < 12_000) for row in range(12_001)]
