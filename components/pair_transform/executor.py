@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -46,21 +47,24 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         if config.get("weighted"):
             _add_weight(described)
         output = execution.output(standard_component_specs.TRANSFORM_GRAPH_KEY).uri
-        self.analyze(examples, described, functools.partial(function, custom_config=config), output)
+        columns = [feature.name for feature in described.feature if feature.name in _columns(config)]
+        self.analyze(examples, described, columns, functools.partial(function, custom_config=config), output)
         for side, columns in config.get("features", {}).items():
             entity_features.analyze(examples, side, columns_of(columns), output, self._make_beam_pipeline)
 
-    def analyze(self, examples: str, schema: schema_pb2.Schema, function: PreprocessingFn, output: str) -> None:
+    def analyze(
+        self, examples: str, schema: schema_pb2.Schema, columns: list[str], function: PreprocessingFn, output: str
+    ) -> None:
         """Writes the transform graph of examples.
 
         Args:
           examples: URI of the `Examples`.
           schema: schema of the raw features.
+          columns: the features from which something may be learned.
           function: preprocessing function, from raw to transformed features.
           output: directory of the `TransformGraph`.
         """
         rows = tf_example_record.TFExampleRecord("", schema=schema)
-        columns = tft.get_analyze_input_columns(function, rows.TensorAdapter().OriginalTypeSpecs())
         analyzed = rows.Project(columns)
         source = _Numbers(examples, analyzed.ArrowSchema())
         metadata, temporary = tft.DatasetMetadata(schema), os.path.join(literal(output), ".temp_path")
@@ -82,6 +86,14 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         io_utils.delete_dir(temporary)
 
 
+def _columns(config: dict[str, Any]) -> list[str]:
+    """Returns the features from which something may be learned.
+
+    TensorFlow Transform would find them by tracing the preprocessing function once more, which takes 0.2 s.
+    """
+    return [features.LEFT_ID, features.RIGHT_ID, features.SCORE, *([features.WEIGHT] if config.get("weighted") else [])]
+
+
 def _add_weight(schema: schema_pb2.Schema) -> None:
     """Adds the weight to a schema without it, because the statistics of scores need it."""
     if all(feature.name != features.WEIGHT for feature in schema.feature):
@@ -100,7 +112,7 @@ class _Numbers:
         self._schema = schema
 
     def read(self, _: None) -> Iterator[pa.RecordBatch]:
-        """Yields all scores. Yields a single row if nothing is learned from scores, because some row is needed."""
+        """Yields all scores. Yields a single row if there are none, because some row is needed."""
         if features.SCORE not in self._schema.names:
             yield self._batch(1, {})
             return

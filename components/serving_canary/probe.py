@@ -24,7 +24,7 @@ TOLERANCE = 1e-5
 _K = 10
 _TIMED_REQUESTS = 200
 # Scores that a request for the nearest entities computes, at most.
-_RANKED = 4 << 20
+_RANKED = 1 << 20
 _RANKING = "similar_right"
 
 
