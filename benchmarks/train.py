@@ -118,7 +118,7 @@ def _chunks(rows: int, entities: int, seed: int = 1) -> Iterator[Pairs]:
 
 def _train(rows: int, entities: int, memory: int) -> dict[str, float]:
     """Returns the seconds of our fastest epoch after the first, memory in bytes, and bandwidth in bytes per second."""
-    from trainer.data.pairs import collect
+    from trainer.data.sharded_pairs import collect
     from trainer.model.table_sizes import TableSizes
     from trainer.settings import ModelSettings, TrainSettings
 

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from trainer import features
 from trainer.data.examples import TRAIN, Entities, Examples, Rows
-from trainer.data.pairs import NoRows, Pairs, ShardedPairs, collect
+from trainer.data.pairs import Pairs
+from trainer.data.sharded_pairs import NoRows, ShardedPairs, collect
 
 _IDS = 1 << 18
 

@@ -6,7 +6,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from trainer.data.pairs import Pairs, ShardedPairs
+from trainer.data.pairs import Pairs
+from trainer.data.sharded_pairs import ShardedPairs
 from trainer.search.space import HoldOut
 
 _P = TypeVar("_P", Pairs, ShardedPairs)

@@ -13,7 +13,8 @@ from tests import written_examples
 from tests.unit.trainer.transforms import analyze
 from trainer.data import dataset, hashing
 from trainer.data.examples import Examples
-from trainer.data.pairs import Pairs, ShardedPairs
+from trainer.data.pairs import Pairs
+from trainer.data.sharded_pairs import ShardedPairs
 from trainer.model.table_sizes import table_sizes
 from trainer.settings import EncodeSettings
 

@@ -20,7 +20,8 @@ from trainer import run_fn
 from trainer.data import dataset, hashing
 from trainer.data.examples import Examples
 from trainer.data.hashing import Numbering, hash_buckets
-from trainer.data.pairs import Pairs, ShardedPairs, TrainingPairs
+from trainer.data.pairs import Pairs, TrainingPairs
+from trainer.data.sharded_pairs import ShardedPairs
 from trainer.export import saved_model
 from trainer.export.tables import read_tables
 from trainer.model.network import LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS, build_model

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.data import pairs as pairs_module
-from trainer.data.pairs import Pairs, ShardedPairs, TrainingPairs, collect
+from trainer.data import sharded_pairs
+from trainer.data.pairs import Pairs, TrainingPairs
+from trainer.data.sharded_pairs import ShardedPairs, collect
 
 
 def _pairs(count: int, weighted: bool = False) -> Pairs:
@@ -133,7 +134,7 @@ def test_weights_follow_their_rows(memory: int, tmp_path: Path) -> None:
 
 
 def test_shards_are_written_in_several_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pairs_module, "_DEAL_ROWS", 200)
+    monkeypatch.setattr(sharded_pairs, "_DEAL_ROWS", 200)
     found = collect(_parts(_pairs(1500), 70), 1000, str(tmp_path))
     assert sorted(_pass(found, 0)) == list(range(1500))
     assert len(list(tmp_path.iterdir())) == 64

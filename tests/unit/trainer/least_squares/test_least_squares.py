@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from errors import PairsTooMany, TrainingTooLarge
-from trainer.data.pairs import Pairs, collect
+from trainer.data.pairs import Pairs
+from trainer.data.sharded_pairs import collect
 from trainer.least_squares import implicit_als
 from trainer.least_squares.implicit_als import ImplicitAls
 from trainer.least_squares.interactions import Interactions

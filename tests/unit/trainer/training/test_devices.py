@@ -23,7 +23,8 @@ import tensorflow as tf
 from trainer.training import fitting
 from trainer.data.hashing import Numbering
 from trainer.model.table_sizes import TableSizes
-from trainer.data.pairs import Pairs, collect
+from trainer.data.pairs import Pairs
+from trainer.data.sharded_pairs import collect
 from trainer.settings import EarlyStoppingSettings, ModelSettings, TrainSettings
 
 _, devices, objective, optimizer, file, *kinds = sys.argv

@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from errors import TrainingDiverged, TrainingError, TrainingTooLarge
 from trainer import epochs, run_fn
-from trainer.data.pairs import Pairs, collect
+from trainer.data.pairs import Pairs
+from trainer.data.sharded_pairs import collect
 from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
 from trainer.model.table_sizes import TableSizes
 from trainer.settings import (
