@@ -18,7 +18,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 
-from components.pusher.versions import Versions
+from components.pusher.versions import Versions, awaiting_name
 from errors import ModelDamaged, StoreError, StoreUnavailable
 from kindred.manifest import CARD, MANIFEST, Manifest, damage, model_digests, parse_manifest
 from storage.settings import StorageSettings
@@ -46,8 +46,6 @@ class RemoteVersions(Versions):
     def publish(self, model: str, card: str | None = None, await_approval: bool = False) -> int:
         """Publishes a version as described in `Versions`, and copies the graph last.
 
-        The pipeline file allows no approval for a URL.
-
         Raises:
           StoreError, StoreUnavailable: the version cannot be written. No version appears.
           OSError: the model changed meanwhile.
@@ -63,7 +61,7 @@ class RemoteVersions(Versions):
                     raise OSError(f"{files[name]} changed while it was published. Run again")
             self._store.write(f"{staging}/{MANIFEST}", Manifest(digests, self._pipeline).to_json().encode())
             with self._claimed_number() as version:
-                self._copy_folder(staging, str(version))
+                self._copy_folder(staging, awaiting_name(version) if await_approval else str(version))
         finally:
             with contextlib.suppress(StoreError, StoreUnavailable):
                 self._remove(staging)
@@ -80,16 +78,28 @@ class RemoteVersions(Versions):
         published = self.published()
         return [version for version in super().withdrawn() if version not in published]
 
+    def awaiting(self) -> list[int]:
+        """Returns the versions that await approval, oldest first. What an interrupted command left does not count."""
+        waiting, published = super().awaiting(), self.published()
+        return [version for version in waiting if version not in published and self._is_whole(awaiting_name(version))]
+
+    def damage_of_awaiting(self, version: int) -> str | None:
+        """Returns what `Versions.damage_of_awaiting` does."""
+        return self._damage(awaiting_name(version), thorough=True)
+
     def damage(self, version: int, thorough: bool = False) -> str | None:
         """Returns the first file of a version that is missing in the store or differs from its manifest, or None.
 
         Reading all files would download the model. The graph is written last, so without `thorough`, only the graph and
         what changed after it is read.
         """
-        manifest = self._manifest(str(version))
+        return self._damage(str(version), thorough)
+
+    def _damage(self, version: str, thorough: bool) -> str | None:
+        manifest = self._manifest(version)
         if manifest is None:
             return None
-        found = {entry.name.removeprefix(f"{version}/"): entry for entry in self._store.objects(str(version))}
+        found = {entry.name.removeprefix(f"{version}/"): entry for entry in self._store.objects(version)}
         graph = found.get(_GRAPH)
         for name, digest in manifest.files.items():
             entry = found.get(name)
@@ -153,8 +163,12 @@ class RemoteVersions(Versions):
                 self._remove(name)
 
     def _is_partial(self, name: str) -> bool:
-        is_part = name.isdecimal() and not self._is_whole(name) and self._is_own(name)
-        return is_part or name.startswith(_STAGING)
+        """Returns whether a publication or an approval that did not end left a folder."""
+        number = name.removeprefix(awaiting_name(""))
+        if not number.isdecimal():
+            return name.startswith(_STAGING)
+        is_part = not self._is_whole(name) or (number != name and self._is_whole(number))
+        return is_part and self._is_own(name)
 
     def _names(self) -> list[str]:
         return self._store.folders()
@@ -202,4 +216,4 @@ def _is_stale(entries: Sequence[StoredObject | None]) -> bool:
 
 
 def _is_version(name: str) -> bool:
-    return name.removeprefix(".withdrawn-").isdecimal()
+    return name.removeprefix(".withdrawn-").removeprefix(awaiting_name("")).isdecimal()

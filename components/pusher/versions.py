@@ -63,9 +63,9 @@ class Versions(abc.ABC):
         digests = model_digests(model)
         return next((n for n in reversed(self.awaiting()) if self._has_files(awaiting_name(n), digests)), None)
 
+    @abc.abstractmethod
     def damage_of_awaiting(self, version: int) -> str | None:
-        """Returns the first file of a waiting version that differs from its manifest, or None."""
-        return None
+        """Returns the first file of a waiting version that differs from its manifest, or None. Reads all files."""
 
     def approve(self, version: int) -> None:
         """Publishes a version that awaits approval."""

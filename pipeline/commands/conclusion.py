@@ -34,7 +34,7 @@ def describe(outcome: RunOutcome, root: Root) -> str:
             *(f"  report    {typed_path(path)}" for path in _reports(outcome)),
             "",
             "Next:",
-            f"  {command('approve', record.awaiting, '--root', typed_path(root.path))}",
+            f"  {command('approve', record.awaiting, '--root', _typed(str(root)))}",
         ]
     elif outcome.exit_code != 0:
         lines += [

@@ -17,7 +17,7 @@ from components.pusher.destination import open_versions
 from components.pusher.versions import Versions
 from components.pusher.withdrawals import DESTINATION_PROPERTY, PUSHED_MODEL
 from components.pusher.withdrawals import ROLLBACK as EXECUTION_TYPE
-from errors import RollbackError
+from errors import RollbackError, StoreError, StoreUnavailable
 from pipeline.records.history import storage_of, versions_by_run
 from pipeline.records.metadata_backup import backup_of, is_sound, restore_if_damaged
 from pipeline.records.root import Root
@@ -133,15 +133,22 @@ def roll_back(
 def _update_reports(
     root: Root, directory: str, changed: list[int], write_report: Callable[[RunFolder], object]
 ) -> None:
-    """Writes the reports of the runs that made some versions. Without one, the version has changed all the same."""
+    """Writes the reports of the runs that made some versions, if they have one."""
     for run_id, number in versions_by_run(root, directory).items():
         folder = RunFolder(root.runs / run_id)
-        if number in changed and folder.report.is_file():
-            with contextlib.suppress(OSError), redirect_output(folder.log):  # the log may be read-only
-                try:
-                    write_report(folder)
-                except Exception:
-                    traceback.print_exc()
+        if number in changed and (folder.report.is_file() or folder.report in root.stored_files()):
+            rewrite(folder, write_report)
+
+
+def rewrite(folder: RunFolder, write_report: Callable[[RunFolder], object]) -> None:
+    """Writes the report of a run again. A failure is in its log only, because the version has changed all the same."""
+    with contextlib.suppress(StoreError, StoreUnavailable):
+        folder.fetch()
+    with contextlib.suppress(OSError), redirect_output(folder.log):  # the log may be read-only
+        try:
+            write_report(folder)
+        except Exception:
+            traceback.print_exc()
 
 
 def _recorded(

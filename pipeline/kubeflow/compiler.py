@@ -168,6 +168,11 @@ def checked_root(config: PipelineConfig) -> str:
             f"beam.profile: workers of {config.beam.profile} write to the directories of a task, so kubeflow.root must "
             f"be on a volume that they share (got {root!r}); use local"
         )
+    if is_object(root) and config.publish.approve:
+        raise ConfigError(
+            "publish.approve: `kindred approve` writes to the database of a root, and tasks without a volume keep "
+            "their records in a service; use false, or a root on a volume with kubeflow.metadata.sqlite"
+        )
     sqlite = kubeflow.metadata.sqlite
     if sqlite is not None and not kubeflow.is_mounted(sqlite):
         raise ConfigError(f"kubeflow.metadata.sqlite: must be on one of kubeflow.volumes (got {sqlite!r})")

@@ -148,8 +148,7 @@ class Root:
         """Returns the directory of published versions, or the URL of `publish.to`.
 
         Raises:
-          ConfigError: the directory is not below the root, and `publish.outside_root` does not allow it. Or the root is
-            in an object store, and a version would await approval there.
+          ConfigError: the directory is not below the root, and `publish.outside_root` does not allow it.
         """
         to = config.publish.to
         if self.identity:
@@ -173,8 +172,6 @@ class Root:
                 f"publish.to: {config.publish.to} is outside the root {self}. Set it to a folder below the root, or to "
                 "a URL"
             )
-        if config.publish.approve:
-            raise ConfigError("publish.approve: needs a directory as --root, because an object store has no rename")
         return self.place_of(to)
 
     def new_run(self) -> str:

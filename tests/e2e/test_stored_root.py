@@ -1,4 +1,4 @@
-"""A root in an object store, on a real S3 server: a killed run, its continuation, and a machine with an empty disk."""
+"""A root in an object store, on a real S3 server: a killed run, its continuation, an approval, an empty disk."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_killed_run_continues_and_a_fresh_machine_has_its_cache(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, root = planted.write_pipeline(tmp_path), f"{bucket.url}/films"
-    arguments = ["run", "--config", str(config), "--root", root]
+    arguments = ["run", "--config", str(config), "--root", root, "--set", "publish.approve=true"]
 
     def on(machine: str) -> None:
         monkeypatch.setenv("KINDRED_CACHE", str(tmp_path / machine))
@@ -54,12 +54,15 @@ def test_killed_run_continues_and_a_fresh_machine_has_its_cache(
 
     on("one")
     resumed = kindred(*arguments, timeout=600)
-    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.returncode == 5, resumed.stderr
     assert {states(last_run())[node] for node in ("PairExampleGen", "DataGate")} == {"cached"}
-    assert last_run()["published"] == "serving/1"
-    assert f"model     {root}/serving/1" in resumed.stdout + resumed.stderr
+    assert (last_run()["awaiting"], last_run()["published"]) == (1, None)
+    assert f"approve 1 --root {root}" in resumed.stdout + resumed.stderr
 
     on("two")
+    approved = kindred("approve", "1", "--root", root, "--reason", "looks good")
+    assert approved.stdout == f"version 1 is published to {root}/serving/1\n", approved.stderr
+    assert (last_run()["status"], last_run()["published"]) == ("published", "serving/1")
     again = kindred(*arguments, timeout=600)
     assert again.returncode == 0, again.stderr
     assert {node for node, state in states(last_run()).items() if state != "cached"} <= _NEVER_CACHED, again.stderr

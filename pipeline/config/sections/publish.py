@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pydantic
 from pydantic import StrictBool
 
 from components.replay.settings import Replay
@@ -35,9 +34,3 @@ class Publish(Section):
     canary: CanarySettings = CanarySettings()
     replay: Replay | None = None
     watch: WatchSettings | None = None
-
-    @pydantic.model_validator(mode="after")
-    def _local_approval(self) -> Publish:
-        if self.approve and "://" in self.to:
-            raise ValueError("approve: needs a directory in `to`, because an object store has no rename")
-        return self

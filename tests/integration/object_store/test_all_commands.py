@@ -24,9 +24,7 @@ _OF_FILE = "--config FILE --root ROOT --set name=films"
 _ANSWERS = {
     "check": (f"check {_OF_FILE}", 0, "Nothing to refuse"),
     "check batch": (f"check {_OF_FILE} --set batch={{}}", 0, "Nothing to refuse"),
-    "check approve": (
-        f"check {_OF_FILE} --set publish.approve=true", 2, "publish.approve: needs a directory as --root",
-    ),
+    "check approve": (f"check {_OF_FILE} --set publish.approve=true", 0, "Nothing to refuse"),
     "score": ("score --model MODELS plain lock", 0, "score"),
     "score file": ("score --model MODELS --input IDS --output ROOT/scored.csv", 0, "scored.csv"),
     "similar": ("similar --model MODELS plain", 0, "lock"),
@@ -45,8 +43,8 @@ _ANSWERS = {
     "watch": ("watch --root ROOT", 2, "has no section publish.watch"),
     "approve": ("approve 1 --root ROOT", 2, "version 1 does not await approval"),
     "rollback": ("rollback --root ROOT", 0, "ROOT/serving"),
-    "run": (f"run {_OF_FILE} --set publish.approve=true", 2, "publish.approve: needs a directory as --root"),
-    "tune": (f"tune {_OF_FILE} --set publish.approve=true", 2, "publish.approve: needs a directory as --root"),
+    "run": (f"run {_OF_FILE} --data NOWHERE", 2, "NOWHERE"),
+    "tune": (f"tune {_OF_FILE} --data NOWHERE", 2, "NOWHERE"),
 }  # fmt: skip
 _WITHOUT_ROOT = {"init", "compile", "submit", "schedule", "doctor"}
 

@@ -390,11 +390,6 @@ def test_versions_outside_the_root_need_a_url(machines: Iterator[Machine], to: s
         next(machines).root.serving(_config(to=to, outside_root=True))
 
 
-def test_approval_needs_a_directory(machines: Iterator[Machine]) -> None:
-    with pytest.raises(ConfigError, match=r"publish\.approve: needs a directory as --root"):
-        next(machines).root.serving(_config(approve=True))
-
-
 @pytest.mark.parametrize("url", ["s3://", "s3://b*/root", "s3://bucket/a/../b", "hdfs://host/root", "http://x/root"])
 def test_other_urls_are_refused(url: str) -> None:
     with pytest.raises(RootError, match="--root"):

@@ -92,9 +92,31 @@ def test_servers_do_not_see_a_waiting_version(root: Root) -> None:
 def test_version_that_does_not_wait_is_refused(root: Root) -> None:
     with pytest.raises(RollbackError, match=r"version 1 does not await approval\. Those that do: 2"):
         _approve(root, 1)
-    _approve(root)
+    _versions(root).supersede(3)
     with pytest.raises(RollbackError, match="None does"):
         _approve(root)
+
+
+def test_second_approval_changes_nothing(root: Root) -> None:
+    assert _approve(root) == _approve(root)
+    assert len(_store(root).get_executions_by_type(EXECUTION_TYPE)) == 1
+
+
+def test_approval_that_was_killed_after_the_rename_is_completed(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr("pipeline.commands.approve._mark_pushed", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            _approve(root)
+    assert _versions(root).published() == [1, 2]
+    assert RunFolder(root.runs / "2").read_summary()["status"] == "awaiting_approval"
+    _approve(root)
+    assert RunFolder(root.runs / "2").read_summary()["status"] == "published"
+    (pushed,) = _store(root).get_artifacts_by_type("PushedModel")
+    assert pushed.custom_properties["pushed"].int_value == 1
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_version_older_than_the_served_one_is_refused(root: Root, model: Path) -> None:

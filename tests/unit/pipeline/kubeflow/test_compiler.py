@@ -263,7 +263,7 @@ def test_root_in_a_store_needs_no_volume(tmp_path: Path, monkeypatch: pytest.Mon
             "data.path: /kindred/pairs.csv does not exist for tasks, because they",
         ),
         ({"beam": {"profile": "flink", "flink_master": "flink:8081"}}, "beam.profile: workers of flink write to the"),
-        ({"publish": {"approve": True}}, "publish.approve: needs a directory as --root"),
+        ({"publish": {"approve": True}}, "publish.approve: `kindred approve` writes to the database"),
     ],
     ids=str,
 )
