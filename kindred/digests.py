@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 
 def file_digests(folder: str) -> dict[str, str]:
     """Returns the SHA-256 of every file below `folder` by relative path, in order of the paths."""
-    digests = {}
-    for place, _, names in os.walk(folder):
-        for name in names:
-            path = os.path.join(place, name)
-            digests[os.path.relpath(path, folder)] = _digest(path)
-    return dict(sorted(digests.items()))
+    paths = sorted(os.path.join(place, name) for place, _, names in os.walk(folder) for name in names)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        digests = zip(paths, threads.map(_digest, paths), strict=True)
+        return dict(sorted((os.path.relpath(path, folder), digest) for path, digest in digests))
 
 
 def first_difference(actual: dict[str, str], expected: dict[str, str]) -> str | None:

@@ -15,6 +15,8 @@ from trainer import features
 from trainer.data.examples import SIDES
 
 _SWEEPS = 10
+# Sweeps end when no bias changes by more than this share of the typical bias.
+_CLOSE = 0.01
 _RIDGE = 5.0
 
 
@@ -55,8 +57,11 @@ def biases(pairs: CodedPairs, center: float, scale: float) -> Answers:
     of_right = of_left.T
     left = np.zeros(len(left_sum))
     for _ in range(_SWEEPS):
+        before = left
         right = (right_sum - of_right @ left) / right_weight
         left = (left_sum - of_left @ right) / left_weight
+        if np.abs(left - before).max() <= _CLOSE * left.std():
+            break
     value = (middle + left[pairs.eval.left] + right[pairs.eval.right]).astype(np.float32).astype(np.float64)
     return Answers(value, (value - center) / scale)
 
