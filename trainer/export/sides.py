@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from trainer.export.best import best
 from trainer.model.layers import Direction
 
 
@@ -82,8 +83,7 @@ class SideVariables(tf.Module):
 
         `k` is clipped to `[0, limit]`. For equal scores, the lower row comes first.
         """
-        best = tf.math.top_k(scores, k=tf.clip_by_value(k, 0, limit))
-        return best.indices, best.values
+        return best(scores, tf.clip_by_value(k, 0, limit))
 
     def ids_of(self, rows: tf.Tensor) -> tf.Tensor:
         """Returns ids in the shape of `rows`."""
