@@ -34,6 +34,7 @@ _OF_SERVER = (
     "_REQUEST_CALL_TAG", "_ServerStage", "_begin_shutdown_once", "_process_event_and_continue", "_request_call",
     "_stop_serving",
 )  # fmt: skip
+_OF_CALL = ("peer", "start_server_batch", "cancel")
 _OF_STATE = (
     "active_rpc_count", "completion_queue", "due", "lock", "maximum_concurrent_rpcs", "rpc_states", "server",
     "server_deallocated", "stage",
@@ -49,6 +50,10 @@ class Receiver(Protocol):
 
     The methods run on the thread that serves, so they must return soon and must not raise.
     """
+
+    def makes_room(self, call: UnaryCall) -> bool:
+        """Ends another call because the server is full. Returns False if there is none, so that this one is refused."""
+        ...
 
     def begun(self, call: UnaryCall) -> None:
         """Handles a new call. Call its method `receive` now or later, or `refuse`."""
@@ -88,6 +93,12 @@ class UnaryCall:
     def metadata(self) -> Any:
         """The metadata of the call, pairs of names and values."""
         return self._event.invocation_metadata
+
+    @property
+    def peer(self) -> str:
+        """The address of the client, without its port."""
+        address: str = self._call.peer().decode("utf-8", "replace")
+        return address.rpartition(":")[0] if address.startswith("ip") else address
 
     def is_active(self) -> bool:
         """Whether the client still waits for an answer."""
@@ -155,7 +166,8 @@ class UnaryCall:
 def is_supported(server: grpc.Server) -> bool:
     """Whether the installed grpcio has everything that this module uses."""
     state = getattr(server, "_state", None)
-    needed = (_server, _OF_SERVER), (cygrpc, _OF_CORE), (state, _OF_STATE)
+    call = getattr(cygrpc, "Call", None)
+    needed = (_server, _OF_SERVER), (cygrpc, _OF_CORE), (call, _OF_CALL), (state, _OF_STATE)
     return all(hasattr(owner, name) for owner, names in needed for name in names)
 
 
@@ -220,7 +232,7 @@ def _accept(state: Any, event: Any, receiver: Receiver) -> None:
         state.active_rpc_count += 1
         if state.stage is _server._ServerStage.STARTED:
             _server._request_call(state)
-    if is_full:
-        call.refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!")
-    else:
+    if not is_full or receiver.makes_room(call):
         receiver.begun(call)
+    else:
+        call.refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!")

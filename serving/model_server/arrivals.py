@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,11 +11,13 @@ from typing import Any, Protocol
 
 import grpc
 
+from serving.model_server.giving_way import PATIENCE_SECONDS
+
 log = logging.getLogger("kindred.model_server")
 
 _LOOK_SECONDS = 0.25
-# A message younger than this never gives way to others.
-_PATIENCE_SECONDS = 1.0
+# For so long after a message has stalled, others are expected to stall.
+_SUSPICION_SECONDS = 10.0
 
 NO_MESSAGE = "the call has no message"
 
@@ -41,6 +44,7 @@ class Arrivals:
     def __init__(self, seconds: float, places: int) -> None:
         self._seconds, self._most = seconds, max(places // 2, 1)
         self._waiting: dict[Cancellable, float] = {}
+        self._suspicious_until = -math.inf
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._look, name="arrivals", daemon=True)
         self._thread.start()
@@ -53,6 +57,11 @@ class Arrivals:
         """Ends the wait."""
         self._waiting.pop(call, None)
 
+    @property
+    def stall(self) -> bool:
+        """Whether messages have stalled lately."""
+        return time.monotonic() < self._suspicious_until
+
     def close(self) -> None:
         """Ends the thread that looks for slow messages."""
         self._stopped.set()
@@ -64,13 +73,14 @@ class Arrivals:
             for context in slow:
                 context.cancel()
             if slow:
+                self._suspicious_until = time.monotonic() + _SUSPICION_SECONDS
                 log.warning("Cancelled %d calls whose message did not arrive in time", len(slow))
 
     def _slow(self, now: float) -> list[Cancellable]:
         """Returns the calls to cancel, the oldest first."""
         waiting = sorted(self._waiting.copy().items(), key=lambda item: item[1])
         late = [context for context, since in waiting if now - since > self._seconds]
-        patient = [context for context, since in waiting if now - since > _PATIENCE_SECONDS]
+        patient = [context for context, since in waiting if now - since > PATIENCE_SECONDS]
         return patient[: max(len(late), len(patient) - self._most + 1)]
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from serving.model_server.buffers import Buffer
-from serving.model_server.calls import Call
+from serving.model_server.calls import Call, Calls
 from serving.model_server.faults import Code, Fault, HttpFault, invalid
 
 _GZIP = zlib.MAX_WBITS | 16
 _INFLATED_AT_A_TIME = 1 << 20
+_GAVE_WAY = (
+    "the server is at a limit, and the body arrived too slowly (--slow_body_bytes_per_second) or its client sends many "
+    "more than others. Try again later"
+)
 
 Body = bytes | bytearray | memoryview
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -21,7 +26,8 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 class Bodies:
     """Reads bodies on the event loop. `refuse` ends those that are not complete."""
 
-    def __init__(self) -> None:
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
         self._reading: set[asyncio.Task[Body]] = set()
         self._refused = False
 
@@ -42,8 +48,14 @@ class Bodies:
         seconds = call.limits.body_timeout_seconds
         reading = asyncio.ensure_future(_pieces(receive, length, call))
         self._reading.add(reading)
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.wait((reading,), timeout=seconds)
+            with self._calls.arriving(call, functools.partial(loop.call_soon_threadsafe, reading.cancel)):
+                await asyncio.wait((reading,), timeout=seconds)
+            if call.gave_way:
+                if reading.done() and not reading.cancelled():
+                    reading.exception()  # retrieved, so that asyncio logs nothing
+                raise HttpFault(Code.DEADLINE_EXCEEDED, _GAVE_WAY, 408)
             if reading.done() and not reading.cancelled():
                 return reading.result()
             if self._refused:
@@ -78,6 +90,7 @@ async def _pieces(receive: Receive, length: int | None, call: Call) -> Body:
         if len(body) + len(piece) > limit:
             raise _too_large(limit)
         call.hold(len(piece))
+        call.progress(len(piece))
         body.append(piece)
     return body.content()
 

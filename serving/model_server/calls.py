@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 from serving.model_server.faults import Code, Fault, invalid
+from serving.model_server.giving_way import Waiting, to_give_way
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,51 +24,103 @@ class Limits:
     max_concurrency: int = 256
     timeout_seconds: float = 30.0
     body_timeout_seconds: float = 30.0
+    slow_body_bytes_per_second: float = 10_000.0
 
 
 class Calls:
-    """Counts the requests in progress and the bytes that they hold, over both transports."""
+    """Counts the requests in progress and the bytes that they hold, over both transports.
+
+    At a limit, a request whose body does not arrive gives way (`serving.model_server.giving_way`).
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._lock = threading.Lock()
         self._running = self._bytes = 0
+        self._arriving: dict[Call, Callable[[], object]] = {}
 
     @property
     def running(self) -> int:
         """The number of requests in progress."""
         return self._running
 
-    def begin(self) -> Call:
-        """Starts a request. The caller must close the call.
+    def begin(self, peer: str = "") -> Call:
+        """Starts a request of a client with this address. The caller must close the call.
 
         Raises:
           Fault: RESOURCE_EXHAUSTED, because `max_concurrency` requests are in progress.
         """
-        with self._lock:
-            if self._running >= self.limits.max_concurrency:
+        while True:
+            with self._lock:
+                if self._running < self.limits.max_concurrency:
+                    self._running += 1
+                    return Call(self.limits, self, peer)
+            if not self._make_room(peer):
                 raise Fault(
                     Code.RESOURCE_EXHAUSTED,
-                    f"the limit of {self._running} concurrent requests (--max_concurrent_requests) is reached. "
-                    "Try again later",
+                    f"the limit of {self.limits.max_concurrency} concurrent requests (--max_concurrent_requests) is "
+                    "reached. Try again later",
                 )
-            self._running += 1
-        return Call(self.limits, self._take, self._end)
 
-    def _take(self, size: int) -> None:
+    @contextlib.contextmanager
+    def arriving(self, call: Call, end: Callable[[], object]) -> Iterator[None]:
+        """Lets a call give way while its body arrives, inside the block.
+
+        Args:
+          call: a call. After the block, `gave_way` is final.
+          end: ends the wait for the body. Called from any thread.
+        """
+        call.progress(0)
         with self._lock:
-            if self._bytes + size > self.limits.max_bytes_in_flight:
+            self._arriving[call] = end
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._arriving.pop(call, None)
+
+    def take(self, call: Call, size: int) -> None:
+        """Counts bytes that a call holds."""
+        while True:
+            with self._lock:
+                if call.gave_way:
+                    raise Fault(Code.RESOURCE_EXHAUSTED, "the request gave way to others")
+                if self._bytes + size <= self.limits.max_bytes_in_flight:
+                    self._bytes += size
+                    call.held += size
+                    return
+                held = self._bytes
+            if not self._make_room(call.peer, call):
                 raise Fault(
                     Code.RESOURCE_EXHAUSTED,
-                    f"the requests in progress hold {self._bytes:,} bytes and this one needs {size:,} more. The limit "
+                    f"the requests in progress hold {held:,} bytes and this one needs {size:,} more. The limit "
                     f"is {self.limits.max_bytes_in_flight:,} (--max_bytes_in_flight). Try again later",
                 )
-            self._bytes += size
 
-    def _end(self, size: int) -> None:
+    def end(self, call: Call) -> None:
+        """Ends a call, once."""
         with self._lock:
+            self._end(call)
+
+    def _end(self, call: Call) -> None:
+        if not call.closed:
+            call.closed = True
             self._running -= 1
-            self._bytes -= size
+            self._bytes -= call.held
+
+    def _make_room(self, peer: str, keep: Call | None = None) -> bool:
+        """Ends a request whose body does not arrive. Returns False if there is none but `keep`."""
+        with self._lock:
+            now = time.monotonic()
+            waiting = [Waiting(call, call.peer, now - call.progressed) for call in self._arriving if call is not keep]
+            call = to_give_way(waiting, peer)
+            if call is None:
+                return False
+            end = self._arriving.pop(call)
+            call.gave_way = True
+            self._end(call)
+        end()
+        return True
 
 
 class Call:
@@ -75,15 +129,21 @@ class Call:
     Attributes:
       limits: the limits of the server.
       of_client: whether a client waits for the answer. Warm-up has none.
+      peer: the address of the client.
+      held: the bytes that it holds.
+      closed: whether it has ended.
+      gave_way: whether it has ended so that others can begin.
+      progressed: the time of `time.monotonic` until which its body arrived at the least rate.
     """
 
     of_client = True
 
-    def __init__(self, limits: Limits, take: Callable[[int], None], end: Callable[[int], None]) -> None:
-        self.limits = limits
-        self._take, self._end = take, end
-        self._held = 0
-        self._closed = False
+    def __init__(self, limits: Limits, calls: Calls | None, peer: str = "") -> None:
+        self.limits, self.peer = limits, peer
+        self._calls = calls
+        self.held = 0
+        self.closed = self.gave_way = False
+        self.progressed, self._arrived = 0.0, 0
         self._is_active: Callable[[], bool] = lambda: True
         self._cancelled = False
 
@@ -93,12 +153,20 @@ class Call:
         Raises:
           Fault: RESOURCE_EXHAUSTED, because the requests in progress already hold too much.
         """
+        if self._calls is None:
+            return
         try:
-            self._take(size)
+            self._calls.take(self, size)
         except Fault:
             self.close()  # at once, so that requests that grow at the same time are not all refused
             raise
-        self._held += size
+
+    def progress(self, size: int) -> None:
+        """Notes that `size` bytes of the body have arrived, and 0 when the wait for it begins."""
+        self._arrived += size
+        now = time.monotonic()
+        if not size or self._arrived >= self.limits.slow_body_bytes_per_second * (now - self.progressed):
+            self.progressed, self._arrived = now, 0
 
     def watch(self, is_active: Callable[[], bool]) -> None:
         """Makes `check` also ask the transport whether the client is still there."""
@@ -119,14 +187,13 @@ class Call:
 
     def close(self) -> None:
         """Ends the call and releases its bytes. Idempotent."""
-        if not self._closed:
-            self._closed = True
-            self._end(self._held)
+        if self._calls is not None and not self.closed:
+            self._calls.end(self)
 
 
 def unlimited(limits: Limits | None = None) -> Call:
     """Returns a call that nothing counts, for the server's own requests, such as warm-up."""
-    call = Call(limits or Limits(), lambda size: None, lambda size: None)
+    call = Call(limits or Limits(), None)
     call.of_client = False
     return call
 

@@ -28,6 +28,7 @@ def limits(flags: argparse.Namespace) -> Limits:
         flags.max_concurrent_requests,
         flags.rest_api_timeout_in_ms / 1000,
         flags.body_timeout_seconds,
+        flags.slow_body_bytes_per_second,
     )
 
 

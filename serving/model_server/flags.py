@@ -89,6 +89,9 @@ ADDED = (
     Flag("max_bytes_in_flight", 1 << 30, "Maximum memory that all requests in progress hold."),
     Flag("max_concurrent_requests", 256, "Maximum number of concurrent requests."),
     Flag("body_timeout_seconds", 30.0, "Seconds to receive the body of a REST request or the message of a gRPC call."),
+    Flag(
+        "slow_body_bytes_per_second", 10_000.0, "At a limit, a REST request whose body is slower than this gives way."
+    ),
     Flag("max_connections", 1000, "Maximum number of REST connections."),
     Flag("max_header_bytes", 64 << 10, "Maximum size of the request line and headers of a REST request."),
     Flag("header_timeout_seconds", 10.0, "Seconds to receive the head of a REST request."),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any
@@ -23,12 +23,15 @@ from serving.model_server.access import Tokens, token_of
 from serving.model_server.arrivals import NO_MESSAGE, Arrivals
 from serving.model_server.calls import Call
 from serving.model_server.faults import Code, Fault, fault_of
+from serving.model_server.giving_way import Waiting, to_give_way
 from serving.model_server.rpc import PREDICT, Answer, PredictionService, serialized, status_of
 from serving.model_server.servable import Servable
 from serving.model_server.service import Service
 from serving.model_server.tensor_checks import decode
 from serving.model_server.tensors import Array
 from serving.model_server.wire import parsed
+
+_GAVE_WAY = "the server is at a limit, and the message did not arrive. Try again later"
 
 
 class Reception:
@@ -60,9 +63,21 @@ class Reception:
         self._service, self._predictions, self._pool = service, predictions, pool
         self._arrivals, self._tokens, self._places = arrivals, tokens, places
         self._lock = threading.Lock()
-        self._inside: set[UnaryCall] = set()
-        self._outside: OrderedDict[UnaryCall, None] = OrderedDict()
+        # With the time at which each began to wait for its message, or None if the message is here.
+        self._inside: dict[UnaryCall, float | None] = {}
+        self._outside: dict[UnaryCall, float] = {}
         self._small: list[_SmallCall] = []
+
+    def makes_room(self, call: UnaryCall) -> bool:
+        """Refuses a call whose message is not here. Returns False if there is none that must give way."""
+        now = time.monotonic()
+        with self._lock:
+            calls = [(other, since) for other, since in (self._inside | self._outside).items() if since is not None]
+        waiting = [Waiting(other, other.peer, now - since) for other, since in calls if other.is_active()]
+        found = to_give_way(sorted(waiting, key=lambda one: -one.stalled), call.peer)
+        if found is not None:
+            found.refuse(*status_of(Fault(Code.RESOURCE_EXHAUSTED, _GAVE_WAY)))
+        return found is not None
 
     def begun(self, call: UnaryCall) -> None:
         """Receives the message when there is a place. A call without a valid token is refused before."""
@@ -73,7 +88,7 @@ class Reception:
                 call.refuse(*status_of(fault))
                 return
         with self._lock:
-            self._outside[call] = None
+            self._outside[call] = time.monotonic()
         self._let_in()
 
     def received(self, call: UnaryCall, message: bytes | None) -> None:
@@ -86,6 +101,8 @@ class Reception:
             self._leave(call)
             self._take(call, message)
         else:
+            with self._lock:
+                self._inside[call] = None
             self._start(call, message, functools.partial(self._leave, call))
 
     def ended(self, call: UnaryCall) -> None:
@@ -106,18 +123,31 @@ class Reception:
     def _let_in(self) -> None:
         """Begins to receive messages while there are places."""
         with self._lock:
-            count = min(self._places - len(self._inside), len(self._outside))
-            entering = [self._outside.popitem(last=False)[0] for _ in range(count)]
-            self._inside.update(entering)
+            entering = []
+            while self._outside and len(self._inside) < self._places:
+                call = self._next()
+                self._inside[call] = self._outside.pop(call)
+                entering.append(call)
         for call in entering:
             self._arrivals.begin(call)
             if not call.receive():  # its client has gone
                 self._arrivals.end(call)
                 self._leave(call)
 
+    def _next(self) -> UnaryCall:
+        """Returns the call that enters next: the one that came first.
+
+        If messages stall, it is the one that came last of the client with the fewest messages inside. Most that came
+        before it will stall, too.
+        """
+        if not self._arrivals.stall:
+            return next(iter(self._outside))
+        counts = Counter(call.peer for call in self._inside)
+        return min(reversed(self._outside), key=lambda call: counts[call.peer])
+
     def _leave(self, call: UnaryCall) -> None:
         with self._lock:
-            self._inside.discard(call)
+            self._inside.pop(call, None)
         self._let_in()
 
     def _take(self, call: UnaryCall, message: bytes) -> None:

@@ -30,6 +30,7 @@ _UNAUTHORIZED = 401
 _PATIENCE = 0.1
 _LARGE_BODY = 256 << 10
 _PATHS = 1024
+_NOBODY = ("",)  # the address of a client of a socket file
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 Headers = Mapping[bytes, bytes]
@@ -57,7 +58,7 @@ class RestApi:
         self, service: Service, executor: Executor, metrics_path: str | None, cors: bool, tokens: Tokens | None = None
     ) -> None:
         self._service, self._executor = service, executor
-        self._bodies = Bodies()
+        self._bodies = Bodies(service.calls)
         self._small = SmallRequests(service)
         self._metrics_path = metrics_path
         self._tokens = tokens
@@ -104,7 +105,7 @@ class RestApi:
     async def _content(self, method: str, target: Target, scope: Mapping[str, Any], receive: Receive) -> bytes:
         if method != "POST":
             return json_responses.dump(self._describe(target))
-        call = self._service.calls.begin()
+        call = self._service.calls.begin((scope.get("client") or _NOBODY)[0])
         try:
             headers = dict(scope["headers"])
             arrived = scope.get("extensions", {}).get(ARRIVED)

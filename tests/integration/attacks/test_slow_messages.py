@@ -14,12 +14,14 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+from tests.integration.attacks.test_bodies import head, status_so_far
 from tests.integration.attacks.victim import Victim
 from tests.integration.model_server import running
 from tests.integration.model_server.saved_models import write_half
 
 _THREADS = 4
 _TIMEOUT_SECONDS = 3
+_MOST = 8
 # More than the frames that open a connection and a call, and less than the message.
 _PASSED_BYTES = 2000
 
@@ -107,6 +109,59 @@ def test_stalled_messages_give_way_to_others(few_threads: Victim) -> None:
         assert {call.exception(timeout=20).code() for call in calls} == {grpc.StatusCode.CANCELLED}
     assert few_threads.vitals().threads <= before.threads + _THREADS
     assert list(few_threads.client.prediction.Predict(request(2), timeout=5).outputs["y"].float_val) == [7.0, 7.0]
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
+    """A server that lets eight requests in, and waits ten minutes for their messages."""
+    folder = tmp_path_factory.mktemp("half")
+    write_half(Path(folder) / "1", 3.0)
+    flags = [f"--model_base_path={folder}", "--model_name=half", f"--grpc_max_threads={_THREADS}"]
+    flags += [f"--max_concurrent_requests={_MOST}", "--body_timeout_seconds=600"]
+    with running.process(running.OURS, *flags) as (client, process):
+        client.wait("half", 1, "AVAILABLE")
+        yield Victim(client, process.pid)
+        assert process.poll() is None
+
+
+def answered(victim: Victim) -> None:
+    """Asks over both transports until the server answers. It may refuse for as long as the others are young."""
+    deadline = time.monotonic() + 60
+    while True:
+        with contextlib.suppress(grpc.RpcError):
+            answer = victim.client.prediction.Predict(request(1), timeout=20)
+            assert list(answer.outputs["y"].float_val) == [7.0]
+            break
+        assert time.monotonic() < deadline
+    while victim.client.post("half:predict", {"instances": [8]}) != (200, {"predictions": [7.0]}):
+        assert time.monotonic() < deadline
+
+
+def test_wall_of_calls_keeps_nobody_out(patient: Victim) -> None:
+    """Six times as many half messages as the server lets in. It would wait for them for ten minutes."""
+    before = patient.vitals()
+    with stalled(patient.client.grpc_port, 6 * _MOST):
+        for _ in range(5):
+            answered(patient)
+        assert patient.vitals().threads <= before.threads + _THREADS
+    answered(patient)
+
+
+def test_wall_of_bodies_keeps_nobody_out(patient: Victim) -> None:
+    before = patient.vitals()
+    with contextlib.ExitStack() as stack:
+        walls = [stack.enter_context(patient.connect()) for _ in range(_MOST)]
+        for wall in walls:
+            wall.sendall(head(100) + b"{")
+        for _ in range(5):
+            answered(patient)
+        statuses = [status_so_far(wall) for wall in walls]
+        assert set(statuses) <= {None, 408} and 408 in statuses, statuses
+    answered(patient)
+    deadline = time.monotonic() + 20
+    while patient.vitals().descriptors > before.descriptors:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_large_message_is_answered(few_threads: Victim) -> None:

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
-from serving.model_server import together
+from serving.model_server import giving_way, together
 from serving.model_server.arrivals import Arrivals
 from serving.model_server.calls import unlimited
 from serving.model_server.faults import Code, Fault
@@ -29,8 +29,8 @@ _PLACES = 4
 class Unary:
     """A call. Its message arrives when `arrive` is called."""
 
-    def __init__(self, method: str = PREDICT, metadata: tuple = ()) -> None:
-        self.method, self.metadata = method.encode(), metadata
+    def __init__(self, method: str = PREDICT, metadata: tuple = (), peer: str = "ipv4:127.0.0.1") -> None:
+        self.method, self.metadata, self.peer = method.encode(), metadata, peer
         self.receives = self.gone = False
         self.outcome: Any = None
 
@@ -39,7 +39,7 @@ class Unary:
         return self.receives
 
     def is_active(self) -> bool:
-        return not self.gone
+        return not self.gone and self.outcome is None
 
     def cancel(self) -> None:
         self.gone = True
@@ -304,3 +304,34 @@ def test_other_methods_run_in_the_pool(reception: Reception, pool: _Later) -> No
     assert call.outcome is None
     pool.run()
     assert call.outcome == b"other"
+
+
+def _begun(reception: Reception, *peers: str) -> list[Unary]:
+    calls = [Unary(peer=peer) for peer in peers]
+    for call in calls:
+        reception.begun(call)  # type: ignore[arg-type]
+    return calls
+
+
+def test_last_call_enters_first_while_messages_stall(reception: Reception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise one call after a wall of others whose messages never come would wait for all of them."""
+    monkeypatch.setattr(Arrivals, "stall", True)
+    calls = _begun(reception, *"a" * _PLACES, "a", "b", "a", "a")
+    for first, entering in ((calls[0], calls[5]), (calls[1], calls[7]), (calls[2], calls[6])):
+        assert not entering.receives
+        reception.received(first, None)  # type: ignore[arg-type]
+        assert entering.receives
+    assert not calls[4].receives
+
+
+def test_full_server_refuses_the_stalled_and_not_the_new(reception: Reception, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = _begun(reception, *"a" * (_PLACES + 2))
+    reception.received(calls[0], b"x" * (together.MOST_BYTES + 1))  # type: ignore[arg-type]
+    new = Unary(peer="a")
+    assert not reception.makes_room(new), "all are young"  # type: ignore[arg-type]
+    monkeypatch.setattr(giving_way, "PATIENCE_SECONDS", -1.0)
+    assert reception.makes_room(new)  # type: ignore[arg-type]
+    refused = [call.outcome is grpc.StatusCode.RESOURCE_EXHAUSTED for call in calls]
+    assert refused == [False, True, *[False] * _PLACES], "the oldest whose message is not here"
+    monkeypatch.undo()
+    assert reception.makes_room(Unary(peer="b")), "one client has all places"  # type: ignore[arg-type]

@@ -25,6 +25,14 @@ class Echo:
         self.ends: list[UnaryCall] = []
         self.messages: list[bytes | None] = []
         self.idles = 0
+        self.peers: list[str] = []
+
+    def makes_room(self, call: UnaryCall) -> bool:
+        self.peers.append(call.peer)
+        ignored = [one for one in self.held if not self.messages]
+        for one in ignored[:1]:
+            one.refuse(grpc.StatusCode.ABORTED, "gave way")
+        return bool(ignored)
 
     def begun(self, call: UnaryCall) -> None:
         metadata = dict(call.metadata)
@@ -158,6 +166,21 @@ def test_more_calls_than_permitted_are_refused(channel: grpc.Channel, echo: Echo
     for call in echo.held:
         call.answer(b"now")
     assert [future.result(timeout=10) for future in held] == [b"now"] * _MOST
+
+
+def test_waiting_call_can_give_way(channel: grpc.Channel, server: grpc.Server, echo: Echo) -> None:
+    """The server is full of calls whose message is not received."""
+    held = [channel.unary_unary(DIRECT).future(b"a", metadata=(("ignore", "1"),)) for _ in range(_MOST)]
+    wait(lambda: len(echo.held) == _MOST)
+    assert channel.unary_unary(DIRECT)(b"new", timeout=10) == b"new"
+    assert echo.peers == ["ipv4:127.0.0.1"]
+    wait(lambda: any(future.done() for future in held))
+    (gone,) = [future for future in held if future.done()]
+    assert gone.exception(timeout=10).code() == grpc.StatusCode.ABORTED
+    for call in echo.held:
+        call.receive()
+    assert [future.result(timeout=10) for future in held if future is not gone] == [b"a"] * (_MOST - 1)
+    wait(lambda: not server._state.rpc_states and not server._state.active_rpc_count)
 
 
 def test_server_stops_when_its_calls_have_ended(channel: grpc.Channel, server: grpc.Server, echo: Echo) -> None:
