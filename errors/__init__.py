@@ -12,7 +12,7 @@ KindredError
 ├── SettingsRefused       no tried settings are better than those of the pipeline file
 ├── TrainingError         training cannot produce a model
 │   ├── TrainingDiverged  the loss stopped being a finite number
-│   ├── TrainingTooLarge  tables, optimizer state and a batch do not fit in memory
+│   ├── TrainingTooLarge  tables, optimizer state, a batch and pairs do not fit in memory
 │   └── PairsTooMany      a solver needs all pairs in memory, and they are on disk
 ├── ModelNotFound         the path or URL has no published model
 ├── ModelDamaged          a downloaded model differs from its manifest
@@ -121,7 +121,7 @@ class TrainingDiverged(TrainingError):
 
 
 class TrainingTooLarge(TrainingError):
-    """The tables, the optimizer state and a batch do not fit in memory."""
+    """The tables, the optimizer state, a batch and the pairs of a solver do not fit in memory."""
 
     exit_code = 2
 

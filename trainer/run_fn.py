@@ -25,7 +25,7 @@ from trainer.model.table_sizes import TableSizes, table_sizes
 from trainer.own import module
 from trainer.search.choice import CHOICE_FILE, Choice, choose
 from trainer.settings import TrainSettings, training_settings, with_values
-from trainer.training import described, fitting, memory, warm_start
+from trainer.training import described, fitting, loading, memory, warm_start
 from trainer.training.fold_in import learn_fold_in
 
 
@@ -56,19 +56,24 @@ def run_fn(fn_args: FnArgs) -> None:
         start, record = warm_start.from_published(fn_args.base_model, transform, sizes, model)
         _write_json(fn_args.model_run_dir, warm_start.WARM_START_FILE, record)
     unfinished = _unfinished(fn_args)
-    folders = fitting.TrainingFolders(epochs=os.path.join(unfinished, _digest(fn_args)), curves=fn_args.model_run_dir)
     with tempfile.TemporaryDirectory(prefix="kindred-pairs-") as directory:
         encoder = hashing.numbered(transform.transform_features_layer(), sizes.numberings)
         (pattern,) = fn_args.train_files
         examples = Examples(of_split(pattern))
-        pairs = dataset.load(examples, encoder, train.data_memory_mb << 20, directory, encode.shared)
+        searched = train.search.active and not tuned
+        pairs, streamed = loading.load(examples, encoder, sizes, model, train, directory, searched)
+        if streamed:
+            _write_json(fn_args.model_run_dir, loading.STREAMING_FILE, {"reason": streamed})
         choice, zero_point = None, tuned.get("zero_point")
-        if train.search.active and isinstance(pairs, Pairs) and not tuned:
+        if searched and isinstance(pairs, Pairs):
             choice = _chosen(fn_args, pairs, sizes, train, dataset.times(examples))
             _, model, train = training_settings(with_values(fn_args.custom_config, choice.values))
             _write_json(fn_args.model_run_dir, CHOICE_FILE, choice.to_json())
             zero_point = choice.best.zero_point
         disk.require(fn_args.serving_model_dir, memory.table_bytes(sizes, model), "the tables of the model")
+        # Pairs on disk have other held-out rows, so that neither training continues the other.
+        epochs = os.path.join(unfinished, _digest(fn_args) + ("-streamed" if streamed else ""))
+        folders = fitting.TrainingFolders(epochs, curves=fn_args.model_run_dir)
         network, history = fitting.fit(
             pairs, sizes, model, train, folders, start, fn_args.custom_config["metric"], zero_point
         )

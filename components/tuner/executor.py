@@ -19,6 +19,7 @@ from trainer.data.examples import Examples
 from trainer.data.transform_graph import TransformGraph
 from trainer.model.table_sizes import table_sizes
 from trainer.search.tuning import Tuning, tune
+from trainer.training import loading
 
 TUNING_FILE = "tuning.json"
 _BEST_FILE = "best_hyperparameters.txt"
@@ -45,10 +46,13 @@ def _search(execution: ExecutionArguments, unfinished: str) -> Tuning:
     sizes = table_sizes(transform, settings.encode)
     encoder = hashing.numbered(transform.transform_features_layer(), sizes.numberings)
     sections = {name: getattr(settings, name).model_dump(mode="json") for name in ("model", "train")}
-    memory = settings.train.data_memory_mb << 20
     with tempfile.TemporaryDirectory(prefix="kindred-pairs-") as directory:
         examples = Examples(execution.input("examples").uri)
-        pairs = dataset.load(examples, encoder, memory, directory, settings.encode.shared)
+        searched = settings.train.search.active
+        pairs, streamed = loading.load(examples, encoder, sizes, settings.model, settings.train, directory, searched)
+        if streamed:
+            progress.show(streamed)
+            unfinished = os.path.join(unfinished, "streamed")  # with other held-out rows
         return tune(
             pairs, sizes, sections, settings.metric, settings.tune, unfinished, progress.show, dataset.times(examples)
         )

@@ -39,6 +39,7 @@ from trainer.entity_features.table import read_accounts
 from trainer.epochs import HELD_OUT, HISTORY_FILE, kept_epoch
 from trainer.index.facts import read_index
 from trainer.search.choice import read_choice
+from trainer.training.loading import STREAMING_FILE
 from trainer.training.warm_start import WARM_START_FILE
 
 Finding = tuple[EndState, str]
@@ -136,6 +137,9 @@ def _training(record: RunRecord, config: PipelineConfig, root: Root, result: Nod
     if choice:
         record.search = choice.to_json()
         line += f"; {choice.describe()}"
+    streaming = Path(result.uri("model_run"), STREAMING_FILE)
+    if streaming.is_file():
+        line += f"; {json.loads(streaming.read_text(encoding='utf-8'))['reason']}"
     index = read_index(result.uri("model_run"))
     if index:
         record.approximate = index.to_json()

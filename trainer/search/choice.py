@@ -77,7 +77,11 @@ class Choice:
         chosen = ", ".join(
             f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in given.items()
         )
-        when = "settings of an earlier search" if self.reused else f"{len(self.trials)} settings tried"
+        left_out = sum(trial.value is None for trial in self.trials)
+        tried = f"{len(self.trials) - left_out} settings tried"
+        if left_out:
+            tried += f", {left_out} left out because they do not fit in memory"
+        when = "settings of an earlier search" if self.reused else tried
         line = f"{when}: {chosen} ({self.metric} {self.best.value:.4f} on held-out rows)"
         return f"{line}. {self.finding}" if self.finding else line
 
@@ -154,7 +158,7 @@ def _searched(
     known: Mapping[str, int],
 ) -> Choice:
     sweeps = None if "train.epochs" in search.settings else int(sections["train"]["epochs"])
-    trials = Trials(kept, held, sizes, sections, metric, search.budget, sweeps)
+    trials = Trials(kept, held, sizes, sections, metric, search.budget, sweeps, rows=known["rows"])
     with progress.counted(TRIALS, search.budget):
         plans.follow(trials, plans.Plan(search.settings, sections))
     if trials.best().fault:

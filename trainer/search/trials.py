@@ -46,6 +46,8 @@ class Trials:
       sweeps: the number of sweeps of every trial, or None to find the best number.
       say: gets a line for each trial.
       records: finished trials of an interrupted search.
+      rows: the number of training pairs of the pipeline, of which the search may use a part. None: those of both
+        arguments. Settings with which not all of them fit in memory are no choice.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Trials:
         sweeps: int | None = None,
         say: Callable[[str], object] = logging.info,
         records: TrialRecords | None = None,
+        rows: int | None = None,
     ) -> None:
         # What trials compute from the rows alone, they share.
         self._kept = ReusedPairs.of(kept) if isinstance(kept, Pairs) else kept
@@ -71,6 +74,7 @@ class Trials:
         self.figures: list[Figure | None] = []
         self._say, self._records = say, records or TrialRecords(None)
         self.spent = 0
+        self._rows = len(kept) + len(held) if rows is None else rows
         # The best run of each objective and dimension, by its settings.
         self._runs: dict[str, SweepRun] = {}
         self._best_runs: dict[tuple[str, int], tuple[str, float]] = {}
@@ -174,7 +178,8 @@ class Trials:
         model, train = ModelSettings.model_validate(sections["model"]), TrainSettings.model_validate(sections["train"])
         since = time.monotonic()
         try:
-            memory.check(self.sizes, model, train)
+            streamed = not isinstance(self._kept, Pairs)
+            memory.check(self.sizes, model, train, self._rows, streamed)
             if not has_solver(model.objective, train.optimizer):
                 return [self._descended(settings, model, train)]
             if not isinstance(self._kept, Pairs):

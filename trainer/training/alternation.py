@@ -22,7 +22,8 @@ from trainer.least_squares.spectral import Spectral
 from trainer.least_squares.variational_als import VariationalAls
 from trainer.model.network import GLOBAL_BIAS, LEFT_BIAS, LEFT_VECTORS, RIGHT_BIAS, RIGHT_VECTORS
 from trainer.model.table_sizes import TableSizes
-from trainer.settings import WHOLE_DATA, ModelSettings, TrainSettings
+from trainer.settings import ModelSettings, TrainSettings
+from trainer.training.memory import streaming_choice
 
 
 class _Held:
@@ -117,7 +118,7 @@ class Alternation:
             raise PairsTooMany(
                 f"train.optimizer: {settings.optimizer} with model.objective {model.objective} holds all "
                 f"{len(pairs):,} pairs in memory, more than train.data_memory_mb {settings.data_memory_mb:,} allows. "
-                f"Raise it, or choose {_streaming(model)}, which streams them"
+                f"Raise it, or choose {streaming_choice(model)}, which streams them"
             )
         self._network, self._settings = network, settings
         self._solver = solver_of(pairs, sizes, model, settings)
@@ -154,7 +155,3 @@ class Alternation:
             tables[GLOBAL_BIAS] = np.array(self._solver.offset, np.float32)
         for name, table in tables.items():
             self._network.get_layer(name).set_weights([table])
-
-
-def _streaming(model: ModelSettings) -> str:
-    return "model.objective softmax" if model.objective in WHOLE_DATA else "adagrad"

@@ -88,7 +88,7 @@ def fit(
       TrainingTooLarge: the model would not fit in memory.
       TrainingDiverged: the loss or a weight became infinite or NaN.
     """
-    memory.check(sizes, model, settings)
+    memory.check(sizes, model, settings, len(train), streamed=not isinstance(train, Pairs))
     if not has_solver(model.objective, settings.optimizer):
         keep_freed_memory()
     keras.utils.set_random_seed(settings.seed)

@@ -275,7 +275,7 @@ def test_blocks_have_every_pair_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pairs_on_disk_are_refused(tmp_path: Path) -> None:
     pairs = _pairs(weighted=True)
     sharded = collect(iter([pairs]), 100, str(tmp_path))
-    with pytest.raises(PairsTooMany, match="Raise it, or choose adagrad") as refused:
+    with pytest.raises(PairsTooMany, match=r"Raise it, or choose train\.optimizer: adagrad") as refused:
         fitting.fit(sharded, SIZES, REGRESSION, SETTINGS)
     assert refused.value.exit_code == 2
 

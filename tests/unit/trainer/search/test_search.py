@@ -202,6 +202,8 @@ def test_settings_that_do_not_fit_in_memory_are_no_choice(tmp_path: Path, monkey
     found = choose(_positives(), SIZES, _sections(), "ndcg@10", POSITIVES.replace(budget=8), str(tmp_path))
     refused = [trial for trial in found.trials if trial.fault]
     assert refused and all("model.dimension" in str(trial.fault) for trial in refused)
+    tried = len(found.trials) - len(refused)
+    assert f"{tried} settings tried, {len(refused)} left out because they do not fit in memory: " in found.describe()
     assert found.best.fault is None
 
 
@@ -209,6 +211,20 @@ def test_no_settings_that_fit_in_memory_are_an_error(tmp_path: Path, monkeypatch
     monkeypatch.setattr("trainer.training.memory.available", lambda: 1000)
     with pytest.raises(TrainingTooLarge, match="Lower model"):
         choose(_positives(), SIZES, _sections(), "ndcg@10", POSITIVES, str(tmp_path))
+
+
+def test_settings_must_fit_with_all_rows_not_only_those_of_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = 10_000_000
+    monkeypatch.setattr("trainer.training.memory.available", lambda: free)
+    pairs = _positives()
+    sections, search = _sections(), POSITIVES.replace(budget=1)
+    assert choose(pairs, SIZES, sections, "ndcg@10", search, str(tmp_path / "few")).best.fault is None
+    many = Pairs(*(np.tile(column, 60) for column in (pairs.left, pairs.right, pairs.label)))
+    monkeypatch.setattr(choice_module, "_ROWS", 3000)
+    with pytest.raises(TrainingTooLarge, match=f"{len(many):,} pairs"):
+        choose(many, SIZES, sections, "ndcg@10", search, str(tmp_path / "many"))
 
 
 def test_large_data_are_searched_on_some_left_entities(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -208,6 +208,11 @@ def test_training_record_is_json(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / epochs.HISTORY_FILE).read_text()) == {"loss": [1.5, 0.5]}
 
 
+def _expected(arguments: tuple[object, ...], columns: object, pairs: Pairs) -> Pairs:
+    assert arguments == (columns, "encoder", 2048 << 20)
+    return pairs
+
+
 @pytest.mark.usefixtures("eagerly")
 def test_run_fn_connects_its_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Other tests cover the parts. This one checks how they are connected."""
@@ -220,10 +225,9 @@ def test_run_fn_connects_its_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         raw_feature_spec=lambda: {"left_id": 1, "right_id": 1, "score": 1},
     )
     monkeypatch.setattr(run_fn, "TransformGraph", {"graph": graph}.__getitem__)
-    monkeypatch.setattr(run_fn, "Examples", {"examples": "columns"}.__getitem__)
-    monkeypatch.setattr(
-        run_fn.dataset, "load", lambda *arguments: {("columns", "encoder", 2048 << 20): known}[arguments[:3]]
-    )
+    columns = types.SimpleNamespace(count=lambda split: len(known))
+    monkeypatch.setattr(run_fn, "Examples", {"examples": columns}.__getitem__)
+    monkeypatch.setattr(run_fn.dataset, "load", lambda *arguments: _expected(arguments[:3], columns, known))
     monkeypatch.setattr(run_fn.saved_model, "export", lambda *arguments: exported.append(arguments))
     monkeypatch.setattr(run_fn.dataset, "score_range", lambda examples: (1.0, 5.0))
     monkeypatch.setattr(run_fn.projector, "write", lambda *arguments: projected.append(arguments))
