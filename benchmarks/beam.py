@@ -71,7 +71,7 @@ def _run(kind: str, data: Path, whole: bool) -> dict[str, Any]:
         file = Path(folder, "pipeline.yaml")
         file.write_text(json.dumps(_PIPELINE | {"data": {"path": str(data.absolute())}}))
         config = load_config(file, _KINDS[kind])
-        check_engine(config.beam, folder)
+        check_engine(config.beam)
         outcome = local.run(
             config, Root(Path(folder, "root")), RunOptions(until=None if whole else _NODES[-1]), lambda folder: None
         )

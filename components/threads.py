@@ -16,12 +16,13 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 # The options of a runner that has one worker, in this process.
-_IN_PROCESS = {"--runner=FnApiRunner", "--direct_running_mode=in_memory"}
+_IN_PROCESS = {"--runner": "FnApiRunner", "--direct_running_mode": "in_memory"}
 
 
 def in_process(beam_pipeline_args: list[str] | None) -> bool:
-    """Returns whether these options run Beam in this process, without other workers."""
-    return _IN_PROCESS.issubset(beam_pipeline_args or [])
+    """Returns whether these options run Beam in this process. Of equal options, the last counts."""
+    given = dict(argument.split("=", 1) for argument in beam_pipeline_args or [] if "=" in argument)
+    return _IN_PROCESS.items() <= given.items()
 
 
 def threads_of(beam_pipeline_args: list[str] | None) -> int:

@@ -58,6 +58,12 @@ class Copies:
 
         in_parallel(refresh, entries)
 
+    def is_current(self, url: str) -> bool:
+        """Returns whether the copy of an object has its present content."""
+        store, key = self.bucket_of(url), urls.parse(url).key
+        entry = store.find(key)
+        return entry is not None and _is_current(self.path_of(url), entry.size, _stamp(entry, store.tag(key)))
+
 
 def _stamp(entry: StoredObject, tag: str) -> int:
     """Returns the time of a copy, in nanoseconds: the second of the object's last change, then a hash of its ETag.

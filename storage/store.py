@@ -126,6 +126,14 @@ class Store:
         """
         return self._do(name, lambda: bytes(self._system.open_input_stream(self._path(name)).read()))
 
+    def opened(self, name: str) -> pa.NativeFile:
+        """Opens an object for random access. Later reads are repeated by PyArrow only.
+
+        Raises:
+          FileNotFoundError: there is no such object.
+        """
+        return self._do(name, lambda: self._system.open_input_file(self._path(name)))
+
     def write(self, name: str, content: bytes) -> None:
         """Writes a small object. Readers see it whole or not at all."""
 

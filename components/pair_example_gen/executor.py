@@ -21,6 +21,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
+from components import engine_folder
 from components.execution import ExecutionArguments, ExecutorBase
 from components.pair_example_gen import arrival, files, inputs, objects, quarantine, refusals, room, shards, spill
 from components.pair_example_gen.arrival import Arrival
@@ -49,6 +50,7 @@ from components.pair_example_gen.suspicious.find import find as find_suspicious
 from components.threads import Threaded, threads_of
 from errors import DataRefused, InputError
 from kindred import progress
+from storage import by_url
 from storage.disk import require
 from trainer.data.examples import EVAL, SIDES, SPLITS, TRAIN, Examples
 
@@ -101,11 +103,17 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         sizes = [(files.fingerprint(file), _is_packed(file)) for file in input_files]
         parts = spill.count_parts([(size, packed) for (size, _), packed in sizes]) if settings.sees_pairs_whole else 0
         require(examples, room.least_bytes(input_files), "the examples of the files")
-        paths = IngestPaths(examples, set_aside, os.path.join(set_aside, "work"), parts)
-        with _directories(paths), inputs.described_aside([*input_files, *feature_files]) as described:
+        local = IngestPaths(examples, set_aside, os.path.join(set_aside, "work"), parts)
+        with (
+            _directories(local),
+            engine_folder.opened(self._beam_pipeline_args) as shared,
+            inputs.described_aside([*input_files, *feature_files]) as described,
+        ):
+            paths = local.below(shared) if shared else local
+            read_by_workers = objects.urls_of(input_files, settings.copied) if shared else input_files
             with _unchanged(dict(zip(input_files, (fingerprint for fingerprint, _ in sizes), strict=True))):
                 with progress.counted("rows", sum(size for (size, _), _ in sizes), measured=False):
-                    totals = self._read(input_files, ages, settings, paths)
+                    totals = self._read(read_by_workers, ages, settings, paths, set_aside)
                 inputs.write(objects.named_by_url(described.result(), settings.copied), examples)
             read = totals.good
             size = sum(files.fingerprint(path)[0] for path in {archives.on_disk(file) for file in input_files})
@@ -113,21 +121,26 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
             recognized = read_reports(paths.reports("cut"))
             arrival.write(Arrival(len(input_files), size, rows, found.skipped, _recognized(recognized)), examples)
             if parts:
-                rows = self._see_pairs_whole(input_files, settings, paths, totals.newest)
+                rows = self._see_pairs_whole(read_by_workers, settings, paths, totals.newest)
                 totals = dataclasses.replace(totals, rows=rows)
+            if shared and settings.copied:
+                objects.refuse_changed(read_by_workers, settings.copied)
+                by_url.download(paths.examples, examples)
             refusals.check_splits(totals, settings)
             totals.rows[READ_ROWS] = read
             for split in SPLITS:
                 if not totals.rows[split]:
                     # Readers of the split expect at least one file.
                     nothing = encode_ids(pairs_schema(settings.columns, settings.weighted).empty_table())
-                    shards.write_parquet(nothing, examples, split, "none", paths.work)
+                    shards.write_parquet(nothing, examples, split, "none", local.work)
             with _unchanged({file: files.fingerprint(file) for file in feature_files}):
                 entity_features.write(settings, examples, set_aside)
         return totals
 
-    def _read(self, input_files: list[str], ages: list[int], settings: IngestSettings, paths: IngestPaths) -> Totals:
-        """Reads all files. Good rows go to the splits or to spill files."""
+    def _read(
+        self, input_files: list[str], ages: list[int], settings: IngestSettings, paths: IngestPaths, set_aside: str
+    ) -> Totals:
+        """Reads all files. Good rows go to the splits or to spill files, and bad ones to the directory `set_aside`."""
         with self._make_beam_pipeline() as pipeline:
             written = (
                 pipeline
@@ -138,6 +151,8 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
             )
             if not paths.parts:
                 self._write_codes(written, paths)
+        if paths.quarantine != set_aside:
+            by_url.download(paths.quarantine, set_aside)
         heads, reports = read_reports(paths.reports("cut")), read_reports(paths.reports("read"))
         refusals.check_files(heads, reports, settings)
         totals = Totals.of(reports)
@@ -146,7 +161,7 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         if not totals.good + totals.bad:
             raise InputError(f"data.path: {', '.join(input_files[:5])}: there are no rows after the header")
         if not totals.good or totals.bad > settings.max_quarantined_fraction * (totals.good + totals.bad):
-            raise DataRefused(refusals.too_many_bad_rows(totals, settings, quarantine.keep_apart(paths.quarantine)))
+            raise DataRefused(refusals.too_many_bad_rows(totals, settings, quarantine.keep_apart(set_aside)))
         return totals
 
     def _see_pairs_whole(
@@ -158,7 +173,7 @@ class Executor(ExecutorBase, base_beam_executor.BaseBeamExecutor):
         judge = JudgePart(settings, paths, spilled, input_files, newest)
         judged = self._for_each_part(judge, paths, "judge", writes=not by_time)
         for path in spilled:
-            tf.io.gfile.remove(path)
+            files.remove(path)
         refusals.check_repeated(judged, settings.unordered)
         if not by_time:
             return Totals.of(judged).rows

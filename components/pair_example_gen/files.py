@@ -1,4 +1,4 @@
-"""Finds and opens input files: local files directly, remote files through Beam's file systems."""
+"""Finds, opens and writes files: local ones directly, and those that have a URL as objects of a store."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import pyarrow as pa
 
 from components.pair_example_gen.reading import archives, compression
 from errors import InputError
+from storage import by_url
 
 _COPY_BYTES = 8 << 20
+_OWN = ".arrow"  # files of this program, which are not compressed
 _INCOMPLETE = ("Truncated compressed stream", "end-of-stream marker", "truncated")
 
 Fingerprint = tuple[int, int]  # size in bytes, time of the last change in nanoseconds
@@ -29,20 +31,38 @@ def is_remote(path: str) -> bool:
 def matching(path: str) -> list[str]:
     """Returns the sorted files that match `path`, without directories."""
     if is_remote(path):
-        from apache_beam.io.filesystems import FileSystems
-
-        (result,) = FileSystems.match([path])
-        return sorted(match.path for match in result.metadata_list)
+        return by_url.matching(path)
     return sorted(file for file in glob.glob(path) if os.path.isfile(file))
 
 
 def named(directory: str, suffix: str) -> list[str]:
     """Returns the sorted paths in a directory that end with `suffix`. Unlike a glob, takes the directory literally."""
-    import tensorflow as tf
-
-    if not tf.io.gfile.exists(directory):
+    if is_remote(directory):
+        return by_url.matching(f"{directory}/*{suffix}")
+    if not os.path.isdir(directory):
         return []
-    return [os.path.join(directory, name) for name in sorted(tf.io.gfile.listdir(directory)) if name.endswith(suffix)]
+    return [os.path.join(directory, name) for name in sorted(os.listdir(directory)) if name.endswith(suffix)]
+
+
+def exists(file: str) -> bool:
+    """Returns whether there is a file."""
+    return by_url.find(file) is not None if is_remote(file) else os.path.isfile(file)
+
+
+def remove(file: str) -> None:
+    """Deletes a file."""
+    if is_remote(file):
+        by_url.delete(file)
+    else:
+        os.remove(file)
+
+
+def content(file: str) -> bytes:
+    """Returns the bytes of a small file."""
+    if is_remote(file):
+        return by_url.read(file)
+    with open(file, "rb") as source:
+        return source.read()
 
 
 def fingerprint(file: str) -> Fingerprint:
@@ -51,11 +71,10 @@ def fingerprint(file: str) -> Fingerprint:
         if not is_remote(file):
             status = os.stat(archives.on_disk(file))
             return status.st_size, status.st_mtime_ns
-        from apache_beam.io.filesystems import FileSystems
-
-        (result,) = FileSystems.match([glob.escape(file)])
-        (metadata,) = result.metadata_list
-        return int(metadata.size_in_bytes), int((metadata.last_updated_in_seconds or 0) * 1e9)
+        found = by_url.find(file)
+        if found is None:
+            raise FileNotFoundError(f"there is no object {file}")
+        return found.size, found.changed
 
 
 def compression_of(file: str) -> str | None:
@@ -85,7 +104,7 @@ def byte_stream(file: str, start: int = 0) -> Iterator[compression.Readable]:
 @contextlib.contextmanager
 def random_access(file: str) -> Iterator[pa.NativeFile]:
     """Opens the file for random access. Maps local files into memory, and compressed files after decompression."""
-    if is_remote(file):
+    if is_remote(file) and (file.endswith(_OWN) or compression_of(file) is None):
         with _raw(file) as raw:
             yield raw
         return
@@ -114,18 +133,14 @@ def decompressed(file: str, but: tuple[str, ...] = ()) -> Iterator[str]:
 
 @contextlib.contextmanager
 def whole(file: str, staging: str | None = None) -> Iterator[str]:
-    """Yields a staged path for writing `file`, then renames it, so that `file` appears only when complete.
+    """Yields a staged path for writing a local file, then renames it, so that it appears only when complete.
 
-    A lost worker can still write while another one repeats its work. Object stores need no staging, because an object
-    appears only when complete.
+    A lost worker can still write while another one repeats its work.
 
     Args:
-      file: the final path or URL.
+      file: the final path.
       staging: a directory on the same file system. The default is the directory of `file`.
     """
-    if is_remote(file):
-        yield file
-        return
     staged = os.path.join(staging or os.path.dirname(file), f"{uuid.uuid4().hex}.staged")
     try:
         yield staged
@@ -138,15 +153,12 @@ def whole(file: str, staging: str | None = None) -> Iterator[str]:
 @contextlib.contextmanager
 def writable(file: str, staging: str | None = None) -> Iterator[pa.NativeFile]:
     """Opens a new file for writing. The file appears only when complete."""
-    if not is_remote(file):
-        with whole(file, staging) as staged, pa.OSFile(staged, "wb") as local:
-            yield local
+    if is_remote(file):
+        with by_url.written(file) as remote:
+            yield remote
         return
-    from apache_beam.io.filesystem import CompressionTypes
-    from apache_beam.io.filesystems import FileSystems
-
-    with FileSystems.create(file, compression_type=CompressionTypes.UNCOMPRESSED) as remote:
-        yield pa.PythonFile(remote, mode="w")
+    with whole(file, staging) as staged, pa.OSFile(staged, "wb") as local:
+        yield local
 
 
 @contextlib.contextmanager
@@ -179,18 +191,14 @@ def _kind(file: str) -> str | None:
 
 @contextlib.contextmanager
 def _raw(file: str) -> Iterator[Any]:
-    if not is_remote(file):
-        member = archives.split(file)
-        if member:
-            with archives.opened(member[0]) as archive, archive.open(member[1]) as content:
-                yield content
-        else:
-            with pa.OSFile(file) as local:
-                yield local
+    if is_remote(file):
+        with by_url.opened(file) as remote:
+            yield remote
         return
-    # Beam takes half a second to import. Only remote files need it.
-    from apache_beam.io.filesystem import CompressionTypes
-    from apache_beam.io.filesystems import FileSystems
-
-    with FileSystems.open(file, compression_type=CompressionTypes.UNCOMPRESSED) as remote:
-        yield pa.PythonFile(remote, mode="r")
+    member = archives.split(file)
+    if member:
+        with archives.opened(member[0]) as archive, archive.open(member[1]) as content:
+            yield content
+    else:
+        with pa.OSFile(file) as local:
+            yield local

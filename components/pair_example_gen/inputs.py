@@ -25,7 +25,7 @@ class InputFile:
     Attributes:
       path: path or URL.
       bytes: size in bytes.
-      digest: `sha256:...`, or the checksum of a remote file system.
+      digest: `sha256:...`.
     """
 
     path: str
@@ -62,10 +62,6 @@ def read(examples_uri: str) -> list[InputFile]:
 
 def _describe(path: str, stop: threading.Event) -> InputFile:
     size, _ = files.fingerprint(path)
-    if files.is_remote(path):
-        from apache_beam.io.filesystems import FileSystems
-
-        return InputFile(path, size, f"checksum:{FileSystems.checksum(path)}")
     with files.readable(path), open(path, "rb") as source:
         return InputFile(path, size, f"sha256:{_sha256(source, stop)}")
 

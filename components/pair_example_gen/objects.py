@@ -6,6 +6,7 @@ The copies are in the folders of the keys. Files are then found, recognized, fin
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from errors import InputError, StoreError, StoreUnavailable
 from kindred import advice
 from storage import urls
 from storage.copies import Copies
-from storage.store import Store, StoredObject
+from storage.store import Store, StoredObject, in_parallel
 
 D = TypeVar("D", bound=DataSettings)
 _WILD = re.compile(r"[*?\[]")
@@ -79,15 +80,45 @@ def choose_spans(settings: DataSettings, copied: CopiedObjects | None) -> list[S
 
 def named_by_url(files: list[InputFile], copied: CopiedObjects | None) -> list[InputFile]:
     """Returns the files with the URLs of objects in place of the paths of their copies."""
-    if copied is None:
-        return files
-    beginning = os.path.join(copied.folder, "")
-    return [
-        InputFile(file.path.removeprefix(beginning).replace("/", "://", 1), file.bytes, file.digest)
-        if file.path.startswith(beginning)
-        else file
-        for file in files
-    ]
+    return [dataclasses.replace(file, path=_url_of(file.path, copied) or file.path) for file in files]
+
+
+def urls_of(files: list[str], copied: CopiedObjects | None) -> list[str]:
+    """Returns the URLs of the objects whose copies are `files`, for workers without access to the copies.
+
+    Raises:
+      InputError: a file is not the copy of an object, or is in an archive.
+    """
+    found = []
+    for file in files:
+        url = _url_of(file, copied)
+        if url is None or not os.path.isfile(file):
+            why = "is not an object" if url is None else "is in an archive. Unpack it"
+            raise InputError(
+                f"data.path: {url or file}: workers of beam.profile dataflow read objects only, and it {why}"
+            )
+        found.append(url)
+    return found
+
+
+def refuse_changed(urls_read: list[str], copied: CopiedObjects) -> None:
+    """Compares objects that workers have read with their copies.
+
+    Raises:
+      InputError: an object has changed since it was copied.
+      StoreError, StoreUnavailable: a store refuses a request, cannot be reached, or fails.
+    """
+    copies = Copies(copied.folder, copied.storage)
+    for url, is_current in zip(urls_read, in_parallel(copies.is_current, urls_read), strict=True):
+        if not is_current:
+            raise InputError(f"data.path: {url} changed while it was read. Run again when no program writes to it")
+
+
+def _url_of(file: str, copied: CopiedObjects | None) -> str | None:
+    beginning = os.path.join(copied.folder, "") if copied else None
+    if beginning is None or not file.startswith(beginning):
+        return None
+    return file.removeprefix(beginning).replace("/", "://", 1)
 
 
 def _copied(key: str, url: str, copies: Copies, spans: DataSettings | None) -> str:

@@ -7,8 +7,6 @@ import dataclasses
 import json
 import os
 
-import tensorflow as tf
-
 from components.pair_example_gen import files
 
 
@@ -53,8 +51,8 @@ class Report:
     def write(self, directory: str, name: str) -> None:
         """Writes the report. Replaces an earlier report of the same work."""
         path = os.path.join(directory, f"{name}.json")
-        with files.whole(path) as staged, tf.io.gfile.GFile(staged, "w") as out:
-            json.dump(dataclasses.asdict(self), out)
+        with files.writable(path) as out:
+            out.write(json.dumps(dataclasses.asdict(self)).encode())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,8 +90,4 @@ class Totals:
 
 def read_reports(directory: str) -> list[Report]:
     """Returns the reports in `directory`, sorted by file name."""
-    reports = []
-    for path in files.named(directory, ".json"):
-        with tf.io.gfile.GFile(path) as source:
-            reports.append(Report(**json.load(source)))
-    return reports
+    return [Report(**json.loads(files.content(path))) for path in files.named(directory, ".json")]

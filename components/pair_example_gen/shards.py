@@ -13,7 +13,6 @@ from types import TracebackType
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-import tensorflow as tf
 
 from components.pair_example_gen import files
 from components.pair_example_gen.entities import IDS, read_column, read_table, write_table
@@ -158,7 +157,7 @@ def write_codes(examples: str, work: str, shard: str) -> None:
         codes[side] = read_column(rank_file(work, side))[place]
     for split in SPLITS:
         path = _rows_file(work, split, shard)
-        if not tf.io.gfile.exists(path):
+        if not files.exists(path):
             continue
         table = read_table(path)
         coded = {side: codes[side][table[side].to_numpy()] for side in SIDES}

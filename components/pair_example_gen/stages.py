@@ -38,6 +38,10 @@ class IngestPaths:
     work: str
     parts: int = 0
 
+    def below(self, folder: str) -> IngestPaths:
+        """Returns the same directories below another folder or URL."""
+        return IngestPaths(f"{folder}/examples", f"{folder}/quarantine", f"{folder}/work", self.parts)
+
     def reports(self, stage: str) -> str:
         """Returns the directory for the reports of a stage."""
         return os.path.join(self.work, f"reports-{stage}")

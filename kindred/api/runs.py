@@ -140,7 +140,7 @@ def run(
     from pipeline.commands.preflight import check_inputs  # imports PyArrow, after Root.at (storage/trust.py)
 
     check_inputs(settings, place)
-    check_engine(settings.beam, str(place.path))
+    check_engine(settings.beam)
     outcome = local.run(settings, place, RunOptions(accept_anomalies), write_report)
     return Run(outcome.folder.path, outcome.folder.read_summary())
 

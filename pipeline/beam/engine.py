@@ -6,23 +6,26 @@ import shutil
 import socket
 import time
 
-from errors import ConfigError, ServiceUnavailable
+from errors import ConfigError, ServiceUnavailable, StoreError, StoreUnavailable
 from pipeline.beam import flink_rest, profiles
 from pipeline.config.sections.beam import Beam
+from storage import by_url
 
 _CONNECT_SECONDS = 5.0
 _SLOTS_SECONDS = 15.0
 
 
-def check_engine(settings: Beam, root: str) -> None:
-    """Checks that there is a job server, and free slots if the engine is Flink.
+def check_engine(settings: Beam) -> None:
+    """Checks that there is a job server, free slots if the engine is Flink, and a bucket if it is Dataflow.
 
     Raises:
-      ConfigError: this machine lacks a requirement of the profile, or remote workers cannot access `root`.
+      ConfigError: this machine lacks a requirement of the profile.
+      StoreError, StoreUnavailable: this machine has no access to the bucket of Dataflow's workers.
       ServiceUnavailable: the engine does not answer, or has too few slots.
     """
-    check_root(settings, root)
-    profiles.options(settings)
+    profiles.ingest_options(settings)
+    if settings.dataflow is not None and settings.profile == "dataflow":
+        _find_folder(settings.dataflow.temp_location)
     if not settings.is_engine:
         return
     if settings.jobs_at is None:
@@ -37,18 +40,12 @@ def check_engine(settings: Beam, root: str) -> None:
         _check_slots(settings, settings.flink_url)
 
 
-def check_root(settings: Beam, root: str) -> None:
-    """Checks that workers can access `root`. Runs first, because otherwise installing other requirements is useless.
-
-    Raises:
-      ConfigError: they cannot.
-    """
-    if settings.profile == "dataflow":
-        raise ConfigError(
-            "beam.profile: runs on Dataflow are not supported yet. Dataflow workers access only gs://, but components "
-            f"write to local directories, with any root (here {root}). Use local, or flink with workers that can "
-            "access them"
-        )
+def _find_folder(url: str) -> None:
+    """Checks that this machine has access to the bucket of the workers."""
+    try:
+        by_url.find(f"{url.rstrip('/')}/kindred")
+    except (StoreError, StoreUnavailable) as error:
+        raise type(error)(f"beam.dataflow.temp_location: {error}") from None
 
 
 def _connect(settings: Beam, endpoint: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
+from components import engine_folder
 from errors import ConfigError
 from pipeline.config.sections.beam import Beam
 
@@ -13,7 +14,22 @@ _HAVE_TFX = "--sdk_container_image=none"
 
 
 def options(settings: Beam, shared: str = "") -> list[str]:
-    """Returns Beam's command-line options.
+    """Returns Beam's command-line options for nodes whose steps open the directories of the run.
+
+    On Dataflow, this is impossible. Such nodes stay on this machine.
+
+    Args:
+      settings: section `beam` of the pipeline file.
+      shared: a folder of the run that remote workers must access.
+
+    Raises:
+      ConfigError: a requirement of the profile is not installed.
+    """
+    return _local(settings) if settings.profile == "dataflow" else ingest_options(settings, shared)
+
+
+def ingest_options(settings: Beam, shared: str = "") -> list[str]:
+    """Returns Beam's command-line options for PairExampleGen, which also runs on workers that share only a store.
 
     Args:
       settings: section `beam` of the pipeline file.
@@ -86,9 +102,12 @@ def _dataflow(settings: Beam) -> list[str]:
         "service_account_email": job.service_account,
         "subnetwork": job.subnetwork,
     }
-    arguments = ["--runner=DataflowRunner", *(f"--{key}={value}" for key, value in values.items() if value is not None)]
-    # The image contains everything at the locked versions, so that workers install nothing.
-    arguments += ["--sdk_location=container"]
+    runner = "--runner=pipeline.beam.dataflow.DataflowRunner"
+    arguments = [runner, *(f"--{key}={value}" for key, value in values.items() if value is not None)]
+    # The image contains everything at the locked versions, so that workers install nothing. Steps are in modules.
+    arguments += ["--sdk_location=container", "--no_save_main_session"]
+    arguments += [f"{engine_folder.OPTION}={job.temp_location.rstrip('/')}/kindred"]
+    arguments += [f"--kindred_job_seconds={settings.job_seconds}"]
     arguments += [] if job.public_ips else ["--no_use_public_ips"]
     return [*arguments, *(f"--labels={key}={value}" for key, value in job.labels.items())]
 

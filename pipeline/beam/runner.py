@@ -16,6 +16,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from apache_beam.runners.portability import flink_runner, portable_runner
 from apache_beam.runners.runner import PipelineState
 
+from components import engine_folder
 from errors import EngineError
 from pipeline.beam import flink_rest, probe
 
@@ -34,10 +35,11 @@ class JobOptions(PipelineOptions):
             "--kindred_start_seconds", type=int, default=60, help="time limit for the start of a worker in seconds"
         )
         parser.add_argument("--kindred_shared", default="", help="a folder that workers must access")
+        parser.add_argument(engine_folder.OPTION, default="", help="a folder in an object store for workers")
         parser.add_argument("--kindred_flink_url", default="", help="Flink's REST interface, if known")
 
 
-class _Result:
+class Result:
     """A running job. `wait_until_finish` limits the wait, and cancels the job after it."""
 
     def __init__(self, job: Any, seconds: int) -> None:
@@ -114,7 +116,7 @@ class _Watched:
             raise EngineError(f"Beam's job server refuses a job: {reason(_status(error))}") from error
         except (OSError, RuntimeError, ValueError) as error:
             raise EngineError(f"Beam's job server could not be started: {reason(str(error))}") from error
-        return _Result(job, job_options.kindred_job_seconds)
+        return Result(job, job_options.kindred_job_seconds)
 
 
 class PortableRunner(_Watched, portable_runner.PortableRunner):

@@ -97,7 +97,7 @@ def _faults(config: PipelineConfig, root: Root) -> Iterator[KindredError]:
 
     yield from preflight.faults_in(root.check_writable)
     yield from preflight.input_faults(config, root)
-    yield from preflight.faults_in(check_engine, config.beam, str(root.path))
+    yield from preflight.faults_in(check_engine, config.beam)
     yield from preflight.faults_in(check_destination, config, root)
 
 

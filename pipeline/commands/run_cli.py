@@ -59,7 +59,7 @@ def run(
     from pipeline.commands.preflight import check_inputs  # imports PyArrow, after Root.at (storage/trust.py)
 
     check_inputs(pipeline_config, place)
-    check_engine(pipeline_config.beam, str(place.path))
+    check_engine(pipeline_config.beam)
     outcome = local.run(
         pipeline_config, place, RunOptions(accept_anomalies, owns_process=True, quiet=quiet), root_cli.write_report
     )
@@ -136,7 +136,7 @@ def tune(
     from pipeline.commands.preflight import check_inputs  # imports PyArrow, after Root.at (storage/trust.py)
 
     check_inputs(pipeline_config, place)
-    check_engine(pipeline_config.beam, str(place.path))
+    check_engine(pipeline_config.beam)
     outcome = local.run(
         pipeline_config, place, RunOptions(until=node_ids.TUNER, owns_process=True, quiet=quiet), root_cli.write_report
     )

@@ -78,6 +78,7 @@ class PipelineConfig(Section):
         rules.refuse_all(
             lambda: rules.what_solvers_can(self.encode, self.model, self.train),
             lambda: rules.own_trainer(self.data, self.train, self.tune is not None),
+            lambda: rules.inputs_of_dataflow(self.data, self.storage, self.beam),
             lambda: rules.features_of_two_tables(self.data, self.encode),
             lambda: rules.cold_metrics(self.data, self.evaluate),
             lambda: rules.objective_of_labels(columns, self.score, self.model, self.train),

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from components.evaluator.names import COLD, is_approximate, is_ranking
 from components.evaluator.settings import EvaluateSettings
 from components.pair_example_gen.settings import ColumnSettings, DataSettings
+from pipeline.config.sections.beam import Beam
+from storage.settings import StorageSettings
 from trainer.settings import (
     KEYS_OF,
     OF_LABELS,
@@ -88,6 +90,21 @@ def _single_rows(encode: EncodeSettings, model: ModelSettings, train: TrainSetti
     ):
         if wrong:
             raise ValueError(f"{key}: not with {solver}: {why}")
+
+
+def inputs_of_dataflow(data: DataSettings, storage: StorageSettings, beam: Beam) -> None:
+    """Checks that workers of Dataflow can read the pairs, which they do with the clients of Google's store."""
+    if beam.profile != "dataflow":
+        return
+    if not data.path.startswith("gs://"):
+        raise ValueError(
+            f"data.path: with beam.profile dataflow, a URL that begins with gs://, which its workers read (got "
+            f"{data.path!r}). Copy the files there, or use beam.profile local"
+        )
+    if storage.endpoint is not None:
+        raise ValueError(
+            "storage.endpoint: not with beam.profile dataflow, whose workers use Google's own store. Omit the key"
+        )
 
 
 def features_of_two_tables(data: DataSettings, encode: EncodeSettings) -> None:

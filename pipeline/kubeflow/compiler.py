@@ -25,8 +25,8 @@ from typing import Any
 from kfp import compiler, dsl
 
 from errors import ConfigError
-from pipeline.beam.engine import check_root
 from pipeline.config import SCHEMA, SCHEMA_OF_POSITIVES, PipelineConfig
+from pipeline.config.sections.beam import Beam
 from pipeline.config.sections.kubeflow import TaskResources
 from pipeline.kubeflow import containers
 from pipeline.kubeflow.containers import GO, REFUSED, RUN_REPORT, STOP, VERDICT, signed
@@ -76,7 +76,7 @@ def compile_package(config: PipelineConfig) -> str:
       ConfigError: the cluster or a task would refuse the package. The message has the key and the fix.
     """
     root = checked_root(config)
-    check_root(config.beam, root)
+    _check_engine(config.beam)
     _check_data(config)
     shape = shape_of_config(config, Root.at(root, config.name, config.storage))
     _check_components(config, [*shape, RUN_REPORT])
@@ -84,6 +84,13 @@ def compile_package(config: PipelineConfig) -> str:
     constants += metadata_arguments(config)
     builder = _PackageBuilder(config, constants, place_arguments(config), run_parameters(config, root))
     return _yaml(builder.pipeline(group_nodes(shape, config.kubeflow)))
+
+
+def _check_engine(beam: Beam) -> None:
+    if beam.profile == "dataflow":
+        raise ConfigError(
+            "beam.profile: dataflow is for `kindred run`. The image of tasks has no client of Dataflow; use local"
+        )
 
 
 class _PackageBuilder:

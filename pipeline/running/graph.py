@@ -27,6 +27,7 @@ def create_pipeline(config: PipelineConfig, root: Root, accept_reason: str | Non
       root: where artifacts are written.
       accept_reason: overrules the data gate once. The reason is recorded.
     """
+    shared = str(root.artifacts)
     example_gen = data_nodes.build_example_gen(config, root)
     statistics, schema, validator, last_accepted, gate = data_nodes.build_validation(config, example_gen, accept_reason)
     transform = data_nodes.build_transform(config, example_gen, schema, gate)
@@ -41,6 +42,9 @@ def create_pipeline(config: PipelineConfig, root: Root, accept_reason: str | Non
     replay = release_nodes.build_replay(config, root, model_trainer, canary)
     pusher = release_nodes.build_pusher(config, root, model_trainer, evaluator, replay or canary, card)
     lists = release_nodes.build_lists(config, root, example_gen, model_trainer, pusher)
+    if config.beam.profile == "dataflow":
+        # Later options win, so these replace those of the pipeline.
+        example_gen.with_beam_pipeline_args(profiles.ingest_options(config.beam, shared))
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(root.artifacts),
@@ -51,7 +55,7 @@ def create_pipeline(config: PipelineConfig, root: Root, accept_reason: str | Non
             *filter(None, (lists,)),
         ],
         enable_cache=True,
-        beam_pipeline_args=profiles.options(config.beam, str(root.artifacts)),
+        beam_pipeline_args=profiles.options(config.beam, shared),
     )  # fmt: skip
 
 

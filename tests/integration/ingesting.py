@@ -101,15 +101,19 @@ class Inline:
             yield output.value
 
 
-def ingest(path: Path, out: Path, wanted: IngestSettings, inline: bool = False) -> Ingested:
-    """What becomes of the files at `path`; `inline`: without Beam."""
+def ingest(
+    path: Path, out: Path, wanted: IngestSettings, inline: bool = False, arguments: list[str] | None = None
+) -> Ingested:
+    """What becomes of the files at `path`; `inline`: without Beam; `arguments`: options of Beam."""
     examples, quarantine = standard_artifacts.Examples(), Quarantine()
     examples.uri, quarantine.uri = str(out / "examples" / "1"), str(out / "quarantine" / "1")
     for artifact in (examples, quarantine):
         Path(artifact.uri).mkdir(parents=True)
     base, pattern = split_path(str(path))
     split = example_gen_pb2.Input.Split(name="span-0", pattern=pattern)
-    Executor(BaseBeamExecutor.Context(make_beam_pipeline_fn=Inline if inline else _beam)).Do(
+    # Without a function, TFX makes the pipeline from the options.
+    make_pipeline = Inline if inline else None if arguments else _beam
+    Executor(BaseBeamExecutor.Context(arguments, make_beam_pipeline_fn=make_pipeline)).Do(
         {},
         {"examples": [examples], "quarantine": [quarantine]},
         {

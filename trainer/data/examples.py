@@ -22,6 +22,8 @@ import pyarrow.compute as pc
 import tensorflow as tf
 
 from errors import InputError
+from storage import by_url
+from storage.urls import is_object
 from trainer import features
 
 TRAIN, EVAL = SPLITS = ("train", "eval")
@@ -188,10 +190,7 @@ class Examples:
 
 def opened(file: str) -> pa.NativeFile:
     """Opens a file. Maps a local one into memory."""
-    if "://" not in file:
-        return pa.memory_map(file)
-    with tf.io.gfile.GFile(file, "rb") as source:
-        return pa.BufferReader(source.read())
+    return pa.BufferReader(by_url.read(file)) if is_object(file) else pa.memory_map(file)
 
 
 def _rows(batch: pa.RecordBatch) -> Rows:

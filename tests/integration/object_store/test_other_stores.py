@@ -32,7 +32,7 @@ from tests.object_store import CREDENTIALS, free_port
 
 
 @contextlib.contextmanager
-def _running(name: str, *arguments: str, port: int) -> Iterator[str]:
+def running(name: str, *arguments: str, port: int) -> Iterator[str]:
     program = shutil.which(name)
     if program is None:
         pytest.skip(f"{name} is not installed")
@@ -61,13 +61,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     port = free_port()
     if request.param == "versitygw":
         (tmp_path / "data" / "planted").mkdir(parents=True)
-        with _running(
+        with running(
             "versitygw", "--port", f"127.0.0.1:{port}", "posix", str(tmp_path / "data"), port=port
         ) as endpoint:
             yield Store("s3://planted/models", StorageSettings(endpoint=endpoint, region="us-east-1"))
         return
     flags = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"]
-    with _running("fake-gcs-server", *flags, "-public-host", f"127.0.0.1:{port}", port=port) as endpoint:
+    with running("fake-gcs-server", *flags, "-public-host", f"127.0.0.1:{port}", port=port) as endpoint:
         head = {"Content-Type": "application/json"}
         urllib.request.urlopen(urllib.request.Request(f"{endpoint}/storage/v1/b", b'{"name": "planted"}', head)).close()
         yield Store("gs://planted/models", StorageSettings(endpoint=endpoint, anonymous=True))

@@ -202,3 +202,11 @@ def dockerfile_lines(instruction: str) -> list[str]:
 def test_version_name_is_valid_in_kubernetes() -> None:
     version = Package("a" * 63, "text", {}, {}).version
     assert re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", version) and len(version) < 100
+
+
+def test_workers_on_dataflow_have_the_versions_of_the_tasks() -> None:
+    workers = (ROOT / "deploy" / "dataflow" / "Dockerfile").read_text()
+    found = re.search(r"beam_python([0-9.]+)_sdk:([0-9.]+)\n", workers)
+    assert found
+    assert f"/python:{found[1]}." in (ROOT / "deploy" / "Dockerfile").read_text()
+    assert f'"apache-beam=={found[2]}"' in (ROOT / "pyproject.toml").read_text()

@@ -12,13 +12,11 @@ from typing import Any
 
 import pytest
 
-from errors import ConfigError, ServiceUnavailable
+from errors import ConfigError, ServiceUnavailable, StoreError
 from pipeline.beam import engine, flink_rest, profiles
 from pipeline.beam.engine import check_engine
 from pipeline.config.sections.beam import Beam
 from tests.unit.pipeline.config.pipeline_files import DATAFLOW
-
-ROOT = "/somewhere/build/films"
 
 
 @contextlib.contextmanager
@@ -62,37 +60,37 @@ def closed_port() -> int:
 
 
 def test_local_profile_needs_no_engine() -> None:
-    check_engine(Beam(), ROOT)
+    check_engine(Beam())
 
 
 def test_missing_job_server_names_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
     port = closed_port()
     monkeypatch.setattr("pipeline.config.sections.beam.LOOPBACK_JOBS", f"localhost:{port}")
     with pytest.raises(ServiceUnavailable, match=rf"localhost:{port} does not answer .*`make flink-up`"):
-        check_engine(Beam(profile="flink"), ROOT)
+        check_engine(Beam(profile="flink"))
     with pytest.raises(ServiceUnavailable, match="Start it, or correct the key"):
-        check_engine(Beam(profile="flink", job_endpoint=f"localhost:{port}"), ROOT)
+        check_engine(Beam(profile="flink", job_endpoint=f"localhost:{port}"))
 
 
 def test_too_few_slots_are_refused() -> None:
     with listening() as jobs, answering({"/overview": [slots(3)]}) as flink:
         settings = Beam(profile="flink", flink_master=flink, job_endpoint=f"localhost:{jobs}", parallelism=3)
-        check_engine(settings, ROOT)
+        check_engine(settings)
         with pytest.raises(
             ServiceUnavailable, match=r"beam.parallelism: needs 5 slots, but only 3 of the 4 .* are free"
         ):
-            check_engine(settings.model_copy(update={"parallelism": 5}), ROOT)
+            check_engine(settings.model_copy(update={"parallelism": 5}))
 
 
 def test_released_slots_are_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
     with listening() as jobs, answering({"/overview": [slots(0), slots(1), slots(2)]}) as flink:
         settings = Beam(profile="flink", flink_master=flink, job_endpoint=f"localhost:{jobs}")
-        check_engine(settings, ROOT)
+        check_engine(settings)
     monkeypatch.setattr(engine, "_SLOTS_SECONDS", 0.6)
     with listening() as jobs, answering({"/overview": [slots(0)]}) as flink:
         settings = Beam(profile="flink", flink_master=flink, job_endpoint=f"localhost:{jobs}")
         with pytest.raises(ServiceUnavailable, match="wait for other jobs"):
-            check_engine(settings, ROOT)
+            check_engine(settings)
 
 
 @pytest.mark.parametrize("answer", [b"<html>", {"other": 1}, [1]])
@@ -100,30 +98,23 @@ def test_other_server_is_refused(answer: Any) -> None:
     with listening() as jobs, answering({"/overview": [answer]}) as flink:
         settings = Beam(profile="flink", flink_master=flink, job_endpoint=f"localhost:{jobs}")
         with pytest.raises(ServiceUnavailable, match=f"Flink at http://{flink} is not a working Flink REST interface"):
-            check_engine(settings, ROOT)
+            check_engine(settings)
 
 
 def test_starting_job_server_needs_java(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Beam(profile="flink", flink_master="flink.example:8081")
     monkeypatch.setattr(engine.shutil, "which", lambda program: None)
     with pytest.raises(ConfigError, match="needs `java` on PATH"):
-        check_engine(settings, ROOT)
+        check_engine(settings)
     monkeypatch.setattr(engine.shutil, "which", lambda program: "/usr/bin/java")
-    check_engine(settings, ROOT)
+    check_engine(settings)
 
 
-@pytest.mark.parametrize("installed", [False, True])
-@pytest.mark.parametrize("root", [ROOT, "gs://bucket/root"])
-def test_dataflow_is_refused(monkeypatch: pytest.MonkeyPatch, installed: bool, root: str) -> None:
-    """The message does not suggest the client, because installing it would not help."""
-    monkeypatch.setattr(profiles, "_is_installed", lambda module: installed)
-    with pytest.raises(ConfigError) as refused:
-        check_engine(Beam(profile="dataflow", dataflow=DATAFLOW), root)
-    assert str(refused.value) == (
-        "beam.profile: runs on Dataflow are not supported yet. Dataflow workers access only gs://, but "
-        f"components write to local directories, with any root (here {root}). Use local, or flink with workers that "
-        "can access them"
-    )
+def test_dataflow_needs_access_to_its_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profiles, "_is_installed", lambda module: True)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"127.0.0.1:{closed_port()}")
+    with pytest.raises(StoreError, match=r"^beam.dataflow.temp_location: .*cannot be reached"):
+        check_engine(Beam(profile="dataflow", dataflow=DATAFLOW))
 
 
 def test_last_error_of_named_job() -> None:

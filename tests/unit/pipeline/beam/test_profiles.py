@@ -9,13 +9,13 @@ import pytest
 
 from errors import ConfigError
 from pipeline.beam import profiles
-from pipeline.beam.profiles import options
+from pipeline.beam.profiles import ingest_options, options
 from pipeline.config.sections.beam import PROFILES, Beam
 from tests.unit.pipeline.config.pipeline_files import DATAFLOW
 
 
 def flags(settings: Beam, shared: str = "") -> dict[str, str | bool]:
-    pairs = (flag.removeprefix("--").partition("=") for flag in options(settings, shared))
+    pairs = (flag.removeprefix("--").partition("=") for flag in ingest_options(settings, shared))
     return {name: value if equals else True for name, equals, value in pairs}
 
 
@@ -103,7 +103,7 @@ def test_dataflow_options(monkeypatch: pytest.MonkeyPatch) -> None:
     more |= {"public_ips": False, "labels": {"team": "b"}}
     found = flags(Beam(profile="dataflow", dataflow=DATAFLOW | more))
     assert found == {
-        "runner": "DataflowRunner",
+        "runner": "pipeline.beam.dataflow.DataflowRunner",
         "project": "kind-red-1",
         "region": "europe-west4",
         "temp_location": "gs://bucket/temp",
@@ -115,15 +115,22 @@ def test_dataflow_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "service_account_email": "a@kind-red-1.iam.gserviceaccount.com",
         "subnetwork": "regions/r/subnetworks/s",
         "sdk_location": "container",
+        "no_save_main_session": True,
         "no_use_public_ips": True,
         "labels": "team=b",
+        "kindred_engine_folder": "gs://bucket/temp/kindred",
+        "kindred_job_seconds": "21600",
     }
 
 
 def test_dataflow_without_client_suggests_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profiles, "_is_installed", lambda module: False)
     with pytest.raises(ConfigError, match="uv sync --extra cloud"):
-        options(Beam(profile="dataflow", dataflow=DATAFLOW))
+        ingest_options(Beam(profile="dataflow", dataflow=DATAFLOW))
+
+
+def test_nodes_with_directories_stay_here_on_dataflow() -> None:
+    assert options(Beam(profile="dataflow", dataflow=DATAFLOW)) == options(Beam())
 
 
 @pytest.mark.parametrize("profile", [*PROFILES])
@@ -133,7 +140,7 @@ def test_beam_parses_every_option(profile: str, monkeypatch: pytest.MonkeyPatch)
     import pipeline.beam.runner  # noqa: F401 - defines our options
 
     monkeypatch.setattr(profiles, "_is_installed", lambda module: True)
-    given_options = options(Beam(profile=profile, dataflow=DATAFLOW))
+    given_options = ingest_options(Beam(profile=profile, dataflow=DATAFLOW))
     found = PipelineOptions(given_options)
     known = found.get_all_options()
     for flag in given_options:

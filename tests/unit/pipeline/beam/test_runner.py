@@ -14,7 +14,7 @@ from apache_beam.runners.direct import direct_runner
 
 from errors import EngineError
 from pipeline.beam import flink_rest, probe, runner
-from pipeline.beam.runner import JobOptions, NotInTime, _Result, reason
+from pipeline.beam.runner import JobOptions, NotInTime, Result, reason
 
 pytestmark = pytest.mark.tensorflow
 
@@ -42,40 +42,40 @@ class Lost(grpc.RpcError):
 
 def test_finished_job_returns_state() -> None:
     job = Job("DONE")
-    assert _Result(job, 60).wait_until_finish() == "DONE"
+    assert Result(job, 60).wait_until_finish() == "DONE"
     assert (job.patience, job.cancelled) == (60_000, 0)
 
 
 @pytest.mark.parametrize(("own", "callers", "patience"), [(60, 5_000, 5_000), (60, None, 60_000), (0, None, None)])
 def test_shorter_limit_applies(own: int, callers: int | None, patience: int | None) -> None:
     job = Job("DONE")
-    _Result(job, own).wait_until_finish(callers)
+    Result(job, own).wait_until_finish(callers)
     assert job.patience == patience
 
 
 def test_late_job_is_cancelled() -> None:
     job = Job("RUNNING")
     with pytest.raises(NotInTime, match=r"did not finish within 7 s .* raise beam.job_seconds"):
-        _Result(job, 7).wait_until_finish()
+        Result(job, 7).wait_until_finish()
     assert job.cancelled == 1
 
 
 def test_ctrl_c_cancels_the_job() -> None:
     job = Job(KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        _Result(job, 60).wait_until_finish()
+        Result(job, 60).wait_until_finish()
     assert job.cancelled == 1
 
 
 def test_failed_job_reports_worker_error() -> None:
     said = "Pipeline job failed in state FAILED: java.lang.RuntimeException: " + JAVA_AND_PYTHON
     with pytest.raises(EngineError, match=r"^a Beam job failed: ValueError: 3 is a crowd$"):
-        _Result(Job(RuntimeError(said)), 60).wait_until_finish()
+        Result(Job(RuntimeError(said)), 60).wait_until_finish()
 
 
 def test_lost_job_server_is_reported() -> None:
     with pytest.raises(EngineError, match=r"the job server stopped answering \(connection refused\)"):
-        _Result(Job(Lost()), 60).wait_until_finish()
+        Result(Job(Lost()), 60).wait_until_finish()
 
 
 JAVA_AND_PYTHON = """java.util.concurrent.ExecutionException: java.lang.RuntimeException: Error received

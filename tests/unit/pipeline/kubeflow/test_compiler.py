@@ -349,15 +349,16 @@ def test_what_tasks_cannot_reach_is_refused(publish: dict[str, Any], words: str)
     assert words in str(refused.value)
 
 
-def test_dataflow_would_not_see_the_volume() -> None:
+def test_tasks_have_no_client_of_dataflow() -> None:
     job = {
         "project": "kind-red-1",
         "region": "europe-west4",
         "temp_location": "gs://bucket/temp",
         "image": "r/kindred:1",
     }
-    settings = PipelineConfig.model_validate(tree() | {"beam": {"profile": "dataflow", "dataflow": job}})
-    with pytest.raises(ConfigError, match=r"not supported yet.* with any root \(here /kindred/"):
+    data = tree()["data"] | {"path": "gs://bucket/pairs.csv"}
+    settings = PipelineConfig.model_validate(tree() | {"data": data, "beam": {"profile": "dataflow", "dataflow": job}})
+    with pytest.raises(ConfigError, match="dataflow is for `kindred run`"):
         compile_package(settings)
 
 

@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from google.protobuf import json_format
+from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
 from components.evaluator.rules import Rule
 from components.evaluator.settings import EvaluationSettings
+from components.threads import in_process
+from pipeline.beam import profiles
 from pipeline.config import SCHEMA, PipelineConfig
 from pipeline.records.root import Root
 from pipeline.running.graph import compile_graph, create_pipeline
+from tests.unit.pipeline.config.pipeline_files import DATAFLOW
 
 pytestmark = pytest.mark.tensorflow
 
@@ -53,6 +58,24 @@ def test_nodes_are_in_order(nodes: dict[str, Any]) -> None:
 def test_nodes_follow_their_upstream_nodes(nodes: dict[str, Any]) -> None:
     for node_id, node in nodes.items():
         assert all(list(nodes).index(other) < list(nodes).index(node_id) for other in node.upstream_nodes)
+
+
+def test_only_ingestion_runs_on_dataflow(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profiles, "_is_installed", lambda module: True)
+    tree = {"name": "tiny", "data": {"path": "gs://bucket/pairs.csv"}, "batch": {}}
+    tree["beam"] = {"profile": "dataflow", "dataflow": DATAFLOW}
+    graph = compile_graph(create_pipeline(PipelineConfig.model_validate(tree), root), "r1")
+    deployment = pipeline_pb2.IntermediateDeploymentConfig()
+    graph.deployment_config.Unpack(deployment)
+    runners = {}
+    for node_id, packed in deployment.executor_specs.items():
+        beam = executable_spec_pb2.BeamExecutableSpec()
+        if packed.Unpack(beam):
+            runners[node_id] = PipelineOptions(list(beam.beam_pipeline_args)).view_as(StandardOptions).runner
+            assert in_process(list(beam.beam_pipeline_args)) == (node_id != "PairExampleGen")
+    assert runners.pop("PairExampleGen") == "pipeline.beam.dataflow.DataflowRunner"
+    assert set(runners) >= {"Transform", "BatchLists"}
+    assert set(runners.values()) == {"FnApiRunner"}
 
 
 def test_lists_follow_the_pusher_if_wanted(root: Root, nodes: dict[str, Any]) -> None:

@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from errors import ConfigError
-from pipeline.config import load_config
+from pipeline.config import PipelineConfig, load_config
 from pipeline.config.sections.beam import Beam
 from tests.unit.pipeline.config.pipeline_files import DATAFLOW
 
@@ -97,3 +98,16 @@ def test_endpoint_is_refused_or_unchanged(text: str) -> None:
 def test_section_reaches_task_unchanged() -> None:
     settings = Beam(profile="flink", flink_master="h:1", dataflow=DATAFLOW)
     assert Beam.model_validate(json.loads(settings.model_dump_json())) == settings
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({}, "data.path: with beam.profile dataflow, a URL that begins with gs://"),
+        ({"data": {"path": "gs://b/d.csv"}, "storage": {"endpoint": "http://h:1"}}, "storage.endpoint: not with beam"),
+    ],
+)
+def test_workers_of_dataflow_read_googles_store(sections: dict[str, Any], words: str) -> None:
+    tree = {"name": "films", "data": {"path": "/d.csv"}, "beam": {"profile": "dataflow", "dataflow": DATAFLOW}}
+    with pytest.raises(pydantic.ValidationError, match=words):
+        PipelineConfig.model_validate(tree | sections)
