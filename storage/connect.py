@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from errors import StoreError
 from storage.settings import StorageSettings
-from storage.trust import trust
+from storage.trust import trust_for
 from storage.urls import Location
 
 _SECONDS = datetime.timedelta(seconds=15)
@@ -40,12 +40,7 @@ def connect(location: Location, settings: StorageSettings) -> pa.fs.FileSystem:
     Raises:
       StoreError: a needed variable is missing, or `ca_file` cannot be used.
     """
-    if settings.ca_file is not None and location.provider != "s3":
-        raise StoreError(
-            f"storage.ca_file: has no effect on {location.provider}://{location.bucket}, because PyArrow trusts other "
-            "certificates only for s3://. Omit it, and add the certificates to those of the machine"
-        )
-    trust(settings.ca_file)
+    trust_for(location.provider, settings.ca_file)
     return _PROVIDERS[location.provider](location, settings, endpoint_of(location.provider, settings))
 
 

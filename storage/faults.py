@@ -14,6 +14,7 @@ import pyarrow as pa
 from errors import KindredError, StoreError, StoreUnavailable
 from storage.connect import CREDENTIALS, endpoint_of
 from storage.settings import StorageSettings
+from storage.trust import VARIABLE
 from storage.urls import parse
 
 T = TypeVar("T")
@@ -26,12 +27,16 @@ _UNREACHABLE = re.compile(
     r"curlCode: [67]\b|couldn.t (connect|resolve)|could not (connect|resolve)|connection refused", re.IGNORECASE
 )
 _BUSY = re.compile(
-    r"NETWORK_CONNECTION|curlCode|SLOW_DOWN|INTERNAL_FAILURE|SERVICE_UNAVAILABLE|REQUEST_TIMEOUT|THROTTLING|"
+    r"NETWORK_CONNECTION|curlCode|CURLE code|CURL error|"
+    r"SLOW_DOWN|INTERNAL_FAILURE|SERVICE_UNAVAILABLE|REQUEST_TIMEOUT|THROTTLING|"
     r"HTTP status 5\d\d|status_code=5\d\d|\b(UNAVAILABLE|INTERNAL|DEADLINE_EXCEEDED)\b|\b50[0234]\b|timed? ?out|"
     r"Connection reset|retry policy exhausted|incomplete",
     re.IGNORECASE,
 )  # fmt: skip
-_UNTRUSTED = re.compile(r"curlCode: (60|77)\b|certificate verify failed|SSL (peer )?certificate problem", re.IGNORECASE)
+_UNTRUSTED = re.compile(
+    r"curlCode: (60|77)\b|CURL error \[77\]|certificate verify failed|SSL certificate problem|SSL peer certificate",
+    re.IGNORECASE,
+)
 _EXPIRED = re.compile(r"Expired|EXPIRED_TOKEN", re.IGNORECASE)
 _REFUSED = re.compile(
     r"ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH|INVALID_CLIENT_TOKEN_ID|HTTP status 40[13]|"
@@ -90,7 +95,10 @@ def _described(url: str, settings: StorageSettings, text: str, attempts: int) ->
             f"{url}: {endpoint} cannot be reached. Check storage.endpoint, the variable of the provider and the network"
         )
     if _UNTRUSTED.search(text):
-        return StoreError(f"{url}: the certificate of {endpoint} is not trusted. {_trusting(place.provider)}")
+        return StoreError(
+            f"{url}: the certificate of {endpoint} is not trusted. Set storage.ca_file, or the variable "
+            f"{VARIABLE}, to the certificates of its authority (PEM)"
+        )
     if _NO_BUCKET.search(text):
         return StoreError(f"{url}: there is no bucket {place.bucket} at {endpoint}. Correct the URL, or create it")
     if _EXPIRED.search(text):
@@ -110,12 +118,6 @@ def _described(url: str, settings: StorageSettings, text: str, attempts: int) ->
             f"{url}: {endpoint} failed {attempts} times ({reason}). Nothing is lost. Run the same command again later"
         )
     return StoreError(f"{url}: {endpoint} refuses a request: {reason}")
-
-
-def _trusting(provider: str) -> str:
-    if provider != "s3":
-        return "Add the certificate of its authority to those of the machine"
-    return "Set storage.ca_file, or the variable SSL_CERT_FILE, to the certificates of its authority (PEM)"
 
 
 def _without_secrets(text: str) -> str:

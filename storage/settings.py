@@ -43,7 +43,7 @@ class StorageSettings(Section):
       endpoint: address of a store that is not at the provider, such as `http://minio:9000`.
       region: region of the bucket, for S3.
       anonymous: whether requests carry no credentials, for public buckets.
-      ca_file: certificates (PEM) of the authority of an endpoint of S3.
+      ca_file: certificates (PEM) of the authority of an endpoint.
     """
 
     endpoint: Endpoint | None = None

@@ -34,6 +34,7 @@ from serving.model_server.service import Service
 log = logging.getLogger("kindred.model_server")
 _PROCESSORS = os.cpu_count() or 1
 _STOP_SECONDS = 0.5
+_BODY_SECONDS = 2.0  # for the rest of a body after SIGTERM. Bodies that are sent at once arrive within it
 
 
 class ModelServer:
@@ -157,6 +158,8 @@ class ModelServer:
     def stop(self) -> bool:
         """Refuses new requests, waits up to --drain_seconds for running requests, and frees the models.
 
+        Requests whose body still arrives have two seconds.
+
         Returns:
           Whether every thread has ended. A thread that loads a model cannot be interrupted.
         """
@@ -168,8 +171,10 @@ class ModelServer:
         grpc_ended = self._grpc.stop(grace) if self._grpc is not None else None
         if self._rest is not None and self._rest_thread is not None:
             self._rest.should_exit = True
-            self._api.refuse_bodies()
+            refusing = threading.Timer(min(_BODY_SECONDS, grace / 2), self._api.refuse_bodies)
+            refusing.start()
             self._rest_thread.join(grace + 1)
+            refusing.cancel()
         if grpc_ended is not None:
             grpc_ended.wait(grace + 1)
         if self._arrivals is not None:

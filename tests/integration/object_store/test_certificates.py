@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from errors import StoreError
 from storage.cache import CACHE
-from storage.connect import connect
 from storage.settings import StorageSettings
 from storage.store import Store
-from storage.urls import parse
 from tests.e2e import planted
 from tests.object_store import BUCKET, CREDENTIALS, s3_server
 
@@ -91,8 +92,6 @@ def test_import_before_is_named(endpoint: str, certificate: Path) -> None:
     settings = StorageSettings(endpoint=endpoint, anonymous=True, ca_file=str(certificate))
     with pytest.raises(StoreError, match=r"imported PyArrow already.* Set the variable SSL_CERT_FILE to the file"):
         Store(f"s3://{BUCKET}", settings).objects()
-    with pytest.raises(StoreError, match=r"has no effect on gs://.*those of the machine"):
-        connect(parse("gs://planted"), settings)
 
 
 def test_untrusted_certificate_is_named(endpoint: str, certificate: Path) -> None:
@@ -103,3 +102,47 @@ def test_untrusted_certificate_is_named(endpoint: str, certificate: Path) -> Non
     told = _python(program)
     assert f"the certificate of {endpoint} is not trusted. Set storage.ca_file, or the variable SSL_CERT_FILE" in told
     assert "there is no bucket absent" in _python(program, SSL_CERT_FILE=str(certificate))
+
+
+class _Empty(BaseHTTPRequestHandler):
+    """A store that has nothing."""
+
+    def do_GET(self) -> None:
+        self.server.seen.append(self.path)  # type: ignore[attr-defined]
+        self.send_response(404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("url", ["gs://planted/a", "az://planted/a"])
+def test_google_and_azure_know_the_certificate(url: str, certificate: Path) -> None:
+    """PyArrow's clients of both have no option for it, and read a variable whenever they connect."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Empty)
+    server.seen = []  # type: ignore[attr-defined]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    program = f"""if True:
+        import pyarrow.fs
+        from storage.settings import StorageSettings
+        from storage.store import Store
+        options = {{"endpoint": "https://127.0.0.1:{server.server_port}", "anonymous": True}}
+        for more in ({{}}, {{"ca_file": {str(certificate)!r}}}):
+            try:
+                print("found", Store({url!r}, StorageSettings(**options, **more)).find("x"))
+            except Exception as error:
+                print(type(error).__name__, error)"""
+    account = {"AZURE_STORAGE_ACCOUNT": "planted", "AZURE_STORAGE_KEY": "a2V5"}
+    try:
+        untrusted, *trusted = _python(program, **account).splitlines()
+        assert "is not trusted. Set storage.ca_file" in untrusted
+        assert "is not trusted" not in str(trusted) and server.seen, trusted  # type: ignore[attr-defined]
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,7 +1,8 @@
-"""The same steps on other servers, where one is installed: versitygw for S3, and fake-gcs-server for Google.
+"""The same steps on other servers, where one is installed: versitygw for S3, fake-gcs-server for Google, Azurite.
 
-Install them with `go install github.com/versity/versitygw/cmd/versitygw@v1.8.0` and
-`go install github.com/fsouza/fake-gcs-server@v1.56.1`. moto runs in every test of this folder.
+Install them with `go install github.com/versity/versitygw/cmd/versitygw@v1.8.0`,
+`go install github.com/fsouza/fake-gcs-server@v1.56.1` and `npm install -g azurite@3`. moto runs in every test of this
+folder.
 """
 
 from __future__ import annotations
@@ -26,9 +27,17 @@ from errors import RootError, StoreError
 from pipeline.records.root import Root
 from serving.downloads import complete_versions
 from storage.cache import CACHE
+from storage.connect import connect
 from storage.settings import StorageSettings
 from storage.store import Store
+from storage.urls import parse
 from tests.object_store import CREDENTIALS, free_port
+
+# The account and the key that every Azurite has.
+AZURITE = {
+    "AZURE_STORAGE_ACCOUNT": "devstoreaccount1",
+    "AZURE_STORAGE_KEY": ("Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="),
+}
 
 
 @contextlib.contextmanager
@@ -54,23 +63,41 @@ def running(name: str, *arguments: str, port: int) -> Iterator[str]:
             process.terminate()
 
 
-@pytest.fixture(params=["versitygw", "fake-gcs-server"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
+@contextlib.contextmanager
+def _versitygw(folder: Path) -> Iterator[Store]:
+    (folder / "planted").mkdir()
     port = free_port()
-    if request.param == "versitygw":
-        (tmp_path / "data" / "planted").mkdir(parents=True)
-        with running(
-            "versitygw", "--port", f"127.0.0.1:{port}", "posix", str(tmp_path / "data"), port=port
-        ) as endpoint:
-            yield Store("s3://planted/models", StorageSettings(endpoint=endpoint, region="us-east-1"))
-        return
+    with running("versitygw", "--port", f"127.0.0.1:{port}", "posix", str(folder), port=port) as endpoint:
+        yield Store("s3://planted/models", StorageSettings(endpoint=endpoint, region="us-east-1"))
+
+
+@contextlib.contextmanager
+def _fake_gcs_server(folder: Path) -> Iterator[Store]:
+    port = free_port()
     flags = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"]
     with running("fake-gcs-server", *flags, "-public-host", f"127.0.0.1:{port}", port=port) as endpoint:
         head = {"Content-Type": "application/json"}
         urllib.request.urlopen(urllib.request.Request(f"{endpoint}/storage/v1/b", b'{"name": "planted"}', head)).close()
         yield Store("gs://planted/models", StorageSettings(endpoint=endpoint, anonymous=True))
+
+
+@contextlib.contextmanager
+def _azurite(folder: Path) -> Iterator[Store]:
+    port = free_port()
+    flags = ["--location", str(folder), "--blobHost", "127.0.0.1", "--blobPort", str(port)]
+    with running("azurite-blob", *flags, "--skipApiVersionCheck", "--disableTelemetry", port=port) as endpoint:
+        settings = StorageSettings(endpoint=endpoint)
+        connect(parse("az://planted"), settings).create_dir("planted", recursive=False)
+        yield Store("az://planted/models", settings)
+
+
+@pytest.fixture(params=[_versitygw, _fake_gcs_server, _azurite], ids=lambda start: start.__name__)
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    for name, value in {**CREDENTIALS, **AZURITE}.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "data").mkdir()
+    with request.param(tmp_path / "data") as opened:
+        yield opened
 
 
 def test_objects_are_written_listed_copied_and_deleted(store: Store) -> None:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from serving.model_server.flags import ADDED, SERVED
+from serving.model_server.metrics import ServerMetrics
 from storage.cache import CACHE
 from storage.urls import is_object
 from tests.unit.deploy.pod_security import violations
@@ -19,7 +20,9 @@ from tests.unit.deploy.test_pod_security import changed
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 KUBERNETES = ("1.29", "1.33")
 # Fields of KServe's ComponentExtensionSpec (pkg/apis/serving/v1beta1/component.go), not of a pod.
-KSERVE_SCALING = ("minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "deploymentStrategy")
+KSERVE_SCALING = (
+    "minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "deploymentStrategy", "autoScaling", "annotations",
+)  # fmt: skip
 
 
 def _documents(name: str) -> list[dict[str, Any]]:
@@ -31,6 +34,25 @@ POD = MANIFESTS["Deployment"]["spec"]["template"]
 (CONTAINER,) = POD["spec"]["containers"]
 (COMPOSED,) = _documents("compose.yaml")[0]["services"].values()
 KSERVE, KSERVE_BUDGET = _documents("kserve/inference-service.yaml")
+FROM_STORE, STORE_CONFIG, STORE_BUDGET = _documents("kserve/object-store.yaml")
+(STORE_CONTAINER,) = FROM_STORE["spec"]["predictor"]["containers"]
+# How each server is updated, its pod and container, its autoscaler and its budget.
+UPDATES: dict[str, tuple[Any, ...]] = {
+    "kubernetes": (
+        MANIFESTS["Deployment"]["spec"]["strategy"],
+        POD["spec"],
+        CONTAINER,
+        MANIFESTS["HorizontalPodAutoscaler"]["spec"],
+        MANIFESTS["PodDisruptionBudget"],
+    ),
+    **{
+        name: (predictor["deploymentStrategy"], predictor, container, predictor, budget)
+        for name, predictor, container, budget in (
+            ("kserve", KSERVE["spec"]["predictor"], KSERVE["spec"]["predictor"]["model"], KSERVE_BUDGET),
+            ("kserve of a store", FROM_STORE["spec"]["predictor"], STORE_CONTAINER, STORE_BUDGET),
+        )
+    },
+}
 
 
 @pytest.mark.parametrize("version", KUBERNETES)
@@ -60,19 +82,13 @@ def test_kserve_pod_is_valid() -> None:
     kubernetes_validate.validate(KSERVE_BUDGET, KUBERNETES[-1], strict=True)
 
 
-@pytest.mark.parametrize("server", ["kubernetes", "kserve"])
+@pytest.mark.parametrize("server", UPDATES)
 def test_update_and_eviction_leave_a_server_that_answers(server: str) -> None:
     """A pod goes only when another is ready, and stops listening only when it has left the endpoints."""
-    predictor = KSERVE["spec"]["predictor"]
-    strategy, pod, container, budget = (
-        (MANIFESTS["Deployment"]["spec"]["strategy"], POD["spec"], CONTAINER, MANIFESTS["PodDisruptionBudget"])
-        if server == "kubernetes"
-        else (predictor["deploymentStrategy"], predictor, predictor["model"], KSERVE_BUDGET)
-    )
+    strategy, pod, container, scaler, budget = UPDATES[server]
     assert strategy["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
     (command, seconds) = container["lifecycle"]["preStop"]["exec"]["command"]
     assert command == "sleep" and 5 <= int(seconds) < pod["terminationGracePeriodSeconds"]
-    scaler = predictor if server == "kserve" else MANIFESTS["HorizontalPodAutoscaler"]["spec"]
     assert budget["spec"]["minAvailable"] < scaler["minReplicas"], "otherwise no node can be drained"
 
 
@@ -91,13 +107,21 @@ def from_store() -> dict[str, dict[str, Any]]:
     return {manifest["kind"]: manifest for manifest in changed(DEPLOY / "kubernetes", "object-store")}
 
 
-def test_server_of_an_object_store_needs_no_volume(from_store: dict[str, dict[str, Any]]) -> None:
+def _kserve_pod() -> dict[str, Any]:
+    """The pod of deploy/kserve/object-store.yaml: its predictor without KServe's own fields."""
+    return {key: value for key, value in FROM_STORE["spec"]["predictor"].items() if key not in KSERVE_SCALING}
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "InferenceService"])
+def test_server_of_an_object_store_needs_no_volume(kind: str, from_store: dict[str, dict[str, Any]]) -> None:
     for manifest in from_store.values():
         kubernetes_validate.validate(manifest, KUBERNETES[-1], strict=True)
-    pod = from_store["Deployment"]["spec"]["template"]["spec"]
+    pod = from_store["Deployment"]["spec"]["template"]["spec"] if kind == "Deployment" else _kserve_pod()
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "word-pairs"}, "spec": pod}
+    kubernetes_validate.validate(manifest, KUBERNETES[-1], strict=True)
     assert violations(pod) == []
     (container,) = pod["containers"]
-    assert container["image"] == "kindred-serving"
+    assert container["image"].startswith("kindred-serving")
     flags = dict(flag.removeprefix("--").split("=", 1) for flag in container["args"])
     assert flags.keys() <= {flag.name for flag in (*SERVED, *ADDED)}
     assert is_object(flags["model_base_path"])
@@ -106,16 +130,43 @@ def test_server_of_an_object_store_needs_no_volume(from_store: dict[str, dict[st
     assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
     (cache,) = (variable["value"] for variable in container["env"] if variable["name"] == CACHE)
     assert cache in {mount["mountPath"] for mount in container["volumeMounts"]}
+    # Kubernetes stops waiting after the grace period, which begins with the pause before SIGTERM.
+    pause = int(container["lifecycle"]["preStop"]["exec"]["command"][-1])
+    assert pause + int(flags["drain_seconds"]) < pod["terminationGracePeriodSeconds"]
+
+
+def test_store_is_reached_through_the_network_policy(from_store: dict[str, dict[str, Any]]) -> None:
     assert from_store["NetworkPolicy"]["spec"]["egress"]
 
 
-def test_last_answers_of_a_stopped_server_fit_into_its_grace_period(from_store: dict[str, dict[str, Any]]) -> None:
-    """Kubernetes stops waiting after the grace period, which begins with the pause before SIGTERM."""
-    pod = from_store["Deployment"]["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    (drain,) = (int(flag.split("=")[1]) for flag in container["args"] if flag.startswith("--drain_seconds="))
-    pause = int(container["lifecycle"]["preStop"]["exec"]["command"][-1])
-    assert pause + drain < pod["terminationGracePeriodSeconds"]
+def test_kserve_follows_the_versions_of_a_store() -> None:
+    predictor = FROM_STORE["spec"]["predictor"]
+    kubernetes_validate.validate(STORE_CONFIG, KUBERNETES[-1], strict=True)
+    kubernetes_validate.validate(STORE_BUDGET, KUBERNETES[-1], strict=True)
+    assert "model" not in predictor, "KServe would copy the versions once, and never again"
+    assert predictor["annotations"] == POD["metadata"]["annotations"]
+    assert STORE_CONFIG["data"] == MANIFESTS["ConfigMap"]["data"]
+    assert {STORE_CONFIG["metadata"]["name"]} == {
+        volume["configMap"]["name"] for volume in predictor["volumes"] if "configMap" in volume
+    }
+    (port,) = (port["containerPort"] for port in STORE_CONTAINER["ports"])
+    for probe in ("startupProbe", "readinessProbe"):
+        assert STORE_CONTAINER[probe]["httpGet"] == {**CONTAINER[probe]["httpGet"], "port": port}
+
+
+def test_autoscaling_by_request_rate_reads_a_metric_that_servers_have() -> None:
+    """KServe gives the query to KEDA. On Kubernetes, the Prometheus adapter computes the same rate of a pod."""
+    (scaler,) = (m for m in changed(DEPLOY / "kubernetes", "request-rate") if m["kind"] == "HorizontalPodAutoscaler")
+    kubernetes_validate.validate(scaler, KUBERNETES[-1], strict=True)
+    assert [metric["type"] for metric in scaler["spec"]["metrics"]] == ["Resource", "Pods"]
+    (metric,) = FROM_STORE["spec"]["predictor"]["autoScaling"]["metrics"]
+    query = metric["external"]["metric"]["query"]
+    counter, model = ServerMetrics().requests.name, FROM_STORE["metadata"]["name"]
+    assert query == f'sum(rate({counter}{{model_name="{model}"}}[1m]))'
+    page = (DEPLOY / "kubernetes" / "request-rate" / "kustomization.yaml").read_text()
+    assert f"'{counter}{{" in page
+    assert f"name: {{as: {scaler['spec']['metrics'][1]['pods']['metric']['name']}}}" in page
+    assert f"--model_name={model}" in STORE_CONTAINER["args"]
 
 
 def _image_version() -> str:

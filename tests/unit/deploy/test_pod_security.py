@@ -38,7 +38,8 @@ def pods_of(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
     kind, spec, name = manifest["kind"], manifest["spec"], manifest["metadata"]["name"]
     if kind == "InferenceService":
         predictor = spec["predictor"]
-        return {name: {**predictor, "containers": [{"name": "kserve-container", **predictor["model"]}]}}
+        own = [{"name": "kserve-container", **predictor["model"]}] if "model" in predictor else predictor["containers"]
+        return {name: {**predictor, "containers": own}}
     if kind == "FlinkDeployment":
         # The operator fills in images, ports and volumes.
         return {f"{name}-{part}": spec[part]["podTemplate"]["spec"] for part in ("jobManager", "taskManager")}
