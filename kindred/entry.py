@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from kindred import PACKAGES
+from kindred.terminal import say
 
 _INTERRUPTED = 130  # 128 plus the number of SIGINT, as shells do
 
@@ -45,7 +46,7 @@ def serve_models() -> None:
 def _require_own_packages() -> None:
     """Exits with a message and exit code 2 if Python would import foreign packages with our names."""
     if problem := hidden_package():
-        print(f"error: {problem}", file=sys.stderr)
+        say(f"error: {problem}", err=True)
         sys.exit(2)
 
 

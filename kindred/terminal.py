@@ -12,6 +12,10 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 # C0 except tab and newline, DEL, C1, the marks, embeddings and isolates that change the direction of text, the
 # separators of lines and paragraphs, and undecodable bytes, which Python reads as lone surrogates.
@@ -89,3 +93,20 @@ def say(text: object, err: bool = False, fit: bool = True) -> None:
         stream.flush()
         binary.write(os.fsencode(line))
     stream.flush()
+
+
+def log(text: object, err: bool = True) -> None:
+    """Prints a line to the log of a task or of a server. It is safe in any case, because people read logs on terminals.
+
+    Args:
+      text: the line, or several.
+      err: whether to print to stderr.
+    """
+    print(printable(str(text)), file=sys.stderr if err else sys.stdout, flush=True)
+
+
+def show_exception(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+    """Prints a traceback, whose message may have text from data. A value of `sys.excepthook`."""
+    import traceback
+
+    say("".join(traceback.format_exception(kind, error, where)).rstrip("\n"), err=True, fit=False)

@@ -13,7 +13,7 @@ import typer
 
 from compat.process import prepare
 from errors import ConfigError, DataRefused, KindredError
-from kindred.terminal import say
+from kindred.terminal import say, show_exception
 from pipeline.commands import file_cli, model_cli, narrow_help, root_cli, run_cli
 from pipeline.commands.batch.cli import recommend
 from pipeline.kubeflow import cli as kubeflow
@@ -190,6 +190,7 @@ def _run() -> None:
 def main() -> None:
     """Runs the command. A user's mistake prints a sentence to stderr and sets the exit code."""
     prepare()
+    sys.excepthook = show_exception
     try:
         _run()
     except KindredError as error:

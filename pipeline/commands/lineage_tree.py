@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
@@ -11,6 +10,8 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from errors import ReportError
+from kindred.terminal import printable
+from pipeline.options import say_json
 from pipeline.records import node_ids
 from pipeline.records.executions import Executions
 from pipeline.records.find_run import find_run
@@ -41,11 +42,20 @@ def print_lineage(run: str, root: str | None, as_json: bool) -> None:
         raise ReportError(f"run {folder.path.name} was pruned, so that ML Metadata has forgotten it. Its record stays")
     lineage = trace(executions, summary, folder.root.runs)
     if as_json:
-        print(json.dumps(lineage.to_json(), indent=2, ensure_ascii=False))
+        say_json(lineage.to_json())
     else:
+        tree = as_tree(lineage, summary)
+        if sys.stdout.isatty():
+            _make_printable(tree)
         # A terminal wraps long lines. A file gets one line per branch.
         width = None if sys.stdout.isatty() else _NO_WIDTH
-        Console(file=sys.stdout, width=width, highlight=False).print(as_tree(lineage, summary))
+        Console(file=sys.stdout, width=width, highlight=False).print(tree)
+
+
+def _make_printable(tree: Tree) -> None:
+    tree.label = printable(str(tree.label))
+    for branch in tree.children:
+        _make_printable(branch)
 
 
 def as_tree(lineage: Lineage, summary: dict[str, Any]) -> Tree:

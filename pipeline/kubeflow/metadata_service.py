@@ -21,6 +21,7 @@ from ml_metadata.metadata_store.pywrap.metadata_store_extension import metadata_
 from ml_metadata.proto import metadata_store_pb2, metadata_store_service_pb2
 
 from errors import ConfigError, KindredError
+from kindred.terminal import log
 from pipeline.config.sections.kubeflow import Metadata, Mysql
 from pipeline.kubeflow.metadata import TLS_FOLDER, Certificates, connection, wait_for
 
@@ -139,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         server, port = serve(place, options.host, options.port, TLS_FOLDER if options.tls else None)
     except (KindredError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        log(f"error: {error}")
         return 1
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

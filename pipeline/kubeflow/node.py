@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from compat.process import prepare
 from errors import ConfigError, DataRefused, KindredError, RunIdError, Unavailable
+from kindred.terminal import log
 from pipeline.config import PipelineConfig
 from pipeline.config.sections.kubeflow import Metadata
 from pipeline.kubeflow import arguments, markdown, ui_artifacts
@@ -48,11 +49,11 @@ def main(words: Sequence[str] | None = None) -> int:
         root = arguments.checked_root(options)
         return _TaskAttempt(options, root, run_id).run()
     except Unavailable as error:
-        print(f"error: {error}", file=sys.stderr)
+        log(f"error: {error}")
         return 1
     except KindredError as error:
         # There is no place for a record. Task Refused detects the same error and fails the run.
-        print(f"error: {error}", file=sys.stderr)
+        log(f"error: {error}")
         _write_outputs(options, STOP, str(error))
         return 0
 
@@ -81,7 +82,7 @@ class _TaskAttempt:
             nodes = self._start(config)
         except RunIdError as error:
             # The records belong to another submission. Leave them unchanged.
-            print(f"error: {error}", file=sys.stderr)
+            log(f"error: {error}")
             return 1
         except Exception as error:
             return self._end(self._failed(self._node_ids[0], error, time.time()))
@@ -143,7 +144,7 @@ class _TaskAttempt:
             found["data"] = {name: record.data[name] for name in error.facts if name in record.data}
         is_final = isinstance(error, KindredError) and not isinstance(error, Unavailable)
         if not is_final:
-            traceback.print_exception(error)
+            log("".join(traceback.format_exception(error)).rstrip())
         seconds = time.time() - began
         return self._note(
             NodeRecord(node_id, self._submission, "failed", began, seconds, found=found, is_final=is_final)
@@ -154,7 +155,7 @@ class _TaskAttempt:
         self._run.note(node)
         print(node_line(node.id, node.state, node.seconds, node.detail), flush=True)
         if node.error:
-            print(node.error, file=sys.stderr, flush=True)
+            log(node.error)
         return node
 
     def _end(self, last: NodeRecord) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from errors import KindredError
+from kindred.terminal import log
 from pipeline.kubeflow import arguments
 from pipeline.kubeflow.run_identity import checked_run_id
 from pipeline.kubeflow.stored_root import StoredRoot
@@ -24,7 +25,7 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments.add_root(parser)
     options = parser.parse_args(words)
     reason = _reason(options)
-    print(reason, file=sys.stderr, flush=True)
+    log(reason)
     if TERMINATION_LOG.exists():
         TERMINATION_LOG.write_bytes(reason.encode()[:4096])
     return 1

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from compat.process import prepare
 from errors import ConfigError, KindredError
+from kindred.terminal import log
 from pipeline.config.sections.kubeflow import Metadata
 from pipeline.config.sections.notify import Notify
 from pipeline.kubeflow import arguments, markdown, ui_artifacts
@@ -45,7 +46,7 @@ def main(words: Sequence[str] | None = None) -> int:
         run_id = checked_run_id(options.run_id)
         root = arguments.checked_root(options)
     except KindredError as error:
-        print(f"error: {error}", file=sys.stderr)
+        log(f"error: {error}")
         return 1
     run = ClusterRun(root, _empty_record(options, root, run_id), options.all_nodes.split(","))
     record = run.close()
@@ -53,7 +54,7 @@ def main(words: Sequence[str] | None = None) -> int:
     _write_outputs(options, run.folder, record)
     _store(run, run.folder.report)
     print(_line(record, root, ui_artifacts.uri_of(options.executor_input, "report")), flush=True)
-    print(record.error or f"{record.status} {record.published or ''}".rstrip(), file=sys.stderr, flush=True)
+    log(record.error or f"{record.status} {record.published or ''}".rstrip())
     # Last, because a target may be slow: the record is complete by now, also for who reads the log.
     announce(_notify(options), root, record, EXIT_CODES.get(record.status, 1), _warn)
     _store(run, root.runs / METRICS_FILE)
@@ -74,7 +75,7 @@ def _notify(options: argparse.Namespace) -> Notify:
 
 
 def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr, flush=True)
+    log(f"warning: {text}")
 
 
 def _line(record: RunRecord, root: Root, report: str) -> str:
@@ -119,7 +120,7 @@ def _executions(root: Root, place: Metadata) -> Executions | None:
         connection = wait_for(place.model_copy(update={"wait_seconds": patience}))
         return Executions(open_store(connection, opener(root)))
     except KindredError as error:
-        print(f"The report is written without ML Metadata: {error}", file=sys.stderr)
+        log(f"The report is written without ML Metadata: {error}")
         return None
 
 

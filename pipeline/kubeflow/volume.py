@@ -16,6 +16,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from kindred.terminal import log
+
 SHARED_MODE = 0o2775
 """The owner and the group can write, others can read, and new files inherit the group."""
 
@@ -45,8 +47,8 @@ def main(words: Sequence[str] | None = None) -> int:
         share_with_group(directory)
         try_writing(directory)
     except OSError as error:
-        print(f"error: {_identity()} cannot write to {_describe(directory)}: {error.strerror}", file=sys.stderr)
-        print(_NEXT_STEPS.get(error.errno or 0, "Next: check the storage behind the volume."), file=sys.stderr)
+        log(f"error: {_identity()} cannot write to {_describe(directory)}: {error.strerror}")
+        log(_NEXT_STEPS.get(error.errno or 0, "Next: check the storage behind the volume."))
         return 1
     print(f"{_identity()} can write to {_describe(directory)}")
     return 0

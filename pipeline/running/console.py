@@ -96,7 +96,7 @@ class RunConsole:
                     bar.remove_task(shown.pop(name))
                 for name in names:
                     if name not in shown:
-                        shown[name] = bar.add_task(name, total=None)
+                        shown[name] = bar.add_task(escape(printable(name)), total=None)
 
             yield show
 

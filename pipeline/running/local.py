@@ -91,6 +91,8 @@ def run(
         with marked_alive(folder), redirect_output(folder.log) as terminal:
             console = RunConsole(terminal, options.quiet)
             late.append(functools.partial(_give_up, record, console, file, remove_temporary))
+            if session and session.finding:
+                console.say(f"    warning: {session.finding}", "yellow")
             try:
                 file.save()
                 exit_code = _execute(config, root, options, record, console, file.save, stop)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from compat.distributions import version
 from compat.process import prepare
+from kindred.terminal import log
 from serving.model_server import flags
 
 
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         server = ModelServer(options)
         server.start(stop)
     except (Fault, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        log(f"error: {error}")
         sys.exit(2)
     for name in flags.ignored(options):
         logging.warning("--%s has no effect on this server and is ignored", name)

@@ -14,6 +14,7 @@ import dataclasses
 from rich.console import Console
 from rich.markup import escape
 
+from kindred.terminal import printable
 from pipeline.commands.doctor.check import Check
 from pipeline.commands.doctor.child import check_imports
 from pipeline.commands.doctor.machine import check_machine
@@ -31,12 +32,16 @@ def render(checks: list[Check], console: Console) -> None:
     width = max(len(check.name) for check in checks)
     for check in checks:
         verdict = "[green]ok    [/]" if check.ok else "[red]FAILED[/]"
-        console.print(f"{verdict}  {check.name:{width}}  {escape(check.found)}", soft_wrap=True)
+        console.print(f"{verdict}  {check.name:{width}}  {_shown(check.found)}", soft_wrap=True)
     failed = [check for check in checks if not check.ok]
     for fix in dict.fromkeys(check.fix for check in failed):  # one cause may fail many checks, so print each fix once
         names = ", ".join(check.name for check in failed if check.fix == fix)
-        console.print(f"[red]{escape(names)}:[/] {escape(fix)}", soft_wrap=True)
+        console.print(f"[red]{_shown(names)}:[/] {_shown(fix)}", soft_wrap=True)
     console.print(f"[red]{len(failed)} of {len(checks)} checks failed.[/]" if failed else "[green]Healthy.[/]")
+
+
+def _shown(text: str) -> str:
+    return escape(printable(text))
 
 
 def main(as_json: bool = False) -> int:

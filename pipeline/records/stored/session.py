@@ -15,6 +15,7 @@ from pathlib import Path
 
 from errors import RootError
 from kindred.digests import first_difference
+from pipeline.records.metadata_backup import is_sound
 from pipeline.records.stored.artifacts import StoredArtifacts
 from pipeline.records.stored.database import copy_database, live_artifacts
 from pipeline.records.stored.lease import Lease
@@ -51,6 +52,8 @@ class Session:
         self._states = States(self._store)
         self._lease = Lease(self._store, identity.owner)
         self._artifacts = StoredArtifacts(self._store, folder)
+        self.finding: str | None = None
+        """What was wrong with the working copy, and how it was repaired, or None."""
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -81,8 +84,8 @@ class Session:
     def fetch(self) -> None:
         """Makes the working copy continue the newest state: its database, and the records of all runs.
 
-        Artifacts come when they are needed (`fetch_artifact`), and reports too (`fetch_files`). Work of an interrupted
-        run, which another machine has overtaken, does not count any more.
+        A damaged database is fetched again. Artifacts come when they are needed (`fetch_artifact`), and reports too
+        (`fetch_files`). Work of an interrupted run, which another machine has overtaken, does not count any more.
 
         Raises:
           RootError: the store has lost the state that this working copy continues.
@@ -96,12 +99,16 @@ class Session:
                 # Tasks on Kubeflow store records, but no state.
                 write_base(self._folder, Base(files=download_records(self._store, self._folder, base.files)))
             return
-        if newest.token == base.token:
+        database = self._folder / _METADATA
+        if newest.token == base.token and is_sound(database):
             return
+        if newest.token == base.token:
+            # Its local copy may be older than the state, and executions would use the numbers of later ones again.
+            self.finding = f"{database} was missing or damaged. The state in {self.url} replaces it"
         if newest.generation < base.generation:
             raise self._lost(base)
         announced = read_next(self._folder)
-        if announced.token == newest.token:
+        if announced.token == newest.token and self.finding is None:
             self._adopt(announced)
             return
         self._download_database(newest)

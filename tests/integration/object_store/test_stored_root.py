@@ -14,6 +14,7 @@ import pytest
 from errors import ConfigError, KindredError, RootError, StoreError, StoreUnavailable
 from kindred.digests import file_digests
 from pipeline.config import PipelineConfig
+from pipeline.records.metadata_backup import back_up, restore_if_damaged
 from pipeline.records.root import Root
 from pipeline.records.stored import lease
 from pipeline.records.stored.session import Session
@@ -348,6 +349,27 @@ def test_damaged_database_in_the_store_is_named(machines: Iterator[Machine], buc
     bucket.put(name, b"x" * len(bucket.get(name)))
     with pytest.raises(StoreError, match=r"metadata\.sqlite: is missing or differs"):
         next(machines).known()
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "garbage"])
+def test_damaged_database_of_a_working_copy_comes_from_the_store(machines: Iterator[Machine], damage: str) -> None:
+    """Not from its older copy here: executions would use numbers again, and forget artifacts that the store has."""
+    one = next(machines)
+    one.run(7, "first")
+    back_up(one.root.metadata)
+    one.run(8, "second")
+    if damage == "missing":
+        one.root.metadata.unlink()
+    else:
+        one.root.metadata.write_bytes(b"" if damage == "empty" else b"SQLite format 3\0" + b"x" * 5000)
+    with one.root.locked() as session:
+        assert session is not None and "The state in s3://" in str(session.finding)
+        assert restore_if_damaged(one.root.metadata, one.root.artifacts) is None
+        one.note("run-9")
+        one.record(9, "third")
+    assert next(machines).known() == {
+        _model(7): ("first", _LIVE), _model(8): ("second", _LIVE), _model(9): ("third", _LIVE)
+    }  # fmt: skip
 
 
 def test_lost_root_is_not_begun_anew(machines: Iterator[Machine], bucket: Bucket) -> None:
