@@ -30,10 +30,17 @@ class Buffer:
         return self._size
 
     def append(self, piece: bytes) -> None:
-        """Copies a piece to the end."""
+        """Copies a piece to the end.
+
+        Raises:
+          MemoryError: the system gives no more memory to this process.
+        """
         end = self._size + len(piece)
         if self._mapping is None and end > SMALL_BYTES:
-            self._mapping = mmap.mmap(-1, self._limit, flags=_PRIVATE)
+            try:
+                self._mapping = mmap.mmap(-1, self._limit, flags=_PRIVATE)
+            except OSError as error:
+                raise MemoryError(str(error)) from None
             self._mapping[: self._size] = self._small
             self._small = bytearray()
         if self._mapping is None:

@@ -82,6 +82,21 @@ class Inference:
             self._logs.offer(servable.name, servable.version, signature_name or DEFAULT_SIGNATURE, inputs, answer)
         return answer
 
+    def compute(
+        self, call: Call, servable: Servable, signature: Any, inputs: Mapping[str, Array], fetches: Mapping[str, str]
+    ) -> dict[str, Array]:
+        """Runs a signature whose inputs and answer are checked, at once and without a log.
+
+        Args:
+          call: the request.
+          servable: the model.
+          signature: the SignatureDef.
+          inputs: arrays by input alias.
+          fetches: tensor names by the alias of each output to compute.
+        """
+        found = self._run(call, servable, _feeds(signature, inputs), list(fetches.values()), "Predict")
+        return dict(zip(fetches, found, strict=True))
+
     def classify(self, call: Call, servable: Servable, signature_name: str, message: Any) -> Any:
         """Returns the ClassificationResult of an Input."""
         signature = self._signature(servable, signature_name, CLASSIFY)

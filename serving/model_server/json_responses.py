@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from serving.model_server.tensors import Array
 
 _BINARY_SUFFIX = "_bytes"
 _VALUES = 1 << 14  # that are written at a time
+_FEW = 256
 _HALVES = (np.dtype(np.float16).num, np.dtype(tf.bfloat16.as_numpy_dtype).num)
 
 
@@ -34,15 +36,36 @@ def answer(outputs: Mapping[str, Array], as_rows: bool) -> bytes:
     Raises:
       Fault: the row format is requested, but the outputs have different numbers of rows.
     """
+    columns = None if as_rows else _at_once(outputs)
+    if columns is not None:
+        return dump({"outputs": columns if len(columns) > 1 else next(iter(columns.values()))})
     outputs = {
         name: array.astype(np.float32) if array.dtype.num in _HALVES else array for name, array in outputs.items()
     }
     if as_rows:
         return b'{"predictions":%b}' % _rows(outputs)
-    columns = {name: _column(name, array) for name, array in outputs.items()}
-    if len(columns) == 1:
-        return b'{"outputs":%b}' % next(iter(columns.values()))
-    return b'{"outputs":{%b}}' % b",".join(b"%b:%b" % (dump(name), column) for name, column in columns.items())
+    written = {name: _column(name, array) for name, array in outputs.items()}
+    if len(written) == 1:
+        return b'{"outputs":%b}' % next(iter(written.values()))
+    return b'{"outputs":{%b}}' % b",".join(b"%b:%b" % (dump(name), column) for name, column in written.items())
+
+
+def _at_once(outputs: Mapping[str, Array]) -> dict[str, Any] | None:
+    """Returns columns that orjson can write in one call, or None if there are many values or unusual ones."""
+    columns: dict[str, Any] = {}
+    left = _FEW
+    for name, array in outputs.items():
+        left -= array.size
+        kind = array.dtype.kind
+        if left < 0 or not array.ndim or kind not in "fiubO" or array.dtype.num in _HALVES:
+            return None
+        if kind == "O":
+            columns[name] = _text(array.tolist(), name.endswith(_BINARY_SUFFIX))
+        elif kind != "f" or all(map(math.isfinite, array.ravel().tolist())):  # NumPy takes longer for a few
+            columns[name] = array
+        else:
+            return None
+    return columns
 
 
 def _rows(outputs: Mapping[str, Array]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
+import time
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor, Future
@@ -17,7 +18,7 @@ from serving.model_server.access import Tokens
 from serving.model_server.bodies import Bodies, Body, Receive, inflated
 from serving.model_server.calls import Call
 from serving.model_server.connections import ARRIVED
-from serving.model_server.faults import Code, Fault, fault_of, http_status, invalid
+from serving.model_server.faults import Code, Fault, http_status, invalid
 from serving.model_server.service import Service, metadata_json, status_json
 from serving.model_server.small_requests import SmallRequests
 from serving.model_server.together import MOST_BYTES
@@ -82,7 +83,7 @@ class RestApi:
         await send({"type": "http.response.body", "body": answer.content})
 
     async def _answer(self, scope: Mapping[str, Any], receive: Receive) -> Answer:
-        method, path = scope["method"], scope["raw_path"].split(b"?")[0].decode("ascii", "replace")
+        method, path = scope["method"], scope["raw_path"].partition(b"?")[0].decode("ascii", "replace")
         is_preflight = method == "OPTIONS" and path.lower().startswith("/v1/")
         if self._tokens is not None and not is_preflight:  # a browser sends no token with it
             try:
@@ -95,12 +96,17 @@ class RestApi:
             return _refused(Fault(Code.NOT_FOUND, f"Not match: {path}. API paths start with /v1/models"))
         if is_preflight:
             return _preflight(dict(scope["headers"]))
+        started = time.perf_counter()
         try:
             target = parse(method, path)
-            with self._service.counted(target.spec.name, target.api, "REST"):
-                return Answer(await self._content(method, target, scope, receive))
+        except Fault as fault:
+            return _refused(fault)
+        try:
+            content = await self._content(method, target, scope, receive)
         except Exception as error:  # every request gets a response, in JSON
-            return _refused(fault_of(error))
+            return _refused(self._service.failed(target.spec.name, error))
+        self._service.succeeded(target.spec.name, target.api, "REST", started)
+        return Answer(content)
 
     async def _content(self, method: str, target: Target, scope: Mapping[str, Any], receive: Receive) -> bytes:
         if method != "POST":
@@ -116,12 +122,16 @@ class RestApi:
         except BaseException:
             call.close()
             raise
+        if isinstance(running, bytes):
+            return running
         waiting = self._awaited(running, call, receive)
         del running  # it will hold the fault, whose traceback holds this frame
         return await waiting
 
-    def _start(self, target: Target, body: Body, encoding: str, call: Call, is_only: bool) -> asyncio.Future[bytes]:
-        """Starts to compute the response. The call ends with the work, even if nobody waits for it."""
+    def _start(
+        self, target: Target, body: Body, encoding: str, call: Call, is_only: bool
+    ) -> bytes | asyncio.Future[bytes]:
+        """Starts to compute the response, or computes it. The call ends with the work, even if nobody waits for it."""
         work = functools.partial(_work, self._service, target, body, encoding, call)
         if target.api == "predict" and not encoding and len(body) <= MOST_BYTES:
             return self._small.start(target.spec, body, call, is_only, functools.partial(self._in_thread, work, call))

@@ -67,7 +67,9 @@ class SmallRequests:
         for number in range(_THREADS):
             threading.Thread(target=self._run, name=f"small-{number}", daemon=True).start()
 
-    def start(self, spec: Any, body: Body, call: Call, is_only: bool, otherwise: Alone) -> asyncio.Future[bytes]:
+    def start(
+        self, spec: Any, body: Body, call: Call, is_only: bool, otherwise: Alone
+    ) -> bytes | asyncio.Future[bytes]:
         """Starts to answer a predict request. Call it on the event loop.
 
         The only request is computed at once, because no other one waits for the event loop. Two changes between threads
@@ -81,15 +83,23 @@ class SmallRequests:
           otherwise: starts to compute the request alone, if it is not small or its rows must stay together.
 
         Returns:
-          The response body.
+          The response body, or its future.
+
+        Raises:
+          Fault: the request was computed at once, and failed.
         """
         future = asyncio.get_running_loop().create_future()
         request = _Request(spec, body, call, future, otherwise)
-        if is_only:
-            together.answer(self._service, [request], _set)
-        else:
+        if not is_only:
             self._waiting.put(request)
-        return future
+            return future
+        done: list[together.Done] = []
+        together.answer(self._service, [request], done.extend)
+        if not done:
+            return future
+        if isinstance(done[0].outcome, bytes):
+            return done[0].outcome
+        raise done.pop().outcome  # type: ignore[misc]  # no variable may hold it (`Service.failed`)
 
     def close(self) -> None:
         """Ends the threads, after the requests that wait."""

@@ -29,6 +29,8 @@ MOST_BYTES = 8 << 10
 MOST = 64
 # Scores of the largest ranking that counts as small. It takes about as long as the rest of a request.
 _SMALL_RANKING = 1 << 17
+# The requests of a computation have their own calls, which count what they hold.
+_UNLIMITED = unlimited()
 
 
 class Inputs(NamedTuple):
@@ -157,7 +159,9 @@ def _computed(service: Service, group: list[_Parsed]) -> list[Done]:
     }
     started = time.perf_counter()
     try:
-        results = service.inference.predict(unlimited(), servable, signature, inputs)
+        results = service.inference.compute(
+            _UNLIMITED, servable, servable.signature(signature), inputs, servable.outputs_of(signature)
+        )
         servable.took(signature, time.perf_counter() - started)
     except Exception as error:  # one request can make all fail
         if len(group) > 1:

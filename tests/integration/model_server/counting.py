@@ -22,11 +22,11 @@ class Counting(Inference):
         self.rows: list[int] = []
         self.fails_together = False
 
-    def predict(self, call: Any, servable: Any, signature_name: str, inputs: Any, wanted: Any = ()) -> Any:
+    def compute(self, call: Any, servable: Any, signature: Any, inputs: Any, fetches: Any) -> Any:
         self.rows.append(max(array.shape[0] for array in inputs.values() if array.ndim))
         if self.fails_together and self.rows[-1] > 1:
             raise Fault(Code.INTERNAL, "too many")
-        return super().predict(call, servable, signature_name, inputs, wanted)
+        return super().compute(call, servable, signature, inputs, fetches)
 
 
 class OneModel:

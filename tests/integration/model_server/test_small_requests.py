@@ -14,7 +14,7 @@ from tensorflow_serving.apis import model_pb2
 from serving.model_server import json_requests, json_responses, small_requests
 from serving.model_server import together as together_
 from serving.model_server.calls import Calls
-from serving.model_server.faults import Code
+from serving.model_server.faults import Code, Fault
 from serving.model_server.inference import Inference
 from serving.model_server.servable import Servable
 from serving.model_server.small_requests import SmallRequests
@@ -169,22 +169,25 @@ def test_only_request_is_answered_at_once(service: OneModel, servable: Servable)
     good, bad = score(text(LEFT[0]), text(RIGHT[0])), {"signature_name": "no such", "inputs": {}}
     other = {"signature_name": "similar_right_filtered", "inputs": {**ranking(["a"], 3)["inputs"], **FILTERS}}
 
-    async def ask() -> list[Any]:
+    async def ask() -> None:
         calls, small = Calls(service.limits), SmallRequests(service)  # type: ignore[arg-type]
         later: Future[bytes] = Future()
-        futures = [
-            small.start(SPEC, json.dumps(body).encode(), calls.begin(), True, lambda: later)
-            for body in (good, bad, other)
-        ]
-        assert [future.done() for future in futures] == [True, True, False]
-        later.set_result(b"null")
-        small.close()
-        return await asyncio.gather(*futures, return_exceptions=True)
 
-    answer, fault, alone_ = asyncio.run(ask())
-    assert same(json.loads(answer), alone(service, servable, good))
-    assert fault.code is Code.INVALID_ARGUMENT
-    assert alone_ == b"null"
+        def start(body: dict[str, Any]) -> Any:
+            return small.start(SPEC, json.dumps(body).encode(), calls.begin(), True, lambda: later)
+
+        assert same(json.loads(start(good)), alone(service, servable, good))
+        with pytest.raises(Fault) as refused:
+            start(bad)
+        assert refused.value.code is Code.INVALID_ARGUMENT
+        assert calls.running == 0
+        waiting = start(other)
+        assert not waiting.done()
+        later.set_result(b"null")
+        assert await waiting == b"null"
+        small.close()
+
+    asyncio.run(ask())
 
 
 def test_request_that_nothing_computes_any_more_gets_a_fault(service: OneModel) -> None:

@@ -26,6 +26,17 @@ def test_content_is_what_was_appended(sizes: list[int]) -> None:
     assert isinstance(buffer.content(), memoryview) == (sum(sizes) > SMALL_BYTES)
 
 
+def test_no_memory_is_a_memory_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server answers it with RESOURCE_EXHAUSTED. An OSError would be an internal error."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr("serving.model_server.buffers.mmap.mmap", refuse)
+    with pytest.raises(MemoryError, match="Cannot allocate"):
+        Buffer(1 << 30).append(bytes(SMALL_BYTES + 1))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_is_returned_in_any_order() -> None:
     """Buffers that grow by turns, half of which are dropped: the heap would keep gaps."""
