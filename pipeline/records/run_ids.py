@@ -7,6 +7,8 @@ import datetime
 from pathlib import Path
 
 _FORMAT = "%Y%m%d-%H%M%S-%f"
+# No id can follow later ones. They come from a clock or a hand that was wrong.
+_LAST = datetime.datetime(9999, 1, 1)
 
 
 def make_run_folder(runs: Path) -> str:
@@ -34,5 +36,6 @@ def _newest(runs: Path) -> datetime.datetime:
     newest = datetime.datetime.min
     for path in runs.glob("*"):
         with contextlib.suppress(ValueError):
-            newest = max(newest, datetime.datetime.strptime(path.name, _FORMAT))
+            found = datetime.datetime.strptime(path.name, _FORMAT)
+            newest = max(newest, found) if found < _LAST else newest
     return newest

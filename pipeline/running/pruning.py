@@ -49,6 +49,12 @@ LEFTOVERS = (
 )
 
 
+# Files that a killed process was writing, before the rename that completes them.
+_STAGED_FILES = (
+    ".metadata.sqlite.*", ".index.html.*", "runs/.metrics.prom.*", "runs/*/summary.*.staged", "runs/*/report.*.staged",
+)  # fmt: skip
+
+
 @dataclasses.dataclass(frozen=True)
 class Kept:
     """Which runs to keep with all their artifacts, besides those that something else needs.
@@ -157,15 +163,21 @@ def _artifacts(root: Root, executions: set[int], dry_run: bool) -> Iterator[Path
             artifact.state = _DELETED
         store.put_artifacts(unneeded)
     used = {artifact.uri for artifact in live} - {artifact.uri for artifact in unneeded}
-    # Folders of artifacts, ROOT/pipeline/NODE/OUTPUT/EXECUTION, also of killed and of damaged executions.
+    # Folders of artifacts, ROOT/pipeline/NODE/OUTPUT/EXECUTION, also of killed and of damaged executions. Not those of
+    # others, such as PHOTOS/ALBUM/2015.
+    nodes = {context.name.rpartition(".")[2] for context in store.get_contexts_by_type("node")}
     for folder in root.artifacts.glob("*/*/*"):
-        if folder.name.isdecimal() and folder.is_dir() and str(folder) not in used:
+        is_own = folder.parts[-3] in nodes and folder.name.isdecimal() and folder.is_dir() and not folder.is_symlink()
+        if is_own and str(folder) not in used:
             yield folder
     # What an executor leaves beside its outputs: ROOT/pipeline/NODE/.system/executor_execution/EXECUTION.
     kept = {Path(uri).name for uri in used}
     for folder in root.artifacts.glob("*/.system/executor_execution/*"):
         if folder.name not in kept:
             yield folder
+    # What drivers and killed executors leave. Nothing reads it after their execution.
+    for kind in ("driver_execution", "stateful_working_dir"):
+        yield from root.artifacts.glob(f"*/.system/{kind}/*")
 
 
 def _executions(root: Root, needed: set[str]) -> set[int]:
@@ -226,14 +238,16 @@ def _leftovers(root: Root) -> Iterator[Path]:
         *staged,
         *root.lists.glob(f"{LISTS_STAGING}*"),
         *(found for prefix in LEFTOVERS for found in shared.glob(f"{prefix}*")),
+        *(found for pattern in _STAGED_FILES for found in root.path.glob(pattern)),
     ):
         with contextlib.suppress(OSError):
-            if path.stat().st_uid == os.getuid() and time.time() - _last_written(path) > _LEFTOVER_SECONDS:
+            is_own = path.lstat().st_uid == os.getuid() and not path.is_symlink()
+            if is_own and time.time() - _last_written(path) > _LEFTOVER_SECONDS:
                 yield path
 
 
-def _last_written(folder: Path) -> float:
-    return max(os.path.getmtime(place) for place, _, _ in os.walk(folder))
+def _last_written(path: Path) -> float:
+    return max(map(os.path.getmtime, [str(path), *(place for place, _, _ in os.walk(path))]))
 
 
 def _remove(paths: Iterable[Path], kind: str, removed: Pruned, dry_run: bool) -> None:

@@ -188,6 +188,52 @@ def test_old_leftovers_of_killed_publishers_are_removed(tmp_path: Path) -> None:
     assert not old.exists() and fresh.exists()
 
 
+def test_files_that_killed_processes_were_writing_are_removed(tmp_path: Path) -> None:
+    planted = Planted(tmp_path / "root", 1)
+    root, mine = planted.root.path, planted.root.runs / "1"
+    old = [
+        root / ".metadata.sqlite.backup.77", root / ".metadata.sqlite.77", root / ".index.html.0a",
+        planted.root.runs / ".metrics.prom.0a", mine / "summary.0a.staged", mine / "report.0a.staged",
+    ]  # fmt: skip
+    kept = [root / "metadata.sqlite", mine / "summary.json", root / ".notes.txt"]
+    for path in old:
+        path.write_text("half")
+        os.utime(path, (0, time.time() - 25 * 3600))
+    (root / ".notes.txt").write_text("mine")
+    fresh = mine / "summary.1b.staged"
+    fresh.write_text("now")
+    assert prune(planted.root, Kept(runs=1)).counts["leftovers"] == len(old)
+    assert not [path for path in old if path.exists()]
+    assert all(path.exists() for path in (*kept, fresh))
+
+
+def test_working_folders_of_drivers_are_removed(tmp_path: Path) -> None:
+    planted = Planted(tmp_path / "root", 1)
+    system = planted.root.artifacts / "Trainer" / ".system"
+    for kind in ("driver_execution/1795885108711599", "stateful_working_dir/run"):
+        (system / kind).mkdir(parents=True)
+    prune(planted.root, Kept(runs=1))
+    assert not list(system.glob("*/*"))
+
+
+def test_folders_of_others_and_links_stay(tmp_path: Path) -> None:
+    """Someone put photos beside the nodes, moved a node to another disk, and linked to what is precious."""
+    planted = Planted(tmp_path / "root", 3)
+    photos = tmp_path / "photos" / "album" / "2015"
+    photos.mkdir(parents=True)
+    (planted.root.artifacts / "photos").symlink_to(tmp_path / "photos")
+    (planted.root.artifacts / "holidays" / "album" / "2016").mkdir(parents=True)
+    (planted.root.artifacts / "Trainer" / "model" / "2017").symlink_to(photos)
+    leftover = planted.root.path / "serving" / ".staging-link"
+    leftover.parent.mkdir()
+    leftover.symlink_to(photos)
+    os.utime(leftover, (0, 0), follow_symlinks=False)
+    os.utime(photos, (0, 0))
+    assert prune(planted.root, Kept(runs=1)).counts["leftovers"] == 0
+    assert planted.models() == [3, 2017]
+    assert photos.is_dir() and (planted.root.artifacts / "holidays" / "album" / "2016").is_dir()
+
+
 def test_each_temporary_folder_of_the_program_is_a_known_leftover() -> None:
     packages = [Path(module.__file__ or "").parent for module in (compat, components, pipeline, trainer)]
     sources = [file.read_text(encoding="utf-8") for folder in packages for file in folder.rglob("*.py")]
