@@ -38,6 +38,8 @@ _UNTRUSTED = re.compile(
     re.IGNORECASE,
 )
 _EXPIRED = re.compile(r"Expired|EXPIRED_TOKEN", re.IGNORECASE)
+# The client of S3 does not say why it cannot read an object.
+_UNEXPLAINED = re.compile(r"HTTP status 400\) during GetObject")
 _REFUSED = re.compile(
     r"ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH|INVALID_CLIENT_TOKEN_ID|HTTP status 40[13]|"
     r"\b40[13]\b|PERMISSION_DENIED|UNAUTHENTICATED|AuthenticationFailed|AuthorizationFailure|credential|InvalidToken",
@@ -103,6 +105,11 @@ def _described(url: str, settings: StorageSettings, text: str, attempts: int) ->
         return StoreError(f"{url}: there is no bucket {place.bucket} at {endpoint}. Correct the URL, or create it")
     if _EXPIRED.search(text):
         return StoreError(f"{url}: the credentials have expired. Renew them ({CREDENTIALS[place.provider]})")
+    if _UNEXPLAINED.search(text):
+        return StoreError(
+            f"{url}: the store refuses to read it, most often because the credentials have expired. Renew them "
+            f"({CREDENTIALS[place.provider]})"
+        )
     if _REGION.search(text):
         return StoreError(f"{url}: the bucket is in another region. Set storage.region, or AWS_REGION")
     if _REFUSED.search(text):

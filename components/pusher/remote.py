@@ -189,6 +189,8 @@ class RemoteVersions(Versions):
     def _copy_folder(self, name: str, target: str) -> None:
         """Copies all objects, the manifest first and the graph last, so that what has a graph is complete."""
         entries = {entry.name.removeprefix(f"{name}/"): entry for entry in self._store.objects(name)}
+        if absent := {MANIFEST, _GRAPH} - entries.keys():
+            raise StoreError(f"{self.directory}/{name}: the store does not list {min(absent)} there. Run again")
 
         def copy(file: str) -> None:
             self._store.copy(entries[file], f"{target}/{file}")

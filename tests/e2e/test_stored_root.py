@@ -73,3 +73,13 @@ def test_killed_run_continues_and_a_fresh_machine_has_its_cache(
     assert [(version["number"], version["state"]) for version in listed["versions"]] == [(1, "served")]
     report = kindred("report", "--root", root)
     assert Path(report.stdout.strip()).is_file()
+    _check_no_credentials(bucket, tmp_path)
+
+
+def _check_no_credentials(bucket: Bucket, folder: Path) -> None:
+    """Records, logs, reports, databases and models have no credentials, on each machine and in the store."""
+    secrets = [CREDENTIALS[name].encode() for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
+    contents = {str(file): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    contents |= {key: bucket.get(key) for key in bucket.keys("films/") if not key.endswith("/")}
+    assert sum("run.log" in name for name in contents) > 1 and any("report.html" in name for name in contents)
+    assert [name for name, content in contents.items() if any(secret in content for secret in secrets)] == []
