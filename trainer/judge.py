@@ -61,6 +61,10 @@ class Judge:
         _, occurrences = kept.occurrences(entities)
         self._unknown = np.where(occurrences > 0, 0, -np.inf).astype(np.float32)
 
+    def __len__(self) -> int:
+        """Returns the number of left entities that are ranked."""
+        return len(self._queries)
+
     def per_query(self, left: np.ndarray, right: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
         """Returns the metric of each query with a relevant pair, float64 `[q]`.
 

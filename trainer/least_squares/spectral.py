@@ -15,7 +15,7 @@ from trainer.settings import AlsSettings, ModelSettings
 # Sweeps after which the directions hardly change.
 ENOUGH_SWEEPS = 5
 # More directions than needed, so that the last ones are also exact (Halko, Martinsson & Tropp 2011, section 1.3).
-_OVERSAMPLING = 16
+OVERSAMPLING = 16
 
 
 class Spectral:
@@ -42,9 +42,10 @@ class Spectral:
         self._transposed = _scaled(sides[1].matrix, inverse[1], inverse[0])
         self._total = float(np.square(self._matrix.data, dtype=np.float64).sum())
         self._d = model.dimension
-        width = min(model.dimension + _OVERSAMPLING, *shape)
+        width = min(model.dimension + OVERSAMPLING, *shape)
         draw = np.random.default_rng(seed)
         self._basis = orthonormal(draw.standard_normal((sizes.right, width), dtype=np.float32))
+        self._images = self._matrix @ self._basis
         self.tables = [np.zeros((rows, model.dimension), np.float32) for rows in shape]
 
     biases = None
@@ -55,13 +56,14 @@ class Spectral:
         known = tables[1] / self._scales[1][:, None].astype(np.float32)
         width = self._basis.shape[1]
         self._basis[...] = orthonormal(np.concatenate([known, self._basis], axis=1)[:, :width])
+        self._images[...] = self._matrix @ self._basis
         for mine, given in zip(self.tables, tables, strict=True):
             mine[...] = given
 
     @property
     def state(self) -> list[np.ndarray]:
         """Everything that determines the next sweep, float32 `[rows, d + oversampling]`, and the tables."""
-        return [self._basis, *self.tables]
+        return [self._basis, self._images, *self.tables]
 
     def sweep(self) -> dict[str, float]:
         """Improves the directions, and computes the tables from them.
@@ -69,13 +71,13 @@ class Spectral:
         Returns:
           `loss`, the share of the loss of empty tables that remains.
         """
-        self._basis[...] = orthonormal(self._transposed @ orthonormal(self._matrix @ self._basis))
-        images = self._matrix @ self._basis
+        self._basis[...] = orthonormal(self._transposed @ orthonormal(self._images))
+        self._images[...] = self._matrix @ self._basis
         # The singular vectors of A in the subspace: the eigenvectors of its Gramian (Golub & Van Loan 2013, 8.6).
-        values, vectors = scipy.linalg.eigh(gramian(images))
+        values, vectors = scipy.linalg.eigh(gramian(self._images))
         kept = np.argsort(-values)[: self._d]
         directions = vectors[:, kept].astype(np.float32)
-        for table, rows, scale in zip(self.tables, (images, self._basis), self._scales, strict=True):
+        for table, rows, scale in zip(self.tables, (self._images, self._basis), self._scales, strict=True):
             table[:, : len(kept)] = (rows @ directions) * scale[:, None].astype(np.float32)
         return {"loss": 1 - float(values[kept].sum()) / self._total}
 

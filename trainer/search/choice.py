@@ -17,8 +17,9 @@ from errors import TrainingTooLarge
 from kindred import progress
 from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.model.table_sizes import TableSizes
-from trainer.search import plans
 from trainer.search.holdout import hold_out
+from trainer.search.planning import follow
+from trainer.search.plans import Plan
 from trainer.search.records import Trial
 from trainer.search.space import HoldOut
 from trainer.search.trials import TRIALS, Trials
@@ -31,8 +32,10 @@ _ROWS = 1_000_000
 _ALIKE = 0.2
 # A trial with a smaller dimension wins if it is worse by at most this share.
 _ABOUT_EQUAL = {True: 0.002, False: 0.01}
+# Rankings gain nothing worth a worse metric from a smaller dimension than this.
+_SMALL = {True: 0, False: 64}
 # Raise it if the same trials would no longer be made.
-_VERSION = 3
+_VERSION = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +163,7 @@ def _searched(
     sweeps = None if "train.epochs" in search.settings else int(sections["train"]["epochs"])
     trials = Trials(kept, held, sizes, sections, metric, search.budget, sweeps, rows=known["rows"])
     with progress.counted(TRIALS, search.budget):
-        plans.follow(trials, plans.Plan(search.settings, sections))
+        follow(trials, Plan(search.settings, sections))
     if trials.best().fault:
         raise TrainingTooLarge(str(trials.best().fault))
     return Choice(metric, known, tuple(trials.done), about_as_good(trials, range(len(trials.done))), len(held))
@@ -172,7 +175,8 @@ def about_as_good(trials: Trials, numbers: Iterable[int]) -> int:
     best = max(gains.values())
     least = best - abs(best) * _ABOUT_EQUAL[trials.rising is False] if math.isfinite(best) else best
     good = [number for number, gain in gains.items() if gain >= least]
-    return min(good, key=lambda number: (trials.dimension(number), -gains[number]))
+    small = _SMALL[trials.rising is False]
+    return min(good, key=lambda number: (max(trials.dimension(number), small), -gains[number]))
 
 
 def _some_left(pairs: Pairs, seed: int) -> np.ndarray | None:

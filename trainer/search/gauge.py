@@ -33,6 +33,11 @@ class Gauge:
         self._judge = None if self._labels else Judge(metric, kept, held, sizes.entities, sizes.shared, seed)
 
     @property
+    def queries(self) -> int:
+        """How many left entities are ranked, 0 for a metric of labels."""
+        return len(self._judge) if self._judge else 0
+
+    @property
     def ranks(self) -> bool:
         """Whether the metric is of rankings."""
         return self._judge is not None

@@ -32,6 +32,7 @@ class Trial:
       sweeps: how many epochs were trained.
       zero_point: the score that separates held-out positives from random pairs. None for labels.
       fault: why the settings could not be tried.
+      work: the predicted work of the trial, in seconds of a core.
     """
 
     settings: Mapping[str, Any]
@@ -41,6 +42,7 @@ class Trial:
     sweeps: int
     zero_point: float | None = None
     fault: str | None = None
+    work: float = 0.0
 
     @property
     def settled(self) -> bool:

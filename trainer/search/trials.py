@@ -23,7 +23,8 @@ from trainer.search import descent
 from trainer.search.gauge import Gauge
 from trainer.search.measures import Figure, is_rising
 from trainer.search.records import Measured, Trial, TrialRecords
-from trainer.search.sweeps import SweepRun
+from trainer.search.sweeps import UNLIMITED, Limits, SweepRun
+from trainer.search.work import Work
 from trainer.settings import ModelSettings, TrainSettings, has_solver, with_values
 from trainer.training import memory
 from trainer.training.alternation import solver_of
@@ -75,6 +76,7 @@ class Trials:
         self._say, self._records = say, records or TrialRecords(None)
         self.spent = 0
         self._rows = len(kept) + len(held) if rows is None else rows
+        self.work = Work(self._kept, sizes, self._gauge.queries, self._rows / max(len(kept), 1))
         # The best run of each objective and dimension, by its settings.
         self._runs: dict[str, SweepRun] = {}
         self._best_runs: dict[tuple[str, int], tuple[str, float]] = {}
@@ -88,7 +90,20 @@ class Trials:
 
     def dimension(self, number: int) -> int:
         """Returns the dimension of a finished trial."""
-        return self._dimension(self.done[number].settings)
+        return self.dimension_of(self.done[number].settings)
+
+    def dimension_of(self, settings: Mapping[str, Any]) -> int:
+        """Returns the dimension of the values of a trial by dotted key."""
+        return int(settings.get("model.dimension", self.sections["model"]["dimension"]))
+
+    def most(self, sweeps: int) -> int:
+        """Returns the maximum number of sweeps of a trial, if it is not the same for all."""
+        return self._sweeps or sweeps
+
+    @property
+    def worked(self) -> float:
+        """The predicted work of all trials so far, in seconds of a core."""
+        return sum(trial.work for trial in self.done)
 
     @property
     def density(self) -> float:
@@ -128,6 +143,7 @@ class Trials:
         sweeps: int | None = _SWEEPS,
         widths: tuple[int, ...] = (),
         quick: bool = False,
+        limits: Limits = UNLIMITED,
     ) -> Trial | None:
         """Trains with `settings` until two sweeps in a row are not better.
 
@@ -138,6 +154,7 @@ class Trials:
           sweeps: the maximum number of sweeps. None trains as a pipeline file with these settings.
           widths: smaller dimensions to measure too, where the first columns of a wider solution are the narrower one.
           quick: measures only the last sweep. A later run of the same settings continues from it.
+          limits: when it ends earlier.
 
         Returns:
           The best trial of these, or None if the budget is spent.
@@ -152,7 +169,7 @@ class Trials:
         key = [dict(settings), sweeps, list(widths), quick]
         measured = self._records.read(key)
         if measured is None:
-            measured = self._made(settings, sweeps, widths, quick)
+            measured = self._made(settings, sweeps, widths, quick, limits)
             self._records.write(key, measured)
         for trial, figure in measured:
             self._add(trial, figure)
@@ -172,7 +189,12 @@ class Trials:
         return f"{self.metric} {trial.value:.5g} after {trial.epochs} epochs in {trial.seconds:.1f} s{best}: {chosen}"
 
     def _made(
-        self, settings: Mapping[str, Any], sweeps: int | None, widths: tuple[int, ...], quick: bool
+        self,
+        settings: Mapping[str, Any],
+        sweeps: int | None,
+        widths: tuple[int, ...],
+        quick: bool,
+        limits: Limits,
     ) -> list[Measured]:
         sections = with_values(self.sections, settings)
         model, train = ModelSettings.model_validate(sections["model"]), TrainSettings.model_validate(sections["train"])
@@ -184,7 +206,7 @@ class Trials:
                 return [self._descended(settings, model, train)]
             if not isinstance(self._kept, Pairs):
                 raise TrainingTooLarge("train.data_memory_mb: the solver holds all pairs in memory. Raise it")
-            return self._swept(self._kept, settings, model, train, sweeps, widths, quick)
+            return self._swept(self._kept, settings, model, train, sweeps, widths, quick, limits)
         except TrainingError as error:
             return [(Trial(settings, None, 0, round(time.monotonic() - since, 2), 0, fault=str(error)), None)]
 
@@ -208,16 +230,17 @@ class Trials:
         sweeps: int | None,
         widths: tuple[int, ...],
         quick: bool,
+        limits: Limits,
     ) -> list[Measured]:
         fixed = quick or bool(self._sweeps) or (sweeps is None and train.early_stopping is None)
         key = json.dumps([dict(settings), widths], sort_keys=True)
-        run = self._runs.get(key)
+        run, every = self._runs.get(key), (*widths, model.dimension)
         if run is None:
             solver = solver_of(kept, self.sizes, model, train)
-            every = (*widths, model.dimension)
             measure = functools.partial(self._gauge.of_solver, log_odds=model.log_odds)
-            run = SweepRun(solver, settings, every, self.rising, measure, self._gauge.ranks)
-        measured = run.sweep(sweeps or train.epochs, fixed or model.objective == "spectral")
+            costs = self.work.costs(model.objective, every, train.als.copies)
+            run = SweepRun(solver, settings, every, self.rising, measure, self._gauge.ranks, costs)
+        measured = run.sweep(sweeps or train.epochs, fixed or model.objective == "spectral", limits)
         self._remember(key, run, model, max(self.gain(trial) for trial, _ in measured))
         return measured
 
@@ -239,8 +262,8 @@ class Trials:
           spectral: of the second part, or one with more dimensions.
           sweeps: the maximum number of sweeps of a training.
         """
-        half = self._dimension(settings) // 2
-        parts = [self._tables(ials, self._dimension(settings) - half), self._tables(spectral, half)]
+        half = self.dimension_of(settings) // 2
+        parts = [self._tables(ials, self.dimension_of(settings) - half), self._tables(spectral, half)]
         if not all(parts) or self.exhausted:
             return self.run(settings, sweeps)
         self.spent += 1
@@ -249,7 +272,8 @@ class Trials:
         left, right = blended(parts[0], parts[1], sample_of(self._kept, self._seed))
         figure, zero = self._gauge.of_tables(left, right)
         seconds = round(time.monotonic() - since, 2)
-        self._add(Trial(settings, figure.value, ials.epochs, seconds, ials.sweeps, zero), figure)
+        work = round(self.work.ranking(self.dimension_of(settings)), 4)
+        self._add(Trial(settings, figure.value, ials.epochs, seconds, ials.sweeps, zero, work=work), figure)
         return self.done[-1]
 
     def _tables(self, trial: Trial, width: int) -> list[np.ndarray]:
@@ -259,12 +283,9 @@ class Trials:
         """
         of = {**trial.settings, "model.dimension": 0}
         for run in self._runs.values():
-            wide = self._dimension(run.settings)
+            wide = self.dimension_of(run.settings)
             if {**run.settings, "model.dimension": 0} == of and (
                 wide == width or (wide > width and of.get("model.objective") == "spectral")
             ):
                 return [table[:, :width] for table in run.tables]
         return []
-
-    def _dimension(self, settings: Mapping[str, Any]) -> int:
-        return int(settings.get("model.dimension", self.sections["model"]["dimension"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,10 +14,11 @@ from errors import TrainingDiverged
 from kindred import progress
 from trainer.data.pairs import Pairs, TrainingPairs
 from trainer.model.table_sizes import TableSizes
-from trainer.search import plans
 from trainer.search.choice import about_as_good, measure_of
 from trainer.search.comparison import Difference, differences
 from trainer.search.holdout import hold_out
+from trainer.search.planning import follow
+from trainer.search.plans import Plan
 from trainer.search.proposals import Proposer
 from trainer.search.records import Trial, TrialRecords
 from trainer.search.space import LABEL_METRICS, Family, TuneSettings
@@ -104,7 +106,7 @@ def tune(
     current = 0
     if planned:
         with progress.counted(TRIALS, before), trials.at_most(before):
-            plans.follow(trials, plans.Plan(search.settings, sections))
+            follow(trials, Plan(search.settings, sections))
         current = about_as_good(trials, range(len(trials.done)))
     else:
         trials.run({}, None)
@@ -129,7 +131,7 @@ def _explore(trials: Trials, settings: TuneSettings, planned: bool) -> None:
     if settings.least_squares is not None and not planned and trials.in_memory:
         scored = trials.metric in LABEL_METRICS
         with trials.at_most(settings.trials // 2):
-            plans.follow(trials, plans.Plan(SEARCHABLE[scored], trials.sections, settings.least_squares))
+            follow(trials, Plan(SEARCHABLE[scored], trials.sections, settings.least_squares, math.inf))
     around = _around(trials) if settings.least_squares is not None else []
     families = [
         Proposer(family, settings.search, settings.seed + n) for n, family in enumerate([*settings.families, *around])
