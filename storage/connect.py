@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 
 from errors import StoreError
 from storage.settings import StorageSettings
-from storage.trust import trust_for
+from storage.trust import VARIABLE, trust_for
 from storage.urls import Location
+
+if TYPE_CHECKING:
+    from storage.isolated import IsolatedAzure
 
 _SECONDS = datetime.timedelta(seconds=15)
 _ATTEMPTS = 3  # of the client for each request. `faults` repeats whole transfers
@@ -36,6 +40,8 @@ def endpoint_of(provider: str, settings: StorageSettings) -> str | None:
 
 def connect(location: Location, settings: StorageSettings) -> pa.fs.FileSystem:
     """Returns the file system of PyArrow for a location. Sends no request, except to find the region of a bucket.
+
+    That of Azure is in child processes (`storage/isolated.py`).
 
     Raises:
       StoreError: a needed variable is missing, or `ca_file` cannot be used.
@@ -83,9 +89,7 @@ def _gs(location: Location, settings: StorageSettings, endpoint: str | None) -> 
     return fs.GcsFileSystem(anonymous=settings.anonymous or emulated, retry_time_limit=_SECONDS, **options)
 
 
-def _az(location: Location, settings: StorageSettings, endpoint: str | None) -> pa.fs.FileSystem:
-    from pyarrow import fs
-
+def _az(location: Location, settings: StorageSettings, endpoint: str | None) -> IsolatedAzure:
     given = _connection_string()
     account = location.account or given.get("AccountName") or os.environ.get("AZURE_STORAGE_ACCOUNT")
     if not account:
@@ -99,7 +103,15 @@ def _az(location: Location, settings: StorageSettings, endpoint: str | None) -> 
         options = {f"{kind}_storage_{part}": value for kind in ("blob", "dfs") for part, value in
                    (("scheme", scheme), ("authority", address.split("/")[0]))}  # fmt: skip
     key = given.get("AccountKey") or os.environ.get("AZURE_STORAGE_KEY")
-    return fs.AzureFileSystem(account, account_key=key, **options)
+    return _azure(account, os.environ.get(VARIABLE), tuple(sorted({**options, "account_key": key}.items())))
+
+
+@functools.cache
+def _azure(account: str, certificates: str | None, options: tuple[tuple[str, Any], ...]) -> IsolatedAzure:
+    """Returns the one file system of an account, whose children all stores share."""
+    from storage.isolated import IsolatedAzure
+
+    return IsolatedAzure(account, dict(options))
 
 
 def _connection_string() -> dict[str, str]:

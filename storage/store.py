@@ -124,7 +124,12 @@ class Store:
         Raises:
           FileNotFoundError: there is no such object.
         """
-        return self._do(name, lambda: bytes(self._system.open_input_stream(self._path(name)).read()))
+
+        def read() -> bytes:
+            with self._system.open_input_stream(self._path(name)) as source:
+                return bytes(source.read())
+
+        return self._do(name, read)
 
     def opened(self, name: str) -> pa.NativeFile:
         """Opens an object for random access. Later reads are repeated by PyArrow only.
