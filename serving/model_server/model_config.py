@@ -55,8 +55,9 @@ def read_config_file(path: Path) -> list[ServedModel]:
         place = f"line {error.GetLine()}: " if error.GetLine() else ""
         problem = str(error).split(" : ", 1)[-1].rstrip(".")
         raise invalid(
-            f"--model_config_file {path}: {place}not a ModelServerConfig in text format: {problem}. Write, for "
-            f"example, {_EXAMPLE}"
+            # As in TensorFlow Serving, whose users search for this text.
+            f"--model_config_file {path}: {place}Error parsing text-format tensorflow.serving.ModelServerConfig: "
+            f"{problem}. Write, for example, {_EXAMPLE}"
         ) from None
     try:
         return models_of(config)

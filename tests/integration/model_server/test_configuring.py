@@ -372,8 +372,12 @@ def test_session_config_file_is_read_below_flags(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("model_config_file", "model_config_list {", "models.config: line 1: not a ModelServerConfig in text format"),
-        ("model_config_file", "model_config_list {\n  model: 1 }", "models.config: line 2: not a ModelServerConfig"),
+        (
+            "model_config_file",
+            "model_config_list {",
+            "line 1: Error parsing text-format tensorflow.serving.ModelServerConfig",
+        ),
+        ("model_config_file", "model_config_list {\n  model: 1 }", "models.config: line 2: Error parsing text-format"),
         ("model_config_file", "", "models.config: a ModelServerConfig must have a model_config_list"),
         ("model_config_file", 'model_config_list { config { name: "a" base_path: "b" } }', "absolute path"),
         ("monitoring_config_file", "prometheus { }", "not a MonitoringConfig in text format"),
