@@ -72,9 +72,12 @@ def runs_of(root: Root) -> list[Run]:
 
 
 def destination_of(root: Root) -> str:
-    """Returns the directory or the URL of the versions: that of the newest run, or the default."""
+    """Returns the directory or the URL of the versions: that of the newest run, or the default.
+
+    A run without components does not count. Its destination may be the reason why it was refused.
+    """
     for run in reversed(runs_of(root)):
-        if run.summary is not None:
+        if run.summary is not None and run.summary.get("components"):
             to = str(run.summary.get("config", {}).get("publish", {}).get("to", "serving"))
             return root.place_of(to)
     return root.place_of("serving")

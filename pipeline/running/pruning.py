@@ -132,8 +132,8 @@ def _newest(runs: list[Run], kept: Kept) -> list[Run]:
     newest = runs if kept.runs is None else runs[-kept.runs :]
     if kept.days is None:
         return newest
-    since = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=kept.days)
-    return [run for run in newest if _started(run) >= since]
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return [run for run in newest if (now - _started(run)).days < kept.days]
 
 
 def _started(run: Run) -> datetime.datetime:
@@ -175,9 +175,6 @@ def _artifacts(root: Root, executions: set[int], dry_run: bool) -> Iterator[Path
     for folder in root.artifacts.glob("*/.system/executor_execution/*"):
         if folder.name not in kept:
             yield folder
-    # What drivers and killed executors leave. Nothing reads it after their execution.
-    for kind in ("driver_execution", "stateful_working_dir"):
-        yield from root.artifacts.glob(f"*/.system/{kind}/*")
 
 
 def _executions(root: Root, needed: set[str]) -> set[int]:
@@ -231,6 +228,9 @@ def _lists(root: Root) -> Iterator[Path]:
 def _leftovers(root: Root) -> Iterator[Path]:
     """Yields temporary folders of killed runs, and after a day without writes, those of others and staged versions."""
     yield from temporary.abandoned()
+    # Nothing reads what drivers and killed executors leave after their execution.
+    for kind in ("driver_execution", "stateful_working_dir"):
+        yield from root.artifacts.glob(f"*/.system/{kind}/*")
     directory = destination_of(root)
     staged = Path(directory).glob(f"{STAGING_PREFIX}*") if "://" not in directory else ()
     shared = Path(tempfile.gettempdir())

@@ -11,6 +11,7 @@ import pytest
 from components.pusher.local import LocalVersions
 from errors import ReportError
 from pipeline.commands.history import describe_runs, describe_versions
+from pipeline.records.history import destination_of
 from pipeline.records.root import Root
 
 
@@ -64,6 +65,18 @@ def test_versions_name_their_runs_and_states(root: Root) -> None:
     lines = describe_versions(root, None, as_json=False, width=100).splitlines()
     assert lines[0] == str(root.path / "serving")
     assert [line.split() for line in lines[2:]] == [["1", "published", "1"], ["2", "served", "3"]]
+
+
+@pytest.mark.tensorflow
+def test_refused_destination_is_not_that_of_the_root(root: Root, tmp_path: Path) -> None:
+    """Versions there are photos of the year 2015. Pruning would miss those of the root."""
+    (tmp_path / "photos" / "2015").mkdir(parents=True)
+    _record(root, "6", status="failed", config={"publish": {"to": str(tmp_path / "photos")}})
+    versions = json.loads(describe_versions(root, None, as_json=True))["versions"]
+    assert [version["number"] for version in versions] == [1, 2]
+    done = [{"id": "Pusher", "state": "executed", "seconds": 1.0}]
+    _record(root, "7", status="published", config={"publish": {"to": "elsewhere"}}, components=done)
+    assert destination_of(root) == str(root.path / "elsewhere")
 
 
 @pytest.mark.tensorflow

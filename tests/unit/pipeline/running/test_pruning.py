@@ -162,6 +162,8 @@ def test_runs_are_kept_up_to_an_age(tmp_path: Path) -> None:
     planted = Planted(tmp_path / "root", 0)
     for number, days in ((1, 40), (2, 31), (3, 29), (4, 1)):
         planted.artifacts[number] = planted.run(number, "tuned", started=_days_ago(days))
+    prune(planted.root, Kept(days=10**9))
+    assert planted.models() == [1, 2, 3, 4]
     prune(planted.root, Kept(days=30))
     assert planted.models() == [3, 4]
 
