@@ -17,10 +17,11 @@ from tfx.utils import path_utils
 from components import coded_pairs
 from components.coded_pairs import CodedPairs
 from components.evaluator import baselines, slices
+from components.evaluator.classes import classified
 from components.evaluator.evaluation import BAR_PROPERTY, WORST_FILE, Evaluation, write_evaluation
 from components.evaluator.figures import BIASES, LAST_BLESSED, MEAN, Figure
 from components.evaluator.measure import Measured, measure
-from components.evaluator.metrics import Labels
+from components.evaluator.metrics import Labels, Outcome
 from components.evaluator.predict import Predictions, predict
 from components.evaluator.rules import judge
 from components.evaluator.settings import EvaluationSettings, wanted
@@ -75,11 +76,12 @@ def _scores(
     pairs = pairs.without_train()
     figures = measure(rows, {name: masks[name] for name in settings.slices}, wanted(settings.rules))
     _write_worst(pairs, rows, directory)
-    unit_and_cuts = {
+    described = {
         "unit": {"center": unit.center, "scale": unit.scale},
+        "classes": classified(Outcome(labels, candidate.answers)),
         "cuts": {side: {"head": cut.head, "middle": cut.middle} for side, cut in cuts.items()},
     }
-    return figures, facts | unit_and_cuts
+    return figures, facts | described
 
 
 _BASELINES = {MEAN: baselines.mean, BIASES: baselines.biases}

@@ -103,7 +103,12 @@ class _PackageBuilder:
         self._kubeflow = config.kubeflow.with_needs(_LIGHT_NEEDS)
         image = config.kubeflow.image
         self._node_container: Callable[[TaskGroup], Any] = lambda group: containers.node_container(
-            group.name, group.node_ids, image, [*constants, *place], parameters
+            group.name,
+            group.node_ids,
+            image,
+            [*constants, *place],
+            parameters,
+            config.data.columns.score is not None,
         )
         self._report_container = containers.report_container(image, [*constants, *place], parameters)
         self._refusal_container = containers.refusal_container(image, place, parameters)

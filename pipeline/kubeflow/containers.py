@@ -15,7 +15,7 @@ from kfp import dsl
 
 from pipeline.kubeflow import parameters as run
 from pipeline.kubeflow.parameters import RunParameter
-from pipeline.kubeflow.ui_artifacts import DATASET, METRICS, MODEL
+from pipeline.kubeflow.ui_artifacts import CLASSES, DATASET, METRICS, MODEL
 from pipeline.records import node_ids as ids
 
 RUN_ID = "run_id"
@@ -28,13 +28,19 @@ EXECUTOR_INPUT = "{{$}}"
 """Kubeflow replaces it by JSON with the values of inputs and the places of outputs."""
 
 _OF_NODES = {ids.EXAMPLE_GEN: (DATASET, dsl.Dataset), ids.PUSHER: (MODEL, dsl.Model)}
+_OF_SCORES = {ids.EVALUATOR: (CLASSES, dsl.ClassificationMetrics)}
 """Artifacts for the user interface, by the node that makes them."""
 
 _OPTIONS = {run.DATA_PATH: "--data", run.SPAN: "--span", run.ROOT: "--root", run.ACCEPT: "--accept-anomalies"}
 
 
 def node_container(
-    name: str, node_ids: Sequence[str], image: str, constants: Sequence[str], parameters: Sequence[RunParameter]
+    name: str,
+    node_ids: Sequence[str],
+    image: str,
+    constants: Sequence[str],
+    parameters: Sequence[RunParameter],
+    scored: bool = True,
 ) -> Any:
     """Returns the component of a task that runs `node_ids` in order.
 
@@ -44,9 +50,11 @@ def node_container(
       image: the image of every task.
       constants: arguments that are the same in every task and run.
       parameters: the parameters of a run, which become inputs next to the run's id.
+      scored: whether pairs have scores, which have classes.
     """
+    made = _OF_NODES | (_OF_SCORES if scored else {})
     outputs = {"summary": dsl.Output[dsl.Markdown], VERDICT: dsl.OutputPath(str)}
-    outputs |= {output: dsl.Output[kind] for node_id, (output, kind) in _OF_NODES.items() if node_id in node_ids}
+    outputs |= {output: dsl.Output[kind] for node_id, (output, kind) in made.items() if node_id in node_ids}
     module = "pipeline.kubeflow.node"
     return _component(name, module, ["--nodes", ",".join(node_ids)], image, constants, parameters, outputs)
 

@@ -35,7 +35,7 @@ from storage.trust import trust
 if TYPE_CHECKING:
     from pipeline.kubeflow.node_runs import NodeRuns
 
-_ARTIFACTS = (ui_artifacts.DATASET, ui_artifacts.MODEL)
+_ARTIFACTS = (ui_artifacts.CLASSES, ui_artifacts.DATASET, ui_artifacts.MODEL)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -166,6 +166,9 @@ class _TaskAttempt:
             ui_artifacts.DATASET: ui_artifacts.dataset(record),
             ui_artifacts.MODEL: ui_artifacts.model(record, self._root),
         }
+        if self._options.classes:
+            # Only the task of the Evaluator has its output.
+            found[ui_artifacts.CLASSES] = ui_artifacts.classes(record, self._root)
         ui_artifacts.write(self._options.executor_input, found, vars(self._options))
         return 1 if last.state == "failed" and not last.is_final else 0
 

@@ -14,10 +14,12 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from compat.process import prepare
 from errors import ConfigError, KindredError
 from kindred.terminal import log
+from pipeline.config.sections.keep import Keep
 from pipeline.config.sections.kubeflow import Metadata
 from pipeline.config.sections.notify import Notify
 from pipeline.kubeflow import arguments, markdown, ui_artifacts
@@ -58,7 +60,28 @@ def main(words: Sequence[str] | None = None) -> int:
     # Last, because a target may be slow: the record is complete by now, also for who reads the log.
     announce(_notify(options), root, record, EXIT_CODES.get(record.status, 1), _warn)
     _store(run, root.runs / METRICS_FILE)
+    _prune(options, root)
     return 0
+
+
+def _prune(options: argparse.Namespace, root: Root) -> None:
+    """Removes what is not kept. An error here does not change the status of the run."""
+    keep = Keep.model_validate(json.loads(options.config).get("keep", {}))
+    if keep == Keep():
+        return
+    try:
+        # Imports TFX.
+        from pipeline.kubeflow.retention import Busy, prune
+
+        metadata = _metadata(root, Metadata.model_validate_json(options.metadata))
+        try:
+            log(f"Removed of older runs: {prune(root, keep, metadata)}")
+        except Busy as busy:
+            log(f"Nothing is removed, because {busy}. The next run removes it.")
+    except Exception as error:
+        if not isinstance(error, KindredError):
+            traceback.print_exc()
+        _warn(f"old artifacts were not removed: {error}")
 
 
 def _store(run: ClusterRun, file: Path) -> None:
@@ -112,16 +135,24 @@ def _report(folder: RunFolder, metadata: Metadata) -> None:
 
 def _executions(root: Root, place: Metadata) -> Executions | None:
     """Returns the executions in ML Metadata, or None if it does not answer. The report works without them."""
-    from pipeline.kubeflow.metadata import open_store, wait_for
-    from pipeline.kubeflow.stored_metadata import opener
-
     try:
-        patience = min(place.wait_seconds, _LONGEST_WAIT)
-        connection = wait_for(place.model_copy(update={"wait_seconds": patience}))
-        return Executions(open_store(connection, opener(root)))
+        return Executions(_metadata(root, place))
     except KindredError as error:
         log(f"The report is written without ML Metadata: {error}")
         return None
+
+
+def _metadata(root: Root, place: Metadata) -> Any:
+    """Opens ML Metadata.
+
+    Raises:
+      ServiceUnavailable: it does not answer.
+    """
+    from pipeline.kubeflow.metadata import open_store, wait_for
+    from pipeline.kubeflow.stored_metadata import opener
+
+    patience = min(place.wait_seconds, _LONGEST_WAIT)
+    return open_store(wait_for(place.model_copy(update={"wait_seconds": patience})), opener(root))
 
 
 def _write_outputs(options: argparse.Namespace, folder: RunFolder, record: RunRecord) -> None:

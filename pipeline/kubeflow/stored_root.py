@@ -7,6 +7,7 @@ artifacts before their execution is complete (`pipeline.kubeflow.staging`), reco
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +16,14 @@ from pipeline.records.root import Root
 from pipeline.records.stored.artifacts import StoredArtifacts
 from pipeline.records.stored.states import States
 from storage.store import Store, StoredObject, in_parallel
+
+
+@dataclasses.dataclass(frozen=True)
+class Listed:
+    """What a listing tells about a file: its size in bytes, and when it changed, in seconds since 1970."""
+
+    size: int
+    changed: float
 
 
 class StoredRoot:
@@ -30,6 +39,7 @@ class StoredRoot:
         self._store = store
         self._artifacts = StoredArtifacts(store, folder)
         self._fetched: dict[str, StoredObject] = {}
+        self._listed: dict[Path, StoredObject] = {}
 
     @classmethod
     def of(cls, root: Root) -> StoredRoot | None:
@@ -59,6 +69,24 @@ class StoredRoot:
         name = self._name(below)
         entries = [entry for entry in self._store.objects(name) if not entry.name.endswith("/")]
         entries = entries or [entry for entry in [self._store.find(name)] if entry]
+        self._download(entries)
+
+    def listed(self, below: Path) -> dict[Path, Listed]:
+        """Returns the files of a folder in the store, by their paths in the working copy."""
+        entries = (entry for entry in self._store.objects(self._name(below)) if not entry.name.endswith("/"))
+        self._listed = {self.folder / entry.name: entry for entry in entries}
+        return {file: Listed(entry.size, entry.changed / 1e9) for file, entry in self._listed.items()}
+
+    def fetch_listed(self, files: Iterable[Path]) -> None:
+        """Downloads files of the last listing that changed in the store since the last call."""
+        self._download([self._listed[file] for file in files])
+
+    def delete(self, folders: Iterable[Path], files: Iterable[Path]) -> None:
+        """Deletes folders and files in the store."""
+        in_parallel(self._store.delete_folder, map(self._name, folders))
+        in_parallel(self._store.delete, map(self._name, files))
+
+    def _download(self, entries: list[StoredObject]) -> None:
         changed = [entry for entry in entries if self._fetched.get(entry.name) != entry]
         in_parallel(lambda entry: self._store.download(entry, str(self.folder / entry.name)), changed)
         self._fetched |= {entry.name: entry for entry in changed}

@@ -18,13 +18,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from components.evaluator.evaluation import read_evaluation
 from pipeline.records.root import Root
 from pipeline.records.run_record import RunRecord
 
-DATASET, METRICS, MODEL = "dataset", "metrics", "model"
+CLASSES, DATASET, METRICS, MODEL = "classes", "dataset", "metrics", "model"
 """The names of the outputs."""
 
-Properties = dict[str, str | float]
+Properties = dict[str, Any]
 
 
 def dataset(record: RunRecord) -> Properties:
@@ -37,6 +38,29 @@ def dataset(record: RunRecord) -> Properties:
 def metrics(record: RunRecord) -> Properties:
     """Returns the metrics of a run on held-out rows. Empty if the run did not reach the evaluation."""
     return _known(record.metrics)
+
+
+def classes(record: RunRecord, root: Root) -> Properties:
+    """Returns the ROC curve and the confusion matrix of a run, as system.ClassificationMetrics of KFP has them.
+
+    Empty before the evaluation, and if all labels are on one side of the center. The user interface reads these keys
+    (frontend/src/components/viewers/MetricsVisualizations.tsx, 2.16.1), and shows no artifact without them.
+    """
+    if not record.evaluation:
+        return {}
+    facts = read_evaluation(str(root.path / record.evaluation)).facts
+    found = facts.get("classes")
+    if not found:
+        return {}
+    center = f"{facts['unit']['center']:.4g}"
+    names = ("confidenceThreshold", "falsePositiveRate", "recall")
+    return {
+        "confidenceMetrics": [dict(zip(names, point, strict=True)) for point in found["roc"]],
+        "confusionMatrix": {
+            "annotationSpecs": [{"displayName": f"{side} {center}"} for side in ("at most", "above")],
+            "rows": [{"row": row} for row in found["confusion"]],
+        },
+    }
 
 
 def model(record: RunRecord, root: Root) -> Properties:

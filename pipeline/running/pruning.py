@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
 
@@ -104,11 +105,11 @@ def prune(root: Root, kept: Kept, dry_run: bool = False) -> Pruned:
     restore_if_damaged(root.metadata, root.artifacts)
     if not runs or not is_sound(root.metadata):
         raise ReportError(f"no run is recorded below {root}. Set --root to the root of a pipeline")
-    needed = _needed_runs(root, runs, kept)
+    needed = needed_runs(root, runs, kept)
     removed = Pruned({"artifacts": 0, "old reports and logs": 0, "old lists": 0, "leftovers": 0, "executions": 0})
-    executions = _executions(root, needed)
+    executions = needed_executions(open_store(root.metadata), needed)
     _remove(_artifacts(root, executions, dry_run), "artifacts", removed, dry_run)
-    pages = list(_pages(runs, needed, root.stored_files()))
+    pages = list(pages_of(runs, needed, root.stored_files()))
     _remove(pages, "old reports and logs", removed, dry_run)
     if not dry_run and root.session:
         root.session.forget(pages)
@@ -118,8 +119,8 @@ def prune(root: Root, kept: Kept, dry_run: bool = False) -> Pruned:
     return removed
 
 
-def _needed_runs(root: Root, runs: list[Run], kept: Kept) -> set[str]:
-    """Returns the ids of the runs to keep."""
+def needed_runs(root: Root, runs: list[Run], kept: Kept) -> set[str]:
+    """Returns the ids of the runs to keep, of all `runs`, oldest first."""
     needed = {run.folder.path.name for run in _newest(runs, kept)}
     needed |= set(versions_by_run(root, destination_of(root)))
     for is_wanted in (_is_blessed, _has_accepted_data):
@@ -133,10 +134,11 @@ def _newest(runs: list[Run], kept: Kept) -> list[Run]:
     if kept.days is None:
         return newest
     now = datetime.datetime.now(datetime.timezone.utc)
-    return [run for run in newest if (now - _started(run)).days < kept.days]
+    return [run for run in newest if (now - started(run)).days < kept.days]
 
 
-def _started(run: Run) -> datetime.datetime:
+def started(run: Run) -> datetime.datetime:
+    """Returns when a run began."""
     with contextlib.suppress(KeyError, ValueError, TypeError):
         return datetime.datetime.fromisoformat((run.summary or {})["started"])
     return datetime.datetime.fromtimestamp(run.folder.path.stat().st_mtime, datetime.timezone.utc)
@@ -154,18 +156,12 @@ def _has_accepted_data(run: Run) -> bool:
 def _artifacts(root: Root, executions: set[int], dry_run: bool) -> Iterator[Path]:
     """Yields the folders of artifacts that no needed execution has, after ML Metadata has marked them as deleted."""
     store = open_store(root.metadata)
-    wanted = {event.artifact_id for event in store.get_events_by_execution_ids(sorted(executions))}
-    live = [artifact for artifact in store.get_artifacts() if artifact.state != _DELETED]
-    below = f"{root.artifacts}{os.sep}"
-    unneeded = [a for a in live if a.state == _LIVE and a.id not in wanted and a.uri.startswith(below)]
-    if unneeded and not dry_run:
-        for artifact in unneeded:
-            artifact.state = _DELETED
-        store.put_artifacts(unneeded)
-    used = {artifact.uri for artifact in live} - {artifact.uri for artifact in unneeded}
+    unneeded, used = artifacts_of(store, root, executions)
+    if not dry_run:
+        mark(store, unneeded, deleted=True)
     # Folders of artifacts, ROOT/pipeline/NODE/OUTPUT/EXECUTION, also of killed and of damaged executions. Not those of
     # others, such as PHOTOS/ALBUM/2015.
-    nodes = {context.name.rpartition(".")[2] for context in store.get_contexts_by_type("node")}
+    nodes = nodes_of(store)
     for folder in root.artifacts.glob("*/*/*"):
         is_own = folder.parts[-3] in nodes and folder.name.isdecimal() and folder.is_dir() and not folder.is_symlink()
         if is_own and str(folder) not in used:
@@ -177,9 +173,30 @@ def _artifacts(root: Root, executions: set[int], dry_run: bool) -> Iterator[Path
             yield folder
 
 
-def _executions(root: Root, needed: set[str]) -> set[int]:
+def nodes_of(store: Any) -> set[str]:
+    """Returns the ids of the nodes that ML Metadata knows."""
+    return {context.name.rpartition(".")[2] for context in store.get_contexts_by_type("node")}
+
+
+def artifacts_of(store: Any, root: Root, executions: set[int]) -> tuple[list[metadata_store_pb2.Artifact], set[str]]:
+    """Returns the live artifacts below a root that no execution of `executions` has, and the URIs of all others."""
+    wanted = {event.artifact_id for event in store.get_events_by_execution_ids(sorted(executions))}
+    live = [artifact for artifact in store.get_artifacts() if artifact.state != _DELETED]
+    below = f"{root.artifacts}{os.sep}"
+    unneeded = [a for a in live if a.state == _LIVE and a.id not in wanted and a.uri.startswith(below)]
+    return unneeded, {artifact.uri for artifact in live} - {artifact.uri for artifact in unneeded}
+
+
+def mark(store: Any, artifacts: list[metadata_store_pb2.Artifact], deleted: bool) -> None:
+    """Marks artifacts as deleted, so that no cache and no resolver finds them, or as live again."""
+    for artifact in artifacts:
+        artifact.state = _DELETED if deleted else _LIVE
+    if artifacts:
+        store.put_artifacts(artifacts)
+
+
+def needed_executions(store: Any, needed: set[str]) -> set[int]:
     """Returns the ids of the executions of needed runs, and of the last successful one of each node."""
-    store = open_store(root.metadata)
     executions: set[int] = set()
     for context in store.get_contexts_by_type("pipeline_run"):
         if context.name in needed:
@@ -208,7 +225,7 @@ def _forget(root: Root, executions: set[int], removed: Pruned, dry_run: bool) ->
         back_up(root.metadata)
 
 
-def _pages(runs: list[Run], needed: set[str], stored: set[Path]) -> Iterator[Path]:
+def pages_of(runs: list[Run], needed: set[str], stored: set[Path]) -> Iterator[Path]:
     """Yields the reports and logs of runs that are not needed, here or in the store of the root. Their records stay."""
     for run in runs:
         if run.folder.path.name not in needed:

@@ -17,6 +17,7 @@ import ml_metadata as mlmd
 import pyarrow.fs
 import pytest
 import yaml
+from ml_metadata.proto import metadata_store_pb2
 
 from pipeline.config.sections.kubeflow import Grpc, Metadata
 from pipeline.kubeflow.metadata import connection
@@ -28,6 +29,7 @@ from tests.e2e.test_planted_run import ALWAYS_EXECUTED
 from tests.object_store import CREDENTIALS, FaultyProxy, s3_server, versitygw
 
 RUNS = {name: new_run_id() for name in ("first", "second", "third", "refused")}
+_LIVE = metadata_store_pb2.Artifact.LIVE
 DATA, ROOT = "planted/data/pairs.csv", "planted/films"
 
 
@@ -52,6 +54,7 @@ class Cluster:
         tree = yaml.safe_load(planted.PIPELINE)
         tree["data"]["path"] = f"s3://{DATA}"
         tree["train"]["warm_start"] = True
+        tree["keep"] = {"runs": 1}
         config, package = self.folder / "pipeline.yaml", self.folder / "package.yaml"
         config.write_text(yaml.safe_dump({**tree, "kubeflow": section}), encoding="utf-8")
         done = kindred("compile", "--config", config, "--output", package)
@@ -166,9 +169,16 @@ def test_first_run_survives_a_pod_that_is_killed_during_its_upload(cluster: Clus
     assert b'kindred_run_exit_code{pipeline="planted"} 0' in cluster.get("runs/metrics.prom")
 
 
+def _store(cluster: Cluster) -> mlmd.MetadataStore:
+    return mlmd.MetadataStore(connection(Metadata(grpc=Grpc(host="127.0.0.1", port=cluster.port))))
+
+
+def _artifacts(cluster: Cluster) -> list[metadata_store_pb2.Artifact]:
+    return list(_store(cluster).get_artifacts())
+
+
 def test_metadata_has_urls_and_the_store_has_what_they_name(cluster: Cluster) -> None:
-    store = mlmd.MetadataStore(connection(Metadata(grpc=Grpc(host="127.0.0.1", port=cluster.port))))
-    artifacts = store.get_artifacts()
+    store, artifacts = _store(cluster), _artifacts(cluster)
     assert all(artifact.uri.startswith(f"s3://{ROOT}/pipeline/") for artifact in artifacts)
     assert not any("/pod-" in str(found) for found in (*artifacts, *store.get_executions()))
     for artifact in artifacts:
@@ -223,6 +233,9 @@ def test_third_run_with_changed_data_starts_warm(cluster: Cluster, package: Inte
     assert found["warm_start"]["left"]["kept"] == planted.LEFT
     assert found["warm_start"]["base_model"].startswith(f"s3://{ROOT}/pipeline/Trainer/model/")
     assert cluster.published == ["1", "2"]
+    assert "Removed of older runs: " in result["RunReport"].log, result["RunReport"].log
+    kept = {artifact.uri.removeprefix(f"s3://{ROOT}/") for artifact in _artifacts(cluster) if artifact.state == _LIVE}
+    assert {"/".join(key.split("/")[:4]) for key in cluster.keys("pipeline/")} == kept
 
 
 def test_refusal_has_its_reason_in_the_store(cluster: Cluster, package: Interpreter) -> None:

@@ -44,6 +44,12 @@ def test_first_run_survives_killed_pod(volume: Volume, package: Interpreter) -> 
     assert {task.state for task in result.all("Refused")} == {"SKIPPED"}
     assert result["RunReport"].recorded["metrics"].properties == found["metrics"]
     assert result["Data"].recorded["dataset"].properties["rows"] == 2165
+    classes = result["EvaluateAndPush"].recorded["classes"]
+    assert classes.kind == "system.ClassificationMetrics"
+    assert classes.properties["confidenceMetrics"][-1]["recall"] == 1
+    cells = [row["row"] for row in classes.properties["confusionMatrix"]["rows"]]
+    assert sum(map(sum, cells)) == found["data"]["splits"]["eval"]
+    assert (cells[0][0] + cells[1][1]) / sum(map(sum, cells)) == pytest.approx(found["metrics"]["sign_accuracy"])
     assert result["EvaluateAndPush"].recorded["model"].properties["location"] == str(volume.root / "serving" / "1")
     assert (volume.root / "serving" / "1" / "assets.extra" / "model_card.md").is_file()
 

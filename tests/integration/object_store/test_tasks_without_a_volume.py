@@ -9,20 +9,25 @@ from typing import Any
 
 import pytest
 from ml_metadata.proto import metadata_store_pb2
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto.orchestration import execution_result_pb2
 from tfx.types import standard_artifacts
 
 from errors import RootError, StoreError, StoreUnavailable
+from pipeline.config.sections.keep import Keep
 from pipeline.kubeflow.cluster_run import ClusterRun
 from pipeline.kubeflow.node_records import NodeRecord
+from pipeline.kubeflow.retention import Busy, prune
 from pipeline.kubeflow.staging import Staging
+from pipeline.kubeflow.stored_metadata import StoredRootMetadata
 from pipeline.kubeflow.stored_root import StoredRoot
 from pipeline.records.root import Root
 from pipeline.records.run_record import RunRecord
 from pipeline.running.artifact_digests import DIGESTS_PROPERTY
 from storage.cache import CACHE
 from tests.object_store import Bucket, FaultyProxy, cut, error, truncated
+from tests.unit.pipeline.running.test_pruning import Planted
 
 pytestmark = pytest.mark.tensorflow
 RUN_ID = "0b6d7a52-5a7b-4c0e-9a43-2f1f6f0c9b11"
@@ -181,3 +186,29 @@ def test_local_run_refuses_the_root_of_tasks(pods: Pods) -> None:
         pass
     root = pods.root("laptop").fetch()
     assert [path.name for path in root.runs.iterdir()] == [RUN_ID], "commands that read can look at it"
+
+
+def test_old_artifacts_are_removed_from_the_store(pods: Pods, bucket: Bucket, tmp_path: Path) -> None:
+    planted = Planted(tmp_path / "made", 4)
+    bucket.put_tree(planted.root.artifacts, "films/pipeline")
+    bucket.put_tree(planted.root.runs, "films/runs")
+    artifacts = planted.store.get_artifacts()
+    for artifact in artifacts:
+        artifact.uri = artifact.uri.replace(str(planted.root.path), f"{bucket.url}/films")
+    planted.store.put_artifacts(artifacts)
+    root = pods.root("exit")
+    connection = sqlite_metadata_connection_config(str(planted.root.metadata))
+    removed = prune(root, Keep(runs=2), StoredRootMetadata(connection, root.path, f"{bucket.url}/films"))
+    assert removed.counts == {"artifacts": 2, "old reports and logs": 4}
+    assert removed.size == 2 * (1000 + len("report") + len("log"))
+    files = [key for key in bucket.keys("films/pipeline/") if not key.endswith("/")]
+    assert files == [f"films/pipeline/Trainer/model/{number}/weights" for number in (3, 4)]
+    assert [key for key in bucket.keys("films/runs/") if key.endswith("report.html")] == [
+        f"films/runs/{number}/report.html" for number in (3, 4)
+    ]
+    assert len([key for key in bucket.keys("films/runs/") if key.endswith("summary.json")]) == 4
+    assert planted.live() == [3, 4]
+    bucket.put("films/runs/9/tasks/Trainer.json", "{}")
+    with pytest.raises(Busy, match="run 9 is in progress"):
+        prune(root, Keep(runs=1), StoredRootMetadata(connection, root.path, f"{bucket.url}/films"))
+    assert planted.live() == [3, 4]

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.tensorflow
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "kubeflow" / "package.yaml"
 OUTPUTS = {"summary": "/tmp/s", "verdict": "/tmp/v", "report": "/tmp/r.html", "record": "/tmp/record"}
-ARTIFACTS = ("dataset", "model")
+ARTIFACTS = ("classes", "dataset", "model")
 
 
 @pytest.fixture(scope="module")
@@ -199,8 +199,15 @@ def test_tasks_output_summaries_and_report(package: Package) -> None:
     assert kinds == {
         "Data": markdown | {"dataset": "system.Dataset"},
         "Trainer": markdown,
-        "EvaluateAndPush": markdown | {"model": "system.Model"},
+        "EvaluateAndPush": markdown | {"classes": "system.ClassificationMetrics", "model": "system.Model"},
     }
+
+
+def test_pairs_without_scores_have_no_classes() -> None:
+    columns = {"left": "user", "right": "film"}
+    tree_ = tree() | {"data": tree()["data"] | {"columns": columns}, "evaluate": {"metrics": ["recall@10"]}}
+    tree_ = {name: value for name, value in tree_.items() if name not in ("score", "model", "train")}
+    assert "ClassificationMetrics" not in compile_package(PipelineConfig.model_validate(tree_))
 
 
 def test_parameters_have_descriptions(package: Package) -> None:
