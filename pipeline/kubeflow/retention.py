@@ -31,6 +31,7 @@ from pipeline.running.pruning import (
 _LOST_SECONDS = 7 * 24 * 3600
 """A run whose record did not change for so long has ended without its exit task."""
 _SYSTEM = ".system"
+_KINDS = ("executor_execution", "driver_execution", "stateful_working_dir")
 
 
 class Busy(Exception):
@@ -112,11 +113,11 @@ def _unneeded_folders(root: Root, files: dict[Path, Listed], used: set[str], nod
         # NODE/OUTPUT/EXECUTION/..., and NODE/.system/KIND/EXECUTION/...
         parts = file.relative_to(root.artifacts).parts
         depth = 4 if parts[1:2] == (_SYSTEM,) else 3
-        if len(parts) <= depth or parts[0] not in nodes:
+        if len(parts) <= depth or parts[0] not in nodes or (depth == 4 and parts[2] not in _KINDS):
             continue
         folder = root.artifacts.joinpath(*parts[:depth])
         if depth == 4:
-            is_needed = parts[2] == "executor_execution" and folder.name in numbers
+            is_needed = parts[2] == _KINDS[0] and folder.name in numbers
         else:
             is_needed = not folder.name.isdecimal() or str(folder) in used
         if not is_needed and not folder.is_symlink():
