@@ -103,11 +103,12 @@ def _az(location: Location, settings: StorageSettings, endpoint: str | None) -> 
         options = {f"{kind}_storage_{part}": value for kind in ("blob", "dfs") for part, value in
                    (("scheme", scheme), ("authority", address.split("/")[0]))}  # fmt: skip
     key = given.get("AccountKey") or os.environ.get("AZURE_STORAGE_KEY")
-    return _azure(account, os.environ.get(VARIABLE), tuple(sorted({**options, "account_key": key}.items())))
+    arguments = tuple(sorted({**options, "account_key": key}.items()))
+    return _azure(account, os.environ.get(VARIABLE), os.getpid(), arguments)
 
 
 @functools.cache
-def _azure(account: str, certificates: str | None, options: tuple[tuple[str, Any], ...]) -> IsolatedAzure:
+def _azure(account: str, certificates: str | None, process: int, options: tuple[tuple[str, Any], ...]) -> IsolatedAzure:
     """Returns the one file system of an account, whose children all stores share."""
     from storage.isolated import IsolatedAzure
 
