@@ -121,6 +121,9 @@ def _json_ready(name: str, array: Array, finite: bool) -> Any:
 
 def _text(value: Any, binary: bool) -> Any:
     if isinstance(value, list):
+        if not binary:
+            with contextlib.suppress(AttributeError, UnicodeDecodeError):  # lists, and bytes that are no text
+                return [item.decode("utf-8") for item in value]
         return [_text(item, binary) for item in value]
     data: bytes = value if isinstance(value, bytes) else str(value).encode()
     if not binary:
