@@ -110,7 +110,7 @@ def test_slow_body_ends_and_does_not_delay_the_end(victim: Victim, tmp_path) -> 
     from tests.integration.model_server.saved_models import write_half
 
     write_half(tmp_path / "1")
-    flags = [f"--model_base_path={tmp_path}", "--model_name=half", "--body_timeout_seconds=1"]
+    flags = [f"--model_base_path={tmp_path}", "--model_name=half", "--body_timeout_seconds=4"]
     with running.process(running.OURS, *flags) as (client, server):
         client.wait("half", 1, "AVAILABLE")
         slow = socket.create_connection(("127.0.0.1", client.rest_port), timeout=10)
