@@ -74,9 +74,9 @@ class _Course:
         if best and "train.als.copies" in plan.keys:
             width = best.settings["model.dimension"] * (_COPIES if "model.dimension" in plan.keys else 1)
             averaged = {**best.settings, "train.als.copies": min(_COPIES, width), "model.dimension": width}
-            # Averages help small models most. Those of large ones would take most of the time of the search.
+            # Averages help small models most, and by little. So they must fit in the bound even if they lose.
             small = width <= _MOST_AVERAGED or "model.dimension" not in plan.keys
-            if small and self._affords(averaged, _MANY, best.epochs):
+            if small and self._affords(averaged, _MANY, best.epochs, best.settings):
                 trials.run(averaged, _MANY)
 
     def _dimensioned(self, best: Trial, widths: Sequence[int]) -> Trial:
@@ -113,9 +113,17 @@ class _Course:
         other = self.trials.run(settings, _MANY) if self._affords(settings, _MANY, best.epochs) else None
         return other if other and self.trials.gain(other) > self.trials.gain(best) else None
 
-    def _affords(self, settings: Mapping[str, Any], sweeps: int, epochs: int = _MANY) -> bool:
-        """Returns whether a trial fits in the bound, if its model would be the choice after `epochs` epochs."""
-        work, width = self.trials.work, self.trials.dimension_of(settings)
-        of = ("regression", width, self.trials.most(sweeps), settings["train.als.copies"])
-        cost = work.training(*of)
-        return self.trials.worked + cost <= self.plan.times * work.training(of[0], of[1], epochs, of[3])
+    def _affords(
+        self,
+        settings: Mapping[str, Any],
+        sweeps: int,
+        epochs: int = _MANY,
+        choice: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Returns whether a trial fits in the bound, if `choice` is trained for `epochs` epochs, or else its model."""
+        cost = self._training(settings, self.trials.most(sweeps))
+        return self.trials.worked + cost <= self.plan.times * self._training(choice or settings, epochs)
+
+    def _training(self, settings: Mapping[str, Any], sweeps: int) -> float:
+        width, copies = self.trials.dimension_of(settings), settings["train.als.copies"]
+        return self.trials.work.training("regression", width, sweeps, copies)
