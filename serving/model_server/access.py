@@ -7,7 +7,7 @@ import logging
 import os
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +87,18 @@ class Tokens:
         return tokens
 
 
-def token_of(metadata: Any) -> bytes:
-    """Returns the value of the header `authorization` in the metadata of a gRPC call, or nothing."""
-    value = dict(metadata).get("authorization", b"")
-    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
+def token_of(headers: Iterable[tuple[Any, Any]]) -> bytes:
+    """Returns the value of the header `authorization`, or nothing if there is none, or more than one.
+
+    A proxy in front may check another of several than this server.
+
+    Args:
+      headers: names in lower case and values, as bytes or text: those of REST, or the metadata of a gRPC call.
+    """
+    values = [value for name, value in headers if name in ("authorization", b"authorization")]
+    if len(values) != 1:
+        return b""
+    return values[0] if isinstance(values[0], bytes) else str(values[0]).encode("utf-8", "surrogateescape")
 
 
 class TokenInterceptor(grpc.ServerInterceptor):

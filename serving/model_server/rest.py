@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from tensorflow_serving.apis import model_pb2
 
 from serving.model_server import examples, json_requests, json_responses
-from serving.model_server.access import Tokens
+from serving.model_server.access import Tokens, token_of
 from serving.model_server.bodies import Bodies, Body, Receive, inflated
 from serving.model_server.calls import Call
 from serving.model_server.connections import ARRIVED
@@ -87,7 +87,7 @@ class RestApi:
         is_preflight = method == "OPTIONS" and path.lower().startswith("/v1/")
         if self._tokens is not None and not is_preflight:  # a browser sends no token with it
             try:
-                self._tokens.check(dict(scope["headers"]).get(b"authorization", b""))
+                self._tokens.check(token_of(scope["headers"]))
             except Fault as fault:
                 return _refused(fault)
         if path == self._metrics_path:

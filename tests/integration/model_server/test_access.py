@@ -8,8 +8,9 @@ import logging
 import ssl
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -23,6 +24,7 @@ from errors import EndpointError
 from pipeline import cli
 from serving.endpoint import Endpoint
 from serving.local_model import LocalModel
+from serving.model_server.access import token_of
 from serving.model_server.faults import Fault
 from serving.model_server.flags import parse
 from serving.model_server.server import ModelServer
@@ -149,6 +151,16 @@ def test_callers_without_token_or_trust_are_refused(guarded: Guarded, tmp_path: 
         Endpoint(url, other, guarded.token).score(b"plain", b"lock")
     with pytest.raises(EndpointError):
         Endpoint(url.replace("s://", "://"), None, guarded.token).score(b"plain", b"lock")
+
+
+@pytest.mark.parametrize("kind", [str, str.encode])
+def test_token_counts_only_if_it_is_the_only_one(kind: Callable[[str], Any]) -> None:
+    """A proxy in front may have checked the other one."""
+    host, wrong, right = (
+        (kind(n), kind(v)) for n, v in (("host", "x"), ("authorization", "a"), ("authorization", "b"))
+    )
+    assert token_of([host]) == token_of([wrong, right]) == token_of([right, host, wrong]) == b""
+    assert token_of([host, right]) == b"b"
 
 
 def test_what_needs_a_token(guarded: Guarded) -> None:
