@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compat.process import prepare
-from errors import ConfigError, DataRefused, KindredError, RunIdError, Unavailable
+from errors import ConfigError, DataRefused, KindredError, ModelRefused, RunIdError, Unavailable
 from kindred.terminal import log
 from pipeline.config import PipelineConfig
 from pipeline.config.sections.kubeflow import Metadata
@@ -142,6 +142,8 @@ class _TaskAttempt:
         found: dict[str, Any] = {"status": record.status, "error": record.error}
         if isinstance(error, DataRefused) and error.facts:
             found["data"] = {name: record.data[name] for name in error.facts if name in record.data}
+        if isinstance(error, ModelRefused) and error.replay:
+            found["replay"] = record.replay
         is_final = isinstance(error, KindredError) and not isinstance(error, Unavailable)
         if not is_final:
             log("".join(traceback.format_exception(error)).rstrip())

@@ -6,11 +6,12 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from errors import RunIdError, StoreUnavailable
+from errors import ModelRefused, RunIdError, StoreUnavailable
 from pipeline.kubeflow import node, refused, run_report
 from pipeline.kubeflow.node_records import NodeRecord, NodeRecords
 from pipeline.kubeflow.run_identity import checked_run_id
@@ -168,6 +169,16 @@ def test_refused_run_has_data_and_model_without_location(task: Task) -> None:
 def test_task_outputs_only_its_artifacts(task: Task) -> None:
     assert task.run() == (0, "stop")
     assert task.properties == {}
+
+
+def test_figures_of_refused_replay_are_in_the_record(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*_: object) -> None:
+        raise ModelRefused("the replay refuses the model", {"compared": 5})
+
+    monkeypatch.setattr(node._TaskAttempt, "_start", lambda *_: SimpleNamespace(run=run))
+    assert task.run() == (0, "stop") and task.report() == 0
+    summary = json.loads((task.root / "runs" / RUN_ID / "summary.json").read_text())
+    assert (summary["status"], summary["replay"]) == ("model_refused", {"compared": 5})
 
 
 def test_exit_task_sends_notices(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
