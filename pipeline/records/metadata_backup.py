@@ -55,9 +55,13 @@ def restore_if_damaged(file: Path, artifacts: Path) -> str | None:
     if not is_sound(copy):
         if state != "damaged" and not copy.exists() and not (artifacts.is_dir() and any(artifacts.iterdir())):
             return None  # a new root
+        elsewhere = ""
+        if state != "damaged":
+            elsewhere = ". Runs on Kubeflow have theirs in a service, unless kubeflow.metadata.sqlite names this file"
         raise RootError(
             f"{file}: ML Metadata's database is {state}, and {copy.name} is no sound copy. Restore one of them from a "
-            f"backup of your own, or set --root to another directory. {artifacts} and the published versions are kept"
+            "backup of your own, or set --root to another directory. "
+            f"{artifacts} and the published versions are kept{elsewhere}"
         )
     if state == "damaged":
         os.replace(file, file.with_name(file.name + ".damaged"))
