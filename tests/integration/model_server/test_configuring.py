@@ -300,8 +300,9 @@ def test_cors_headers(model_folder: Path, cors: bool) -> None:
         assert client.ask("OPTIONS", "/v1/models/half:predict")[0] == 400
 
 
-def test_sigterm_drains_requests(slow: Path) -> None:
-    with running.process(running.OURS, f"--model_base_path={slow}", "--model_name=slow") as (client, server):
+def test_sigterm_drains_requests(tmp_path: Path) -> None:
+    very_slow = _slow(tmp_path, 4)
+    with running.process(running.OURS, f"--model_base_path={very_slow}", "--model_name=slow") as (client, server):
         client.wait("slow", 1, "AVAILABLE")
         request = predict_pb2.PredictRequest()
         request.model_spec.name = "slow"
@@ -310,11 +311,12 @@ def test_sigterm_drains_requests(slow: Path) -> None:
         over_rest: list[tuple[int, object]] = []
         asking = threading.Thread(target=lambda: over_rest.append(client.post("slow:predict", {"instances": [3]})))
         asking.start()
-        time.sleep(0.4)
+        time.sleep(0.8)
         server.send_signal(signal.SIGTERM)
         with contextlib.suppress(ConnectionError):
             while asking.is_alive():
                 client.get("/slow")
+                time.sleep(0.05)  # leaves processor time for the end of the server
         assert asking.is_alive(), "new requests are refused while the running one goes on"
         asking.join()
         assert over_rest == [(200, {"predictions": [3.0]})]

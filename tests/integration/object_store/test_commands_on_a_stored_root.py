@@ -46,8 +46,8 @@ def _run(root: Root, run_id: str) -> None:
         execution = metadata_store_pb2.Execution(
             type_id=execution_type, last_known_state=metadata_store_pb2.Execution.COMPLETE
         )
-        context = metadata_store_pb2.Context(type_id=context_type, name=run_id)
-        store.put_execution(execution, [(artifact, event)], [context])
+        contexts = [metadata_store_pb2.Context(type_id=context_type, name=run_id), _node(store)]
+        store.put_execution(execution, [(artifact, event)], contexts)
         version = RemoteVersions(root.place_of("serving"), "films").publish(str(folder))
         record = root.runs / run_id
         record.mkdir(parents=True)
@@ -55,6 +55,13 @@ def _run(root: Root, run_id: str) -> None:
         (record / "summary.json").write_text(json.dumps({**summary, "published": f"serving/{version}"}))
         (record / "report.html").write_text(f"report of {run_id}")
         (record / "run.log").write_text("log")
+
+
+def _node(store: mlmd.MetadataStore) -> metadata_store_pb2.Context:
+    name = "films.Trainer"
+    kind = store.put_context_type(metadata_store_pb2.ContextType(name="node"))
+    known = store.get_context_by_type_and_name("node", name)
+    return known or metadata_store_pb2.Context(type_id=kind, name=name)
 
 
 @pytest.fixture
