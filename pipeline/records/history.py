@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
@@ -19,6 +20,9 @@ from storage.settings import StorageSettings
 from storage.trust import trust
 
 S = TypeVar("S", bound=Section)
+
+_REMEMBERED = 4096
+"""Records in memory at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +70,14 @@ def metrics_of(summary: Mapping[str, Any]) -> dict[str, float]:
     return {name: metrics[name] for name in dict.fromkeys([*judged, *metrics]) if name in metrics}
 
 
-def runs_of(root: Root) -> list[Run]:
-    """Returns the runs of a root, oldest first."""
-    return [_run(RunFolder(path)) for path in sorted(root.runs.glob("*")) if path.is_dir()]
+def runs_of(root: Root, newest: int | None = None) -> list[Run]:
+    """Returns the runs of a root, oldest first, or only the newest ones."""
+    folders = _folders(root)
+    return [_run(folder) for folder in (folders if newest is None else folders[-newest:])]
+
+
+def _folders(root: Root) -> list[RunFolder]:
+    return [RunFolder(path) for path in sorted(root.runs.glob("*")) if path.is_dir()]
 
 
 def destination_of(root: Root) -> str:
@@ -76,7 +85,7 @@ def destination_of(root: Root) -> str:
 
     A run without components does not count. Its destination may be the reason why it was refused.
     """
-    for run in reversed(runs_of(root)):
+    for run in map(_run, reversed(_folders(root))):
         if run.summary is not None and run.summary.get("components"):
             to = str(run.summary.get("config", {}).get("publish", {}).get("to", "serving"))
             return root.place_of(to)
@@ -102,7 +111,7 @@ def _storage_of(root: Root) -> StorageSettings:
 
 def section_of(root: Root, name: str, kind: type[S]) -> S:
     """Returns a section of the pipeline file of the newest run with a readable one, or the defaults."""
-    for run in reversed(runs_of(root)):
+    for run in map(_run, reversed(_folders(root))):
         with contextlib.suppress(ValueError, KeyError, TypeError):
             return kind.model_validate((run.summary or {})["config"][name])
     return kind()
@@ -140,11 +149,18 @@ def versions_by_run(root: Root, directory: str) -> dict[str, int]:
 
 def _run(folder: RunFolder) -> Run:
     try:
-        summary = folder.read_summary()
+        about = folder.summary.stat()
+        summary = _summary(folder, (about.st_ino, about.st_mtime_ns, about.st_size))
         state = summary["status"].replace("_", " ") if has_ended(summary) else headline(folder).split(": ", 1)[1]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Run(folder, None, "no readable record")
     return Run(folder, summary, state)
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _summary(folder: RunFolder, version: tuple[int, ...]) -> dict[str, Any]:
+    """Returns a record, which nobody must change. A run asks for those of all earlier runs several times."""
+    return folder.read_summary()
 
 
 def _makers(root: Root, directory: str) -> dict[int, str]:

@@ -33,7 +33,7 @@ def write_index(root: Root) -> Path:
     Raises:
       OSError: the root is not writable.
     """
-    runs = runs_of(root)[-_SHOWN:]
+    runs = runs_of(root, _SHOWN)
     directory = destination_of(root)
     text = environment().get_template(_TEMPLATE).render(
         name=root.name,

@@ -209,17 +209,23 @@ def needed_executions(store: Any, needed: set[str]) -> set[int]:
 
 
 def _forget(root: Root, executions: set[int], removed: Pruned, dry_run: bool) -> None:
-    """Removes the executions of other runs from ML Metadata, except those that made what `executions` have."""
+    """Removes the executions of other runs from ML Metadata, except those that made what `executions` have.
+
+    Later executions have the same artifact if they reuse it from the cache, or import the same file. They are not kept.
+    """
     store = open_store(root.metadata)
     given = {
         event.artifact_id
         for event in store.get_events_by_execution_ids(sorted(executions))
         if event.type in _OUTPUTS  # reused from the cache. Base models and baselines are inputs only
     }
-    made = {event.execution_id for event in store.get_events_by_artifact_ids(sorted(given)) if event.type in _OUTPUTS}
+    makers: dict[int, int] = {}
+    for event in store.get_events_by_artifact_ids(sorted(given)):
+        if event.type in _OUTPUTS:
+            makers[event.artifact_id] = min(event.execution_id, makers.get(event.artifact_id, event.execution_id))
     del store  # closes its connection, so that the file can shrink
     size = root.metadata.stat().st_size
-    removed.counts["executions"] = remove_executions(root.metadata, executions | made, dry_run)
+    removed.counts["executions"] = remove_executions(root.metadata, executions | {*makers.values()}, dry_run)
     if removed.counts["executions"] and not dry_run:
         removed.size += size - root.metadata.stat().st_size
         back_up(root.metadata)

@@ -19,7 +19,10 @@ import trainer
 from components.batch_lists.folder import Manifest
 from components.pusher.local import LocalVersions
 from errors import ReportError
+from pipeline.records.history import runs_of
 from pipeline.records.root import Root
+from pipeline.records.run_folder import RunFolder
+from pipeline.report.index import write_index
 from pipeline.running.pruning import LEFTOVERS, Kept, prune
 
 pytestmark = pytest.mark.tensorflow
@@ -73,6 +76,7 @@ class Planted:
             or metadata_store_pb2.Context(type_id=self._contexts["node"], name="films.Trainer"),
         ]
         event = _Event(type=_Event.OUTPUT)
+        event.path.steps.add().key = "model"
         _, artifacts, _ = self.store.put_execution(execution, [(artifact, event)], contexts)
         return int(artifacts[0])
 
@@ -132,6 +136,31 @@ def test_artifact_that_a_kept_run_reuses_is_kept(tmp_path: Path) -> None:
     prune(planted.root, Kept(runs=1))
     # Run 3 is the last execution that wrote, but the cached one of run 4 is the last that the cache finds.
     assert planted.models() == planted.live() == [1]
+
+
+def test_executions_that_only_reused_an_artifact_go(tmp_path: Path) -> None:
+    """Otherwise, a node that each run finds in the cache, or that imports the same file, would add one for ever."""
+    planted = Planted(tmp_path / "root", 1)
+    for number in range(2, 10):
+        planted.run(number, "tuned", reuses=1)
+    prune(planted.root, Kept(runs=2))
+    maker, *others = sorted(execution.id for execution in planted.store.get_executions())
+    assert [maker, *others] == [1, 8, 9]
+    assert planted.models() == [1] == planted.live()
+
+
+def test_records_are_read_once_by_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of a run would otherwise grow with their number several times over. A changed record is read again."""
+    planted, reads = Planted(tmp_path / "root", 30), []
+    read = RunFolder.read_summary
+    monkeypatch.setattr(RunFolder, "read_summary", lambda folder: reads.append(folder.path.name) or read(folder))
+    prune(planted.root, Kept(runs=3))
+    write_index(planted.root)
+    assert sorted(reads, key=int) == [str(number) for number in range(1, 31)]
+    record = planted.root.runs / "7" / "summary.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"status": "model_refused"}))
+    assert [run.state for run in runs_of(planted.root) if run.folder.path.name == "7"] == ["model refused"]
+    assert reads[30:] == ["7"]
 
 
 def test_runs_of_versions_are_kept(tmp_path: Path) -> None:
