@@ -46,6 +46,7 @@ def _run(root: Root, run_id: str) -> None:
         execution = metadata_store_pb2.Execution(
             type_id=execution_type, last_known_state=metadata_store_pb2.Execution.COMPLETE
         )
+        execution.custom_properties["custom_config"].string_value = "{}"
         contexts = [metadata_store_pb2.Context(type_id=context_type, name=run_id), _node(store)]
         store.put_execution(execution, [(artifact, event)], contexts)
         version = RemoteVersions(root.place_of("serving"), "films").publish(str(folder))
