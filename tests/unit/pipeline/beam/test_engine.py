@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import socket
 import threading
@@ -113,6 +114,7 @@ def test_starting_job_server_needs_java(monkeypatch: pytest.MonkeyPatch) -> None
 def test_dataflow_needs_access_to_its_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profiles, "_is_installed", lambda module: True)
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"127.0.0.1:{closed_port()}")
+    monkeypatch.setattr("storage.connect._SECONDS", datetime.timedelta(seconds=1))
     with pytest.raises(StoreError, match=r"^beam.dataflow.temp_location: .*cannot be reached"):
         check_engine(Beam(profile="dataflow", dataflow=DATAFLOW))
 
