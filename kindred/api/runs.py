@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import os
@@ -155,7 +156,8 @@ def runs(root: str | os.PathLike[str]) -> list[Run]:
       ReportError: the root has no run.
     """
     place = Root.at(os.fspath(root), "").fetch()
-    found = [Run(entry.folder.path, entry.summary or {}) for entry in runs_of(place)]
+    # Copies, because the records of `runs_of` are shared.
+    found = [Run(entry.folder.path, copy.deepcopy(entry.summary or {})) for entry in runs_of(place)]
     if not found:
         raise ReportError(f"no run is recorded below {place}. Name the root of a pipeline, such as build/NAME")
     return found

@@ -1,6 +1,6 @@
 """The temporary folder of a run. It ends with the run. That of a killed run ends with the start of the next one.
 
-Libraries leave files in TMPDIR, and a killed process leaves all of its own. So a run has one folder there, for its
+Libraries leave files in TMPDIR, and a killed process leaves all its files. So a run has one folder there, for its
 files, those of libraries and those of its children.
 """
 

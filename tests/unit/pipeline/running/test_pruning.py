@@ -19,6 +19,7 @@ import trainer
 from components.batch_lists.folder import Manifest
 from components.pusher.local import LocalVersions
 from errors import ReportError
+from kindred.api.runs import runs
 from pipeline.records.history import runs_of
 from pipeline.records.root import Root
 from pipeline.records.run_folder import RunFolder
@@ -139,7 +140,7 @@ def test_artifact_that_a_kept_run_reuses_is_kept(tmp_path: Path) -> None:
 
 
 def test_executions_that_only_reused_an_artifact_go(tmp_path: Path) -> None:
-    """Otherwise, a node that each run finds in the cache, or that imports the same file, would add one for ever."""
+    """Otherwise, a node that each run finds in the cache, or that imports the same file, would add one in each run."""
     planted = Planted(tmp_path / "root", 1)
     for number in range(2, 10):
         planted.run(number, "tuned", reuses=1)
@@ -161,6 +162,14 @@ def test_records_are_read_once_by_a_run(tmp_path: Path, monkeypatch: pytest.Monk
     record.write_text(json.dumps(json.loads(record.read_text()) | {"status": "model_refused"}))
     assert [run.state for run in runs_of(planted.root) if run.folder.path.name == "7"] == ["model refused"]
     assert reads[30:] == ["7"]
+
+
+def test_records_that_callers_change_are_not_shared(tmp_path: Path) -> None:
+    planted = Planted(tmp_path / "root", 1)
+    (run,) = runs(planted.root.path)
+    assert isinstance(run.summary, dict)
+    run.summary["status"] = "changed"
+    assert runs(planted.root.path)[0].summary["status"] == "tuned"
 
 
 def test_runs_of_versions_are_kept(tmp_path: Path) -> None:
